@@ -1,0 +1,45 @@
+/**
+ * Whether two values are equal in depth.
+ *
+ * Primitives, arrays, plain objects and typed arrays are compared. For objects
+ * of other classes no answer is better than one that could differ from
+ * `@std/assert`'s.
+ */
+export function equal(a: unknown, b: unknown): boolean {
+  if (a === b || Object.is(a, b)) return true;
+  if (!isObject(a) || !isObject(b)) return false;
+  const prototype = prototypeOf(a);
+  if (prototype !== prototypeOf(b)) return false;
+  if (
+    prototype !== Object.prototype && prototype !== Array.prototype &&
+    !isTypedArray(a)
+  ) {
+    throw new TypeError(
+      `Cannot compare objects: the stand-in for @std/assert does not know ${a.constructor.name}`,
+    );
+  }
+  const keys = enumerableKeys(a);
+  return keys.length === enumerableKeys(b).length &&
+    keys.every((key) =>
+      Object.hasOwn(b, key) && equal(Reflect.get(a, key), Reflect.get(b, key))
+    );
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+function isTypedArray(value: object): boolean {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView);
+}
+
+/** An object without a prototype equals a plain one. */
+function prototypeOf(value: object): unknown {
+  return Object.getPrototypeOf(value) ?? Object.prototype;
+}
+
+function enumerableKeys(value: object): (string | symbol)[] {
+  return Reflect.ownKeys(value).filter((key) =>
+    Object.prototype.propertyIsEnumerable.call(value, key)
+  );
+}

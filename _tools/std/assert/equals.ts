@@ -1,0 +1,13 @@
+import { equal } from "./_equal.ts";
+import { difference, withReason } from "./_message.ts";
+import { AssertionError } from "./assertion_error.ts";
+
+/** Asserts that two values are equal in depth. */
+export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
+  if (equal(actual, expected)) return;
+  throw new AssertionError(
+    `${withReason("Values are not equal", msg)}\n${
+      difference(actual, expected, "deepStrictEqual")
+    }`,
+  );
+}

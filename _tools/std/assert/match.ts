@@ -1,0 +1,14 @@
+import { withReason } from "./_message.ts";
+import { AssertionError } from "./assertion_error.ts";
+
+/** Asserts that a string matches a pattern. */
+export function assertMatch(
+  actual: string,
+  expected: RegExp,
+  msg?: string,
+): void {
+  if (expected.test(actual)) return;
+  throw new AssertionError(
+    withReason(`Expected "${actual}" to match ${expected}`, msg),
+  );
+}

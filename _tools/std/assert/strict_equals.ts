@@ -1,0 +1,16 @@
+import { difference, withReason } from "./_message.ts";
+import { AssertionError } from "./assertion_error.ts";
+
+/** Asserts that two values are the same, as `Object.is` has it. */
+export function assertStrictEquals<T>(
+  actual: unknown,
+  expected: T,
+  msg?: string,
+): asserts actual is T {
+  if (Object.is(actual, expected)) return;
+  throw new AssertionError(
+    `${withReason("Values are not strictly equal", msg)}\n${
+      difference(actual, expected, "strictEqual")
+    }`,
+  );
+}

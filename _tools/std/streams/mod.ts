@@ -1,0 +1,2 @@
+export * from "./to_bytes.ts";
+export * from "./to_text.ts";
