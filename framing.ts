@@ -1,0 +1,61 @@
+/**
+ * Where messages begin and end in a stream of bytes.
+ *
+ * TCP carries bytes, not messages: ten writes can arrive as one read, and one
+ * write as ten. A {@linkcode Framing} says how messages lie in those bytes. Pick
+ * the one that your protocol uses, and give it to a connection, a server, a
+ * client or a stream.
+ *
+ * Everything here is a function of bytes, without input or output, and also runs
+ * in Node, Bun and browsers.
+ *
+ * @example Bytes in any chunks come out as the same messages
+ * ```ts
+ * import { lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const decoder = lines().decoder();
+ * const encoder = new TextEncoder();
+ *
+ * assertEquals(decoder.decode(encoder.encode("on")), []);
+ * assertEquals(decoder.decode(encoder.encode("e\ntwo\nth")), ["one", "two"]);
+ * assertEquals(decoder.end(), ["th"]);
+ * ```
+ *
+ * @module
+ */
+export type { Bytes, Decoder, Framing, Sendable } from "./framing/framing.ts";
+export {
+  FramingError,
+  type FramingErrorCode,
+  type FramingErrorOptions,
+} from "./framing/framing_error.ts";
+export type { LimitOptions } from "./framing/limits.ts";
+export {
+  delimited,
+  type DelimitedOptions,
+  type Delimiter,
+  type TrailingOptions,
+} from "./framing/delimited.ts";
+export { lines, type LinesOptions } from "./framing/lines.ts";
+export {
+  type FieldSize,
+  lengthPrefixed,
+  type LengthPrefixedOptions,
+} from "./framing/length_prefixed.ts";
+export { fixedLength } from "./framing/fixed_length.ts";
+export { netstrings } from "./framing/netstrings.ts";
+export { unframed } from "./framing/unframed.ts";
+export {
+  customFraming,
+  type CustomFramingOptions,
+  type SplitResult,
+} from "./framing/custom_framing.ts";
+export { mapped, type Mapping } from "./framing/mapped.ts";
+export { asText, type AsTextOptions } from "./framing/as_text.ts";
+export { asJson } from "./framing/as_json.ts";
+export {
+  DelimiterStream,
+  FrameDecoderStream,
+  FrameEncoderStream,
+} from "./framing/streams.ts";

@@ -1,0 +1,194 @@
+import { Carry } from "./_carry.ts";
+import { type DelimiterFinder, Delimiters } from "./_delimiter_finder.ts";
+import { type Limits, tooLong, truncated } from "./_limits.ts";
+import type { Parser } from "./_parser.ts";
+import type { Bytes } from "./framing.ts";
+
+/** What becomes of a delimiter; see {@linkcode DelimitedOptions.disposition}. */
+export type Disposition = "discard" | "suffix" | "prefix";
+
+/** What becomes of a remainder; see {@linkcode DelimitedOptions.trailing}. */
+export type Trailing = "emit" | "error" | "discard";
+
+/** Makes messages of the bytes between delimiters. */
+export interface MessageCutter<In> {
+  /** Is told the chunk from which messages are cut next, at `offset` in the stream. */
+  chunk(chunk: Bytes, offset: number): void;
+  /** The message from `start` to `end` of that chunk. */
+  cut(start: number, end: number): In;
+  /** The message of bytes that came in several chunks. */
+  join(bytes: Bytes, offset: number): In;
+}
+
+/** What a {@linkcode DelimitedParser} goes by. */
+export interface DelimitedRules<In> {
+  readonly what: string;
+  readonly finder: DelimiterFinder;
+  readonly longestDelimiter: number;
+  readonly cutter: MessageCutter<In>;
+  readonly disposition: Disposition;
+  readonly trailing: Trailing;
+  readonly limits: Limits;
+}
+
+// Larger chunks are looked through in parts, so that what is noted about the
+// delimiters in one stays small.
+const WINDOW_BYTES = 64 * 1024;
+const NO_BYTES: Bytes = new Uint8Array(0);
+
+// Parsing is synchronous, so parsers share one note of delimiters. Only one that
+// runs inside another, called from its `onDiscard`, needs its own.
+let spareNote: Delimiters | undefined = new Delimiters();
+
+/** The one place where chunks become delimited messages. */
+export class DelimitedParser<In> implements Parser<In> {
+  readonly #rules: DelimitedRules<In>;
+  readonly #carry = new Carry();
+  readonly #carryLimit: number;
+  // Where in the stream the next chunk begins, and where the next message does.
+  #offset = 0;
+  #messageOffset = 0;
+  // The length of the delimiter that the message begins with, under "prefix".
+  #prefixLength = 0;
+  // The message that has begun is too long and is being dropped.
+  #skipping = false;
+
+  constructor(rules: DelimitedRules<In>) {
+    this.#rules = rules;
+    this.#carryLimit = rules.limits.maxLength + 2 * rules.longestDelimiter;
+  }
+
+  get pending(): boolean {
+    return this.#messageOffset < this.#offset;
+  }
+
+  parse(chunk: Bytes, messages: In[]): void {
+    for (let start = 0; start < chunk.length; start += WINDOW_BYTES) {
+      const window = chunk.length <= WINDOW_BYTES
+        ? chunk
+        : chunk.subarray(start, start + WINDOW_BYTES);
+      const found = spareNote ?? new Delimiters();
+      spareNote = undefined;
+      try {
+        this.#rules.finder.scan(window, found);
+        this.#cutMessages(window, found, messages);
+      } finally {
+        spareNote = found;
+      }
+      this.#carryRest(window);
+    }
+  }
+
+  end(messages: In[]): void {
+    const { what, cutter, finder, limits, trailing } = this.#rules;
+    const found = new Delimiters();
+    finder.end(found);
+    this.#cutMessages(NO_BYTES, found, messages);
+    const length = this.#offset - this.#messageOffset;
+    if (length === 0) return;
+    if (trailing === "error") throw truncated(what, this.#messageOffset);
+    const contentLength = length - this.#prefixLength;
+    if (contentLength > limits.maxLength) {
+      this.#discard(contentLength, this.#messageOffset);
+    } else if (trailing === "emit") {
+      messages.push(cutter.join(this.#carry.take(), this.#messageOffset));
+    }
+    this.#carry.clear();
+    this.#messageOffset = this.#offset;
+  }
+
+  /** Cuts `chunk`, and what is carried before it, at the delimiters found. */
+  #cutMessages(chunk: Bytes, found: Delimiters, messages: In[]): void {
+    const { cutter, disposition, limits } = this.#rules;
+    const { starts, ends, count } = found;
+    // All positions count from the beginning of the chunk, like the found ones:
+    // a negative one lies in what is carried.
+    let messageStart = this.#messageOffset - this.#offset;
+    if (count > 0) cutter.chunk(chunk, this.#offset);
+    for (let i = 0; i < count; i++) {
+      const start = starts[i]!; // below `count`, so both are there
+      const end = ends[i]!;
+      const contentLength = start - messageStart - this.#prefixLength;
+      const messageEnd = disposition === "suffix" ? end : start;
+      const next = disposition === "prefix" ? start : end;
+      if (this.#skipping || contentLength > limits.maxLength) {
+        this.#discard(contentLength, this.#offset + messageStart);
+        this.#skipping = false;
+        this.#carry.keepLast(-next);
+      } else if (messageStart >= 0) {
+        if (messageEnd > messageStart || disposition !== "prefix") {
+          messages.push(cutter.cut(messageStart, messageEnd));
+        }
+      } else {
+        const bytes = this.#join(chunk, messageEnd, next);
+        // Under "prefix" nothing before the first delimiter is no message.
+        if (bytes.length > 0 || disposition !== "prefix") {
+          messages.push(cutter.join(bytes, this.#offset + messageStart));
+        }
+      }
+      messageStart = next;
+      if (disposition === "prefix") this.#prefixLength = end - start;
+    }
+    this.#messageOffset = this.#offset + messageStart;
+  }
+
+  /** The message that is carried, up to `end`; the next one begins at `next`. */
+  #join(chunk: Bytes, end: number, next: number): Bytes {
+    if (end > 0) return this.#carry.takeWith(chunk, 0, end);
+    const bytes = this.#carry.bytes.subarray(0, this.#carry.length + end);
+    this.#carry.keepLast(-next);
+    return bytes;
+  }
+
+  /** Carries the bytes of the message that `chunk` leaves unfinished. */
+  #carryRest(chunk: Bytes): void {
+    const { finder, limits } = this.#rules;
+    const chunkOffset = this.#offset;
+    this.#offset += chunk.length;
+    const length = this.#offset - this.#messageOffset;
+    const contentLength = length - this.#prefixLength - finder.undecided;
+    if (contentLength > limits.maxLength) {
+      if (!limits.discard) this.#throwTooLong(this.#messageOffset);
+      this.#skipping = true;
+    }
+    let start = Math.max(0, this.#messageOffset - chunkOffset);
+    if (this.#skipping) {
+      // A delimiter may have begun, and be wanted under "suffix" and "prefix".
+      this.#carry.keepLast(finder.undecided - chunk.length);
+      start = Math.max(start, chunk.length - finder.undecided);
+    }
+    this.#carry.append(chunk, start, chunk.length, this.#carryLimit);
+  }
+
+  /** Drops the message at `offset`, which is too long; throws where that is an error. */
+  #discard(byteLength: number, offset: number): void {
+    const { limits } = this.#rules;
+    if (!limits.discard) this.#throwTooLong(offset);
+    limits.onDiscard?.(byteLength);
+  }
+
+  #throwTooLong(offset: number): never {
+    const { limits, what } = this.#rules;
+    throw tooLong(what, offset, limits.maxLength);
+  }
+}
+
+/** Cuts messages as views of the chunk. */
+export class BytesCutter implements MessageCutter<Bytes> {
+  #buffer: ArrayBuffer = NO_BYTES.buffer;
+  #byteOffset = 0;
+
+  chunk(chunk: Bytes): void {
+    this.#buffer = chunk.buffer;
+    this.#byteOffset = chunk.byteOffset;
+  }
+
+  cut(start: number, end: number): Bytes {
+    // Measured: 17 ns, where `subarray` takes 25 and a copy 700.
+    return new Uint8Array(this.#buffer, this.#byteOffset + start, end - start);
+  }
+
+  join(bytes: Bytes): Bytes {
+    return bytes;
+  }
+}

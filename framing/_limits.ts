@@ -1,0 +1,109 @@
+import { FramingError } from "./framing_error.ts";
+import type { LimitOptions } from "./limits.ts";
+
+/** The limit where none is given: 1 MiB. */
+export const DEFAULT_MAX_LENGTH_BYTES = 1024 * 1024;
+
+/** {@linkcode LimitOptions}, checked and with defaults. */
+export interface Limits {
+  readonly maxLength: number;
+  readonly discard: boolean;
+  readonly onDiscard: ((byteLength: number) => void) | undefined;
+}
+
+/** Checks the limits given to `name`, and fills in the defaults. */
+export function checkLimits(name: string, options: LimitOptions): Limits {
+  const {
+    maxLength = DEFAULT_MAX_LENGTH_BYTES,
+    oversize = "error",
+    onDiscard,
+  } = options;
+  checkMaxLength(name, maxLength);
+  checkChoice(name, "oversize", oversize, ["error", "discard"]);
+  if (onDiscard !== undefined && oversize !== "discard") {
+    throw new TypeError(
+      `Cannot make ${name} framing as onDiscard needs oversize "discard": current value is "${oversize}"`,
+    );
+  }
+  return { maxLength, discard: oversize === "discard", onDiscard };
+}
+
+/** Throws unless `maxLength` is a limit that can be kept. */
+export function checkMaxLength(name: string, maxLength: number): void {
+  if (maxLength === Infinity) return;
+  checkInteger(name, "maxLength", maxLength, 1);
+}
+
+/** Throws unless `value` is a whole number of at least `minimum`. */
+export function checkInteger(
+  name: string,
+  option: string,
+  value: number,
+  minimum = -Number.MAX_SAFE_INTEGER,
+): void {
+  if (!Number.isSafeInteger(value) || value < minimum) {
+    throw new RangeError(
+      `Cannot make ${name} framing as ${option} must be a whole number${
+        minimum < 0 ? "" : ` of at least ${minimum}`
+      }: current value is ${value}`,
+    );
+  }
+}
+
+/** Throws unless `value` is one of `choices`. */
+export function checkChoice<T>(
+  name: string,
+  option: string,
+  value: T,
+  choices: readonly T[],
+): void {
+  if (!choices.includes(value)) {
+    throw new TypeError(
+      `Cannot make ${name} framing as ${option} must be one of ${
+        choices.map((choice) => JSON.stringify(choice)).join(", ")
+      }: current value is ${JSON.stringify(value)}`,
+    );
+  }
+}
+
+/** Throws if a message to send is longer than a receiver with these limits takes. */
+export function checkSendLength(byteLength: number, maxLength: number): void {
+  if (byteLength > maxLength) {
+    throw new RangeError(
+      `Cannot encode message of ${byteLength} bytes: longer than maxLength of ${maxLength} bytes`,
+    );
+  }
+}
+
+/** The error of a message that is longer than `limit`. */
+export function tooLong(
+  what: string,
+  offset: number,
+  limit: number,
+): FramingError {
+  return new FramingError(
+    `Cannot decode ${what} at byte ${offset}: longer than ${limit} bytes`,
+    { code: "too-long", limit, offset },
+  );
+}
+
+/** The error of a stream that ended inside a message. */
+export function truncated(what: string, offset: number): FramingError {
+  return new FramingError(
+    `Cannot decode ${what} at byte ${offset}: the stream ended inside it`,
+    { code: "truncated", offset },
+  );
+}
+
+/** The error of bytes that break a rule of the framing. */
+export function malformed(
+  what: string,
+  offset: number | undefined,
+  reason: string,
+): FramingError {
+  const place = offset === undefined ? "" : ` at byte ${offset}`;
+  return new FramingError(
+    `Cannot decode ${what}${place}: ${reason}`,
+    { code: "malformed", offset },
+  );
+}

@@ -1,0 +1,388 @@
+/**
+ * What the tests of the framings share: bytes written as text, seeded random
+ * numbers, and a decoder driven through every split of its input.
+ *
+ * @module
+ */
+
+import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
+import type { Bytes, Framing } from "./framing.ts";
+import { FramingError } from "./framing_error.ts";
+
+/** One byte a character, so that any byte can be written: `"\xff"`. */
+export function bytes(text: string): Bytes {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/** The inverse of {@linkcode bytes}. */
+export function text(bytes: Uint8Array): string {
+  let result = "";
+  for (const byte of bytes) result += String.fromCharCode(byte);
+  return result;
+}
+
+/** The UTF-8 of `string`, one character a byte, as {@linkcode text} writes it. */
+export function utf8(string: string): string {
+  return text(new TextEncoder().encode(string));
+}
+
+/** A generator of integers from 0 to below `limit`, the same for the same seed. */
+export function seededRandom(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
+  };
+}
+
+/** One of `choices`, which must not be empty. */
+export function pick<T>(
+  random: (limit: number) => number,
+  choices: readonly T[],
+): T {
+  return choices[random(choices.length)] as T;
+}
+
+/** Text of up to `maxLength` characters, each one of `alphabet`. */
+export function randomText(
+  random: (limit: number) => number,
+  alphabet: string,
+  maxLength: number,
+): string {
+  let result = "";
+  for (let length = random(maxLength + 1); length > 0; length--) {
+    result += pick(random, [...alphabet]);
+  }
+  return result;
+}
+
+/** The end of an outcome: decoding failed with `code` at byte `offset`. */
+export interface Failure {
+  code: FramingError["code"];
+  offset: number | undefined;
+}
+
+/** The lengths that `onDiscard` was told. */
+export interface Discarded {
+  discarded: number[];
+}
+
+/**
+ * What became of a stream: its messages (those of bytes as {@linkcode text}),
+ * then what was discarded, if anything was, then how it failed, if it did.
+ */
+export type Outcome = unknown[];
+
+/** The last entry of an {@linkcode Outcome} that failed. */
+export function failure(code: Failure["code"], offset: number): Failure {
+  return { code, offset };
+}
+
+/** A framing, or how to make one that reports to `onDiscard`. */
+export type FramingSource =
+  | Framing<unknown, never>
+  | ((onDiscard: (byteLength: number) => void) => Framing<unknown, never>);
+
+/** Options for {@linkcode decodeInEverySplit}. */
+export interface SplitOptions {
+  /** How many splits at most: random ones, where there are more. */
+  splits?: number;
+  /** Of the random splits. */
+  seed?: number;
+}
+
+/**
+ * Decodes `input` whole, byte by byte and in many other splits (all, when it
+ * is short), asserts that the outcome never differs, and returns it.
+ */
+export function decodeInEverySplit(
+  source: FramingSource,
+  input: string | Uint8Array,
+  options: SplitOptions = {},
+): Outcome {
+  const { splits = 1000, seed = 1 } = options;
+  const stream = typeof input === "string" ? bytes(input) : input;
+  const expected = decodeChunks(source, [stream.slice()]);
+  const fingerprint = JSON.stringify(expected);
+  let number = 0;
+  for (const cuts of cutsOf(stream.length, splits, seed)) {
+    number++;
+    const chunks = cutAt(stream.slice(), cuts);
+    // Chunks that follow each other in one buffer, or lie each in its own.
+    const given = number % 4 < 2
+      ? chunks
+      : chunks.map((chunk) => chunk.slice());
+    const outcome = decodeChunks(source, given, number % 2 === 0);
+    if (JSON.stringify(outcome) !== fingerprint) {
+      assertEquals(
+        outcome,
+        expected,
+        `Decoded whole and in chunks differ: ${
+          JSON.stringify(chunks.map((chunk) => chunk.length))
+        } bytes of ${JSON.stringify(text(stream))}`,
+      );
+    }
+  }
+  return expected;
+}
+
+/** Where to cut an input of `length` bytes, one way after another. */
+function* cutsOf(
+  length: number,
+  splits: number,
+  seed: number,
+): Generator<number[]> {
+  const places = Array.from(
+    { length: Math.max(0, length - 1) },
+    (_, i) => i + 1,
+  );
+  // An empty chunk is no news.
+  yield [0, 0, ...places.flatMap((place) => [place, place]), length];
+  const ways = 2 ** places.length;
+  if (ways <= splits) {
+    for (let way = 0; way < ways; way++) {
+      yield places.filter((place) => way & (1 << (place - 1)));
+    }
+    return;
+  }
+  yield places;
+  const random = seededRandom(seed);
+  for (let split = 0; split < splits; split++) {
+    const one = 1 + random(pick(random, [2, 4, 16, length]));
+    yield places.filter(() => random(one) === 0);
+  }
+}
+
+function cutAt(stream: Bytes, cuts: number[]): Bytes[] {
+  const chunks: Bytes[] = [];
+  let start = 0;
+  for (const cut of [...cuts, stream.length]) {
+    chunks.push(stream.subarray(start, cut));
+    start = cut;
+  }
+  return chunks;
+}
+
+/**
+ * Decodes one split. Asserts that messages stay as they were received or, with
+ * `overwrite`, writes over each as its owner may, and that an error stays.
+ */
+export function decodeChunks(
+  source: FramingSource,
+  chunks: readonly Uint8Array[],
+  overwrite: boolean = false,
+): Outcome {
+  const discarded: number[] = [];
+  const framing = typeof source === "function"
+    ? source((byteLength) => discarded.push(byteLength))
+    : source;
+  const decoder = framing.decoder();
+  const received: unknown[] = [];
+  const outcome: Outcome = [];
+  function take(messages: unknown[]) {
+    for (const message of messages) {
+      received.push(message);
+      outcome.push(message instanceof Uint8Array ? text(message) : message);
+    }
+    if (!overwrite) return;
+    for (const message of messages) {
+      if (message instanceof Uint8Array) message.fill(0xee);
+    }
+  }
+  let failed: FramingError | undefined;
+  try {
+    for (const chunk of chunks) take(decoder.decode(chunk));
+    take(decoder.end());
+    // An error behind the last messages comes from the next call.
+    assertEquals(decoder.end(), []);
+  } catch (error) {
+    if (!(error instanceof FramingError)) throw error;
+    failed = error;
+  }
+  if (!overwrite) {
+    received.forEach((message, index) => {
+      if (message instanceof Uint8Array && text(message) !== outcome[index]) {
+        assertEquals(text(message), outcome[index], "Message was overwritten");
+      }
+    });
+  }
+  if (discarded.length > 0) outcome.push({ discarded });
+  if (failed) {
+    const { code, offset, message } = failed;
+    outcome.push({ code, offset });
+    for (
+      const again of [
+        () => decoder.decode(bytes(",\n")),
+        () => decoder.decode(new Uint8Array()),
+        () => decoder.end(),
+      ]
+    ) {
+      const later = assertThrows(again, FramingError, message);
+      assertEquals([later.code, later.offset], [code, offset]);
+    }
+  }
+  return outcome;
+}
+
+/**
+ * Feeds `input` a byte at a time.
+ *
+ * @returns How many bytes went in before the decoder threw.
+ */
+export function bytesUntilError(
+  framing: Framing<unknown, never>,
+  input: string,
+): number {
+  const decoder = framing.decoder();
+  const stream = bytes(input);
+  for (let count = 1; count <= stream.length; count++) {
+    try {
+      decoder.decode(stream.subarray(count - 1, count));
+    } catch {
+      return count;
+    }
+  }
+  throw new Error(`No error in ${stream.length} bytes`);
+}
+
+/**
+ * Encodes `message` in each way that `framing` has, asserts that they agree and
+ * leave the caller's bytes alone, and returns the frame as text.
+ */
+export function encode<Out>(
+  framing: Framing<unknown, Out>,
+  message: Out,
+): string {
+  const before = message instanceof Uint8Array ? text(message) : "";
+  const frame = text(framing.encode(message));
+  const offset = 3;
+  for (
+    const room of [0, frame.length - 1, frame.length, 4 * frame.length + 32]
+  ) {
+    if (room < 0) continue;
+    const target = new Uint8Array(offset + room).fill(0xee);
+    const length = framing.encodeInto?.(message, target, offset) ?? -1;
+    if (length !== -1) {
+      assertEquals(text(target.subarray(offset, offset + length)), frame);
+    }
+    assertEquals(text(target.subarray(0, offset)), "\xee\xee\xee");
+  }
+  if (message instanceof Uint8Array) assertEquals(text(message), before);
+  return frame;
+}
+
+/** Asserts that `message` is refused in each way that `framing` encodes. */
+export function assertRefuses<Out>(
+  framing: Framing<unknown, Out>,
+  message: Out,
+  errorClass: TypeErrorConstructor | RangeErrorConstructor,
+): void {
+  assertThrows(() => framing.encode(message), errorClass);
+  if (!framing.encodeInto) return;
+  try {
+    const target = new Uint8Array(65_536);
+    // Or it leaves the message to `encode`.
+    assertEquals(framing.encodeInto(message, target, 0), -1);
+  } catch (error) {
+    assertInstanceOf(error, errorClass);
+  }
+}
+
+/** Asserts that frames sent one after another are read back as their messages. */
+export function assertRoundTrip<Out>(
+  framing: Framing<unknown, Out>,
+  messages: Out[],
+): void {
+  const stream = messages.map((message) => encode(framing, message));
+  assertEquals(
+    decodeInEverySplit(framing, stream.join(""), { splits: 100 }),
+    messages.map((message) =>
+      message instanceof Uint8Array ? text(message) : message
+    ),
+  );
+}
+
+/**
+ * Asserts that messages kept by their receiver hold little memory, when each
+ * was read alone into a large buffer, whole or in two reads.
+ */
+export function assertKeepsNoLargeBuffer(
+  framing: Framing<Bytes, never>,
+  frame: Uint8Array,
+): void {
+  for (const cut of [0, 1, frame.length >> 1, frame.length - 1]) {
+    const decoder = framing.decoder();
+    const buffers = new Set<ArrayBuffer>();
+    const messages = 100;
+    let received = 0;
+    for (let count = 0; count < messages; count++) {
+      for (const part of [frame.subarray(0, cut), frame.subarray(cut)]) {
+        const buffer = new Uint8Array(65_536);
+        buffer.set(part);
+        for (const message of decoder.decode(buffer.subarray(0, part.length))) {
+          buffers.add(message.buffer);
+          received++;
+        }
+      }
+    }
+    const held = [...buffers].reduce(
+      (sum, { byteLength }) => sum + byteLength,
+      0,
+    );
+    const perMessage = held / Math.max(received, 1);
+    if (received < messages || perMessage > 16 * frame.length) {
+      throw new Error(
+        `Kept ${received} messages of ${frame.length} bytes cut at ${cut}: each holds ${perMessage} bytes`,
+      );
+    }
+  }
+}
+
+/**
+ * Asserts that eight times the bytes take nowhere near the 64 times as long that
+ * quadratic work would: the fastest of a few runs of each, compared.
+ */
+export function assertLinear(
+  work: (size: number) => void,
+  size: number,
+): void {
+  work(size >> 2); // Warms the code up.
+  const [one, eight] = [
+    fastest(() => work(size)),
+    fastest(() => work(8 * size)),
+  ];
+  if (eight > 30 * one) {
+    throw new Error(
+      `Not linear: ${size} bytes took ${one} ms, ${8 * size} took ${eight} ms`,
+    );
+  }
+}
+
+/** The milliseconds that the fastest of three runs took. */
+export function fastest(work: () => void): number {
+  const durations = [1, 2, 3].map(() => {
+    const start = performance.now();
+    work();
+    return performance.now() - start;
+  });
+  return Math.min(...durations);
+}
+
+/** Decodes `stream` in chunks of `chunkLength` bytes, asserting that it gives `messages`. */
+export function decodeInTinyChunks(
+  framing: Framing<unknown, never>,
+  stream: Uint8Array,
+  chunkLength: number,
+  messages: number,
+): void {
+  const decoder = framing.decoder();
+  let received = 0;
+  for (let start = 0; start < stream.length; start += chunkLength) {
+    received +=
+      decoder.decode(stream.subarray(start, start + chunkLength)).length;
+  }
+  received += decoder.end().length;
+  assertEquals(received, messages);
+}

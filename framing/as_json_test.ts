@@ -1,0 +1,63 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { asJson } from "./as_json.ts";
+import { delimited } from "./delimited.ts";
+import { FramingError } from "./framing_error.ts";
+import { lengthPrefixed } from "./length_prefixed.ts";
+import {
+  assertRefuses,
+  assertRoundTrip,
+  bytes,
+  decodeInEverySplit,
+  encode,
+  failure,
+  utf8,
+} from "./_testing.ts";
+
+Deno.test("asJson() reads and writes messages as JSON", () => {
+  const values = [null, 1, "a\nb", [], { a: [1, { b: "→" }] }, true, ""];
+  assertRoundTrip(asJson(delimited("\n")), values);
+  assertRoundTrip(asJson(lengthPrefixed()), values);
+  assertEquals(
+    encode(asJson(delimited("\n")), { a: "→" }),
+    utf8('{"a":"→"}\n'),
+  );
+  assertEquals(decodeInEverySplit(asJson(delimited("\n")), ' {"a" : 1}\r\n2'), [
+    { a: 1 },
+    2,
+  ]);
+});
+
+Deno.test("asJson() refuses what is not JSON or not UTF-8, after the messages before", () => {
+  for (const wrong of ["", "{", "undefined", "1 2", "'a'", '"\xff"', '"a']) {
+    const framing = asJson(delimited("\n"));
+    const outcome = decodeInEverySplit(framing, `1\n${wrong}\n2`);
+    const offset = (outcome.at(-1) as { offset: number | undefined }).offset;
+    assertEquals(outcome, [1, { ...failure("malformed", 2), offset }]);
+    const decoder = framing.decoder();
+    assertEquals(decoder.decode(bytes(`1\n${wrong}\n2\n`)), [1]);
+    const error = assertThrows(
+      () => decoder.decode(bytes("3\n")),
+      FramingError,
+    );
+    assertEquals(error.code, "malformed");
+  }
+});
+
+Deno.test("asJson() keeps the errors and refusals of its framing", () => {
+  assertEquals(
+    decodeInEverySplit(
+      asJson(lengthPrefixed({ maxLength: 9 })),
+      "\0\0\0\x011\0\0\0\x0a",
+    ),
+    [1, failure("too-long", 5)],
+  );
+  assertRefuses(asJson(lengthPrefixed({ maxLength: 3 })), "abc", RangeError);
+});
+
+Deno.test("asJson() refuses to encode what JSON cannot say", () => {
+  const circular: unknown[] = [];
+  circular.push(circular);
+  for (const value of [undefined, () => 1, Symbol("a"), 1n, circular]) {
+    assertRefuses(asJson(delimited("\n")), value, TypeError);
+  }
+});

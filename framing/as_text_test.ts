@@ -1,0 +1,59 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { asText } from "./as_text.ts";
+import { delimited } from "./delimited.ts";
+import { fixedLength } from "./fixed_length.ts";
+import { FramingError } from "./framing_error.ts";
+import { lengthPrefixed } from "./length_prefixed.ts";
+import { netstrings } from "./netstrings.ts";
+import {
+  assertRefuses,
+  assertRoundTrip,
+  bytes,
+  decodeInEverySplit,
+  encode,
+  failure,
+  utf8,
+} from "./_testing.ts";
+
+Deno.test("asText() reads and writes messages as UTF-8", () => {
+  const texts = ["", "a", "grün →", "😀", "\ufeffbom", "a\ufeff"];
+  assertRoundTrip(asText(netstrings()), texts);
+  assertRoundTrip(asText(lengthPrefixed()), texts);
+  assertRoundTrip(asText(delimited("\0")), texts);
+  assertEquals(encode(asText(netstrings()), "→"), utf8("3:→,"));
+});
+
+Deno.test("asText() replaces what is not UTF-8, or refuses it with fatal", () => {
+  const cases: [wrong: string, replaced: string][] = [
+    ["\xff", "\ufffd"],
+    ["\xe2\x86", "\ufffd"],
+    ["a\xc0b", "a\ufffdb"],
+  ];
+  for (const [wrong, replaced] of cases) {
+    const stream = `a,b,${wrong},c`;
+    assertEquals(
+      decodeInEverySplit(asText(delimited(",")), stream),
+      ["a", "b", replaced, "c"],
+    );
+    const fatal = asText(delimited(","), { fatal: true });
+    const decoder = fatal.decoder();
+    assertEquals(decoder.decode(bytes(stream)), ["a", "b"]);
+    const { code, offset } = assertThrows(() => decoder.end(), FramingError);
+    assertEquals(code, "malformed");
+    assertEquals(decodeInEverySplit(fatal, stream), ["a", "b", {
+      code,
+      offset,
+    }]);
+  }
+});
+
+Deno.test("asText() keeps the errors and refusals of its framing", () => {
+  assertEquals(
+    decodeInEverySplit(asText(fixedLength(2)), "abc"),
+    ["ab", failure("truncated", 2)],
+  );
+  assertRefuses(asText(fixedLength(2)), "abc", RangeError);
+  assertRefuses(asText(delimited(",")), "a,b", TypeError);
+  // It would come back as U+FFFD.
+  assertRefuses(asText(netstrings()), "\ud800", TypeError);
+});

@@ -1,0 +1,164 @@
+import { Carry } from "./_carry.ts";
+import {
+  checkMaxLength,
+  checkSendLength,
+  DEFAULT_MAX_LENGTH_BYTES,
+  tooLong,
+  truncated,
+} from "./_limits.ts";
+import { type Parser, parserDecoder } from "./_parser.ts";
+import type { Bytes, Framing } from "./framing.ts";
+
+/**
+ * One message, found at the beginning of the buffered bytes.
+ *
+ * @typeParam In What is received.
+ */
+export interface SplitResult<In> {
+  /** The message. It may be a view of the buffered bytes. */
+  message: In;
+  /** How many of the buffered bytes it took, with all that marks its ends: 1 or more. */
+  length: number;
+}
+
+/**
+ * Options for {@linkcode customFraming}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ */
+export interface CustomFramingOptions<In, Out = In> {
+  /**
+   * Finds the message at the beginning of `buffered`, or returns `undefined` when
+   * more bytes are needed. It is called again for the bytes behind a message.
+   *
+   * `buffered` is never empty. `ended` says that no more bytes come. What
+   * it throws ends the stream; throw a {@linkcode FramingError} for bytes that
+   * break a rule. It must not write to `buffered`.
+   */
+  split: (buffered: Bytes, ended: boolean) => SplitResult<In> | undefined;
+  /** Encodes one message as one frame. Throws for what would not be read back. */
+  encode: (message: Out) => Uint8Array;
+  /**
+   * The most bytes that one message takes, with all that marks its ends, in both
+   * directions. `Infinity` turns the limit off.
+   *
+   * @default {1_048_576}
+   */
+  maxLength?: number | undefined;
+}
+
+/**
+ * Frames messages by a function of your own, which finds where each ends. The
+ * buffering, the limit and the errors are done for you.
+ *
+ * It is what `SplitFunc` is to Go's `bufio.Scanner`, and `Decoder` to tokio.
+ *
+ * At the end of the stream `split` is asked for the remainder; if it still wants
+ * more, the stream is `"truncated"`.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options How to split and encode, and the limit.
+ * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If `split` or `encode` is not a function.
+ * @throws {RangeError} If `maxLength` is not a whole number of at least 1.
+ *
+ * @example Numbers of one to nine digits that say how many digits follow
+ * ```ts
+ * import { customFraming } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = customFraming<number>({
+ *   split(buffered) {
+ *     const text = new TextDecoder().decode(buffered);
+ *     const length = 1 + Number(text[0]);
+ *     if (text.length < length) return undefined;
+ *     return { message: Number(text.slice(1, length)), length };
+ *   },
+ *   encode: (message) =>
+ *     new TextEncoder().encode(`${String(message).length}${message}`),
+ * });
+ * const decoder = framing.decoder();
+ *
+ * assertEquals(decoder.decode(framing.encode(123)), [123]);
+ * assertEquals(decoder.decode(new TextEncoder().encode("1724")), [7]);
+ * assertEquals(decoder.decode(new TextEncoder().encode("2")), [42]);
+ * ```
+ */
+export function customFraming<In, Out = In>(
+  options: CustomFramingOptions<In, Out>,
+): Framing<In, Out> {
+  const { split, encode, maxLength = DEFAULT_MAX_LENGTH_BYTES } = options;
+  for (const [name, value] of Object.entries({ split, encode })) {
+    if (typeof value !== "function") {
+      throw new TypeError(
+        `Cannot make customFraming as ${name} must be a function: current value is of type ${typeof value}`,
+      );
+    }
+  }
+  checkMaxLength("customFraming", maxLength);
+  return {
+    decoder: () => parserDecoder(new CustomParser(split, maxLength)),
+    encode(message) {
+      const frame = encode(message);
+      checkSendLength(frame.length, maxLength);
+      return frame;
+    },
+  };
+}
+
+const WHAT = "custom message";
+
+class CustomParser<In> implements Parser<In> {
+  readonly #split: CustomFramingOptions<In>["split"];
+  readonly #maxLength: number;
+  readonly #carry = new Carry();
+  // Where in the stream the next message begins.
+  #offset = 0;
+
+  constructor(split: CustomFramingOptions<In>["split"], maxLength: number) {
+    this.#split = split;
+    this.#maxLength = maxLength;
+  }
+
+  get pending(): boolean {
+    return this.#carry.length > 0;
+  }
+
+  parse(chunk: Bytes, messages: In[]): void {
+    const limit = this.#maxLength + chunk.length;
+    this.#carry.append(chunk, 0, chunk.length, limit);
+    this.#splitCarried(false, messages);
+    if (this.#carry.length > this.#maxLength) {
+      throw tooLong(WHAT, this.#offset, this.#maxLength);
+    }
+  }
+
+  end(messages: In[]): void {
+    this.#splitCarried(true, messages);
+    if (this.#carry.length > 0) throw truncated(WHAT, this.#offset);
+  }
+
+  #splitCarried(ended: boolean, messages: In[]): void {
+    while (this.#carry.length > 0) {
+      const buffered = this.#carry.bytes;
+      const result = this.#split(buffered, ended);
+      if (result === undefined) return;
+      const { message, length } = result;
+      if (
+        !Number.isSafeInteger(length) || length < 1 || length > buffered.length
+      ) {
+        throw new RangeError(
+          `Cannot split ${buffered.length} buffered bytes as length must be a whole number from 1 to ${buffered.length}: current value is ${length}`,
+        );
+      }
+      if (length > this.#maxLength) {
+        throw tooLong(WHAT, this.#offset, this.#maxLength);
+      }
+      messages.push(message);
+      this.#offset += length;
+      this.#carry.keepLast(buffered.length - length);
+    }
+  }
+}

@@ -1,0 +1,308 @@
+import { concat } from "@std/bytes/concat";
+import {
+  BytesCutter,
+  DelimitedParser,
+  type Disposition,
+  type Trailing,
+} from "./_delimited_parser.ts";
+import {
+  AutomatonFinder,
+  ByteFinder,
+  type DelimiterAutomaton,
+  delimiterAutomaton,
+  type DelimiterFinder,
+  Delimiters,
+} from "./_delimiter_finder.ts";
+import {
+  checkChoice,
+  checkLimits,
+  checkSendLength,
+  type Limits,
+} from "./_limits.ts";
+import { parserDecoder } from "./_parser.ts";
+import { toBytes, writeBytes } from "./_utf8.ts";
+import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
+import type { LimitOptions } from "./limits.ts";
+
+/** A delimiter: a string, which stands for its UTF-8, or bytes; or several of them. */
+export type Delimiter = Sendable | readonly Sendable[];
+
+/** Options for streams of messages with something between them. */
+export interface TrailingOptions extends LimitOptions {
+  /**
+   * What happens at the end of the stream to bytes behind the last delimiter:
+   * `"emit"` makes them the last message, `"error"` throws a
+   * {@linkcode FramingError} of code `"truncated"`, `"discard"` drops them. An
+   * empty remainder is no message.
+   *
+   * @default {"emit"}
+   */
+  trailing?: "emit" | "error" | "discard" | undefined;
+}
+
+/** Options for {@linkcode delimited}. */
+export interface DelimitedOptions extends TrailingOptions {
+  /**
+   * What becomes of a delimiter: `"discard"` drops it, `"suffix"` leaves it at
+   * the end of the message before it, `"prefix"` at the beginning of the message
+   * behind it.
+   *
+   * With `"prefix"` every delimiter begins a message, the last one too. Bytes
+   * before the first delimiter are a message of their own, if there are any.
+   *
+   * @default {"discard"}
+   */
+  disposition?: "discard" | "suffix" | "prefix" | undefined;
+}
+
+/**
+ * Frames messages by what stands between them.
+ *
+ * Of several delimiters the earliest match wins; at the same place the longest,
+ * so a match that a longer one could extend waits for the next byte. To send,
+ * the first delimiter is written behind each message; with `"suffix"` and
+ * `"prefix"` the message brings its own, as it came.
+ *
+ * @param delimiter One delimiter, or several.
+ * @param options What becomes of delimiters and remainders, and limits.
+ * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If an option has a value that is not listed, `onDiscard` is
+ * given without `oversize: "discard"`, or `trailing` other than `"emit"` is given
+ * with `"prefix"`, where there is no remainder.
+ * @throws {RangeError} If a delimiter is empty or none is given, or `maxLength` is
+ * not a whole number of at least 1.
+ *
+ * @example Messages that end with a zero byte
+ * ```ts
+ * import { delimited } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = delimited("\0");
+ * const decoder = framing.decoder();
+ * const bytes = new TextEncoder().encode("one\0two\0th");
+ *
+ * assertEquals(decoder.decode(bytes), [
+ *   bytes.subarray(0, 3),
+ *   bytes.subarray(4, 7),
+ * ]);
+ * assertEquals(framing.encode("three"), new TextEncoder().encode("three\0"));
+ * ```
+ *
+ * @example Several delimiters, each left where it was
+ * ```ts
+ * import { asText, delimited } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = asText(delimited([".", "?", "!"], { disposition: "suffix" }));
+ * const bytes = new TextEncoder().encode("Ready? Go!");
+ *
+ * assertEquals(framing.decoder().decode(bytes), ["Ready?", " Go!"]);
+ * ```
+ */
+export function delimited(
+  delimiter: Delimiter,
+  options: DelimitedOptions = {},
+): Framing<Bytes, Sendable> {
+  const { disposition = "discard", trailing = "emit" } = options;
+  const delimiters = toDelimiters(delimiter);
+  checkChoice("delimited", "disposition", disposition, [
+    "discard",
+    "suffix",
+    "prefix",
+  ]);
+  checkTrailing("delimited", trailing);
+  if (disposition === "prefix" && trailing !== "emit") {
+    throw new TypeError(
+      `Cannot make delimited framing as disposition "prefix" leaves no remainder, so trailing must be "emit": current value is "${trailing}"`,
+    );
+  }
+  const limits = checkLimits("delimited", options);
+  return new DelimitedFraming(delimiters, disposition, trailing, limits);
+}
+
+/** Throws unless `trailing` is one of the rules. */
+export function checkTrailing(name: string, trailing: Trailing): void {
+  checkChoice(name, "trailing", trailing, ["emit", "error", "discard"]);
+}
+
+function toDelimiters(delimiter: Delimiter): Uint8Array[] {
+  const given = typeof delimiter === "string" || delimiter instanceof Uint8Array
+    ? [delimiter]
+    : delimiter;
+  if (!Array.isArray(given)) {
+    throw new TypeError(
+      `Cannot make delimited framing as delimiter must be a string, a Uint8Array or an array of them: current value is of type ${typeof delimiter}`,
+    );
+  }
+  // Copied, as the caller may change its bytes later.
+  const delimiters = given.map((each) => toBytes(each).slice());
+  if (
+    delimiters.length === 0 || delimiters.some(({ length }) => length === 0)
+  ) {
+    throw new RangeError(
+      `Cannot make delimited framing as each delimiter must have at least 1 byte: current lengths are [${
+        delimiters.map(({ length }) => length).join(", ")
+      }]`,
+    );
+  }
+  return delimiters;
+}
+
+class DelimitedFraming implements Framing<Bytes, Sendable> {
+  readonly #delimiters: readonly Uint8Array[];
+  readonly #disposition: Disposition;
+  readonly #trailing: Trailing;
+  readonly #limits: Limits;
+  readonly #automaton: DelimiterAutomaton;
+  readonly #written: Uint8Array;
+  // The byte that a message without any part of the only delimiter has not, and
+  // the same as text; -1 with several delimiters.
+  readonly #markByte: number;
+  readonly #markText: string | undefined;
+
+  constructor(
+    delimiters: readonly Uint8Array[],
+    disposition: Disposition,
+    trailing: Trailing,
+    limits: Limits,
+  ) {
+    this.#delimiters = delimiters;
+    this.#disposition = disposition;
+    this.#trailing = trailing;
+    this.#limits = limits;
+    this.#automaton = delimiterAutomaton(delimiters);
+    const [first = new Uint8Array(0)] = delimiters;
+    this.#written = disposition === "discard" ? first : new Uint8Array(0);
+    const isOnly = delimiters.length === 1 && disposition === "discard";
+    this.#markByte = isOnly ? this.#automaton.firstByte : -1;
+    // Only an ASCII character is the same single byte wherever it stands in UTF-8.
+    this.#markText = isOnly && this.#markByte < 0x80
+      ? String.fromCharCode(this.#markByte)
+      : undefined;
+  }
+
+  decoder(): Decoder<Bytes> {
+    return parserDecoder(
+      new DelimitedParser({
+        what: "delimited message",
+        finder: this.#finder(),
+        longestDelimiter: Math.max(
+          ...this.#delimiters.map(({ length }) => length),
+        ),
+        cutter: new BytesCutter(),
+        disposition: this.#disposition,
+        trailing: this.#trailing,
+        limits: this.#limits,
+      }),
+    );
+  }
+
+  encode(message: Sendable): Uint8Array {
+    const bytes = toBytes(message);
+    this.#check(message, bytes);
+    return this.#written.length === 0 ? bytes : concat([bytes, this.#written]);
+  }
+
+  encodeInto(message: Sendable, target: Uint8Array, offset: number): number {
+    const length = writeBytes(message, target, offset);
+    const end = offset + length;
+    if (length === -1 || end + this.#written.length > target.length) return -1;
+    this.#check(
+      message,
+      typeof message === "string" ? target.subarray(offset, end) : message,
+    );
+    target.set(this.#written, end);
+    return length + this.#written.length;
+  }
+
+  #finder(): DelimiterFinder {
+    const [delimiter] = this.#delimiters;
+    return this.#delimiters.length === 1 && delimiter?.length === 1
+      ? new ByteFinder(this.#automaton.firstByte)
+      : new AutomatonFinder(this.#automaton);
+  }
+
+  /** Throws unless `bytes`, which stand for `message`, would be read back as one message. */
+  #check(message: Sendable, bytes: Uint8Array): void {
+    const hasMark = typeof message === "string" && this.#markText !== undefined
+      ? message.includes(this.#markText)
+      : this.#markByte === -1 || bytes.includes(this.#markByte);
+    const length = hasMark ? this.#measure(bytes) : bytes.length;
+    checkSendLength(length, this.#limits.maxLength);
+  }
+
+  /** The length of a message by the rules of its reader, its own delimiter not counted. */
+  #measure(bytes: Uint8Array): number {
+    const none = new Uint8Array(0);
+    switch (this.#disposition) {
+      case "discard":
+        return this.#measureBetween(this.#written, bytes, this.#written);
+      case "suffix":
+        return Math.max(
+          ...this.#delimiters.map((before) =>
+            this.#measureBetween(before, bytes, none)
+          ),
+        );
+      case "prefix":
+        return Math.max(
+          ...this.#delimiters.map((behind) =>
+            this.#measureBetween(none, bytes, behind)
+          ),
+        );
+    }
+  }
+
+  /**
+   * Reads `bytes` as they would be read with `before` in front and `behind`
+   * following, and throws unless there is a delimiter at each end and none between.
+   */
+  #measureBetween(
+    before: Uint8Array,
+    bytes: Uint8Array,
+    behind: Uint8Array,
+  ): number {
+    const stream = concat([before, bytes, behind]);
+    const finder = new AutomatonFinder(this.#automaton);
+    const inside = new Delimiters();
+    const atEnd = new Delimiters();
+    finder.scan(stream, inside);
+    const { undecided } = finder;
+    finder.end(atEnd);
+    const matches = [
+      ...matchesOf(inside, 0),
+      ...matchesOf(atEnd, stream.length),
+    ];
+    const [first, last] = matches;
+    const beginsRight = first?.start === 0 &&
+      (before.length === 0 || first.end === before.length);
+    const endsRight = last?.end === stream.length &&
+      (behind.length === 0 ||
+        last.start === stream.length - behind.length);
+    // A delimiter that began in the message must not wait for the next one's bytes.
+    const joinsNext = last !== undefined && undecided > last.end - last.start;
+    if (matches.length !== 2 || !beginsRight || !endsRight || joinsNext) {
+      throw new TypeError(
+        `Cannot encode message of ${bytes.length} bytes: it ${
+          REQUIREMENTS[this.#disposition]
+        }`,
+      );
+    }
+    return last.start - first.end;
+  }
+}
+
+const REQUIREMENTS = {
+  discard: "must not hold a delimiter, nor join with one into another",
+  suffix: "must end with a delimiter and hold no other",
+  prefix: "must begin with a delimiter and hold no other",
+} as const;
+
+function matchesOf(
+  { starts, ends, count }: Delimiters,
+  offset: number,
+): { start: number; end: number }[] {
+  return Array.from({ length: count }, (_, i) => ({
+    start: offset + starts[i]!, // below `count`, so both are there
+    end: offset + ends[i]!,
+  }));
+}

@@ -1,0 +1,49 @@
+import { type FrameLayout, LengthParser } from "./_length_parser.ts";
+import { checkInteger } from "./_limits.ts";
+import { parserDecoder } from "./_parser.ts";
+import { toBytes } from "./_utf8.ts";
+import type { Bytes, Framing, Sendable } from "./framing.ts";
+
+/**
+ * Frames messages that all have the same length.
+ *
+ * @param length The length of each message in bytes.
+ * @returns A framing without state, which many connections may share.
+ * @throws {RangeError} If `length` is not a whole number of at least 1.
+ *
+ * @example Samples of two bytes
+ * ```ts
+ * import { fixedLength } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const decoder = fixedLength(2).decoder();
+ *
+ * assertEquals(decoder.decode(new Uint8Array([1, 2, 3])), [new Uint8Array([1, 2])]);
+ * assertEquals(decoder.decode(new Uint8Array([4])), [new Uint8Array([3, 4])]);
+ * ```
+ */
+export function fixedLength(length: number): Framing<Bytes, Sendable> {
+  checkInteger("fixedLength", "length", length, 1);
+  const layout: FrameLayout = {
+    what: "fixed-length message",
+    maxHeaderLength: 0,
+    lastByte: -1,
+    frameLength: length,
+    messageStart: 0,
+    messageEnd: length,
+    read: () => true,
+  };
+  const limits = { maxLength: length, discard: false, onDiscard: undefined };
+  return {
+    decoder: () => parserDecoder(new LengthParser(layout, limits)),
+    encode(message) {
+      const bytes = toBytes(message);
+      if (bytes.length !== length) {
+        throw new RangeError(
+          `Cannot encode message of ${bytes.length} bytes: it must have exactly ${length} bytes`,
+        );
+      }
+      return bytes;
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { fixedLength } from "./fixed_length.ts";
+import { FramingError } from "./framing_error.ts";
+import {
+  assertKeepsNoLargeBuffer,
+  assertLinear,
+  assertRefuses,
+  assertRoundTrip,
+  bytes,
+  decodeInEverySplit,
+  decodeInTinyChunks,
+  encode,
+  failure,
+  type Outcome,
+  randomText,
+  seededRandom,
+  text,
+} from "./_testing.ts";
+
+/** The contract, naively: the whole stream at once, cut at every `length` bytes. */
+function splitWhole(stream: string, length: number): Outcome {
+  const outcome: Outcome = [];
+  for (let start = 0; start < stream.length; start += length) {
+    const message = stream.slice(start, start + length);
+    outcome.push(
+      message.length < length ? failure("truncated", start) : message,
+    );
+  }
+  return outcome;
+}
+
+Deno.test("fixedLength() cuts the stream at every length bytes", () => {
+  const cases: [length: number, stream: string, outcome: Outcome][] = [
+    [3, "", []],
+    [3, "abc", ["abc"]],
+    [3, "abcdef", ["abc", "def"]],
+    [3, "abcd", ["abc", failure("truncated", 3)]],
+    [3, "ab", [failure("truncated", 0)]],
+    [1, "a\0\xff", ["a", "\0", "\xff"]],
+    [8, "abcdefghijklmnop", ["abcdefgh", "ijklmnop"]],
+  ];
+  for (const [length, stream, outcome] of cases) {
+    assertEquals(decodeInEverySplit(fixedLength(length), stream), outcome);
+    assertEquals(splitWhole(stream, length), outcome);
+  }
+});
+
+Deno.test("fixedLength() agrees with cutting the whole stream at once", () => {
+  const random = seededRandom(17);
+  for (let round = 0; round < 300; round++) {
+    const length = 1 + random(9);
+    const stream = randomText(random, "abc", 60);
+    assertEquals(
+      decodeInEverySplit(fixedLength(length), stream, {
+        splits: 20,
+        seed: round,
+      }),
+      splitWhole(stream, length),
+    );
+  }
+});
+
+Deno.test("fixedLength() returns the messages before it says that the last is cut short", () => {
+  const decoder = fixedLength(2).decoder();
+  assertEquals(decoder.decode(bytes("abcde")).map(text), ["ab", "cd"]);
+  assertEquals(decoder.pending, true);
+  const error = assertThrows(() => decoder.end(), FramingError);
+  assertEquals([error.code, error.offset], ["truncated", 4]);
+});
+
+Deno.test("fixedLength() encodes messages of exactly that length", () => {
+  const framing = fixedLength(3);
+  assertEquals(encode(framing, "abc"), "abc");
+  assertEquals(encode(framing, "→"), "\xe2\x86\x92");
+  assertRoundTrip(framing, [bytes("abc"), bytes("\0\xff,")]);
+  for (const message of ["", "ab", "abcd", "é", "→→"]) {
+    assertRefuses(framing, message, RangeError);
+    assertRefuses(framing, new TextEncoder().encode(message), RangeError);
+  }
+});
+
+Deno.test("fixedLength() refuses a length that is not a positive integer", () => {
+  for (const length of [0, -1, 1.5, NaN, Infinity, 2 ** 53]) {
+    assertThrows(() => fixedLength(length), RangeError);
+  }
+});
+
+Deno.test("fixedLength() keeps no large buffer alive for a small message", () => {
+  assertKeepsNoLargeBuffer(fixedLength(100), bytes("x".repeat(100)));
+});
+
+Deno.test("fixedLength() does work linear in the bytes of a huge message", () => {
+  assertLinear((size) => {
+    decodeInTinyChunks(fixedLength(size), new Uint8Array(size), 4, 1);
+  }, 32_768);
+});

@@ -1,0 +1,100 @@
+/**
+ * Bytes as they are received: a `Uint8Array` over an `ArrayBuffer`.
+ *
+ * It may be a view into a larger buffer. Its own bytes are never written again,
+ * so it is the receiver's for good. Copy it before its buffer is transferred.
+ */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+/** What framings of bytes take to send: bytes, or a string, which goes as UTF-8. */
+export type Sendable = Uint8Array | string;
+
+/**
+ * How messages lie in a stream of bytes.
+ *
+ * A framing has no state of its own, so many connections may share one. What
+ * one byte stream needs to remember is in the {@linkcode Decoder} made for it.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example A framing of one's own, in terms of another
+ * ```ts
+ * import { type Framing, lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const shouted: Framing<string> = {
+ *   decoder: () => lines().decoder(),
+ *   encode: (message) => lines().encode(message.toUpperCase()),
+ * };
+ *
+ * assertEquals(shouted.decoder().decode(shouted.encode("hello")), ["HELLO"]);
+ * ```
+ */
+export interface Framing<In = Bytes, Out = In> {
+  /**
+   * Makes a decoder with fresh state, for one byte stream.
+   *
+   * @returns The decoder.
+   */
+  decoder(): Decoder<In>;
+  /**
+   * Encodes one message as one frame.
+   *
+   * @param message The message.
+   * @returns The frame, which may share memory with the message.
+   * @throws {TypeError} If the message would not be read back as itself.
+   * @throws {RangeError} If the message has a length that is not allowed.
+   */
+  encode(message: Out): Uint8Array;
+  /**
+   * Encodes one message into a buffer that has room: the same frame as from
+   * {@linkcode Framing.encode}, without an allocation for each message.
+   *
+   * May be left out; a connection then uses {@linkcode Framing.encode}.
+   *
+   * @param message The message.
+   * @param target The buffer to write to.
+   * @param offset Where the frame begins in `target`, in bytes.
+   * @returns The length of the frame in bytes, or -1 when it might not fit; what
+   * lies behind `offset` is undefined then.
+   * @throws {TypeError} If the message would not be read back as itself.
+   * @throws {RangeError} If the message has a length that is not allowed.
+   */
+  encodeInto?(message: Out, target: Uint8Array, offset: number): number;
+}
+
+/**
+ * Turns the chunks of one byte stream into messages.
+ *
+ * When {@linkcode Decoder.decode} meets an error behind messages, it returns
+ * these, and the next call throws. Every later call throws the same error.
+ *
+ * @typeParam In What is received.
+ */
+export interface Decoder<In> {
+  /**
+   * Takes the next bytes of the stream.
+   *
+   * The decoder keeps views of the chunk, and messages may be views of it: do
+   * not write to it again.
+   *
+   * @param chunk The next bytes, cut from the stream anywhere.
+   * @returns The messages that this chunk completes, in order.
+   * @throws {FramingError} If the bytes break a rule of the framing.
+   */
+  decode(chunk: Uint8Array): In[];
+  /**
+   * Says that the stream has ended.
+   *
+   * @returns The remainder, where the framing makes a message of it.
+   * @throws {FramingError} If the stream ended inside a message.
+   */
+  end(): In[];
+  /**
+   * Whether a message has begun to arrive and is not whole yet.
+   *
+   * May be left out; a connection's `messageTimeout` needs it.
+   */
+  readonly pending?: boolean | undefined;
+}

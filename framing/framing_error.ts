@@ -1,0 +1,64 @@
+/**
+ * What is wrong with the bytes of a stream.
+ *
+ * - `"too-long"`: a message is longer than the limit, or than can be counted.
+ * - `"truncated"`: the stream ended inside a message.
+ * - `"malformed"`: the bytes break a rule of the framing.
+ */
+export type FramingErrorCode = "too-long" | "truncated" | "malformed";
+
+/** Options for {@linkcode FramingError}. */
+export interface FramingErrorOptions extends ErrorOptions {
+  /** What is wrong. */
+  code: FramingErrorCode;
+  /** The limit that was passed, in bytes. */
+  limit?: number | undefined;
+  /** Where in the stream the message begins that is wrong, in bytes. */
+  offset?: number | undefined;
+}
+
+/**
+ * The error of a stream whose bytes cannot be divided into messages.
+ *
+ * It is always the peer's doing. A mistake in this program, such as an option
+ * out of range, is a `TypeError` or a `RangeError`.
+ *
+ * @example Telling a message that is too long from other errors
+ * ```ts
+ * import { FramingError, lines } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const decoder = lines({ maxLength: 4 }).decoder();
+ * const error = assertThrows(
+ *   () => decoder.decode(new TextEncoder().encode("hello\n")),
+ *   FramingError,
+ * );
+ *
+ * assertEquals(error.code, "too-long");
+ * assertEquals(error.limit, 4);
+ * assertEquals(error.offset, 0);
+ * ```
+ */
+export class FramingError extends Error {
+  /** The name of the error, always `"FramingError"`. */
+  override name = "FramingError";
+  /** What is wrong. */
+  readonly code: FramingErrorCode;
+  /** The limit that was passed, in bytes, where there is one. */
+  readonly limit: number | undefined;
+  /** Where in the stream the message begins that is wrong, in bytes, where known. */
+  readonly offset: number | undefined;
+
+  /**
+   * Makes an error.
+   *
+   * @param message What happened, with which values, and what the limit was.
+   * @param options The same as fields.
+   */
+  constructor(message: string, options: FramingErrorOptions) {
+    super(message, options);
+    this.code = options.code;
+    this.limit = options.limit;
+    this.offset = options.offset;
+  }
+}

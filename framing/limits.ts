@@ -1,0 +1,23 @@
+/** The limit on a message's length, and what happens to a longer one. */
+export interface LimitOptions {
+  /**
+   * The most bytes in a received message. Exactly so many are allowed. A
+   * delimiter is never counted. `Infinity` turns the limit off.
+   *
+   * @default {1_048_576}
+   */
+  maxLength?: number | undefined;
+  /**
+   * What happens when a longer message arrives: `"error"` ends the stream with
+   * a {@linkcode FramingError} of code `"too-long"`; `"discard"` drops that
+   * message and goes on with the next.
+   *
+   * @default {"error"}
+   */
+  oversize?: "error" | "discard" | undefined;
+  /**
+   * Called with the length in bytes of each message that was dropped, once it
+   * has passed. Only with `oversize: "discard"`.
+   */
+  onDiscard?: ((byteLength: number) => void) | undefined;
+}

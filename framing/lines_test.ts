@@ -1,0 +1,306 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { FramingError } from "./framing_error.ts";
+import { lines, type LinesOptions } from "./lines.ts";
+import {
+  assertLinear,
+  assertRefuses,
+  assertRoundTrip,
+  bytes,
+  bytesUntilError,
+  decodeInEverySplit,
+  decodeInTinyChunks,
+  encode,
+  failure,
+  type Outcome,
+  pick,
+  randomText,
+  seededRandom,
+  utf8,
+} from "./_testing.ts";
+
+/** The contract, naively: the whole stream at once, cut at every `"\n"`. */
+function splitWhole(stream: string, rules: LinesOptions): Outcome {
+  const {
+    fatal = false,
+    trailing = "emit",
+    maxLength = 1_048_576,
+    oversize = "error",
+  } = rules;
+  const parts = stream.split("\n");
+  const outcome: Outcome = [];
+  const discarded: number[] = [];
+  let failed: unknown;
+  let start = 0;
+  for (const [index, part] of parts.entries()) {
+    const remains = index === parts.length - 1;
+    if (remains && part === "") break;
+    const line = remains ? part : part.replace(/\r$/, "");
+    const isTooLong = line.length > maxLength;
+    // A CR that is the byte too many may have begun the line's end until the end.
+    const isTooLongBeforeEnd = isTooLong &&
+      !(line.length === maxLength + 1 && line.endsWith("\r"));
+    if (
+      remains && trailing === "error" &&
+      !(oversize === "error" && isTooLongBeforeEnd)
+    ) {
+      failed = failure("truncated", start);
+      break;
+    }
+    if (isTooLong && oversize === "error") {
+      failed = failure("too-long", start);
+      break;
+    }
+    if (remains && trailing === "discard" && !isTooLong) break;
+    if (isTooLong) {
+      discarded.push(line.length);
+    } else {
+      try {
+        outcome.push(
+          new TextDecoder("utf-8", { fatal, ignoreBOM: true }).decode(
+            bytes(line),
+          ),
+        );
+      } catch {
+        failed = failure("malformed", start);
+        break;
+      }
+    }
+    start += part.length + 1;
+  }
+  if (discarded.length > 0) outcome.push({ discarded });
+  if (failed) outcome.push(failed);
+  return outcome;
+}
+
+Deno.test("lines() ends lines at LF and CR LF, and keeps a lone CR", () => {
+  const cases: [stream: string, messages: string[]][] = [
+    ["", []],
+    ["\n", [""]],
+    ["\r\n", [""]],
+    ["\r", ["\r"]],
+    ["a\nb\r\nc", ["a", "b", "c"]],
+    ["a\rb\r\n", ["a\rb"]],
+    ["a\r\r\nb", ["a\r", "b"]],
+    ["a\n\rb\n", ["a", "\rb"]],
+    ["a\r", ["a\r"]],
+    ["\n\r\n\n", ["", "", ""]],
+    ["a line, then\r\nanother\n\r\n", ["a line, then", "another", ""]],
+  ];
+  for (const [stream, messages] of cases) {
+    assertEquals(decodeInEverySplit(lines(), stream), messages);
+    assertEquals(splitWhole(stream, {}), messages);
+  }
+});
+
+Deno.test("lines() decodes UTF-8 that is cut anywhere, and keeps a BOM", () => {
+  const texts = [
+    "grün",
+    "→",
+    "😀😀",
+    "\ufeffbom",
+    "a\ufeffb",
+    "\u2028",
+    "e\u0301",
+  ];
+  for (const text of texts) {
+    for (const fatal of [false, true]) {
+      assertEquals(
+        decodeInEverySplit(lines({ fatal }), utf8(`${text}\n${text}`)),
+        [text, text],
+      );
+    }
+  }
+});
+
+Deno.test("lines() replaces what is not UTF-8, or refuses it with fatal", () => {
+  const cases: [stream: string, messages: string[], fatal: Outcome][] = [
+    ["ok\n\xff\nx", ["ok", "\ufffd", "x"], ["ok", failure("malformed", 3)]],
+    ["\xe2\x86\nx\n", ["\ufffd", "x"], [failure("malformed", 0)]],
+    ["a\nb\nc\xc0", ["a", "b", "c\ufffd"], ["a", "b", failure("malformed", 4)]],
+    // The bytes of one character, with the end of a line in their midst.
+    ["\xe2\n\x86\x92\n", ["\ufffd", "\ufffd\ufffd"], [failure("malformed", 0)]],
+  ];
+  for (const [stream, messages, fatal] of cases) {
+    assertEquals(decodeInEverySplit(lines(), stream), messages);
+    assertEquals(decodeInEverySplit(lines({ fatal: true }), stream), fatal);
+  }
+});
+
+Deno.test("lines() counts bytes up to maxLength, the line's end not", () => {
+  const cases: [rules: LinesOptions, stream: string, outcome: Outcome][] = [
+    [{}, "abc\nabc\r\nabc", ["abc", "abc", "abc"]],
+    [{}, "ab\r\r\n", ["ab\r"]],
+    [{}, "abc\r\r\n", [failure("too-long", 0)]],
+    [{}, "a\nabcd\n", ["a", failure("too-long", 2)]],
+    [{}, "a\nabc\r", ["a", failure("too-long", 2)]],
+    [{}, "a\r\nab\r", ["a", "ab\r"]],
+    [{}, utf8("→\n"), ["→"]],
+    [{}, utf8("→→\n"), [failure("too-long", 0)]],
+    [{ trailing: "discard" }, "abc\ndef", ["abc"]],
+    [{ trailing: "error" }, "abc\ndef", ["abc", failure("truncated", 4)]],
+    [{ trailing: "error" }, "abc\r\n", ["abc"]],
+    [{ trailing: "error" }, "\r", [failure("truncated", 0)]],
+    [
+      { oversize: "discard" },
+      "abcdef\nab\nabcd\r\nx",
+      ["ab", "x", { discarded: [6, 4] }],
+    ],
+    [{ oversize: "discard" }, "abc\r", [{ discarded: [4] }]],
+    [{ oversize: "discard" }, "abc\rd\r\n", [{ discarded: [5] }]],
+    [
+      { oversize: "discard", fatal: true },
+      "\xff\xff\xff\xff\nok\n",
+      ["ok", { discarded: [4] }],
+    ],
+  ];
+  for (const [rules, stream, outcome] of cases) {
+    const options = { ...rules, maxLength: 3 };
+    assertEquals(
+      decodeInEverySplit(
+        (onDiscard) =>
+          lines({ ...options, onDiscard: rules.oversize && onDiscard }),
+        stream,
+      ),
+      outcome,
+    );
+    assertEquals(splitWhole(stream, options), outcome);
+  }
+});
+
+Deno.test("lines() agrees with splitting the whole stream at once", () => {
+  const random = seededRandom(11);
+  for (let round = 0; round < 2000; round++) {
+    const oversize = pick(random, ["error", "discard"] as const);
+    const rules: LinesOptions = {
+      oversize,
+      fatal: random(2) === 0,
+      trailing: pick(random, ["emit", "error", "discard"] as const),
+      maxLength: pick(random, [1, 2, 3, 6, Infinity]),
+    };
+    const stream = randomText(random, "ab\r\r\n\n\xe2\x86\x92\xff", 24);
+    assertEquals(
+      decodeInEverySplit(
+        (onDiscard) =>
+          lines({
+            ...rules,
+            onDiscard: oversize === "discard" ? onDiscard : undefined,
+          }),
+        stream,
+        { splits: 8, seed: round },
+      ),
+      splitWhole(stream, rules),
+      `Wrong for ${JSON.stringify({ rules, stream, round })}`,
+    );
+  }
+});
+
+Deno.test("lines() fails as soon as the bytes cannot fit", () => {
+  const framing = lines({ maxLength: 3 });
+  assertEquals(bytesUntilError(framing, "abcdefgh"), 4);
+  assertEquals(bytesUntilError(framing, "abc\rdefg"), 5);
+  assertEquals(bytesUntilError(framing, "x\r\nab\rdefg"), 7);
+  assertEquals(bytesUntilError(lines({ fatal: true }), "\xff\n"), 2);
+});
+
+Deno.test("lines() names the limit in its error, and UTF-8 as its cause", () => {
+  const long = assertThrows(
+    () => lines({ maxLength: 3 }).decoder().decode(bytes("abcd")),
+    FramingError,
+  );
+  assertEquals([long.code, long.limit, long.offset], ["too-long", 3, 0]);
+  const malformed = assertThrows(
+    () => lines({ fatal: true }).decoder().decode(bytes("\xff\n")),
+    FramingError,
+  );
+  assertEquals([malformed.code, malformed.offset], ["malformed", 0]);
+});
+
+Deno.test("lines() says whether a line has begun to arrive", () => {
+  const decoder = lines().decoder();
+  const states = ["", "a", "\r", "\n", "b\nc", "\n"].map((chunk) => {
+    decoder.decode(bytes(chunk));
+    return decoder.pending;
+  });
+  assertEquals(states, [false, true, true, false, true, false]);
+});
+
+Deno.test("lines() writes each line with eol", () => {
+  assertEquals(encode(lines(), "a"), "a\n");
+  assertEquals(encode(lines({ eol: undefined }), ""), "\n");
+  assertEquals(encode(lines({ eol: "\r\n" }), "→"), utf8("→\r\n"));
+  assertEquals(encode(lines({ maxLength: 3 }), "→"), utf8("→\n"));
+  assertEquals(encode(lines({ eol: "\r\n", maxLength: 2 }), "ab"), "ab\r\n");
+  const texts = ["", "a", "a\rb", "\ra", "😀", "\ufeffa", " "];
+  assertRoundTrip(lines(), texts);
+  assertRoundTrip(lines({ eol: "\r\n" }), [...texts, "a\r", "\r"]);
+});
+
+Deno.test("lines() refuses to encode what would not be read back as that line", () => {
+  const cases: [
+    options: LinesOptions,
+    line: string,
+    TypeErrorConstructor | RangeErrorConstructor,
+  ][] = [
+    [{}, "\n", TypeError],
+    [{}, "a\nb", TypeError],
+    [{}, "a\r\n", TypeError],
+    [{}, "a\r", TypeError],
+    [{}, "\r", TypeError],
+    [{}, "\ud800", TypeError],
+    [{ eol: "\r\n" }, "a\nb", TypeError],
+    [{ maxLength: 3 }, "abcd", RangeError],
+    [{ maxLength: 3 }, "→a", RangeError],
+    [{ maxLength: 3, oversize: "discard" }, "abcd", RangeError],
+    [{ maxLength: 3, eol: "\r\n" }, "abcd", RangeError],
+  ];
+  for (const [options, line, errorClass] of cases) {
+    assertRefuses(lines(options), line, errorClass);
+  }
+  assertRefuses(lines(), bytes("a") as never, TypeError);
+});
+
+Deno.test("lines() refuses options that cannot work", () => {
+  for (const maxLength of [0, -1, NaN, 1.5]) {
+    assertThrows(() => lines({ maxLength }), RangeError);
+  }
+  for (
+    const wrong of [{ eol: "\r" }, { trailing: "keep" }, { oversize: "cut" }]
+  ) {
+    assertThrows(() => lines(wrong as never), Error);
+  }
+});
+
+Deno.test("lines() decodes many lines of one chunk", () => {
+  const texts = Array.from({ length: 50_000 }, (_, index) => String(index % 7));
+  for (const eol of ["\n", "\r\n"]) {
+    const stream = bytes(texts.map((text) => text + eol).join(""));
+    assertEquals(lines().decoder().decode(stream), texts);
+  }
+});
+
+Deno.test("lines() decodes long lines among short ones", () => {
+  const texts = ["é".repeat(70_000), "x", "", "→".repeat(30_000)];
+  const stream = bytes(utf8(texts.map((text) => text + "\r\n").join("")));
+  for (const chunkLength of [999, 4096, 65_536, stream.length]) {
+    const decoder = lines().decoder();
+    const received: string[] = [];
+    for (let start = 0; start < stream.length; start += chunkLength) {
+      received.push(
+        ...decoder.decode(stream.slice(start, start + chunkLength)),
+      );
+    }
+    assertEquals(received.map((line, index) => line === texts[index]), [
+      true,
+      true,
+      true,
+      true,
+    ]);
+  }
+});
+
+Deno.test("lines() does work linear in the bytes of a huge line", () => {
+  assertLinear((size) => {
+    const stream = bytes("a\r".repeat(size / 2) + "\r\n");
+    decodeInTinyChunks(lines({ maxLength: Infinity }), stream, 4, 1);
+  }, 16_384);
+});

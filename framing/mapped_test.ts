@@ -1,0 +1,127 @@
+import {
+  assert,
+  assertEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { delimited } from "./delimited.ts";
+import { FramingError } from "./framing_error.ts";
+import { lengthPrefixed } from "./length_prefixed.ts";
+import { lines } from "./lines.ts";
+import { mapped } from "./mapped.ts";
+import {
+  assertRefuses,
+  assertRoundTrip,
+  bytes,
+  decodeInEverySplit,
+  encode,
+  failure,
+  text,
+} from "./_testing.ts";
+
+/** Decimal numbers, one a line. */
+const numbers = mapped(lines({ maxLength: 5 }), {
+  decode(line: string): number {
+    if (line === "") throw new FramingError("Empty", { code: "malformed" });
+    return Number(line);
+  },
+  encode: (number: number) => String(number),
+});
+
+Deno.test("mapped() reads and writes a framing as another type", () => {
+  assertEquals(decodeInEverySplit(numbers, "1\n23\n-4"), [1, 23, -4]);
+  assertEquals(encode(numbers, 42), "42\n");
+  assertRoundTrip(numbers, [0, 12345, -1]);
+  const points = mapped(lengthPrefixed({ fieldSize: 1 }), {
+    decode: ([x = 0, y = 0]) => ({ x, y }),
+    encode: ({ x, y }: { x: number; y: number }) => Uint8Array.of(x, y),
+  });
+  assertRoundTrip(points, [{ x: 1, y: 2 }, { x: 255, y: 0 }]);
+});
+
+Deno.test("mapped() reads one type and writes another", () => {
+  const framing = mapped(delimited(";"), {
+    decode: (message) => text(message).length,
+    encode: (words: string[]) => words.join(" "),
+  });
+  assertEquals(encode(framing, ["a", "b"]), "a b;");
+  assertEquals(decodeInEverySplit(framing, "a b;c"), [3, 1]);
+});
+
+Deno.test("mapped() keeps the errors and refusals of its framing", () => {
+  assertEquals(
+    decodeInEverySplit(numbers, "1\n2\n123456\n"),
+    [1, 2, failure("too-long", 4)],
+  );
+  assertRefuses(numbers, 123456, RangeError);
+  const strict = mapped(lengthPrefixed(), { decode: text, encode: bytes });
+  assertEquals(decodeInEverySplit(strict, "\0\0\0\x01a\0"), [
+    "a",
+    failure("truncated", 5),
+  ]);
+});
+
+Deno.test("mapped() gives the messages before the one that decode refuses", () => {
+  const decoder = numbers.decoder();
+  assertEquals(decoder.decode(bytes("1\n2\n\n3\n")), [1, 2]);
+  const error = assertThrows(
+    () => decoder.decode(bytes("4\n")),
+    FramingError,
+    "Empty",
+  );
+  assertEquals(error.code, "malformed");
+  assertThrows(() => decoder.decode(bytes("5\n")), FramingError, "Empty");
+  assertThrows(() => decoder.end(), FramingError, "Empty");
+  assertThrows(
+    () => numbers.decoder().decode(bytes("\n1\n")),
+    FramingError,
+    "Empty",
+  );
+});
+
+Deno.test("mapped() gives what decode refused before what its framing refuses", () => {
+  const decoder = numbers.decoder();
+  assertEquals(decoder.decode(bytes("1\n\n123456\n")), [1]);
+  for (let times = 0; times < 2; times++) {
+    assertThrows(() => decoder.decode(bytes("")), FramingError, "Empty");
+  }
+});
+
+Deno.test("mapped() lets through what decode throws in the remainder", () => {
+  const mistake = new SyntaxError("Not a number");
+  const framing = mapped(delimited(","), {
+    decode(message) {
+      if (text(message) === "x") throw mistake;
+      return text(message);
+    },
+    encode: (message: string) => message,
+  });
+  for (const stream of ["a,x", "a,x,"]) {
+    const decoder = framing.decoder();
+    assertEquals(decoder.decode(bytes(stream)), ["a"]);
+    for (let times = 0; times < 2; times++) {
+      const error = assertThrows(() => decoder.end(), Error);
+      assert(error === mistake || error.cause === mistake);
+    }
+  }
+});
+
+Deno.test("mapped() lets through what encode throws, and writes nothing", () => {
+  const mistake = new TypeError("Not this one");
+  const framing = mapped(lines(), {
+    decode: (line) => line,
+    encode(): string {
+      throw mistake;
+    },
+  });
+  assertStrictEquals(assertThrows(() => framing.encode("a")), mistake);
+});
+
+Deno.test("mapped() says what its framing says about a message that has begun", () => {
+  const decoder = numbers.decoder();
+  const states = ["", "1", "\n"].map((chunk) => {
+    decoder.decode(bytes(chunk));
+    return decoder.pending;
+  });
+  assertEquals(states, [false, true, false]);
+});

@@ -1,0 +1,94 @@
+import { concat } from "@std/bytes/concat";
+import { type FrameLayout, LengthParser } from "./_length_parser.ts";
+import { checkLimits, checkSendLength, malformed, tooLong } from "./_limits.ts";
+import { parserDecoder } from "./_parser.ts";
+import { toBytes } from "./_utf8.ts";
+import type { Bytes, Framing, Sendable } from "./framing.ts";
+import type { LimitOptions } from "./limits.ts";
+
+/**
+ * Frames messages as netstrings: length in decimal, colon, message, comma.
+ *
+ * A length above `maxLength` fails at its colon, before the message is read. A
+ * length with a leading zero is malformed, as there must be only one way to
+ * write it.
+ *
+ * @param options Limits that hold in both directions.
+ * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If `oversize` is not listed, or `onDiscard` is given
+ * without `oversize: "discard"`.
+ * @throws {RangeError} If `maxLength` is not a whole number of at least 1.
+ *
+ * @example Reading a message
+ * ```ts
+ * import { netstrings } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const bytes = new TextEncoder().encode("5:hello,");
+ *
+ * assertEquals(netstrings().decoder().decode(bytes), [bytes.subarray(2, 7)]);
+ * assertEquals(netstrings().encode("hello"), bytes);
+ * ```
+ */
+export function netstrings(
+  options: LimitOptions = {},
+): Framing<Bytes, Sendable> {
+  const limits = checkLimits("netstrings", options);
+  return {
+    decoder: () =>
+      parserDecoder(
+        new LengthParser(new NetstringLayout(limits.maxLength), limits),
+      ),
+    encode(message) {
+      const bytes = toBytes(message);
+      checkSendLength(bytes.length, limits.maxLength);
+      return concat([toBytes(`${bytes.length}:`), bytes, toBytes(",")]);
+    },
+  };
+}
+
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const ZERO = 0x30;
+const NINE = 0x39;
+const MAX_DIGITS = String(Number.MAX_SAFE_INTEGER).length;
+
+class NetstringLayout implements FrameLayout {
+  readonly what = "netstring";
+  readonly lastByte = COMMA;
+  readonly maxHeaderLength = MAX_DIGITS + 1;
+  readonly #limit: number;
+  frameLength = 0;
+  messageStart = 0;
+  messageEnd = 0;
+
+  constructor(maxLength: number) {
+    this.#limit = Math.min(maxLength, Number.MAX_SAFE_INTEGER);
+  }
+
+  read(bytes: Bytes, start: number, offset: number): boolean {
+    let length = 0;
+    let digits = 0;
+    for (;; digits++) {
+      const byte = bytes[start + digits];
+      if (byte === undefined) return false;
+      if (byte === COLON && digits > 0) break;
+      const hasLeadingZero = digits === 1 && length === 0;
+      if (byte < ZERO || byte > NINE || hasLeadingZero) {
+        throw malformed(
+          this.what,
+          offset,
+          `its length has byte ${byte} after ${digits} digits`,
+        );
+      }
+      length = length * 10 + byte - ZERO;
+      if (length > Number.MAX_SAFE_INTEGER) {
+        throw tooLong(this.what, offset, this.#limit);
+      }
+    }
+    this.messageStart = digits + 1;
+    this.messageEnd = this.messageStart + length;
+    this.frameLength = this.messageEnd + 1;
+    return true;
+  }
+}

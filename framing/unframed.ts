@@ -1,0 +1,31 @@
+import { ownedBytes } from "./_parser.ts";
+import { toBytes } from "./_utf8.ts";
+import type { Bytes, Framing, Sendable } from "./framing.ts";
+
+/**
+ * No framing: every chunk as it arrives, which is what a bare `read` gives.
+ *
+ * How the bytes are divided says nothing about how they were sent.
+ *
+ * @returns A framing without state, which many connections may share.
+ *
+ * @example Two messages that arrive as one chunk
+ * ```ts
+ * import { unframed } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const bytes = new TextEncoder().encode("onetwo");
+ *
+ * assertEquals(unframed().decoder().decode(bytes), [bytes]);
+ * ```
+ */
+export function unframed(): Framing<Bytes, Sendable> {
+  return {
+    decoder: () => ({
+      pending: false,
+      decode: (chunk) => chunk.length === 0 ? [] : [ownedBytes(chunk)],
+      end: () => [],
+    }),
+    encode: toBytes,
+  };
+}
