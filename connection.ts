@@ -1,0 +1,679 @@
+/**
+ * One connection that carries messages both ways, shared by clients and servers.
+ *
+ * {@linkcode connect} and {@linkcode serve} make connections; the class is for
+ * those that you opened or accepted yourself.
+ *
+ * @example Framing a connection of one's own
+ * ```ts
+ * import { Connection } from "@framed/tcp/connection";
+ * import { lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const [near, far] = await Promise.all([
+ *   Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
+ *   listener.accept(),
+ * ]);
+ * await using client = new Connection(near, { framing: lines() });
+ * await using server = new Connection(far, { framing: lines() });
+ *
+ * await client.send("hello");
+ *
+ * assertEquals(await server.receive(), "hello");
+ * ```
+ *
+ * @module
+ */
+import {
+  checkConnectionOptions,
+  type Transport,
+} from "./_connection_options.ts";
+import { Countdown } from "./_countdown.ts";
+import { MessageReader, type Receiver } from "./_message_reader.ts";
+import { MessageWriter } from "./_message_writer.ts";
+import type { Queue } from "./_queue.ts";
+import { rejected } from "./_rejected.ts";
+import { delimited } from "./framing/delimited.ts";
+import type { Bytes, Framing, Sendable } from "./framing/framing.ts";
+import { FramingError } from "./framing/framing_error.ts";
+
+/**
+ * Options for a {@linkcode Connection}, shared by both sides.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ */
+export interface ConnectionOptions<In = Bytes, Out = Sendable> {
+  /**
+   * Where messages begin and end.
+   *
+   * @default {delimited("\n")}
+   */
+  framing?: Framing<In, Out> | undefined;
+  /**
+   * The most bytes in one read of the socket. A quiet connection reads into a
+   * smaller buffer, of 1 KiB.
+   *
+   * @default {65_536}
+   */
+  readBufferSize?: number | undefined;
+  /**
+   * How many bytes may be queued for sending before {@linkcode Connection.send}
+   * waits for the peer.
+   *
+   * @default {65_536}
+   */
+  highWaterMark?: number | undefined;
+  /**
+   * Whether a small write leaves at once, and not only when the peer has
+   * acknowledged the one before (Nagle's algorithm). Only TCP has it; elsewhere
+   * `true` is refused if given.
+   *
+   * @default {true}
+   */
+  noDelay?: boolean | undefined;
+  /**
+   * Whether the system probes a silent peer. Only TCP has it; elsewhere `true`
+   * is refused.
+   *
+   * @default {false}
+   */
+  keepAlive?: boolean | undefined;
+  /**
+   * For how many milliseconds a wait for the peer may last without a byte either
+   * way. Off by default.
+   */
+  idleTimeout?: number | undefined;
+  /**
+   * How many milliseconds we wait for the rest of a message that has begun to
+   * arrive. Off by default.
+   */
+  messageTimeout?: number | undefined;
+  /**
+   * How many milliseconds the peer may take to accept a message once all before
+   * it are accepted. Off by default.
+   */
+  sendTimeout?: number | undefined;
+  /** Aborts the connection, with its reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options for {@linkcode Connection.receive} and {@linkcode Connection.request}. */
+export interface ReceiveOptions {
+  /** Ends the wait, with its reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What a connection has done so far; see {@linkcode Connection.stats}. */
+export interface ConnectionStats {
+  /** Bytes read from the socket. */
+  bytesReceived: number;
+  /** Bytes that the kernel has taken. */
+  bytesSent: number;
+  /** Messages read from the socket. */
+  messagesReceived: number;
+  /** Messages sent, those still queued here included. */
+  messagesSent: number;
+  /** Bytes queued here, which the kernel has not taken yet. */
+  bufferedAmount: number;
+  /** For how many milliseconds writes have waited for the kernel. */
+  blockedTime: number;
+}
+
+const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
+const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
+
+/**
+ * A connection that carries messages both ways.
+ *
+ * **Reading waits for you.** The socket is read only when somebody asks for a
+ * message, so a consumer that stops stops the peer, through the kernel's
+ * buffers. **Writing waits for the peer.** Await each {@linkcode Connection.send},
+ * and the queue stays bounded. Small messages leave together.
+ *
+ * Iteration, {@linkcode Connection.receive}, {@linkcode Connection.request},
+ * {@linkcode Connection.batches} and {@linkcode Connection.readable} draw from the
+ * same messages, each in its turn of calling. Breaking out of a loop neither
+ * closes the connection nor loses a message.
+ *
+ * A half-close loses nothing: when the peer ends its messages, this side can
+ * still send. When both sides have ended, the connection is closed.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example A server that answers, and a client that asks
+ * ```ts
+ * import { connect, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) {
+ *       await connection.send(line.toUpperCase());
+ *     }
+ *   },
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ *
+ * assertEquals(await client.request("hello"), "HELLO");
+ * ```
+ */
+export class Connection<In = Bytes, Out = Sendable>
+  implements AsyncIterable<In>, AsyncDisposable {
+  readonly #conn: Deno.Conn;
+  readonly #reader: MessageReader<In>;
+  readonly #writer: MessageWriter<Out>;
+  readonly #idleCountdown: Countdown | undefined;
+  readonly #messageCountdown: Countdown | undefined;
+  readonly #callerSignal: AbortSignal | undefined;
+  readonly #closed = Promise.withResolvers<void>();
+  #isWriteClosed = false;
+  #isReleased = false;
+  #failure: { readonly error: unknown } | undefined;
+  #abortController: AbortController | undefined;
+  #readable: ReadableStream<In> | undefined;
+  #writable: WritableStream<Out> | undefined;
+  #closingWrite: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Frames a connection that you opened or accepted. It belongs to the new
+   * object then: do not read, write or close it yourself.
+   *
+   * @param conn The connection.
+   * @param options The framing, limits and timeouts.
+   * @throws {TypeError} If an option cannot be honoured, such as `noDelay` where
+   * the transport has none. `conn` stays open then.
+   * @throws {RangeError} If a number is out of range.
+   */
+  constructor(conn: Deno.Conn, options: ConnectionOptions<In, Out> = {}) {
+    checkConnectionOptions(options, transportOf(conn));
+    const {
+      // Where no framing is given, In and Out are the defaults, which fit it.
+      framing = delimited("\n") as Framing<never, never> as Framing<In, Out>,
+      readBufferSize = DEFAULT_READ_BUFFER_BYTES,
+      highWaterMark = DEFAULT_HIGH_WATER_MARK_BYTES,
+      idleTimeout,
+      messageTimeout,
+      sendTimeout,
+      signal,
+    } = options;
+    this.#conn = conn;
+    this.#callerSignal = signal;
+    this.#closed.promise.catch(() => {});
+    const onFailure = (error: unknown) => this.#fail(error);
+    this.#idleCountdown = this.#countdown(
+      idleTimeout,
+      `the peer neither sent nor took a byte within idleTimeout of ${idleTimeout} ms`,
+    );
+    this.#messageCountdown = this.#countdown(
+      messageTimeout,
+      `a message was not whole within messageTimeout of ${messageTimeout} ms`,
+    );
+    this.#reader = new MessageReader({
+      conn,
+      decoder: framing.decoder(),
+      readBufferSize,
+      idleCountdown: this.#idleCountdown,
+      messageCountdown: this.#messageCountdown,
+      onEnd: () => this.closeRead(),
+      onFailure,
+    });
+    this.#writer = new MessageWriter({
+      conn,
+      framing,
+      highWaterMark,
+      sendTimeout,
+      idleCountdown: this.#idleCountdown,
+      onFailure,
+    });
+    if (isTcp(conn)) {
+      conn.setNoDelay(options.noDelay ?? true);
+      if (options.keepAlive !== undefined) conn.setKeepAlive(options.keepAlive);
+    }
+    if (signal?.aborted) this.abort(signal.reason);
+    else signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  /** The address of this side. */
+  get localAddr(): Deno.Addr {
+    return this.#conn.localAddr;
+  }
+
+  /** The address of the peer. */
+  get remoteAddr(): Deno.Addr {
+    return this.#conn.remoteAddr;
+  }
+
+  /**
+   * Settles when the connection has ended and everything of it is released.
+   * Rejects with the cause of a bad end: the system's error, a
+   * {@linkcode FramingError}, a timeout, or the reason of an abort. It is never
+   * an unhandled rejection.
+   */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /**
+   * Is aborted by a bad end only, with its cause: what {@linkcode Connection.closed}
+   * rejects with. Give it to whatever works for this connection.
+   */
+  get signal(): AbortSignal {
+    if (this.#abortController === undefined) {
+      this.#abortController = new AbortController();
+      if (this.#failure !== undefined) {
+        this.#abortController.abort(this.#failure.error);
+      }
+    }
+    return this.#abortController.signal;
+  }
+
+  /**
+   * The messages as a stream, which waits for its reader like every other way of
+   * receiving. Cancelling it is {@linkcode Connection.closeRead}.
+   */
+  get readable(): ReadableStream<In> {
+    this.#readable ??= this.#makeReadable();
+    return this.#readable;
+  }
+
+  /**
+   * A stream for messages to send. Its `ready` waits like {@linkcode Connection.send},
+   * its `close()` is {@linkcode Connection.closeWrite} and its `abort()`
+   * {@linkcode Connection.abort}.
+   */
+  get writable(): WritableStream<Out> {
+    this.#writable ??= new WritableStream<Out>({
+      write: (message) => this.send(message),
+      close: () => this.closeWrite(),
+      abort: (reason) => this.abort(reason),
+    });
+    return this.#writable;
+  }
+
+  /**
+   * Sends a message, and waits until there is room for more.
+   *
+   * It settles at once while fewer than `highWaterMark` bytes are queued, and else
+   * when the peer has taken enough. The message has been copied when this method
+   * returns; it leaves at the end of this turn of the event loop, together with
+   * what else is sent in it.
+   *
+   * A send that nobody awaits is no unhandled rejection when it fails.
+   *
+   * @param message The message.
+   * @returns A promise that settles when there is room for more. It rejects with
+   * a `TypeError` or `RangeError` if the framing refuses the message, with the
+   * cause of a bad end of the connection, and with an `InvalidStateError` once
+   * this side has ended.
+   */
+  send(message: Out): Promise<void> {
+    try {
+      this.#writer.queue(message);
+    } catch (error) {
+      return rejected(error);
+    }
+    return this.#writer.ready();
+  }
+
+  /**
+   * Waits until the kernel has taken all that was sent before.
+   *
+   * @returns A promise that settles then, and rejects with the cause of a bad end.
+   */
+  flush(): Promise<void> {
+    return this.#writer.flush();
+  }
+
+  /**
+   * Receives the next message.
+   *
+   * @param options A signal to end the wait; that loses no message.
+   * @returns The message, or `undefined` when no more come. Rejects with the cause
+   * of a bad end, behind the messages before it, and with the signal's reason.
+   */
+  receive(options: ReceiveOptions = {}): Promise<In | undefined> {
+    const { signal } = options;
+    if (signal?.aborted) return rejected(signal.reason);
+    const inbox = this.#reader.available;
+    if (inbox !== undefined) return Promise.resolve(inbox.shift());
+    return this.#wait<In | undefined>(
+      (inbox) => inbox.shift(),
+      () => undefined,
+      signal && { signal, keepsPlace: false },
+    );
+  }
+
+  /**
+   * Sends a message and receives the answer: the next message that nobody asked
+   * for before. Concurrent requests are answered in order.
+   *
+   * @param message The message.
+   * @param options A signal to end the wait. The answer is still taken out when
+   * it comes, so that the requests behind get theirs.
+   * @returns The answer. Rejects like {@linkcode Connection.send}, with the signal's
+   * reason, and with `Deno.errors.UnexpectedEof` if the messages end before it.
+   */
+  request(message: Out, options: ReceiveOptions = {}): Promise<In> {
+    const { signal } = options;
+    if (signal?.aborted) return rejected(signal.reason);
+    try {
+      if (this.#reader.isEnded && this.#failure === undefined) throw noAnswer();
+      this.#writer.queue(message);
+    } catch (error) {
+      return rejected(error);
+    }
+    return this.#wait(
+      (inbox) => inbox.shift(),
+      () => {
+        throw noAnswer();
+      },
+      signal && { signal, keepsPlace: true },
+    );
+  }
+
+  /**
+   * All messages of one read at once, again and again: the fastest way to
+   * receive.
+   *
+   * @returns An iterable of arrays, none of them empty. It ends where the
+   * messages end, and throws the cause of a bad end.
+   *
+   * @example Counting messages
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   (connection) => {
+   *     for (const line of ["one", "two", "three"]) connection.send(line);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * let count = 0;
+   * for await (const messages of client.batches()) count += messages.length;
+   *
+   * assertEquals(count, 3);
+   * ```
+   */
+  batches(): AsyncIterable<In[]> {
+    return {
+      [Symbol.asyncIterator]: () => this.#iterator((inbox) => inbox.takeAll()),
+    };
+  }
+
+  /**
+   * Iterates over the messages, like {@linkcode Connection.receive}.
+   *
+   * @returns An iterator. Ending it early neither closes the connection nor loses
+   * a message.
+   */
+  [Symbol.asyncIterator](): AsyncIterator<In, undefined> {
+    return this.#iterator((inbox) => inbox.shift());
+  }
+
+  /**
+   * Ends the messages behind those that were already read from the socket. This
+   * side can still send. What the peer sends now is not read any more.
+   */
+  closeRead(): void {
+    this.#reader.end();
+    this.#releaseIfEnded();
+  }
+
+  /**
+   * Ends this side's messages behind what is queued: half-close. The peer's
+   * messages still come.
+   *
+   * @returns A promise that settles when the kernel has taken everything, and
+   * rejects with the cause of a bad end before.
+   */
+  closeWrite(): Promise<void> {
+    this.#closingWrite ??= this.#closeWrite();
+    this.#closingWrite.catch(() => {});
+    return this.#closingWrite;
+  }
+
+  /**
+   * Closes the connection behind what is queued. Messages that were read and not
+   * received yet can still be received.
+   *
+   * @returns A promise that settles when everything is released. It rejects if
+   * what is queued cannot be sent, with the cause.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    this.#closing.catch(() => {});
+    return this.#closing;
+  }
+
+  /**
+   * Ends the connection now. What is queued, and what was not received, is
+   * dropped.
+   *
+   * @param reason What waits rejects with it; by default an `AbortError`.
+   */
+  abort(reason?: unknown): void {
+    if (this.#isReleased) return;
+    this.#reader.clear();
+    this.#fail(
+      reason ?? new DOMException("The connection was aborted", "AbortError"),
+    );
+    // A bad end by the peer's bytes still sends what is queued: no longer.
+    this.#writer.fail(this.#failure?.error);
+  }
+
+  /** Closes the connection, like {@linkcode Connection.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Tells what the connection has done so far.
+   *
+   * @returns A snapshot.
+   */
+  stats(): ConnectionStats {
+    return {
+      bytesReceived: this.#reader.bytesReceived,
+      bytesSent: this.#writer.bytesSent,
+      messagesReceived: this.#reader.messagesReceived,
+      messagesSent: this.#writer.messagesSent,
+      bufferedAmount: this.#writer.bufferedAmount,
+      blockedTime: this.#writer.blockedTime,
+    };
+  }
+
+  /** Lets a wait for this connection keep the process alive, as it does by default. */
+  ref(): void {
+    this.#conn.ref();
+  }
+
+  /** Lets the process end while it waits for this connection. */
+  unref(): void {
+    this.#conn.unref();
+  }
+
+  #onAbort = (): void => this.abort(this.#callerSignal?.reason);
+
+  #countdown(limit: number | undefined, what: string): Countdown | undefined {
+    if (limit === undefined) return undefined;
+    return new Countdown(
+      limit,
+      () =>
+        this.#fail(new DOMException(`Cannot go on: ${what}`, "TimeoutError")),
+    );
+  }
+
+  /** Waits for a turn to take messages. */
+  #wait<T>(
+    take: (inbox: Queue<In>) => T,
+    end: () => T,
+    abort?: { signal: AbortSignal; keepsPlace: boolean },
+  ): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    promise.catch(() => {});
+    const receiver: Receiver<In> = {
+      take: (inbox) => resolve(take(inbox)),
+      end() {
+        try {
+          resolve(end());
+        } catch (error) {
+          reject(error);
+        }
+      },
+      fail: reject,
+    };
+    if (abort !== undefined) {
+      const { signal, keepsPlace } = abort;
+      const onAbort = () => {
+        reject(signal.reason);
+        if (!keepsPlace) this.#reader.leave(receiver);
+      };
+      signal.addEventListener("abort", onAbort);
+      const settled = () => signal.removeEventListener("abort", onAbort);
+      promise.then(settled, settled);
+    }
+    this.#reader.wait(receiver);
+    return promise;
+  }
+
+  #iterator<T>(take: (inbox: Queue<In>) => T): AsyncIterator<T, undefined> {
+    const next = (inbox: Queue<In>): IteratorResult<T, undefined> => ({
+      value: take(inbox),
+      done: false,
+    });
+    const end = (): IteratorResult<T, undefined> => ({
+      value: undefined,
+      done: true,
+    });
+    return {
+      next: () => {
+        // A settled promise here is why a loop over messages is fast (measured:
+        // 29 ns a message, where an async generator takes 116).
+        const inbox = this.#reader.available;
+        return inbox !== undefined
+          ? Promise.resolve(next(inbox))
+          : this.#wait(next, end);
+      },
+      return: () => Promise.resolve(end()),
+    };
+  }
+
+  #makeReadable(): ReadableStream<In> {
+    let waiting: Receiver<In> | undefined;
+    return new ReadableStream<In>({
+      pull: (controller) => {
+        const inbox = this.#reader.available;
+        if (inbox !== undefined) {
+          controller.enqueue(inbox.shift());
+          return;
+        }
+        return new Promise((resolve) => {
+          waiting = {
+            take(inbox) {
+              waiting = undefined;
+              controller.enqueue(inbox.shift());
+              resolve();
+            },
+            end() {
+              controller.close();
+              resolve();
+            },
+            fail(error) {
+              controller.error(error);
+              resolve();
+            },
+          };
+          this.#reader.wait(waiting);
+        });
+      },
+      cancel: () => {
+        if (waiting !== undefined) this.#reader.leave(waiting);
+        this.closeRead();
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  async #closeWrite(): Promise<void> {
+    if (this.#isReleased && this.#failure === undefined) return;
+    await this.#writer.finish();
+    try {
+      await this.#conn.closeWrite();
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    }
+    this.#isWriteClosed = true;
+    this.#releaseIfEnded();
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#isReleased && this.#failure === undefined) {
+      this.#reader.end();
+      await this.#writer.finish();
+      this.#release();
+      await this.#closed.promise;
+    } else {
+      // A bad end before is told by `closed`; there is nothing left to close.
+      await this.#closed.promise.catch(() => {});
+    }
+  }
+
+  /** Ends the connection by an error. */
+  #fail(error: unknown): void {
+    if (this.#isReleased || this.#failure !== undefined) return;
+    this.#failure = { error };
+    this.#reader.end(this.#failure);
+    this.#abortController?.abort(error);
+    if (error instanceof FramingError) {
+      // The answers to the messages before the bad one are still to go out.
+      this.#writer.finish(error).catch(() => {}).then(() => this.#release());
+    } else {
+      this.#writer.fail(error);
+      this.#release();
+    }
+  }
+
+  #releaseIfEnded(): void {
+    if (this.#reader.isEnded && this.#isWriteClosed) this.#release();
+  }
+
+  /** Gives back the socket, the timers and the listener. */
+  #release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.#idleCountdown?.stop();
+    this.#messageCountdown?.stop();
+    this.#callerSignal?.removeEventListener("abort", this.#onAbort);
+    this.#conn.close();
+    this.#writer.stop();
+    Promise.all([this.#reader.stopped, this.#writer.stopped]).then(() => {
+      if (this.#failure === undefined) this.#closed.resolve();
+      else this.#closed.reject(this.#failure.error);
+    });
+  }
+}
+
+function isTcp(conn: Deno.Conn): conn is Deno.TcpConn {
+  return "setNoDelay" in conn;
+}
+
+function transportOf(conn: Deno.Conn): Transport {
+  if (isTcp(conn)) return "TCP";
+  return conn.remoteAddr.transport === "unix" ? "Unix socket" : "TLS";
+}
+
+function noAnswer(): Error {
+  return new Deno.errors.UnexpectedEof(
+    "Cannot receive answer: the messages of the peer have ended",
+  );
+}
