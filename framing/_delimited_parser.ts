@@ -2,6 +2,7 @@ import { Carry } from "./_carry.ts";
 import { type DelimiterFinder, Delimiters } from "./_delimiter_finder.ts";
 import { type Limits, tooLong, truncated } from "./_limits.ts";
 import type { Parser } from "./_parser.ts";
+import { MAX_SCAN_BYTES } from "./_scan.ts";
 import type { Bytes } from "./framing.ts";
 
 /** What becomes of a delimiter; see {@linkcode DelimitedOptions.disposition}. */
@@ -12,10 +13,13 @@ export type Trailing = "emit" | "error" | "discard";
 
 /** Makes messages of the bytes between delimiters. */
 export interface MessageCutter<In> {
-  /** Is told the chunk from which messages are cut next, at `offset` in the stream. */
-  chunk(chunk: Bytes, offset: number): void;
-  /** The message from `start` to `end` of that chunk. */
-  cut(start: number, end: number): In;
+  /**
+   * Is told the chunk from which messages are cut next, at `offset` in the stream.
+   * The message of index `i` ends with the delimiter found as `i`.
+   */
+  chunk(chunk: Bytes, offset: number, found: Delimiters): void;
+  /** The message of `index`, from `start` to `end` of that chunk. */
+  cut(start: number, end: number, index: number): In;
   /** The message of bytes that came in several chunks. */
   join(bytes: Bytes, offset: number): In;
 }
@@ -31,9 +35,6 @@ export interface DelimitedRules<In> {
   readonly limits: Limits;
 }
 
-// Larger chunks are looked through in parts, so that what is noted about the
-// delimiters in one stays small.
-const WINDOW_BYTES = 64 * 1024;
 const NO_BYTES: Bytes = new Uint8Array(0);
 
 // Parsing is synchronous, so parsers share one note of delimiters. Only one that
@@ -63,10 +64,10 @@ export class DelimitedParser<In> implements Parser<In> {
   }
 
   parse(chunk: Bytes, messages: In[]): void {
-    for (let start = 0; start < chunk.length; start += WINDOW_BYTES) {
-      const window = chunk.length <= WINDOW_BYTES
+    for (let start = 0; start < chunk.length; start += MAX_SCAN_BYTES) {
+      const window = chunk.length <= MAX_SCAN_BYTES
         ? chunk
-        : chunk.subarray(start, start + WINDOW_BYTES);
+        : chunk.subarray(start, start + MAX_SCAN_BYTES);
       const found = spareNote ?? new Delimiters();
       spareNote = undefined;
       try {
@@ -104,7 +105,7 @@ export class DelimitedParser<In> implements Parser<In> {
     // All positions count from the beginning of the chunk, like the found ones:
     // a negative one lies in what is carried.
     let messageStart = this.#messageOffset - this.#offset;
-    if (count > 0) cutter.chunk(chunk, this.#offset);
+    if (count > 0) cutter.chunk(chunk, this.#offset, found);
     for (let i = 0; i < count; i++) {
       const start = starts[i]!; // below `count`, so both are there
       const end = ends[i]!;
@@ -117,7 +118,7 @@ export class DelimitedParser<In> implements Parser<In> {
         this.#carry.keepLast(-next);
       } else if (messageStart >= 0) {
         if (messageEnd > messageStart || disposition !== "prefix") {
-          messages.push(cutter.cut(messageStart, messageEnd));
+          messages.push(cutter.cut(messageStart, messageEnd, i));
         }
       } else {
         const bytes = this.#join(chunk, messageEnd, next);

@@ -1,3 +1,4 @@
+import { MAX_SCAN_DISTANCE, scanner } from "./_scan.ts";
 import type { Bytes } from "./framing.ts";
 
 /**
@@ -28,16 +29,19 @@ export class Delimiters {
 
   /** Adds one behind the others. */
   add(start: number, end: number): void {
-    if (this.count === this.starts.length) this.#grow();
+    this.reserve(this.count + 1);
     this.starts[this.count] = start;
     this.ends[this.count] = end;
     this.count++;
   }
 
-  #grow(): void {
+  /** Makes room for `count` in all. */
+  reserve(count: number): void {
     const { starts, ends } = this;
-    this.starts = new Int32Array(starts.length * 2);
-    this.ends = new Int32Array(ends.length * 2);
+    if (count <= starts.length) return;
+    const size = Math.max(count, starts.length * 2);
+    this.starts = new Int32Array(size);
+    this.ends = new Int32Array(size);
     this.starts.set(starts);
     this.ends.set(ends);
   }
@@ -53,13 +57,15 @@ export class ByteFinder implements DelimiterFinder {
   }
 
   scan(chunk: Bytes, found: Delimiters): void {
-    found.count = 0;
-    for (
-      let index = chunk.indexOf(this.#byte);
-      index !== -1;
-      index = chunk.indexOf(this.#byte, index + 1)
-    ) {
-      found.add(index, index + 1);
+    const count = scanner.scan(chunk, this.#byte, this.#byte, 0);
+    found.reserve(count);
+    found.count = count;
+    const { starts, ends } = found;
+    const { offsets } = scanner;
+    for (let i = 0; i < count; i++) {
+      const offset = offsets[i]!; // below `count`, so it is there
+      starts[i] = offset;
+      ends[i] = offset + 1;
     }
   }
 
@@ -73,18 +79,21 @@ const CARRIAGE_RETURN = 0x0d;
 
 /** Finds the ends of lines: a line feed, and a carriage return right before it. */
 export class LineFinder implements DelimiterFinder {
-  readonly #lineFeeds = new ByteFinder(LINE_FEED);
   undecided = 0;
 
   scan(chunk: Bytes, found: Delimiters): void {
-    this.#lineFeeds.scan(chunk, found);
-    const { starts, count } = found;
+    const count = scanner.scan(chunk, LINE_FEED, LINE_FEED, 0);
+    found.reserve(count);
+    found.count = count;
+    const { starts, ends } = found;
+    const { offsets } = scanner;
     for (let i = 0; i < count; i++) {
-      const before = starts[i]! - 1; // below `count`, so it is there
-      const isReturn = before < 0
+      const offset = offsets[i]!; // below `count`, so it is there
+      const isReturn = offset === 0
         ? this.undecided === 1
-        : chunk[before] === CARRIAGE_RETURN;
-      if (isReturn) starts[i] = before;
+        : chunk[offset - 1] === CARRIAGE_RETURN;
+      starts[i] = isReturn ? offset - 1 : offset;
+      ends[i] = offset + 1;
     }
     if (chunk.length > 0) {
       this.undecided = chunk[chunk.length - 1] === CARRIAGE_RETURN ? 1 : 0;
@@ -120,8 +129,8 @@ export interface DelimiterAutomaton {
   readonly matchEnds: Int32Array;
   /** Whether a state's text is a delimiter that no other can extend. */
   readonly complete: readonly boolean[];
-  /** The byte that all delimiters begin with, or -1. */
-  readonly firstByte: number;
+  /** The only delimiter, if there is only one. */
+  readonly only: Uint8Array | undefined;
 }
 
 /** Builds the automaton for `delimiters`. */
@@ -156,8 +165,6 @@ export function delimiterAutomaton(
       .some((target) => target !== NOWHERE);
     complete.push(isDelimiter[state] === true && !grows);
   }
-  const firstBytes = new Set(delimiters.map((delimiter) => delimiter[0]));
-  const [firstByte = NOWHERE] = firstBytes.size === 1 ? firstBytes : [];
   return {
     next,
     texts,
@@ -165,7 +172,7 @@ export function delimiterAutomaton(
     matchStarts,
     matchEnds,
     complete,
-    firstByte,
+    only: delimiters.length === 1 ? delimiters[0] : undefined,
   };
 }
 
@@ -245,14 +252,42 @@ export class AutomatonFinder implements DelimiterFinder {
 
   scan(chunk: Bytes, found: Delimiters): void {
     found.count = 0;
-    const { firstByte } = this.#automaton;
-    for (let index = 0; index < chunk.length; index++) {
-      if (this.#state === 0 && firstByte !== NOWHERE) {
-        index = chunk.indexOf(firstByte, index);
-        if (index === -1) return;
-      }
+    const { only } = this.#automaton;
+    const canScan = only !== undefined && only.length <= MAX_SCAN_DISTANCE;
+    const from = canScan ? this.#scanFor(only, chunk, found) : 0;
+    for (let index = from; index < chunk.length; index++) {
       this.#step(chunk[index]!, index, found); // below the length, so it is there
     }
+  }
+
+  /**
+   * Finds the only delimiter at its first and last byte, many places at a time.
+   *
+   * @returns From where the automaton has to go on: what is behind may begin a
+   * delimiter that the next chunk ends.
+   */
+  #scanFor(only: Uint8Array, chunk: Bytes, found: Delimiters): number {
+    const { length } = only;
+    const distance = length - 1;
+    // What began in an earlier chunk is for the automaton.
+    let end = 0;
+    while (this.undecided > end && end < chunk.length) {
+      this.#step(chunk[end]!, end, found);
+      end++;
+    }
+    if (end === chunk.length) return end;
+    this.#state = 0;
+    end = Math.max(0, found.count > 0 ? found.ends[found.count - 1]! : 0);
+    const count = scanner.scan(chunk, only[0]!, only[distance]!, distance);
+    const { offsets } = scanner;
+    for (let i = 0; i < count; i++) {
+      const start = offsets[i]!;
+      if (start >= end && holdsAt(chunk, start, only)) {
+        end = start + length;
+        found.add(start, end);
+      }
+    }
+    return Math.max(end, chunk.length - distance);
   }
 
   end(found: Delimiters): void {
@@ -305,4 +340,12 @@ export class AutomatonFinder implements DelimiterFinder {
       this.#step(text[i]!, textStart + i, found);
     }
   }
+}
+
+/** Whether `text`, whose ends were compared, stands in `chunk` at `start`. */
+function holdsAt(chunk: Bytes, start: number, text: Uint8Array): boolean {
+  for (let i = text.length - 2; i > 0; i--) {
+    if (chunk[start + i] !== text[i]) return false;
+  }
+  return true;
 }

@@ -1,6 +1,6 @@
 import { checkText, decodeUtf8 } from "./_utf8.ts";
 import type { Bytes, Framing, Sendable } from "./framing.ts";
-import { mapped } from "./mapped.ts";
+import { mappedAsText } from "./mapped.ts";
 
 /** Options for {@linkcode asText}. */
 export interface AsTextOptions {
@@ -36,7 +36,7 @@ export function asText(
   options: AsTextOptions = {},
 ): Framing<string> {
   const { fatal = false } = options;
-  return mapped(framing, {
+  return mappedAsText(framing, {
     decode: (bytes) => decodeUtf8("text", bytes, { fatal }),
     encode(text: string) {
       checkText(text);

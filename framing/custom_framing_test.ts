@@ -47,14 +47,7 @@ function digits(maxLength?: number) {
       const [digit = Infinity] = buffered;
       const length = 1 + digit - 0x30;
       if (buffered.length < length) return undefined;
-      return {
-        message: new Uint8Array(
-          buffered.buffer as ArrayBuffer,
-          buffered.byteOffset + 1,
-          length - 1,
-        ),
-        length,
-      };
+      return { message: buffered.subarray(1, length), length };
     },
     encode: (message) => bytes(message.length + text(message)),
     maxLength,

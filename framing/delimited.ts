@@ -148,6 +148,16 @@ function toDelimiters(delimiter: Delimiter): Uint8Array[] {
   return delimiters;
 }
 
+/** The bytes as text, if they are UTF-8. */
+function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+      .decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
 class DelimitedFraming implements Framing<Bytes, Sendable> {
   readonly #delimiters: readonly Uint8Array[];
   readonly #disposition: Disposition;
@@ -155,6 +165,7 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
   readonly #limits: Limits;
   readonly #automaton: DelimiterAutomaton;
   readonly #written: Uint8Array;
+  readonly #writtenText: string | undefined;
   // The byte that a message without any part of the only delimiter has not, and
   // the same as text; -1 with several delimiters.
   readonly #markByte: number;
@@ -173,8 +184,9 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
     this.#automaton = delimiterAutomaton(delimiters);
     const [first = new Uint8Array(0)] = delimiters;
     this.#written = disposition === "discard" ? first : new Uint8Array(0);
+    this.#writtenText = textOf(this.#written);
     const isOnly = delimiters.length === 1 && disposition === "discard";
-    this.#markByte = isOnly ? this.#automaton.firstByte : -1;
+    this.#markByte = isOnly ? first[0] ?? -1 : -1;
     // Only an ASCII character is the same single byte wherever it stands in UTF-8.
     this.#markText = isOnly && this.#markByte < 0x80
       ? String.fromCharCode(this.#markByte)
@@ -203,6 +215,21 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
     return this.#written.length === 0 ? bytes : concat([bytes, this.#written]);
   }
 
+  encodeText(message: Sendable): string | undefined {
+    if (typeof message !== "string" || this.#writtenText === undefined) {
+      return undefined;
+    }
+    const { maxLength } = this.#limits;
+    // UTF-8 takes at most three bytes for each UTF-16 code unit.
+    if (
+      message.length * 3 > maxLength || this.#markText === undefined ||
+      message.includes(this.#markText)
+    ) {
+      this.#check(message, toBytes(message));
+    }
+    return message + this.#writtenText;
+  }
+
   encodeInto(message: Sendable, target: Uint8Array, offset: number): number {
     const length = writeBytes(message, target, offset);
     const end = offset + length;
@@ -216,9 +243,10 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
   }
 
   #finder(): DelimiterFinder {
-    const [delimiter] = this.#delimiters;
-    return this.#delimiters.length === 1 && delimiter?.length === 1
-      ? new ByteFinder(this.#automaton.firstByte)
+    const { only } = this.#automaton;
+    const [byte] = only ?? [];
+    return only?.length === 1 && byte !== undefined
+      ? new ByteFinder(byte)
       : new AutomatonFinder(this.#automaton);
   }
 

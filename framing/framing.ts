@@ -56,12 +56,25 @@ export interface Framing<In = Bytes, Out = In> {
    * @param message The message.
    * @param target The buffer to write to.
    * @param offset Where the frame begins in `target`, in bytes.
-   * @returns The length of the frame in bytes, or -1 when it might not fit; what
-   * lies behind `offset` is undefined then.
+   * @returns The length of the frame in bytes, or -1 when it might not fit or cannot
+   * be written this way: then use {@linkcode Framing.encode}. What lies behind
+   * `offset` is undefined then.
    * @throws {TypeError} If the message would not be read back as itself.
    * @throws {RangeError} If the message has a length that is not allowed.
    */
   encodeInto?(message: Out, target: Uint8Array, offset: number): number;
+  /**
+   * Encodes one message as text whose UTF-8 is the frame, so that a connection can
+   * join many and encode them at once.
+   *
+   * May be left out.
+   *
+   * @param message The message.
+   * @returns The text, or `undefined` if the frame of this message is not text.
+   * @throws {TypeError} If the message would not be read back as itself.
+   * @throws {RangeError} If the message has a length that is not allowed.
+   */
+  encodeText?(message: Out): string | undefined;
 }
 
 /**
@@ -85,7 +98,8 @@ export interface Decoder<In> {
    */
   decode(chunk: Uint8Array): In[];
   /**
-   * Says that the stream has ended.
+   * Says that the stream has ended. Call it until it returns nothing: an error
+   * may lie behind what it returned.
    *
    * @returns The remainder, where the framing makes a message of it.
    * @throws {FramingError} If the stream ended inside a message.

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { FramingError } from "./framing_error.ts";
 import { lines, type LinesOptions } from "./lines.ts";
 import {
@@ -7,12 +7,15 @@ import {
   assertRoundTrip,
   bytes,
   bytesUntilError,
+  chunksOf,
+  decodeChunks,
   decodeInEverySplit,
   decodeInTinyChunks,
   encode,
   failure,
   type Outcome,
   pick,
+  randomLargeStream,
   randomText,
   seededRandom,
   utf8,
@@ -169,7 +172,7 @@ Deno.test("lines() counts bytes up to maxLength, the line's end not", () => {
 
 Deno.test("lines() agrees with splitting the whole stream at once", () => {
   const random = seededRandom(11);
-  for (let round = 0; round < 2000; round++) {
+  for (let round = 0; round < 1000; round++) {
     const oversize = pick(random, ["error", "discard"] as const);
     const rules: LinesOptions = {
       oversize,
@@ -191,6 +194,30 @@ Deno.test("lines() agrees with splitting the whole stream at once", () => {
       splitWhole(stream, rules),
       `Wrong for ${JSON.stringify({ rules, stream, round })}`,
     );
+  }
+});
+
+Deno.test("lines() agrees with splitting a large stream at once", () => {
+  const random = seededRandom(37);
+  for (let round = 0; round < 8; round++) {
+    const rules = {
+      oversize: "discard",
+      maxLength: pick(random, [15, 64, 4095, 65_536]),
+    } as const;
+    const pieces = pick(random, [["x"], ["x", "\r"], ["x", utf8("→"), "\xff"]]);
+    const ends = pick(random, [["\n"], ["\r\n"], ["\n", "\r\n", "\r\r\n"]]);
+    const stream = randomLargeStream(random, pieces, ends);
+    const expected = JSON.stringify(splitWhole(stream, rules));
+    for (const length of [17, 1000, 4096, 65_536, stream.length]) {
+      const outcome = decodeChunks(
+        (onDiscard) => lines({ ...rules, onDiscard }),
+        chunksOf(stream, length, random),
+      );
+      assert(
+        JSON.stringify(outcome) === expected,
+        `Wrong for ${JSON.stringify({ rules, pieces, ends, round, length })}`,
+      );
+    }
   }
 });
 

@@ -1,5 +1,5 @@
 import { type Parser, parserDecoder } from "./_parser.ts";
-import type { Bytes, Decoder, Framing } from "./framing.ts";
+import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
 
 /**
  * How messages of one type are read and written as another.
@@ -52,6 +52,23 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
     ...(framing.encodeInto && {
       encodeInto: (message: MappedOut, target: Uint8Array, offset: number) =>
         framing.encodeInto?.(encode(message), target, offset) ?? -1,
+    }),
+  };
+}
+
+/**
+ * Like {@linkcode mapped} where `encode` always makes text, which a connection can
+ * encode together with other text.
+ */
+export function mappedAsText<MappedIn, MappedOut>(
+  framing: Framing<Bytes, Sendable>,
+  mapping: Mapping<Bytes, string, MappedIn, MappedOut>,
+): Framing<MappedIn, MappedOut> {
+  const { encode } = mapping;
+  return {
+    ...mapped<Bytes, Sendable, MappedIn, MappedOut>(framing, mapping),
+    ...(framing.encodeText && {
+      encodeText: (message: MappedOut) => framing.encodeText?.(encode(message)),
     }),
   };
 }

@@ -3,6 +3,8 @@ import {
   type DelimitedOptions,
   type Delimiter,
 } from "./delimited.ts";
+import { Queue } from "./_queue.ts";
+import { QueueStream } from "./_queue_stream.ts";
 import type { Bytes, Decoder, Framing } from "./framing.ts";
 
 /**
@@ -46,26 +48,43 @@ export class FrameDecoderStream<In> extends TransformStream<Uint8Array, In> {
   }
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 /** Two ends of a decoder: bytes are decoded once all messages before are read. */
 function decoderPair<In>(
   decoder: Decoder<In>,
 ): { readable: ReadableStream<In>; writable: WritableStream<Uint8Array> } {
+  const messages = new Queue<In>();
   let readableController: ReadableStreamDefaultController<In>;
   let writableController: WritableStreamDefaultController;
   let isOpen = true;
+  // A read waits.
   let isPulled = false;
+  // The decoder gave messages last, and may hold an error that is behind them.
+  let mayHoldError = false;
   let wake = () => {};
 
   /** Waits until all messages have been read and one more is asked for. */
   async function pulled(): Promise<void> {
-    while (isOpen && !(isPulled && readableController.desiredSize === 0)) {
+    while (isOpen && !isPulled) {
       await new Promise<void>((resolve) => wake = resolve);
     }
   }
 
-  function deliver(messages: In[]): void {
-    if (messages.length > 0) isPulled = false;
-    for (const message of messages) readableController.enqueue(message);
+  function deliver(decoded: In[]): void {
+    if (decoded.length === 0) return;
+    messages.fill(decoded);
+    mayHoldError = true;
+    if (isPulled) {
+      isPulled = false;
+      readableController.enqueue(messages.shift());
+    }
+  }
+
+  function enqueueAll(): void {
+    for (const message of messages.takeAll()) {
+      readableController.enqueue(message);
+    }
   }
 
   function fail(error: unknown): void {
@@ -74,12 +93,26 @@ function decoderPair<In>(
     readableController.error(error);
   }
 
-  const readable = new ReadableStream<In>({
+  const readable = new QueueStream<In>({
+    get available() {
+      const isBusy = isPulled || readableController.desiredSize !== 0;
+      return isBusy || messages.length === 0 ? undefined : messages;
+    },
     start(controller) {
       readableController = controller;
     },
     pull() {
+      if (messages.length > 0) return enqueueAll();
       isPulled = true;
+      if (mayHoldError) {
+        mayHoldError = false;
+        try {
+          deliver(decoder.decode(NO_BYTES));
+        } catch (error) {
+          fail(error);
+          writableController.error(error);
+        }
+      }
       wake();
     },
     cancel(reason) {
@@ -87,7 +120,7 @@ function decoderPair<In>(
       wake();
       writableController.error(reason);
     },
-  }, { highWaterMark: 0 });
+  });
 
   const writable = new WritableStream<Uint8Array>({
     start(controller) {
@@ -107,8 +140,10 @@ function decoderPair<In>(
       }
     },
     async close() {
+      enqueueAll();
       try {
         deliver(decoder.end());
+        enqueueAll();
         // Throws if there was an error behind the last messages.
         decoder.end();
       } catch (error) {

@@ -25,11 +25,19 @@ import {
   text,
 } from "./_testing.ts";
 
-/** Reads to the end: the messages, then how it failed, if it did. */
-async function outcomeOf(readable: ReadableStream<unknown>): Promise<Outcome> {
+/**
+ * Reads to the end, `slowly` so that all else happens between two messages.
+ *
+ * @returns The messages, then how it failed, if it did.
+ */
+async function outcomeOf(
+  readable: ReadableStream<unknown>,
+  slowly: boolean = false,
+): Promise<Outcome> {
   const outcome: Outcome = [];
   try {
     for await (const message of readable) {
+      if (slowly) await settle();
       outcome.push(message instanceof Uint8Array ? text(message) : message);
     }
   } catch (error) {
@@ -128,12 +136,11 @@ Deno.test("FrameDecoderStream delivers the messages before an error first", asyn
     [unique, ["a\nb\n!"], ["a", "b", failure("malformed", 9)]],
   ];
   for (const [framing, chunks, outcome] of cases) {
-    assertEquals(
-      await outcomeOf(
-        streamOf(...chunks).pipeThrough(new FrameDecoderStream(framing)),
-      ),
-      outcome,
-    );
+    for (const slowly of [false, true]) {
+      const messages = streamOf(...chunks)
+        .pipeThrough(new FrameDecoderStream(framing));
+      assertEquals(await outcomeOf(messages, slowly), outcome);
+    }
   }
 });
 
@@ -234,6 +241,25 @@ Deno.test("FrameDecoderStream serves reads that were asked for together", async 
     undefined,
     undefined,
   ]);
+});
+
+Deno.test("FrameDecoderStream keeps messages behind reads that were asked for together", async () => {
+  const stream = new FrameDecoderStream(lines({ maxLength: 2 }));
+  const reader = stream.readable.getReader();
+  const reads = [reader.read(), reader.read()];
+  const writer = stream.writable.getWriter();
+  const written = Promise.allSettled([
+    writer.write(bytes("a\nb\nc\n")),
+    writer.write(bytes("long")),
+    writer.closed,
+  ]);
+  const first = await Promise.all(reads);
+  assertEquals(first.map(({ value }) => value), ["a", "b"]);
+  await settle();
+  assertEquals((await reader.read()).value, "c");
+  await assertRejects(() => reader.read(), FramingError);
+  const statuses = (await written).map(({ status }) => status);
+  assertEquals(statuses, ["fulfilled", "rejected", "rejected"]);
 });
 
 Deno.test("FrameDecoderStream passes an abort on to its reader", async () => {
@@ -433,4 +459,36 @@ Deno.test("the streams are TransformStreams", () => {
     assert(stream.readable instanceof ReadableStream);
     assert(stream.writable instanceof WritableStream);
   }
+});
+
+Deno.test("FrameDecoderStream reports an error behind messages without more bytes", async () => {
+  const stream = new FrameDecoderStream(lines({ maxLength: 2 }));
+  const writer = stream.writable.getWriter();
+  const reader = stream.readable.getReader();
+  const written = writer.write(bytes("a\nlong"));
+
+  assertEquals(await reader.read(), { value: "a", done: false });
+  await assertRejects(() => reader.read(), FramingError, "longer than 2 bytes");
+  await written;
+  await assertRejects(() => writer.closed, FramingError);
+});
+
+Deno.test("FrameDecoderStream mixes iteration and readers in order", async () => {
+  const stream = new FrameDecoderStream(lines());
+  const writer = stream.writable.getWriter();
+  const written = writer.write(bytes("a\nb\nc\nd\ne\n")).then(() =>
+    writer.close()
+  );
+  const received: (string | undefined)[] = [];
+  for await (const message of stream.readable.values({ preventCancel: true })) {
+    received.push(message);
+    if (message === "b") break;
+  }
+  const reader = stream.readable.getReader();
+  received.push((await reader.read()).value);
+  reader.releaseLock();
+  for await (const message of stream.readable) received.push(message);
+  await written;
+
+  assertEquals(received, ["a", "b", "c", "d", "e"]);
 });

