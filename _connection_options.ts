@@ -3,6 +3,7 @@ import type { ConnectionOptions } from "./connection.ts";
 /** What carries the bytes. */
 export type Transport = "TCP" | "TLS" | "Unix socket";
 
+// More makes a timer fire at once.
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Throws if an option shared by both sides cannot be honoured. */
@@ -49,9 +50,31 @@ export function checkMilliseconds(
   minimum = 1,
 ): void {
   if (value === undefined) return;
-  if (!(value >= minimum && value <= MAX_TIMER_MS)) {
+  if (
+    typeof value !== "number" || !(value >= minimum && value <= MAX_TIMER_MS)
+  ) {
     throw new RangeError(
       `Cannot use ${name} as it must be from ${minimum} to ${MAX_TIMER_MS} ms: current value is ${value}`,
+    );
+  }
+}
+
+/** Throws unless `port` is a whole number from `minimum` to 65535. */
+export function checkPort(port: number, minimum: number): void {
+  if (!Number.isSafeInteger(port) || port < minimum || port > 65_535) {
+    throw new RangeError(
+      `Cannot use port as it must be a whole number from ${minimum} to 65535: current value is ${port}`,
+    );
+  }
+}
+
+/** Throws unless `path` names a Unix socket. */
+export function checkPath(path: string): void {
+  if (typeof path !== "string" || path === "") {
+    throw new TypeError(
+      `Cannot use path as it must be a string that is not empty: current value is ${
+        JSON.stringify(path)
+      }`,
     );
   }
 }
@@ -60,11 +83,11 @@ export function checkMilliseconds(
 export function refuseOptions(
   options: object,
   names: readonly string[],
-  where: string,
+  why: string,
 ): void {
-  for (const [name, value] of Object.entries(options)) {
-    if (names.includes(name) && value !== undefined) {
-      throw new TypeError(`Cannot use option ${name} ${where}`);
+  for (const name of names) {
+    if (Reflect.get(options, name) !== undefined) {
+      throw new TypeError(`Cannot use option ${name} ${why}`);
     }
   }
 }

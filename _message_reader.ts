@@ -1,5 +1,5 @@
 import type { Countdown } from "./_countdown.ts";
-import { Queue } from "./_queue.ts";
+import { Queue } from "./framing/_queue.ts";
 import type { Bytes, Decoder } from "./framing/framing.ts";
 
 /** Options for {@linkcode MessageReader}. */
@@ -140,7 +140,12 @@ export class MessageReader<In> {
           decoder.end();
           onEnd();
         } else {
-          this.#take(decoder.decode(this.#use(room, length)));
+          const messages = decoder.decode(this.#use(room, length));
+          this.#take(messages);
+          // Nor does an error behind these wait for more bytes.
+          if (messages.length > 0 && this.#receivers.length > 0) {
+            this.#take(decoder.decode(NO_BYTES));
+          }
         }
       }
     } catch (error) {

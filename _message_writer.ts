@@ -1,7 +1,8 @@
 import { Countdown } from "./_countdown.ts";
 import { atEndOfTurn } from "./_end_of_turn.ts";
-import { Queue } from "./_queue.ts";
+import { Queue } from "./framing/_queue.ts";
 import { rejected } from "./_rejected.ts";
+import { SendBuffer } from "./_send_buffer.ts";
 import type { Framing } from "./framing/framing.ts";
 
 /** Options for {@linkcode MessageWriter}. */
@@ -16,51 +17,34 @@ export interface MessageWriterOptions<Out> {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** A part of the queue that leaves in one write: the first `length` bytes. */
-interface Segment {
-  readonly bytes: Uint8Array;
-  readonly length: number;
-}
-
 interface Flush {
   readonly target: number;
   readonly deferred: PromiseWithResolvers<void>;
 }
 
 const SETTLED = Promise.resolve();
-const NO_BYTES = new Uint8Array(0);
-const FIRST_BUFFER_BYTES = 1024;
-const LAST_BUFFER_BYTES = 64 * 1024;
-// A frame above this leaves as it is, in a write of its own.
-const LARGE_FRAME_BYTES = 16 * 1024;
-// What a connection keeps while it has nothing to send.
-const KEPT_BUFFER_BYTES = 4 * 1024;
 
 /**
  * The one place where messages become writes.
  *
- * Frames are gathered in a buffer. It is written at the end of the turn of the
- * event loop; what is sent while that write is under way is gathered in another
- * buffer, and leaves in the next. So there is one system call for many messages
- * (measured: 43 ns a message, where a write for each takes 2,370), and a promise
- * is made only for a sender who has to wait.
+ * What is sent within one turn of the event loop is gathered, and written at the
+ * end of the turn; what is sent while that write is under way leaves in the next.
+ * So there is one system call for many messages (measured: 43 ns a message, where
+ * a write for each takes 2,370), and a promise is made only for a sender who has
+ * to wait.
  */
 export class MessageWriter<Out> {
   readonly #options: MessageWriterOptions<Out>;
   readonly #sendCountdown: Countdown | undefined;
-  // The buffer that frames are gathered in, and how many bytes of it they take.
-  #gather: Uint8Array = NO_BYTES;
-  #gathered = 0;
-  // Buffers that were full, in order, before the one above.
-  #segments: Segment[] = [];
+  readonly #buffer: SendBuffer<Out>;
+  // The bytes taken out of the buffer that the kernel has not taken.
+  #underWay = 0;
   #isScheduled = false;
   // Settles when nothing is queued any more.
   #writing: Promise<void> | undefined;
   // Why no more messages are let in, and why those queued cannot be sent.
   #refusal: { readonly error: unknown } | undefined;
   #failure: { readonly error: unknown } | undefined;
-  // All bytes ever queued, and all that the kernel has taken.
-  #bytesQueued = 0;
   #bytesSent = 0;
   #messagesSent = 0;
   #blockedTime = 0;
@@ -72,6 +56,7 @@ export class MessageWriter<Out> {
 
   constructor(options: MessageWriterOptions<Out>) {
     this.#options = options;
+    this.#buffer = new SendBuffer(options.framing);
     const { sendTimeout, onFailure } = options;
     if (sendTimeout !== undefined) {
       this.#sendCountdown = new Countdown(sendTimeout, () => {
@@ -94,7 +79,8 @@ export class MessageWriter<Out> {
   }
 
   get bufferedAmount(): number {
-    return this.#bytesQueued - this.#bytesSent;
+    this.#buffer.encodeText();
+    return this.#queuedLength;
   }
 
   get blockedTime(): number {
@@ -116,26 +102,30 @@ export class MessageWriter<Out> {
   /** Queues a message; throws if it cannot be sent. */
   queue(message: Out): void {
     if (this.#refusal !== undefined) throw this.#refusal.error;
-    const { framing } = this.#options;
-    const length =
-      framing.encodeInto?.(message, this.#gather, this.#gathered) ?? -1;
-    if (length >= 0) {
-      this.#gathered += length;
-      this.#bytesQueued += length;
-    } else {
-      this.#queueFrame(framing.encode(message), message);
-    }
+    this.#buffer.add(message);
     this.#messagesSent++;
     if (this.#sendCountdown !== undefined) {
-      this.#messageEnds.push(this.#bytesQueued);
+      this.#buffer.encodeText();
+      this.#messageEnds.push(this.#bytesSent + this.#queuedLength);
     }
     this.#scheduleWrite();
   }
 
+  /** How many bytes are queued here; see {@linkcode SendBuffer.length}. */
+  get #queuedLength(): number {
+    return this.#buffer.length + this.#underWay;
+  }
+
+  /** Whether there is room for more. */
+  get hasRoom(): boolean {
+    return this.#queuedLength < this.#options.highWaterMark &&
+      this.#failure === undefined;
+  }
+
   /** Settles when there is room for more. */
   ready(): Promise<void> {
+    if (this.hasRoom) return SETTLED;
     if (this.#failure !== undefined) return rejected(this.#failure.error);
-    if (this.bufferedAmount < this.#options.highWaterMark) return SETTLED;
     this.#room ??= unobserved(Promise.withResolvers<void>());
     return this.#room.promise;
   }
@@ -143,11 +133,12 @@ export class MessageWriter<Out> {
   /** Settles when the kernel has taken all that is queued now. */
   flush(): Promise<void> {
     if (this.#failure !== undefined) return rejected(this.#failure.error);
-    if (this.bufferedAmount === 0) return SETTLED;
+    const target = this.#bytesSent + this.bufferedAmount;
+    if (target === this.#bytesSent) return SETTLED;
     const { last } = this.#flushes;
-    if (last?.target === this.#bytesQueued) return last.deferred.promise;
+    if (last?.target === target) return last.deferred.promise;
     const deferred = unobserved(Promise.withResolvers<void>());
-    this.#flushes.push({ target: this.#bytesQueued, deferred });
+    this.#flushes.push({ target, deferred });
     return deferred.promise;
   }
 
@@ -157,12 +148,7 @@ export class MessageWriter<Out> {
    * @param reason Why; what is sent later rejects with it.
    */
   finish(reason?: unknown): Promise<void> {
-    this.#refusal ??= {
-      error: reason ?? new DOMException(
-        "Cannot send message: this side of the connection has ended",
-        "InvalidStateError",
-      ),
-    };
+    this.#refusal ??= { error: reason ?? sideHasEnded() };
     return this.flush();
   }
 
@@ -172,80 +158,40 @@ export class MessageWriter<Out> {
     this.#failure = { error };
     this.#refusal = this.#failure;
     this.#sendCountdown?.stop();
-    this.#segments = [];
-    this.#gather = NO_BYTES;
-    this.#gathered = 0;
+    this.#buffer.clear();
+    this.#underWay = 0;
     this.#room?.reject(error);
     for (const { deferred } of this.#flushes.takeAll()) deferred.reject(error);
-  }
-
-  /** Queues a frame for which the buffer has no room. */
-  #queueFrame(frame: Uint8Array, message: Out): void {
-    const { length } = frame;
-    if (length > LARGE_FRAME_BYTES) {
-      // The sender may change its bytes once `send` has settled.
-      const isOwn = typeof message === "string" ||
-        (message instanceof Uint8Array && message.buffer !== frame.buffer);
-      this.#sealGathered();
-      this.#segments.push({ bytes: isOwn ? frame : frame.slice(), length });
-    } else {
-      this.#makeRoom(length);
-      this.#gather.set(frame, this.#gathered);
-      this.#gathered += length;
-    }
-    this.#bytesQueued += length;
-  }
-
-  /** Provides `length` free bytes in the buffer that frames are gathered in. */
-  #makeRoom(length: number): void {
-    const needed = this.#gathered + length;
-    if (needed <= this.#gather.length) return;
-    if (needed > LAST_BUFFER_BYTES) {
-      this.#sealGathered();
-      this.#gather = new Uint8Array(LAST_BUFFER_BYTES);
-      return;
-    }
-    let size = Math.max(this.#gather.length * 2, FIRST_BUFFER_BYTES);
-    while (size < needed) size *= 2;
-    const larger = new Uint8Array(size);
-    larger.set(this.#gather.subarray(0, this.#gathered));
-    this.#gather = larger;
-  }
-
-  /** Puts what is gathered behind the segments. */
-  #sealGathered(): void {
-    if (this.#gathered === 0) return;
-    this.#segments.push({ bytes: this.#gather, length: this.#gathered });
-    this.#gather = NO_BYTES;
-    this.#gathered = 0;
   }
 
   #scheduleWrite(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     atEndOfTurn(() => {
-      this.#writing = this.#writeAll();
+      this.#writing = this.#writeQueued();
     });
   }
 
-  /** Writes until nothing is queued. */
-  async #writeAll(): Promise<void> {
+  /** Writes what is queued now. */
+  async #writeQueued(): Promise<void> {
+    const segments = this.#buffer.take();
+    for (const { length } of segments) this.#underWay += length;
     try {
-      while (this.bufferedAmount > 0 && this.#failure === undefined) {
-        this.#sealGathered();
-        const segments = this.#segments;
-        this.#segments = [];
-        for (const { bytes, length } of segments) {
-          await this.#writeBytes(bytes.subarray(0, length));
-          this.#reuse(bytes);
-        }
+      for (const segment of segments) {
+        await this.#writeBytes(segment.buffer.subarray(0, segment.length));
+        this.#buffer.reuse(segment);
       }
     } catch (error) {
-      // Closing the connection interrupts a write: that is not its cause.
+      // Closing the connection interrupts a write: that is not what went wrong.
       if (this.#failure === undefined) this.#options.onFailure(error);
     }
-    this.#isScheduled = false;
     this.#writing = undefined;
+    this.#isScheduled = false;
+    // A write mostly settles at once. Writing on at once would leave no time to
+    // gather: one write for each message that was sent in between.
+    if (this.#queuedLength > 0 && this.#failure === undefined) {
+      this.#scheduleWrite();
+    }
   }
 
   async #writeBytes(bytes: Uint8Array): Promise<void> {
@@ -269,6 +215,7 @@ export class MessageWriter<Out> {
   /** Notes that the kernel has taken `length` bytes more. */
   #noteTaken(length: number): void {
     this.#bytesSent += length;
+    this.#underWay -= length;
     while ((this.#flushes.first?.target ?? Infinity) <= this.#bytesSent) {
       this.#flushes.shift().deferred.resolve();
     }
@@ -277,22 +224,19 @@ export class MessageWriter<Out> {
       // The next message has the whole time.
       this.#sendCountdown?.reset();
     }
-    if (this.bufferedAmount < this.#options.highWaterMark) {
+    if (this.hasRoom) {
       this.#room?.resolve();
       this.#room = undefined;
     }
   }
+}
 
-  /** Gathers in a written buffer again, if it is not larger than needed. */
-  #reuse(bytes: Uint8Array): void {
-    const isNeeded = bytes.length <= KEPT_BUFFER_BYTES ||
-      this.bufferedAmount > 0;
-    if (
-      isNeeded && this.#gather.length < bytes.length && this.#gathered === 0
-    ) {
-      this.#gather = bytes;
-    }
-  }
+/** What sending rejects with behind the end of this side. */
+export function sideHasEnded(): DOMException {
+  return new DOMException(
+    "Cannot send message: this side of the connection has ended",
+    "InvalidStateError",
+  );
 }
 
 /** Keeps a promise that nobody waits for from being an unhandled rejection. */

@@ -30,9 +30,11 @@ import {
   type Transport,
 } from "./_connection_options.ts";
 import { Countdown } from "./_countdown.ts";
+import { atEndOfTurn } from "./_end_of_turn.ts";
 import { MessageReader, type Receiver } from "./_message_reader.ts";
-import { MessageWriter } from "./_message_writer.ts";
-import type { Queue } from "./_queue.ts";
+import { messageStream } from "./_message_stream.ts";
+import { MessageWriter, sideHasEnded } from "./_message_writer.ts";
+import type { Queue } from "./framing/_queue.ts";
 import { rejected } from "./_rejected.ts";
 import { delimited } from "./framing/delimited.ts";
 import type { Bytes, Framing, Sendable } from "./framing/framing.ts";
@@ -123,6 +125,8 @@ export interface ConnectionStats {
 
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
+// What a message counts in the queue of `writable` before it is encoded.
+const UNKNOWN_SIZE_BYTES = 1024;
 
 /**
  * A connection that carries messages both ways.
@@ -170,6 +174,7 @@ export class Connection<In = Bytes, Out = Sendable>
   readonly #idleCountdown: Countdown | undefined;
   readonly #messageCountdown: Countdown | undefined;
   readonly #callerSignal: AbortSignal | undefined;
+  readonly #highWaterMark: number;
   readonly #closed = Promise.withResolvers<void>();
   #isWriteClosed = false;
   #isReleased = false;
@@ -177,6 +182,7 @@ export class Connection<In = Bytes, Out = Sendable>
   #abortController: AbortController | undefined;
   #readable: ReadableStream<In> | undefined;
   #writable: WritableStream<Out> | undefined;
+  #writableController: WritableStreamDefaultController | undefined;
   #closingWrite: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -203,6 +209,7 @@ export class Connection<In = Bytes, Out = Sendable>
       signal,
     } = options;
     this.#conn = conn;
+    this.#highWaterMark = highWaterMark;
     this.#callerSignal = signal;
     this.#closed.promise.catch(() => {});
     const onFailure = (error: unknown) => this.#fail(error);
@@ -254,6 +261,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * Rejects with the cause of a bad end: the system's error, a
    * {@linkcode FramingError}, a timeout, or the reason of an abort. It is never
    * an unhandled rejection.
+   *
+   * The end of the peer's messages is seen only by somebody who receives.
    */
   get closed(): Promise<void> {
     return this.#closed.promise;
@@ -278,21 +287,32 @@ export class Connection<In = Bytes, Out = Sendable>
    * receiving. Cancelling it is {@linkcode Connection.closeRead}.
    */
   get readable(): ReadableStream<In> {
-    this.#readable ??= this.#makeReadable();
+    this.#readable ??= messageStream(
+      this.#reader,
+      () => this.closeRead(),
+    );
     return this.#readable;
   }
 
   /**
    * A stream for messages to send. Its `ready` waits like {@linkcode Connection.send},
-   * its `close()` is {@linkcode Connection.closeWrite} and its `abort()`
+   * once as many bytes more as `highWaterMark` says wait in the stream itself. Its
+   * `close()` is {@linkcode Connection.closeWrite} and its `abort()`
    * {@linkcode Connection.abort}.
    */
   get writable(): WritableStream<Out> {
     this.#writable ??= new WritableStream<Out>({
-      write: (message) => this.send(message),
+      start: (controller) => {
+        this.#writableController = controller;
+      },
+      write: (message) => {
+        this.#writer.queue(message);
+        // No promise where none is needed: the stream makes enough of its own.
+        return this.#writer.hasRoom ? undefined : this.#writer.ready();
+      },
       close: () => this.closeWrite(),
       abort: (reason) => this.abort(reason),
-    });
+    }, { highWaterMark: this.#highWaterMark, size: sizeOf });
     return this.#writable;
   }
 
@@ -457,7 +477,8 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Ends the connection now. What is queued, and what was not received, is
-   * dropped.
+   * dropped. The peer may see this as an ordinary end: the system resets a
+   * connection only if it holds bytes that were not read.
    *
    * @param reason What waits rejects with it; by default an `AbortError`.
    */
@@ -568,47 +589,14 @@ export class Connection<In = Bytes, Out = Sendable>
     };
   }
 
-  #makeReadable(): ReadableStream<In> {
-    let waiting: Receiver<In> | undefined;
-    return new ReadableStream<In>({
-      pull: (controller) => {
-        const inbox = this.#reader.available;
-        if (inbox !== undefined) {
-          controller.enqueue(inbox.shift());
-          return;
-        }
-        return new Promise((resolve) => {
-          waiting = {
-            take(inbox) {
-              waiting = undefined;
-              controller.enqueue(inbox.shift());
-              resolve();
-            },
-            end() {
-              controller.close();
-              resolve();
-            },
-            fail(error) {
-              controller.error(error);
-              resolve();
-            },
-          };
-          this.#reader.wait(waiting);
-        });
-      },
-      cancel: () => {
-        if (waiting !== undefined) this.#reader.leave(waiting);
-        this.closeRead();
-      },
-    }, { highWaterMark: 0 });
-  }
-
   async #closeWrite(): Promise<void> {
-    if (this.#isReleased && this.#failure === undefined) return;
     await this.#writer.finish();
+    if (this.#isReleased) return this.#closed.promise;
     try {
       await this.#conn.closeWrite();
     } catch (error) {
+      // By `close`, called meanwhile.
+      if (this.#isReleased) return this.#closed.promise;
       this.#fail(error);
       throw error;
     }
@@ -630,13 +618,23 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /** Ends the connection by an error. */
   #fail(error: unknown): void {
-    if (this.#isReleased || this.#failure !== undefined) return;
+    if (this.#isReleased) return;
+    if (this.#failure !== undefined) {
+      // What was still to go out cannot.
+      this.#writer.fail(this.#failure.error);
+      return;
+    }
     this.#failure = { error };
     this.#reader.end(this.#failure);
+    // Else a pipe from a source that waits would not end.
+    this.#writableController?.error(error);
     this.#abortController?.abort(error);
     if (error instanceof FramingError) {
-      // The answers to the messages before the bad one are still to go out.
-      this.#writer.finish(error).catch(() => {}).then(() => this.#release());
+      // The answers to the messages before the bad one are still to go out, those
+      // of this turn too.
+      atEndOfTurn(() => {
+        this.#writer.finish(error).catch(() => {}).then(() => this.#release());
+      });
     } else {
       this.#writer.fail(error);
       this.#release();
@@ -651,6 +649,7 @@ export class Connection<In = Bytes, Out = Sendable>
   #release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
+    this.#writableController?.error(sideHasEnded());
     this.#idleCountdown?.stop();
     this.#messageCountdown?.stop();
     this.#callerSignal?.removeEventListener("abort", this.#onAbort);
@@ -670,6 +669,13 @@ function isTcp(conn: Deno.Conn): conn is Deno.TcpConn {
 function transportOf(conn: Deno.Conn): Transport {
   if (isTcp(conn)) return "TCP";
   return conn.remoteAddr.transport === "unix" ? "Unix socket" : "TLS";
+}
+
+/** How much of the writable's high-water mark a message takes, in bytes where it has some. */
+function sizeOf(message: unknown): number {
+  return message instanceof Uint8Array || typeof message === "string"
+    ? message.length
+    : UNKNOWN_SIZE_BYTES;
 }
 
 function noAnswer(): Error {

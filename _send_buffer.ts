@@ -1,0 +1,165 @@
+import type { Framing } from "./framing/framing.ts";
+
+/** Bytes that leave in one write: the first `length` of a buffer. */
+export interface Segment {
+  readonly buffer: Uint8Array;
+  readonly length: number;
+}
+
+const NO_BYTES = new Uint8Array(0);
+const FIRST_BUFFER_BYTES = 1024;
+const GROWTH = 8;
+const LAST_BUFFER_BYTES = 64 * 1024;
+// A frame above this leaves as it is, in a write of its own.
+const LARGE_FRAME_BYTES = 16 * 1024;
+// Text is encoded when there is so much of it, in UTF-16 code units.
+const MAX_TEXT_LENGTH = 16 * 1024;
+
+// Large buffers that were written. All connections share them, so one that has
+// nothing to send holds none.
+const spareBuffers: Uint8Array[] = [];
+const MAX_SPARE_BUFFERS = 8;
+
+const encoder = new TextEncoder();
+
+/**
+ * Frames that wait to be written, gathered so that many leave in one write.
+ *
+ * A frame is written into a buffer that has room for many; one of text is joined
+ * to the text before it, and encoded with it (measured: 14 ns a message, where
+ * encoding each takes 760).
+ */
+export class SendBuffer<Out> {
+  readonly #framing: Framing<unknown, Out>;
+  // In this order: full buffers, the one being filled, and text not encoded yet.
+  #segments: Segment[] = [];
+  #segmentsLength = 0;
+  #buffer: Uint8Array = NO_BYTES;
+  #used = 0;
+  #text = "";
+  #firstSize = FIRST_BUFFER_BYTES;
+
+  constructor(framing: Framing<unknown, Out>) {
+    this.#framing = framing;
+  }
+
+  /**
+   * How many bytes wait. Text that is not encoded counts as one byte a UTF-16 code
+   * unit, which is exact for ASCII; {@linkcode SendBuffer.encodeText} makes it so.
+   */
+  get length(): number {
+    return this.#segmentsLength + this.#used + this.#text.length;
+  }
+
+  /** Adds a message; throws if the framing refuses it. */
+  add(message: Out): void {
+    const framing = this.#framing;
+    const text = framing.encodeText?.(message);
+    if (text !== undefined) {
+      this.#text += text;
+      if (this.#text.length >= MAX_TEXT_LENGTH) this.encodeText();
+      return;
+    }
+    this.encodeText();
+    const length = framing.encodeInto?.(message, this.#buffer, this.#used) ??
+      -1;
+    if (length >= 0) {
+      this.#used += length;
+    } else {
+      const frame = framing.encode(message);
+      // The sender may change its bytes once `send` has returned.
+      const isOwn = message instanceof Uint8Array &&
+        message.buffer !== frame.buffer;
+      this.#addFrame(frame, isOwn);
+    }
+  }
+
+  /** Encodes the text that waits. */
+  encodeText(): void {
+    const text = this.#text;
+    if (text.length === 0) return;
+    this.#text = "";
+    // UTF-8 takes at most three bytes for each UTF-16 code unit.
+    if (text.length * 3 > LAST_BUFFER_BYTES) {
+      this.#addFrame(encoder.encode(text), true);
+      return;
+    }
+    this.#makeRoom(text.length * 3);
+    const room = this.#buffer.subarray(this.#used);
+    this.#used += encoder.encodeInto(text, room).written;
+  }
+
+  /** Takes out all that waits. */
+  take(): Segment[] {
+    this.encodeText();
+    this.#seal();
+    const segments = this.#segments;
+    this.#segments = [];
+    this.#segmentsLength = 0;
+    return segments;
+  }
+
+  /** Takes back a segment that was written, to use its buffer again. */
+  reuse({ buffer }: Segment): void {
+    if (buffer.length === LAST_BUFFER_BYTES) {
+      if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(buffer);
+    } else if (buffer.length < LAST_BUFFER_BYTES && this.#buffer === NO_BYTES) {
+      this.#buffer = buffer;
+    }
+  }
+
+  /** Drops all that waits. */
+  clear(): void {
+    this.#segments = [];
+    this.#segmentsLength = 0;
+    this.#buffer = NO_BYTES;
+    this.#used = 0;
+    this.#text = "";
+  }
+
+  #addFrame(frame: Uint8Array, isOwn: boolean): void {
+    const { length } = frame;
+    if (length > LARGE_FRAME_BYTES) {
+      this.#seal();
+      this.#addSegment({ buffer: isOwn ? frame : frame.slice(), length });
+    } else {
+      this.#makeRoom(length);
+      this.#buffer.set(frame, this.#used);
+      this.#used += length;
+    }
+  }
+
+  /** Provides `length` free bytes in the buffer. */
+  #makeRoom(length: number): void {
+    const needed = this.#used + length;
+    if (needed <= this.#buffer.length) return;
+    if (needed > LAST_BUFFER_BYTES) {
+      this.#seal();
+      this.#buffer = spareBuffers.pop() ?? new Uint8Array(LAST_BUFFER_BYTES);
+      return;
+    }
+    let size = Math.max(this.#firstSize, this.#buffer.length);
+    while (size < needed) size *= GROWTH;
+    const larger = size === LAST_BUFFER_BYTES && spareBuffers.pop() ||
+      new Uint8Array(size);
+    larger.set(this.#buffer.subarray(0, this.#used));
+    this.#buffer = larger;
+  }
+
+  /** Puts the buffer behind those that are full. */
+  #seal(): void {
+    if (this.#used === 0) return;
+    this.#addSegment({ buffer: this.#buffer, length: this.#used });
+    // A connection that is busy does not begin small again.
+    this.#firstSize = this.#used * GROWTH > LAST_BUFFER_BYTES
+      ? LAST_BUFFER_BYTES
+      : FIRST_BUFFER_BYTES;
+    this.#buffer = NO_BYTES;
+    this.#used = 0;
+  }
+
+  #addSegment(segment: Segment): void {
+    this.#segments.push(segment);
+    this.#segmentsLength += segment.length;
+  }
+}
