@@ -80,7 +80,7 @@ export class MessageWriter<Out> {
 
   get bufferedAmount(): number {
     this.#buffer.encodeText();
-    return this.#queuedLength;
+    return this.queuedLength;
   }
 
   get blockedTime(): number {
@@ -106,19 +106,19 @@ export class MessageWriter<Out> {
     this.#messagesSent++;
     if (this.#sendCountdown !== undefined) {
       this.#buffer.encodeText();
-      this.#messageEnds.push(this.#bytesSent + this.#queuedLength);
+      this.#messageEnds.push(this.#bytesSent + this.queuedLength);
     }
     this.#scheduleWrite();
   }
 
   /** How many bytes are queued here; see {@linkcode SendBuffer.length}. */
-  get #queuedLength(): number {
+  get queuedLength(): number {
     return this.#buffer.length + this.#underWay;
   }
 
   /** Whether there is room for more. */
   get hasRoom(): boolean {
-    return this.#queuedLength < this.#options.highWaterMark &&
+    return this.queuedLength < this.#options.highWaterMark &&
       this.#failure === undefined;
   }
 
@@ -189,7 +189,7 @@ export class MessageWriter<Out> {
     this.#isScheduled = false;
     // A write mostly settles at once. Writing on at once would leave no time to
     // gather: one write for each message that was sent in between.
-    if (this.#queuedLength > 0 && this.#failure === undefined) {
+    if (this.queuedLength > 0 && this.#failure === undefined) {
       this.#scheduleWrite();
     }
   }

@@ -32,6 +32,7 @@ import {
 import { Countdown } from "./_countdown.ts";
 import { atEndOfTurn } from "./_end_of_turn.ts";
 import { MessageReader, type Receiver } from "./_message_reader.ts";
+import { MessageSink } from "./_message_sink.ts";
 import { messageStream } from "./_message_stream.ts";
 import { MessageWriter, sideHasEnded } from "./_message_writer.ts";
 import type { Queue } from "./framing/_queue.ts";
@@ -125,8 +126,6 @@ export interface ConnectionStats {
 
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
-// What a message counts in the queue of `writable` before it is encoded.
-const UNKNOWN_SIZE_BYTES = 1024;
 
 /**
  * A connection that carries messages both ways.
@@ -181,8 +180,7 @@ export class Connection<In = Bytes, Out = Sendable>
   #failure: { readonly error: unknown } | undefined;
   #abortController: AbortController | undefined;
   #readable: ReadableStream<In> | undefined;
-  #writable: WritableStream<Out> | undefined;
-  #writableController: WritableStreamDefaultController | undefined;
+  #writable: MessageSink<Out> | undefined;
   #closingWrite: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -296,23 +294,17 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * A stream for messages to send. Its `ready` waits like {@linkcode Connection.send},
-   * once as many bytes more as `highWaterMark` says wait in the stream itself. Its
-   * `close()` is {@linkcode Connection.closeWrite} and its `abort()`
-   * {@linkcode Connection.abort}.
+   * its `close()` is {@linkcode Connection.closeWrite} and its `abort()`
+   * {@linkcode Connection.abort}. A pipe into it may hold as many bytes more as
+   * `highWaterMark` says.
    */
   get writable(): WritableStream<Out> {
-    this.#writable ??= new WritableStream<Out>({
-      start: (controller) => {
-        this.#writableController = controller;
-      },
-      write: (message) => {
-        this.#writer.queue(message);
-        // No promise where none is needed: the stream makes enough of its own.
-        return this.#writer.hasRoom ? undefined : this.#writer.ready();
-      },
-      close: () => this.closeWrite(),
-      abort: (reason) => this.abort(reason),
-    }, { highWaterMark: this.#highWaterMark, size: sizeOf });
+    this.#writable ??= new MessageSink({
+      writer: this.#writer,
+      highWaterMark: this.#highWaterMark,
+      onClose: () => this.closeWrite(),
+      onAbort: (reason) => this.abort(reason),
+    });
     return this.#writable;
   }
 
@@ -627,7 +619,7 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#failure = { error };
     this.#reader.end(this.#failure);
     // Else a pipe from a source that waits would not end.
-    this.#writableController?.error(error);
+    this.#writable?.fail(error);
     this.#abortController?.abort(error);
     if (error instanceof FramingError) {
       // The answers to the messages before the bad one are still to go out, those
@@ -649,7 +641,7 @@ export class Connection<In = Bytes, Out = Sendable>
   #release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
-    this.#writableController?.error(sideHasEnded());
+    this.#writable?.fail(sideHasEnded());
     this.#idleCountdown?.stop();
     this.#messageCountdown?.stop();
     this.#callerSignal?.removeEventListener("abort", this.#onAbort);
@@ -669,13 +661,6 @@ function isTcp(conn: Deno.Conn): conn is Deno.TcpConn {
 function transportOf(conn: Deno.Conn): Transport {
   if (isTcp(conn)) return "TCP";
   return conn.remoteAddr.transport === "unix" ? "Unix socket" : "TLS";
-}
-
-/** How much of the writable's high-water mark a message takes, in bytes where it has some. */
-function sizeOf(message: unknown): number {
-  return message instanceof Uint8Array || typeof message === "string"
-    ? message.length
-    : UNKNOWN_SIZE_BYTES;
 }
 
 function noAnswer(): Error {
