@@ -25,6 +25,8 @@
 import {
   checkConnectionOptions,
   checkMilliseconds,
+  checkPath,
+  checkPort,
   refuseOptions,
 } from "./_connection_options.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
@@ -55,12 +57,18 @@ export interface ServeBaseOptions<In, Out, A extends Deno.Addr>
    * backlog until one ends. No limit by default.
    */
   maxConnections?: number | undefined;
-  /** Called once with the address when the server listens. */
+  /**
+   * Called once with the address when the server listens. What it throws comes
+   * out of {@linkcode serve}, and the server does not listen any more.
+   */
   onListen?: ((addr: A) => void) | undefined;
   /**
-   * Called with the error of a connection that ended badly, or of a connection
-   * that could not be accepted, where there is no connection. By default errors
-   * go to `console.error`.
+   * Called with what a handler threw, with why what it had sent could not go out,
+   * or with why a connection could not be accepted; there is no connection then.
+   * By default errors go to `console.error`.
+   *
+   * If it throws or rejects itself, both errors go to `console.error`, and the
+   * server goes on.
    */
   onError?:
     | ((error: unknown, connection: Connection<In, Out> | undefined) => void)
@@ -89,15 +97,21 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
    * @default {"0.0.0.0"}
    */
   hostname?: string | undefined;
-  /** The certificate chain for TLS, as PEM. Needs `key`. */
+  /**
+   * The certificate chain for TLS, as PEM. Needs `key`.
+   *
+   * Deno keeps the socket of a connection that is closed within its TLS handshake
+   * until the peer ends it.
+   */
   cert?: string | undefined;
   /** The private key for TLS, as PEM. Needs `cert`. */
   key?: string | undefined;
   /** The protocols to offer by ALPN. Needs `cert` and `key`. */
   alpnProtocols?: string[] | undefined;
   /**
-   * Whether other processes may listen on the same port, and share its
-   * connections. Only on Linux; elsewhere `true` is refused.
+   * Whether others may listen on the same port too, and share its connections.
+   * Only on Linux, and only with Deno's flag `--unstable-net`; elsewhere `true` is
+   * refused.
    *
    * @default {false}
    */
@@ -118,7 +132,7 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
  */
 export interface ServeUnixOptions<In = Bytes, Out = Sendable>
   extends ServeBaseOptions<In, Out, Deno.UnixAddr> {
-  /** The path of the socket, which is removed when the server ends. */
+  /** The path of the socket, which is removed when the server stops to listen. */
   path: string;
 }
 
@@ -145,9 +159,12 @@ export interface Server<
 > extends AsyncDisposable {
   /** The address that the server listens on. */
   readonly addr: A;
-  /** Settles when the server and all its connections have ended. */
+  /**
+   * Settles when the server has ended, with all connections and handlers. It never
+   * rejects.
+   */
   readonly finished: Promise<void>;
-  /** The connections that are open. */
+  /** The connections that are open or have a handler that still runs. */
   readonly connections: ReadonlySet<Connection<In, Out>>;
   /**
    * Ends the server, and lets its connections end their work: no more are
@@ -161,7 +178,12 @@ export interface Server<
   shutdown(options?: ShutdownOptions): Promise<void>;
   /** Lets the server keep the process alive, as it does by default. */
   ref(): void;
-  /** Lets the process end while the server listens. */
+  /**
+   * Lets the process end while the server listens.
+   *
+   * @throws {Deno.errors.NotSupported} If the server uses TLS: Deno has no way to
+   * do it then.
+   */
   unref(): void;
 }
 
@@ -196,7 +218,7 @@ export function serve<In = Bytes, Out = Sendable>(
  * given.
  *
  * One connection's error never touches another, nor the server. When no more
- * descriptors can be opened, accepting goes on after a pause.
+ * files can be opened, accepting goes on after a pause.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
@@ -260,6 +282,7 @@ type ServeOptions<In, Out> =
   | ServeUnixOptions<In, Out>;
 
 const DEFAULT_PORT = 8000;
+const MAX_BACKLOG = 2 ** 31 - 1;
 const ACCEPT_PAUSE_MS = 100;
 
 function isUnix<In, Out>(
@@ -269,16 +292,22 @@ function isUnix<In, Out>(
 }
 
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
-  const { maxConnections } = options;
-  if (
-    maxConnections !== undefined && maxConnections !== Infinity &&
-    !(Number.isSafeInteger(maxConnections) && maxConnections >= 1)
-  ) {
-    throw new RangeError(
-      `Cannot serve as maxConnections must be a whole number of at least 1: current value is ${maxConnections}`,
-    );
+  const { maxConnections = Infinity } = options;
+  if (maxConnections !== Infinity) {
+    checkCount("maxConnections", maxConnections, Number.MAX_SAFE_INTEGER);
   }
+  for (const name of ["onListen", "onError"] as const) {
+    const callback = options[name];
+    if (callback !== undefined && typeof callback !== "function") {
+      throw new TypeError(
+        `Cannot serve as ${name} must be a function: current value is of type ${typeof callback}`,
+      );
+    }
+  }
+  // Left out of account, it would leave the server open to all.
+  refuseOptions(options, ["tls"], "to serve: TLS needs cert and key");
   if (isUnix(options)) {
+    checkPath(options.path);
     refuseOptions(options, [
       "port",
       "hostname",
@@ -291,7 +320,8 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
     checkConnectionOptions(options, "Unix socket");
     return;
   }
-  const { cert, key, reusePort } = options;
+  const { port = DEFAULT_PORT, cert, key, reusePort, tcpBacklog } = options;
+  checkPort(port, 0);
   if (cert === undefined || key === undefined) {
     refuseOptions(
       options,
@@ -299,12 +329,34 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
       "as TLS needs both cert and key",
     );
   }
-  if (reusePort && Deno.build.os !== "linux") {
+  if (reusePort) checkReusePort();
+  if (tcpBacklog !== undefined) {
+    checkCount("tcpBacklog", tcpBacklog, MAX_BACKLOG);
+  }
+  checkConnectionOptions(options, cert === undefined ? "TCP" : "TLS");
+}
+
+function checkCount(name: string, value: number, maximum: number): void {
+  if (!Number.isSafeInteger(value) || value < 1 || value > maximum) {
+    throw new RangeError(
+      `Cannot serve as ${name} must be a whole number from 1 to ${maximum}: current value is ${value}`,
+    );
+  }
+}
+
+/** Throws where Deno would ignore the option, or end the process for it. */
+function checkReusePort(): void {
+  if (Deno.build.os !== "linux") {
     throw new TypeError(
       `Cannot use option reusePort on ${Deno.build.os}: only Linux has it`,
     );
   }
-  checkConnectionOptions(options, cert === undefined ? "TCP" : "TLS");
+  // The one sign of the flag that can be seen.
+  if (!("listenDatagram" in Deno)) {
+    throw new TypeError(
+      "Cannot use option reusePort without Deno's flag --unstable-net",
+    );
+  }
 }
 
 function listenTcp<In, Out>(
@@ -343,11 +395,10 @@ class ListeningServer<In, Out, A extends Deno.Addr>
   readonly #listener: Deno.Listener<Deno.Conn, A>;
   readonly #options: ServeBaseOptions<In, Out, A>;
   readonly #handler: ConnectionHandler<In, Out>;
-  // What runs for each connection until it has ended.
-  readonly #running = new Set<Promise<void>>();
+  #isStopped = false;
   #isRef = true;
-  // Aborted when no more connections are to be accepted.
-  readonly #stop = new AbortController();
+  // Resolved when a connection ends, or the server stops.
+  #ended: PromiseWithResolvers<void> | undefined;
 
   constructor(
     listener: Deno.Listener<Deno.Conn, A>,
@@ -359,17 +410,22 @@ class ListeningServer<In, Out, A extends Deno.Addr>
     this.#handler = handler;
     this.addr = listener.addr;
     options.signal?.addEventListener("abort", this.#onAbort);
+    try {
+      options.onListen?.(this.addr);
+    } catch (error) {
+      this.#stop();
+      options.signal?.removeEventListener("abort", this.#onAbort);
+      throw error;
+    }
     this.finished = this.#run();
-    options.onListen?.(this.addr);
   }
 
   async shutdown(options: ShutdownOptions = {}): Promise<void> {
     const { timeout } = options;
     checkMilliseconds("timeout", timeout, 0);
-    this.#stopAccepting();
+    this.#stop();
     for (const connection of this.connections) connection.closeRead();
-    if (timeout === undefined) return this.finished;
-    const timer = setTimeout(() => {
+    const timer = timeout === undefined ? undefined : setTimeout(() => {
       this.#abortAll(
         new DOMException(
           `The connection did not end within the shutdown timeout of ${timeout} ms`,
@@ -392,20 +448,38 @@ class ListeningServer<In, Out, A extends Deno.Addr>
   }
 
   unref(): void {
+    if ("cert" in this.#options && this.#options.cert !== undefined) {
+      throw new Deno.errors.NotSupported(
+        "Cannot unref server over TLS: Deno's TLS listener keeps the process alive",
+      );
+    }
     this.#isRef = false;
     this.#listener.unref();
     for (const connection of this.connections) connection.unref();
   }
 
   #onAbort = (): void => {
-    this.#stopAccepting();
+    this.#stop();
     this.#abortAll(this.#options.signal?.reason);
   };
 
-  #stopAccepting(): void {
-    if (this.#stop.signal.aborted) return;
-    this.#stop.abort();
+  #stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
     this.#listener.close();
+    this.#removeSocket();
+    this.#ended?.resolve();
+  }
+
+  #removeSocket(): void {
+    // One that begins with a zero byte is a name without a file.
+    if (this.addr.transport !== "unix" || this.addr.path[0] === "\0") return;
+    try {
+      Deno.removeSync(this.addr.path);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return;
+      this.#report(error, undefined);
+    }
   }
 
   #abortAll(reason: unknown): void {
@@ -414,29 +488,40 @@ class ListeningServer<In, Out, A extends Deno.Addr>
 
   async #run(): Promise<void> {
     await this.#acceptAll();
-    await Promise.all(this.#running);
+    while (this.connections.size > 0) await this.#waitForEnd();
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
-    if (this.addr.transport === "unix") removeIfThere(this.addr.path);
   }
 
   async #acceptAll(): Promise<void> {
     const { maxConnections = Infinity } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        if (this.#running.size >= maxConnections) {
-          await Promise.race([...this.#running, aborted(signal)]);
-          continue;
-        }
-        const conn = await this.#listener.accept();
-        this.#start(conn);
-      } catch (error) {
-        if (signal.aborted) return;
-        // Such as "too many open files", which passes when a connection ends.
-        this.#report(error, undefined);
-        await pause(ACCEPT_PAUSE_MS, signal);
+    while (!this.#isStopped) {
+      if (this.connections.size >= maxConnections) {
+        await this.#waitForEnd();
+        continue;
       }
+      let conn: Deno.Conn;
+      try {
+        conn = await this.#listener.accept();
+      } catch (error) {
+        if (this.#isStopped) return;
+        this.#report(error, undefined);
+        // Such as "too many open files", which passes when a connection ends.
+        await this.#waitForEnd(ACCEPT_PAUSE_MS);
+        continue;
+      }
+      if (this.#isStopped) conn.close();
+      else this.#start(conn);
     }
+  }
+
+  /** Waits until a connection ends or the server stops, or for a time at most. */
+  async #waitForEnd(milliseconds?: number): Promise<void> {
+    const { promise, resolve } = this.#ended = Promise.withResolvers<void>();
+    const timer = milliseconds === undefined
+      ? undefined
+      : setTimeout(resolve, milliseconds);
+    await promise;
+    clearTimeout(timer);
   }
 
   #start(conn: Deno.Conn): void {
@@ -449,17 +534,18 @@ class ListeningServer<In, Out, A extends Deno.Addr>
       });
     } catch (error) {
       conn.close();
-      throw error;
+      this.#report(error, undefined);
+      return;
     }
     if (!this.#isRef) connection.unref();
     this.connections.add(connection);
-    const running = this.#handle(connection).then(() => {
+    this.#handle(connection).then(() => {
       this.connections.delete(connection);
-      this.#running.delete(running);
+      this.#ended?.resolve();
     });
-    this.#running.add(running);
   }
 
+  /** Runs the handler and what follows; never rejects. */
   async #handle(connection: Connection<In, Out>): Promise<void> {
     try {
       await this.#handler(connection);
@@ -467,42 +553,27 @@ class ListeningServer<In, Out, A extends Deno.Addr>
     } catch (error) {
       // A connection that ended badly may still send what was queued before.
       if (!connection.signal.aborted) connection.abort(error);
-      this.#report(error, connection);
-      await connection.closed.catch(() => {});
+      await this.#report(error, connection);
     }
+    await connection.closed.catch(() => {});
   }
 
-  #report(
+  /** Tells of an error; never rejects, as that would end the server. */
+  async #report(
     error: unknown,
     connection: Connection<In, Out> | undefined,
-  ): void {
-    const { onError } = this.#options;
-    if (onError !== undefined) onError(error, connection);
-    // deno-lint-ignore no-console -- an error must not go unseen
-    else console.error(error);
+  ): Promise<void> {
+    const { onError = logError } = this.#options;
+    try {
+      await onError(error, connection); // which may be an async function
+    } catch (onErrorError) {
+      logError(error);
+      logError(onErrorError);
+    }
   }
 }
 
-/** Settles when `signal` is aborted. */
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-}
-
-/** Settles after some milliseconds, or when `signal` is aborted. */
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  await promise;
-  clearTimeout(timer);
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+function logError(error: unknown): void {
+  // deno-lint-ignore no-console -- an error must not go unseen
+  console.error(error);
 }
