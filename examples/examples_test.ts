@@ -1,0 +1,318 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+
+// What each lesson needs, as in the task that runs them all.
+const LESSONS = {
+  listenAndConnect: ["--allow-net=127.0.0.1", "listen_and_connect.ts"],
+  backpressure: [
+    "--allow-net=127.0.0.1",
+    "--allow-run=cat",
+    "backpressure.ts",
+  ],
+  framing: ["--allow-net=127.0.0.1", "framing.ts"],
+} as const;
+
+type Lesson = (typeof LESSONS)[keyof typeof LESSONS];
+
+interface Result {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** A lesson that runs as a process of its own. */
+class Program implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #stdout: ReadableStreamDefaultReader<string>;
+  readonly #stderr: Promise<string>;
+  #text = "";
+
+  constructor(lesson: Lesson, flags: string[] = []) {
+    const [file = "", ...permissions] = [...lesson].reverse();
+    this.#process = new Deno.Command("deno", {
+      args: [
+        "run",
+        "--quiet",
+        "--no-prompt",
+        ...permissions,
+        file,
+        ...flags,
+      ],
+      cwd: new URL(".", import.meta.url),
+      env: { NO_COLOR: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#stdout = this.#process.stdout.pipeThrough(new TextDecoderStream())
+      .getReader();
+    this.#stderr = new Response(this.#process.stderr).text();
+  }
+
+  /** Reads the output up to what `pattern` finds. */
+  async until(pattern: RegExp): Promise<RegExpMatchArray> {
+    while (true) {
+      const match = this.#text.match(pattern);
+      if (match !== null) return match;
+      const hasMore = await this.#read();
+      assert(hasMore, `${pattern} is not in the output: ${this.#text}`);
+    }
+  }
+
+  interrupt(): void {
+    this.#process.kill("SIGINT");
+  }
+
+  async end(): Promise<Result> {
+    while (await this.#read());
+    const { code } = await this.#process.status;
+    return { code, stdout: this.#text, stderr: await this.#stderr };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process[Symbol.asyncDispose]();
+    await this.end();
+  }
+
+  async #read(): Promise<boolean> {
+    const { value, done } = await this.#stdout.read();
+    this.#text += value ?? "";
+    return !done;
+  }
+}
+
+async function run(lesson: Lesson, flags: string[] = []): Promise<Result> {
+  await using program = new Program(lesson, flags);
+  return await program.end();
+}
+
+/** Runs the two sides in a process each; the server ends by Ctrl-C. */
+async function runApart(
+  lesson: Lesson,
+): Promise<{ server: Result; client: Result }> {
+  await using serverProgram = new Program(lesson, ["--server", "--port", "0"]);
+  const [, port = ""] = await serverProgram.until(/listening on port (\d+)/);
+  const client = await run(lesson, ["--client", "--port", port]);
+  serverProgram.interrupt();
+  return { server: await serverProgram.end(), client };
+}
+
+function assertSuccess(...results: Result[]): void {
+  for (const { code, stderr } of results) {
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  }
+}
+
+/** On Windows no signal can be sent to a process that ends it in order. */
+const cannotInterrupt = Deno.build.os === "windows";
+
+Deno.test("listen_and_connect.ts serves one client after another", async () => {
+  const result = await run(LESSONS.listenAndConnect);
+
+  assertSuccess(result);
+  for (const number of [1, 2, 3]) {
+    assertStringIncludes(
+      result.stdout,
+      `Server: received "hello from client ${number}"\n`,
+    );
+  }
+  assertEquals(result.stdout.match(/the client has closed/g)?.length, 3);
+});
+
+Deno.test({
+  name: "listen_and_connect.ts runs its sides apart",
+  ignore: cannotInterrupt,
+  async fn() {
+    const { server, client } = await runApart(LESSONS.listenAndConnect);
+
+    assertSuccess(server, client);
+    assertStringIncludes(server.stdout, 'received "hello from client 3"');
+    assertStringIncludes(
+      client.stdout,
+      'Client 3: received "I heard "hello from client 3""',
+    );
+  },
+});
+
+/** The states of the sender in the timeline, each once where it holds on. */
+function senderStates(stdout: string): string[] {
+  const states = stdout.matchAll(/^ +[\d.]+ s +(running|stopped|done) /gm);
+  return [...states].map(([, state = ""]) => state)
+    .filter((state, index, all) => state !== all[index - 1]);
+}
+
+function assertBackpressureSeen(result: Result): void {
+  const { stdout } = result;
+  assertEquals(
+    senderStates(stdout).slice(0, 3),
+    ["running", "stopped", "running"],
+  );
+  const [, made, read] =
+    stdout.match(/^Sender: made ([\d,]+) bytes, receiver: read ([\d,]+)$/m) ??
+      [];
+  assert(made !== undefined && made === read, `${made} made, ${read} read`);
+  assertMatch(stdout, /^Answer: yes.* stood still for [\d.]+ s/m);
+}
+
+Deno.test("backpressure.ts shows a sender stop and go on", async () => {
+  const result = await run(LESSONS.backpressure);
+
+  assertSuccess(result);
+  assertBackpressureSeen(result);
+});
+
+Deno.test({
+  name: "backpressure.ts tells what waits in the kernel",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await using program = new Program(LESSONS.backpressure);
+    const [, queued = "", sendBuffer = "", farBuffer = ""] = await program
+      .until(/stopped +[\d,]+ +([\d,]+) +([\d,]+) +([\d,]+)\n/);
+
+    for (const count of [queued, sendBuffer, farBuffer]) {
+      assert(Number(count.replaceAll(",", "")) > 0, `${count} is not above 0`);
+    }
+  },
+});
+
+Deno.test({
+  name: "backpressure.ts runs its sides apart",
+  ignore: cannotInterrupt,
+  async fn() {
+    const { server, client } = await runApart(LESSONS.backpressure);
+
+    assertSuccess(server, client);
+    assertBackpressureSeen(client);
+    assertStringIncludes(server.stdout, "reading 7 bytes at a time");
+  },
+});
+
+/** The texts listed below a title, which is one of two. */
+function listed(stdout: string, title: string): string[] {
+  const [, list = ""] = stdout.split(title);
+  return [...list.split("Server:")[0]?.matchAll(/^ {2}(".*")$/gm) ?? []]
+    .map(([, json = ""]) => JSON.parse(json));
+}
+
+function assertFramed(stdout: string): void {
+  const messages = Array.from({ length: 10 }, (_, i) => `>>>${i + 1}<<< `);
+  assertEquals(listed(stdout, "Framed,"), messages);
+  const chunks = listed(stdout, "Unframed,");
+  const bytes = messages.map((message) => `${message}\n`).join("");
+  assertEquals(chunks.join(""), bytes);
+  // The reads are of another size than the messages, so some are cut.
+  assert(chunks.some((chunk) => !chunk.endsWith("\n")));
+}
+
+Deno.test("framing.ts shows the same bytes unframed and framed", async () => {
+  const result = await run(LESSONS.framing);
+
+  assertSuccess(result);
+  assertFramed(result.stdout);
+});
+
+Deno.test({
+  name: "framing.ts runs its sides apart",
+  ignore: cannotInterrupt,
+  async fn() {
+    const { server, client } = await runApart(LESSONS.framing);
+
+    assertSuccess(server, client);
+    assertFramed(server.stdout);
+    assertStringIncludes(client.stdout, "sent 10 messages");
+  },
+});
+
+for (const lesson of Object.values(LESSONS)) {
+  const file = lesson.at(-1);
+
+  Deno.test(`${file} answers wrong flags with its usage`, async () => {
+    for (
+      const flags of [
+        ["--nope"],
+        ["--port"],
+        ["--port", "many"],
+        ["--port", "65536"],
+        ["more"],
+      ]
+    ) {
+      const { code, stdout, stderr } = await run(lesson, flags);
+
+      assertEquals(code, 2, flags.join(" "));
+      assertEquals(stdout, "");
+      assertStringIncludes(stderr, `Usage: deno run -N examples/${file}`);
+      assert(!stderr.includes("    at "), stderr);
+    }
+  });
+
+  Deno.test(`${file} says in one line that there is no server`, async () => {
+    // A port that is free, as nobody listens on it any more.
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    listener.close();
+    const { code, stderr } = await run(lesson, [
+      "--client",
+      "--port",
+      `${port}`,
+    ]);
+
+    assertEquals(code, 1);
+    assertMatch(stderr, /^Cannot run examples\/\w+\.ts: .+\n$/);
+  });
+
+  Deno.test({
+    name: `${file} ends its server at Ctrl-C`,
+    ignore: cannotInterrupt,
+    async fn() {
+      await using program = new Program(lesson, ["--server", "--port", "0"]);
+      await program.until(/listening on port/);
+      program.interrupt();
+
+      assertSuccess(await program.end());
+    },
+  });
+}
+
+for (const lesson of [LESSONS.listenAndConnect, LESSONS.backpressure]) {
+  Deno.test({
+    name: `${lesson.at(-1)} ends both sides at Ctrl-C`,
+    ignore: cannotInterrupt,
+    async fn() {
+      await using program = new Program(lesson);
+      await program.until(/listening on port/);
+      program.interrupt();
+      const { code, stderr } = await program.end();
+
+      assertEquals({ code, stderr }, { code: 130, stderr: "" });
+    },
+  });
+}
+
+Deno.test({
+  name: "backpressure.ts says in one line that its receiver has gone",
+  ignore: cannotInterrupt,
+  async fn() {
+    const lesson = LESSONS.backpressure;
+    await using server = new Program(lesson, ["--server", "--port", "0"]);
+    const [, port = ""] = await server.until(/listening on port (\d+)/);
+    await using client = new Program(lesson, ["--client", "--port", port]);
+    await client.until(/stopped/);
+    server.interrupt();
+    const { code, stderr } = await client.end();
+
+    assertEquals(code, 1);
+    assertMatch(stderr, /^Cannot run examples\/backpressure\.ts: .+\n$/);
+    assertSuccess(await server.end());
+  },
+});
+
+Deno.test("The lessons say with --help what they take", async () => {
+  const { code, stdout, stderr } = await run(LESSONS.framing, ["--help"]);
+
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  assertMatch(stdout, /--server .*\n.*--client .*\n.*--port /);
+});
