@@ -10,6 +10,7 @@ export class Countdown {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #remaining: number;
   #resumedAt: number | undefined;
+  #isOver = false;
   // How many wait for the peer now.
   #waits = 0;
 
@@ -39,6 +40,7 @@ export class Countdown {
   /** Begins anew with the whole time, running or not as before. */
   reset(): void {
     this.#remaining = this.#limit;
+    this.#isOver = false;
     if (this.#resumedAt !== undefined) this.#resumedAt = performance.now();
   }
 
@@ -63,6 +65,11 @@ export class Countdown {
     const remaining = this.#remaining - (performance.now() - this.#resumedAt);
     if (remaining > 0) {
       this.#setTimer(Math.ceil(remaining));
+    } else if (!this.#isOver) {
+      // Where this thread was busy, the peer's bytes may lie in the socket: a
+      // timer comes before them.
+      this.#isOver = true;
+      this.#setTimer(0);
     } else {
       this.stop();
       this.#onExpire();

@@ -11,7 +11,9 @@ let waiting: (() => void)[] = [];
  * connections together, where `setImmediate` takes 2.4).
  */
 export function atEndOfTurn(callback: () => void): void {
-  if (waiting.length === 0) nextTick(callAll);
+  // From within a timer's callback, `nextTick` alone would come before the first
+  // continuation.
+  if (waiting.length === 0) queueMicrotask(() => nextTick(callAll));
   waiting.push(callback);
 }
 

@@ -87,7 +87,7 @@ export class MessageReader<In> {
   /** Lets `receiver` wait for its turn. */
   wait(receiver: Receiver<In>): void {
     this.#receivers.push(receiver);
-    if (this.#isReading) return;
+    if (this.#isReading && !this.#isEnded) return this.#startWaiting();
     this.#serve();
     if (this.#receivers.length > 0) this.#reading = this.#readMessages();
   }
@@ -95,6 +95,8 @@ export class MessageReader<In> {
   /** Lets `receiver` wait no longer. */
   leave(receiver: Receiver<In>): void {
     this.#receivers.remove(receiver);
+    // A read that is under way goes on, but nobody waits for the peer.
+    if (this.#receivers.length === 0) this.#stopWaiting();
   }
 
   /** Ends the messages behind those already read, by an error if one is given. */
@@ -123,7 +125,7 @@ export class MessageReader<In> {
 
   /** Reads until nobody waits. */
   async #readMessages(): Promise<void> {
-    const { conn, decoder, onEnd, onFailure } = this.#options;
+    const { conn, decoder, idleCountdown, onEnd, onFailure } = this.#options;
     this.#isReading = true;
     try {
       // An error behind the messages of the last read comes out by itself.
@@ -133,6 +135,7 @@ export class MessageReader<In> {
         this.#startWaiting();
         const length = await conn.read(room);
         if (this.#isEnded) break; // what comes later is for nobody
+        idleCountdown?.reset();
         this.#stopWaiting();
         if (length === null) {
           this.#take(decoder.end());
@@ -164,8 +167,9 @@ export class MessageReader<In> {
   }
 
   #startWaiting(): void {
-    const { idleCountdown, messageCountdown, decoder } = this.#options;
+    if (this.#isWaiting) return;
     this.#isWaiting = true;
+    const { idleCountdown, messageCountdown, decoder } = this.#options;
     idleCountdown?.resume();
     if (decoder.pending !== true) messageCountdown?.reset();
     else messageCountdown?.resume();
@@ -175,7 +179,6 @@ export class MessageReader<In> {
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
     const { idleCountdown, messageCountdown } = this.#options;
-    idleCountdown?.reset();
     idleCountdown?.pause();
     messageCountdown?.pause();
   }

@@ -4,6 +4,8 @@ import type { Framing } from "./framing/framing.ts";
 export interface Segment {
   readonly buffer: Uint8Array;
   readonly length: number;
+  /** Whether the buffer is ours to fill again; a frame may be its framing's. */
+  readonly isReusable: boolean;
 }
 
 const NO_BYTES = new Uint8Array(0);
@@ -15,10 +17,13 @@ const LARGE_FRAME_BYTES = 16 * 1024;
 // Text is encoded when there is so much of it, in UTF-16 code units.
 const MAX_TEXT_LENGTH = 16 * 1024;
 
-// Large buffers that were written. All connections share them, so one that has
-// nothing to send holds none.
-const spareBuffers: Uint8Array[] = [];
-const MAX_SPARE_BUFFERS = 8;
+// Buffers that were written, of the first and of the last size. All connections
+// share them, so one that has nothing to send holds none.
+const spareBuffers = new Map<number, Uint8Array[]>([
+  [FIRST_BUFFER_BYTES, []],
+  [LAST_BUFFER_BYTES, []],
+]);
+const MAX_SPARE_BUFFERS = 16;
 
 const encoder = new TextEncoder();
 
@@ -61,6 +66,7 @@ export class SendBuffer<Out> {
       return;
     }
     this.encodeText();
+    if (this.#buffer === NO_BYTES) this.#makeRoom(1);
     const length = framing.encodeInto?.(message, this.#buffer, this.#used) ??
       -1;
     if (length >= 0) {
@@ -100,11 +106,10 @@ export class SendBuffer<Out> {
   }
 
   /** Takes back a segment that was written, to use its buffer again. */
-  reuse({ buffer }: Segment): void {
-    if (buffer.length === LAST_BUFFER_BYTES) {
-      if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(buffer);
-    } else if (buffer.length < LAST_BUFFER_BYTES && this.#buffer === NO_BYTES) {
-      this.#buffer = buffer;
+  reuse({ buffer, isReusable }: Segment): void {
+    const spares = isReusable ? spareBuffers.get(buffer.length) : undefined;
+    if (spares !== undefined && spares.length < MAX_SPARE_BUFFERS) {
+      spares.push(buffer);
     }
   }
 
@@ -121,7 +126,8 @@ export class SendBuffer<Out> {
     const { length } = frame;
     if (length > LARGE_FRAME_BYTES) {
       this.#seal();
-      this.#addSegment({ buffer: isOwn ? frame : frame.slice(), length });
+      const buffer = isOwn ? frame : frame.slice();
+      this.#addSegment({ buffer, length, isReusable: false });
     } else {
       this.#makeRoom(length);
       this.#buffer.set(frame, this.#used);
@@ -135,21 +141,24 @@ export class SendBuffer<Out> {
     if (needed <= this.#buffer.length) return;
     if (needed > LAST_BUFFER_BYTES) {
       this.#seal();
-      this.#buffer = spareBuffers.pop() ?? new Uint8Array(LAST_BUFFER_BYTES);
+      this.#buffer = newBuffer(LAST_BUFFER_BYTES);
       return;
     }
     let size = Math.max(this.#firstSize, this.#buffer.length);
     while (size < needed) size *= GROWTH;
-    const larger = size === LAST_BUFFER_BYTES && spareBuffers.pop() ||
-      new Uint8Array(size);
-    larger.set(this.#buffer.subarray(0, this.#used));
+    const larger = newBuffer(size);
+    if (this.#used > 0) larger.set(this.#buffer.subarray(0, this.#used));
     this.#buffer = larger;
   }
 
   /** Puts the buffer behind those that are full. */
   #seal(): void {
     if (this.#used === 0) return;
-    this.#addSegment({ buffer: this.#buffer, length: this.#used });
+    this.#addSegment({
+      buffer: this.#buffer,
+      length: this.#used,
+      isReusable: true,
+    });
     // A connection that is busy does not begin small again.
     this.#firstSize = this.#used * GROWTH > LAST_BUFFER_BYTES
       ? LAST_BUFFER_BYTES
@@ -162,4 +171,8 @@ export class SendBuffer<Out> {
     this.#segments.push(segment);
     this.#segmentsLength += segment.length;
   }
+}
+
+function newBuffer(size: number): Uint8Array {
+  return spareBuffers.get(size)?.pop() ?? new Uint8Array(size);
 }

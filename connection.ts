@@ -124,6 +124,7 @@ export interface ConnectionStats {
   blockedTime: number;
 }
 
+const DEFAULT_FRAMING = delimited("\n");
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
 
@@ -198,7 +199,7 @@ export class Connection<In = Bytes, Out = Sendable>
     checkConnectionOptions(options, transportOf(conn));
     const {
       // Where no framing is given, In and Out are the defaults, which fit it.
-      framing = delimited("\n") as Framing<never, never> as Framing<In, Out>,
+      framing = DEFAULT_FRAMING as Framing<never, never> as Framing<In, Out>,
       readBufferSize = DEFAULT_READ_BUFFER_BYTES,
       highWaterMark = DEFAULT_HIGH_WATER_MARK_BYTES,
       idleTimeout,
@@ -533,22 +534,26 @@ export class Connection<In = Bytes, Out = Sendable>
     abort?: { signal: AbortSignal; keepsPlace: boolean },
   ): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    promise.catch(() => {});
+    const fail = (error: unknown) => {
+      // Here, as a handler for each promise that never rejects costs 0.2 µs.
+      promise.catch(() => {});
+      reject(error);
+    };
     const receiver: Receiver<In> = {
       take: (inbox) => resolve(take(inbox)),
       end() {
         try {
           resolve(end());
         } catch (error) {
-          reject(error);
+          fail(error);
         }
       },
-      fail: reject,
+      fail,
     };
     if (abort !== undefined) {
       const { signal, keepsPlace } = abort;
       const onAbort = () => {
-        reject(signal.reason);
+        fail(signal.reason);
         if (!keepsPlace) this.#reader.leave(receiver);
       };
       signal.addEventListener("abort", onAbort);
@@ -583,11 +588,10 @@ export class Connection<In = Bytes, Out = Sendable>
 
   async #closeWrite(): Promise<void> {
     await this.#writer.finish();
-    if (this.#isReleased) return this.#closed.promise;
     try {
       await this.#conn.closeWrite();
     } catch (error) {
-      // By `close`, called meanwhile.
+      // By another end, which was faster.
       if (this.#isReleased) return this.#closed.promise;
       this.#fail(error);
       throw error;

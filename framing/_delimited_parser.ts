@@ -14,20 +14,20 @@ export type Trailing = "emit" | "error" | "discard";
 /** Makes messages of the bytes between delimiters. */
 export interface MessageCutter<In> {
   /**
-   * Is told the chunk from which messages are cut next, at `offset` in the stream.
-   * The message of index `i` ends with the delimiter found as `i`.
+   * Prepares to cut `chunk`, which lies at `offset` in the stream, at the
+   * delimiters found.
    */
-  chunk(chunk: Bytes, offset: number, found: Delimiters): void;
-  /** The message of `index`, from `start` to `end` of that chunk. */
-  cut(start: number, end: number, index: number): In;
+  prepare(chunk: Bytes, offset: number, found: Delimiters): Cut<In>;
   /** The message of bytes that came in several chunks. */
   join(bytes: Bytes, offset: number): In;
 }
 
-/** What a {@linkcode DelimitedParser} goes by. */
+/** The message from `start` to `end` of a chunk, which ends at delimiter `index`. */
+export type Cut<In> = (start: number, end: number, index: number) => In;
+
+/** What a {@linkcode DelimitedParser} goes by, whatever the stream. */
 export interface DelimitedRules<In> {
   readonly what: string;
-  readonly finder: DelimiterFinder;
   readonly longestDelimiter: number;
   readonly cutter: MessageCutter<In>;
   readonly disposition: Disposition;
@@ -44,6 +44,7 @@ let spareNote: Delimiters | undefined = new Delimiters();
 /** The one place where chunks become delimited messages. */
 export class DelimitedParser<In> implements Parser<In> {
   readonly #rules: DelimitedRules<In>;
+  readonly #finder: DelimiterFinder;
   readonly #carry = new Carry();
   readonly #carryLimit: number;
   // Where in the stream the next chunk begins, and where the next message does.
@@ -54,8 +55,9 @@ export class DelimitedParser<In> implements Parser<In> {
   // The message that has begun is too long and is being dropped.
   #skipping = false;
 
-  constructor(rules: DelimitedRules<In>) {
+  constructor(rules: DelimitedRules<In>, finder: DelimiterFinder) {
     this.#rules = rules;
+    this.#finder = finder;
     this.#carryLimit = rules.limits.maxLength + 2 * rules.longestDelimiter;
   }
 
@@ -71,7 +73,7 @@ export class DelimitedParser<In> implements Parser<In> {
       const found = spareNote ?? new Delimiters();
       spareNote = undefined;
       try {
-        this.#rules.finder.scan(window, found);
+        this.#finder.scan(window, found);
         this.#cutMessages(window, found, messages);
       } finally {
         spareNote = found;
@@ -81,9 +83,9 @@ export class DelimitedParser<In> implements Parser<In> {
   }
 
   end(messages: In[]): void {
-    const { what, cutter, finder, limits, trailing } = this.#rules;
+    const { what, cutter, limits, trailing } = this.#rules;
     const found = new Delimiters();
-    finder.end(found);
+    this.#finder.end(found);
     this.#cutMessages(NO_BYTES, found, messages);
     const length = this.#offset - this.#messageOffset;
     if (length === 0) return;
@@ -101,36 +103,44 @@ export class DelimitedParser<In> implements Parser<In> {
   /** Cuts `chunk`, and what is carried before it, at the delimiters found. */
   #cutMessages(chunk: Bytes, found: Delimiters, messages: In[]): void {
     const { cutter, disposition, limits } = this.#rules;
+    const { maxLength } = limits;
     const { starts, ends, count } = found;
+    if (count === 0) return;
+    const isSuffix = disposition === "suffix";
+    const isPrefix = disposition === "prefix";
+    const cut = cutter.prepare(chunk, this.#offset, found);
+    // Fields are read into variables, as this loop runs once a message.
+    let prefixLength = this.#prefixLength;
+    let skipping = this.#skipping;
     // All positions count from the beginning of the chunk, like the found ones:
     // a negative one lies in what is carried.
     let messageStart = this.#messageOffset - this.#offset;
-    if (count > 0) cutter.chunk(chunk, this.#offset, found);
     for (let i = 0; i < count; i++) {
       const start = starts[i]!; // below `count`, so both are there
       const end = ends[i]!;
-      const contentLength = start - messageStart - this.#prefixLength;
-      const messageEnd = disposition === "suffix" ? end : start;
-      const next = disposition === "prefix" ? start : end;
-      if (this.#skipping || contentLength > limits.maxLength) {
+      const contentLength = start - messageStart - prefixLength;
+      const messageEnd = isSuffix ? end : start;
+      const next = isPrefix ? start : end;
+      // Under "prefix" nothing before the first delimiter is no message.
+      const isMessage = !isPrefix || messageEnd > messageStart;
+      if (skipping || contentLength > maxLength) {
         this.#discard(contentLength, this.#offset + messageStart);
-        this.#skipping = false;
+        skipping = false;
         this.#carry.keepLast(-next);
       } else if (messageStart >= 0) {
-        if (messageEnd > messageStart || disposition !== "prefix") {
-          messages.push(cutter.cut(messageStart, messageEnd, i));
-        }
+        if (isMessage) messages.push(cut(messageStart, messageEnd, i));
       } else {
         const bytes = this.#join(chunk, messageEnd, next);
-        // Under "prefix" nothing before the first delimiter is no message.
-        if (bytes.length > 0 || disposition !== "prefix") {
+        if (isMessage) {
           messages.push(cutter.join(bytes, this.#offset + messageStart));
         }
       }
       messageStart = next;
-      if (disposition === "prefix") this.#prefixLength = end - start;
+      if (isPrefix) prefixLength = end - start;
     }
     this.#messageOffset = this.#offset + messageStart;
+    this.#prefixLength = prefixLength;
+    this.#skipping = skipping;
   }
 
   /** The message that is carried, up to `end`; the next one begins at `next`. */
@@ -143,7 +153,8 @@ export class DelimitedParser<In> implements Parser<In> {
 
   /** Carries the bytes of the message that `chunk` leaves unfinished. */
   #carryRest(chunk: Bytes): void {
-    const { finder, limits } = this.#rules;
+    const { limits } = this.#rules;
+    const finder = this.#finder;
     const chunkOffset = this.#offset;
     this.#offset += chunk.length;
     const length = this.#offset - this.#messageOffset;
@@ -175,21 +186,11 @@ export class DelimitedParser<In> implements Parser<In> {
 }
 
 /** Cuts messages as views of the chunk. */
-export class BytesCutter implements MessageCutter<Bytes> {
-  #buffer: ArrayBuffer = NO_BYTES.buffer;
-  #byteOffset = 0;
-
-  chunk(chunk: Bytes): void {
-    this.#buffer = chunk.buffer;
-    this.#byteOffset = chunk.byteOffset;
-  }
-
-  cut(start: number, end: number): Bytes {
+export const bytesCutter: MessageCutter<Bytes> = {
+  prepare({ buffer, byteOffset }) {
     // Measured: 17 ns, where `subarray` takes 25 and a copy 700.
-    return new Uint8Array(this.#buffer, this.#byteOffset + start, end - start);
-  }
-
-  join(bytes: Bytes): Bytes {
-    return bytes;
-  }
-}
+    return (start, end) =>
+      new Uint8Array(buffer, byteOffset + start, end - start);
+  },
+  join: (bytes) => bytes,
+};

@@ -41,6 +41,7 @@ class ParserDecoder<In> implements Decoder<In> {
 
   #run(chunk: Bytes | undefined): In[] {
     if (this.#failure !== undefined) throw this.#failure.error;
+    if (chunk?.length === 0) return [];
     const messages: In[] = [];
     try {
       if (chunk === undefined) this.#parser.end(messages);

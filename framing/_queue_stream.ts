@@ -28,29 +28,42 @@ export class QueueStream<T> extends ReadableStream<T> {
     const { preventCancel = false } = options;
     const source = this.#source;
     const reader = this.getReader();
+    const end: IteratorReturnResult<undefined> = {
+      value: undefined,
+      done: true,
+    };
+    let isOver = false;
 
     async function read(): Promise<IteratorResult<T>> {
       let hasEnded = true;
       try {
         const { value, done } = await reader.read();
         hasEnded = done;
-        return done ? { value: undefined, done } : { value, done };
+        return done ? end : { value, done };
       } finally {
-        if (hasEnded) reader.releaseLock();
+        if (hasEnded) release();
       }
+    }
+
+    function release(): void {
+      isOver = true;
+      reader.releaseLock();
     }
 
     return {
       next() {
+        if (isOver) return Promise.resolve(end);
         const queue = source.available;
         return queue === undefined
           ? read()
           : Promise.resolve({ value: queue.shift(), done: false });
       },
       async return() {
+        if (isOver) return end;
+        isOver = true;
         if (!preventCancel) await reader.cancel();
-        reader.releaseLock();
-        return { value: undefined, done: true };
+        release();
+        return end;
       },
       [Symbol.asyncIterator]() {
         return this;

@@ -1,7 +1,8 @@
 import { concat } from "@std/bytes/concat";
 import {
-  BytesCutter,
+  bytesCutter,
   DelimitedParser,
+  type DelimitedRules,
   type Disposition,
   type Trailing,
 } from "./_delimited_parser.ts";
@@ -161,8 +162,8 @@ function textOf(bytes: Uint8Array): string | undefined {
 class DelimitedFraming implements Framing<Bytes, Sendable> {
   readonly #delimiters: readonly Uint8Array[];
   readonly #disposition: Disposition;
-  readonly #trailing: Trailing;
   readonly #limits: Limits;
+  readonly #rules: DelimitedRules<Bytes>;
   readonly #automaton: DelimiterAutomaton;
   readonly #written: Uint8Array;
   readonly #writtenText: string | undefined;
@@ -179,8 +180,15 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
   ) {
     this.#delimiters = delimiters;
     this.#disposition = disposition;
-    this.#trailing = trailing;
     this.#limits = limits;
+    this.#rules = {
+      what: "delimited message",
+      longestDelimiter: Math.max(...delimiters.map(({ length }) => length)),
+      cutter: bytesCutter,
+      disposition,
+      trailing,
+      limits,
+    };
     this.#automaton = delimiterAutomaton(delimiters);
     const [first = new Uint8Array(0)] = delimiters;
     this.#written = disposition === "discard" ? first : new Uint8Array(0);
@@ -194,19 +202,7 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
   }
 
   decoder(): Decoder<Bytes> {
-    return parserDecoder(
-      new DelimitedParser({
-        what: "delimited message",
-        finder: this.#finder(),
-        longestDelimiter: Math.max(
-          ...this.#delimiters.map(({ length }) => length),
-        ),
-        cutter: new BytesCutter(),
-        disposition: this.#disposition,
-        trailing: this.#trailing,
-        limits: this.#limits,
-      }),
-    );
+    return parserDecoder(new DelimitedParser(this.#rules, this.#finder()));
   }
 
   encode(message: Sendable): Uint8Array {

@@ -1,9 +1,10 @@
 import {
   DelimitedParser,
+  type DelimitedRules,
   type MessageCutter,
   type Trailing,
 } from "./_delimited_parser.ts";
-import { type Delimiters, LineFinder } from "./_delimiter_finder.ts";
+import { LineFinder } from "./_delimiter_finder.ts";
 import {
   checkChoice,
   checkLimits,
@@ -67,29 +68,24 @@ export function lines(options: LinesOptions = {}): Framing<string> {
 
 class LinesFraming implements Framing<string> {
   readonly #eol: string;
-  readonly #fatal: boolean;
-  readonly #trailing: Trailing;
   readonly #limits: Limits;
+  readonly #rules: DelimitedRules<string>;
 
   constructor(eol: string, fatal: boolean, trailing: Trailing, limits: Limits) {
     this.#eol = eol;
-    this.#fatal = fatal;
-    this.#trailing = trailing;
     this.#limits = limits;
+    this.#rules = {
+      what: "line",
+      longestDelimiter: 2,
+      cutter: textCutter(fatal),
+      disposition: "discard",
+      trailing,
+      limits,
+    };
   }
 
   decoder(): Decoder<string> {
-    return parserDecoder(
-      new DelimitedParser({
-        what: "line",
-        finder: new LineFinder(),
-        longestDelimiter: 2,
-        cutter: new TextCutter(this.#fatal),
-        disposition: "discard",
-        trailing: this.#trailing,
-        limits: this.#limits,
-      }),
-    );
+    return parserDecoder(new DelimitedParser(this.#rules, new LineFinder()));
   }
 
   encode(message: string): Uint8Array {
@@ -119,47 +115,40 @@ class LinesFraming implements Framing<string> {
   }
 }
 
+const CARRIAGE_RETURN = 0x0d;
+
 /**
  * Cuts lines out of the text of a chunk, decoded all at once.
  *
  * Measured: 8 to 17 ns a line, where decoding each takes 95.
  */
-class TextCutter implements MessageCutter<string> {
-  readonly #fatal: boolean;
-  #chunk: Bytes = new Uint8Array(0);
-  #offset = 0;
-  // The text before each line feed, or nothing if it could not be decoded.
-  #texts: string[] | undefined;
-
-  constructor(fatal: boolean) {
-    this.#fatal = fatal;
-  }
-
-  chunk(chunk: Bytes, offset: number, { ends, count }: Delimiters): void {
-    this.#chunk = chunk;
-    this.#offset = offset;
-    const whole = chunk.subarray(0, ends[count - 1]);
-    try {
-      const text = decodeUtf8("lines", whole, { fatal: this.#fatal });
-      // No character of UTF-8 goes over a line feed, so lines decode alike alone.
-      this.#texts = text.split("\n");
-    } catch {
-      this.#texts = undefined;
-    }
-  }
-
-  cut(start: number, end: number, index: number): string {
-    const text = this.#texts?.[index];
-    if (text === undefined) {
-      return this.join(this.#chunk.subarray(start, end), this.#offset + start);
-    }
-    // The line feed is gone, not so a carriage return before it.
-    return this.#chunk[end] === CARRIAGE_RETURN ? text.slice(0, -1) : text;
-  }
-
-  join(bytes: Bytes, offset: number): string {
-    return decodeUtf8("line", bytes, { fatal: this.#fatal, offset });
-  }
+function textCutter(fatal: boolean): MessageCutter<string> {
+  return {
+    prepare(chunk, chunkOffset, { ends, count }) {
+      const texts = splitLines(chunk.subarray(0, ends[count - 1]), fatal);
+      return (start, end, index) => {
+        const text = texts?.[index];
+        if (text === undefined) {
+          const offset = chunkOffset + start;
+          return decodeUtf8("line", chunk.subarray(start, end), {
+            fatal,
+            offset,
+          });
+        }
+        // The line feed is gone, not so a carriage return before it.
+        return chunk[end] === CARRIAGE_RETURN ? text.slice(0, -1) : text;
+      };
+    },
+    join: (bytes, offset) => decodeUtf8("line", bytes, { fatal, offset }),
+  };
 }
 
-const CARRIAGE_RETURN = 0x0d;
+/** The text before each line feed, or nothing if there is an error in it. */
+function splitLines(bytes: Bytes, fatal: boolean): string[] | undefined {
+  try {
+    // No character of UTF-8 goes over a line feed, so lines decode alike alone.
+    return decodeUtf8("lines", bytes, { fatal }).split("\n");
+  } catch {
+    return undefined;
+  }
+}
