@@ -48,6 +48,7 @@ export class MessageReader<In> {
   #reading: Promise<void> | undefined;
   #isWaiting = false;
   #isEnded = false;
+  #hasSeenEnd = false;
   #failure: { readonly error: unknown } | undefined;
   #slab = NO_BYTES;
   #slabUsed = 0;
@@ -70,6 +71,11 @@ export class MessageReader<In> {
   /** Whether no more messages are read. */
   get isEnded(): boolean {
     return this.#isEnded;
+  }
+
+  /** Whether the peer has ended its messages. */
+  get hasSeenEnd(): boolean {
+    return this.#hasSeenEnd;
   }
 
   /** Settles when no read is under way. */
@@ -138,6 +144,7 @@ export class MessageReader<In> {
         idleCountdown?.reset();
         this.#stopWaiting();
         if (length === null) {
+          this.#hasSeenEnd = true;
           this.#take(decoder.end());
           // Throws if there was an error behind the last messages.
           decoder.end();

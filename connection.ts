@@ -31,6 +31,7 @@ import {
 } from "./_connection_options.ts";
 import { Countdown } from "./_countdown.ts";
 import { atEndOfTurn } from "./_end_of_turn.ts";
+import { Linger } from "./_linger.ts";
 import { MessageReader, type Receiver } from "./_message_reader.ts";
 import { MessageSink } from "./_message_sink.ts";
 import { messageStream } from "./_message_stream.ts";
@@ -176,6 +177,7 @@ export class Connection<In = Bytes, Out = Sendable>
   readonly #callerSignal: AbortSignal | undefined;
   readonly #highWaterMark: number;
   readonly #closed = Promise.withResolvers<void>();
+  #linger: Linger | undefined;
   #isWriteClosed = false;
   #isReleased = false;
   #failure: { readonly error: unknown } | undefined;
@@ -457,7 +459,11 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Closes the connection behind what is queued. Messages that were read and not
-   * received yet can still be received.
+   * received yet can still be received; what the peer sends from now on is dropped.
+   *
+   * If the peer has sent what nobody read, it has up to a second to receive the
+   * rest and to end. To wait for longer, call {@linkcode Connection.closeWrite} and
+   * receive to the end first.
    *
    * @returns A promise that settles when everything is released. It rejects if
    * what is queued cannot be sent, with the cause.
@@ -603,13 +609,22 @@ export class Connection<In = Bytes, Out = Sendable>
   async #close(): Promise<void> {
     if (!this.#isReleased && this.#failure === undefined) {
       this.#reader.end();
-      await this.#writer.finish();
+      await this.#finish();
       this.#release();
       await this.#closed.promise;
     } else {
       // A bad end before is told by `closed`; there is nothing left to close.
       await this.#closed.promise.catch(() => {});
     }
+  }
+
+  /** Sends what is queued, so that closing the socket does not take it back. */
+  async #finish(reason?: unknown): Promise<void> {
+    const flushed = this.#writer.finish(reason);
+    const hasSent = this.#writer.messagesSent > 0;
+    if (!hasSent || this.#reader.hasSeenEnd) return flushed;
+    this.#linger = new Linger(this.#conn);
+    await this.#linger.finish(flushed);
   }
 
   /** Ends the connection by an error. */
@@ -629,7 +644,7 @@ export class Connection<In = Bytes, Out = Sendable>
       // The answers to the messages before the bad one are still to go out, those
       // of this turn too.
       atEndOfTurn(() => {
-        this.#writer.finish(error).catch(() => {}).then(() => this.#release());
+        this.#finish(error).catch(() => {}).then(() => this.#release());
       });
     } else {
       this.#writer.fail(error);
@@ -651,7 +666,11 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#callerSignal?.removeEventListener("abort", this.#onAbort);
     this.#conn.close();
     this.#writer.stop();
-    Promise.all([this.#reader.stopped, this.#writer.stopped]).then(() => {
+    Promise.all([
+      this.#reader.stopped,
+      this.#writer.stopped,
+      this.#linger?.stopped,
+    ]).then(() => {
       if (this.#failure === undefined) this.#closed.resolve();
       else this.#closed.reject(this.#failure.error);
     });

@@ -691,3 +691,37 @@ Deno.test("Connection leaves no rejection unhandled when its peer resets it", as
   });
   assertEquals(reasons, []);
 });
+
+Deno.test("Connection.close() loses nothing of what was sent though the peer's messages are unread", async () => {
+  await using ends = await pair({ framing: unframed() });
+  const { connection, peer } = ends;
+  await peer.write("x".repeat(100_000));
+  connection.send(new Uint8Array(2_000_000));
+  const closing = connection.close();
+  assertEquals(await peer.countToEnd(), 2_000_000);
+  peer.close();
+  await closing;
+});
+
+Deno.test("Connection.close() waits for no peer that ends when it is told to", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await connection.send("1");
+  const closing = connection.close();
+  assertEquals(await peer.read(2), "1\n");
+  peer.close();
+  await closing;
+});
+
+Deno.test("Connection.close() is not blocked by a peer that is blocked by unread bytes", async () => {
+  await using ends = await pair({ framing: unframed() });
+  const { connection, peer } = ends;
+  connection.send(new Uint8Array(2 * MORE_THAN_KERNEL_TAKES));
+  const writing = peer.write("x".repeat(MORE_THAN_KERNEL_TAKES));
+  await untilSteady(() => connection.stats().bytesSent);
+  const closing = connection.close();
+  await writing;
+  assertEquals(await peer.countToEnd(), 2 * MORE_THAN_KERNEL_TAKES);
+  peer.close();
+  await closing;
+});

@@ -331,6 +331,7 @@ Deno.test("Connection.receive() gives a message or a reason when aborted as it c
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const received: string[] = [];
+  const aborts: Promise<void>[] = [];
   const sending = (async () => {
     for (let i = 0; i < 500; i++) await peer.write(`${i}\n`);
     await peer.conn.closeWrite();
@@ -338,7 +339,9 @@ Deno.test("Connection.receive() gives a message or a reason when aborted as it c
   while (true) {
     const controller = new AbortController();
     const receiving = connection.receive({ signal: controller.signal });
-    Promise.resolve().then(() => turn()).then(() => controller.abort());
+    aborts.push(
+      Promise.resolve().then(() => turn()).then(() => controller.abort()),
+    );
     try {
       const message = await receiving;
       if (message === undefined) break;
@@ -347,7 +350,7 @@ Deno.test("Connection.receive() gives a message or a reason when aborted as it c
       assertInstanceOf(error, DOMException);
     }
   }
-  await sending;
+  await Promise.all([sending, ...aborts]);
   assertEquals(received, Array.from({ length: 500 }, (_, i) => String(i)));
 });
 
