@@ -43,7 +43,7 @@ export class MessageWriter<Out> {
   // Settles when nothing is queued any more.
   #writing: Promise<void> | undefined;
   // Why no more messages are let in, and why those queued cannot be sent.
-  #refusal: { readonly error: unknown } | undefined;
+  #refusal: (() => unknown) | undefined;
   #failure: { readonly error: unknown } | undefined;
   #bytesSent = 0;
   #messagesSent = 0;
@@ -101,7 +101,7 @@ export class MessageWriter<Out> {
 
   /** Queues a message; throws if it cannot be sent. */
   queue(message: Out): void {
-    if (this.#refusal !== undefined) throw this.#refusal.error;
+    if (this.#refusal !== undefined) throw this.#refusal();
     this.#buffer.add(message);
     this.#messagesSent++;
     if (this.#sendCountdown !== undefined) {
@@ -145,10 +145,11 @@ export class MessageWriter<Out> {
   /**
    * Lets no more messages in, and settles when the kernel has taken all of them.
    *
-   * @param reason Why; what is sent later rejects with it.
+   * @param refusal Makes the error of what is sent later; not made before, as few
+   * send later.
    */
-  finish(reason?: unknown): Promise<void> {
-    this.#refusal ??= { error: reason ?? sideHasEnded() };
+  finish(refusal: () => unknown = sideHasEnded): Promise<void> {
+    this.#refusal ??= refusal;
     return this.flush();
   }
 
@@ -156,7 +157,7 @@ export class MessageWriter<Out> {
   fail(error: unknown): void {
     if (this.#failure !== undefined) return;
     this.#failure = { error };
-    this.#refusal = this.#failure;
+    this.#refusal = () => error;
     this.#sendCountdown?.stop();
     this.#buffer.clear();
     this.#underWay = 0;
@@ -174,11 +175,19 @@ export class MessageWriter<Out> {
 
   /** Writes what is queued now. */
   async #writeQueued(): Promise<void> {
+    const { conn } = this.#options;
     const segments = this.#buffer.take();
     for (const { length } of segments) this.#underWay += length;
     try {
       for (const segment of segments) {
-        await this.#writeBytes(segment.buffer.subarray(0, segment.length));
+        const { buffer, length } = segment;
+        for (let start = 0; start < length && this.#failure === undefined;) {
+          this.#startWaiting();
+          const written = await conn.write(buffer.subarray(start, length));
+          this.#stopWaiting();
+          if (this.#failure === undefined) this.#noteTaken(written);
+          start += written;
+        }
         this.#buffer.reuse(segment);
       }
     } catch (error) {
@@ -194,23 +203,20 @@ export class MessageWriter<Out> {
     }
   }
 
-  async #writeBytes(bytes: Uint8Array): Promise<void> {
-    const { conn, idleCountdown } = this.#options;
-    let rest = bytes;
-    while (rest.length > 0 && this.#failure === undefined) {
-      // Not `performance.now`, which takes longer than the rest of this method.
-      this.#writeStartedAt = Date.now();
-      this.#sendCountdown?.resume();
-      idleCountdown?.resume();
-      const written = await conn.write(rest);
-      this.#blockedTime += Date.now() - this.#writeStartedAt;
-      this.#writeStartedAt = undefined;
-      this.#sendCountdown?.pause();
-      idleCountdown?.reset();
-      idleCountdown?.pause();
-      if (this.#failure === undefined) this.#noteTaken(written);
-      rest = rest.subarray(written);
-    }
+  #startWaiting(): void {
+    // Not `performance.now`, which takes longer than the rest of a write's work.
+    this.#writeStartedAt = Date.now();
+    this.#sendCountdown?.resume();
+    this.#options.idleCountdown?.resume();
+  }
+
+  #stopWaiting(): void {
+    const { idleCountdown } = this.#options;
+    this.#blockedTime += Date.now() - (this.#writeStartedAt ?? Date.now());
+    this.#writeStartedAt = undefined;
+    this.#sendCountdown?.pause();
+    idleCountdown?.reset();
+    idleCountdown?.pause();
   }
 
   /** Notes that the kernel has taken `length` bytes more. */

@@ -504,6 +504,8 @@ class ListeningServer<In, Out, A extends Deno.Addr>
         conn = await this.#listener.accept();
       } catch (error) {
         if (this.#isStopped) return;
+        // The peer was gone before it was accepted, which holds up nobody else.
+        if (error instanceof Deno.errors.NotConnected) continue;
         this.#report(error, undefined);
         // Such as "too many open files", which passes when a connection ends.
         await this.#waitForEnd(ACCEPT_PAUSE_MS);
@@ -539,10 +541,7 @@ class ListeningServer<In, Out, A extends Deno.Addr>
     }
     if (!this.#isRef) connection.unref();
     this.connections.add(connection);
-    this.#handle(connection).then(() => {
-      this.connections.delete(connection);
-      this.#ended?.resolve();
-    });
+    this.#handle(connection);
   }
 
   /** Runs the handler and what follows; never rejects. */
@@ -556,6 +555,8 @@ class ListeningServer<In, Out, A extends Deno.Addr>
       await this.#report(error, connection);
     }
     await connection.closed.catch(() => {});
+    this.connections.delete(connection);
+    this.#ended?.resolve();
   }
 
   /** Tells of an error; never rejects, as that would end the server. */

@@ -23,9 +23,9 @@ export class Delimiters {
   /** How many there are. */
   count = 0;
   /** Where each begins. */
-  starts = new Int32Array(1024);
+  starts = new Int32Array(16);
   /** Where each ends. */
-  ends = new Int32Array(1024);
+  ends = new Int32Array(16);
 
   /** Adds one behind the others. */
   add(start: number, end: number): void {

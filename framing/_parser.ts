@@ -64,9 +64,12 @@ export function ownedBytes(chunk: Uint8Array): Bytes {
       `Cannot decode chunk as it must be a Uint8Array: current value is of type ${typeof chunk}`,
     );
   }
-  const { buffer, byteOffset, byteLength } = chunk;
+  const { buffer, byteLength } = chunk;
   const small = byteLength * 4 < buffer.byteLength &&
     buffer.byteLength > SMALL_BUFFER_BYTES;
-  if (small || !(buffer instanceof ArrayBuffer)) return new Uint8Array(chunk);
-  return new Uint8Array(buffer, byteOffset, byteLength);
+  return small || !isOverArrayBuffer(chunk) ? new Uint8Array(chunk) : chunk;
+}
+
+function isOverArrayBuffer(bytes: Uint8Array): bytes is Bytes {
+  return bytes.buffer instanceof ArrayBuffer;
 }

@@ -20,7 +20,10 @@ export class Queue<T> {
 
   /** Puts an item at the end. */
   push(item: T): void {
-    this.#items.push(item);
+    // An array that grows from nothing gets room for 17 items: too much for each
+    // of many idle connections.
+    if (this.length === 0) this.fill([item]);
+    else this.#items.push(item);
   }
 
   /** Takes the first item; there must be one. */

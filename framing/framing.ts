@@ -42,7 +42,8 @@ export interface Framing<In = Bytes, Out = In> {
    * Encodes one message as one frame.
    *
    * @param message The message.
-   * @returns The frame, which may share memory with the message.
+   * @returns The frame: bytes of its own, which nobody writes to again, or bytes
+   * of the message.
    * @throws {TypeError} If the message would not be read back as itself.
    * @throws {RangeError} If the message has a length that is not allowed.
    */
