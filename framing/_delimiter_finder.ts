@@ -24,8 +24,16 @@ export class Delimiters {
   count = 0;
   /** Where each begins. */
   starts = new Int32Array(16);
-  /** Where each ends. */
+  /** Where each ends, unless all have the same length. */
   ends = new Int32Array(16);
+  /** The length of all, or 0. */
+  commonLength = 0;
+
+  /** Begins anew, for delimiters of one length, or of any if it is 0. */
+  clear(commonLength = 0): void {
+    this.count = 0;
+    this.commonLength = commonLength;
+  }
 
   /** Adds one behind the others. */
   add(start: number, end: number): void {
@@ -58,19 +66,14 @@ export class ByteFinder implements DelimiterFinder {
 
   scan(chunk: Bytes, found: Delimiters): void {
     const count = scanner.scan(chunk, this.#byte, this.#byte, 0);
+    found.clear(1);
     found.reserve(count);
     found.count = count;
-    const { starts, ends } = found;
-    const { offsets } = scanner;
-    for (let i = 0; i < count; i++) {
-      const offset = offsets[i]!; // below `count`, so it is there
-      starts[i] = offset;
-      ends[i] = offset + 1;
-    }
+    found.starts.set(scanner.offsets.subarray(0, count));
   }
 
   end(found: Delimiters): void {
-    found.count = 0;
+    found.clear();
   }
 }
 
@@ -83,6 +86,7 @@ export class LineFinder implements DelimiterFinder {
 
   scan(chunk: Bytes, found: Delimiters): void {
     const count = scanner.scan(chunk, LINE_FEED, LINE_FEED, 0);
+    found.clear();
     found.reserve(count);
     found.count = count;
     const { starts, ends } = found;
@@ -101,7 +105,7 @@ export class LineFinder implements DelimiterFinder {
   }
 
   end(found: Delimiters): void {
-    found.count = 0;
+    found.clear();
     this.undecided = 0;
   }
 }
@@ -251,7 +255,7 @@ export class AutomatonFinder implements DelimiterFinder {
   }
 
   scan(chunk: Bytes, found: Delimiters): void {
-    found.count = 0;
+    found.clear();
     const { only } = this.#automaton;
     const canScan = only !== undefined && only.length <= MAX_SCAN_DISTANCE;
     const from = canScan ? this.#scanFor(only, chunk, found) : 0;
@@ -291,7 +295,7 @@ export class AutomatonFinder implements DelimiterFinder {
   }
 
   end(found: Delimiters): void {
-    found.count = 0;
+    found.clear();
     while (this.#state !== 0) {
       const { texts, fallbacks, matchStarts } = this.#automaton;
       const start = matchStarts[this.#state]!; // every state has an entry

@@ -7,6 +7,10 @@ export const MAX_SCAN_BYTES = 64 * 1024;
 /** The largest distance of the two bytes that {@linkcode Scanner.scan} looks for. */
 export const MAX_SCAN_DISTANCE = 64;
 
+// What the module may read behind the chunk: the rest of 64 places, and as far as
+// two bytes may be apart.
+const READ_OVER_BYTES = 256;
+
 /** Finds all places of a byte, or of two bytes at a distance. */
 export interface Scanner {
   /** Where they were found: valid until the next scan. */
@@ -45,9 +49,10 @@ export function wasmScanner(): Scanner {
     Uint8Array.from(atob(SCAN_WASM), (character) => character.charCodeAt(0)),
   );
   const { exports } = new WebAssembly.Instance(module);
-  const { memory, scan } = exports as {
+  const { memory, scanByte, scanPair } = exports as {
     memory: WebAssembly.Memory;
-    scan: (
+    scanByte: (byte: number, length: number) => number;
+    scanPair: (
       first: number,
       last: number,
       distance: number,
@@ -57,7 +62,7 @@ export function wasmScanner(): Scanner {
   const input = new Uint8Array(memory.buffer, 0, MAX_SCAN_BYTES);
   const offsets = new Int32Array(
     memory.buffer,
-    MAX_SCAN_BYTES + 2 * MAX_SCAN_DISTANCE,
+    MAX_SCAN_BYTES + READ_OVER_BYTES,
     MAX_SCAN_BYTES,
   );
   const lastOffset = (count: number) => offsets[count - 1] ?? 0;
@@ -66,8 +71,10 @@ export function wasmScanner(): Scanner {
     scan(chunk, first, last, distance) {
       const { length } = chunk;
       input.set(chunk);
-      let count = scan(first, last, distance, length);
-      // The last 16 places may lie behind the chunk, where an older one is left.
+      let count = distance === 0
+        ? scanByte(first, length)
+        : scanPair(first, last, distance, length);
+      // The last 64 places may lie behind the chunk, where an older one is left.
       while (count > 0 && lastOffset(count) + distance >= length) count--;
       return count;
     },
