@@ -1,70 +1,92 @@
-import type { Bytes } from "./framing.ts";
+import { concat } from "@std/bytes/concat";
 import { ownedBytes } from "./_parser.ts";
+import type { Bytes } from "./framing.ts";
 
-const EMPTY: Bytes = new Uint8Array(0);
+const NO_BYTES: Bytes = new Uint8Array(0);
+// A part of so many bytes is kept as it is; smaller ones are gathered.
+const LARGE_PART_BYTES = 1024;
+const LAST_GATHER_BYTES = 64 * 1024;
 
 /**
  * The bytes of the message that has begun and is not whole yet, carried from
  * chunk to chunk.
  *
- * The first part is kept as a view. A part that follows it in the same buffer
- * only makes the view longer. Any other part is copied behind it, into a buffer
- * that doubles, so that a message in tiny chunks costs linear time.
+ * Large parts are kept as views, and copied once, when the message is whole. A
+ * part that follows the last one in the same buffer only makes that view longer.
+ * Other small parts are copied behind each other into buffers that double, so
+ * that a message in tiny chunks costs linear time and no object a chunk.
  */
 export class Carry {
-  #bytes: Bytes = EMPTY;
-  // How many bytes may be written from where `#bytes` begins: none where the
-  // buffer is not this object's own.
-  #capacity = 0;
+  #parts: Bytes[] = [];
+  #length = 0;
+  // How many bytes may be written behind the last part: none where its buffer is
+  // not this object's own.
+  #room = 0;
 
   /** How many bytes are carried. */
   get length(): number {
-    return this.#bytes.length;
+    return this.#length;
   }
 
-  /** The bytes carried so far. */
-  get bytes(): Bytes {
-    return this.#bytes;
+  /**
+   * The bytes carried so far, in one piece. Calling this after each append is
+   * linear too, as it leaves as much room as there are bytes.
+   */
+  bytes(limit = Infinity): Bytes {
+    const parts = this.#parts;
+    if (parts.length > 1) {
+      const size = Math.max(this.#length, Math.min(this.#length * 2, limit));
+      const joined = new Uint8Array(size);
+      let end = 0;
+      for (const part of parts) {
+        joined.set(part, end);
+        end += part.length;
+      }
+      this.#parts = [joined.subarray(0, end)];
+      this.#room = size - end;
+    }
+    return this.#parts[0] ?? NO_BYTES;
   }
 
   /**
    * Carries `chunk` from `start` to `end` as well. No more than `limit` bytes
-   * will ever be carried, so no larger buffer is made.
+   * will ever be carried, so no room is made for more.
    */
   append(chunk: Bytes, start: number, end: number, limit = Infinity): void {
     const added = end - start;
     if (added === 0) return;
-    const held = this.#bytes;
     const part = new Uint8Array(chunk.buffer, chunk.byteOffset + start, added);
-    if (held.length === 0) {
-      this.#bytes = ownedBytes(part);
-      this.#capacity = 0;
-      return;
+    const last = this.#parts.at(-1);
+    if (last === undefined) {
+      this.#parts.push(ownedBytes(part));
+    } else if (this.#adjoins(part)) {
+      this.#extendLast(added);
+    } else if (added <= this.#room) {
+      this.#extendLast(added).set(part, last.length);
+      this.#room -= added;
+    } else if (added >= LARGE_PART_BYTES) {
+      this.#parts.push(ownedBytes(part));
+      this.#room = 0;
+    } else {
+      this.#gather(part, limit);
     }
-    const length = held.length + added;
-    const adjoins = held.buffer === part.buffer &&
-      held.byteOffset + held.length === part.byteOffset;
-    if (!adjoins) {
-      if (length > this.#capacity) this.#grow(length, limit);
-      const { buffer, byteOffset } = this.#bytes;
-      new Uint8Array(buffer, byteOffset + held.length, added).set(part);
-    }
-    this.#bytes = new Uint8Array(
-      this.#bytes.buffer,
-      this.#bytes.byteOffset,
-      length,
-    );
+    this.#length += added;
   }
 
   /** Takes out what is carried, with `chunk` from `start` to `end` behind it. */
   takeWith(chunk: Bytes, start: number, end: number): Bytes {
-    this.append(chunk, start, end, this.length + end - start);
+    if (end > start) {
+      const part = chunk.subarray(start, end);
+      if (this.#adjoins(part)) this.#extendLast(part.length);
+      else this.#parts.push(part);
+    }
     return this.take();
   }
 
   /** Takes out what is carried. */
   take(): Bytes {
-    const bytes = this.#bytes;
+    const [first = NO_BYTES, second] = this.#parts;
+    const bytes = second === undefined ? first : concat(this.#parts);
     this.clear();
     return bytes;
   }
@@ -72,23 +94,43 @@ export class Carry {
   /** Drops all but the last bytes, `count` of them. */
   keepLast(count: number): void {
     if (count <= 0) return this.clear();
-    if (count >= this.length) return;
-    this.#bytes = this.#bytes.subarray(-count);
+    if (count >= this.#length) return;
     // The front may be somebody's message: nothing is written to its buffer now.
-    this.#capacity = 0;
+    this.#parts = [this.bytes().subarray(-count)];
+    this.#length = count;
+    this.#room = 0;
   }
 
   /** Drops everything. */
   clear(): void {
-    this.#bytes = EMPTY;
-    this.#capacity = 0;
+    if (this.#parts.length > 0) this.#parts = [];
+    this.#length = 0;
+    this.#room = 0;
   }
 
-  #grow(length: number, limit: number): void {
-    const held = this.#bytes;
-    this.#capacity = Math.max(length, Math.min(length * 2, limit));
-    const buffer = new ArrayBuffer(this.#capacity);
-    this.#bytes = new Uint8Array(buffer, 0, held.length);
-    this.#bytes.set(held);
+  /** Whether `part` follows the last part in its buffer. */
+  #adjoins(part: Bytes): boolean {
+    const last = this.#parts.at(-1);
+    return last !== undefined && last.buffer === part.buffer &&
+      last.byteOffset + last.length === part.byteOffset;
+  }
+
+  /** Makes the view of the last part longer. */
+  #extendLast(added: number): Bytes {
+    const last = this.#parts.pop() ?? NO_BYTES;
+    const { buffer, byteOffset, length } = last;
+    const longer = new Uint8Array(buffer, byteOffset, length + added);
+    this.#parts.push(longer);
+    return longer;
+  }
+
+  /** Copies a small part into a buffer with room for more. */
+  #gather(part: Bytes, limit: number): void {
+    const wanted = Math.min(this.#length, LAST_GATHER_BYTES);
+    const size = Math.max(part.length, Math.min(wanted, limit - this.#length));
+    const gathered = new Uint8Array(size);
+    gathered.set(part);
+    this.#parts.push(gathered.subarray(0, part.length));
+    this.#room = size - part.length;
   }
 }

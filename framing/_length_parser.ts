@@ -95,7 +95,9 @@ export class LengthParser implements Parser<Bytes> {
     if (!this.#measured) {
       start = Math.min(chunk.length, layout.maxHeaderLength - carried);
       carry.append(chunk, 0, start);
-      if (!layout.read(carry.bytes, 0, this.#frameOffset)) return chunk.length;
+      if (!layout.read(carry.bytes(), 0, this.#frameOffset)) {
+        return chunk.length;
+      }
       if (this.#isTooLong()) {
         carry.clear();
         this.#skip = layout.frameLength - carried;
@@ -109,8 +111,7 @@ export class LengthParser implements Parser<Bytes> {
       return chunk.length;
     }
     // A short frame may end before what its header might have taken.
-    if (end > start) carry.append(chunk, start, end, layout.frameLength);
-    messages.push(this.#message(carry.take(), 0));
+    messages.push(this.#message(carry.takeWith(chunk, start, end), 0));
     this.#measured = false;
     return end;
   }

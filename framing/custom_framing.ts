@@ -142,7 +142,7 @@ class CustomParser<In> implements Parser<In> {
 
   #splitCarried(ended: boolean, messages: In[]): void {
     while (this.#carry.length > 0) {
-      const buffered = this.#carry.bytes;
+      const buffered = this.#carry.bytes(this.#maxLength);
       const result = this.#split(buffered, ended);
       if (result === undefined) return;
       const { message, length } = result;
