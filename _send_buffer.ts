@@ -9,21 +9,19 @@ export interface Segment {
 }
 
 const NO_BYTES = new Uint8Array(0);
-const FIRST_BUFFER_BYTES = 1024;
-const GROWTH = 8;
-const LAST_BUFFER_BYTES = 64 * 1024;
+const BUFFER_SIZES = [1024, 8 * 1024, 64 * 1024] as const;
+const [FIRST_BUFFER_BYTES, , LAST_BUFFER_BYTES] = BUFFER_SIZES;
 // A frame above this leaves as it is, in a write of its own.
 const LARGE_FRAME_BYTES = 16 * 1024;
 // Text is encoded when there is so much of it, in UTF-16 code units.
 const MAX_TEXT_LENGTH = 16 * 1024;
 
-// Buffers that were written, of the first and of the last size. All connections
-// share them, so one that has nothing to send holds none.
-const spareBuffers = new Map<number, Uint8Array[]>([
-  [FIRST_BUFFER_BYTES, []],
-  [LAST_BUFFER_BYTES, []],
-]);
-const MAX_SPARE_BUFFERS = 16;
+// Buffers that were written. All connections share them, so one that has nothing
+// to send holds none.
+const spareBuffers = new Map<number, Uint8Array[]>(
+  BUFFER_SIZES.map((size) => [size, []]),
+);
+const MAX_SPARE_BYTES_A_SIZE = 1024 * 1024;
 
 const encoder = new TextEncoder();
 
@@ -42,7 +40,7 @@ export class SendBuffer<Out> {
   #buffer: Uint8Array = NO_BYTES;
   #used = 0;
   #text = "";
-  #firstSize = FIRST_BUFFER_BYTES;
+  #firstSize: number = FIRST_BUFFER_BYTES;
 
   constructor(framing: Framing<unknown, Out>) {
     this.#framing = framing;
@@ -108,9 +106,10 @@ export class SendBuffer<Out> {
   /** Takes back a segment that was written, to use its buffer again. */
   reuse({ buffer, isReusable }: Segment): void {
     const spares = isReusable ? spareBuffers.get(buffer.length) : undefined;
-    if (spares !== undefined && spares.length < MAX_SPARE_BUFFERS) {
-      spares.push(buffer);
-    }
+    if (
+      spares !== undefined &&
+      spares.length * buffer.length < MAX_SPARE_BYTES_A_SIZE
+    ) spares.push(buffer);
   }
 
   /** Drops all that waits. */
@@ -144,9 +143,7 @@ export class SendBuffer<Out> {
       this.#buffer = newBuffer(LAST_BUFFER_BYTES);
       return;
     }
-    let size = Math.max(this.#firstSize, this.#buffer.length);
-    while (size < needed) size *= GROWTH;
-    const larger = newBuffer(size);
+    const larger = newBuffer(sizeFor(Math.max(needed, this.#firstSize)));
     if (this.#used > 0) larger.set(this.#buffer.subarray(0, this.#used));
     this.#buffer = larger;
   }
@@ -160,9 +157,7 @@ export class SendBuffer<Out> {
       isReusable: true,
     });
     // A connection that is busy does not begin small again.
-    this.#firstSize = this.#used * GROWTH > LAST_BUFFER_BYTES
-      ? LAST_BUFFER_BYTES
-      : FIRST_BUFFER_BYTES;
+    this.#firstSize = sizeFor(this.#used);
     this.#buffer = NO_BYTES;
     this.#used = 0;
   }
@@ -171,6 +166,11 @@ export class SendBuffer<Out> {
     this.#segments.push(segment);
     this.#segmentsLength += segment.length;
   }
+}
+
+/** The smallest size of a buffer with room for `length` bytes. */
+function sizeFor(length: number): number {
+  return BUFFER_SIZES.find((size) => size >= length) ?? LAST_BUFFER_BYTES;
 }
 
 function newBuffer(size: number): Uint8Array {

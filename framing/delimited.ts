@@ -21,6 +21,7 @@ import {
   type Limits,
 } from "./_limits.ts";
 import { parserDecoder } from "./_parser.ts";
+import { holdsByte } from "./_scan.ts";
 import { toBytes, writeBytes } from "./_utf8.ts";
 import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -250,7 +251,7 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
   #check(message: Sendable, bytes: Uint8Array): void {
     const hasMark = typeof message === "string" && this.#markText !== undefined
       ? message.includes(this.#markText)
-      : this.#markByte === -1 || bytes.includes(this.#markByte);
+      : this.#markByte === -1 || holdsByte(bytes, this.#markByte);
     const length = hasMark ? this.#measure(bytes) : bytes.length;
     checkSendLength(length, this.#limits.maxLength);
   }
