@@ -1,7 +1,7 @@
 import { Carry } from "./_carry.ts";
 import { type DelimiterFinder, Delimiters } from "./_delimiter_finder.ts";
 import { type Limits, tooLong, truncated } from "./_limits.ts";
-import type { Parser } from "./_parser.ts";
+import { ownedBytes, type Parser } from "./_parser.ts";
 import { MAX_SCAN_BYTES } from "./_scan.ts";
 import type { Bytes } from "./framing.ts";
 
@@ -108,7 +108,7 @@ export class DelimitedParser<In> implements Parser<In> {
     if (count === 0) return;
     const isSuffix = disposition === "suffix";
     const isPrefix = disposition === "prefix";
-    const cut = cutter.prepare(chunk, this.#offset, found);
+    const cut = cutter.prepare(ownedBytes(chunk), this.#offset, found);
     // Fields are read into variables, as this loop runs once a message.
     let prefixLength = this.#prefixLength;
     let skipping = this.#skipping;

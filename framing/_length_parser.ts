@@ -1,6 +1,6 @@
 import { Carry } from "./_carry.ts";
 import { type Limits, malformed, tooLong, truncated } from "./_limits.ts";
-import type { Parser } from "./_parser.ts";
+import { ownedBytes, type Parser } from "./_parser.ts";
 import type { Bytes } from "./framing.ts";
 
 /**
@@ -56,6 +56,7 @@ export class LengthParser implements Parser<Bytes> {
 
   parse(chunk: Bytes, messages: Bytes[]): void {
     const layout = this.#layout;
+    let owned: Bytes | undefined;
     let start = this.#carry.length > 0 ? this.#goOn(chunk, messages) : 0;
     if (this.#skip > 0) start = this.#skipFrom(chunk, start);
     while (start < chunk.length) {
@@ -71,7 +72,8 @@ export class LengthParser implements Parser<Bytes> {
         this.#measured = true;
         break;
       }
-      messages.push(this.#message(chunk, start));
+      owned ??= ownedBytes(chunk);
+      messages.push(this.#message(owned, start));
       start = end;
     }
     const limit = this.#measured ? layout.frameLength : Infinity;

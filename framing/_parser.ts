@@ -10,8 +10,9 @@ export interface Parser<In> {
   end(messages: In[]): void;
 }
 
-// A view of less than a quarter of its buffer is copied, unless the buffer is
-// so small that many of them cost little.
+// A small view of a large buffer is copied where it outlives the chunk. The limits
+// are such that copying is cheap, and keeping the buffer is not.
+const SMALL_VIEW_BYTES = 16 * 1024;
 const SMALL_BUFFER_BYTES = 4096;
 
 /** Makes a decoder that delivers the messages before an error ahead of it. */
@@ -32,7 +33,7 @@ class ParserDecoder<In> implements Decoder<In> {
   }
 
   decode(chunk: Uint8Array): In[] {
-    return this.#run(ownedBytes(chunk));
+    return this.#run(asBytes(chunk));
   }
 
   end(): In[] {
@@ -54,22 +55,28 @@ class ParserDecoder<In> implements Decoder<In> {
   }
 }
 
-/**
- * The bytes of `chunk` for views that outlive it: themselves, or a copy where a
- * small message would keep a large buffer alive.
- */
-export function ownedBytes(chunk: Uint8Array): Bytes {
+/** The chunk as bytes of which messages can be views. */
+export function asBytes(chunk: Uint8Array): Bytes {
   if (!(chunk instanceof Uint8Array)) {
     throw new TypeError(
       `Cannot decode chunk as it must be a Uint8Array: current value is of type ${typeof chunk}`,
     );
   }
-  const { buffer, byteLength } = chunk;
-  const small = byteLength * 4 < buffer.byteLength &&
-    buffer.byteLength > SMALL_BUFFER_BYTES;
-  return small || !isOverArrayBuffer(chunk) ? new Uint8Array(chunk) : chunk;
+  return isOverArrayBuffer(chunk) ? chunk : new Uint8Array(chunk);
 }
 
 function isOverArrayBuffer(bytes: Uint8Array): bytes is Bytes {
   return bytes.buffer instanceof ArrayBuffer;
+}
+
+/**
+ * The same bytes for views that outlive the chunk: themselves, or a copy where a
+ * small message would keep a large buffer alive.
+ */
+export function ownedBytes(bytes: Bytes): Bytes {
+  const { byteLength } = bytes;
+  const bufferLength = bytes.buffer.byteLength;
+  const isSmall = byteLength < SMALL_VIEW_BYTES &&
+    byteLength * 4 < bufferLength && bufferLength > SMALL_BUFFER_BYTES;
+  return isSmall ? new Uint8Array(bytes) : bytes;
 }

@@ -1,4 +1,4 @@
-import { ownedBytes } from "./_parser.ts";
+import { asBytes, ownedBytes } from "./_parser.ts";
 import { toBytes } from "./_utf8.ts";
 import type { Bytes, Framing, Sendable } from "./framing.ts";
 
@@ -23,7 +23,7 @@ export function unframed(): Framing<Bytes, Sendable> {
   return {
     decoder: () => ({
       pending: false,
-      decode: (chunk) => chunk.length === 0 ? [] : [ownedBytes(chunk)],
+      decode: (chunk) => chunk.length === 0 ? [] : [ownedBytes(asBytes(chunk))],
       end: () => [],
     }),
     encode: toBytes,
