@@ -58,17 +58,18 @@ export class Carry {
     const part = new Uint8Array(chunk.buffer, chunk.byteOffset + start, added);
     const last = this.#parts.at(-1);
     if (last === undefined) {
-      this.#parts.push(ownedBytes(part));
+      this.#parts.push(part);
     } else if (this.#adjoins(part)) {
       this.#extendLast(added);
     } else if (added <= this.#room) {
       this.#extendLast(added).set(part, last.length);
       this.#room -= added;
-    } else if (added >= LARGE_PART_BYTES) {
-      this.#parts.push(ownedBytes(part));
-      this.#room = 0;
     } else {
-      this.#gather(part, limit);
+      // Only the last part may keep a larger buffer: that of the last chunk.
+      this.#parts[this.#parts.length - 1] = ownedBytes(last);
+      this.#room = 0;
+      if (added >= LARGE_PART_BYTES) this.#parts.push(part);
+      else this.#gather(part, limit);
     }
     this.#length += added;
   }
@@ -86,7 +87,9 @@ export class Carry {
   /** Takes out what is carried. */
   take(): Bytes {
     const [first = NO_BYTES, second] = this.#parts;
-    const bytes = second === undefined ? first : concat(this.#parts);
+    const bytes = second === undefined
+      ? ownedBytes(first)
+      : concat(this.#parts);
     this.clear();
     return bytes;
   }

@@ -158,7 +158,8 @@ export class DelimitedParser<In> implements Parser<In> {
   /** The message that is carried, up to `end`; the next one begins at `next`. */
   #join(chunk: Bytes, end: number, next: number): Bytes {
     if (end > 0) return this.#carry.takeWith(chunk, 0, end);
-    const bytes = this.#carry.bytes().subarray(0, this.#carry.length + end);
+    const carried = this.#carry.bytes();
+    const bytes = ownedBytes(carried.subarray(0, carried.length + end));
     this.#carry.keepLast(-next);
     return bytes;
   }

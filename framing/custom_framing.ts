@@ -6,7 +6,7 @@ import {
   tooLong,
   truncated,
 } from "./_limits.ts";
-import { type Parser, parserDecoder } from "./_parser.ts";
+import { ownedBytes, type Parser, parserDecoder } from "./_parser.ts";
 import type { Bytes, Framing } from "./framing.ts";
 
 /**
@@ -128,7 +128,8 @@ class CustomParser<In> implements Parser<In> {
 
   parse(chunk: Bytes, messages: In[]): void {
     const limit = this.#maxLength + chunk.length;
-    this.#carry.append(chunk, 0, chunk.length, limit);
+    // Owned, as messages may be views of what `split` is shown.
+    this.#carry.append(ownedBytes(chunk), 0, chunk.length, limit);
     this.#splitCarried(false, messages);
     if (this.#carry.length > this.#maxLength) {
       throw tooLong(WHAT, this.#offset, this.#maxLength);
