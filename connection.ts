@@ -635,7 +635,10 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   #releaseIfEnded(): void {
-    if (this.#reader.isEnded && this.#isWriteClosed) this.#release();
+    if (!this.#reader.isEnded || !this.#isWriteClosed) return;
+    if (this.#reader.hasSeenEnd) this.#release();
+    // The peer may yet be sending: it is to receive everything first.
+    else this.close();
   }
 
   /** Gives back the socket, the timers and the listener. */
