@@ -168,11 +168,12 @@ function decoderPair<In>(
  * ```ts
  * import { FrameEncoderStream, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
+ * import { toText } from "@std/streams/to-text";
  *
  * const bytes = ReadableStream.from(["one", "two"])
  *   .pipeThrough(new FrameEncoderStream(lines()));
  *
- * assertEquals(await new Response(bytes).text(), "one\ntwo\n");
+ * assertEquals(await toText(bytes), "one\ntwo\n");
  * ```
  */
 export class FrameEncoderStream<Out> extends TransformStream<Out, Uint8Array> {

@@ -1,0 +1,484 @@
+/**
+ * What is measured, and beside what.
+ *
+ * A new peer is an operation in its program, a line in {@linkcode SUBJECTS},
+ * and its name in the cases that it takes part in.
+ */
+
+import type { ProgramName } from "./programs.ts";
+
+/** One way for one program to do it. */
+export interface Subject {
+  label: string;
+  /** It finds no messages, so only its bytes are checked. */
+  isFloor?: true;
+}
+
+/** All subjects, by program and operation. */
+export const SUBJECTS = {
+  "framed/receive-batches": { label: "@framed/tcp: batches()" },
+  "framed/receive-iterating": { label: "@framed/tcp: iterating" },
+  "framed/receive-readable": { label: "@framed/tcp: readable" },
+  "framed/receive-text": { label: "@framed/tcp: lines(), iterating" },
+  "framed/send-windowed": { label: "@framed/tcp: send(), one in 512 awaited" },
+  "framed/send-writer": { label: "@framed/tcp: writable's writer" },
+  "framed/send-awaited": { label: "@framed/tcp: send(), each awaited" },
+  "framed/request": { label: "@framed/tcp: request()" },
+  "framed/echo-batches": { label: "@framed/tcp: batches()" },
+  "framed/echo-iterating": {
+    label: "@framed/tcp: iterating, each send awaited",
+  },
+  "framed/decode-lines": { label: '@framed/tcp: delimited("\\n").decoder()' },
+  "framed/decode-crlf": { label: '@framed/tcp: delimited("\\r\\n").decoder()' },
+  "framed/decode-almost": { label: '@framed/tcp: delimited("aab").decoder()' },
+  "framed/decode-prefixed": {
+    label: "@framed/tcp: lengthPrefixed().decoder()",
+  },
+  "framed/decode-text": { label: "@framed/tcp: lines().decoder()" },
+  "framed/delimiter-stream": { label: "@framed/tcp: DelimiterStream" },
+  "std/receive": { label: "@std/streams: conn.readable, DelimiterStream" },
+  "std/receive-text": { label: "@std/streams: conn.readable, TextLineStream" },
+  "std/decode-lines": { label: "@std/streams: DelimiterStream" },
+  "std/decode-crlf": { label: "@std/streams: DelimiterStream" },
+  "std/decode-almost": { label: "@std/streams: DelimiterStream" },
+  "std/decode-text": { label: "@std/streams: TextLineStream" },
+  "deno/receive-read": { label: "Deno: conn.read, no messages", isFloor: true },
+  "deno/receive-readable": {
+    label: "Deno: conn.readable, no messages",
+    isFloor: true,
+  },
+  "deno/send-write": { label: "Deno: await conn.write" },
+  "deno/send-writer": { label: "Deno: conn.writable's writer" },
+  "deno/request": { label: "Deno: conn.write, conn.read" },
+  "deno/echo": { label: "Deno: conn.read, conn.write, no messages" },
+  "deno/scan": { label: "Deno: indexOf, no messages", isFloor: true },
+  "node/receive": { label: "Node: net, Buffer.indexOf" },
+  "node/receive-split2": { label: "Node: net, split2" },
+  "node/receive-readline": { label: "Node: net, readline" },
+  "node/send": { label: "Node: net, cork and drain" },
+  "node/request": { label: "Node: net" },
+  "node/echo": { label: "Node: net, Buffer.indexOf, cork" },
+  "go/receive": { label: "Go: bufio.Scanner" },
+  "go/send": { label: "Go: bufio.Writer" },
+  "go/request": { label: "Go: bufio" },
+  "go/echo": { label: "Go: bufio" },
+  "go/decode-lines": { label: "Go: bufio.Scanner" },
+  "go/decode-large": { label: "Go: bufio.Reader.ReadBytes" },
+  "go/decode-crlf": { label: "Go: bufio.Scanner" },
+  "go/decode-almost": { label: "Go: bufio.Scanner, bytes.Index" },
+  "go/decode-prefixed": { label: "Go: bufio.Scanner" },
+  "tokio/receive": { label: "tokio-util: AnyDelimiterCodec" },
+  "tokio/receive-text": { label: "tokio-util: LinesCodec" },
+  "tokio/send": { label: "tokio-util: feed, one in 512 flushed" },
+  "tokio/request": { label: "tokio-util: Framed" },
+  "tokio/echo": { label: "tokio-util: Framed" },
+  "tokio/decode-lines": { label: "tokio-util: AnyDelimiterCodec" },
+  "tokio/decode-text": { label: "tokio-util: LinesCodec" },
+  "tokio/decode-prefixed": { label: "tokio-util: LengthDelimitedCodec" },
+} satisfies Record<`${ProgramName}/${string}`, Subject>;
+
+/** A program and its operation: `node/echo`. */
+export type SubjectName = keyof typeof SUBJECTS;
+
+/** The description of a subject. */
+export function describe(name: SubjectName): Subject {
+  return SUBJECTS[name];
+}
+
+/**
+ * What the far side does: sends, receives, echoes, sends with many in flight
+ * over many connections, opens connections; or none, in memory.
+ */
+export type Mode = "source" | "sink" | "echo" | "pipelined" | "open" | "memory";
+
+/** What a ratio is made of; where it is above 1, the subject is better. */
+export type Metric = "time" | "memory";
+
+/** A ratio to report: the one beside, divided by the subject. */
+export interface Comparison {
+  subject: SubjectName;
+  beside: SubjectName;
+  /** `"time"` by default. */
+  metric?: Metric;
+  /** The ratio to reach. */
+  reach?: number;
+  /** The ratio where the limit seems to be. */
+  limit?: number;
+}
+
+/** One thing to do, and all who do it in turn. */
+export interface Case {
+  name: string;
+  title: string;
+  /** What is counted; `"message"` by default. */
+  unit?: string;
+  mode: Mode;
+  messageLength: number;
+  /** In memory: the length of a chunk; 64 KiB by default. */
+  chunkLength?: number;
+  /** How many letters the messages are made of; 26 by default. */
+  letters?: number;
+  /** How many a run has, where that is fixed; measured first where it is not. */
+  count?: number;
+  subjects: SubjectName[];
+  comparisons: Comparison[];
+}
+
+/** All cases, in the order of the report. */
+export const CASES: Case[] = [
+  {
+    name: "receive-64",
+    title: "Receive, 64-byte lines",
+    mode: "source",
+    messageLength: 64,
+    subjects: [
+      "framed/receive-batches",
+      "framed/receive-iterating",
+      "framed/receive-readable",
+      "std/receive",
+      "deno/receive-read",
+      "deno/receive-readable",
+      "node/receive",
+      "go/receive",
+      "tokio/receive",
+    ],
+    comparisons: [
+      {
+        subject: "framed/receive-batches",
+        beside: "node/receive",
+        reach: 1.6,
+        limit: 2.2,
+      },
+      {
+        subject: "framed/receive-iterating",
+        beside: "std/receive",
+        reach: 2.2,
+        limit: 2.6,
+      },
+      {
+        subject: "framed/receive-readable",
+        beside: "std/receive",
+        reach: 1.6,
+        limit: 2,
+      },
+      { subject: "framed/receive-batches", beside: "deno/receive-read" },
+      { subject: "framed/receive-batches", beside: "deno/receive-readable" },
+      { subject: "framed/receive-batches", beside: "go/receive" },
+      { subject: "framed/receive-batches", beside: "tokio/receive" },
+    ],
+  },
+  {
+    name: "receive-text",
+    title: "Receive, 64-byte lines as text",
+    mode: "source",
+    messageLength: 64,
+    subjects: [
+      "framed/receive-text",
+      "std/receive-text",
+      "node/receive-split2",
+      "node/receive-readline",
+      "tokio/receive-text",
+    ],
+    comparisons: [
+      {
+        subject: "framed/receive-text",
+        beside: "std/receive-text",
+        reach: 1.5,
+        limit: 2.5,
+      },
+      { subject: "framed/receive-text", beside: "node/receive-split2" },
+      { subject: "framed/receive-text", beside: "node/receive-readline" },
+      { subject: "framed/receive-text", beside: "tokio/receive-text" },
+    ],
+  },
+  {
+    name: "receive-1024",
+    title: "Receive, 1 KiB lines",
+    mode: "source",
+    messageLength: 1024,
+    subjects: [
+      "framed/receive-batches",
+      "std/receive",
+      "deno/receive-read",
+      "node/receive",
+      "go/receive",
+      "tokio/receive",
+    ],
+    comparisons: [
+      { subject: "framed/receive-batches", beside: "node/receive", reach: 1.2 },
+      { subject: "framed/receive-batches", beside: "go/receive", limit: 1 },
+      { subject: "framed/receive-batches", beside: "std/receive" },
+      { subject: "framed/receive-batches", beside: "deno/receive-read" },
+    ],
+  },
+  {
+    name: "send-64",
+    title: "Send, 64-byte lines",
+    mode: "sink",
+    messageLength: 64,
+    subjects: [
+      "framed/send-windowed",
+      "framed/send-writer",
+      "framed/send-awaited",
+      "deno/send-writer",
+      "deno/send-write",
+      "node/send",
+      "go/send",
+      "tokio/send",
+    ],
+    comparisons: [
+      { subject: "framed/send-windowed", beside: "node/send", reach: 2.6 },
+      { subject: "framed/send-windowed", beside: "tokio/send", limit: 1 },
+      {
+        subject: "framed/send-writer",
+        beside: "deno/send-writer",
+        reach: 5.5,
+        limit: 10,
+      },
+      {
+        subject: "framed/send-awaited",
+        beside: "deno/send-write",
+        reach: 7,
+        limit: 15,
+      },
+      { subject: "framed/send-windowed", beside: "go/send" },
+    ],
+  },
+  {
+    name: "ping-pong",
+    title: "Ping-pong, 64-byte lines, one in flight",
+    mode: "echo",
+    messageLength: 64,
+    subjects: [
+      "framed/request",
+      "deno/request",
+      "node/request",
+      "go/request",
+      "tokio/request",
+    ],
+    comparisons: [
+      { subject: "framed/request", beside: "deno/request", reach: 1 },
+      { subject: "framed/request", beside: "go/request", limit: 1 },
+      { subject: "framed/request", beside: "node/request" },
+      { subject: "framed/request", beside: "tokio/request" },
+    ],
+  },
+  {
+    name: "echo",
+    title: "Pipelined echo, 64-byte lines, 64 connections, 32 in flight each",
+    mode: "pipelined",
+    messageLength: 64,
+    subjects: [
+      "framed/echo-batches",
+      "framed/echo-iterating",
+      "deno/echo",
+      "node/echo",
+      "go/echo",
+      "tokio/echo",
+    ],
+    comparisons: [
+      { subject: "framed/echo-batches", beside: "node/echo", reach: 1.7 },
+      { subject: "framed/echo-batches", beside: "tokio/echo", limit: 0.8 },
+      {
+        subject: "framed/echo-iterating",
+        beside: "node/echo",
+        reach: 1.3,
+        limit: 1.7,
+      },
+      { subject: "framed/echo-batches", beside: "deno/echo" },
+      { subject: "framed/echo-batches", beside: "go/echo" },
+    ],
+  },
+  {
+    name: "idle",
+    title: "10,000 connections, opened, used once and idle",
+    unit: "connection",
+    mode: "open",
+    messageLength: 64,
+    count: 10_000,
+    subjects: [
+      "framed/echo-iterating",
+      "deno/echo",
+      "node/echo",
+      "go/echo",
+      "tokio/echo",
+    ],
+    comparisons: [
+      {
+        subject: "framed/echo-iterating",
+        beside: "go/echo",
+        metric: "memory",
+        reach: 1,
+        limit: 1 / 0.75,
+      },
+      {
+        subject: "framed/echo-iterating",
+        beside: "node/echo",
+        metric: "memory",
+      },
+      { subject: "framed/echo-iterating", beside: "node/echo", reach: 0.95 },
+      { subject: "framed/echo-iterating", beside: "go/echo", limit: 1 },
+    ],
+  },
+  {
+    name: "decode-16",
+    title: "Decode in memory, 16-byte lines",
+    mode: "memory",
+    messageLength: 16,
+    subjects: [
+      "framed/decode-lines",
+      "framed/delimiter-stream",
+      "std/decode-lines",
+      "deno/scan",
+      "go/decode-lines",
+      "tokio/decode-lines",
+    ],
+    comparisons: [
+      {
+        subject: "framed/decode-lines",
+        beside: "std/decode-lines",
+        reach: 5.5,
+      },
+      {
+        subject: "framed/delimiter-stream",
+        beside: "std/decode-lines",
+        reach: 1.2,
+        limit: 2,
+      },
+      { subject: "framed/decode-lines", beside: "deno/scan" },
+      { subject: "framed/decode-lines", beside: "go/decode-lines" },
+    ],
+  },
+  {
+    name: "decode-64",
+    title: "Decode in memory, 64-byte lines",
+    mode: "memory",
+    messageLength: 64,
+    subjects: [
+      "framed/decode-lines",
+      "framed/delimiter-stream",
+      "std/decode-lines",
+      "deno/scan",
+      "go/decode-lines",
+      "tokio/decode-lines",
+    ],
+    comparisons: [
+      { subject: "framed/decode-lines", beside: "std/decode-lines", reach: 9 },
+      { subject: "framed/decode-lines", beside: "go/decode-lines", limit: 0.5 },
+      {
+        subject: "framed/delimiter-stream",
+        beside: "std/decode-lines",
+        reach: 1.5,
+        limit: 2,
+      },
+      { subject: "framed/decode-lines", beside: "deno/scan" },
+    ],
+  },
+  {
+    name: "decode-1024",
+    title: "Decode in memory, 1 KiB lines",
+    mode: "memory",
+    messageLength: 1024,
+    subjects: [
+      "framed/decode-lines",
+      "framed/delimiter-stream",
+      "std/decode-lines",
+      "deno/scan",
+      "go/decode-lines",
+      "tokio/decode-lines",
+    ],
+    comparisons: [
+      { subject: "framed/decode-lines", beside: "std/decode-lines", reach: 11 },
+      {
+        subject: "framed/delimiter-stream",
+        beside: "std/decode-lines",
+        reach: 4,
+      },
+      { subject: "framed/decode-lines", beside: "deno/scan" },
+      { subject: "framed/decode-lines", beside: "go/decode-lines" },
+    ],
+  },
+  {
+    name: "decode-crlf",
+    title: "Decode in memory, 64-byte lines that end with CR LF",
+    mode: "memory",
+    messageLength: 64,
+    subjects: [
+      "framed/decode-crlf",
+      "framed/decode-lines",
+      "std/decode-crlf",
+      "go/decode-crlf",
+    ],
+    comparisons: [
+      { subject: "framed/decode-crlf", beside: "std/decode-crlf", reach: 8 },
+      {
+        subject: "framed/decode-crlf",
+        beside: "framed/decode-lines",
+        limit: 1,
+      },
+    ],
+  },
+  {
+    name: "decode-prefixed",
+    title: "Decode in memory, 64 bytes after a length of 4 bytes",
+    mode: "memory",
+    messageLength: 64,
+    subjects: [
+      "framed/decode-prefixed",
+      "go/decode-prefixed",
+      "tokio/decode-prefixed",
+    ],
+    comparisons: [
+      { subject: "framed/decode-prefixed", beside: "go/decode-prefixed" },
+      { subject: "framed/decode-prefixed", beside: "tokio/decode-prefixed" },
+    ],
+  },
+  {
+    name: "decode-large",
+    title: "Decode in memory, one line of 64 MiB in chunks of 1460 bytes",
+    mode: "memory",
+    messageLength: 2 ** 26,
+    chunkLength: 1460,
+    subjects: [
+      "framed/decode-lines",
+      "std/decode-lines",
+      "go/decode-large",
+      "tokio/decode-lines",
+    ],
+    comparisons: [
+      {
+        subject: "framed/decode-lines",
+        beside: "std/decode-lines",
+        reach: 2.5,
+      },
+      {
+        subject: "framed/decode-lines",
+        beside: "tokio/decode-lines",
+        limit: 2,
+      },
+    ],
+  },
+  {
+    name: "decode-almost",
+    title: 'Decode in memory, 1 KiB of "a" before each delimiter "aab"',
+    mode: "memory",
+    messageLength: 1024,
+    letters: 1,
+    subjects: ["framed/decode-almost", "std/decode-almost", "go/decode-almost"],
+    comparisons: [
+      { subject: "framed/decode-almost", beside: "std/decode-almost" },
+      { subject: "framed/decode-almost", beside: "go/decode-almost" },
+    ],
+  },
+  {
+    name: "decode-text",
+    title: "Decode in memory, 64-byte lines as text",
+    mode: "memory",
+    messageLength: 64,
+    subjects: ["framed/decode-text", "std/decode-text", "tokio/decode-text"],
+    comparisons: [
+      { subject: "framed/decode-text", beside: "std/decode-text" },
+      { subject: "framed/decode-text", beside: "tokio/decode-text" },
+    ],
+  },
+];

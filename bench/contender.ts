@@ -1,0 +1,219 @@
+/** One subject at work: started, run, timed and checked. */
+
+import { type Case, describe, type Mode, type SubjectName } from "./cases.ts";
+import { Child } from "./child.ts";
+import { makeMessages, messagesInBlock, Tally } from "./peers/subject.mjs";
+import type { Program } from "./programs.ts";
+
+const DEFAULT_CHUNK_LENGTH = 2 ** 16;
+const PIPELINED_CONNECTIONS = 64;
+
+/** How many connections are opened and closed again before memory is read. */
+const OPEN_WARM_UP = 256;
+
+/** Files that a process may need beside the connections counted. */
+const SPARE_FILES = 100;
+
+/** How long an idle process is left alone before its memory is read. */
+const SETTLE_MS = 250;
+
+/** What a subject is asked to do. */
+export type Task = Pick<
+  Case,
+  "mode" | "messageLength" | "chunkLength" | "letters"
+>;
+
+/** What one run took, for each message or connection. */
+export interface Sample {
+  nanoseconds: number;
+  cpuNanoseconds: number;
+  /** How busy the far side was, from 0 to 1; absent in memory. */
+  loadBusy?: number;
+  /** Memory for each connection; only where connections are opened and kept. */
+  bytes?: number;
+}
+
+const LOAD = decodeURIComponent(new URL("./load.ts", import.meta.url).pathname);
+
+/** A number of messages near `count` that this task can be asked for. */
+export function roundCount(task: Task, count: number): number {
+  const steps: Partial<Record<Mode, number>> = {
+    memory: messagesInBlock(task.messageLength),
+    pipelined: PIPELINED_CONNECTIONS,
+  };
+  const step = steps[task.mode] ?? 1;
+  return Math.max(1, Math.round(count / step)) * step;
+}
+
+/** Why this machine cannot open so many connections, if it cannot. */
+export async function tooFewFiles(count: number): Promise<string | undefined> {
+  const { stdout } = await new Deno.Command("sh", {
+    args: ["-c", "ulimit -Hn"],
+  }).output();
+  const limit = new TextDecoder().decode(stdout).trim();
+  if (limit === "unlimited" || Number(limit) >= count + SPARE_FILES) return;
+  return `${count} connections need ${
+    count + SPARE_FILES
+  } open files, and this machine allows ${limit}`;
+}
+
+/** Why a subject cannot take part on this machine. */
+export class Unavailable extends Error {}
+
+/** One subject at work, with a far side of its own. */
+export class Contender implements AsyncDisposable {
+  readonly #name: SubjectName;
+  readonly #task: Task;
+  readonly #subject: Child;
+  readonly #load: Child | undefined;
+  /** Where the subject listens, or 0 if it is a client. */
+  #subjectPort = 0;
+  #loadPort = 0;
+
+  private constructor(name: SubjectName, task: Task, program: Program) {
+    const operation = name.slice(name.indexOf("/") + 1);
+    const { mode, messageLength, chunkLength = DEFAULT_CHUNK_LENGTH } = task;
+    const lengths = [messageLength, chunkLength].map(String);
+    this.#name = name;
+    this.#task = task;
+    this.#subject = new Child(
+      [...program.command, operation, ...lengths],
+      program.env,
+    );
+    if (mode !== "memory") {
+      const flags = ["run", "--quiet", "--allow-ffi"];
+      this.#load = new Child([
+        Deno.execPath(),
+        ...flags,
+        LOAD,
+        String(messageLength),
+      ]);
+    }
+  }
+
+  /** Starts a subject; throws where it says that it cannot run. */
+  static async start(
+    name: SubjectName,
+    task: Task,
+    program: Program,
+  ): Promise<Contender> {
+    const contender = new Contender(name, task, program);
+    try {
+      const greeting = await contender.#subject.read();
+      const unavailable = /^unavailable (.*)/.exec(greeting)?.[1];
+      if (unavailable !== undefined) throw new Unavailable(unavailable);
+      contender.#subjectPort = Number(greeting);
+      contender.#loadPort = Number(await contender.#load?.read() ?? 0);
+      return contender;
+    } catch (error) {
+      await contender[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The most memory that the subject has had until now. */
+  get peakResidentBytes(): number {
+    return this.#subject.usage().peakResidentBytes;
+  }
+
+  /** One run, timed and checked. */
+  async run(count: number): Promise<Sample> {
+    const before = this.#subject.usage().cpuNanoseconds;
+    const loadBefore = this.#load?.usage().cpuNanoseconds ?? 0;
+    const start = performance.now();
+    const [loadBytes, tally] = await Promise.all([
+      this.#askLoad(count),
+      this.#askSubject(count),
+    ]);
+    const nanoseconds = (performance.now() - start) * 1e6;
+    const cpuNanoseconds = this.#subject.usage().cpuNanoseconds - before;
+    this.#check(count, tally, loadBytes);
+    return {
+      nanoseconds: nanoseconds / count,
+      cpuNanoseconds: cpuNanoseconds / count,
+      ...(this.#load && {
+        loadBusy: (this.#load.usage().cpuNanoseconds - loadBefore) /
+          nanoseconds,
+      }),
+    };
+  }
+
+  /** One run that opens connections, with the memory that each of them holds. */
+  async runOpen(count: number): Promise<Sample> {
+    await this.run(OPEN_WARM_UP);
+    await this.#load?.ask("release 0 0");
+    const before = this.#subject.usage().residentBytes;
+    const sample = await this.run(count);
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    const bytes = (this.#subject.usage().residentBytes - before) / count;
+    return { ...sample, bytes };
+  }
+
+  /** A server is asked by the load alone. */
+  async #askSubject(count: number): Promise<string | undefined> {
+    if (this.#subjectPort !== 0) return undefined;
+    return await this.#subject.ask(`${this.#loadPort} ${count}`);
+  }
+
+  async #askLoad(count: number): Promise<number | undefined> {
+    if (this.#load === undefined) return undefined;
+    return Number(
+      await this.#load.ask(`${this.#task.mode} ${this.#subjectPort} ${count}`),
+    );
+  }
+
+  #check(
+    count: number,
+    tally: string | undefined,
+    loadBytes: number | undefined,
+  ): void {
+    const { mode, messageLength, letters } = this.#task;
+    const bytes = count * (messageLength + 1);
+    if (loadBytes !== undefined && loadBytes !== bytes) {
+      throw new Error(
+        `${this.#name}: ${loadBytes} bytes passed instead of ${bytes}`,
+      );
+    }
+    if (tally === undefined || mode === "sink") return;
+    const isRight = describe(this.#name).isFloor
+      ? tally.split(" ")[1] === String(bytes)
+      : tally === `${count} ${count * messageLength} -` ||
+        tally === expectedTally(count, messageLength, letters);
+    if (!isRight) {
+      throw new Error(
+        `${this.#name}: wrong result for ${count} messages: ${tally}`,
+      );
+    }
+  }
+
+  /** Ends both processes. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([
+      this.#subject[Symbol.asyncDispose](),
+      this.#load?.[Symbol.asyncDispose](),
+    ]);
+  }
+}
+
+const expectedTallies = new Map<string, string>();
+
+function expectedTally(
+  count: number,
+  messageLength: number,
+  letters?: number,
+): string {
+  const key = `${count} ${messageLength} ${letters}`;
+  let expected = expectedTallies.get(key);
+  if (expected === undefined) {
+    const tally = new Tally();
+    const messages = makeMessages(messageLength, letters);
+    while (tally.count < count) {
+      for (const message of messages.slice(0, count - tally.count)) {
+        tally.add(message);
+      }
+    }
+    expected = String(tally);
+    expectedTallies.set(key, expected);
+  }
+  return expected;
+}

@@ -1,0 +1,245 @@
+/** Rounds in which all subjects of a case take turns, and what they amount to. */
+
+import type { Case, Comparison, SubjectName } from "./cases.ts";
+import {
+  Contender,
+  roundCount,
+  type Sample,
+  type Task,
+  tooFewFiles,
+  Unavailable,
+} from "./contender.ts";
+import { messagesInBlock } from "./peers/subject.mjs";
+import {
+  messageOf,
+  type Program,
+  type ProgramName,
+  programOf,
+} from "./programs.ts";
+
+/** Shorter, and the just-in-time compilers would be measured as well. */
+const LEAST_WARM_UP_SECONDS = 0.3;
+
+/** The first run of a warm-up has at most so many messages, or one block. */
+const WARM_UP_MESSAGES = 1024;
+
+/** In the warm-up, a run has at most this many times the messages of the one before. */
+const WARM_UP_GROWTH = 8;
+
+/** How much is measured. */
+export interface MeasureOptions {
+  rounds: number;
+  /** How long a run should take, in seconds. */
+  runSeconds: number;
+}
+
+/** The middle of some values, and their ends. */
+export interface Spread {
+  median: number;
+  least: number;
+  most: number;
+}
+
+/** What a subject took in all rounds. */
+export interface SubjectResult {
+  subject: SubjectName;
+  nanoseconds: Spread;
+  cpuNanoseconds: Spread;
+  loadBusy?: Spread;
+  bytes?: Spread;
+  samples: Sample[];
+}
+
+/** A ratio, pair by pair from the same rounds. */
+export interface ComparisonResult extends Comparison {
+  ratio: Spread;
+  /** The same of CPU time. It changes less while the machine does other things. */
+  cpuRatio: Spread;
+}
+
+/** What a case amounts to. */
+export interface CaseResult {
+  name: string;
+  title: string;
+  unit: string;
+  results: SubjectResult[];
+  comparisons: ComparisonResult[];
+  /** Why nobody could take part. */
+  skipped?: string;
+  /** Subjects that could not take part, and why. */
+  missing: { subject: SubjectName; reason: string }[];
+  /** Subjects that took part and failed: in time, or with a wrong result. */
+  failed: { subject: SubjectName; reason: string }[];
+}
+
+/** Middle and ends of some values. */
+export function spreadOf(values: number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (index: number) => sorted[index] ?? NaN;
+  const half = sorted.length / 2;
+  return {
+    median: (at(Math.ceil(half) - 1) + at(Math.floor(half))) / 2,
+    least: at(0),
+    most: at(sorted.length - 1),
+  };
+}
+
+/** A subject with all that is needed to run it once more. */
+interface Entrant extends AsyncDisposable {
+  subject: SubjectName;
+  run(): Promise<Sample>;
+}
+
+/** Measures one case: a warm-up, then rounds in which every subject has its turn. */
+export async function measureCase(
+  task: Case,
+  programs: Map<ProgramName, Program>,
+  options: MeasureOptions,
+): Promise<CaseResult> {
+  const { name, title, unit = "message", subjects } = task;
+  const result: CaseResult = {
+    name,
+    title,
+    unit,
+    results: [],
+    comparisons: [],
+    missing: [],
+    failed: [],
+  };
+  const skipped = task.mode === "open" && task.count !== undefined &&
+    await tooFewFiles(task.count);
+  if (skipped) return { ...result, skipped };
+  await using stack = new AsyncDisposableStack();
+
+  let entrants: Entrant[] = [];
+  for (const subject of subjects) {
+    const program = programs.get(programOf(subject));
+    if (program === undefined) continue; // The report names it once, for all cases.
+    try {
+      entrants.push(stack.use(await enter(subject, task, program, options)));
+    } catch (error) {
+      const list = error instanceof Unavailable
+        ? result.missing
+        : result.failed;
+      list.push({ subject, reason: messageOf(error) });
+    }
+  }
+
+  const samples = new Map<SubjectName, Sample[]>(
+    entrants.map(({ subject }) => [subject, []]),
+  );
+  for (let round = 0; round < options.rounds; round++) {
+    for (const entrant of rotate(entrants, round)) {
+      try {
+        samples.get(entrant.subject)?.push(await entrant.run());
+      } catch (error) {
+        result.failed.push({
+          subject: entrant.subject,
+          reason: messageOf(error),
+        });
+        samples.delete(entrant.subject);
+        entrants = entrants.filter((other) => other !== entrant);
+      }
+    }
+  }
+  for (const [subject, own] of samples) {
+    result.results.push(summarize(subject, own));
+  }
+  for (const comparison of task.comparisons) {
+    const [own, others] = [
+      samples.get(comparison.subject),
+      samples.get(comparison.beside),
+    ];
+    if (own && others) {
+      result.comparisons.push({
+        ...comparison,
+        ratio: ratioOf(own, others, FIELDS[comparison.metric ?? "time"]),
+        cpuRatio: ratioOf(own, others, "cpuNanoseconds"),
+      });
+    }
+  }
+  return result;
+}
+
+/** Whoever went first goes last in the next round. */
+function rotate<Item>(items: Item[], by: number): Item[] {
+  const first = by % Math.max(1, items.length);
+  return [...items.slice(first), ...items.slice(0, first)];
+}
+
+async function enter(
+  subject: SubjectName,
+  task: Case,
+  program: Program,
+  options: MeasureOptions,
+): Promise<Entrant> {
+  const { mode, count } = task;
+  if (mode === "open" && count !== undefined) {
+    return {
+      subject,
+      // Memory once taken is not given back, so each run has a process of its own.
+      run: async () => {
+        await using contender = await Contender.start(subject, task, program);
+        return await contender.runOpen(count);
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+  const contender = await Contender.start(subject, task, program);
+  try {
+    const ownCount = await warmUp(contender, task, options.runSeconds);
+    return {
+      subject,
+      run: () => contender.run(ownCount),
+      [Symbol.asyncDispose]: () => contender[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await contender[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Runs with more and more messages, until the code is warm and a run takes about as long as it should. */
+async function warmUp(
+  contender: Contender,
+  task: Task,
+  runSeconds: number,
+): Promise<number> {
+  let warmSeconds = Math.max(LEAST_WARM_UP_SECONDS, 2 * runSeconds);
+  const first = Math.min(WARM_UP_MESSAGES, messagesInBlock(task.messageLength));
+  for (let count = roundCount(task, first);;) {
+    const { nanoseconds } = await contender.run(count);
+    warmSeconds -= nanoseconds * count / 1e9;
+    const wanted = runSeconds * 1e9 / nanoseconds;
+    if (warmSeconds <= 0 && wanted < 2 * count) return roundCount(task, wanted);
+    count = roundCount(task, Math.min(wanted, WARM_UP_GROWTH * count));
+  }
+}
+
+function summarize(subject: SubjectName, samples: Sample[]): SubjectResult {
+  const values = (field: keyof Sample) =>
+    samples.map((sample) => sample[field]).filter((value) =>
+      value !== undefined
+    );
+  const [loadBusy, bytes] = [values("loadBusy"), values("bytes")];
+  return {
+    subject,
+    nanoseconds: spreadOf(values("nanoseconds")),
+    cpuNanoseconds: spreadOf(values("cpuNanoseconds")),
+    ...(loadBusy.length > 0 && { loadBusy: spreadOf(loadBusy) }),
+    ...(bytes.length > 0 && { bytes: spreadOf(bytes) }),
+    samples,
+  };
+}
+
+const FIELDS = { time: "nanoseconds", memory: "bytes" } as const;
+
+function ratioOf(
+  own: Sample[],
+  others: Sample[],
+  field: keyof Sample,
+): Spread {
+  return spreadOf(own.map((sample, round) => {
+    return (others[round]?.[field] ?? NaN) / (sample[field] ?? NaN);
+  }));
+}

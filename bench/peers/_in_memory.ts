@@ -1,0 +1,70 @@
+/** Decoding without sockets: the chunks, and the ways to put them through. */
+
+import { makeBlock, makeMessages, type Run, Tally } from "./subject.mjs";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** What to decode: which delimiter or header, and which letters between. */
+export interface InMemoryOptions {
+  /** How many letters the messages are made of. */
+  letters?: number;
+  delimiter?: string;
+  header?: (message: Uint8Array) => Uint8Array;
+}
+
+/** Decodes chunks, again and again as the count asks for, into a tally. */
+export type Decode = (
+  chunks: Iterable<Bytes>,
+  tally: Tally,
+) => void | Promise<void>;
+
+/** A run that decodes blocks of messages, cut into chunks. */
+export function inMemory(
+  messageLength: number,
+  chunkLength: number,
+  decode: Decode,
+  options: InMemoryOptions = {},
+): Run {
+  const { letters, delimiter = "\n", header } = options;
+  const messages = makeMessages(messageLength, letters);
+  const block = makeBlock(
+    messages,
+    new TextEncoder().encode(delimiter),
+    header,
+  );
+  const chunks: Bytes[] = [];
+  for (let at = 0; at < block.length; at += chunkLength) {
+    chunks.push(block.subarray(at, at + chunkLength));
+  }
+  return async (_port, count) => {
+    const tally = new Tally();
+    await decode(repeat(chunks, count / messages.length), tally);
+    return tally;
+  };
+}
+
+function* repeat(chunks: Bytes[], times: number): Generator<Bytes> {
+  for (let time = 0; time < times; time++) yield* chunks;
+}
+
+/** Puts chunks through a transform stream, the way most programs do. */
+export function pipe<Out>(
+  chunks: Iterable<Bytes>,
+  transform: TransformStream<Bytes, Out>,
+): ReadableStream<Out> {
+  const iterator = chunks[Symbol.iterator]();
+  return new ReadableStream<Bytes>({
+    pull(controller) {
+      const { done, value } = iterator.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+  }).pipeThrough(transform);
+}
+
+/** A header of four bytes, the length of the message. */
+export function lengthHeader(message: Uint8Array): Uint8Array {
+  const header = new DataView(new ArrayBuffer(4));
+  header.setUint32(0, message.length);
+  return new Uint8Array(header.buffer);
+}

@@ -1,0 +1,130 @@
+/**
+ * Deno alone: `conn.read` and `conn.write`, `conn.readable` and
+ * `conn.writable`. Most of it finds no messages, and so is the floor.
+ */
+
+import { inMemory } from "./_in_memory.ts";
+import {
+  answerDriver,
+  makeBlock,
+  makeMessages,
+  messageAt,
+  type Operation,
+  Tally,
+} from "./subject.mjs";
+
+const hostname = "127.0.0.1";
+const newline = new Uint8Array([10]);
+const READ_BUFFER_LENGTH = 2 ** 16;
+const ECHO_BUFFER_LENGTH = 2 ** 12;
+
+function makeFrames(messageLength: number): Uint8Array[] {
+  return makeMessages(messageLength).map((message) =>
+    makeBlock([message], newline)
+  );
+}
+
+async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
+    written += await conn.write(bytes.subarray(written));
+  }
+}
+
+async function echo(conn: Deno.TcpConn): Promise<void> {
+  conn.setNoDelay(true);
+  const buffer = new Uint8Array(ECHO_BUFFER_LENGTH);
+  for (;;) {
+    const length = await conn.read(buffer);
+    if (length === null) break;
+    await writeAll(conn, buffer.subarray(0, length));
+  }
+  conn.close();
+}
+
+const operations: Record<string, Operation> = {
+  "receive-read": () => async (port) => {
+    using conn = await Deno.connect({ hostname, port });
+    const tally = new Tally();
+    const buffer = new Uint8Array(READ_BUFFER_LENGTH);
+    for (
+      let length = await conn.read(buffer);
+      length !== null;
+      length = await conn.read(buffer)
+    ) {
+      tally.bytes += length;
+    }
+    return tally;
+  },
+  "receive-readable": () => async (port) => {
+    const conn = await Deno.connect({ hostname, port });
+    const tally = new Tally();
+    for await (const chunk of conn.readable) tally.bytes += chunk.length;
+    return tally;
+  },
+  "send-write": (length) => {
+    const frames = makeFrames(length);
+    return async (port, count) => {
+      using conn = await Deno.connect({ hostname, port });
+      conn.setNoDelay(true);
+      for (let sent = 0; sent < count; sent++) {
+        await writeAll(conn, messageAt(frames, sent));
+      }
+      return new Tally();
+    };
+  },
+  "send-writer": (length) => {
+    const frames = makeFrames(length);
+    return async (port, count) => {
+      const conn = await Deno.connect({ hostname, port });
+      conn.setNoDelay(true);
+      const writer = conn.writable.getWriter();
+      for (let sent = 0; sent < count; sent++) {
+        await writer.ready;
+        writer.write(messageAt(frames, sent));
+      }
+      await writer.close();
+      return new Tally();
+    };
+  },
+  "request": (length) => {
+    const frames = makeFrames(length);
+    return async (port, count) => {
+      using conn = await Deno.connect({ hostname, port });
+      conn.setNoDelay(true);
+      const tally = new Tally();
+      const buffer = new Uint8Array(length + 1);
+      for (let sent = 0; sent < count; sent++) {
+        await writeAll(conn, messageAt(frames, sent));
+        for (let filled = 0; filled < buffer.length;) {
+          const read = await conn.read(buffer.subarray(filled));
+          if (read === null) {
+            throw new Deno.errors.UnexpectedEof("The far side closed");
+          }
+          filled += read;
+        }
+        tally.add(buffer.subarray(0, length));
+      }
+      return tally;
+    };
+  },
+  "echo": () => {
+    const listener = Deno.listen({ hostname, port: 0 });
+    (async () => {
+      for await (const conn of listener) echo(conn);
+    })();
+    return listener.addr.port;
+  },
+  "scan": (length, chunkLength) =>
+    inMemory(length, chunkLength, (chunks, tally) => {
+      for (const chunk of chunks) {
+        for (
+          let at = chunk.indexOf(10);
+          at !== -1;
+          at = chunk.indexOf(10, at + 1)
+        ) tally.count++;
+        tally.bytes += chunk.length;
+      }
+    }),
+};
+
+await answerDriver(operations);

@@ -1,0 +1,234 @@
+/** Results as text: padded Markdown, for the terminal and for a file. */
+
+import { type Comparison, describe } from "./cases.ts";
+import type { GrowthResult } from "./growth.ts";
+import type { CaseResult, ComparisonResult, Spread } from "./measure.ts";
+import type { ProgramName } from "./programs.ts";
+
+/** Where and when it was measured, and with what. */
+export interface Environment {
+  date: string;
+  processor: string;
+  processors: number;
+  memoryBytes: number;
+  system: string;
+  versions: string[];
+  /** Programs that could not take part, and why. */
+  missing: { program: ProgramName; reason: string }[];
+  rounds: number;
+  runSeconds: number;
+}
+
+/** All that was measured. */
+export interface Report {
+  environment: Environment;
+  cases: CaseResult[];
+  growth: GrowthResult[];
+}
+
+const BUSY_LOAD = 0.9;
+
+function formatTime(nanoseconds: number): string {
+  if (nanoseconds < 999.5) return `${nanoseconds.toPrecision(3)} ns`;
+  if (nanoseconds < 1e6) return `${(nanoseconds / 1e3).toPrecision(3)} µs`;
+  return `${(nanoseconds / 1e6).toPrecision(3)} ms`;
+}
+
+function formatBytes(bytes: number): string {
+  if (bytes < 2 ** 20) return `${(bytes / 2 ** 10).toFixed(1)} KiB`;
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+}
+
+function formatCount(count: number): string {
+  return Math.round(count).toLocaleString("en");
+}
+
+function formatRate(nanoseconds: number): string {
+  return formatCount(Number((1e9 / nanoseconds).toPrecision(3)));
+}
+
+/** How far the ends lie from the middle, at most. */
+function formatDeviation({ median, least, most }: Spread): string {
+  return `±${
+    (Math.max(most - median, median - least) / median * 100).toFixed(0)
+  }%`;
+}
+
+/** A ratio with two decimals: `1.62×`. */
+export function formatRatio(ratio: number): string {
+  return `${ratio.toFixed(2)}×`;
+}
+
+function table(rows: string[][]): string {
+  const [header = [], ...body] = rows;
+  const widths = header.map((_, column) =>
+    Math.max(3, ...rows.map((row) => row[column]?.length ?? 0))
+  );
+  const line = (cells: string[]) =>
+    `| ${
+      cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")
+    } |`;
+  return [header, widths.map((width) => "-".repeat(width)), ...body].map(line)
+    .join("\n");
+}
+
+/** What a comparison is about: `batches() beside Node: net`. */
+export function comparisonTitle(comparison: Comparison): string {
+  const { subject, beside, metric } = comparison;
+  const own = describe(subject).label.replace("@framed/tcp: ", "");
+  const title = `${own} beside ${describe(beside).label}`;
+  return metric === "memory" ? `${title}, memory` : title;
+}
+
+function formatGoal({ ratio, reach }: ComparisonResult): string {
+  if (reach === undefined) return "";
+  const verdict = ratio.median >= reach ? "reached" : "not reached";
+  return `${formatRatio(reach)} ${verdict}`;
+}
+
+/** One case: a table of its subjects, and one of the ratios. */
+export function caseText(result: CaseResult): string {
+  const { title, unit, results, comparisons, missing, failed, skipped } =
+    result;
+  const hasLoad = results.some(({ loadBusy }) => loadBusy);
+  const hasMemory = results.some(({ bytes }) => bytes);
+  const subjects = table([
+    [
+      "",
+      `time a ${unit}`,
+      "",
+      `${unit}s a second`,
+      "CPU time",
+      ...(hasLoad ? ["far side busy"] : []),
+      ...(hasMemory ? ["memory", ""] : []),
+    ],
+    ...results.map((
+      { subject, nanoseconds, cpuNanoseconds, loadBusy, bytes },
+    ) => [
+      describe(subject).label,
+      formatTime(nanoseconds.median),
+      formatDeviation(nanoseconds),
+      formatRate(nanoseconds.median),
+      formatTime(cpuNanoseconds.median),
+      ...(loadBusy ? [`${(loadBusy.median * 100).toFixed(0)}%`] : []),
+      ...(bytes ? [formatBytes(bytes.median), formatDeviation(bytes)] : []),
+    ]),
+  ]);
+  const ratios = table([
+    [
+      "ratio",
+      "median",
+      "least to most",
+      "to reach",
+      "limit",
+      "of CPU time",
+    ],
+    ...comparisons.map((comparison) => [
+      comparisonTitle(comparison),
+      formatRatio(comparison.ratio.median),
+      `${formatRatio(comparison.ratio.least)} to ${
+        formatRatio(comparison.ratio.most)
+      }`,
+      formatGoal(comparison),
+      comparison.limit === undefined ? "" : formatRatio(comparison.limit),
+      comparison.metric === "memory"
+        ? ""
+        : formatRatio(comparison.cpuRatio.median),
+    ]),
+  ]);
+  const busy = results.filter(({ nanoseconds, cpuNanoseconds, loadBusy }) =>
+    loadBusy && loadBusy.median > BUSY_LOAD &&
+    cpuNanoseconds.median < nanoseconds.median * BUSY_LOAD
+  );
+  const notes = [
+    ...(skipped ? [`- skipped, ${skipped}`] : []),
+    ...missing.map(({ subject, reason }) =>
+      `- ${describe(subject).label}: not compared, ${reason}`
+    ),
+    ...failed.map(({ subject, reason }) =>
+      `- ${describe(subject).label}: failed, ${reason}`
+    ),
+    ...busy.map(({ subject }) =>
+      `- ${describe(subject).label}: the far side was the limit`
+    ),
+  ].join("\n");
+  return [
+    `## ${title}`,
+    results.length > 0 && subjects,
+    comparisons.length > 0 && ratios,
+    notes,
+  ].filter(Boolean).join("\n\n");
+}
+
+/** One quantity that was doubled. */
+export function growthText(result: GrowthResult): string {
+  const { title, unit, steps, failed, skipped } = result;
+  const [first] = steps;
+  const hasBytes = steps.some(({ bytes }) => bytes !== undefined);
+  const toFirst = (value: number, ofFirst: number | undefined) =>
+    formatRatio(value / (ofFirst ?? NaN));
+  const rows = steps.map((step) => [
+    formatCount(step.units),
+    formatTime(step.nanoseconds),
+    toFirst(step.nanoseconds, first?.nanoseconds),
+    formatTime(step.cpuNanoseconds),
+    toFirst(step.cpuNanoseconds, first?.cpuNanoseconds),
+    formatBytes(step.peakResidentBytes),
+    ...(step.bytes === undefined ? [] : [formatBytes(step.bytes)]),
+  ]);
+  const header = [
+    `${unit}s`,
+    `time a ${unit}`,
+    "to the first",
+    "CPU time",
+    "to the first",
+    "process at its peak",
+  ];
+  return [
+    `## ${title}`,
+    table([[...header, ...(hasBytes ? [`memory a ${unit}`] : [])], ...rows]),
+    skipped && `- skipped, ${skipped}`,
+    failed && `- failed, ${failed}`,
+  ].filter(Boolean).join("\n\n");
+}
+
+/** Where and when it was measured, and with what. */
+export function environmentText(environment: Environment): string {
+  const {
+    date,
+    processor,
+    processors,
+    memoryBytes,
+    system,
+    versions,
+    missing,
+  } = environment;
+  const { rounds, runSeconds } = environment;
+  return [
+    `- ${date}, ${system}`,
+    `- ${processor}, ${processors} processors, ${formatBytes(memoryBytes)}`,
+    ...versions.map((version) => `- ${version}`),
+    `- ${rounds} rounds after a warm-up, ${runSeconds} s a run, all subjects in turn in each round`,
+    ...missing.map(({ program, reason }) =>
+      `- Not installed: ${program} (${reason})`
+    ),
+  ].join("\n");
+}
+
+/** How to read the tables. */
+export const LEGEND =
+  `Times are medians; ± is the farthest round. CPU time is that of the subject's
+process, user and system, all threads together. A ratio is the other's time (or
+memory) divided by the module's in the same round, so above 1 the module is
+better; its median is that of the rounds.`;
+
+/** The whole report. */
+export function reportText({ environment, cases, growth }: Report): string {
+  return [
+    "# Performance",
+    environmentText(environment),
+    LEGEND,
+    ...cases.map(caseText),
+    ...growth.map(growthText),
+  ].join("\n\n") + "\n";
+}
