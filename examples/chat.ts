@@ -1,0 +1,157 @@
+/**
+ * A chat for many, who need nothing but `nc`.
+ *
+ * Each line that a guest sends goes to all others. Two things must not happen:
+ * that a guest who does not read stops the others, and that the lines which wait
+ * for such a guest fill the memory. So nobody waits for anybody here: a guest for
+ * whom too much waits already misses lines, and is told how many.
+ *
+ * ```sh
+ * deno run --allow-net=127.0.0.1 examples/chat.ts
+ * ```
+ *
+ * Or in one terminal with `--server`, and in others:
+ *
+ * ```sh
+ * nc 127.0.0.1 8000
+ * ```
+ *
+ * Ctrl-C ends the server, when everybody has got what was said.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import { connect, type Connection, lines, serve } from "@framed/tcp";
+import { type Lesson, runLesson } from "./_lesson.ts";
+
+const framing = lines({ maxLength: 64 * 1024 });
+
+/** How many bytes may wait for a guest, beside those in the kernel's buffers. */
+const MAX_WAITING_BYTES = 256 * 1024;
+
+/** How long a guest may take nothing at all. */
+const SEND_TIMEOUT_MS = 60_000;
+
+/** How long guests have at the end to get what was said. */
+const DRAIN_MS = 5000;
+
+interface Guest {
+  readonly name: string;
+  readonly connection: Connection<string, string>;
+  missed: number;
+}
+
+function listen(port: number): ReturnType<Lesson["listen"]> {
+  const guests = new Set<Guest>();
+
+  function tellAll(line: string, except?: Guest): void {
+    for (const guest of guests) if (guest !== except) tell(guest, line);
+  }
+
+  const server = serve({
+    hostname: "127.0.0.1",
+    port,
+    framing,
+    sendTimeout: SEND_TIMEOUT_MS,
+    onListen: (addr) => console.log(`Server: listening on port ${addr.port}`),
+    onError: (error) => console.log(`Server: lost a guest: ${error}`),
+  }, async (connection) => {
+    await connection.send("* What is your name?");
+    const name = printable(await connection.receive() ?? "").slice(0, 20);
+    if (name === "") return;
+
+    const guest = { name, connection, missed: 0 };
+    tellAll(`* ${name} has come`);
+    guests.add(guest);
+    tell(
+      guest,
+      `* Here are: ${[...guests].map(({ name }) => name).join(", ")}`,
+    );
+    console.log(`Server: ${name} has come`);
+    try {
+      for await (const line of connection) {
+        tellAll(`${name}: ${printable(line)}`, guest);
+      }
+    } finally {
+      guests.delete(guest);
+      tellAll(`* ${name} has left`);
+      console.log(`Server: ${name} has left`);
+    }
+  });
+
+  return {
+    addr: server.addr,
+    async shutdown() {
+      tellAll("* The chat closes");
+      // Ends the loops above, and sends what waits.
+      await server.shutdown({ timeout: DRAIN_MS });
+    },
+  };
+}
+
+/** Sends a line to a guest without waiting, unless too much waits already. */
+function tell(guest: Guest, line: string): void {
+  const { connection } = guest;
+  const isSlow = connection.stats().bufferedAmount >= MAX_WAITING_BYTES;
+  if (isSlow && guest.missed === 0) {
+    connection.flush().then(() => {
+      connection.send(`* You missed ${guest.missed} lines`);
+      guest.missed = 0;
+    }, () => {}); // whose connection has ended need not be told
+  }
+  if (isSlow || guest.missed > 0) guest.missed++;
+  // Not awaited, as that would be waiting for this guest.
+  else connection.send(line);
+}
+
+/** What is safe to show: control characters can rule a reader's terminal. */
+function printable(line: string): string {
+  return line.replaceAll(/\p{Cc}/gu, "").trim();
+}
+
+/** Three guests, of whom one stops to read for a while. */
+async function dial(port: number): Promise<void> {
+  const pastedLines = 400;
+  await using ann = await enter(port, "Ann");
+  await using ben = await enter(port, "Ben");
+  await using sam = await enter(port, "Sam");
+
+  await ann.send("Hello Ben");
+  console.log(`Ben reads "${await hear(ben, /^Ann: /)}"`);
+  console.log(`Sam reads "${await hear(sam, /^Ann: /)}" and then nothing more`);
+
+  for (let number = 1; number <= pastedLines; number++) {
+    await ann.send(`${number} ${"long ".repeat(6000)}`);
+    await hear(ben, /^Ann: \d+ long/);
+  }
+  console.log(`Ben has read all ${pastedLines} long lines that Ann pasted`);
+
+  let count = 0;
+  const note = await hear(sam, /^\* You missed/, () => count++);
+  console.log(`Sam reads on: ${count} of the lines, and "${note}"`);
+}
+
+async function enter(
+  port: number,
+  name: string,
+): Promise<Connection<string, string>> {
+  const connection = await connect({ port, framing });
+  await connection.send(name);
+  await hear(connection, /^\* Here are/);
+  return connection;
+}
+
+/** Reads up to a line that matches; `onOther` is called for those before it. */
+async function hear(
+  connection: Connection<string, string>,
+  pattern: RegExp,
+  onOther: (line: string) => void = () => {},
+): Promise<string> {
+  for await (const line of connection) {
+    if (pattern.test(line)) return line;
+    onOther(line);
+  }
+  throw new Error("The server has closed");
+}
+
+await runLesson({ file: "examples/chat.ts", listen, dial });

@@ -1,0 +1,71 @@
+import { assert, assertEquals } from "@std/assert";
+import { fileURLToPath } from "node:url";
+import {
+  assertSuccess,
+  isInstalled,
+  lineThat,
+  peerTest,
+  type Program,
+  start,
+} from "../interop/_peers.ts";
+
+function chat(...flags: string[]): Program {
+  return start([
+    "deno",
+    "run",
+    "--quiet",
+    "--no-prompt",
+    "--allow-net=127.0.0.1",
+    fileURLToPath(new URL("chat.ts", import.meta.url)),
+    ...flags,
+  ]);
+}
+
+Deno.test("chat.ts lets one guest miss lines, and slows nobody down", async () => {
+  await using program = chat();
+  const printed = (await assertSuccess(program)).join("\n");
+  assert(printed.includes("Ben has read all 400 long lines"), printed);
+  const [, read, missed] =
+    printed.match(/Sam reads on: (\d+) .*You missed (\d+) lines/) ?? [];
+  assert(Number(missed) > 0, printed);
+  assertEquals(Number(read) + Number(missed), 400);
+});
+
+const canInterrupt = Deno.build.os !== "windows";
+
+peerTest(
+  canInterrupt && await isInstalled("nc"),
+  "chat.ts serves nc, and says good-bye at Ctrl-C",
+  async () => {
+    await using server = chat("--server", "--port", "0");
+    const [port = ""] = await lineThat(
+      server.stdout,
+      /listening on port (\d+)/,
+    );
+
+    await using ben = start(["nc", "127.0.0.1", port], ["Ben"]);
+    await lineThat(ben.stdout, /^\* Here are: Ben$/);
+    await using ann = start(["nc", "127.0.0.1", port], [
+      "Ann",
+      "Hello",
+      "\x1b[2Jgone?",
+    ]);
+    await lineThat(ann.stdout, /^\* Here are: Ben, Ann$/);
+    for (const line of ["* Ann has come", "Ann: Hello", "Ann: [2Jgone?"]) {
+      assertEquals((await ben.stdout.next()).value, line);
+    }
+    // This one ends its side behind its name, and so leaves.
+    await using _cat = start(["nc", "-N", "127.0.0.1", port], ["Cat"]);
+    assertEquals((await ben.stdout.next()).value, "* Cat has come");
+    assertEquals((await ben.stdout.next()).value, "* Cat has left");
+
+    server.interrupt();
+    assertEquals((await assertSuccess(ben))[0], "* The chat closes");
+    assertEquals((await assertSuccess(ann)).slice(0, 3), [
+      "* Cat has come",
+      "* Cat has left",
+      "* The chat closes",
+    ]);
+    await assertSuccess(server);
+  },
+);

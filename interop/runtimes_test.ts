@@ -1,0 +1,145 @@
+/**
+ * The tests of `framing.ts` and its parts, in other runtimes.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import {
+  assertSuccess,
+  isInstalled,
+  peerFile,
+  peerTest,
+  start,
+  temporaryFolder,
+} from "./_peers.ts";
+
+const root = new URL("../", import.meta.url);
+
+/** A program as one module, without imports but those of Node's own. */
+async function bundle(program: string, file: string): Promise<string> {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/${file}`;
+  await Deno.writeTextFile(path, program);
+  const config = fileURLToPath(new URL("deno.json", root));
+  const { success, stdout, stderr } = await new Deno.Command("deno", {
+    args: [
+      "bundle",
+      "--quiet",
+      "--platform=browser",
+      "--external=node:*",
+      "--config",
+      config,
+      path,
+    ],
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
+
+/** All tests of framings, which hand what they gave to the function `report`. */
+async function bundleSuites(report: string): Promise<string> {
+  const suites: string[] = [];
+  for await (const { name } of Deno.readDir(new URL("framing/", root))) {
+    if (name.endsWith("_test.ts")) {
+      suites.push(new URL(`framing/${name}`, root).href);
+    }
+  }
+  assert(suites.length > 10);
+  return await bundle(
+    `import { runTests } from "${pathToFileURL(peerFile("suites.js"))}";
+    ${suites.map((url) => `import "${url}";`).join("\n")}
+    (${report})(JSON.stringify(await runTests()));`,
+    "suites.js",
+  );
+}
+
+/** What a program prints that runs in another runtime. */
+async function outputOf(command: string, script: string): Promise<string> {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/script.mjs`;
+  await Deno.writeTextFile(path, script);
+  await using program = start([command, path]);
+  return (await assertSuccess(program)).join("\n");
+}
+
+function assertPassed(report: string): void {
+  const { passed, failures } = JSON.parse(report);
+  assertEquals(failures, []);
+  assert(passed > 100, `${passed} tests ran`);
+}
+
+for (const command of ["node", "bun"]) {
+  const hasRuntime = await isInstalled(command);
+
+  peerTest(
+    hasRuntime,
+    `framing.ts passes its tests in ${command}`,
+    async () => {
+      assertPassed(await outputOf(command, await bundleSuites("console.log")));
+    },
+  );
+
+  peerTest(
+    hasRuntime,
+    `The snippets of docs/runtimes.md run in ${command}`,
+    async () => {
+      const page = await Deno.readTextFile(new URL("docs/runtimes.md", root));
+      const snippets = [...page.matchAll(/^```ts\n(.*?)^```$/gms)];
+      assert(snippets.length > 0);
+      for (const [, snippet = ""] of snippets) {
+        const script = await bundle(snippet, "snippet.ts");
+        assertEquals(
+          await outputOf(command, `${script}\nconsole.log("done");`),
+          "done",
+        );
+      }
+    },
+  );
+}
+
+// The stand-ins for @std/assert know no browser.
+const PAGE = `<!DOCTYPE html>
+<script type="importmap">
+  { "imports": { "node:assert": "data:text/javascript,export class AssertionError extends Error {}" } }
+</script>
+<script type="module" src="suites.js"></script>
+`;
+
+peerTest(
+  await isInstalled("chromium-headless-shell"),
+  "framing.ts passes its tests in Chromium",
+  async () => {
+    const script = await bundleSuites(
+      `(report) => fetch("report", { method: "POST", body: report })`,
+    );
+    const report = Promise.withResolvers<string>();
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      async (request) => {
+        const path = new URL(request.url).pathname;
+        if (path === "/report") report.resolve(await request.text());
+        const [type, body] = path === "/suites.js"
+          ? ["text/javascript", script]
+          : ["text/html", path === "/" ? PAGE : ""];
+        return new Response(body, { headers: { "content-type": type } });
+      },
+    );
+    await using folder = await temporaryFolder();
+    {
+      await using browser = start([
+        "chromium-headless-shell",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--remote-debugging-port=0", // else it ends when the page is there
+        `--user-data-dir=${folder.path}`,
+        `http://127.0.0.1:${server.addr.port}/`,
+      ]);
+      const ended = browser.status.then(({ code }) => {
+        throw new Error(`The browser ended with code ${code}`);
+      });
+      ended.catch(() => {});
+      assertPassed(await Promise.race([report.promise, ended]));
+    }
+  },
+);
