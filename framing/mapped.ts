@@ -38,7 +38,9 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn> {
  * });
  * const date = new Date("2026-01-02T03:04:05Z");
  *
- * assertEquals(framing.decoder().decode(framing.encode(date)), [date]);
+ * const [received] = framing.decoder().decode(framing.encode(date));
+ *
+ * assertEquals(received?.getTime(), date.getTime());
  * ```
  */
 export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(

@@ -31,44 +31,4 @@ function testOn(side: string, std: Std): void {
     assertEquals(std.equals(bytes("abc"), bytes("abd")), false);
     assertEquals(std.equals(bytes("abc"), bytes("ab")), false);
   });
-
-  Deno.test(`startsWith() and endsWith() compare the ends (${side})`, () => {
-    for (
-      const [part, starts, ends] of [
-        ["", true, true],
-        ["ab", true, false],
-        ["bc", false, true],
-        ["abc", true, true],
-        ["abca", false, false],
-        ["aabc", false, false],
-      ] as const
-    ) {
-      assertEquals(std.startsWith(bytes("abc"), bytes(part)), starts);
-      assertEquals(std.endsWith(bytes("abc"), bytes(part)), ends);
-    }
-  });
-
-  Deno.test(`indexOfNeedle() finds the first match from a start (${side})`, () => {
-    for (
-      const [needle, start, index] of [
-        ["aab", undefined, 1],
-        ["aab", 1, 1],
-        ["aab", 2, 5],
-        ["aab", 6, -1],
-        ["aab", 99, -1],
-        ["aab", -3, 5],
-        ["aab", -99, 1],
-        ["b", undefined, 3],
-        ["ba", undefined, -1],
-        ["aaabaaabaaab", undefined, -1],
-        ["", undefined, -1],
-      ] as const
-    ) {
-      assertEquals(
-        std.indexOfNeedle(bytes("aaabcaab"), bytes(needle), start),
-        index,
-        `${needle} from ${start}`,
-      );
-    }
-  });
 }

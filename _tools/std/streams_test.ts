@@ -1,5 +1,5 @@
 // As assert_test.ts: every test runs on the original and on the stand-in.
-import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import * as original from "@std/streams";
 import * as standIn from "./streams/mod.ts";
 
@@ -29,18 +29,5 @@ function testOn(side: string, std: Std): void {
       "a\ufffd",
     );
     await assertRejects(() => std.toText(failing()), RangeError, "Cannot read");
-  });
-
-  Deno.test(`toBytes() joins chunks (${side})`, async () => {
-    const bytes = await std.toBytes(ReadableStream.from(CHUNKS));
-    assertEquals(bytes, new Uint8Array([195, 169, 226, 130, 172]));
-    assertStrictEquals(bytes.constructor, Uint8Array);
-    const none = new Response("").body ?? ReadableStream.from<Uint8Array>([]);
-    assertEquals(await std.toBytes(none), new Uint8Array());
-    await assertRejects(
-      () => std.toBytes(failing()),
-      RangeError,
-      "Cannot read",
-    );
   });
 }

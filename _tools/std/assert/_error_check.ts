@@ -1,5 +1,5 @@
 import { withReason } from "./_message.ts";
-import { AssertionError } from "./assertion_error.ts";
+import { AssertionError } from "./_assertion_error.ts";
 
 /** A class of errors, however its instances are made. */
 export type ErrorConstructor<E extends Error> = abstract new (

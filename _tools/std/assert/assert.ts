@@ -1,4 +1,4 @@
-import { AssertionError } from "./assertion_error.ts";
+import { AssertionError } from "./_assertion_error.ts";
 
 /** Asserts that a value is truthy. */
 export function assert(expr: unknown, msg = ""): asserts expr {

@@ -1,6 +1,6 @@
 import { equal } from "./_equal.ts";
 import { difference, withReason } from "./_message.ts";
-import { AssertionError } from "./assertion_error.ts";
+import { AssertionError } from "./_assertion_error.ts";
 
 /** Asserts that two values are equal in depth. */
 export function assertEquals<T>(actual: T, expected: T, msg?: string): void {

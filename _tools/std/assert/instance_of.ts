@@ -1,5 +1,5 @@
 import { withReason } from "./_message.ts";
-import { AssertionError } from "./assertion_error.ts";
+import { AssertionError } from "./_assertion_error.ts";
 
 /** Asserts that a value is an instance of a class. */
 export function assertInstanceOf<

@@ -1,5 +1,5 @@
 import { withReason } from "./_message.ts";
-import { AssertionError } from "./assertion_error.ts";
+import { AssertionError } from "./_assertion_error.ts";
 
 /** Asserts that a string matches a pattern. */
 export function assertMatch(

@@ -1,6 +1,6 @@
 import { equal } from "./_equal.ts";
 import { withReason } from "./_message.ts";
-import { AssertionError } from "./assertion_error.ts";
+import { AssertionError } from "./_assertion_error.ts";
 
 /** Asserts that two values are not equal in depth. */
 export function assertNotEquals<T>(actual: T, expected: T, msg?: string): void {

@@ -4,7 +4,7 @@ import {
   type ErrorConstructor,
 } from "./_error_check.ts";
 import { withReason } from "./_message.ts";
-import { AssertionError } from "./assertion_error.ts";
+import { AssertionError } from "./_assertion_error.ts";
 
 /** Asserts that a function's promise rejects, and returns the reason. */
 export function assertRejects(

@@ -1,5 +1,5 @@
 import { difference, withReason } from "./_message.ts";
-import { AssertionError } from "./assertion_error.ts";
+import { AssertionError } from "./_assertion_error.ts";
 
 /** Asserts that two values are the same, as `Object.is` has it. */
 export function assertStrictEquals<T>(

@@ -4,7 +4,7 @@ import {
   type ErrorConstructor,
 } from "./_error_check.ts";
 import { withReason } from "./_message.ts";
-import { AssertionError } from "./assertion_error.ts";
+import { AssertionError } from "./_assertion_error.ts";
 
 /** Asserts that a function throws, and returns what it threw. */
 export function assertThrows(fn: () => unknown, msg?: string): unknown;

@@ -1,2 +1,1 @@
-export * from "./to_bytes.ts";
 export * from "./to_text.ts";

@@ -1,9 +1,0 @@
-import { AssertionError } from "./assertion_error.ts";
-
-/** Asserts that the first value is greater than the second. */
-export function assertGreater<T>(actual: T, expected: T, msg?: string): void {
-  if (actual > expected) return;
-  throw new AssertionError(
-    msg ?? `Expect ${Deno.inspect(actual)} > ${Deno.inspect(expected)}`,
-  );
-}
