@@ -134,9 +134,10 @@ export class MessageReader<In> {
     const { conn, decoder, idleCountdown, onEnd, onFailure } = this.#options;
     this.#isReading = true;
     try {
-      // An error behind the messages of the last read comes out by itself.
-      this.#take(decoder.decode(NO_BYTES));
       while (this.#receivers.length > 0 && !this.#isEnded) {
+        // An error behind the messages of the last read waits for no more bytes.
+        this.#take(decoder.decode(NO_BYTES));
+        if (this.#receivers.length === 0) break;
         const room = this.#room();
         this.#startWaiting();
         const length = await conn.read(room);
@@ -150,12 +151,7 @@ export class MessageReader<In> {
           decoder.end();
           onEnd();
         } else {
-          const messages = decoder.decode(this.#use(room, length));
-          this.#take(messages);
-          // Nor does an error behind these wait for more bytes.
-          if (messages.length > 0 && this.#receivers.length > 0) {
-            this.#take(decoder.decode(NO_BYTES));
-          }
+          this.#take(decoder.decode(this.#use(room, length)));
         }
       }
     } catch (error) {

@@ -162,8 +162,6 @@ function textOf(bytes: Uint8Array): string | undefined {
 
 class DelimitedFraming implements Framing<Bytes, Sendable> {
   readonly #delimiters: readonly Uint8Array[];
-  readonly #disposition: Disposition;
-  readonly #limits: Limits;
   readonly #rules: DelimitedRules<Bytes>;
   readonly #automaton: DelimiterAutomaton;
   readonly #written: Uint8Array;
@@ -180,8 +178,6 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
     limits: Limits,
   ) {
     this.#delimiters = delimiters;
-    this.#disposition = disposition;
-    this.#limits = limits;
     this.#rules = {
       what: "delimited message",
       longestDelimiter: Math.max(...delimiters.map(({ length }) => length)),
@@ -216,7 +212,7 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
     if (typeof message !== "string" || this.#writtenText === undefined) {
       return undefined;
     }
-    const { maxLength } = this.#limits;
+    const { maxLength } = this.#rules.limits;
     // UTF-8 takes at most three bytes for each UTF-16 code unit.
     if (
       message.length * 3 > maxLength || this.#markText === undefined ||
@@ -253,13 +249,13 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
       ? message.includes(this.#markText)
       : this.#markByte === -1 || holdsByte(bytes, this.#markByte);
     const length = hasMark ? this.#measure(bytes) : bytes.length;
-    checkSendLength(length, this.#limits.maxLength);
+    checkSendLength(length, this.#rules.limits.maxLength);
   }
 
   /** The length of a message by the rules of its reader, its own delimiter not counted. */
   #measure(bytes: Uint8Array): number {
     const none = new Uint8Array(0);
-    switch (this.#disposition) {
+    switch (this.#rules.disposition) {
       case "discard":
         return this.#measureBetween(this.#written, bytes, this.#written);
       case "suffix":
@@ -308,7 +304,7 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
     if (matches.length !== 2 || !beginsRight || !endsRight || joinsNext) {
       throw new TypeError(
         `Cannot encode message of ${bytes.length} bytes: it ${
-          REQUIREMENTS[this.#disposition]
+          REQUIREMENTS[this.#rules.disposition]
         }`,
       );
     }

@@ -68,12 +68,10 @@ export function lines(options: LinesOptions = {}): Framing<string> {
 
 class LinesFraming implements Framing<string> {
   readonly #eol: string;
-  readonly #limits: Limits;
   readonly #rules: DelimitedRules<string>;
 
   constructor(eol: string, fatal: boolean, trailing: Trailing, limits: Limits) {
     this.#eol = eol;
-    this.#limits = limits;
     this.#rules = {
       what: "line",
       longestDelimiter: 2,
@@ -94,7 +92,7 @@ class LinesFraming implements Framing<string> {
 
   encodeText(message: string): string {
     this.#check(message);
-    const { maxLength } = this.#limits;
+    const { maxLength } = this.#rules.limits;
     // UTF-8 takes at most three bytes for each UTF-16 code unit.
     if (message.length * 3 > maxLength) {
       checkSendLength(toBytes(message).length, maxLength);
