@@ -172,7 +172,9 @@ export interface Server<
    * socket, handlers finish, and what is queued goes out.
    *
    * @param options How long that may take.
-   * @returns A promise that settles when all has ended.
+   * @returns A promise that settles when all has ended. With a `timeout`, it settles
+   * soon after it even if a handler goes on: only {@linkcode Server.finished} waits
+   * for that one.
    * @throws {RangeError} If `timeout` is out of range.
    */
   shutdown(options?: ShutdownOptions): Promise<void>;
@@ -425,16 +427,18 @@ class ListeningServer<In, Out, A extends Deno.Addr>
     checkMilliseconds("timeout", timeout, 0);
     this.#stop();
     for (const connection of this.connections) connection.closeRead();
-    const timer = timeout === undefined ? undefined : setTimeout(() => {
-      this.#abortAll(
-        new DOMException(
-          `The connection did not end within the shutdown timeout of ${timeout} ms`,
-          "TimeoutError",
-        ),
-      );
-    }, timeout);
-    await this.finished;
-    clearTimeout(timer);
+    if (timeout === undefined) return await this.finished;
+    if (await isSettledWithin(this.finished, timeout)) return;
+    const ends = [...this.connections].map(({ closed }) => closed);
+    this.#abortAll(
+      new DOMException(
+        `The connection did not end within the shutdown timeout of ${timeout} ms`,
+        "TimeoutError",
+      ),
+    );
+    await Promise.allSettled(ends);
+    // Handlers that end by this end now; others nobody can end.
+    await isSettledWithin(this.finished, 0);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -572,6 +576,18 @@ class ListeningServer<In, Out, A extends Deno.Addr>
       logError(onErrorError);
     }
   }
+}
+
+/** Waits for `promise`, which does not reject, or for a time at most. */
+async function isSettledWithin(
+  promise: Promise<void>,
+  milliseconds: number,
+): Promise<boolean> {
+  const { promise: timedOut, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), milliseconds);
+  const isSettled = await Promise.race([promise.then(() => true), timedOut]);
+  clearTimeout(timer);
+  return isSettled;
 }
 
 function logError(error: unknown): void {

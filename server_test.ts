@@ -507,6 +507,25 @@ Deno.test("Server.shutdown() aborts after its timeout what has not ended", async
   }
 });
 
+Deno.test("Server.shutdown() settles after its timeout though a handler goes on", async () => {
+  const work = Promise.withResolvers<void>();
+  const log = errorLog();
+  const server = serve({ ...loopback, onError: log.onError }, async (each) => {
+    await each.send("begun");
+    await work.promise; // which heeds no signal
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), "begun");
+  await server.shutdown({ timeout: 1 });
+
+  assertEquals(await client.receive(), undefined); // its socket is released
+  assert(await isPending(server.finished));
+  assertEquals(server.connections.size, 1);
+  work.resolve();
+  await server.finished;
+  assertEquals(server.connections.size, 0);
+});
+
 Deno.test("Server.shutdown() leaves in peace what ends within its timeout", async () => {
   const server = serve(loopback, echo);
   await using client = await connect({ port: server.addr.port, framing });
