@@ -7,13 +7,15 @@ const unwanted = new Uint8Array(64 * 1024);
 /** Ends a connection's sending so that its peer can receive everything. */
 export class Linger {
   readonly #conn: Deno.Conn;
+  readonly #sendEnd: () => Promise<void>;
   #discarded = 0;
   // Settles at the peer's end, or when the connection is closed.
   readonly #ended: Promise<void>;
 
-  /** Reads, and drops, what the peer sends from now on. */
-  constructor(conn: Deno.Conn) {
+  /** Reads, and drops, what the peer sends from now on; `sendEnd` half-closes. */
+  constructor(conn: Deno.Conn, sendEnd: () => Promise<void>) {
     this.#conn = conn;
+    this.#sendEnd = sendEnd;
     this.#ended = this.#discardAll();
   }
 
@@ -32,7 +34,7 @@ export class Linger {
   async finish(flushed: Promise<void>): Promise<void> {
     await flushed;
     try {
-      await this.#conn.closeWrite();
+      await this.#sendEnd();
     } catch {
       return; // reset or closed meanwhile: there is nothing left to save
     }

@@ -92,7 +92,7 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
   keepAlive?: boolean | undefined;
   /**
    * For how many milliseconds a wait for the peer may last without a byte either
-   * way. Off by default.
+   * way. The TLS handshake of a server is one such wait, all of it. Off by default.
    */
   idleTimeout?: number | undefined;
   /**
@@ -577,7 +577,7 @@ export class Connection<In = Bytes, Out = Sendable>
   async #closeWrite(): Promise<void> {
     await this.#writer.finish();
     try {
-      await this.#conn.closeWrite();
+      await this.#sendEnd();
     } catch (error) {
       // By another end, which was faster.
       if (this.#isReleased) return this.closed;
@@ -605,16 +605,27 @@ export class Connection<In = Bytes, Out = Sendable>
     const flushed = this.#writer.finish(refusal);
     const hasSent = this.#writer.messagesSent > 0;
     if (!hasSent || this.#reader.hasSeenEnd) return flushed;
-    this.#linger = new Linger(this.#conn);
+    this.#linger = new Linger(this.#conn, () => this.#sendEnd());
     await this.#linger.finish(flushed);
+  }
+
+  /** Tells the peer that this side has ended, for which TLS may wait for it. */
+  async #sendEnd(): Promise<void> {
+    this.#idleCountdown?.resume();
+    try {
+      await this.#conn.closeWrite();
+    } finally {
+      this.#idleCountdown?.pause();
+    }
   }
 
   /** Ends the connection by an error. */
   #fail(error: unknown): void {
     if (this.#isReleased) return;
     if (this.#failure !== undefined) {
-      // What was still to go out cannot.
+      // What was still to go out cannot, nor can this side's end.
       this.#writer.fail(this.#failure.error);
+      this.#release();
       return;
     }
     this.#failure = { error };
