@@ -6,7 +6,8 @@
  * when the other side is slow, and ends connections without losing what is on
  * its way.
  *
- * - {@linkcode serve} accepts connections, {@linkcode connect} makes one.
+ * - {@linkcode serve} accepts connections, {@linkcode connect} makes one, and
+ *   {@linkcode reconnect} the next when it has ended.
  * - A {@linkcode Connection} sends and receives messages.
  * - A {@linkcode Framing} says where messages begin and end: {@linkcode delimited},
  *   {@linkcode lines}, {@linkcode lengthPrefixed} and more.
@@ -35,4 +36,5 @@
 export * from "./client.ts";
 export * from "./connection.ts";
 export * from "./framing.ts";
+export * from "./reconnect.ts";
 export * from "./server.ts";

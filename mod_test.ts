@@ -174,6 +174,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "lines",
     "mapped",
     "netstrings",
+    "reconnect",
     "serve",
     "unframed",
   ]);

@@ -1,0 +1,401 @@
+/**
+ * A client that comes back: when its connection has ended, it makes the next.
+ *
+ * **What happens to messages under way?** Nothing is sent again by itself. A
+ * message that was sent and not answered when the connection broke may have been
+ * processed or not, also where {@linkcode Connection.flush} had settled: only an
+ * answer tells. Whether it does harm twice, only your program knows. What was queued
+ * on the old connection is dropped with it, a send to it rejects, and so does every
+ * request that waits for its answer.
+ *
+ * Where no message may be lost, give each an id and keep it until it is confirmed.
+ * Send what you keep again on each new connection; the other side ignores an id
+ * that it knows.
+ *
+ * @example Messages that are not lost, and count once
+ * ```ts
+ * import { lines, reconnect, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const orders = new Map<string, string>();
+ * let arrivals = 0;
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) {
+ *       const [id = "", order = ""] = line.split(" ");
+ *       arrivals++;
+ *       if (!orders.has(id)) orders.set(id, order); // what comes twice counts once
+ *       if (arrivals === 1) return; // and the answer is lost
+ *       await connection.send(id);
+ *     }
+ *   },
+ * );
+ *
+ * const unconfirmed = new Map([["1", "tea"], ["2", "cake"]]);
+ * await reconnect({
+ *   port: server.addr.port,
+ *   framing,
+ *   minTimeout: 1,
+ *   onError: () => {}, // by default, losses go to console.error
+ * }, async (connection) => {
+ *   for (const [id, order] of unconfirmed) connection.send(`${id} ${order}`);
+ *   for await (const id of connection) {
+ *     unconfirmed.delete(id);
+ *     if (unconfirmed.size === 0) return; // done: no further connection
+ *   }
+ * });
+ *
+ * assertEquals([...orders], [["1", "tea"], ["2", "cake"]]);
+ * assertEquals(arrivals, 3);
+ * ```
+ *
+ * @module
+ */
+import { delay } from "@std/async/delay";
+import { checkMilliseconds } from "./_connection_options.ts";
+import { connect, type ConnectOptions } from "./client.ts";
+import type { Connection } from "./connection.ts";
+import type { Bytes, Sendable } from "./framing/framing.ts";
+
+/**
+ * Options for {@linkcode reconnect} beside those for {@linkcode connect}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ */
+export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
+  /**
+   * Called with each new connection before the handler, to log in. The handler
+   * waits for it. If it throws, the connection is aborted, and that attempt has
+   * failed.
+   */
+  onConnect?:
+    | ((connection: Connection<In, Out>) => void | Promise<void>)
+    | undefined;
+  /**
+   * Called with why the next connection is needed, before the wait for it: the
+   * error of connecting, of `onConnect` or of the connection, what the handler threw
+   * when its connection had ended, or `Deno.errors.UnexpectedEof` where there was no
+   * error but the end. There is no connection if none could be made. By default
+   * errors go to `console.error`.
+   *
+   * What it throws ends {@linkcode reconnect}, which rejects with it.
+   */
+  onError?:
+    | ((
+      error: unknown,
+      connection: Connection<In, Out> | undefined,
+    ) => void | Promise<void>)
+    | undefined;
+  /**
+   * The first wait, in milliseconds; at least 1.
+   *
+   * @default {1000}
+   */
+  minTimeout?: number | undefined;
+  /**
+   * The longest wait, in milliseconds.
+   *
+   * @default {60_000}
+   */
+  maxTimeout?: number | undefined;
+  /**
+   * How many times longer each wait is than the one before; at least 1.
+   *
+   * @default {2}
+   */
+  multiplier?: number | undefined;
+  /**
+   * Which part of each wait is left to chance, from 0 to 1, so that the clients of
+   * a server that was down do not all come back at the same moment. With 1 a wait is
+   * anything up to its full length, with 0 always its full length.
+   *
+   * @default {1}
+   */
+  jitter?: number | undefined;
+  /**
+   * After how many failed attempts in a row to give up. An attempt has failed also
+   * if its connection ended too soon; see {@linkcode reconnect}.
+   *
+   * @default {Infinity}
+   */
+  maxAttempts?: number | undefined;
+}
+
+/**
+ * Options for {@linkcode reconnect}: the address, the framing, limits and timeouts
+ * as for {@linkcode connect}, and when to try again.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ */
+export type ReconnectOptions<In = Bytes, Out = Sendable> =
+  & ConnectOptions<In, Out>
+  & ReconnectBaseOptions<In, Out>;
+
+/**
+ * Connects to a server, and again whenever the connection has ended, until the
+ * handler is done.
+ *
+ * The handler runs once for each connection, one after the other. What counts is
+ * whether its connection is still open when it ends:
+ *
+ * | the handler | while its connection is open                 | when it has ended     |
+ * | ----------- | -------------------------------------------- | --------------------- |
+ * | returns     | done: what it returns is the result          | the next is made      |
+ * | throws      | its own error: `reconnect` rejects with it   | the next is made      |
+ *
+ * A connection has ended when it broke, was aborted or closed, or when somebody
+ * who received met the end of the peer's messages. So a loop over the messages may
+ * just end, or throw the connection's error; a `break` out of it is the way to
+ * finish. Give {@linkcode Connection.signal} to whatever else a handler waits for:
+ * the next connection is not made before the handler has ended.
+ *
+ * A connection that is left open is closed behind what was sent. If that cannot go
+ * out, the next connection is made.
+ *
+ * Waits begin at `minTimeout` and grow up to `maxTimeout`, until a connection has
+ * lasted longer than the wait that would follow it: then they begin anew. So a server
+ * that accepts connections and closes them at once is not run against. An
+ * untrusted certificate is tried again too, as servers get new ones.
+ *
+ * Not tried again are mistakes: every `TypeError`, `RangeError` and `URIError` (a
+ * `hostname` that is none), and `Deno.errors.NotCapable`, which tells of a permission
+ * that the program lacks.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam T What the handler returns.
+ * @param options The address, the framing, limits, timeouts, and when to try again.
+ * Its `signal` ends everything: waiting, connecting and the connection.
+ * @param handler Does the work for one connection.
+ * @returns What the handler returned. Rejects with what it threw while its
+ * connection was open, with a mistake, with the last error after `maxAttempts`, with
+ * what `onError` threw, and with the signal's reason.
+ *
+ * @example Logging in on every connection
+ * ```ts
+ * import { lines, reconnect, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const heard: string[] = [];
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     heard.push(await connection.receive() ?? "nothing");
+ *     await connection.send("welcome");
+ *     await connection.send(`news ${heard.length}`);
+ *   },
+ * );
+ *
+ * const news: string[] = [];
+ * await reconnect({
+ *   port: server.addr.port,
+ *   framing,
+ *   minTimeout: 1,
+ *   onError: () => {},
+ *   async onConnect(connection) {
+ *     const answer = await connection.request("login anna");
+ *     if (answer !== "welcome") throw new Error(`Cannot log in: ${answer}`);
+ *   },
+ * }, async (connection) => {
+ *   for await (const line of connection) {
+ *     news.push(line);
+ *     if (news.length === 2) break;
+ *   }
+ * });
+ *
+ * assertEquals(news, ["news 1", "news 2"]);
+ * assertEquals(heard, ["login anna", "login anna"]);
+ * ```
+ *
+ * @example Ending from outside
+ * ```ts
+ * import { reconnect, serve } from "@framed/tcp";
+ * import { assertRejects } from "@std/assert";
+ *
+ * await using server = serve({ hostname: "127.0.0.1", port: 0 }, () => {});
+ * const controller = new AbortController();
+ * const running = reconnect({
+ *   port: server.addr.port,
+ *   signal: controller.signal,
+ *   onError: () => controller.abort(new Error("Enough")),
+ * }, async (connection) => {
+ *   for await (const _message of connection);
+ * });
+ *
+ * await assertRejects(() => running, Error, "Enough");
+ * ```
+ */
+export async function reconnect<In = Bytes, Out = Sendable, T = void>(
+  options: ReconnectOptions<In, Out>,
+  handler: (connection: Connection<In, Out>) => T | Promise<T>,
+): Promise<T> {
+  const { jitter, longestWait, maxAttempts } = checkReconnectOptions(options);
+  checkFunction("handler", handler);
+  const { signal, onError = logError } = options;
+  let failures = 0;
+  while (true) {
+    const outcome = await attempt(options, handler);
+    if ("result" in outcome) return outcome.result;
+    const { error, connection, lasted } = outcome;
+    signal?.throwIfAborted();
+    if (isMistake(error)) throw error;
+    failures = lasted > longestWait(failures) ? 0 : failures + 1;
+    if (failures >= maxAttempts) throw error;
+    await onError(error, connection);
+    const wait = longestWait(Math.max(0, failures - 1));
+    await delay(
+      wait * (1 - jitter * Math.random()),
+      { ...(signal && { signal }) },
+    );
+  }
+}
+
+/** How one attempt ended that leads to the next. */
+interface Loss<In, Out> {
+  readonly error: unknown;
+  readonly connection: Connection<In, Out> | undefined;
+  /** For how many milliseconds the handler had the connection. */
+  readonly lasted: number;
+}
+
+/** Makes a connection and has it handled; throws the handler's own error. */
+async function attempt<In, Out, T>(
+  options: ReconnectOptions<In, Out>,
+  handler: (connection: Connection<In, Out>) => T | Promise<T>,
+): Promise<{ readonly result: T } | Loss<In, Out>> {
+  let connection: Connection<In, Out> | undefined;
+  try {
+    connection = await connect(options);
+    await options.onConnect?.(connection);
+  } catch (error) {
+    if (connection !== undefined) await abort(connection, error);
+    return { error, connection, lasted: 0 };
+  }
+
+  const start = performance.now();
+  const lossBy = (error: unknown): Loss<In, Out> => ({
+    error,
+    connection,
+    lasted: performance.now() - start,
+  });
+  let result: T;
+  try {
+    result = await handler(connection);
+  } catch (error) {
+    const wasOpen = await isOpen(connection);
+    await abort(connection, error);
+    if (wasOpen) throw error;
+    return lossBy(error);
+  }
+  const wasOpen = await isOpen(connection);
+  try {
+    await connection.close();
+    connection.signal.throwIfAborted();
+  } catch (error) {
+    return lossBy(error);
+  }
+  return wasOpen ? { result } : lossBy(
+    new Deno.errors.UnexpectedEof(
+      "Cannot go on: the messages of the connection have ended",
+    ),
+  );
+}
+
+/** Whether nobody has met the end of the connection yet. */
+async function isOpen<In, Out>(
+  connection: Connection<In, Out>,
+): Promise<boolean> {
+  if (connection.signal.aborted) return false;
+  const controller = new AbortController();
+  const next = connection.receive({ signal: controller.signal });
+  // An end that was met before has settled it already, with `undefined`.
+  controller.abort();
+  return await next.then((message) => message !== undefined, () => true);
+}
+
+async function abort<In, Out>(
+  connection: Connection<In, Out>,
+  reason: unknown,
+): Promise<void> {
+  // One that ended badly may still send what was queued before.
+  if (!connection.signal.aborted) connection.abort(reason);
+  await connection.closed.catch(() => {});
+}
+
+/** Whether trying again cannot help. */
+function isMistake(error: unknown): boolean {
+  return error instanceof TypeError || error instanceof RangeError ||
+    error instanceof URIError || error instanceof Deno.errors.NotCapable;
+}
+
+interface Schedule {
+  readonly jitter: number;
+  readonly maxAttempts: number;
+  /** The wait after so many waits, in milliseconds, of which chance takes its part. */
+  readonly longestWait: (waits: number) => number;
+}
+
+function checkReconnectOptions<In, Out>(
+  options: ReconnectOptions<In, Out>,
+): Schedule {
+  const {
+    onConnect,
+    onError,
+    minTimeout = 1000,
+    maxTimeout = 60_000,
+    multiplier = 2,
+    jitter = 1,
+    maxAttempts = Infinity,
+  } = options;
+  if (onConnect !== undefined) checkFunction("onConnect", onConnect);
+  if (onError !== undefined) checkFunction("onError", onError);
+  checkMilliseconds("minTimeout", minTimeout);
+  checkMilliseconds("maxTimeout", maxTimeout);
+  if (minTimeout > maxTimeout) {
+    throw new RangeError(
+      `Cannot reconnect as minTimeout must not be more than maxTimeout: current values are ${minTimeout} and ${maxTimeout}`,
+    );
+  }
+  if (!Number.isFinite(multiplier) || multiplier < 1) {
+    throw new RangeError(
+      `Cannot reconnect as multiplier must be a finite number of at least 1: current value is ${multiplier}`,
+    );
+  }
+  if (!(jitter >= 0 && jitter <= 1)) {
+    throw new RangeError(
+      `Cannot reconnect as jitter must be from 0 to 1: current value is ${jitter}`,
+    );
+  }
+  if (
+    maxAttempts !== Infinity &&
+    (!Number.isSafeInteger(maxAttempts) || maxAttempts < 1)
+  ) {
+    throw new RangeError(
+      `Cannot reconnect as maxAttempts must be a whole number of at least 1, or Infinity: current value is ${maxAttempts}`,
+    );
+  }
+  return {
+    jitter,
+    maxAttempts,
+    longestWait: (waits) =>
+      Math.min(maxTimeout, minTimeout * multiplier ** waits),
+  };
+}
+
+function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== "function") {
+    throw new TypeError(
+      `Cannot reconnect as ${name} must be a function: current value is of type ${typeof value}`,
+    );
+  }
+}
+
+function logError(error: unknown): void {
+  // deno-lint-ignore no-console -- an error must not go unseen
+  console.error(error);
+}
