@@ -1,0 +1,374 @@
+/**
+ * A large file, sent and received: a progress bar, memory that does not grow
+ * with the file, and a checksum at both ends.
+ *
+ * A file is no message, as nobody wants it in memory at once. So it goes as many,
+ * all framed by their length:
+ *
+ * ```text
+ * sender                               receiver
+ * {"name":"film.mkv","size":734003200}
+ *                                      {"ready":true}, or {"error":"..."}
+ * 256 KiB, 256 KiB, 256 KiB ...
+ * {"sha256":"9f86d0..."}, and its end
+ *                                      {"sha256":"9f86d0..."}, or {"error":"..."}
+ * ```
+ *
+ * The size tells the receiver where the chunks end, and the checksum behind them
+ * that they are what the sender has read. A connection that is cut looks like one
+ * that has ended, so only the receiver's answer is the proof of delivery.
+ *
+ * ```sh
+ * deno run --allow-net=127.0.0.1 --allow-read --allow-write examples/upload.ts
+ * ```
+ *
+ * Or in two terminals:
+ *
+ * ```sh
+ * deno run -N -R -W examples/upload.ts --server --folder received
+ * deno run -N -R examples/upload.ts --client --file film.mkv
+ * ```
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import {
+  type Bytes,
+  connect,
+  type Connection,
+  lengthPrefixed,
+  type Sendable,
+  serve,
+  type Server,
+} from "@framed/tcp";
+import { createHash } from "node:crypto"; // Web Crypto has no digest in parts
+import { basename, join } from "node:path";
+import { parseArgs } from "node:util";
+
+/** No message is longer than this, however long the file is. */
+const CHUNK_LENGTH = 256 * 1024;
+
+const framing = lengthPrefixed({ maxLength: CHUNK_LENGTH });
+
+/** How long one side may do nothing while the other waits for it. */
+const IDLE_TIMEOUT_MS = 30_000;
+
+/** How many bytes the file has that is made where none is given. */
+const MADE_LENGTH = 32 * 1024 * 1024;
+
+/** Receives files into a folder. */
+function listen(
+  port: number,
+  folder: string,
+  withBar: boolean,
+): Server<Bytes, Sendable, Deno.NetAddr> {
+  return serve({
+    hostname: "127.0.0.1",
+    port,
+    framing,
+    idleTimeout: IDLE_TIMEOUT_MS,
+    onListen: (addr) => console.log(`Server: listening on port ${addr.port}`),
+    onError: (error) => print(`Server: lost a sender: ${reasonOf(error)}`),
+  }, async (connection) => {
+    try {
+      const { name, size } = readHeader(parse(await connection.receive()));
+      const sha256 = await receiveFile(
+        connection,
+        { path: join(folder, name), size },
+        withBar ? new Progress(name, size) : undefined,
+      );
+      print(`Server: received ${name}, ${size} bytes, SHA-256 ${sha256}`);
+      await connection.send(JSON.stringify({ sha256 }));
+    } catch (error) {
+      print(`Server: no file: ${reasonOf(error)}`);
+      // Not awaited: whose connection has ended need not be told.
+      connection.send(JSON.stringify({ error: reasonOf(error) }));
+    }
+  });
+}
+
+/** Receives a file, which is there at the end only, and whole; gives its checksum. */
+async function receiveFile(
+  connection: Connection,
+  { path, size }: { path: string; size: number },
+  progress: Progress | undefined,
+): Promise<string> {
+  const name = basename(path);
+  const partial = `${path}.part`;
+  // Whoever makes it has the name to itself. One is left over by a server that was killed.
+  const file = await Deno.open(partial, { write: true, createNew: true })
+    .catch(({ name: reason }) => {
+      throw new Error(`${name}.part cannot be made: ${reason}`);
+    });
+  const writer = file.writable.getWriter();
+  try {
+    if (await exists(path)) throw new Error(`${name} is there already`);
+    await connection.send(JSON.stringify({ ready: true }));
+
+    const hash = createHash("sha256");
+    let received = 0;
+    while (received < size) {
+      const chunk = await connection.receive();
+      if (chunk === undefined) {
+        throw new Error(`cut short: ${received} of ${size} bytes have come`);
+      }
+      received += chunk.length;
+      if (received > size) throw new Error(`longer than ${size} bytes`);
+      hash.update(chunk);
+      // While the disk is busy nothing is read from the socket, and the sender waits.
+      await writer.write(chunk);
+      progress?.show(received);
+    }
+    const sha256 = hash.digest("hex");
+    const trailer = parse(await connection.receive());
+    if (trailer.sha256 !== sha256) {
+      throw new Error(`damaged: ${sha256} is not the checksum that was sent`);
+    }
+    await writer.close();
+    await Deno.rename(partial, path);
+    return sha256;
+  } catch (error) {
+    await writer.abort(error).catch(() => {}); // closes the file
+    await Deno.remove(partial);
+    throw error;
+  }
+}
+
+/** Sends a file; gives its checksum, which the receiver has confirmed. */
+async function sendFile(connection: Connection, path: string): Promise<string> {
+  using file = await Deno.open(path);
+  const { isFile, size } = await file.stat();
+  if (!isFile) throw new Error(`${path} is not a file`);
+  const name = basename(path);
+  readAnswer(await connection.request(JSON.stringify({ name, size })));
+
+  const hash = createHash("sha256");
+  const progress = new Progress(name, size);
+  let sha256 = "";
+  let isAnswered = false;
+
+  async function* messages(): AsyncGenerator<Sendable> {
+    let sent = 0;
+    // A file that grows meanwhile is sent as long as it was.
+    while (sent < size) {
+      if (isAnswered) return; // the receiver wants no more, and says why
+      const chunk = new Uint8Array(Math.min(CHUNK_LENGTH, size - sent));
+      const length = await file.read(chunk);
+      if (length === null) throw new Error(`${path} has become shorter`);
+      const bytes = chunk.subarray(0, length);
+      hash.update(bytes);
+      yield bytes;
+      sent += length;
+      progress.show(sent);
+    }
+    progress.end();
+    sha256 = hash.digest("hex");
+    yield JSON.stringify({ sha256 });
+  }
+
+  const answering = connection.receive().finally(() => isAnswered = true);
+  answering.catch(() => {}); // it is awaited behind the pipe
+  // Which asks for the next chunk when there is room for it, and at last ends our side.
+  await ReadableStream.from(messages()).pipeTo(connection.writable);
+  const answer = readAnswer(await answering);
+  if (answer.sha256 !== sha256) {
+    throw new Error("the receiver has another checksum");
+  }
+  return sha256;
+}
+
+async function dial(port: number, path: string): Promise<void> {
+  await using connection = await connect({
+    port,
+    framing,
+    idleTimeout: IDLE_TIMEOUT_MS,
+  });
+  const sha256 = await sendFile(connection, path);
+  print(`Client: sent ${path}, and both have the SHA-256 ${sha256}`);
+}
+
+const isTerminal = Deno.stdout.isTerminal();
+
+/** How much is done: a bar on a terminal, and elsewhere a line each quarter. */
+class Progress {
+  readonly #name: string;
+  readonly #size: number;
+  readonly #start = performance.now();
+  #shownQuarters = 0;
+  #shownAt = -Infinity;
+  #peakMemory = 0;
+
+  constructor(name: string, size: number) {
+    this.#name = name;
+    this.#size = size;
+  }
+
+  show(done: number): void {
+    this.#peakMemory = Math.max(this.#peakMemory, Deno.memoryUsage().rss);
+    const quarters = Math.floor(4 * done / this.#size);
+    const now = performance.now();
+    if (isTerminal && (now - this.#shownAt > 100 || done === this.#size)) {
+      this.#shownAt = now;
+      const bar = "#".repeat(Math.floor(30 * done / this.#size)).padEnd(30);
+      write(`${CLEAR_LINE}[${bar}] ${this.#text(done)}`);
+    } else if (!isTerminal && quarters > this.#shownQuarters) {
+      this.#shownQuarters = quarters;
+      console.log(this.#text(done));
+    }
+  }
+
+  /** Leaves the bar where it is, and prints what it took. */
+  end(): void {
+    if (isTerminal) write("\n");
+    const seconds = (performance.now() - this.#start) / 1000;
+    console.log(
+      `Sent in ${seconds.toFixed(1)} s, with at most ${
+        inMegabytes(this.#peakMemory)
+      } of memory`,
+    );
+  }
+
+  #text(done: number): string {
+    const percent = Math.floor(100 * done / this.#size);
+    const total = inMegabytes(this.#size);
+    return `${this.#name}: ${percent}%, ${inMegabytes(done)} of ${total}`;
+  }
+}
+
+// Control characters of terminals: to the line's begin, and clear up to its end.
+const CLEAR_LINE = "\r\x1b[K";
+
+function write(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+}
+
+/** Prints a line, in the place of a bar that is there. */
+function print(line: string): void {
+  if (isTerminal) write(CLEAR_LINE);
+  console.log(line);
+}
+
+function inMegabytes(length: number): string {
+  return `${(length / 1e6).toFixed(1)} MB`;
+}
+
+function parse(message: Bytes | undefined): Record<string, unknown> {
+  if (message === undefined) throw new Error("the other side has ended");
+  const value: unknown = JSON.parse(new TextDecoder().decode(message));
+  if (typeof value !== "object" || value === null) {
+    throw new Error("the other side speaks another protocol");
+  }
+  return { ...value };
+}
+
+function readHeader(
+  { name, size }: Record<string, unknown>,
+): { name: string; size: number } {
+  // No name that would lead out of the folder, or be hidden in it.
+  if (
+    typeof name !== "string" || !/^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name)
+  ) {
+    throw new Error("not a name for a file");
+  }
+  if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
+    throw new Error("not a size for a file");
+  }
+  return { name, size };
+}
+
+function readAnswer(message: Bytes | undefined): Record<string, unknown> {
+  const answer = parse(message);
+  if (answer.error !== undefined) {
+    throw new Error(`the receiver says ${JSON.stringify(answer.error)}`);
+  }
+  return answer;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : `${error}`;
+}
+
+/** Makes a file to send, with other bytes in each chunk. */
+async function makeFile(folder: string): Promise<string> {
+  const path = join(folder, "made.bin");
+  using file = await Deno.open(path, { write: true, createNew: true });
+  const chunk = new Uint8Array(64 * 1024);
+  for (let length = 0; length < MADE_LENGTH; length += chunk.length) {
+    file.writeSync(crypto.getRandomValues(chunk));
+  }
+  return path;
+}
+
+const USAGE = `Usage: deno run -N -R -W examples/upload.ts [options]
+
+  --server           Receive files, until Ctrl-C
+  --client           Send a file
+  --port <port>      The port, 8000 if one side runs alone and any free one if not
+  --file <path>      The file to send; if not given, one is made
+  --folder <path>    Where received files go, this folder if the server runs alone
+  --help             Show this text`;
+
+function readFlags() {
+  try {
+    return parseArgs({
+      options: {
+        server: { type: "boolean", default: false },
+        client: { type: "boolean", default: false },
+        port: { type: "string" },
+        file: { type: "string" },
+        folder: { type: "string" },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    console.error(`${reasonOf(error)}\n\n${USAGE}`);
+    Deno.exit(2);
+  }
+}
+
+async function run(): Promise<void> {
+  const flags = readFlags();
+  if (flags.help) return console.log(USAGE);
+  const runsBoth = flags.server === flags.client;
+  const port = Number(flags.port ?? (runsBoth ? 0 : 8000));
+
+  if (flags.server && !runsBoth) {
+    const interrupt = Promise.withResolvers<void>();
+    Deno.addSignalListener("SIGINT", interrupt.resolve);
+    const server = listen(port, flags.folder ?? ".", true);
+    await interrupt.promise;
+    Deno.removeSignalListener("SIGINT", interrupt.resolve); // a second one ends at once
+    return await server.shutdown();
+  }
+  if (flags.client && !runsBoth && flags.file !== undefined) {
+    return await dial(port, flags.file);
+  }
+  const temporary = await Deno.makeTempDir();
+  try {
+    const file = flags.file ?? await makeFile(temporary);
+    if (!runsBoth) return await dial(port, file);
+    const folder = flags.folder ?? join(temporary, "received");
+    await Deno.mkdir(folder, { recursive: true });
+    await using server = listen(port, folder, false);
+    await dial(server.addr.port, file);
+  } finally {
+    await Deno.remove(temporary, { recursive: true });
+  }
+}
+
+try {
+  await run();
+} catch (error) {
+  console.error(`Cannot run examples/upload.ts: ${reasonOf(error)}`);
+  Deno.exit(1);
+}
