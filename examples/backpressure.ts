@@ -19,6 +19,9 @@
  * `/proc/net/tcp`, where the kernel tells how full its buffers are; Deno itself
  * reads there with `--allow-all` only.
  *
+ * With `--svg`, and no other flag, it draws the run: `… --svg > run.svg`. What it
+ * prints goes to standard error then.
+ *
  * @module
  */
 // deno-lint-ignore-file no-console
@@ -33,12 +36,16 @@ import {
   unframed,
 } from "@framed/tcp";
 import { runLesson } from "./_lesson.ts";
+import { drawRun, type Sample } from "./_plot.ts";
+
+const isDrawing = Deno.args.length === 1 && Deno.args[0] === "--svg";
+const say = isDrawing ? console.error : console.log;
 
 const BLOCK = new Uint8Array(16 * 1024);
 const READ_PAUSE_MS = 100;
 const READ_SLOWLY_MS = 3000;
 const SEND_MS = 6000;
-const ROW_MS = 500;
+const ROW_MS = isDrawing ? 150 : 500;
 
 /** The receiver: slow for some seconds, then as fast as reads of 7 bytes are. */
 function listen(port: number): Server<Bytes, Sendable, Deno.NetAddr> {
@@ -47,9 +54,9 @@ function listen(port: number): Server<Bytes, Sendable, Deno.NetAddr> {
     port,
     framing: unframed(),
     readBufferSize: 7,
-    onListen: (addr) => console.log(`Receiver: listening on port ${addr.port}`),
+    onListen: (addr) => say(`Receiver: listening on port ${addr.port}`),
   }, async (connection) => {
-    console.log(
+    say(
       `Receiver: reading 7 bytes at a time, with pauses of ${READ_PAUSE_MS} ms`,
     );
     const startedAt = performance.now();
@@ -61,7 +68,7 @@ function listen(port: number): Server<Bytes, Sendable, Deno.NetAddr> {
       // While this waits, nothing reads the socket.
       await delay(READ_PAUSE_MS);
       isSlow = performance.now() - startedAt < READ_SLOWLY_MS;
-      if (!isSlow) console.log("Receiver: reading on, without pauses");
+      if (!isSlow) say("Receiver: reading on, without pauses");
     }
     // The sender has ended its side only, so the answer still arrives.
     await connection.send(String(received));
@@ -96,8 +103,11 @@ interface Progress {
   received: string | undefined;
 }
 
-/** Sends, and shows every half second where the bytes are. */
-async function dial(port: number): Promise<void> {
+/** Sends, and shows again and again where the bytes are. */
+async function dial(
+  port: number,
+  onSample?: (sample: Omit<Sample, "received">) => void,
+): Promise<Sample> {
   await using connection = await connect({ port, framing: unframed() });
   const progress: Progress = { made: 0, hasEnded: false, received: undefined };
   const sending = sendAll(connection, progress);
@@ -105,21 +115,23 @@ async function dial(port: number): Promise<void> {
   let sentBefore = 0;
   let stop: Stop | undefined;
   let longestStop: Stop | undefined;
-  console.log(
+  say(
     "Sender: bytes made so far, and where they wait: queued in this process, in this side's send buffer, in the far side's receive buffer",
   );
   printRow("time", "sender", "made", "queued", "send buffer", "far buffer");
   while (true) {
     await Promise.race([sending, delay(ROW_MS)]);
     if (progress.received !== undefined) break;
-    const { bytesSent, bufferedAmount } = connection.stats();
-    const queues = await kernelQueues(connection);
     const time = performance.now() - startedAt;
-    const isMoving = bytesSent > sentBefore;
-    sentBefore = bytesSent;
+    const { made } = progress;
+    const { bytesSent: sent } = connection.stats();
+    const { sendBuffer, farBuffer } = kernelBuffers(connection);
+    onSample?.({ time, made, sent, sendBuffer, farBuffer });
+    const isMoving = sent > sentBefore;
+    sentBefore = sent;
     const state = isMoving ? "running" : progress.hasEnded ? "done" : "stopped";
-    const waiting = [bufferedAmount, queues.send, queues.receive].map(bytes);
-    printRow(seconds(time), state, bytes(progress.made), ...waiting);
+    const waiting = [made - sent, sendBuffer, farBuffer].map(bytes);
+    printRow(seconds(time), state, bytes(made), ...waiting);
 
     if (state !== "stopped") {
       stop = undefined;
@@ -129,11 +141,44 @@ async function dial(port: number): Promise<void> {
     stop.duration = time - stop.beganAt;
     if (stop.duration > (longestStop?.duration ?? 0)) longestStop = stop;
   }
-  const received = bytes(Number(progress.received));
-  console.log(
-    `Sender: made ${bytes(progress.made)} bytes, receiver: read ${received}`,
+  const received = Number(progress.received);
+  say(
+    `Sender: made ${bytes(progress.made)} bytes, receiver: read ${
+      bytes(received)
+    }`,
   );
-  console.log(answer(longestStop));
+  say(answer(longestStop));
+  return {
+    time: performance.now() - startedAt,
+    made: progress.made,
+    sent: connection.stats().bytesSent,
+    received,
+    // The answer came behind the last byte, so nothing waits any more.
+    sendBuffer: 0,
+    farBuffer: 0,
+  };
+}
+
+/** Runs both sides, and draws what was seen. */
+async function draw(): Promise<void> {
+  await using server = listen(0);
+  let receiver: Connection | undefined;
+  // Before the first byte.
+  const nothing = {
+    made: 0,
+    sent: 0,
+    received: 0,
+    sendBuffer: 0,
+    farBuffer: 0,
+  };
+  const samples: Sample[] = [{ time: 0, ...nothing }];
+  const end = await dial(server.addr.port, (sample) => {
+    receiver ??= [...server.connections][0];
+    const received = receiver?.stats().bytesReceived ?? 0;
+    // Once all is read, sockets may be gone from the kernel's table.
+    if (received < sample.made) samples.push({ ...sample, received });
+  });
+  console.log(drawRun([...samples, end]));
 }
 
 /** A time in which the kernel took no byte, and what was waiting as it began. */
@@ -154,29 +199,27 @@ function answer(stop: Stop | undefined): string {
 }
 
 /** How many bytes wait in the kernel on each side, as far as it tells. */
-async function kernelQueues(
+function kernelBuffers(
   { localAddr, remoteAddr }: Connection,
-): Promise<{ send: number | undefined; receive: number | undefined }> {
-  const { state } = await Deno.permissions.query({
-    name: "run",
-    command: "cat",
-  });
+): Pick<Sample, "sendBuffer" | "farBuffer"> {
+  const { state } = Deno.permissions.querySync({ name: "run", command: "cat" });
   if (
     Deno.build.os !== "linux" || state !== "granted" ||
     localAddr.transport !== "tcp" || remoteAddr.transport !== "tcp"
   ) {
-    return { send: undefined, receive: undefined };
+    return { sendBuffer: undefined, farBuffer: undefined };
   }
   const cat = new Deno.Command("cat", { args: ["/proc/net/tcp"] });
-  const table = new TextDecoder().decode((await cat.output()).stdout);
+  // This process stands still meanwhile, so that all figures are of one moment.
+  const table = new TextDecoder().decode(cat.outputSync().stdout);
   const near = portInTable(localAddr.port);
   const far = portInTable(remoteAddr.port);
   // In each row: number, this address, the other, state, send:receive queue.
   const sendQueue = `:${near} \\w+:${far} \\w+ (\\w+):`;
   const receiveQueue = `:${far} \\w+:${near} \\w+ \\w+:(\\w+)`;
   return {
-    send: parseHex(table.match(sendQueue)?.[1]),
-    receive: parseHex(table.match(receiveQueue)?.[1]),
+    sendBuffer: parseHex(table.match(sendQueue)?.[1]),
+    farBuffer: parseHex(table.match(receiveQueue)?.[1]),
   };
 }
 
@@ -197,7 +240,15 @@ function seconds(milliseconds: number): string {
 }
 
 function printRow(...cells: string[]): void {
-  console.log(cells.map((cell) => cell.padStart(16)).join(""));
+  say(cells.map((cell) => cell.padStart(16)).join(""));
 }
 
-await runLesson({ file: "examples/backpressure.ts", listen, dial });
+if (isDrawing) {
+  await draw();
+} else {
+  await runLesson({
+    file: "examples/backpressure.ts",
+    listen,
+    dial: async (port) => void await dial(port),
+  });
+}

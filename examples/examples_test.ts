@@ -4,6 +4,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { drawRun, type Sample } from "./_plot.ts";
 
 // What each lesson needs, as in the task that runs them all.
 const LESSONS = {
@@ -107,6 +108,43 @@ function assertSuccess(...results: Result[]): void {
   }
 }
 
+/**
+ * Asserts that each page that tells the lessons shows the command of this one,
+ * and an output of it whose lines are those of `stdout` but for the figures.
+ *
+ * @returns The output on each page.
+ */
+async function outputsInPages(
+  lesson: Lesson,
+  stdout: string,
+): Promise<string[]> {
+  const file = lesson.at(-1);
+  const permissions = lesson.slice(0, -1).join(" ");
+  const opening =
+    `\`\`\`sh\ndeno run ${permissions} examples/${file}\n\`\`\`\n\n\`\`\`text\n`;
+  const outputs: string[] = [];
+  for (const page of ["lesson.md", "lesson.ko.md"]) {
+    const url = new URL(`../docs/${page}`, import.meta.url);
+    const text = await Deno.readTextFile(url);
+    const [, behind = ""] = text.split(opening);
+    const [output = ""] = behind.split("```");
+    assertEquals(kindsOfLines(output), kindsOfLines(stdout), page);
+    outputs.push(output);
+  }
+  return outputs;
+}
+
+/** The different lines of an output, sorted, without figures, states and quotes. */
+function kindsOfLines(output: string): string[] {
+  const lines = output.trimEnd().split("\n")
+    .filter((line) => !line.startsWith('  "')) // A read may be cut elsewhere.
+    .map((line) =>
+      line.trim().replace(/ +/g, " ").replace(/[\d.,]+/g, "0")
+        .replace(/running|stopped|done/, "running")
+    );
+  return [...new Set(lines)].sort();
+}
+
 /** On Windows no signal can be sent to a process that ends it in order. */
 const cannotInterrupt = Deno.build.os === "windows";
 
@@ -121,6 +159,7 @@ Deno.test("listen_and_connect.ts serves one client after another", async () => {
     );
   }
   assertEquals(result.stdout.match(/the client has closed/g)?.length, 3);
+  await outputsInPages(LESSONS.listenAndConnect, result.stdout);
 });
 
 Deno.test({
@@ -145,8 +184,7 @@ function senderStates(stdout: string): string[] {
     .filter((state, index, all) => state !== all[index - 1]);
 }
 
-function assertBackpressureSeen(result: Result): void {
-  const { stdout } = result;
+function assertBackpressureSeen(stdout: string): void {
   assertEquals(
     senderStates(stdout).slice(0, 3),
     ["running", "stopped", "running"],
@@ -158,11 +196,128 @@ function assertBackpressureSeen(result: Result): void {
   assertMatch(stdout, /^Answer: yes.* stood still for [\d.]+ s/m);
 }
 
-Deno.test("backpressure.ts shows a sender stop and go on", async () => {
-  const result = await run(LESSONS.backpressure);
+Deno.test("backpressure.ts shows a sender stop and go on, in text and drawn", async () => {
+  const [result, drawing] = await Promise.all([
+    run(LESSONS.backpressure),
+    run(LESSONS.backpressure, ["--svg"]),
+  ]);
 
   assertSuccess(result);
-  assertBackpressureSeen(result);
+  assertBackpressureSeen(result.stdout);
+  const outputs = await outputsInPages(LESSONS.backpressure, result.stdout);
+  outputs.forEach(assertBackpressureSeen);
+  assertEquals(drawing.code, 0, drawing.stderr);
+  assertMatch(drawing.stderr, /^Answer: yes/m);
+  assertDrawn(drawing.stdout);
+  const shown = new URL("../docs/lesson.svg", import.meta.url);
+  assertDrawn(await Deno.readTextFile(shown));
+});
+
+/** Asserts that an SVG is well-formed, and what it shows a run that can be. */
+function assertDrawn(drawing: string): void {
+  // A drawing that was formatted has its lines broken elsewhere.
+  const svg = drawing.replace(/\s+/g, " ");
+  assertWellFormed(svg);
+  const samples = drawnSamples(svg);
+  for (const [index, sample] of samples.entries()) {
+    const before = samples[index - 1] ?? sample;
+    const { made, sent, received, queued, kernel } = sample;
+    const figures = JSON.stringify(sample);
+    assertEquals(made, sent + queued, figures);
+    assert(made >= before.made && sent >= before.sent, figures);
+    assert(sent >= received && received >= before.received, figures);
+    // A write or a read may be done in the kernel and not told of yet.
+    assert(Math.abs(sent - received - kernel) <= 64 * 1024, figures);
+  }
+  const last = samples.at(-1);
+  assert(last !== undefined && last.made > 0);
+  const { made, sent, received, queued, kernel } = last;
+  assertEquals([sent, received], [made, made]);
+  assertEquals([queued, kernel], [0, 0]);
+  assertMatch(svg, /the sender stands still: [\d.]+ s/);
+
+  const [sentLine = [], receivedLine = []] = linesIn(svg);
+  assertEquals(sentLine.length, samples.length);
+  assertEquals(sentLine.at(-1), receivedLine.at(-1));
+}
+
+/** Asserts that tags close in the order in which they open, and nothing is left. */
+function assertWellFormed(svg: string): void {
+  const open: string[] = [];
+  const rest = svg.trim().replace(
+    /<(\/?)(\w+)((?: [\w:-]+="[^"<]*")*) ?(\/?)>/g,
+    (_, close, name, _attributes, isEmpty) => {
+      if (close) assertEquals(open.pop(), name);
+      else if (!isEmpty) open.push(name);
+      return "";
+    },
+  );
+  assertEquals(open, []);
+  assert(svg.startsWith("<svg ") && svg.trim().endsWith("</svg>"));
+  assertEquals(rest.match(/<|&(?!amp;|lt;)/g), null);
+}
+
+/** The figures that a drawing shows to a pointer. */
+function drawnSamples(svg: string) {
+  const titles = [...svg.matchAll(/<title>(.*?)<\/title>/g)];
+  return titles.map(([, title = ""]) => {
+    const [made = NaN, sent = NaN, received = NaN, queued = NaN, ...kernel] = [
+      ...title.matchAll(/(?<=: | )[\d,]+(?= |,|;|$)/g),
+    ]
+      .map(([digits]) => Number(digits.replaceAll(",", "")));
+    const inKernel = kernel.reduce((sum, bytes) => sum + bytes, 0);
+    return { made, sent, received, queued, kernel: inKernel };
+  });
+}
+
+/** The points of each line in a drawing. */
+function linesIn(svg: string): string[][] {
+  return [...svg.matchAll(/<polyline points="([^"]*)"/g)]
+    .map(([, points = ""]) => points.split(" "));
+}
+
+Deno.test("drawRun() draws each figure to scale", () => {
+  const samples: Sample[] = [
+    [0, 0, 0, 0, 0, 0],
+    [1000, 110, 100, 20, 60, 20],
+    [3000, 110, 100, 20, 60, 20],
+    [4000, 200, 200, 200, 0, 0],
+  ].map(([time = 0, made = 0, sent = 0, received = 0, near = 0, far = 0]) => (
+    { time, made, sent, received, sendBuffer: near, farBuffer: far }
+  ));
+  const svg = drawRun(samples);
+
+  assertWellFormed(svg);
+  assertStringIncludes(svg, "the sender stands still: 2.0 s");
+  const heights = linesIn(svg).map((points) => {
+    const ys = points.map((point) => Number(point.split(",")[1]));
+    const [bottom = NaN] = ys;
+    const scale = bottom - Math.min(...ys);
+    return ys.map((y) => Math.round((bottom - y) / scale * 100));
+  });
+  assertEquals(heights, [
+    [0, 50, 50, 100],
+    [0, 10, 10, 100],
+    [0, 100, 100, 0],
+    [0, 100, 100, 0],
+    [0, 100, 100, 0],
+  ]);
+});
+
+Deno.test("drawRun() draws the kernel as one where it does not tell more", () => {
+  const svg = drawRun([0, 1000, 1500].map((time) => ({
+    time,
+    made: time,
+    sent: time,
+    received: time / 2,
+    sendBuffer: undefined,
+    farBuffer: undefined,
+  })));
+
+  assertWellFormed(svg);
+  assertStringIncludes(svg, "Waiting in the kernel, on both sides");
+  assertEquals(drawnSamples(svg).map(({ kernel }) => kernel), [0, 500, 750]);
+  assert(!svg.includes("stands still:"), svg);
 });
 
 Deno.test({
@@ -186,7 +341,7 @@ Deno.test({
     const { server, client } = await runApart(LESSONS.backpressure);
 
     assertSuccess(server, client);
-    assertBackpressureSeen(client);
+    assertBackpressureSeen(client.stdout);
     assertStringIncludes(server.stdout, "reading 7 bytes at a time");
   },
 });
@@ -213,6 +368,8 @@ Deno.test("framing.ts shows the same bytes unframed and framed", async () => {
 
   assertSuccess(result);
   assertFramed(result.stdout);
+  const outputs = await outputsInPages(LESSONS.framing, result.stdout);
+  outputs.forEach(assertFramed);
 });
 
 Deno.test({
