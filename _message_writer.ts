@@ -70,6 +70,19 @@ export class MessageWriter<Out> {
     }
   }
 
+  get framing(): Framing<unknown, Out> {
+    return this.#options.framing;
+  }
+
+  get highWaterMark(): number {
+    return this.#options.highWaterMark;
+  }
+
+  /** Whether messages are let in. */
+  get isOpen(): boolean {
+    return this.#refusal === undefined;
+  }
+
   get bytesSent(): number {
     return this.#bytesSent;
   }
@@ -103,6 +116,16 @@ export class MessageWriter<Out> {
   queue(message: Out): void {
     if (this.#refusal !== undefined) throw this.#refusal();
     this.#buffer.add(message);
+    this.#noteQueued();
+  }
+
+  /** Queues a message encoded as a frame that nobody writes to again, if it {@linkcode MessageWriter.isOpen}. */
+  queueFrame(frame: Uint8Array): void {
+    this.#buffer.addFrame(frame);
+    this.#noteQueued();
+  }
+
+  #noteQueued(): void {
     this.#messagesSent++;
     if (this.#sendCountdown !== undefined) {
       this.#buffer.encodeText();

@@ -78,6 +78,12 @@ export class SendBuffer<Out> {
     }
   }
 
+  /** Adds a frame that nobody writes to again. */
+  addFrame(frame: Uint8Array): void {
+    this.encodeText();
+    this.#addFrame(frame, true);
+  }
+
   /** Encodes the text that waits. */
   encodeText(): void {
     const text = this.#text;

@@ -44,6 +44,7 @@ import { messageStream } from "./_message_stream.ts";
 import { MessageWriter, sideHasEnded } from "./_message_writer.ts";
 import type { Queue } from "./framing/_queue.ts";
 import { rejected } from "./_rejected.ts";
+import { revealWriters } from "./_writer_of.ts";
 import { delimited } from "./framing/delimited.ts";
 import type { Bytes, Framing, Sendable } from "./framing/framing.ts";
 import { FramingError } from "./framing/framing_error.ts";
@@ -175,6 +176,10 @@ const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
  */
 export class Connection<In = Bytes, Out = Sendable>
   implements AsyncIterable<In>, AsyncDisposable {
+  static {
+    revealWriters((connection) => connection.#writer);
+  }
+
   readonly #conn: Deno.Conn;
   readonly #reader: MessageReader<In>;
   readonly #writer: MessageWriter<Out>;

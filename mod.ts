@@ -8,7 +8,8 @@
  *
  * - {@linkcode serve} accepts connections, {@linkcode connect} makes one, and
  *   {@linkcode reconnect} the next when it has ended.
- * - A {@linkcode Connection} sends and receives messages.
+ * - A {@linkcode Connection} sends and receives messages, {@linkcode broadcast}
+ *   sends one to many.
  * - A {@linkcode Framing} says where messages begin and end: {@linkcode delimited},
  *   {@linkcode lines}, {@linkcode lengthPrefixed} and more.
  *
@@ -33,6 +34,7 @@
  *
  * @module
  */
+export * from "./broadcast.ts";
 export * from "./client.ts";
 export * from "./connection.ts";
 export * from "./framing.ts";

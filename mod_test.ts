@@ -166,6 +166,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "FramingError",
     "asJson",
     "asText",
+    "broadcast",
     "connect",
     "customFraming",
     "delimited",

@@ -21,7 +21,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, type Connection, lines, serve } from "@framed/tcp";
+import { broadcast, connect, type Connection, lines, serve } from "@framed/tcp";
 import { type Lesson, runLesson } from "./_lesson.ts";
 
 const framing = lines({ maxLength: 64 * 1024 });
@@ -35,17 +35,30 @@ const SEND_TIMEOUT_MS = 60_000;
 /** How long guests have at the end to get what was said. */
 const DRAIN_MS = 5000;
 
-interface Guest {
-  readonly name: string;
-  readonly connection: Connection<string, string>;
-  missed: number;
-}
+type Guest = Connection<string, string>;
 
 function listen(port: number): ReturnType<Lesson["listen"]> {
-  const guests = new Set<Guest>();
+  const names = new Map<Guest, string>();
+  // How many lines a guest has missed who has not been told yet.
+  const missed = new Map<Guest, number>();
 
-  function tellAll(line: string, except?: Guest): void {
-    for (const guest of guests) if (guest !== except) tell(guest, line);
+  async function tellAll(line: string, except?: Guest): Promise<void> {
+    const guests = names.keys().filter((guest) => guest !== except);
+    const { slow } = await broadcast(guests, line, {
+      slow: "drop",
+      highWaterMark: MAX_WAITING_BYTES,
+    });
+    for (const guest of slow) miss(guest);
+  }
+
+  function miss(guest: Guest): void {
+    const count = missed.get(guest) ?? 0;
+    missed.set(guest, count + 1);
+    if (count > 0) return;
+    guest.flush().then(() => {
+      guest.send(`* You missed ${missed.get(guest)} lines`);
+      missed.delete(guest);
+    }, () => missed.delete(guest)); // whose connection has ended need not be told
   }
 
   const server = serve({
@@ -60,20 +73,16 @@ function listen(port: number): ReturnType<Lesson["listen"]> {
     const name = printable(await connection.receive() ?? "").slice(0, 20);
     if (name === "") return;
 
-    const guest = { name, connection, missed: 0 };
     tellAll(`* ${name} has come`);
-    guests.add(guest);
-    tell(
-      guest,
-      `* Here are: ${[...guests].map(({ name }) => name).join(", ")}`,
-    );
+    names.set(connection, name);
+    connection.send(`* Here are: ${[...names.values()].join(", ")}`);
     console.log(`Server: ${name} has come`);
     try {
       for await (const line of connection) {
-        tellAll(`${name}: ${printable(line)}`, guest);
+        await tellAll(`${name}: ${printable(line)}`, connection);
       }
     } finally {
-      guests.delete(guest);
+      names.delete(connection);
       tellAll(`* ${name} has left`);
       console.log(`Server: ${name} has left`);
     }
@@ -87,21 +96,6 @@ function listen(port: number): ReturnType<Lesson["listen"]> {
       await server.shutdown({ timeout: DRAIN_MS });
     },
   };
-}
-
-/** Sends a line to a guest without waiting, unless too much waits already. */
-function tell(guest: Guest, line: string): void {
-  const { connection } = guest;
-  const isSlow = connection.stats().bufferedAmount >= MAX_WAITING_BYTES;
-  if (isSlow && guest.missed === 0) {
-    connection.flush().then(() => {
-      connection.send(`* You missed ${guest.missed} lines`);
-      guest.missed = 0;
-    }, () => {}); // whose connection has ended need not be told
-  }
-  if (isSlow || guest.missed > 0) guest.missed++;
-  // Not awaited, as that would be waiting for this guest.
-  else connection.send(line);
 }
 
 /** What is safe to show: control characters can rule a reader's terminal. */
