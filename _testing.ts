@@ -94,11 +94,24 @@ export interface Pair<In, Out> extends AsyncDisposable {
   readonly peer: Peer;
 }
 
+let loopbacks = 0;
+
+/**
+ * An address of this machine, on Linux another one each time: for a minute nobody
+ * can listen on a port that a connection had, and some tests make thousands.
+ */
+export function loopback(): string {
+  if (Deno.build.os !== "linux") return "127.0.0.1";
+  const number = loopbacks++ % 50_000;
+  return `127.1.${number % 250}.${1 + Math.floor(number / 250)}`;
+}
+
 /** Two ends of one TCP connection over loopback. */
 export async function sockets(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using listener = Deno.listen({ hostname: loopback(), port: 0 });
+  const { hostname, port } = listener.addr;
   const [near, far] = await Promise.all([
-    Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
+    Deno.connect({ hostname, port }),
     listener.accept(),
   ]);
   return [near, far];

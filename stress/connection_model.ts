@@ -1,7 +1,7 @@
 /** Random programs of operations on both ends of a connection, and what may come of them. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "npm:fast-check@4.10.2";
-import { sockets } from "../_testing.ts";
+import { loopback, sockets } from "../_testing.ts";
 import { Connection } from "../connection.ts";
 import {
   asText,
@@ -94,6 +94,10 @@ const operation = fc.oneof<fc.MaybeWeightedArbitrary<Operation>[]>(
   { weight: 10, arbitrary: alone("turn") },
 );
 
+// `node:net`, of which the relay is made, drops bytes that the system does not take
+// at once if their receiver has half-closed (Deno 2.9.6). It takes megabytes.
+const MAX_RELAYED_BYTES = 20_000;
+
 /** Any program. */
 export const program: fc.Arbitrary<Program> = fc.record({
   framing: fc.constantFrom("lines", "lengthPrefixed"),
@@ -103,18 +107,20 @@ export const program: fc.Arbitrary<Program> = fc.record({
   isRelayed: fc.boolean(),
   operations: fc.array(operation, { maxLength: 30, size: "max" }),
 }).map((program) => {
-  const { drain, operations, readBufferSize } = program;
+  const { drain, isRelayed, operations, readBufferSize } = program;
   const isLarge = operations.some((each) => "size" in each && each.size > 300);
+  const most = isRelayed ? MAX_RELAYED_BYTES : Infinity;
   return {
     ...program,
     // A byte a read is enough for messages of some length.
     readBufferSize: isLarge ? Math.max(readBufferSize, 1024) : readBufferSize,
     // A stream is one take, so no loop may come in between.
-    operations: drain !== "readable"
-      ? operations
-      : operations.map((each) =>
-        each.kind === "iterate" ? { ...each, count: 1 } : each
-      ),
+    operations: operations.map((each) => {
+      if ("size" in each) return { ...each, size: Math.min(each.size, most) };
+      return each.kind === "iterate" && drain === "readable"
+        ? { ...each, count: 1 }
+        : each;
+    }),
   };
 });
 
@@ -205,10 +211,11 @@ async function connectEnds(program: Program) {
   let conns;
   let proxy: FaultProxy | undefined;
   if (isRelayed) {
-    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    proxy = await FaultProxy.listen({ port: listener.addr.port });
+    using listener = Deno.listen({ hostname: loopback(), port: 0 });
+    proxy = await FaultProxy.listen(listener.addr);
+    const { hostname, port } = proxy;
     conns = await Promise.all([
-      Deno.connect({ hostname: "127.0.0.1", port: proxy.port }),
+      Deno.connect({ hostname, port }),
       listener.accept(),
     ]);
   } else {

@@ -1,6 +1,7 @@
-/** A relay of TCP connections on loopback that does to them what networks do. */
+/** A relay of TCP connections within this machine that does to them what networks do. */
 import net from "node:net";
 import { once } from "node:events";
+import { loopback } from "../_testing.ts";
 
 /** What happens to the bytes that pass in one direction. */
 export interface Fault {
@@ -20,7 +21,9 @@ export interface Fault {
 
 /** Options for {@linkcode FaultProxy}. */
 export interface FaultProxyOptions {
-  /** The port on loopback where connections go. */
+  /** The address where connections go. */
+  readonly hostname: string;
+  /** The port of that address. */
   readonly port: number;
   /** What happens on the way to that port. */
   readonly toServer?: Fault | undefined;
@@ -39,6 +42,8 @@ export class FaultProxy implements AsyncDisposable {
   readonly #options: FaultProxyOptions;
   readonly #listener: net.Server;
   readonly #links = new Set<Link>();
+  /** Where it listens. */
+  readonly hostname: string = loopback();
   #gate: PromiseWithResolvers<void> | undefined;
   readonly #stalled = Promise.withResolvers<void>();
 
@@ -53,12 +58,12 @@ export class FaultProxy implements AsyncDisposable {
   /** Makes a relay that listens. */
   static async listen(options: FaultProxyOptions): Promise<FaultProxy> {
     const proxy = new FaultProxy(options);
-    proxy.#listener.listen(0, "127.0.0.1");
+    proxy.#listener.listen(0, proxy.hostname);
     await once(proxy.#listener, "listening");
     return proxy;
   }
 
-  /** Where it listens. */
+  /** The port on which it listens. */
   get port(): number {
     const address = this.#listener.address();
     if (address === null || typeof address === "string") {
@@ -99,8 +104,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   #relay(client: net.Socket): void {
-    const { port, toServer = {}, toClient = {} } = this.#options;
-    const link = new Link(client, port);
+    const { hostname, port, toServer = {}, toClient = {} } = this.#options;
+    const link = new Link(client, { hostname, port });
     this.#links.add(link);
     link.closed.then(() => this.#links.delete(link));
     const passing = {
@@ -122,10 +127,13 @@ class Link {
   readonly server: net.Socket;
   readonly closed: Promise<void>;
 
-  constructor(client: net.Socket, port: number) {
+  constructor(
+    client: net.Socket,
+    { hostname, port }: { hostname: string; port: number },
+  ) {
     this.client = client;
     this.server = net.connect({
-      host: "127.0.0.1",
+      host: hostname,
       port,
       allowHalfOpen: true,
       noDelay: true,

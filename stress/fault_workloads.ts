@@ -1,5 +1,6 @@
 /** Workloads that run through the fault proxy, and what must be true of them. */
 import { assert, assertEquals } from "@std/assert";
+import { loopback } from "../_testing.ts";
 import { connect } from "../client.ts";
 import type { Connection } from "../connection.ts";
 import {
@@ -137,7 +138,16 @@ export const HARMLESS_FAULTS: readonly NamedFault[] = [
   bothWays("cut at every third byte", { segmentLength: 3 }),
   bothWays("delay", { segmentLength: 100, delay: 1 }),
   bothWays("throttle", { segmentLength: 50, bytesPerSecond: 50_000 }),
-  ...[0, 1, 37].flatMap((place): NamedFault[] => [
+  ...[0, 1, 37].flatMap(stallsAt),
+];
+
+function bothWays(name: string, fault: Fault): NamedFault {
+  return { name, toServer: fault, toClient: fault, loses: false };
+}
+
+/** The faults that stop a connection for a while behind `place` bytes. */
+export function stallsAt(place: number): NamedFault[] {
+  return [
     {
       name: `stall to the server at byte ${place}`,
       toServer: { stallAt: place },
@@ -148,11 +158,7 @@ export const HARMLESS_FAULTS: readonly NamedFault[] = [
       toClient: { stallAt: place },
       loses: false,
     },
-  ]),
-];
-
-function bothWays(name: string, fault: Fault): NamedFault {
-  return { name, toServer: fault, toClient: fault, loses: false };
+  ];
 }
 
 /** The faults that end a connection behind `place` bytes. */
@@ -222,11 +228,14 @@ export async function runThroughFault(
 
 /** Connects, unless the fault comes before that is done. */
 async function join(
-  port: number,
+  { hostname, port }: FaultProxy,
   { framing }: FaultFraming,
   fault: NamedFault,
 ): Promise<AnyConnection | undefined> {
-  const result = await settlement(connect({ port, framing }), "connect()");
+  const result = await settlement(
+    connect({ hostname, port, framing }),
+    "connect()",
+  );
   if (result.status === "fulfilled") return result.value;
   checkEnds(fault, [result], []);
 }
@@ -241,13 +250,13 @@ async function serverBehind(
 ) {
   const errors: unknown[] = [];
   const server = serve({
-    hostname: "127.0.0.1",
+    hostname: loopback(),
     port: 0,
     framing,
     onError: (error) => void errors.push(error),
   }, handler);
   const proxy = await FaultProxy.listen({
-    port: server.addr.port,
+    ...server.addr,
     toServer,
     toClient,
   });
@@ -286,9 +295,8 @@ async function echo(
       await connection.send(message);
     }
   });
-  const { port } = behind.proxy;
   const sent: unknown[] = [];
-  const connection = await join(port, source, fault);
+  const connection = await join(behind.proxy, source, fault);
   if (connection === undefined) return;
   const received: unknown[] = [];
   const ends = [
@@ -327,8 +335,7 @@ async function request(
       await connection.send(message);
     }
   });
-  const { port } = behind.proxy;
-  const connection = await join(port, source, fault);
+  const connection = await join(behind.proxy, source, fault);
   if (connection === undefined) return;
   const questions = Array.from(
     { length: MESSAGES },
@@ -375,11 +382,13 @@ async function broadcast(
     for await (const _ of connection);
   });
   const { server, proxy } = behind;
+  const { hostname, port } = server.addr;
+  const { framing } = source;
   const fast = [
-    await connect({ port: server.addr.port, framing: source.framing }),
-    await connect({ port: server.addr.port, framing: source.framing }),
+    await connect({ hostname, port, framing }),
+    await connect({ hostname, port, framing }),
   ];
-  const faulty = await join(proxy.port, source, fault);
+  const faulty = await join(proxy, source, fault);
   const connections = faulty === undefined ? fast : [...fast, faulty];
   // One that is cut short at once may never reach the server.
   const needed = fault.loses ? fast.length : connections.length;

@@ -13,7 +13,7 @@ import { caCerts } from "../testdata/certificates.ts";
 import { type Program, start } from "../testdata/start.ts";
 import type { Assault, Attack } from "./hostile_attackers.ts";
 import type { Door, Figures, Limits, Ports } from "./hostile_server.ts";
-import type { ReportRow } from "./report_row.ts";
+import type { ReportRow, SuiteOptions } from "./report_row.ts";
 import { settlement } from "./settling.ts";
 
 /** An attack, the door it goes to, and the error that ends it. */
@@ -189,6 +189,13 @@ async function nextLine(program: Program): Promise<string> {
   return value;
 }
 
+/** Whether every attack has been ended by its error, at each door. */
+export function isAllEnded({ doors }: Figures): boolean {
+  return HOSTILE_CASES.every(({ door, ending }) =>
+    doors[door].endings[ending] !== undefined
+  );
+}
+
 /** How long good clients wait between two questions. */
 const QUESTION_PAUSE_MS = 50;
 
@@ -254,11 +261,17 @@ const GOOD_CLIENTS = 100;
 const ATTACKERS = 20;
 const SILENT_PEERS = 50;
 
-/** The full sizes of this suite, for about `seconds`. */
+// What an attack and the time without it need at least.
+const LEAST_MS = 1500;
+
+/** The hostile suite, for about `seconds`. */
 export async function* hostileRows(
-  options: { seconds: number; seed: number },
+  options: SuiteOptions,
 ): AsyncGenerator<ReportRow> {
-  const share = options.seconds / (HOSTILE_CASES.length + 2) * 1000;
+  const share = Math.max(
+    LEAST_MS,
+    options.seconds / (HOSTILE_CASES.length + 2) * 1000,
+  );
   for (const hostile of HOSTILE_CASES) yield await besideGood(hostile, share);
   for (const door of ["small", "smallTls"] as const) {
     yield await besideSilent(door, share);

@@ -1,10 +1,8 @@
 /**
  * Loads on a server in a process of its own: many connections, storms, a lack of
- * descriptors, a slow reader, and a long mixed run. Linux only: descriptors and
- * memory are read from `/proc`.
+ * descriptors, and a slow reader. Linux only: descriptors and memory are read from
+ * `/proc`.
  */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { assert, assertEquals } from "@std/assert";
 import { connect } from "../client.ts";
 import type { Connection } from "../connection.ts";
@@ -12,14 +10,11 @@ import { lines } from "../framing.ts";
 import { caCerts } from "../testdata/certificates.ts";
 import { ServerProcess } from "./load_process.ts";
 import type { LoadServerAddress, LoadServerState } from "./load_state.ts";
-import type { ReportRow } from "./report_row.ts";
 
 const framing = lines({ maxLength: 2 * 1024 * 1024 });
 const CONNECTING = 100;
 // How long a server may take to close what its peers have closed.
 const REST_MS = 10_000;
-// Beside its connections a process holds some files, and those that are closing.
-const SPARE_DESCRIPTORS = 500;
 
 /** What became of requests. */
 export interface Tally {
@@ -40,9 +35,11 @@ export interface LoadResult {
   readonly after: LoadServerState;
 }
 
-type Client = Connection<string, string>;
+/** A client of the server under load. */
+export type Client = Connection<string, string>;
 
-class LoadedServer implements AsyncDisposable {
+/** The server under load. */
+export class LoadedServer implements AsyncDisposable {
   readonly #process: ServerProcess;
   readonly address: LoadServerAddress;
 
@@ -99,12 +96,13 @@ class LoadedServer implements AsyncDisposable {
   }
 }
 
-function newTally(): Tally {
+/** A tally of nothing. */
+export function newTally(): Tally {
   return { asked: 0, answered: 0, wrong: 0, unsettled: 0, failures: new Map() };
 }
 
 /** Asks once, and counts what becomes of it. */
-async function ask(
+export async function ask(
   client: Client,
   question: string,
   tally: Tally,
@@ -115,7 +113,10 @@ async function ask(
 }
 
 /** Counts a request that `run` makes. */
-async function counted(tally: Tally, run: () => Promise<void>): Promise<void> {
+export async function counted(
+  tally: Tally,
+  run: () => Promise<void>,
+): Promise<void> {
   tally.asked++;
   tally.unsettled++;
   try {
@@ -143,7 +144,7 @@ async function forEach(
 }
 
 /** Waits for `work`, or for so long that it will never settle. */
-async function withinMinutes(
+export async function withinMinutes(
   minutes: number,
   work: Promise<void>,
 ): Promise<void> {
@@ -328,200 +329,23 @@ async function startSlowReader(
   };
 }
 
-/** A look at both processes while they work. */
-export interface Sample {
-  readonly seconds: number;
-  readonly operations: number;
-  /** Bytes of objects and buffers in the server and here, after a collection. */
-  readonly heap: number;
-  readonly ownHeap: number;
-  readonly resident: number;
-}
-
-/** All kinds of work, in turn, with pauses; some of it ends badly. */
-export async function soak(
-  { seconds, sampleSeconds }: { seconds: number; sampleSeconds: number },
-): Promise<LoadResult & { readonly samples: Sample[] }> {
-  setFlagsFromString("--expose-gc");
-  const collect: () => void = runInNewContext("gc");
-  await using server = await LoadedServer.start();
-  const { descriptors } = await server.firstState();
-  // The runtime keeps a pair of sockets from the first errors on.
-  const first = await Mixture.start(server, newTally());
-  await first.round();
-  await first.stop();
-  const before = await server.rest(descriptors + 2);
-  const tally = newTally();
-  const mixture = await Mixture.start(server, tally);
-  const samples: Sample[] = [];
-  const start = performance.now();
-  const secondsSoFar = () => (performance.now() - start) / 1000;
-  let nextSample = 0;
-  do {
-    const begun = performance.now();
-    await withinMinutes(1, mixture.round());
-    if (secondsSoFar() >= nextSample) {
-      nextSample += sampleSeconds;
-      const { heap, resident } = await server.state();
-      collect();
-      const { heapUsed, external } = Deno.memoryUsage();
-      samples.push({
-        seconds: secondsSoFar(),
-        operations: tally.asked,
-        heap,
-        ownHeap: heapUsed + external,
-        resident,
-      });
-    }
-    // About a third of one processor.
-    await pause(2 * (performance.now() - begun));
-  } while (secondsSoFar() < seconds && tally.unsettled === 0);
-  await mixture.stop();
-  return { tally, before, after: await server.lastState(before), samples };
-}
-
-const LARGE = "x".repeat(1024 * 1024);
-
-/** Clients of all kinds. */
-class Mixture {
-  readonly #server: LoadedServer;
-  readonly #tally: Tally;
-  // These stay for the whole run, over TCP, TLS and a Unix socket.
-  readonly #lasting: Client[];
-  readonly #subscribers: Client[];
-  #rounds = 0;
-
-  private constructor(
-    server: LoadedServer,
-    tally: Tally,
-    lasting: Client[],
-    subscribers: Client[],
-  ) {
-    this.#server = server;
-    this.#tally = tally;
-    this.#lasting = lasting;
-    this.#subscribers = subscribers;
-  }
-
-  static async start(server: LoadedServer, tally: Tally): Promise<Mixture> {
-    const connectAll = (count: number, open: () => Promise<Client>) =>
-      Promise.all(Array.from({ length: count }, open));
-    const lasting = [
-      ...await connectAll(20, () => server.connect()),
-      ...await connectAll(5, () => connectTls(server.address)),
-      ...await connectAll(5, () => connectUnix(server.address)),
-    ];
-    const subscribers = await connectAll(20, () => server.connect());
-    await Promise.all(
-      subscribers.map((each, i) => ask(each, `subscribe ${i}`, tally)),
-    );
-    return new Mixture(server, tally, lasting, subscribers);
-  }
-
-  async round(): Promise<void> {
-    this.#rounds++;
-    await Promise.all([
-      this.#pipeline(),
-      this.#publish(),
-      this.#comeAndGo(() => this.#server.connect()),
-      this.#comeAndGo(() => connectTls(this.#server.address)),
-      this.#comeAndGo(() => connectUnix(this.#server.address)),
-      this.#halfClose(),
-      this.#abortOneOfTwo(),
-      this.#endBadly("half a messa"),
-      this.#endBadly("fail handler\n"),
-      ...this.#rounds % 20 === 0
-        ? [
-          ask(this.#lasting[0]!, LARGE, this.#tally),
-          this.#endBadly(LARGE.repeat(3)),
-        ]
-        : [],
-    ]);
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all(
-      [...this.#lasting, ...this.#subscribers].map((each) => each.close()),
-    );
-  }
-
-  async #pipeline(): Promise<void> {
-    await Promise.all(
-      this.#lasting.flatMap((client, i) =>
-        Array.from(
-          { length: 10 },
-          (_, j) => ask(client, `echo ${i} ${j} ${this.#rounds}`, this.#tally),
-        )
-      ),
-    );
-  }
-
-  async #publish(): Promise<void> {
-    const notice = `publish ${this.#rounds}`;
-    await using publisher = await this.#server.connect();
-    const received = this.#subscribers.map((each) =>
-      counted(this.#tally, async () => {
-        if (await each.receive() !== notice) this.#tally.wrong++;
-      })
-    );
-    await publisher.send(notice);
-    await Promise.all(received);
-  }
-
-  /** Two connections with a request each: one we end, one the server. */
-  async #comeAndGo(open: () => Promise<Client>): Promise<void> {
-    await Promise.all(["echo", "last"].map(async (word) => {
-      await using client = await open();
-      await ask(client, `${word} ${this.#rounds}`, this.#tally);
-      if (word === "last") assertEquals(await client.receive(), undefined);
-    }));
-  }
-
-  async #halfClose(): Promise<void> {
-    await counted(this.#tally, async () => {
-      await using client = await this.#server.connect();
-      const sent = Array.from({ length: 20 }, (_, i) => `echo ${i}`);
-      for (const line of sent) await client.send(line);
-      await client.closeWrite();
-      assertEquals(await Array.fromAsync(client), sent);
-    });
-  }
-
-  async #abortOneOfTwo(): Promise<void> {
-    await using client = await this.#server.connect();
-    const controller = new AbortController();
-    const aborted = client.request("echo aborted", controller);
-    controller.abort();
-    await aborted.catch(() => {});
-    await ask(client, "echo after it", this.#tally);
-  }
-
-  /** A raw client, which the server reports as an error. */
-  async #endBadly(text: string): Promise<void> {
-    const { port } = this.#server.address;
-    using conn = await Deno.connect({ hostname: "127.0.0.1", port });
-    let rest: Uint8Array = new TextEncoder().encode(text);
-    try {
-      while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
-    } catch {
-      // The server has had enough.
-    }
-  }
-}
-
-function connectTcp({ port }: LoadServerAddress): Promise<Client> {
+/** Connects over TCP. */
+export function connectTcp({ port }: LoadServerAddress): Promise<Client> {
   return connect({ port, framing });
 }
 
-function connectTls({ tlsPort }: LoadServerAddress): Promise<Client> {
+/** Connects over TLS. */
+export function connectTls({ tlsPort }: LoadServerAddress): Promise<Client> {
   return connect({ port: tlsPort, tls: { caCerts }, framing });
 }
 
-function connectUnix({ path }: LoadServerAddress): Promise<Client> {
+/** Connects over a Unix socket. */
+export function connectUnix({ path }: LoadServerAddress): Promise<Client> {
   return connect({ path, framing });
 }
 
-function pause(milliseconds: number): Promise<void> {
+/** Waits for some time. */
+export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
@@ -531,165 +355,4 @@ export function median(values: readonly number[]): number {
   const middle = sorted[Math.floor(sorted.length / 2)];
   assert(middle !== undefined, "There is no median of nothing");
   return middle;
-}
-
-/** How much `value` grows a second, as the straight line that fits best. */
-export function slope(
-  samples: readonly Sample[],
-  value: (sample: Sample) => number,
-): number {
-  const mean = (of: (sample: Sample) => number) =>
-    samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
-  const time = mean(({ seconds }) => seconds);
-  const level = mean(value);
-  const spread = mean(({ seconds }) => (seconds - time) ** 2);
-  return mean((each) => (each.seconds - time) * (value(each) - level)) / spread;
-}
-
-/** Options for {@linkcode loadRows}. */
-export interface LoadRowsOptions {
-  readonly seconds: number;
-  readonly seed: number;
-  /** How long the soak lasts. */
-  readonly soakSeconds: number;
-}
-
-/** The lines of the report, at full size. */
-export async function* loadRows(
-  { soakSeconds }: LoadRowsOptions,
-): AsyncGenerator<ReportRow> {
-  const limit = await maxDescriptors();
-  const connections = Math.min(10_000, limit - SPARE_DESCRIPTORS);
-  {
-    const load = await openMany({ connections, rounds: 5 });
-    assertEquals(load.during.connections, connections);
-    const each = (load.during.heap - load.before.heap) / connections;
-    yield row(
-      `request, ${formatted(connections)} connections open at once`,
-      "none",
-      load,
-      `${kilobytes(each)} a connection in the heap${
-        connections < 10_000
-          ? `; not 10,000, as a process may hold ${limit} descriptors here`
-          : ""
-      }`,
-    );
-  }
-  for (const closer of ["client", "server"] as const) {
-    const load = await storm({ connections: 50_000, closer });
-    const speed = load.tally.asked / load.milliseconds * 1000;
-    yield row(
-      `storm: connect, one request, close, 100 at once; the ${closer} closes first`,
-      "none",
-      load,
-      `${formatted(Math.round(speed))} connections a second`,
-    );
-  }
-  {
-    const load = await runOutOfDescriptors({
-      maxDescriptors: 256,
-      connections: 1000,
-    });
-    assert(load.after.shortages > 0, "There were descriptors enough");
-    yield row(
-      "one request each, 1,000 connections at once",
-      "the server may hold 256 descriptors",
-      load,
-      `${load.after.shortages} times without a descriptor`,
-    );
-  }
-  {
-    const load = await readSlowly({ fast: 1000, blocks: 10, rounds: 10 });
-    const ratio = median(load.beside) / median(load.without);
-    yield row(
-      "request and broadcast, 1,000 fast readers",
-      "a reader that takes 64 KiB each 100 ms of an endless flood, in every other block of rounds",
-      load,
-      `a round takes ${ratio.toFixed(2)} times as long beside it (median ${
-        median(load.beside).toFixed(0)
-      } ms and ${
-        median(load.without).toFixed(0)
-      } ms); ${load.leftOut} messages were not queued for it`,
-    );
-  }
-  {
-    const load = await soak({ seconds: soakSeconds, sampleSeconds: 5 });
-    yield row(
-      `mixed: requests, pipelines, broadcasts, half-closes and 1 MiB messages over TCP, TLS and Unix sockets for ${
-        formatted(soakSeconds)
-      } s`,
-      "clients that break off within a message, handlers that throw, messages above maxLength, aborted requests",
-      load,
-      soakNote(load.samples),
-    );
-  }
-}
-
-/** How flat the memory was, its first fifth left out. */
-function soakNote(samples: readonly Sample[]): string {
-  const steady = samples.slice(Math.ceil(samples.length / 5));
-  const last = steady.at(-1);
-  if (last === undefined || steady.length < 3) return "too short for a slope";
-  const perMinute = (value: (sample: Sample) => number) =>
-    kilobytes(slope(steady, value) * 60);
-  return `memory grows by ${
-    perMinute(({ heap }) => heap)
-  } a minute in the heap of the server, ${
-    perMinute(({ ownHeap }) => ownHeap)
-  } in that of the clients, ${
-    perMinute(({ resident }) => resident)
-  } in the server's process (${steady.length} samples, the first fifth left out)`;
-}
-
-function row(
-  workload: string,
-  fault: string,
-  { tally, before, after }: LoadResult,
-  note: string,
-): ReportRow {
-  for (const [failure, count] of tally.failures) {
-    // deno-lint-ignore no-console -- a program that reports
-    console.error(`${workload}: ${count} times ${failure}`);
-  }
-  assertEquals(
-    after.descriptors,
-    before.descriptors,
-    `Descriptors did not come back: ${workload}`,
-  );
-  return {
-    workload,
-    fault,
-    operations: tally.asked,
-    lost: tally.asked - tally.answered - tally.unsettled,
-    duplicated: tally.wrong,
-    unsettled: tally.unsettled,
-    peakMemory: after.peakResident,
-    note:
-      `${note}; before and after: ${before.descriptors} and ${after.descriptors} descriptors, heap ${
-        megabytes(before.heap)
-      } and ${megabytes(after.heap)}, process ${
-        megabytes(before.resident)
-      } and ${megabytes(after.resident)}`,
-  };
-}
-
-/** How many descriptors a process may hold here. */
-async function maxDescriptors(): Promise<number> {
-  const { stdout } = await new Deno.Command("sh", {
-    args: ["-c", "ulimit -Hn"],
-  }).output();
-  const limit = Number(new TextDecoder().decode(stdout));
-  return Number.isNaN(limit) ? Infinity : limit; // "unlimited"
-}
-
-function formatted(number: number): string {
-  return number.toLocaleString("en");
-}
-
-function kilobytes(bytes: number): string {
-  return `${(bytes / 1e3).toFixed(1)} kB`;
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

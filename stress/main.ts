@@ -1,189 +1,149 @@
+// deno-lint-ignore-file no-console -- a program that reports
+
 /**
- * The suites of this folder, for as long as they are given.
- *
- * `--seconds N` (60) is the time for all of them, `--seed N` repeats a run, and
- * `--report` prints what was run as a table.
+ * Runs the suites of this folder, one after another, each for its share of the
+ * time, and prints a line for each thing that it tried. It ends with 1 if
+ * something was lost, came twice, did not settle, or was wrong in another way.
  *
  * @module
  */
-import fc from "npm:fast-check@4.10.2";
-import { program, runProgram } from "./connection_model.ts";
-import {
-  FAULT_FRAMINGS,
-  faultsAt,
-  HARMLESS_FAULTS,
-  runThroughFault,
-  WORKLOADS,
-} from "./fault_workloads.ts";
-import { checkMemory } from "./framing_memory.ts";
-import { FRAMING_PROPERTIES } from "./framing_properties.ts";
+import { parseArgs } from "node:util";
+import { connectionRows } from "./connection_rows.ts";
+import { faultRows } from "./fault_rows.ts";
+import { framingRows } from "./framing_rows.ts";
+import { hostileRows } from "./hostile.ts";
+import { loadRows } from "./load_rows.ts";
+import { networkRows } from "./netem.ts";
+import { processRows } from "./process.ts";
+import { hasFailed, reportText, rowText, type SuiteResult } from "./report.ts";
+import type { ReportRow, Suite } from "./report_row.ts";
 
-interface Row {
-  readonly what: string;
-  cases: number;
-  sent: number;
-  delivered: number;
-  failures: number;
+// Enough for the full sizes, with a soak of ten minutes.
+const FULL_SECONDS = 1440;
+
+interface NamedSuite {
+  readonly name: string;
+  readonly title: string;
+  readonly rows: Suite;
+  /** Its share of the time; all of them make 1. */
+  readonly share: number;
 }
 
-const seconds = Number(argument("seconds") ?? 60);
-const seed = Number(argument("seed") ?? Date.now() % 2 ** 31);
-const isReported = Deno.args.includes("--report");
-if (!(seconds > 0) || !Number.isSafeInteger(seed)) {
-  throw new RangeError(
-    `Cannot run as --seconds must be above 0 and --seed a whole number: current values are ${seconds} and ${seed}`,
-  );
+const SUITES: readonly NamedSuite[] = [
+  { name: "framing", title: "Framings", rows: framingRows, share: 0.08 },
+  {
+    name: "connection",
+    title: "Connections",
+    rows: connectionRows,
+    share: 0.08,
+  },
+  { name: "faults", title: "Faults on the way", rows: faultRows, share: 0.1 },
+  {
+    name: "network",
+    title: "A bad network",
+    rows: networkRows,
+    share: 0.08,
+  },
+  { name: "load", title: "Load", rows: loadRows, share: 0.5 },
+  { name: "hostile", title: "Hostile peers", rows: hostileRows, share: 0.14 },
+  { name: "process", title: "The process", rows: processRows, share: 0.02 },
+];
+const NAMES = SUITES.map(({ name }) => name);
+const REPORT = new URL("../docs/reliability.md", import.meta.url);
+
+const USAGE = `Usage: deno task stress [options]
+
+  --seconds N   the time for all suites (${FULL_SECONDS}: full sizes)
+  --seed N      where random numbers begin, to repeat a run
+  --only NAMES  some suites, with commas between; they share the time
+  --report      write docs/reliability.md
+  --help        show this
+
+Suites: ${NAMES.join(", ")}`;
+
+interface Options {
+  readonly seconds: number;
+  readonly seed: number;
+  readonly suites: readonly NamedSuite[];
+  readonly isReported: boolean;
+  readonly isHelp: boolean;
 }
 
-const rows: Row[] = [];
-let peakMemory = 0;
-const sampler = setInterval(sampleMemory, 250);
-
-print(`Seed ${seed}, ${seconds} seconds`);
-{
-  const row = newRow("Framing: no decoder holds more than it may");
-  await attempt(row, () => {
-    row.cases += checkMemory();
-    return Promise.resolve();
+function parseOptions(): Options {
+  const { values } = parseArgs({
+    // `deno task` hands on the `--` before them.
+    args: Deno.args.filter((each) => each !== "--"),
+    options: {
+      seconds: { type: "string", default: `${FULL_SECONDS}` },
+      seed: { type: "string", default: `${Date.now() % 2 ** 31}` },
+      only: { type: "string" },
+      report: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
   });
-}
-// Shares of the time: framing, the model, and then the faults.
-for (const { name, property } of FRAMING_PROPERTIES) {
-  const row = newRow(`Framing: ${name}`);
-  await checkFor(seconds * 0.35 / FRAMING_PROPERTIES.length, property, row);
-}
-{
-  const row = newRow("Connection: any program on both ends");
-  const tally = { programs: 0, operations: 0, sent: 0, delivered: 0 };
-  const property = fc.asyncProperty(
-    program,
-    (program) => runProgram(program, tally),
-  );
-  await checkFor(seconds * 0.35, property, row);
-  row.sent = tally.sent;
-  row.delivered = tally.delivered;
-  print(`  ${tally.operations} operations`);
-}
-await runFaults(Date.now() + seconds * 300);
-clearInterval(sampler);
-sampleMemory();
-if (isReported) report();
-if (rows.some(({ failures }) => failures > 0)) Deno.exitCode = 1;
-
-/** Tries a property for some time; the first counterexample ends it. */
-async function checkFor<T>(
-  seconds: number,
-  property: fc.IAsyncProperty<T>,
-  row: Row,
-): Promise<void> {
-  const deadline = Date.now() + seconds * 1000;
-  // Cases grow with the number of the run, so runs are not too long.
-  for (let round = 0; Date.now() < deadline; round++) {
-    const details = await fc.check(property, {
-      seed: seed + round,
-      numRuns: 2000,
-      interruptAfterTimeLimit: Math.max(1, deadline - Date.now()),
-    });
-    row.cases += details.numRuns;
-    if (!details.failed || details.counterexample === null) continue;
-    row.failures++;
-    printError(fc.defaultReportMessage(details) ?? "");
-    break;
-  }
-  print(`${row.what}: ${row.cases} cases, ${row.failures} failures`);
-}
-
-/** Runs each workload with each framing through each fault, at one byte after another. */
-async function runFaults(deadline: number): Promise<void> {
-  const harmless = newRow("Faults that lose nothing: cuts, delays, stalls");
-  const cutting = newRow("Resets and half-closes at every byte");
-  do {
-    for (const fault of HARMLESS_FAULTS) {
-      await runAll(harmless, fault, deadline);
-    }
-    for (let place = 0; place < 200 && Date.now() < deadline; place++) {
-      for (const fault of faultsAt(place)) {
-        await runAll(cutting, fault, deadline);
-      }
-    }
-  } while (Date.now() < deadline);
-  for (const { what, cases, failures } of [harmless, cutting]) {
-    print(`${what}: ${cases} runs, ${failures} failures`);
-  }
-}
-
-async function runAll(
-  row: Row,
-  fault: Parameters<typeof runThroughFault>[2],
-  deadline: number,
-): Promise<void> {
-  if (Date.now() >= deadline) return;
-  for (const workload of WORKLOADS) {
-    const tally = { runs: 0, sent: 0, delivered: 0 };
-    await Promise.all(
-      FAULT_FRAMINGS.map((framing) =>
-        attempt(row, () => runThroughFault(workload, framing, fault, tally))
-      ),
+  const seconds = Number(values.seconds);
+  const seed = Number(values.seed);
+  if (!(seconds > 0 && seconds < Infinity)) {
+    throw new RangeError(
+      `--seconds must be above 0: current value is ${values.seconds}`,
     );
-    row.cases += tally.runs;
-    row.sent += tally.sent;
-    row.delivered += tally.delivered;
   }
+  if (!Number.isSafeInteger(seed)) {
+    throw new RangeError(
+      `--seed must be a whole number: current value is ${values.seed}`,
+    );
+  }
+  const wanted = values.only?.split(",") ?? NAMES;
+  const unknown = wanted.find((name) => !NAMES.includes(name));
+  if (unknown !== undefined) {
+    throw new TypeError(`There is no suite "${unknown}"`);
+  }
+  if (values.report && values.only !== undefined) {
+    throw new TypeError("--report is of all suites: it cannot be with --only");
+  }
+  return {
+    seconds,
+    seed,
+    suites: SUITES.filter(({ name }) => wanted.includes(name)),
+    isReported: values.report,
+    isHelp: values.help,
+  };
 }
 
-async function attempt(row: Row, run: () => Promise<void>): Promise<void> {
+async function runSuite(
+  { title, rows }: NamedSuite,
+  seconds: number,
+  seed: number,
+): Promise<SuiteResult> {
+  console.log(`\n${title}, for about ${Math.round(seconds)} s`);
+  const result: ReportRow[] = [];
   try {
-    await run();
+    for await (const row of rows({ seconds, seed })) {
+      result.push(row);
+      console.log(rowText(row));
+    }
   } catch (error) {
-    row.failures++;
-    printError(error);
+    console.error(error);
+    return { title, rows: result, failure: error };
   }
+  return { title, rows: result };
 }
 
-function newRow(what: string): Row {
-  const row = { what, cases: 0, sent: 0, delivered: 0, failures: 0 };
-  rows.push(row);
-  return row;
-}
-
-function sampleMemory(): void {
-  peakMemory = Math.max(peakMemory, Deno.memoryUsage().rss);
-}
-
-function report(): void {
-  print("");
-  print("| What | Cases | Sent | Delivered | Failures |");
-  print("| --- | ---: | ---: | ---: | ---: |");
-  for (const { what, cases, sent, delivered, failures } of rows) {
-    const messages = sent === 0 ? ["", ""] : [sent, delivered];
-    print(`| ${[what, cases, ...messages, failures].join(" | ")} |`);
+async function main(): Promise<void> {
+  const { seconds, seed, suites, isReported, isHelp } = parseOptions();
+  if (isHelp) return console.log(USAGE);
+  console.log(`Seed ${seed}, ${seconds} seconds`);
+  const whole = suites.reduce((sum, { share }) => sum + share, 0);
+  const results: SuiteResult[] = [];
+  for (const suite of suites) {
+    const share = seconds * suite.share / whole;
+    results.push(await runSuite(suite, share, seed));
   }
-  print("");
-  print(
-    "A failure is a message that is lost, comes twice or out of order, a promise that does not settle, a limit passed, or an outcome that depends on the cuts. Delivered is less than sent where the case itself ends the connection.",
-  );
-  print("");
-  const { deno, v8 } = Deno.version;
-  const { os, arch } = Deno.build;
-  const date = new Date().toISOString().slice(0, 10);
-  print(
-    `Peak memory of the process: ${
-      Math.round(peakMemory / 1e6)
-    } MB. ${date}, seed ${seed}, ${seconds} s, Deno ${deno}, V8 ${v8}, ${os} ${arch}.`,
-  );
+  if (isReported) {
+    await Deno.writeTextFile(REPORT, reportText(results, { seconds, seed }));
+  }
+  // What a failed suite has left open must not keep the process alive.
+  Deno.exit(results.some(hasFailed) ? 1 : 0);
 }
 
-function argument(name: string): string | undefined {
-  const index = Deno.args.indexOf(`--${name}`);
-  return index === -1 ? undefined : Deno.args[index + 1];
-}
-
-function print(line: string): void {
-  // deno-lint-ignore no-console -- a program that reports
-  console.log(line);
-}
-
-function printError(error: unknown): void {
-  // deno-lint-ignore no-console -- a program that reports
-  console.error(error);
-}
+await main();
