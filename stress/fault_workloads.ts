@@ -35,7 +35,8 @@ function textMessage(number: number): string {
   return `${number}:${"x".repeat(number * 7 % 23)}`;
 }
 
-function framingCase<In, Out>(
+/** A framing, and its message of each number. */
+export function framingCase<In, Out>(
   name: string,
   framing: Framing<In, Out>,
   message: (number: number) => Out,
@@ -505,7 +506,8 @@ function asItems(source: FaultFraming, messages: unknown[]): unknown[] {
   return source.name === "unframed" ? [...items.join("")] : items;
 }
 
-function comparable(message: unknown): unknown {
+/** A message as something that can be compared. */
+export function comparable(message: unknown): unknown {
   return message instanceof Uint8Array
     ? new TextDecoder().decode(message)
     : message;

@@ -7,6 +7,8 @@ export interface ServerProcessOptions {
   readonly args?: string[];
   /** How many descriptors the process may have. By default as many as the system allows. */
   readonly maxDescriptors?: number;
+  /** A command that runs it, as `ip netns exec` does. */
+  readonly under?: readonly string[];
 }
 
 // After how long without an answer, or an end, a server is killed.
@@ -32,14 +34,16 @@ export class ServerProcess implements AsyncDisposable {
   /** Starts a program, whose first line is given too. */
   static async start(
     file: string,
-    { args = [], maxDescriptors }: ServerProcessOptions = {},
+    { args = [], maxDescriptors, under = [] }: ServerProcessOptions = {},
   ): Promise<{ process: ServerProcess; line: string }> {
     const limit = maxDescriptors ?? '"$(ulimit -Hn)"';
     const child = new Deno.Command("sh", {
       args: [
         "-c",
-        `ulimit -n ${limit}; exec deno run --cached-only -A "$@"`,
+        `ulimit -n ${limit}; exec "$@"`,
         "sh",
+        ...under,
+        ...["deno", "run", "--cached-only", "-A"],
         file,
         ...args,
       ],
@@ -59,9 +63,14 @@ export class ServerProcess implements AsyncDisposable {
     return value;
   }
 
+  /** Sends a line. */
+  async tell(line: string): Promise<void> {
+    await this.#input.write(new TextEncoder().encode(`${line}\n`));
+  }
+
   /** Sends a line, and gives the line that answers it. */
   async ask(line: string): Promise<string> {
-    await this.#input.write(new TextEncoder().encode(`${line}\n`));
+    await this.tell(line);
     return await this.next();
   }
 
