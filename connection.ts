@@ -304,6 +304,35 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
+   * Whether this connection has ended, as far as this side has seen: it broke, was
+   * aborted or closed, or somebody who received has met the end of the messages.
+   * Asking for it reads nothing. A peer that has ended its messages can still be
+   * sent to.
+   *
+   * @example Telling an end from a loop that was left
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   (connection) => connection.send("all"),
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * for await (const _line of client) break;
+   * assertEquals(client.hasEnded, false);
+   * for await (const _line of client);
+   * assertEquals(client.hasEnded, true);
+   * ```
+   */
+  get hasEnded(): boolean {
+    return this.#failure !== undefined || this.#closing !== undefined ||
+      this.#reader.isEnded && this.#reader.available === undefined;
+  }
+
+  /**
    * The messages as a stream, which waits for its reader like every other way of
    * receiving. Cancelling it is {@linkcode Connection.closeRead}.
    */

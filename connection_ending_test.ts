@@ -434,6 +434,49 @@ Deno.test("Connection.signal is aborted only by a bad end", async () => {
   assertStrictEquals(connection.signal, connection.signal);
 });
 
+Deno.test("Connection.hasEnded tells of the peer's end when somebody has met it", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("one\ntwo");
+  await peer.conn.closeWrite();
+  assertEquals(await connection.receive(), "one");
+  assertEquals(connection.hasEnded, false);
+  assertEquals(await connection.receive(), "two");
+  assertEquals(await connection.receive(), undefined);
+  assertEquals(connection.hasEnded, true);
+  await connection.send("still sent");
+  await connection.close();
+  assertEquals(await peer.readToEnd(), "still sent\n");
+});
+
+Deno.test("Connection.hasEnded tells of an end on this side at once", async () => {
+  const endings: [(connection: Connection<string>) => void, boolean][] = [
+    [(connection) => connection.close(), true],
+    [(connection) => connection.abort(), true],
+    [(connection) => connection.closeWrite(), false],
+    [(connection) => connection.closeRead(), false], // two messages are left
+  ];
+  for (const [end, expected] of endings) {
+    await using ends = await pair({ framing });
+    const { connection, peer } = ends;
+    await peer.write("one\ntwo\nthree\n");
+    assertEquals(await connection.receive(), "one");
+    assertEquals(connection.hasEnded, false);
+    end(connection);
+    assertEquals(connection.hasEnded, expected);
+  }
+});
+
+Deno.test("Connection.hasEnded finds no error that nobody has met", async () => {
+  await using ends = await pair({ framing: lines({ maxLength: 3 }) });
+  const { connection, peer } = ends;
+  await peer.write("one\ntoo long\n");
+  assertEquals(await connection.receive(), "one");
+  assertEquals(connection.hasEnded, false);
+  await assertRejects(() => connection.receive(), FramingError);
+  assertEquals(connection.hasEnded, true);
+});
+
 Deno.test("Connection ends by a reset while it waits for messages", async () => {
   await using ends = await resettablePair({ framing });
   const { connection, reset } = ends;

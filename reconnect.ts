@@ -237,6 +237,8 @@ export async function reconnect<In = Bytes, Out = Sendable, T = void>(
   const { jitter, longestWait, maxAttempts } = checkReconnectOptions(options);
   checkFunction("handler", handler);
   const { signal, onError = logError } = options;
+  // `retry` of @std/async does not fit: it begins to wait anew only with a new call,
+  // so that a connection which lasted would count like one that failed at once.
   let failures = 0;
   while (true) {
     const outcome = await attempt(options, handler);
@@ -287,12 +289,12 @@ async function attempt<In, Out, T>(
   try {
     result = await handler(connection);
   } catch (error) {
-    const wasOpen = await isOpen(connection);
+    const wasOpen = !connection.hasEnded;
     await abort(connection, error);
     if (wasOpen) throw error;
     return lossBy(error);
   }
-  const wasOpen = await isOpen(connection);
+  const wasOpen = !connection.hasEnded;
   try {
     await connection.close();
     connection.signal.throwIfAborted();
@@ -304,18 +306,6 @@ async function attempt<In, Out, T>(
       "Cannot go on: the messages of the connection have ended",
     ),
   );
-}
-
-/** Whether nobody has met the end of the connection yet. */
-async function isOpen<In, Out>(
-  connection: Connection<In, Out>,
-): Promise<boolean> {
-  if (connection.signal.aborted) return false;
-  const controller = new AbortController();
-  const next = connection.receive({ signal: controller.signal });
-  // An end that was met before has settled it already, with `undefined`.
-  controller.abort();
-  return await next.then((message) => message !== undefined, () => true);
 }
 
 async function abort<In, Out>(

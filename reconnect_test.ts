@@ -200,6 +200,35 @@ Deno.test("reconnect() is done when the handler has not met the end that has com
   assertEquals(used.length, 1);
 });
 
+Deno.test("reconnect() is done when a handler has not met what breaks the framing", async () => {
+  await using server = await resettingServer("all\ntoo long\n");
+  const answer: string | undefined = await reconnect(
+    {
+      framing: lines({ maxLength: 3 }),
+      port: server.port,
+      maxAttempts: 1,
+    },
+    (connection) => connection.receive(),
+  );
+  assertEquals(answer, "all");
+});
+
+Deno.test("reconnect() makes the next connection when the handler closed one with messages left", async () => {
+  await using server = serveInTurn((connection) => {
+    for (const line of ["one", "two", "three"]) connection.send(line);
+  });
+  const { errors, onError } = errorLog();
+  let count = 0;
+  await reconnect(
+    { ...quick, port: server.addr.port, onError },
+    async (connection) => {
+      await connection.receive();
+      if (++count < 3) await connection.close();
+    },
+  );
+  assertEquals([count, errors.length], [3, 2]);
+});
+
 Deno.test("reconnect() makes the next connection when one is reset within a message", async () => {
   await using server = await resettingServer("whole\npart");
   const { errors, onError } = errorLog();
