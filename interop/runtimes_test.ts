@@ -69,7 +69,9 @@ function assertPassed(report: string): void {
   assert(passed > 100, `${passed} tests ran`);
 }
 
-for (const command of ["node", "bun"]) {
+// Beside the Node that is there, the lowest LTS that is supported and the current
+// version, where `.ci/run` has installed them under these names.
+for (const command of ["node", "node-lowest-lts", "node-current", "bun"]) {
   const hasRuntime = await isInstalled(command);
 
   peerTest(
