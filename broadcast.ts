@@ -39,7 +39,23 @@ import { writerOf } from "./_writer_of.ts";
 import type { Connection } from "./connection.ts";
 import type { Framing } from "./framing/framing.ts";
 
-/** Options for {@linkcode broadcast}. */
+/**
+ * Options for {@linkcode broadcast}.
+ *
+ * @example Disconnecting whoever is a mebibyte behind
+ * ```ts
+ * import { broadcast, type BroadcastOptions, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve({ hostname: "127.0.0.1", port: 0 }, () => {});
+ * const options: BroadcastOptions = {
+ *   slow: "disconnect",
+ *   highWaterMark: 1024 * 1024,
+ * };
+ * const { sent } = await broadcast(server.connections, "news", options);
+ * assertEquals(sent, 0); // nobody is here yet
+ * ```
+ */
 export interface BroadcastOptions {
   /**
    * What becomes of a connection that is slow: one with as many bytes queued as
@@ -68,6 +84,28 @@ export interface BroadcastOptions {
  *
  * @typeParam In What the connections receive.
  * @typeParam Out What they may send.
+ *
+ * @example Telling who has gone
+ * ```ts
+ * import { broadcast, type BroadcastResult, connect, serve } from "@framed/tcp";
+ * import type { Bytes, Sendable } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0 },
+ *   async (connection) => void await connection.receive(),
+ * );
+ * const { port } = server.addr;
+ * await using here = await connect({ port });
+ * await using gone = await connect({ port });
+ * await gone.close();
+ *
+ * const result: BroadcastResult<Bytes, Sendable> = await broadcast(
+ *   [here, gone],
+ *   "news",
+ * );
+ * assertEquals(result, { sent: 1, slow: [], ended: [gone] });
+ * ```
  */
 export interface BroadcastResult<In, Out> {
   /** To how many connections it was sent, as by {@linkcode Connection.send}. */
