@@ -2,7 +2,7 @@ import { Countdown } from "./_countdown.ts";
 import { atEndOfTurn } from "./_end_of_turn.ts";
 import { Queue } from "./framing/_queue.ts";
 import { rejected } from "./_rejected.ts";
-import { SendBuffer } from "./_send_buffer.ts";
+import { giveBack, SendBuffer } from "./_send_buffer.ts";
 import type { Framing } from "./framing/framing.ts";
 
 /** Options for {@linkcode MessageWriter}. */
@@ -202,8 +202,7 @@ export class MessageWriter<Out> {
     const segments = this.#buffer.take();
     for (const { length } of segments) this.#underWay += length;
     try {
-      for (const segment of segments) {
-        const { buffer, length } = segment;
+      for (const { buffer, length } of segments) {
         for (let start = 0; start < length && this.#failure === undefined;) {
           this.#startWaiting();
           const written = await conn.write(buffer.subarray(start, length));
@@ -211,12 +210,12 @@ export class MessageWriter<Out> {
           if (this.#failure === undefined) this.#noteTaken(written);
           start += written;
         }
-        this.#buffer.reuse(segment);
       }
     } catch (error) {
       // Closing the connection interrupts a write: that is not what went wrong.
       if (this.#failure === undefined) this.#options.onFailure(error);
     }
+    giveBack(segments);
     this.#writing = undefined;
     this.#isScheduled = false;
     // A write mostly settles at once. Writing on at once would leave no time to

@@ -1,27 +1,60 @@
+import { scanner } from "./framing/_scan.ts";
 import type { Framing } from "./framing/framing.ts";
 
 /** Bytes that leave in one write: the first `length` of a buffer. */
 export interface Segment {
   readonly buffer: Uint8Array;
   readonly length: number;
-  /** Whether the buffer is ours to fill again; a frame may be its framing's. */
-  readonly isReusable: boolean;
+  /** Where the buffer goes back to; a frame that leaves as it is has none. */
+  readonly pool: BufferPool | undefined;
 }
 
 const NO_BYTES = new Uint8Array(0);
-const BUFFER_SIZES = [1024, 8 * 1024, 64 * 1024] as const;
-const [FIRST_BUFFER_BYTES, , LAST_BUFFER_BYTES] = BUFFER_SIZES;
 // A frame above this leaves as it is, in a write of its own.
 const LARGE_FRAME_BYTES = 16 * 1024;
+// The largest has room for all that may be queued below the usual high-water mark,
+// and the frame that passes it, so that they leave in one write.
+const BUFFER_SIZES = [1024, 8 * 1024, 64 * 1024 + LARGE_FRAME_BYTES] as const;
+const [, , LAST_BUFFER_BYTES] = BUFFER_SIZES;
 // Text is encoded when there is so much of it, in UTF-16 code units.
 const MAX_TEXT_LENGTH = 16 * 1024;
 
-// Buffers that were written. All connections share them, so one that has nothing
-// to send holds none.
-const spareBuffers = new Map<number, Uint8Array[]>(
-  BUFFER_SIZES.map((size) => [size, []]),
-);
-const MAX_SPARE_BYTES_A_SIZE = 1024 * 1024;
+/**
+ * Buffers of one size that were written. All connections share them, so one that
+ * has nothing to send holds none.
+ *
+ * The first ones lie in the scanner's memory: what is gathered there is looked
+ * through for delimiters without another copy (measured: 57 ns a message of 64
+ * bytes with that copy, 40 without).
+ */
+class BufferPool {
+  static readonly MAX_BYTES = 1024 * 1024;
+  readonly size: number;
+  readonly #spares: Uint8Array[] = [];
+  readonly #reserved = new Set<Uint8Array>();
+
+  constructor(size: number) {
+    this.size = size;
+  }
+
+  take(): Uint8Array {
+    return this.#spares.pop() ?? this.#reserve() ?? new Uint8Array(this.size);
+  }
+
+  giveBack(buffer: Uint8Array): void {
+    const hasRoom = this.#spares.length * this.size < BufferPool.MAX_BYTES;
+    if (hasRoom || this.#reserved.has(buffer)) this.#spares.push(buffer);
+  }
+
+  #reserve(): Uint8Array | undefined {
+    if ((this.#reserved.size + 1) * this.size > BufferPool.MAX_BYTES) return;
+    const buffer = scanner.reserve(this.size);
+    if (buffer !== undefined) this.#reserved.add(buffer);
+    return buffer;
+  }
+}
+
+const pools = BUFFER_SIZES.map((size) => new BufferPool(size));
 
 const encoder = new TextEncoder();
 
@@ -38,9 +71,11 @@ export class SendBuffer<Out> {
   #segments: Segment[] = [];
   #segmentsLength = 0;
   #buffer: Uint8Array = NO_BYTES;
+  #pool: BufferPool | undefined;
   #used = 0;
   #text = "";
-  #firstSize: number = FIRST_BUFFER_BYTES;
+  // A connection that is busy does not begin small again.
+  #firstPool = pools[0]!;
 
   constructor(framing: Framing<unknown, Out>) {
     this.#framing = framing;
@@ -109,22 +144,10 @@ export class SendBuffer<Out> {
     return segments;
   }
 
-  /** Takes back a segment that was written, to use its buffer again. */
-  reuse({ buffer, isReusable }: Segment): void {
-    const spares = isReusable ? spareBuffers.get(buffer.length) : undefined;
-    if (
-      spares !== undefined &&
-      spares.length * buffer.length < MAX_SPARE_BYTES_A_SIZE
-    ) spares.push(buffer);
-  }
-
   /** Drops all that waits. */
   clear(): void {
-    this.#segments = [];
-    this.#segmentsLength = 0;
-    this.#buffer = NO_BYTES;
-    this.#used = 0;
     this.#text = "";
+    giveBack(this.take());
   }
 
   #addFrame(frame: Uint8Array, isOwn: boolean): void {
@@ -132,7 +155,7 @@ export class SendBuffer<Out> {
     if (length > LARGE_FRAME_BYTES) {
       this.#seal();
       const buffer = isOwn ? frame : frame.slice();
-      this.#addSegment({ buffer, length, isReusable: false });
+      this.#addSegment({ buffer, length, pool: undefined });
     } else {
       this.#makeRoom(length);
       this.#buffer.set(frame, this.#used);
@@ -146,25 +169,37 @@ export class SendBuffer<Out> {
     if (needed <= this.#buffer.length) return;
     if (needed > LAST_BUFFER_BYTES) {
       this.#seal();
-      this.#buffer = newBuffer(LAST_BUFFER_BYTES);
+      this.#useBufferFor(LAST_BUFFER_BYTES);
       return;
     }
-    const larger = newBuffer(sizeFor(Math.max(needed, this.#firstSize)));
-    if (this.#used > 0) larger.set(this.#buffer.subarray(0, this.#used));
-    this.#buffer = larger;
+    const smaller = this.#buffer;
+    const smallerPool = this.#pool;
+    this.#useBufferFor(Math.max(needed, this.#firstPool.size));
+    if (this.#used > 0) this.#buffer.set(smaller.subarray(0, this.#used));
+    smallerPool?.giveBack(smaller);
+  }
+
+  /** Makes the smallest buffer with room for `length` bytes the one being filled. */
+  #useBufferFor(length: number): void {
+    this.#pool = poolFor(length);
+    this.#buffer = this.#pool.take();
   }
 
   /** Puts the buffer behind those that are full. */
   #seal(): void {
-    if (this.#used === 0) return;
-    this.#addSegment({
-      buffer: this.#buffer,
-      length: this.#used,
-      isReusable: true,
-    });
-    // A connection that is busy does not begin small again.
-    this.#firstSize = sizeFor(this.#used);
+    if (this.#used > 0) {
+      this.#addSegment({
+        buffer: this.#buffer,
+        length: this.#used,
+        pool: this.#pool,
+      });
+      this.#firstPool = poolFor(this.#used);
+    } else {
+      // The message that it was taken for was refused.
+      this.#pool?.giveBack(this.#buffer);
+    }
     this.#buffer = NO_BYTES;
+    this.#pool = undefined;
     this.#used = 0;
   }
 
@@ -174,11 +209,12 @@ export class SendBuffer<Out> {
   }
 }
 
-/** The smallest size of a buffer with room for `length` bytes. */
-function sizeFor(length: number): number {
-  return BUFFER_SIZES.find((size) => size >= length) ?? LAST_BUFFER_BYTES;
+/** Gives the buffers back of segments that are not needed any more. */
+export function giveBack(segments: readonly Segment[]): void {
+  for (const { pool, buffer } of segments) pool?.giveBack(buffer);
 }
 
-function newBuffer(size: number): Uint8Array {
-  return spareBuffers.get(size)?.pop() ?? new Uint8Array(size);
+/** The pool of the smallest buffers with room for `length` bytes. */
+function poolFor(length: number): BufferPool {
+  return pools.find(({ size }) => size >= length) ?? pools.at(-1)!;
 }

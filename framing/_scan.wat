@@ -1,8 +1,9 @@
 ;; Finds a byte, or two bytes at a distance, 64 places at a time.
 ;; Built into _scan_wasm.ts by _tools/build_scan.ts.
 (module
-  ;; 64 KiB to look through, 256 bytes to read over, and 64 Ki offsets.
-  (memory (export "memory") 6)
+  ;; 64 KiB to look through, 256 bytes to read over, and 64 Ki offsets; from page 6
+  ;; on 3 MiB of buffers for others, and a last page to read over.
+  (memory (export "memory") 55)
 
   ;; Notes `at` plus the place of each bit of `mask` from `out` on; returns where
   ;; the next note goes.
@@ -57,6 +58,35 @@
         (local.set $at (i32.add (local.get $at) (i32.const 64)))
         (br $next)))
     (i32.shr_u (i32.sub (local.get $out) (i32.const 65792)) (i32.const 2)))
+
+  ;; The first place from `at` on where `byte` stands; `end` or more if there is none
+  ;; before `end`.
+  (func (export "findByte")
+    (param $byte i32) (param $at i32) (param $end i32) (result i32)
+    (local $bytes v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local.set $bytes (i8x16.splat (local.get $byte)))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+        (local.set $a (i8x16.eq (v128.load offset=0 (local.get $at)) (local.get $bytes)))
+        (local.set $b (i8x16.eq (v128.load offset=16 (local.get $at)) (local.get $bytes)))
+        (local.set $c (i8x16.eq (v128.load offset=32 (local.get $at)) (local.get $bytes)))
+        (local.set $d (i8x16.eq (v128.load offset=48 (local.get $at)) (local.get $bytes)))
+        (if (v128.any_true
+              (v128.or
+                (v128.or (local.get $a) (local.get $b))
+                (v128.or (local.get $c) (local.get $d))))
+          (then
+            (return
+              (i32.add
+                (local.get $at)
+                (i32.wrap_i64
+                  (i64.ctz
+                    (call $mask (local.get $a) (local.get $b) (local.get $c) (local.get $d))))))))
+        (local.set $at (i32.add (local.get $at) (i32.const 64)))
+        (br $next)))
+    (local.get $end))
 
   ;; Notes each place of the first `length` bytes where `first` stands, and `last`
   ;; stands `distance` bytes behind it. Returns how many there are.

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   MAX_SCAN_BYTES,
   MAX_SCAN_DISTANCE,
@@ -29,5 +29,44 @@ Deno.test("wasmScanner() finds what scriptScanner() finds", () => {
         );
       }
     }
+  }
+});
+
+Deno.test("wasmScanner() tells of a byte anywhere in a buffer, its own or another", () => {
+  const wasm = wasmScanner();
+  const size = 256;
+  const own = wasm.reserve(size)!; // the first is always there
+  const others = [own, new Uint8Array(size)];
+  for (const buffer of others) {
+    for (let place = 0; place < size; place += 7) {
+      buffer.fill(1);
+      buffer[place] = 2;
+      for (let start = 0; start < size; start += 31) {
+        for (let end = start; end <= size; end += 29) {
+          const isWithin = start <= place && place < end;
+          assertEquals(wasm.holdsWithin(buffer, start, end, 2), isWithin);
+          assertEquals(wasm.holds(buffer.slice(start, end), 2), isWithin);
+        }
+      }
+    }
+  }
+  assert(wasm.holds(new Uint8Array([...new Uint8Array(MAX_SCAN_BYTES), 2]), 2));
+});
+
+Deno.test("wasmScanner() reserves buffers apart from each other while there is room", () => {
+  const { scan, offsets, reserve } = wasmScanner();
+  const buffers: Uint8Array[] = [];
+  for (;;) {
+    const buffer = reserve(512 * 1024);
+    if (buffer === undefined) break;
+    buffers.push(buffer.fill(1 + buffers.length));
+  }
+  // What is looked through is copied elsewhere, and so are the places found.
+  const count = scan(new Uint8Array(MAX_SCAN_BYTES), 0, 0, 0);
+  assertEquals(count, MAX_SCAN_BYTES);
+  assertEquals(offsets[MAX_SCAN_BYTES - 1], MAX_SCAN_BYTES - 1);
+  assertEquals(buffers.length, 6);
+  for (const [index, buffer] of buffers.entries()) {
+    assert(buffer.every((byte) => byte === index + 1));
   }
 });

@@ -21,7 +21,7 @@ import {
   type Limits,
 } from "./_limits.ts";
 import { parserDecoder } from "./_parser.ts";
-import { holdsByte } from "./_scan.ts";
+import { scanner } from "./_scan.ts";
 import { toBytes, writeBytes } from "./_utf8.ts";
 import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -225,14 +225,19 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
 
   encodeInto(message: Sendable, target: Uint8Array, offset: number): number {
     const length = writeBytes(message, target, offset);
+    const written = this.#written;
     const end = offset + length;
-    if (length === -1 || end + this.#written.length > target.length) return -1;
-    this.#check(
-      message,
-      typeof message === "string" ? target.subarray(offset, end) : message,
+    if (length === -1 || end + written.length > target.length) return -1;
+    const mark = this.#markByte;
+    const hasMark = mark === -1 ||
+      scanner.holdsWithin(target, offset, end, mark);
+    checkSendLength(
+      hasMark ? this.#measure(target.subarray(offset, end)) : length,
+      this.#rules.limits.maxLength,
     );
-    target.set(this.#written, end);
-    return length + this.#written.length;
+    // A delimiter is short: `set` takes 9 ns for a single byte.
+    for (let i = 0; i < written.length; i++) target[end + i] = written[i]!;
+    return length + written.length;
   }
 
   #finder(): DelimiterFinder {
@@ -247,7 +252,7 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
   #check(message: Sendable, bytes: Uint8Array): void {
     const hasMark = typeof message === "string" && this.#markText !== undefined
       ? message.includes(this.#markText)
-      : this.#markByte === -1 || holdsByte(bytes, this.#markByte);
+      : this.#markByte === -1 || scanner.holds(bytes, this.#markByte);
     const length = hasMark ? this.#measure(bytes) : bytes.length;
     checkSendLength(length, this.#rules.limits.maxLength);
   }
