@@ -389,14 +389,15 @@ async function linkDown(): Promise<ReportRow> {
 
 /** The link goes down for good, and the connections' own limits end them. */
 async function linkGone(): Promise<ReportRow> {
-  const limits = { idleTimeout: 2000, sendTimeout: 1000 };
+  const limits = { idleTimeout: 4000, sendTimeout: 2000 };
   const fault =
-    "the link goes down for good; idleTimeout of 2 s, sendTimeout of 1 s";
+    "the link goes down for good; idleTimeout of 4 s, sendTimeout of 2 s";
   try {
     await using link = await NetworkLink.open();
     const run = await runOver(link, {
       seconds: 0,
       messages: MESSAGES,
+      // Ample, so that none of them ends what waits before the link is down.
       limits,
       isCut: true,
       disturb: () => link.setUp(false),

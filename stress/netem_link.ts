@@ -227,17 +227,18 @@ export class NetworkLink implements AsyncDisposable {
   }
 }
 
-/** Removes the namespaces of processes that were killed. */
+/** Removes the namespaces of processes that were killed, and what still runs there. */
 async function removeAbandoned(): Promise<void> {
   for (const line of (await run("ip", "netns", "list")).split("\n")) {
     const found = new RegExp(`^(${PREFIX}-(\\d+)-\\S+)`).exec(line);
     if (found === null) continue;
-    const [, namespace = "", pid] = found;
-    const state = await run(
-      "sh",
-      ...["-c", `kill -0 ${pid} 2>/dev/null && echo alive || echo gone`],
-    );
-    if (state.trim() === "gone") await run("ip", "netns", "delete", namespace);
+    const [, namespace, pid] = found;
+    const script = `
+      if ! kill -0 ${pid} 2>/dev/null; then
+        ip netns pids ${namespace} | xargs -r kill -9
+        ip netns delete ${namespace} || : # another run may have been first
+      fi`;
+    await run("sh", "-c", script);
   }
 }
 

@@ -48,7 +48,7 @@ Deno.test({
     const run = await runOver(link, {
       seconds: 0,
       messages: 8,
-      limits: { idleTimeout: 400, sendTimeout: 300 },
+      limits: { idleTimeout: 1000, sendTimeout: 700 },
       isCut: true,
       disturb: () => link.setUp(false),
     });
