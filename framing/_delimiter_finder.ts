@@ -255,8 +255,8 @@ export class AutomatonFinder implements DelimiterFinder {
   }
 
   scan(chunk: Bytes, found: Delimiters): void {
-    found.clear();
     const { only } = this.#automaton;
+    found.clear(only?.length);
     const canScan = only !== undefined && only.length <= MAX_SCAN_DISTANCE;
     const from = canScan ? this.#scanFor(only, chunk, found) : 0;
     for (let index = from; index < chunk.length; index++) {
@@ -281,21 +281,25 @@ export class AutomatonFinder implements DelimiterFinder {
     }
     if (end === chunk.length) return end;
     this.#state = 0;
-    end = Math.max(0, found.count > 0 ? found.ends[found.count - 1]! : 0);
-    const count = scanner.scan(chunk, only[0]!, only[distance]!, distance);
+    let { count } = found;
+    end = count > 0 ? Math.max(0, found.starts[count - 1]! + length) : 0;
+    const candidates = scanner.scan(chunk, only[0]!, only[distance]!, distance);
+    found.reserve(count + candidates);
+    const { starts } = found;
     const { offsets } = scanner;
-    for (let i = 0; i < count; i++) {
-      const start = offsets[i]!;
-      if (start >= end && holdsAt(chunk, start, only)) {
+    for (let i = 0; i < candidates; i++) {
+      const start = offsets[i]!; // below `candidates`, so it is there
+      if (start >= end && holdsBetween(chunk, start, only)) {
+        starts[count++] = start;
         end = start + length;
-        found.add(start, end);
       }
     }
+    found.count = count;
     return Math.max(end, chunk.length - distance);
   }
 
   end(found: Delimiters): void {
-    found.clear();
+    found.clear(this.#automaton.only?.length);
     while (this.#state !== 0) {
       const { texts, fallbacks, matchStarts } = this.#automaton;
       const start = matchStarts[this.#state]!; // every state has an entry
@@ -346,8 +350,8 @@ export class AutomatonFinder implements DelimiterFinder {
   }
 }
 
-/** Whether `text`, whose ends were compared, stands in `chunk` at `start`. */
-function holdsAt(chunk: Bytes, start: number, text: Uint8Array): boolean {
+/** Whether `text`, whose first and last byte were compared, stands in `chunk` at `start`. */
+function holdsBetween(chunk: Bytes, start: number, text: Uint8Array): boolean {
   for (let i = text.length - 2; i > 0; i--) {
     if (chunk[start + i] !== text[i]) return false;
   }

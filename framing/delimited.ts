@@ -324,11 +324,13 @@ const REQUIREMENTS = {
 } as const;
 
 function matchesOf(
-  { starts, ends, count }: Delimiters,
+  found: Delimiters,
   offset: number,
 ): { start: number; end: number }[] {
-  return Array.from({ length: count }, (_, i) => ({
-    start: offset + starts[i]!, // below `count`, so both are there
-    end: offset + ends[i]!,
-  }));
+  return Array.from({ length: found.count }, (_, i) => {
+    const start = offset + found.starts[i]!; // below `count`, so it is there
+    const { commonLength, ends } = found;
+    const end = commonLength > 0 ? start + commonLength : offset + ends[i]!;
+    return { start, end };
+  });
 }
