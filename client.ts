@@ -35,6 +35,27 @@ import type { Bytes, Sendable } from "./framing/framing.ts";
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example The options that every address has
+ * ```ts
+ * import { connect, type ConnectBaseOptions, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * const patient: ConnectBaseOptions<string, string> = {
+ *   framing,
+ *   connectTimeout: 5000,
+ *   signal: AbortSignal.timeout(60_000),
+ * };
+ * await using client = await connect({ ...patient, port: server.addr.port });
+ * assertEquals(await client.request("hello"), "hello");
+ * ```
  */
 export interface ConnectBaseOptions<In, Out>
   extends ConnectionOptions<In, Out> {
@@ -50,7 +71,29 @@ export interface ConnectBaseOptions<In, Out>
   signal?: AbortSignal | undefined;
 }
 
-/** Options for TLS; see {@linkcode ConnectTcpOptions.tls}. */
+/**
+ * Options for TLS; see {@linkcode ConnectTcpOptions.tls}.
+ *
+ * @example A certificate authority of one's own
+ * ```ts
+ * import { connect, type ConnectTlsOptions, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const caCerts = [await Deno.readTextFile("testdata/ca.pem")];
+ * const cert = await Deno.readTextFile("testdata/localhost.pem");
+ * const key = await Deno.readTextFile("testdata/localhost.key");
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing, cert, key },
+ *   (connection) => connection.send("welcome"),
+ * );
+ *
+ * const tls: ConnectTlsOptions = { caCerts };
+ * await using client = await connect({ port: server.addr.port, framing, tls });
+ * assertEquals(await client.receive(), "welcome");
+ * ```
+ */
 export interface ConnectTlsOptions {
   /** Root certificates to trust beside the usual ones, each as PEM. */
   caCerts?: string[] | undefined;
@@ -70,6 +113,27 @@ export interface ConnectTlsOptions {
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example A port of this machine
+ * ```ts
+ * import { connect, type ConnectTcpOptions, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * const options: ConnectTcpOptions<string, string> = {
+ *   hostname: "127.0.0.1",
+ *   port: server.addr.port,
+ *   framing,
+ * };
+ * await using client = await connect(options);
+ * assertEquals(await client.request("hello"), "hello");
+ * ```
  */
 export interface ConnectTcpOptions<In = Bytes, Out = Sendable>
   extends ConnectBaseOptions<In, Out> {
@@ -95,6 +159,15 @@ export interface ConnectTcpOptions<In = Bytes, Out = Sendable>
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example A server whose socket is not there
+ * ```ts
+ * import { connect, type ConnectUnixOptions } from "@framed/tcp";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const options: ConnectUnixOptions = { path: "nowhere/app.sock" };
+ * await assertRejects(() => connect(options), Error);
+ * ```
  */
 export interface ConnectUnixOptions<In = Bytes, Out = Sendable>
   extends ConnectBaseOptions<In, Out> {
@@ -107,6 +180,25 @@ export interface ConnectUnixOptions<In = Bytes, Out = Sendable>
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example An address that is read from a text
+ * ```ts
+ * import { type ConnectOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // `/run/app.sock`, or `example.com:4000`.
+ * function parseAddress(text: string): ConnectOptions {
+ *   if (text.startsWith("/")) return { path: text };
+ *   const { hostname, port } = new URL(`tcp://${text}`);
+ *   return { hostname, port: Number(port) };
+ * }
+ *
+ * assertEquals(parseAddress("/run/app.sock"), { path: "/run/app.sock" });
+ * assertEquals(parseAddress("example.com:4000"), {
+ *   hostname: "example.com",
+ *   port: 4000,
+ * });
+ * ```
  */
 export type ConnectOptions<In = Bytes, Out = Sendable> =
   | ConnectTcpOptions<In, Out>

@@ -54,6 +54,24 @@ import { FramingError } from "./framing/framing_error.ts";
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example A server that strangers reach
+ * ```ts
+ * import { type ConnectionOptions, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const careful: ConnectionOptions<string, string> = {
+ *   framing: lines({ maxLength: 1000 }),
+ *   idleTimeout: 60_000,
+ *   messageTimeout: 10_000,
+ *   sendTimeout: 10_000,
+ * };
+ * await using server = serve(
+ *   { ...careful, hostname: "127.0.0.1", port: 0, maxConnections: 1000 },
+ *   () => {},
+ * );
+ * assertEquals(server.connections.size, 0);
+ * ```
  */
 export interface ConnectionOptions<In = Bytes, Out = Sendable> {
   /**
@@ -110,13 +128,53 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
   signal?: AbortSignal | undefined;
 }
 
-/** Options for {@linkcode Connection.receive} and {@linkcode Connection.request}. */
+/**
+ * Options for {@linkcode Connection.receive} and {@linkcode Connection.request}.
+ *
+ * @example A wait that has an end
+ * ```ts
+ * import { connect, type ReceiveOptions, serve } from "@framed/tcp";
+ * import { assertRejects } from "@std/assert";
+ *
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0 },
+ *   async (connection) => void await connection.receive(), // and says nothing
+ * );
+ * await using client = await connect({ port: server.addr.port });
+ *
+ * const soon: ReceiveOptions = { signal: AbortSignal.timeout(10) };
+ * await assertRejects(() => client.receive(soon), DOMException);
+ * ```
+ */
 export interface ReceiveOptions {
   /** Ends the wait, with its reason. */
   signal?: AbortSignal | undefined;
 }
 
-/** What a connection has done so far; see {@linkcode Connection.stats}. */
+/**
+ * What a connection has done so far; see {@linkcode Connection.stats}.
+ *
+ * @example Counting what was sent
+ * ```ts
+ * import { connect, type ConnectionStats, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ * await client.request("hello");
+ *
+ * const stats: ConnectionStats = client.stats();
+ * assertEquals([stats.messagesSent, stats.bytesSent], [1, 6]);
+ * assertEquals([stats.messagesReceived, stats.bytesReceived], [1, 6]);
+ * assertEquals(stats.bufferedAmount, 0);
+ * ```
+ */
 export interface ConnectionStats {
   /** Bytes read from the socket. */
   bytesReceived: number;
@@ -279,6 +337,21 @@ export class Connection<In = Bytes, Out = Sendable>
    * an unhandled rejection.
    *
    * The end of the peer's messages is seen only by somebody who receives.
+   *
+   * @example Why a connection has ended
+   * ```ts
+   * import { connect, serve } from "@framed/tcp";
+   * import { assertRejects } from "@std/assert";
+   *
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0 },
+   *   async (connection) => void await connection.receive(),
+   * );
+   * await using client = await connect({ port: server.addr.port });
+   *
+   * client.abort(new Error("No heartbeat"));
+   * await assertRejects(() => client.closed, Error, "No heartbeat");
+   * ```
    */
   get closed(): Promise<void> {
     if (this.#closed === undefined) {
@@ -292,6 +365,25 @@ export class Connection<In = Bytes, Out = Sendable>
   /**
    * Is aborted by a bad end only, with its cause: what {@linkcode Connection.closed}
    * rejects with. Give it to whatever works for this connection.
+   *
+   * @example Work that ends with its connection
+   * ```ts
+   * import { connect, serve } from "@framed/tcp";
+   * import { assertEquals, assertRejects } from "@std/assert";
+   *
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0 },
+   *   async (connection) => void await connection.receive(),
+   * );
+   * await using client = await connect({ port: server.addr.port });
+   *
+   * const working = new Promise((_, reject) => {
+   *   client.signal.addEventListener("abort", () => reject(client.signal.reason));
+   * });
+   * client.abort(new Error("No heartbeat"));
+   * await assertRejects(() => working, Error, "No heartbeat");
+   * assertEquals(client.signal.aborted, true);
+   * ```
    */
   get signal(): AbortSignal {
     if (this.#abortController === undefined) {
@@ -335,6 +427,28 @@ export class Connection<In = Bytes, Out = Sendable>
   /**
    * The messages as a stream, which waits for its reader like every other way of
    * receiving. Cancelling it is {@linkcode Connection.closeRead}.
+   *
+   * @example Messages through a stream
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     for (const line of ["1", "2", "3"]) await connection.send(line);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * const doubled = client.readable.pipeThrough(
+   *   new TransformStream<string, number>({
+   *     transform: (line, controller) => controller.enqueue(2 * Number(line)),
+   *   }),
+   * );
+   * assertEquals(await Array.fromAsync(doubled), [2, 4, 6]);
+   * ```
    */
   get readable(): ReadableStream<In> {
     this.#readable ??= messageStream(
@@ -349,6 +463,28 @@ export class Connection<In = Bytes, Out = Sendable>
    * its `close()` is {@linkcode Connection.closeWrite} and its `abort()`
    * {@linkcode Connection.abort}. A pipe into it may hold as many bytes more as
    * `highWaterMark` says.
+   *
+   * @example Sending what a stream gives
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     for await (const line of connection) await connection.send(line);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * const [echoes] = await Promise.all([
+   *   Array.fromAsync(client),
+   *   // Ends this side behind the last line.
+   *   ReadableStream.from(["one", "two"]).pipeTo(client.writable),
+   * ]);
+   * assertEquals(echoes, ["one", "two"]);
+   * ```
    */
   get writable(): WritableStream<Out> {
     this.#writable ??= new MessageSink({
@@ -375,6 +511,29 @@ export class Connection<In = Bytes, Out = Sendable>
    * a `TypeError` or `RangeError` if the framing refuses the message, with the
    * cause of a bad end of the connection, and with an `InvalidStateError` once
    * this side has ended.
+   *
+   * @example Many messages, and never many waiting
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assert, assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     const received = await Array.fromAsync(connection);
+   *     await connection.send(`${received.length} lines`);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * for (let number = 0; number < 1000; number++) {
+   *   await client.send("x".repeat(1000));
+   *   assert(client.stats().bufferedAmount < 64 * 1024);
+   * }
+   * await client.closeWrite();
+   * assertEquals(await client.receive(), "1000 lines");
+   * ```
    */
   send(message: Out): Promise<void> {
     try {
@@ -389,6 +548,26 @@ export class Connection<In = Bytes, Out = Sendable>
    * Waits until the kernel has taken all that was sent before.
    *
    * @returns A promise that settles then, and rejects with the cause of a bad end.
+   *
+   * @example Nothing is queued any more
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     for await (const line of connection) await connection.send(line);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * client.send("hello");
+   * assertEquals(client.stats().bufferedAmount, 6); // with its line feed
+   * await client.flush();
+   * assertEquals(client.stats().bufferedAmount, 0);
+   * ```
    */
   flush(): Promise<void> {
     return this.#writer.flush();
@@ -400,6 +579,22 @@ export class Connection<In = Bytes, Out = Sendable>
    * @param options A signal to end the wait; that loses no message.
    * @returns The message, or `undefined` when no more come. Rejects with the cause
    * of a bad end, behind the messages before it, and with the signal's reason.
+   *
+   * @example All messages, one by one
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   (connection) => connection.send("only one"),
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * assertEquals(await client.receive(), "only one");
+   * assertEquals(await client.receive(), undefined); // the end
+   * ```
    */
   receive(options: ReceiveOptions = {}): Promise<In | undefined> {
     const { signal } = options;
@@ -422,6 +617,24 @@ export class Connection<In = Bytes, Out = Sendable>
    * it comes, so that the requests behind get theirs.
    * @returns The answer. Rejects like {@linkcode Connection.send}, with the signal's
    * reason, and with `Deno.errors.UnexpectedEof` if the messages end before it.
+   *
+   * @example Requests at once, and each has its answer
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     for await (const line of connection) await connection.send(line);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * const answers = ["one", "two", "three"].map((line) => client.request(line));
+   * assertEquals(await Promise.all(answers), ["one", "two", "three"]);
+   * ```
    */
   request(message: Out, options: ReceiveOptions = {}): Promise<In> {
     const { signal } = options;
@@ -488,6 +701,26 @@ export class Connection<In = Bytes, Out = Sendable>
   /**
    * Ends the messages behind those that were already read from the socket. This
    * side can still send. What the peer sends now is not read any more.
+   *
+   * @example Wanting no more
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     for await (const line of connection) await connection.send(line);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * assertEquals(await client.request("hello"), "hello");
+   * client.closeRead();
+   * assertEquals(await client.receive(), undefined);
+   * await client.send("still heard");
+   * ```
    */
   closeRead(): void {
     this.#reader.end();
@@ -500,6 +733,27 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * @returns A promise that settles when the kernel has taken everything, and
    * rejects with the cause of a bad end before.
+   *
+   * @example An answer to all that was sent
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     let sum = 0;
+   *     for await (const line of connection) sum += Number(line);
+   *     await connection.send(`${sum}`);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * for (const number of ["20", "22"]) await client.send(number);
+   * await client.closeWrite(); // no more from here
+   * assertEquals(await client.receive(), "42");
+   * ```
    */
   closeWrite(): Promise<void> {
     this.#closingWrite ??= this.#closeWrite();
@@ -517,6 +771,24 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * @returns A promise that settles when everything is released. It rejects if
    * what is queued cannot be sent, with the cause.
+   *
+   * @example What was sent before still arrives
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * const received = Promise.withResolvers<string[]>();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => received.resolve(await Array.fromAsync(connection)),
+   * );
+   * const client = await connect({ port: server.addr.port, framing });
+   *
+   * client.send("last words");
+   * await client.close();
+   * assertEquals(await received.promise, ["last words"]);
+   * ```
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -530,6 +802,22 @@ export class Connection<In = Bytes, Out = Sendable>
    * connection only if it holds bytes that were not read.
    *
    * @param reason What waits rejects with it; by default an `AbortError`.
+   *
+   * @example Not waiting any longer
+   * ```ts
+   * import { connect, serve } from "@framed/tcp";
+   * import { assertRejects } from "@std/assert";
+   *
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0 },
+   *   async (connection) => void await connection.receive(),
+   * );
+   * await using client = await connect({ port: server.addr.port });
+   *
+   * const receiving = client.receive();
+   * client.abort(new Error("Enough"));
+   * await assertRejects(() => receiving, Error, "Enough");
+   * ```
    */
   abort(reason?: unknown): void {
     if (this.#isReleased) return;
@@ -550,6 +838,25 @@ export class Connection<In = Bytes, Out = Sendable>
    * Tells what the connection has done so far.
    *
    * @returns A snapshot.
+   *
+   * @example How much went each way
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     for await (const line of connection) await connection.send(line);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * await client.request("hello");
+   * const { bytesSent, bytesReceived } = client.stats();
+   * assertEquals([bytesSent, bytesReceived], [6, 6]);
+   * ```
    */
   stats(): ConnectionStats {
     return {

@@ -64,6 +64,29 @@ import type { Bytes, Sendable } from "./framing/framing.ts";
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example Giving up after three attempts
+ * ```ts
+ * import { reconnect, type ReconnectBaseOptions } from "@framed/tcp";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const { port } = listener.addr;
+ * listener.close(); // nobody listens there any more
+ *
+ * const errors: unknown[] = [];
+ * const hasty: ReconnectBaseOptions = {
+ *   minTimeout: 1,
+ *   maxTimeout: 10,
+ *   maxAttempts: 3,
+ *   onError: (error) => void errors.push(error),
+ * };
+ * await assertRejects(
+ *   () => reconnect({ port, ...hasty }, () => {}),
+ *   Deno.errors.ConnectionRefused,
+ * );
+ * assertEquals(errors.length, 2); // the last one ended it
+ * ```
  */
 export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
   /**
@@ -130,6 +153,31 @@ export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example One answer, however many connections it takes
+ * ```ts
+ * import { lines, reconnect, type ReconnectOptions, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * const options: ReconnectOptions<string, string> = {
+ *   port: server.addr.port,
+ *   framing,
+ *   connectTimeout: 5000,
+ *   minTimeout: 100,
+ * };
+ * const answer = await reconnect(
+ *   options,
+ *   (connection) => connection.request("hello"),
+ * );
+ * assertEquals(answer, "hello");
+ * ```
  */
 export type ReconnectOptions<In = Bytes, Out = Sendable> =
   & ConnectOptions<In, Out>

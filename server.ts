@@ -38,6 +38,24 @@ import type { Bytes, Sendable } from "./framing/framing.ts";
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example A handler that stands on its own
+ * ```ts
+ * import { connect, type ConnectionHandler, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const echo: ConnectionHandler<string, string> = async (connection) => {
+ *   for await (const line of connection) await connection.send(line);
+ * };
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   echo,
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.request("hello"), "hello");
+ * ```
  */
 export type ConnectionHandler<In = Bytes, Out = Sendable> = (
   connection: Connection<In, Out>,
@@ -49,6 +67,25 @@ export type ConnectionHandler<In = Bytes, Out = Sendable> = (
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @typeParam A The kind of address.
+ *
+ * @example The options that every address has
+ * ```ts
+ * import { lines, serve, type ServeBaseOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const failures: unknown[] = [];
+ * const shared: ServeBaseOptions<string, string, Deno.NetAddr> = {
+ *   framing: lines(),
+ *   maxConnections: 1000,
+ *   onError: (error) => void failures.push(error),
+ * };
+ * await using server = serve(
+ *   { ...shared, hostname: "127.0.0.1", port: 0 },
+ *   () => {},
+ * );
+ * await server.shutdown();
+ * assertEquals(failures, []);
+ * ```
  */
 export interface ServeBaseOptions<In, Out, A extends Deno.Addr>
   extends ConnectionOptions<In, Out> {
@@ -82,6 +119,22 @@ export interface ServeBaseOptions<In, Out, A extends Deno.Addr>
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example Any port that is free
+ * ```ts
+ * import { serve, type ServeTcpOptions } from "@framed/tcp";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const ports: number[] = [];
+ * const options: ServeTcpOptions = {
+ *   hostname: "127.0.0.1",
+ *   port: 0,
+ *   onListen: ({ port }) => void ports.push(port),
+ * };
+ * await using server = serve(options, () => {});
+ * assertEquals(ports, [server.addr.port]);
+ * assert(server.addr.port > 0);
+ * ```
  */
 export interface ServeTcpOptions<In = Bytes, Out = Sendable>
   extends ServeBaseOptions<In, Out, Deno.NetAddr> {
@@ -129,6 +182,28 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example A socket in a folder of its own
+ * ```ts
+ * import { connect, lines, serve, type ServeUnixOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const framing = lines();
+ * const options: ServeUnixOptions<string, string> = {
+ *   path: `${folder}/app.sock`,
+ *   framing,
+ * };
+ * if (Deno.build.os !== "windows") {
+ *   await using _server = serve(
+ *     options,
+ *     (connection) => connection.send("welcome"),
+ *   );
+ *   await using client = await connect({ path: options.path, framing });
+ *   assertEquals(await client.receive(), "welcome");
+ * }
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  */
 export interface ServeUnixOptions<In = Bytes, Out = Sendable>
   extends ServeBaseOptions<In, Out, Deno.UnixAddr> {
@@ -136,7 +211,34 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
   path: string;
 }
 
-/** Options for {@linkcode Server.shutdown}. */
+/**
+ * Options for {@linkcode Server.shutdown}.
+ *
+ * @example At most so long
+ * ```ts
+ * import { connect, serve, type ShutdownOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const handling = Promise.withResolvers<void>();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, onError: () => {} },
+ *   async (connection) => {
+ *     handling.resolve();
+ *     for await (const _message of connection);
+ *     await new Promise((resolve) =>
+ *       // a handler that is slow to end
+ *       connection.signal.addEventListener("abort", resolve)
+ *     );
+ *   },
+ * );
+ * await using _client = await connect({ port: server.addr.port });
+ * await handling.promise;
+ *
+ * const options: ShutdownOptions = { timeout: 10 };
+ * await server.shutdown(options); // aborts what has not ended by then
+ * assertEquals(server.connections.size, 0);
+ * ```
+ */
 export interface ShutdownOptions {
   /**
    * After how many milliseconds connections are aborted that have not ended. By
@@ -151,6 +253,26 @@ export interface ShutdownOptions {
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @typeParam A The kind of address.
+ *
+ * @example Watching a server
+ * ```ts
+ * import { connect, serve, type Server } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const server: Server = serve(
+ *   { hostname: "127.0.0.1", port: 0 },
+ *   (connection) => connection.send("welcome"),
+ * );
+ * const { addr } = server;
+ * if (addr.transport === "tcp") {
+ *   await using client = await connect({ port: addr.port });
+ *   await client.receive();
+ *   assertEquals(server.connections.size, 1);
+ * }
+ * await server.shutdown();
+ * await server.finished;
+ * assertEquals(server.connections.size, 0);
+ * ```
  */
 export interface Server<
   In = Bytes,

@@ -2,7 +2,29 @@ import { checkText, decodeUtf8 } from "./_utf8.ts";
 import type { Bytes, Framing, Sendable } from "./framing.ts";
 import { mappedAsText } from "./mapped.ts";
 
-/** Options for {@linkcode asText}. */
+/**
+ * Options for {@linkcode asText}.
+ *
+ * @example Bytes that are not UTF-8
+ * ```ts
+ * import {
+ *   asText,
+ *   type AsTextOptions,
+ *   fixedLength,
+ *   FramingError,
+ * } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * function readByte(byte: number, options?: AsTextOptions): string[] {
+ *   const framing = asText(fixedLength(1), options);
+ *   return framing.decoder().decode(new Uint8Array([byte]));
+ * }
+ *
+ * assertEquals(readByte(0x41, { fatal: true }), ["A"]);
+ * assertEquals(readByte(0xff), ["\ufffd"]);
+ * assertThrows(() => readByte(0xff, { fatal: true }), FramingError);
+ * ```
+ */
 export interface AsTextOptions {
   /**
    * Whether bytes that are not UTF-8 are an error of code `"malformed"`. If not,

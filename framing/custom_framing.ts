@@ -13,6 +13,22 @@ import type { Bytes, Framing } from "./framing.ts";
  * One message, found at the beginning of the buffered bytes.
  *
  * @typeParam In What is received.
+ *
+ * @example A message of one byte, whose length is its own
+ * ```ts
+ * import { customFraming, type SplitResult } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function split(buffered: Uint8Array): SplitResult<number> {
+ *   const [message = 0] = buffered; // never empty
+ *   return { message, length: 1 };
+ * }
+ * const framing = customFraming<number>({
+ *   split,
+ *   encode: (message) => new Uint8Array([message]),
+ * });
+ * assertEquals(framing.decoder().decode(new Uint8Array([1, 2])), [1, 2]);
+ * ```
  */
 export interface SplitResult<In> {
   /** The message. It may be a view of the buffered bytes. */
@@ -26,6 +42,30 @@ export interface SplitResult<In> {
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ *
+ * @example Words between spaces
+ * ```ts
+ * import { customFraming, type CustomFramingOptions } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const words: CustomFramingOptions<string> = {
+ *   split(buffered, ended) {
+ *     const space = buffered.indexOf(0x20);
+ *     if (space === -1 && !ended) return undefined; // more bytes are needed
+ *     const end = space === -1 ? buffered.length : space;
+ *     return {
+ *       message: new TextDecoder().decode(buffered.subarray(0, end)),
+ *       length: space === -1 ? end : end + 1,
+ *     };
+ *   },
+ *   encode: (word) => new TextEncoder().encode(`${word} `),
+ *   maxLength: 100,
+ * };
+ * const decoder = customFraming(words).decoder();
+ *
+ * assertEquals(decoder.decode(new TextEncoder().encode("to be")), ["to"]);
+ * assertEquals(decoder.end(), ["be"]);
+ * ```
  */
 export interface CustomFramingOptions<In, Out = In> {
   /**

@@ -26,10 +26,46 @@ import { toBytes, writeBytes } from "./_utf8.ts";
 import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
 
-/** A delimiter: a string, which stands for its UTF-8, or bytes; or several of them. */
+/**
+ * A delimiter: a string, which stands for its UTF-8, or bytes; or several of them.
+ *
+ * @example One delimiter, or several
+ * ```ts
+ * import { delimited, type Delimiter } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const delimiters: Delimiter[] = ["\0", new Uint8Array([0]), ["\0", "\n"]];
+ * const bytes = new TextEncoder().encode("one\0");
+ *
+ * for (const delimiter of delimiters) {
+ *   const messages = delimited(delimiter).decoder().decode(bytes);
+ *   assertEquals(messages, [new TextEncoder().encode("one")]);
+ * }
+ * ```
+ */
 export type Delimiter = Sendable | readonly Sendable[];
 
-/** Options for streams of messages with something between them. */
+/**
+ * Options for streams of messages with something between them.
+ *
+ * @example A last line that is not whole
+ * ```ts
+ * import { FramingError, lines, type TrailingOptions } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * function readAll(options: TrailingOptions): string[] {
+ *   const decoder = lines(options).decoder();
+ *   return [
+ *     ...decoder.decode(new TextEncoder().encode("1\n2")),
+ *     ...decoder.end(),
+ *   ];
+ * }
+ *
+ * assertEquals(readAll({}), ["1", "2"]);
+ * assertEquals(readAll({ trailing: "discard" }), ["1"]);
+ * assertThrows(() => readAll({ trailing: "error" }), FramingError);
+ * ```
+ */
 export interface TrailingOptions extends LimitOptions {
   /**
    * What happens at the end of the stream to bytes behind the last delimiter:
@@ -42,7 +78,24 @@ export interface TrailingOptions extends LimitOptions {
   trailing?: "emit" | "error" | "discard" | undefined;
 }
 
-/** Options for {@linkcode delimited}. */
+/**
+ * Options for {@linkcode delimited}.
+ *
+ * @example Where the delimiter goes
+ * ```ts
+ * import { asText, delimited, type DelimitedOptions } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function readAll(options: DelimitedOptions): string[] {
+ *   const decoder = asText(delimited(";", options)).decoder();
+ *   return [...decoder.decode(new TextEncoder().encode("a;b")), ...decoder.end()];
+ * }
+ *
+ * assertEquals(readAll({}), ["a", "b"]);
+ * assertEquals(readAll({ disposition: "suffix" }), ["a;", "b"]);
+ * assertEquals(readAll({ disposition: "prefix" }), ["a", ";b"]);
+ * ```
+ */
 export interface DelimitedOptions extends TrailingOptions {
   /**
    * What becomes of a delimiter: `"discard"` drops it, `"suffix"` leaves it at

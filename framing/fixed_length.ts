@@ -18,7 +18,9 @@ import type { Bytes, Framing, Sendable } from "./framing.ts";
  *
  * const decoder = fixedLength(2).decoder();
  *
- * assertEquals(decoder.decode(new Uint8Array([1, 2, 3])), [new Uint8Array([1, 2])]);
+ * assertEquals(decoder.decode(new Uint8Array([1, 2, 3])), [
+ *   new Uint8Array([1, 2]),
+ * ]);
  * assertEquals(decoder.decode(new Uint8Array([4])), [new Uint8Array([3, 4])]);
  * ```
  */

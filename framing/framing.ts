@@ -3,10 +3,36 @@
  *
  * It may be a view into a larger buffer. Its own bytes are never written again,
  * so it is the receiver's for good. Copy it before its buffer is transferred.
+ *
+ * @example Reading a number
+ * ```ts
+ * import { type Bytes, fixedLength } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function numberIn({ buffer, byteOffset }: Bytes): number {
+ *   // The message is one part of its buffer.
+ *   return new DataView(buffer, byteOffset).getUint16(0);
+ * }
+ *
+ * const messages = fixedLength(2).decoder().decode(new Uint8Array([0, 7, 1, 0]));
+ * assertEquals(messages.map(numberIn), [7, 256]);
+ * ```
  */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What framings of bytes take to send: bytes, or a string, which goes as UTF-8. */
+/**
+ * What framings of bytes take to send: bytes, or a string, which goes as UTF-8.
+ *
+ * @example Bytes and text, in the same framing
+ * ```ts
+ * import { netstrings, type Sendable } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const messages: Sendable[] = ["hi", new Uint8Array([0x68, 0x69])];
+ * const [text, bytes] = messages.map((message) => netstrings().encode(message));
+ * assertEquals(text, bytes);
+ * ```
+ */
 export type Sendable = Uint8Array | string;
 
 /**
@@ -85,6 +111,21 @@ export interface Framing<In = Bytes, Out = In> {
  * these, and the next call throws. Every later call throws the same error.
  *
  * @typeParam In What is received.
+ *
+ * @example Messages cut anywhere
+ * ```ts
+ * import { type Decoder, lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const decoder: Decoder<string> = lines().decoder();
+ * const encoder = new TextEncoder();
+ *
+ * assertEquals(decoder.decode(encoder.encode("one\ntw")), ["one"]);
+ * assertEquals(decoder.pending, true);
+ * assertEquals(decoder.decode(encoder.encode("o\nthree")), ["two"]);
+ * assertEquals(decoder.end(), ["three"]);
+ * assertEquals(decoder.end(), []);
+ * ```
  */
 export interface Decoder<In> {
   /**

@@ -4,10 +4,44 @@
  * - `"too-long"`: a message is longer than the limit, or than can be counted.
  * - `"truncated"`: the stream ended inside a message.
  * - `"malformed"`: the bytes break a rule of the framing.
+ *
+ * @example Words for each code
+ * ```ts
+ * import {
+ *   FramingError,
+ *   type FramingErrorCode,
+ *   netstrings,
+ * } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const words: Record<FramingErrorCode, string> = {
+ *   "too-long": "more than I take",
+ *   "truncated": "the end is missing",
+ *   "malformed": "not a netstring",
+ * };
+ * const { code } = assertThrows(
+ *   () => netstrings().decoder().decode(new TextEncoder().encode("hello")),
+ *   FramingError,
+ * );
+ * assertEquals(words[code], "not a netstring");
+ * ```
  */
 export type FramingErrorCode = "too-long" | "truncated" | "malformed";
 
-/** Options for {@linkcode FramingError}. */
+/**
+ * Options for {@linkcode FramingError}.
+ *
+ * @example An error of a framing of one's own
+ * ```ts
+ * import { FramingError, type FramingErrorOptions } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: FramingErrorOptions = { code: "malformed", offset: 96 };
+ * const error = new FramingError("Cannot decode frame at byte 96", options);
+ *
+ * assertEquals([error.code, error.offset], ["malformed", 96]);
+ * ```
+ */
 export interface FramingErrorOptions extends ErrorOptions {
   /** What is wrong. */
   code: FramingErrorCode;

@@ -13,10 +13,46 @@ import { toBytes } from "./_utf8.ts";
 import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
 
-/** The size of a length field in bytes, or `"varint"` for unsigned LEB128. */
+/**
+ * The size of a length field in bytes, or `"varint"` for unsigned LEB128.
+ *
+ * @example The same message behind fields of each size
+ * ```ts
+ * import { type FieldSize, lengthPrefixed } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sizes: FieldSize[] = [1, 2, 3, 4, 6, 8, "varint"];
+ * const lengths = sizes.map((fieldSize) =>
+ *   lengthPrefixed({ fieldSize }).encode("hi").length
+ * );
+ * assertEquals(lengths, [3, 4, 5, 6, 8, 10, 3]);
+ * ```
+ */
 export type FieldSize = 1 | 2 | 3 | 4 | 6 | 8 | "varint";
 
-/** Options for {@linkcode lengthPrefixed}. */
+/**
+ * Options for {@linkcode lengthPrefixed}.
+ *
+ * @example A header with a kind before the length
+ * ```ts
+ * import {
+ *   lengthPrefixed,
+ *   type LengthPrefixedOptions,
+ * } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // One byte of kind, two of length, the lowest first; then the body.
+ * const header: LengthPrefixedOptions = {
+ *   fieldOffset: 1,
+ *   fieldSize: 2,
+ *   littleEndian: true,
+ *   strip: 0, // a message is the whole frame, as its kind is needed
+ * };
+ * const frame = new Uint8Array([42, 2, 0, 0x68, 0x69]);
+ *
+ * assertEquals(lengthPrefixed(header).decoder().decode(frame), [frame]);
+ * ```
+ */
 export interface LengthPrefixedOptions extends LimitOptions {
   /**
    * The size of the length field in bytes, or `"varint"` for one of 1 to 10
@@ -113,7 +149,10 @@ export interface LengthPrefixedOptions extends LimitOptions {
  * const framing = lengthPrefixed({ fieldSize: "varint" });
  *
  * assertEquals(framing.encode("hi"), new Uint8Array([2, 0x68, 0x69]));
- * assertEquals(framing.encode("x".repeat(300)).subarray(0, 2), new Uint8Array([0xac, 2]));
+ * assertEquals(
+ *   framing.encode("x".repeat(300)).subarray(0, 2),
+ *   new Uint8Array([0xac, 2]),
+ * );
  * ```
  */
 export function lengthPrefixed(

@@ -1,4 +1,23 @@
-/** The limit on a message's length, and what happens to a longer one. */
+/**
+ * The limit on a message's length, and what happens to a longer one.
+ *
+ * @example Dropping messages that are too long
+ * ```ts
+ * import { type LimitOptions, lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const dropped: number[] = [];
+ * const limits: LimitOptions = {
+ *   maxLength: 4,
+ *   oversize: "discard",
+ *   onDiscard: (byteLength) => void dropped.push(byteLength),
+ * };
+ * const bytes = new TextEncoder().encode("one\nthirteen\ntwo\n");
+ *
+ * assertEquals(lines(limits).decoder().decode(bytes), ["one", "two"]);
+ * assertEquals(dropped, [8]);
+ * ```
+ */
 export interface LimitOptions {
   /**
    * The most bytes in a received message. Exactly so many are allowed. A

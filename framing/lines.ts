@@ -16,7 +16,22 @@ import { checkText, decodeUtf8, toBytes } from "./_utf8.ts";
 import { checkTrailing, type TrailingOptions } from "./delimited.ts";
 import type { Bytes, Decoder, Framing } from "./framing.ts";
 
-/** Options for {@linkcode lines}. */
+/**
+ * Options for {@linkcode lines}.
+ *
+ * @example Lines as most protocols of the internet want them
+ * ```ts
+ * import { lines, type LinesOptions } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: LinesOptions = { eol: "\r\n", fatal: true, maxLength: 998 };
+ *
+ * assertEquals(
+ *   lines(options).encode("QUIT"),
+ *   new TextEncoder().encode("QUIT\r\n"),
+ * );
+ * ```
+ */
 export interface LinesOptions extends TrailingOptions {
   /**
    * What is written behind each line. Both are read, whatever is written.

@@ -8,6 +8,20 @@ import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
  * @typeParam Out What the framing may send.
  * @typeParam MappedIn What is received in its place.
  * @typeParam MappedOut What may be sent in its place.
+ *
+ * @example Numbers as lines
+ * ```ts
+ * import { lines, mapped, type Mapping } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const numbers: Mapping<string, string, number> = {
+ *   decode: Number,
+ *   encode: String,
+ * };
+ * const framing = mapped(lines(), numbers);
+ *
+ * assertEquals(framing.decoder().decode(framing.encode(42)), [42]);
+ * ```
  */
 export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn> {
   /** Makes your type of what was received. What it throws ends the stream. */
