@@ -32,9 +32,36 @@ Deno.test("chat.ts lets one guest miss lines, and slows nobody down", async () =
 });
 
 const canInterrupt = Deno.build.os !== "windows";
+const hasNetcat = await isInstalled("nc");
 
 peerTest(
-  canInterrupt && await isInstalled("nc"),
+  hasNetcat,
+  "chat.ts tells many guests with nc each line, in order",
+  async () => {
+    await using server = chat("--server", "--port", "0");
+    const [port = ""] = await lineThat(
+      server.stdout,
+      /listening on port (\d+)/,
+    );
+    await using stack = new AsyncDisposableStack();
+    const guests = Array.from({ length: 30 }, (_, i) => {
+      return stack.use(start(["nc", "127.0.0.1", port], [`Guest ${i}`]));
+    });
+    for (const { stdout } of guests) await lineThat(stdout, /^\* Here are: /);
+
+    const numbers = Array.from({ length: 100 }, (_, i) => `${i}`);
+    await using _ann = start(["nc", "127.0.0.1", port], ["Ann", ...numbers]);
+    for (const { stdout } of guests) {
+      await lineThat(stdout, /^\* Ann has come$/);
+      for (const number of numbers) {
+        assertEquals((await stdout.next()).value, `Ann: ${number}`);
+      }
+    }
+  },
+);
+
+peerTest(
+  canInterrupt && hasNetcat,
   "chat.ts serves nc, and says good-bye at Ctrl-C",
   async () => {
     await using server = chat("--server", "--port", "0");
