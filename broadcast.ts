@@ -184,38 +184,55 @@ export function broadcast<In, Out>(
 ): Promise<BroadcastResult<In, Out>> {
   const { slow: rule = "wait", highWaterMark } = options;
   checkBroadcastOptions(rule, highWaterMark);
-  const receivers = Array.from(connections, (connection) => {
-    const writer = writerOf(connection);
-    return { connection, writer, limit: highWaterMark ?? writer.highWaterMark };
-  });
+  const receivers = [...connections];
+  const framings = new Set(
+    receivers.map((connection) => writerOf(connection).framing),
+  );
   const frames = new Map<Framing<unknown, Out>, Uint8Array>();
   try {
     // All before the first is queued: a message that is refused goes to nobody.
-    for (const { writer: { framing } } of receivers) {
-      if (!frames.has(framing)) frames.set(framing, encode(framing, message));
+    for (const framing of framings) {
+      frames.set(framing, encode(framing, message));
     }
   } catch (error) {
     return rejected(error);
   }
 
-  const sent: Receiver<In, Out>[] = [];
+  let sent = 0;
+  const full: Receiver<In, Out>[] = [];
   const slow: Receiver<In, Out>[] = [];
   const ended: Connection<In, Out>[] = [];
-  for (const receiver of receivers) {
-    const { connection, writer } = receiver;
+  for (const connection of receivers) {
+    const writer = writerOf(connection);
+    const limit = highWaterMark ?? writer.highWaterMark;
     const frame = frames.get(writer.framing);
     if (frame === undefined || !writer.isOpen) {
       ended.push(connection);
-    } else if (rule !== "wait" && isFull(receiver)) {
-      slow.push(receiver);
+    } else if (rule !== "wait" && writer.bufferedAmount >= limit) {
+      slow.push({ connection, writer, limit });
     } else {
       writer.queueFrame(frame);
-      sent.push(receiver);
+      sent++;
+      if (writer.queuedLength >= limit) {
+        full.push({ connection, writer, limit });
+      }
     }
   }
   // Behind the loop, as listeners of the abort may broadcast as well.
   if (rule === "disconnect") slow.forEach(disconnect);
-  return settle(rule, sent, slow, ended);
+  const result = {
+    sent,
+    slow: slow.map(({ connection }) => connection),
+    ended,
+  };
+  return rule === "wait" ? whenAllHaveRoom(full, result) : onceOffered(
+    // One that is dropped again and again would else slow the others. Where all are
+    // slow, though, going on at once would leave none a chance to take more.
+    rule === "drop" && sent > 0
+      ? [...full, ...slow].filter(isWorthWaiting)
+      : [...full, ...slow],
+    result,
+  );
 }
 
 type Rule = NonNullable<BroadcastOptions["slow"]>;
@@ -265,10 +282,6 @@ function encode<Out>(
   return isOwn ? frame : frame.slice();
 }
 
-function isFull<In, Out>({ writer, limit }: Receiver<In, Out>): boolean {
-  return writer.bufferedAmount >= limit;
-}
-
 function disconnect<In, Out>(
   { connection, writer, limit }: Receiver<In, Out>,
 ): void {
@@ -282,36 +295,20 @@ function disconnect<In, Out>(
   );
 }
 
-/** Waits as the rule wants it. */
-async function settle<In, Out>(
-  rule: Rule,
-  sent: Receiver<In, Out>[],
-  slow: Receiver<In, Out>[],
-  ended: Connection<In, Out>[],
+/** Waits for those that are full. */
+async function whenAllHaveRoom<In, Out>(
+  full: Receiver<In, Out>[],
+  result: BroadcastResult<In, Out>,
 ): Promise<BroadcastResult<In, Out>> {
-  let failures = 0;
-  if (rule === "wait") {
-    const waiting = sent.filter(({ writer }) => !writer.hasRoom);
-    await Promise.all(
-      waiting.map(({ connection, writer }) =>
-        writer.ready().catch(() => {
-          failures++;
-          ended.push(connection);
-        })
-      ),
-    );
-  } else {
-    const full = [...sent, ...slow].filter(isFull);
-    // One that is dropped again and again would else slow the others. Where all are
-    // slow, though, going on at once would leave none a chance to take more.
-    const mayPassOver = rule === "drop" && sent.length > 0;
-    await offer(mayPassOver ? full.filter(isWorthWaiting) : full);
-  }
-  return {
-    sent: sent.length - failures,
-    slow: slow.map(({ connection }) => connection),
-    ended,
-  };
+  await Promise.all(
+    full.map(({ connection, writer }) =>
+      writer.ready().catch(() => {
+        result.sent--;
+        result.ended.push(connection);
+      })
+    ),
+  );
+  return result;
 }
 
 // When the kernel has last refused to take all of what was queued.
@@ -325,8 +322,11 @@ function isWorthWaiting<In, Out>({ writer }: Receiver<In, Out>): boolean {
 }
 
 /** Gives the kernel its chance to take what is queued: until it has, or refuses. */
-async function offer<In, Out>(offered: Receiver<In, Out>[]): Promise<void> {
-  if (offered.length === 0) return;
+async function onceOffered<In, Out>(
+  offered: Receiver<In, Out>[],
+  result: BroadcastResult<In, Out>,
+): Promise<BroadcastResult<In, Out>> {
+  if (offered.length === 0) return result;
   const refused = new Set(offered.map(({ writer }) => writer));
   const { promise, resolve } = Promise.withResolvers<void>();
   // The timer leads to a look at the sockets, and the immediate comes behind that:
@@ -341,4 +341,5 @@ async function offer<In, Out>(offered: Receiver<In, Out>[]): Promise<void> {
   await promise;
   clearTimeout(timer);
   for (const writer of refused) refusedAt.set(writer, Date.now());
+  return result;
 }

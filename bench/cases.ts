@@ -28,6 +28,8 @@ export const SUBJECTS = {
   "framed/echo-iterating": {
     label: "@framed/tcp: iterating, each send awaited",
   },
+  "framed/broadcast": { label: "@framed/tcp: broadcast()" },
+  "framed/broadcast-loop": { label: "@framed/tcp: send() to each in a loop" },
   "framed/decode-lines": { label: '@framed/tcp: delimited("\\n").decoder()' },
   "framed/decode-crlf": { label: '@framed/tcp: delimited("\\r\\n").decoder()' },
   "framed/decode-almost": { label: '@framed/tcp: delimited("aab").decoder()' },
@@ -58,6 +60,7 @@ export const SUBJECTS = {
   "node/send": { label: "Node: net, cork and drain" },
   "node/request": { label: "Node: net" },
   "node/echo": { label: "Node: net, Buffer.indexOf, cork" },
+  "node/broadcast": { label: "Node: net, one Buffer to each, cork" },
   "go/receive": { label: "Go: bufio.Scanner" },
   "go/send": { label: "Go: bufio.Writer" },
   "go/request": { label: "Go: bufio" },
@@ -87,9 +90,18 @@ export function describe(name: SubjectName): Subject {
 
 /**
  * What the far side does: sends, receives, echoes, sends with many in flight
- * over many connections, opens connections; or none, in memory.
+ * over many connections, opens connections, sends on one of many connections and
+ * receives on all, each message alone or many in flight; or none, in memory.
  */
-export type Mode = "source" | "sink" | "echo" | "pipelined" | "open" | "memory";
+export type Mode =
+  | "source"
+  | "sink"
+  | "echo"
+  | "pipelined"
+  | "open"
+  | "broadcast"
+  | "broadcast-pipelined"
+  | "memory";
 
 /** What a ratio is made of; where it is above 1, the subject is better. */
 export type Metric = "time" | "memory";
@@ -287,6 +299,30 @@ export const CASES: Case[] = [
       },
       { subject: "framed/echo-batches", beside: "deno/echo" },
       { subject: "framed/echo-batches", beside: "go/echo" },
+    ],
+  },
+  {
+    name: "broadcast",
+    title: "Broadcast, 64-byte lines to 1,000 receivers, one in flight",
+    unit: "receiver",
+    mode: "broadcast",
+    messageLength: 64,
+    subjects: ["framed/broadcast", "framed/broadcast-loop", "node/broadcast"],
+    comparisons: [
+      { subject: "framed/broadcast", beside: "framed/broadcast-loop" },
+      { subject: "framed/broadcast", beside: "node/broadcast" },
+    ],
+  },
+  {
+    name: "broadcast-pipelined",
+    title: "Broadcast, 64-byte lines to 1,000 receivers, 32 in flight",
+    unit: "receiver",
+    mode: "broadcast-pipelined",
+    messageLength: 64,
+    subjects: ["framed/broadcast", "framed/broadcast-loop", "node/broadcast"],
+    comparisons: [
+      { subject: "framed/broadcast", beside: "framed/broadcast-loop" },
+      { subject: "framed/broadcast", beside: "node/broadcast" },
     ],
   },
   {

@@ -7,6 +7,8 @@ import type { Program } from "./programs.ts";
 
 const DEFAULT_CHUNK_LENGTH = 2 ** 16;
 const PIPELINED_CONNECTIONS = 64;
+const BROADCAST_RECEIVERS = 1000;
+const BROADCAST_IN_FLIGHT = 32;
 
 /** How many connections are opened and closed again before memory is read. */
 const OPEN_WARM_UP = 256;
@@ -40,6 +42,8 @@ export function roundCount(task: Task, count: number): number {
   const steps: Partial<Record<Mode, number>> = {
     memory: messagesInBlock(task.messageLength),
     pipelined: PIPELINED_CONNECTIONS,
+    broadcast: BROADCAST_RECEIVERS,
+    "broadcast-pipelined": BROADCAST_RECEIVERS * BROADCAST_IN_FLIGHT,
   };
   const step = steps[task.mode] ?? 1;
   return Math.max(1, Math.round(count / step)) * step;

@@ -35,6 +35,9 @@ const RECEIVE_BUFFER_LENGTH = 2 ** 18;
 const PIPELINED_CONNECTIONS = 64;
 const PIPELINED_IN_FLIGHT = 32;
 
+const BROADCAST_RECEIVERS = 1000;
+const BROADCAST_IN_FLIGHT = 32;
+
 /** How many connections may be opened before the first of them has answered. */
 const OPENING_WINDOW = 256;
 
@@ -237,6 +240,37 @@ function pipelined(port: number, count: number): number {
   return peers.length * total;
 }
 
+const receivers: number[] = [];
+
+/** Reads what is to come next, from `position` on. */
+function expectNext(socket: number, position: number, length: number): void {
+  for (const end = position + length; position < end;) {
+    const count = receive(socket, received.subarray(0, end - position));
+    if (count === 0) throw new Error("The subject closed a connection");
+    expectAt(position, count);
+    position += count;
+  }
+}
+
+/** Sends on one of many connections, and receives on all; they are kept. */
+function broadcast(port: number, count: number, inFlight: number): number {
+  while (receivers.length < BROADCAST_RECEIVERS) {
+    const socket = connect(port);
+    expectNext(socket, 0, frameLength); // the subject knows it now
+    receivers.push(socket);
+  }
+  const [sender = 0] = receivers;
+  const total = Math.floor(count / BROADCAST_RECEIVERS) * frameLength;
+  for (let position = 0; position < total;) {
+    const length = Math.min(inFlight * frameLength, total - position);
+    const from = position % block.length;
+    send(sender, endless.subarray(from, from + length));
+    for (const socket of receivers) expectNext(socket, position, length);
+    position += length;
+  }
+  return receivers.length * total;
+}
+
 const held: number[] = [];
 
 /** Opens connections and keeps them, each after one message there and back. */
@@ -244,13 +278,7 @@ function open(port: number, count: number): number {
   const opened: number[] = [];
   const message = block.subarray(0, frameLength);
   const awaitAnswer = (socket: number | undefined) => {
-    if (socket === undefined) return;
-    for (let position = 0; position < frameLength;) {
-      const length = receive(socket, received);
-      if (length === 0) throw new Error("The subject closed a connection");
-      expectAt(position, length);
-      position += length;
-    }
+    if (socket !== undefined) expectNext(socket, 0, frameLength);
   };
   for (let index = 0; index < count; index++) {
     const socket = connect(port);
@@ -281,6 +309,9 @@ const modes: Record<string, (port: number, count: number) => number> = {
   echo: () => serveOnce(echo),
   pipelined,
   open,
+  broadcast: (port, count) => broadcast(port, count, 1),
+  "broadcast-pipelined": (port, count) =>
+    broadcast(port, count, BROADCAST_IN_FLIGHT),
   release,
 };
 

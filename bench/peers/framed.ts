@@ -1,6 +1,6 @@
 /** The module itself. */
 
-import { connect, type Connection, serve } from "../../mod.ts";
+import { broadcast, connect, type Connection, serve } from "../../mod.ts";
 import {
   type Bytes,
   delimited,
@@ -82,6 +82,27 @@ function addText(tally: Tally, message: string): void {
   tally.addText(message);
 }
 
+/** A chat: greets each connection, and tells all what one of them says. */
+function chat(
+  length: number,
+  tellAll: (
+    connections: ReadonlySet<Connection<string, string>>,
+    line: string,
+  ) => unknown,
+): number {
+  const greeting = new TextDecoder().decode(makeMessages(length)[0]);
+  const server = serve(
+    { hostname, port: 0, framing: lines() },
+    async (connection) => {
+      await connection.send(greeting);
+      for await (const line of connection) {
+        await tellAll(server.connections, line);
+      }
+    },
+  );
+  return server.addr.port;
+}
+
 const operations: Record<string, Operation> = {
   "receive-batches": () =>
     receive(async (connection, tally) => {
@@ -160,6 +181,11 @@ const operations: Record<string, Operation> = {
     });
     return server.addr.port;
   },
+  "broadcast": (length) => chat(length, broadcast),
+  "broadcast-loop": (length) =>
+    chat(length, (connections, line) => {
+      for (const connection of connections) connection.send(line);
+    }),
   "decode-lines": (length, chunkLength) =>
     inMemory(
       length,

@@ -53,6 +53,17 @@ function makeFrames(length) {
   );
 }
 
+/**
+ * @param {import("node:net").Server} server
+ * @returns {Promise<number>}
+ */
+async function listen(server) {
+  server.listen({ host, port: 0, backlog: 4096 });
+  await once(server, "listening");
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
 /** @type {Record<string, import("./subject.mjs").Operation>} */
 const operations = {
   "receive": () => async (port) => {
@@ -131,10 +142,29 @@ const operations = {
         socket.uncork();
       });
     });
-    server.listen({ host, port: 0, backlog: 4096 });
-    await once(server, "listening");
-    const address = server.address();
-    return typeof address === "object" && address !== null ? address.port : 0;
+    return await listen(server);
+  },
+  "broadcast": async (length) => {
+    const [greeting = ""] = makeFrames(length);
+    /** @type {Set<import("node:net").Socket>} */
+    const sockets = new Set();
+    const server = createServer({ noDelay: true }, (socket) => {
+      /** @type {Buffer[]} */
+      let frames = [];
+      const onData = splitLines((frame) => frames.push(frame), 1);
+      sockets.add(socket);
+      socket.write(greeting);
+      socket.on("data", (chunk) => {
+        onData(chunk);
+        for (const each of sockets) {
+          each.cork();
+          for (const frame of frames) each.write(frame);
+          each.uncork();
+        }
+        frames = [];
+      });
+    });
+    return await listen(server);
   },
 };
 
