@@ -37,6 +37,14 @@ export function seededRandom(seed: number): (limit: number) => number {
   };
 }
 
+/**
+ * How many rounds a test takes that draws its cases at random: all in Deno, and a
+ * tenth where the tests run once more in another runtime.
+ */
+export function rounds(count: number): number {
+  return "version" in Deno ? count : Math.ceil(count / 10);
+}
+
 /** Messages of lengths around powers of two, made of `pieces`, each with one of `ends`. */
 export function randomLargeStream(
   random: (limit: number) => number,

@@ -19,6 +19,7 @@ import {
   failure,
   type Outcome,
   randomText,
+  rounds,
   seededRandom,
   text,
 } from "./_testing.ts";
@@ -72,7 +73,7 @@ Deno.test("customFraming() gives messages that are views, never written again", 
     ["abc", "", "x", "123456789", "yz"],
   );
   const random = seededRandom(23);
-  for (let round = 0; round < 200; round++) {
+  for (let round = 0; round < rounds(200); round++) {
     const messages = Array.from(
       { length: random(12) },
       () => randomText(random, "abc", 9),

@@ -19,6 +19,7 @@ import {
   pick,
   randomLargeStream,
   randomText,
+  rounds,
   seededRandom,
   text,
 } from "./_testing.ts";
@@ -280,7 +281,7 @@ Deno.test("delimited() allows exactly maxLength bytes, its delimiter not counted
 
 Deno.test("delimited() agrees with splitting the whole stream at once", () => {
   const random = seededRandom(20_260_101);
-  for (let round = 0; round < 1500; round++) {
+  for (let round = 0; round < rounds(1500); round++) {
     const alphabet = pick(random, ["ab", "abc", "abcd", "a\r\n"]);
     const delimiters = Array.from(
       { length: pick(random, [1, 1, 2, 3, 4]) },
@@ -565,7 +566,7 @@ function isUnreadable(
 
 Deno.test("delimited() reads back every sequence of messages that it encodes", () => {
   const random = seededRandom(7);
-  for (let round = 0; round < 2000; round++) {
+  for (let round = 0; round < rounds(2000); round++) {
     const alphabet = pick(random, ["ab", "abc", "abcd"]);
     const delimiters = Array.from(
       { length: pick(random, [1, 1, 2, 3]) },

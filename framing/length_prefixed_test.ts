@@ -17,6 +17,7 @@ import {
   failure,
   type Outcome,
   pick,
+  rounds,
   seededRandom,
   text,
 } from "./_testing.ts";
@@ -370,7 +371,7 @@ Deno.test("lengthPrefixed() counts the message as received up to maxLength", () 
 
 Deno.test("lengthPrefixed() agrees with reading the whole stream at once", () => {
   const random = seededRandom(13);
-  for (let round = 0; round < 2000; round++) {
+  for (let round = 0; round < rounds(2000); round++) {
     const oversize = pick(random, ["error", "discard"] as const);
     const fieldSize = pick(random, [...FIXED_FIELD_SIZES, "varint"] as const);
     const rules: LengthPrefixedOptions = {

@@ -17,6 +17,7 @@ import {
   pick,
   randomLargeStream,
   randomText,
+  rounds,
   seededRandom,
   utf8,
 } from "./_testing.ts";
@@ -172,7 +173,7 @@ Deno.test("lines() counts bytes up to maxLength, the line's end not", () => {
 
 Deno.test("lines() agrees with splitting the whole stream at once", () => {
   const random = seededRandom(11);
-  for (let round = 0; round < 1000; round++) {
+  for (let round = 0; round < rounds(1000); round++) {
     const oversize = pick(random, ["error", "discard"] as const);
     const rules: LinesOptions = {
       oversize,
