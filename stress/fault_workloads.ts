@@ -1,6 +1,7 @@
 /** Workloads that run through the fault proxy, and what must be true of them. */
 import { assert, assertEquals } from "@std/assert";
 import { loopback } from "../_testing.ts";
+import { broadcast as broadcastMessage } from "../broadcast.ts";
 import { connect } from "../client.ts";
 import type { Connection } from "../connection.ts";
 import {
@@ -398,12 +399,16 @@ async function broadcast(
     onJoin();
   });
   await settlement(allJoined, "The join");
-  // One that comes later gets the messages too.
-  const sendAll = (connection: AnyConnection) => {
-    for (const message of sent) connection.send(message);
+  const sending: Promise<PromiseSettledResult<unknown>>[] = [];
+  const sendAll = (receivers: AnyConnection[]) => {
+    for (const message of sent) {
+      const promise = broadcastMessage(receivers, message);
+      sending.push(settlement(promise, "broadcast()"));
+    }
   };
-  joined.forEach(sendAll);
-  onJoin = () => sendAll(joined.at(-1)!); // it was pushed right before
+  sendAll(joined);
+  // One that comes later gets the messages too; it was pushed right before.
+  onJoin = () => sendAll(joined.slice(-1));
   const receive = async (connection: AnyConnection) => {
     const received: unknown[] = [];
     let error: unknown;
@@ -430,6 +435,9 @@ async function broadcast(
       assertSame(source, received, sent);
     }
     count(tally, source, sent, received);
+  }
+  for (const { status } of await Promise.all(sending)) {
+    assertEquals(status, "fulfilled");
   }
   const ends = await Promise.all(connections.flatMap((connection) => [
     settlement(connection.close(), "close()"),

@@ -5,6 +5,7 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { broadcast } from "../broadcast.ts";
 import type { Connection } from "../connection.ts";
 import { FrameDecoderStream, lines } from "../framing.ts";
 import { type ConnectionHandler, serve } from "../server.ts";
@@ -14,8 +15,6 @@ import type { LoadServerAddress, LoadServerState } from "./load_state.ts";
 setFlagsFromString("--expose-gc");
 const collect: () => void = runInNewContext("gc");
 
-// A subscriber with as much queued is left out, and slows nobody else.
-const MAX_QUEUED_BYTES = 64 * 1024;
 const BLOCK = "x".repeat(64 * 1024);
 
 // The runtime opens a pair of sockets for signals some time after the start; with
@@ -44,7 +43,7 @@ const handler: ConnectionHandler<string, string> = async (connection) => {
       const [word] = line.split(" ", 1);
       if (word === "last") return await connection.send(line);
       if (word === "fail") throw new Error(line);
-      if (word === "publish") publish(line);
+      if (word === "publish") await publish(line);
       else if (word === "flood") { for (;;) await connection.send(BLOCK); }
       else {
         if (word === "subscribe") subscribers.add(connection);
@@ -56,12 +55,10 @@ const handler: ConnectionHandler<string, string> = async (connection) => {
   }
 };
 
-function publish(line: string): void {
-  for (const subscriber of subscribers) {
-    if (subscriber.stats().bufferedAmount < MAX_QUEUED_BYTES) {
-      subscriber.send(line);
-    } else leftOut++;
-  }
+/** Sends a line to all subscribers but the slow ones. */
+async function publish(line: string): Promise<void> {
+  const { slow } = await broadcast(subscribers, line, { slow: "drop" });
+  leftOut += slow.length;
 }
 
 const folder = Deno.makeTempDirSync();
