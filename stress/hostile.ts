@@ -92,6 +92,9 @@ export const HOSTILE_CASES: readonly HostileCase[] = [
   ),
 ];
 
+// How long a server may take to close what its peers have closed.
+const REST_MS = 1000;
+
 /** The most connections that the small doors let in at once. */
 const SMALL = 8;
 
@@ -137,6 +140,16 @@ export class Target implements AsyncDisposable {
 
   async figures(): Promise<Figures> {
     return await this.#figures.request("figures") as Figures;
+  }
+
+  /** Its open files, once the peers that have gone are closed, or had the time to be. */
+  async filesAtRest(files: number): Promise<number> {
+    const deadline = Date.now() + REST_MS;
+    for (;;) {
+      const figures = await this.figures();
+      if (figures.files <= files || Date.now() > deadline) return figures.files;
+      await sleep(20);
+    }
   }
 
   /** Connects a good client to a door. */
@@ -260,6 +273,12 @@ function sleep(milliseconds: number): Promise<void> {
 const GOOD_CLIENTS = 100;
 const ATTACKERS = 20;
 const SILENT_PEERS = 50;
+// How much later than its limit a peer may be ended on a busy machine.
+const SLACK_MS = 3000;
+// The kernel's buffers aside, messages of 20 peers: 20 MiB, and what is garbage.
+const MAX_GROWTH_BYTES = 300_000_000;
+// The runtime opens a pair of sockets for signals some time after its start.
+const RUNTIME_FILES = 2;
 
 // What an attack and the time without it need at least.
 const LEAST_MS = 1500;
@@ -283,12 +302,12 @@ async function besideGood(
   hostile: HostileCase,
   milliseconds: number,
 ): Promise<ReportRow> {
-  const rounds = Math.max(1, Math.min(4, Math.floor(milliseconds / 5000)));
+  const rounds = Math.max(1, Math.min(4, Math.floor(milliseconds / 15_000)));
   const phase = milliseconds / (2 * rounds + 0.5);
-  // A byte a second, where there is the time for it.
-  await using target = await Target.start(
-    Math.max(50, Math.min(1000, phase / 12)),
-  );
+  // A byte a second, where there is the time for it: a peer is ended after five
+  // times as long, at the most.
+  const pace = Math.min(1000, phase / 6);
+  await using target = await Target.start(pace);
   const { door, ending } = hostile;
   await using good = new GoodClients(
     await Promise.all(
@@ -296,7 +315,7 @@ async function besideGood(
     ),
   );
   await good.measure(phase / 2, []); // to warm up
-  const before = (await target.figures()).memory;
+  const before = await target.figures();
   await using memory = peakMemory(target);
   const without: number[] = [];
   const withAttack: number[] = [];
@@ -308,9 +327,24 @@ async function besideGood(
     );
     await good.measure(phase, withAttack);
   }
-  const { doors, files } = await target.figures();
+  const growth = memory.peak - before.memory;
+  const files = await target.filesAtRest(before.files);
+  const { doors } = await target.figures();
   const { count = 0, maxAge = 0 } = doors[door].endings[ending] ?? {};
   const { asked, lost, wrong, unsettled } = good.tally;
+  const maxTime = limitOf(ending, limitsFor(pace)) + SLACK_MS;
+  assert(
+    maxAge <= maxTime,
+    `${hostile.name} was ended after ${maxAge} ms, not within ${maxTime} ms`,
+  );
+  assert(
+    growth <= MAX_GROWTH_BYTES,
+    `${hostile.name} took ${growth} bytes of memory`,
+  );
+  assert(
+    files <= before.files + RUNTIME_FILES,
+    `${hostile.name} left files open: ${before.files} before, ${files} after`,
+  );
   const latencies = [without, withAttack];
   const p50 = latencies.map((each) => quantile(each, 0.5));
   const p99 = latencies.map((each) => quantile(each, 0.99));
@@ -327,12 +361,20 @@ async function besideGood(
       ratio(p99)
     } (99th percentile, ${inMs(p99)} ms); ${count} ended by ${ending}, ${
       Math.round(maxAge)
-    } ms old at most; ${
-      Math.round((memory.peak - before) / 1e6)
-    } MB more than before${
-      files > 0 ? `; ${files} files open at the end` : ""
-    }`,
+    } ms old at most; at its peak ${
+      Math.round(growth / 1e6)
+    } MB more than before`,
   };
+}
+
+/** How long a peer may go on that ends in this way. */
+function limitOf(ending: string, limits: Limits): number {
+  const { idleTimeout, messageTimeout, sendTimeout } = limits;
+  if (ending.endsWith("idleTimeout")) return idleTimeout;
+  if (ending.endsWith("messageTimeout")) return messageTimeout;
+  // The peer is sent what it asks for, until it has as much as the system takes.
+  if (ending.endsWith("sendTimeout")) return sendTimeout;
+  return 0;
 }
 
 /** The most memory that the server is seen to hold. */
