@@ -33,6 +33,7 @@ export const FRAMING_PROPERTIES: readonly NamedProperty[] = [
   named("a decoder gives back what was encoded", 1000, checkDecoder),
   named("the streams give back what was encoded", 250, checkStreams),
   named("a connection gives back what was sent", 250, checkConnection),
+  named("a pipe gives back what went into it", 150, checkPipe),
   named("any bytes decode alike in any cuts", 1800, checkCuts),
   named("any bytes decode alike in a stream", 250, checkDecoderStream),
   named("any bytes decode alike in a connection", 250, checkReceiving),
@@ -104,6 +105,30 @@ async function checkConnection(
   const { outcome } = await received(receiving);
   assertOutcome(tried, outcome, expected);
   assertEquals(sender.stats().messagesSent, taken.length);
+}
+
+async function checkPipe(
+  tried: FramingCase,
+  lengths: readonly number[],
+): Promise<void> {
+  const { taken, expected } = encodeAll(tried);
+  const [near, far] = await sockets();
+  const framing = tried.make();
+  const [first = 0, second = 0] = lengths;
+  await using sender = new Connection(near, {
+    framing,
+    highWaterMark: 1 + second * 10,
+  });
+  await using receiver = new Connection(far, {
+    framing,
+    readBufferSize: 1 + first,
+  });
+  const receiving = outcomeOf(receiver.readable);
+  const piping = ReadableStream.from(taken).pipeTo(sender.writable);
+  const ended = await settlement(piping, "pipeTo()");
+  assertEquals(ended.status, "fulfilled");
+  const { outcome } = await received(receiving);
+  assertOutcome(tried, outcome, expected);
 }
 
 async function checkCuts(

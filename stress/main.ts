@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { connectionRows } from "./connection_rows.ts";
 import { faultRows } from "./fault_rows.ts";
@@ -129,6 +130,14 @@ async function runSuite(
   return { title, rows: result };
 }
 
+/** Writes the page, in the form that `deno fmt` gives it. */
+async function writeReport(text: string): Promise<void> {
+  await Deno.writeTextFile(REPORT, text);
+  await new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--quiet", fileURLToPath(REPORT)],
+  }).output();
+}
+
 async function main(): Promise<void> {
   const { seconds, seed, suites, isReported, isHelp } = parseOptions();
   if (isHelp) return console.log(USAGE);
@@ -140,7 +149,7 @@ async function main(): Promise<void> {
     results.push(await runSuite(suite, share, seed));
   }
   if (isReported) {
-    await Deno.writeTextFile(REPORT, reportText(results, { seconds, seed }));
+    await writeReport(reportText(results, { seconds, seed }));
   }
   // What a failed suite has left open must not keep the process alive.
   Deno.exit(results.some(hasFailed) ? 1 : 0);

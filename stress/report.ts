@@ -1,4 +1,5 @@
 /** What the suites found, as text: lines for the terminal, and a page. */
+import config from "../deno.json" with { type: "json" };
 import type { ReportRow } from "./report_row.ts";
 
 /** What became of a suite. */
@@ -27,10 +28,14 @@ export function hasFailed(result: SuiteResult): boolean {
 export function rowText(row: ReportRow): string {
   const { workload, fault, operations, lost, duplicated, unsettled, note } =
     row;
-  if (operations === 0) return `- ${workload}: ${note}`;
+  if (operations === 0) return skippedText(row);
   const counts =
     `${operations} operations, ${lost} lost, ${duplicated} duplicated, ${unsettled} unsettled`;
   return `- ${workload}; ${fault}: ${counts}${note && `; ${note}`}`;
+}
+
+function skippedText({ workload, fault, note }: ReportRow): string {
+  return `- ${workload}${fault && `, ${fault}`}: ${note}`;
 }
 
 /** The page. */
@@ -47,7 +52,7 @@ export function reportText(
     INTRODUCTION,
     [
       `- ${date}, seed ${seed}, ${seconds} s`,
-      `- Deno ${deno}, V8 ${v8}, TypeScript ${typescript}`,
+      `- ${config.name} ${config.version}, Deno ${deno}, V8 ${v8}, TypeScript ${typescript}`,
       `- ${os} ${Deno.osRelease()}, ${arch}, ${navigator.hardwareConcurrency} processors, ${
         megabytes.toLocaleString("en")
       } MB`,
@@ -64,7 +69,7 @@ function suiteText(result: SuiteResult): string {
   const run = rows.filter(({ operations }) => operations > 0);
   const skipped = rows.filter(({ operations }) => operations === 0);
   const lines = [
-    ...skipped.map(({ workload, note }) => `- ${workload}: ${note}`),
+    ...skipped.map(skippedText),
     ...("failure" in result ? [`- Failed: ${firstLine(failure)}`] : []),
   ];
   return [
@@ -130,7 +135,10 @@ const LEGEND =
 says. Lost is what was acknowledged and did not arrive; duplicated, what arrived
 twice or out of order; unsettled, a promise that did not settle. Each must be 0.
 Peak memory is resident memory of the process that does the work: the server's
-where it has one of its own, else that of the suite, with all that it notes down.`;
+where it has one of its own, else that of the suite, with all that it notes down. A latency ratio is of the same
+clients on the same server with the attack and without it: peers that send as fast
+as they can have their share of the processor, as honest ones would, until they are
+ended.`;
 
 const FOUND = `## What was found
 
@@ -151,6 +159,8 @@ const NOT_TRIED = `## What was not tried
 - A run of days, or more connections than the table says: both need more ports and
   more memory than one machine of this size has.
 - Resets by the module's own side: Deno cannot ask the system for one.
+- The relay's faults at each byte of a TLS connection: its workloads are in the
+  clear. Hostile peers and the soak use TLS.
 - A relay between large messages and a receiver that has half-closed: Deno's
   \`node:net\`, of which the relay is made, drops bytes then. Without the relay it
   was tried.
