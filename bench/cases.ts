@@ -51,7 +51,8 @@ export const SUBJECTS = {
   },
   "deno/send-write": { label: "Deno: await conn.write" },
   "deno/send-writer": { label: "Deno: conn.writable's writer" },
-  "deno/request": { label: "Deno: conn.write, conn.read" },
+  "deno/request": { label: "Deno: conn.write, conn.read, length known" },
+  "deno/request-any-length": { label: "Deno: conn.write, conn.read" },
   "deno/echo": { label: "Deno: conn.read, conn.write, no messages" },
   "deno/scan": { label: "Deno: indexOf, no messages", isFloor: true },
   "node/receive": { label: "Node: net, Buffer.indexOf" },
@@ -264,12 +265,18 @@ export const CASES: Case[] = [
     subjects: [
       "framed/request",
       "deno/request",
+      "deno/request-any-length",
       "node/request",
       "go/request",
       "tokio/request",
     ],
     comparisons: [
       { subject: "framed/request", beside: "deno/request", reach: 1 },
+      {
+        subject: "framed/request",
+        beside: "deno/request-any-length",
+        reach: 1,
+      },
       { subject: "framed/request", beside: "go/request", limit: 1 },
       { subject: "framed/request", beside: "node/request" },
       { subject: "framed/request", beside: "tokio/request" },
