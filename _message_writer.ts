@@ -52,13 +52,14 @@ export class MessageWriter<Out> {
   #room: PromiseWithResolvers<void> | undefined;
   readonly #flushes = new Queue<Flush>();
   // Where in all bytes each message ends that is queued; only for `sendTimeout`.
-  readonly #messageEnds = new Queue<number>();
+  readonly #messageEnds: Queue<number> | undefined;
 
   constructor(options: MessageWriterOptions<Out>) {
     this.#options = options;
     this.#buffer = new SendBuffer(options.framing);
     const { sendTimeout, onFailure } = options;
     if (sendTimeout !== undefined) {
+      this.#messageEnds = new Queue();
       this.#sendCountdown = new Countdown(sendTimeout, () => {
         onFailure(
           new DOMException(
@@ -127,7 +128,7 @@ export class MessageWriter<Out> {
 
   #noteQueued(): void {
     this.#messagesSent++;
-    if (this.#sendCountdown !== undefined) {
+    if (this.#messageEnds !== undefined) {
       this.#buffer.encodeText();
       this.#messageEnds.push(this.#bytesSent + this.queuedLength);
     }
@@ -248,8 +249,8 @@ export class MessageWriter<Out> {
     while ((this.#flushes.first?.target ?? Infinity) <= this.#bytesSent) {
       this.#flushes.shift().deferred.resolve();
     }
-    while ((this.#messageEnds.first ?? Infinity) <= this.#bytesSent) {
-      this.#messageEnds.shift();
+    while ((this.#messageEnds?.first ?? Infinity) <= this.#bytesSent) {
+      this.#messageEnds?.shift();
       // The next message has the whole time.
       this.#sendCountdown?.reset();
     }
