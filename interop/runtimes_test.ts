@@ -4,6 +4,7 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
+import { once } from "node:events";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import {
   assertSuccess,
@@ -148,6 +149,22 @@ async function reportOfChromium(): Promise<string> {
       throw new Error(`The browser ended with code ${code}`);
     });
     ended.catch(() => {});
-    return await Promise.race([report.promise, ended]);
+    const result = await Promise.race([report.promise, ended]);
+    await closeBrowser(folder.path);
+    await browser.status;
+    return result;
   }
+}
+
+/**
+ * Has a browser end itself. The command is a shell script on Debian, so ending it
+ * would leave the browser behind.
+ */
+async function closeBrowser(userDataFolder: string): Promise<void> {
+  const file = `${userDataFolder}/DevToolsActivePort`;
+  const [port, path] = (await Deno.readTextFile(file)).split("\n");
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`);
+  await once(socket, "open");
+  socket.send(JSON.stringify({ id: 1, method: "Browser.close" }));
+  await once(socket, "close");
 }
