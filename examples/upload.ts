@@ -53,6 +53,9 @@ const framing = lengthPrefixed({ maxLength: CHUNK_LENGTH });
 /** How long one side may do nothing while the other waits for it. */
 const IDLE_TIMEOUT_MS = 30_000;
 
+/** How long a sender whose file is refused may take to stop. */
+const REFUSE_MS = 5000;
+
 /** How many bytes the file has that is made where none is given. */
 const MADE_LENGTH = 32 * 1024 * 1024;
 
@@ -81,10 +84,24 @@ function listen(
       await connection.send(JSON.stringify({ sha256 }));
     } catch (error) {
       print(`Server: no file: ${reasonOf(error)}`);
-      // Not awaited: whose connection has ended need not be told.
-      connection.send(JSON.stringify({ error: reasonOf(error) }));
+      await refuse(connection, reasonOf(error));
     }
   });
+}
+
+/**
+ * Says why there is no file, and reads on until the sender has stopped: closing
+ * while it still sends would reset the connection, and so take the answer back.
+ */
+async function refuse(connection: Connection, error: string): Promise<void> {
+  const signal = AbortSignal.timeout(REFUSE_MS);
+  try {
+    await connection.send(JSON.stringify({ error }));
+    await connection.closeWrite();
+    while (await connection.receive({ signal }) !== undefined);
+  } catch {
+    // Whose connection has ended need not be told, nor who does not stop.
+  }
 }
 
 /** Receives a file, which is there at the end only, and whole; gives its checksum. */
@@ -167,10 +184,13 @@ async function sendFile(connection: Connection, path: string): Promise<string> {
   }
 
   const answering = connection.receive().finally(() => isAnswered = true);
-  answering.catch(() => {}); // it is awaited behind the pipe
-  // Which asks for the next chunk when there is room for it, and at last ends our side.
-  await ReadableStream.from(messages()).pipeTo(connection.writable);
-  const answer = readAnswer(await answering);
+  // The pipe asks for the next chunk when there is room for it, and at last ends our side.
+  const sending = ReadableStream.from(messages()).pipeTo(connection.writable);
+  // Each ends with the other. The receiver's words say more than a write that failed.
+  const [answered, sent] = await Promise.allSettled([answering, sending]);
+  if (answered.status === "rejected") throw answered.reason;
+  const answer = readAnswer(answered.value);
+  if (sent.status === "rejected") throw sent.reason;
   if (answer.sha256 !== sha256) {
     throw new Error("the receiver has another checksum");
   }
@@ -295,6 +315,8 @@ async function exists(path: string): Promise<boolean> {
 }
 
 function reasonOf(error: unknown): string {
+  // Closing the connection failed, too: what was wrong before says more.
+  if (error instanceof SuppressedError) return reasonOf(error.suppressed);
   return error instanceof Error ? error.message : `${error}`;
 }
 

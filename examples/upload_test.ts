@@ -257,6 +257,8 @@ Deno.test("upload.ts says what the receiver says, at the end or before", async (
   const full = await failWith(4000, async (connection) => {
     await connection.receive();
     await connection.send(JSON.stringify({ error: "disk full" }));
+    await connection.closeWrite();
+    for await (const _message of connection); // until it has stopped
   });
   assertStringIncludes(full, 'the receiver says "disk full"');
 
