@@ -226,8 +226,10 @@ function assertDrawn(drawing: string): void {
     assertEquals(made, sent + queued, figures);
     assert(made >= before.made && sent >= before.sent, figures);
     assert(sent >= received && received >= before.received, figures);
-    // A write or a read may be done in the kernel and not told of yet.
-    assert(Math.abs(sent - received - kernel) <= 64 * 1024, figures);
+    // A write may be done in the kernel and not told of yet, and what has arrived
+    // and is not acknowledged counts at both ends: as much as a queue or a receive
+    // buffer holds.
+    assert(Math.abs(sent - received - kernel) <= 256 * 1024, figures);
   }
   const last = samples.at(-1);
   assert(last !== undefined && last.made > 0);
