@@ -202,11 +202,11 @@ async function nextLine(program: Program): Promise<string> {
   return value;
 }
 
-/** Whether every attack has been ended by its error, at each door. */
-export function isAllEnded({ doors }: Figures): boolean {
-  return HOSTILE_CASES.every(({ door, ending }) =>
-    doors[door].endings[ending] !== undefined
-  );
+/** The attacks that have not been ended by their error so far. */
+export function notEnded({ doors }: Figures): string[] {
+  return HOSTILE_CASES
+    .filter(({ door, ending }) => doors[door].endings[ending] === undefined)
+    .map(({ name }) => name);
 }
 
 /** How long good clients wait between two questions. */
