@@ -138,7 +138,8 @@ Peak memory is resident memory of the process that does the work: the server's
 where it has one of its own, else that of the suite, with all that it notes down. A latency ratio is of the same
 clients on the same server with the attack and without it: peers that send as fast
 as they can have their share of the processor, as honest ones would, until they are
-ended.`;
+ended. The processors are shared with whatever else runs, so believe only ratios
+far from 1.`;
 
 const FOUND = `## What was found
 
