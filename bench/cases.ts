@@ -131,10 +131,49 @@ export interface Case {
   chunkLength?: number;
   /** How many letters the messages are made of; 26 by default. */
   letters?: number;
+  /**
+   * Whether the subject and the far side have a processor each, or share one; left
+   * to the scheduler by default.
+   */
+  processors?: "own" | "shared";
   /** How many a run has, where that is fixed; measured first where it is not. */
   count?: number;
   subjects: SubjectName[];
   comparisons: Comparison[];
+}
+
+/**
+ * A request at a time. Where the two processes run decides more than anything else:
+ * waking another processor takes several times what the work takes. So it is not
+ * left to the scheduler, which would move them about in the middle of a run.
+ */
+function pingPong(processors: "own" | "shared", where: string): Case {
+  return {
+    name: `ping-pong-${processors}`,
+    title: `Ping-pong, 64-byte lines, one in flight, ${where}`,
+    mode: "echo",
+    messageLength: 64,
+    processors,
+    subjects: [
+      "framed/request",
+      "deno/request",
+      "deno/request-any-length",
+      "node/request",
+      "go/request",
+      "tokio/request",
+    ],
+    comparisons: [
+      { subject: "framed/request", beside: "deno/request", reach: 1 },
+      {
+        subject: "framed/request",
+        beside: "deno/request-any-length",
+        reach: 1,
+      },
+      { subject: "framed/request", beside: "go/request", limit: 1 },
+      { subject: "framed/request", beside: "node/request" },
+      { subject: "framed/request", beside: "tokio/request" },
+    ],
+  };
 }
 
 /** All cases, in the order of the report. */
@@ -257,31 +296,8 @@ export const CASES: Case[] = [
       { subject: "framed/send-windowed", beside: "go/send" },
     ],
   },
-  {
-    name: "ping-pong",
-    title: "Ping-pong, 64-byte lines, one in flight",
-    mode: "echo",
-    messageLength: 64,
-    subjects: [
-      "framed/request",
-      "deno/request",
-      "deno/request-any-length",
-      "node/request",
-      "go/request",
-      "tokio/request",
-    ],
-    comparisons: [
-      { subject: "framed/request", beside: "deno/request", reach: 1 },
-      {
-        subject: "framed/request",
-        beside: "deno/request-any-length",
-        reach: 1,
-      },
-      { subject: "framed/request", beside: "go/request", limit: 1 },
-      { subject: "framed/request", beside: "node/request" },
-      { subject: "framed/request", beside: "tokio/request" },
-    ],
-  },
+  pingPong("own", "each side on a processor of its own"),
+  pingPong("shared", "both sides on one processor"),
   {
     name: "echo",
     title: "Pipelined echo, 64-byte lines, 64 connections, 32 in flight each",

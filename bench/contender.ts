@@ -22,7 +22,7 @@ const SETTLE_MS = 250;
 /** What a subject is asked to do. */
 export type Task = Pick<
   Case,
-  "mode" | "messageLength" | "chunkLength" | "letters"
+  "mode" | "messageLength" | "chunkLength" | "letters" | "processors"
 >;
 
 /** What one run took, for each message or connection. */
@@ -64,6 +64,16 @@ export async function tooFewFiles(count: number): Promise<string | undefined> {
 /** Why a subject cannot take part on this machine. */
 export class Unavailable extends Error {}
 
+/** The command, kept to one processor if one is given. */
+function onProcessor(
+  processor: number | undefined,
+  command: string[],
+): string[] {
+  return processor === undefined
+    ? command
+    : ["taskset", "--cpu-list", String(processor), ...command];
+}
+
 /** One subject at work, with a far side of its own. */
 export class Contender implements AsyncDisposable {
   readonly #name: SubjectName;
@@ -76,22 +86,24 @@ export class Contender implements AsyncDisposable {
 
   private constructor(name: SubjectName, task: Task, program: Program) {
     const operation = name.slice(name.indexOf("/") + 1);
-    const { mode, messageLength, chunkLength = DEFAULT_CHUNK_LENGTH } = task;
+    const {
+      mode,
+      messageLength,
+      chunkLength = DEFAULT_CHUNK_LENGTH,
+      processors,
+    } = task;
     const lengths = [messageLength, chunkLength].map(String);
     this.#name = name;
     this.#task = task;
     this.#subject = new Child(
-      [...program.command, operation, ...lengths],
+      onProcessor(processors && 0, [...program.command, operation, ...lengths]),
       program.env,
     );
     if (mode !== "memory") {
       const flags = ["run", "--quiet", "--allow-ffi"];
-      this.#load = new Child([
-        Deno.execPath(),
-        ...flags,
-        LOAD,
-        String(messageLength),
-      ]);
+      const command = [Deno.execPath(), ...flags, LOAD, String(messageLength)];
+      const processor = processors && (processors === "own" ? 1 : 0);
+      this.#load = new Child(onProcessor(processor, command));
     }
   }
 
