@@ -156,7 +156,8 @@ Each has a test that fails without its fix.
 const NOT_TRIED = `## What was not tried
 
 - Anything but this machine: no real network, no other kernel, no other hardware.
-  macOS and Windows run the short forms, without load and network.
+  CI is set up to run the short forms
+  on macOS and Windows, without load and network; they have not been run there.
 - A run of days, or more connections than the table says: both need more ports and
   more memory than one machine of this size has.
 - Resets by the module's own side: Deno cannot ask the system for one.
