@@ -98,6 +98,7 @@ export function wasmScanner(): Scanner {
   );
   const lastOffset = (count: number) => offsets[count - 1] ?? 0;
   let reserved = BUFFERS_START;
+  let lastOwn: Uint8Array | undefined;
 
   function holds(bytes: Uint8Array, byte: number): boolean {
     const { length } = bytes;
