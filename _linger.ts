@@ -1,3 +1,5 @@
+import { isSettledWithin } from "./_settled_within.ts";
+
 // For how long a peer that still sends may take to receive the rest and end.
 const LINGER_MS = 1000;
 
@@ -39,15 +41,8 @@ export class Linger {
       return; // reset or closed meanwhile: there is nothing left to save
     }
     // Bytes that have arrived are seen when the event loop next waits.
-    await this.#endedWithin(0);
-    if (this.#discarded > 0) await this.#endedWithin(LINGER_MS);
-  }
-
-  async #endedWithin(milliseconds: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, milliseconds);
-    await Promise.race([this.#ended, promise]);
-    clearTimeout(timer);
+    await isSettledWithin(this.#ended, 0);
+    if (this.#discarded > 0) await isSettledWithin(this.#ended, LINGER_MS);
   }
 
   async #discardAll(): Promise<void> {

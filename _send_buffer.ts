@@ -106,10 +106,7 @@ export class SendBuffer<Out> {
       this.#used += length;
     } else {
       const frame = framing.encode(message);
-      // The sender may change its bytes once `send` has returned.
-      const isOwn = message instanceof Uint8Array &&
-        message.buffer !== frame.buffer;
-      this.#addFrame(frame, isOwn);
+      this.#addFrame(frame, isApart(frame, message));
     }
   }
 
@@ -150,11 +147,11 @@ export class SendBuffer<Out> {
     giveBack(this.take());
   }
 
-  #addFrame(frame: Uint8Array, isOwn: boolean): void {
+  #addFrame(frame: Uint8Array, isKept: boolean): void {
     const { length } = frame;
     if (length > LARGE_FRAME_BYTES) {
       this.#seal();
-      const buffer = isOwn ? frame : frame.slice();
+      const buffer = isKept ? frame : frame.slice();
       this.#addSegment({ buffer, length, pool: undefined });
     } else {
       this.#makeRoom(length);
@@ -207,6 +204,15 @@ export class SendBuffer<Out> {
     this.#segments.push(segment);
     this.#segmentsLength += segment.length;
   }
+}
+
+/**
+ * Whether the frame has surely none of the message's own bytes, which the sender may
+ * change once the message is queued.
+ */
+export function isApart(frame: Uint8Array, message: unknown): boolean {
+  return typeof message === "string" ||
+    message instanceof Uint8Array && message.buffer !== frame.buffer;
 }
 
 /** Gives the buffers back of segments that are not needed any more. */

@@ -35,6 +35,7 @@
 import { setImmediate } from "node:timers";
 import type { MessageWriter } from "./_message_writer.ts";
 import { rejected } from "./_rejected.ts";
+import { isApart } from "./_send_buffer.ts";
 import { writerOf } from "./_writer_of.ts";
 import type { Connection } from "./connection.ts";
 import type { Framing } from "./framing/framing.ts";
@@ -276,10 +277,7 @@ function encode<Out>(
   message: Out,
 ): Uint8Array {
   const frame = framing.encode(message);
-  const isOwn = typeof message === "string" ||
-    message instanceof Uint8Array && message.buffer !== frame.buffer;
-  // The sender may change its bytes once `broadcast` has returned.
-  return isOwn ? frame : frame.slice();
+  return isApart(frame, message) ? frame : frame.slice();
 }
 
 function disconnect<In, Out>(

@@ -55,6 +55,7 @@
  */
 import { delay } from "@std/async/delay";
 import { checkMilliseconds } from "./_connection_options.ts";
+import { logError } from "./_log_error.ts";
 import { connect, type ConnectOptions } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import type { Bytes, Sendable } from "./framing/framing.ts";
@@ -431,9 +432,4 @@ function checkFunction(name: string, value: unknown): void {
       `Cannot reconnect as ${name} must be a function: current value is of type ${typeof value}`,
     );
   }
-}
-
-function logError(error: unknown): void {
-  // deno-lint-ignore no-console -- an error must not go unseen
-  console.error(error);
 }

@@ -29,6 +29,8 @@ import {
   checkPort,
   refuseOptions,
 } from "./_connection_options.ts";
+import { logError } from "./_log_error.ts";
+import { isSettledWithin } from "./_settled_within.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import type { Bytes, Sendable } from "./framing/framing.ts";
 
@@ -698,21 +700,4 @@ class ListeningServer<In, Out, A extends Deno.Addr>
       logError(onErrorError);
     }
   }
-}
-
-/** Waits for `promise`, which does not reject, or for a time at most. */
-async function isSettledWithin(
-  promise: Promise<void>,
-  milliseconds: number,
-): Promise<boolean> {
-  const { promise: timedOut, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), milliseconds);
-  const isSettled = await Promise.race([promise.then(() => true), timedOut]);
-  clearTimeout(timer);
-  return isSettled;
-}
-
-function logError(error: unknown): void {
-  // deno-lint-ignore no-console -- an error must not go unseen
-  console.error(error);
 }
