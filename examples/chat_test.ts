@@ -1,5 +1,4 @@
 import { assert, assertEquals } from "@std/assert";
-import { fileURLToPath } from "node:url";
 import {
   assertSuccess,
   isInstalled,
@@ -7,18 +6,11 @@ import {
   peerTest,
   type Program,
   start,
+  startExample,
 } from "../interop/_peers.ts";
 
 function chat(...flags: string[]): Program {
-  return start([
-    "deno",
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--allow-net=127.0.0.1",
-    fileURLToPath(new URL("chat.ts", import.meta.url)),
-    ...flags,
-  ]);
+  return startExample("chat.ts", [], flags);
 }
 
 Deno.test("chat.ts lets one guest miss lines, and slows nobody down", async () => {

@@ -7,6 +7,7 @@ import {
   peerTest,
   type Program,
   start,
+  startExample,
 } from "../interop/_peers.ts";
 import { connect, type Connection } from "../mod.ts";
 import { lines } from "../framing.ts";
@@ -15,16 +16,7 @@ const framing = lines();
 const program = fileURLToPath(new URL("fan_out.ts", import.meta.url));
 
 function fanOut(...flags: string[]): Program {
-  return start([
-    "deno",
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--allow-net=127.0.0.1",
-    "--allow-run=nats-server",
-    program,
-    ...flags,
-  ]);
+  return startExample("fan_out.ts", ["--allow-run=nats-server"], flags);
 }
 
 /** Whether the package is there, or can be got; if not, prints so. */

@@ -1,5 +1,4 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { fileURLToPath } from "node:url";
 import {
   assertSuccess,
   isInstalled,
@@ -8,18 +7,11 @@ import {
   peerTest,
   type Program,
   start,
+  startExample,
 } from "../interop/_peers.ts";
 
 function modbus(...flags: string[]): Program {
-  return start([
-    "deno",
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--allow-net=127.0.0.1",
-    fileURLToPath(new URL("modbus.ts", import.meta.url)),
-    ...flags,
-  ]);
+  return startExample("modbus.ts", [], flags);
 }
 
 const CLIENT_PRINTS = [

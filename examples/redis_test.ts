@@ -8,7 +8,6 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { fileURLToPath } from "node:url";
 import {
   assertSuccess,
   isInstalled,
@@ -16,19 +15,12 @@ import {
   peerTest,
   type Program,
   start,
+  startExample,
 } from "../interop/_peers.ts";
 import { framing, Push, RedisClient, RedisError, type Value } from "./redis.ts";
 
 function redis(...flags: string[]): Program {
-  return start([
-    "deno",
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--allow-net=127.0.0.1",
-    fileURLToPath(new URL("redis.ts", import.meta.url)),
-    ...flags,
-  ]);
+  return startExample("redis.ts", [], flags);
 }
 
 async function ourServer(): Promise<{ server: Program; port: string }> {

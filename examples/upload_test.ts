@@ -1,10 +1,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { fileURLToPath } from "node:url";
 import {
   assertSuccess,
   lineThat,
   type Program,
-  start,
+  startExample,
   temporaryFolder,
 } from "../interop/_peers.ts";
 import { type Bytes, connect, type Connection, serve } from "../mod.ts";
@@ -13,17 +12,7 @@ import { lengthPrefixed } from "../framing.ts";
 const framing = lengthPrefixed();
 
 function upload(...flags: string[]): Program {
-  return start([
-    "deno",
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--allow-net=127.0.0.1",
-    "--allow-read",
-    "--allow-write",
-    fileURLToPath(new URL("upload.ts", import.meta.url)),
-    ...flags,
-  ]);
+  return startExample("upload.ts", ["--allow-read", "--allow-write"], flags);
 }
 
 interface Receiver extends AsyncDisposable {

@@ -1,5 +1,4 @@
 import { assert, assertEquals } from "@std/assert";
-import { fileURLToPath } from "node:url";
 import {
   assertSuccess,
   isInstalled,
@@ -7,6 +6,7 @@ import {
   peerTest,
   type Program,
   start,
+  startExample,
 } from "../interop/_peers.ts";
 import { connect, type Connection } from "../mod.ts";
 import { lines } from "../framing.ts";
@@ -20,16 +20,7 @@ const idleTimeout = 20_000;
 const isLinux = Deno.build.os === "linux";
 
 function workers(...flags: string[]): Program {
-  return start([
-    "deno",
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--allow-net=127.0.0.1",
-    "--allow-run=deno",
-    fileURLToPath(new URL("workers.ts", import.meta.url)),
-    ...flags,
-  ]);
+  return startExample("workers.ts", ["--allow-run=deno"], flags);
 }
 
 /** Starts workers; gives the process of each, by its number, and their port. */

@@ -60,6 +60,24 @@ export function start(
   };
 }
 
+/** Starts one of the examples, with these permissions of its own. */
+export function startExample(
+  file: string,
+  permissions: string[],
+  flags: string[],
+): Program {
+  return start([
+    "deno",
+    "run",
+    "--quiet",
+    "--no-prompt",
+    "--allow-net=127.0.0.1",
+    ...permissions,
+    fileURLToPath(new URL(`../examples/${file}`, import.meta.url)),
+    ...flags,
+  ]);
+}
+
 /** Asserts that a program ends by itself, content; gives what it still printed. */
 export async function assertSuccess(program: Program): Promise<string[]> {
   const [stdout, stderr, { code }] = await Promise.all([

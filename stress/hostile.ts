@@ -1,5 +1,6 @@
 /** Hostile peers beside good ones, and what the good ones notice of them. */
 import { assert } from "@std/assert";
+import { delay } from "@std/async/delay";
 import { connect } from "../client.ts";
 import type { Connection } from "../connection.ts";
 import {
@@ -148,7 +149,7 @@ export class Target implements AsyncDisposable {
     for (;;) {
       const figures = await this.figures();
       if (figures.files <= files || Date.now() > deadline) return figures.files;
-      await sleep(20);
+      await delay(20);
     }
   }
 
@@ -233,7 +234,7 @@ export class GoodClients implements AsyncDisposable {
   /** Notes for some time how long answers take. */
   async measure(milliseconds: number, latencies: number[]): Promise<void> {
     this.#latencies = latencies;
-    await sleep(milliseconds);
+    await delay(milliseconds);
     this.#latencies = undefined;
   }
 
@@ -248,7 +249,7 @@ export class GoodClients implements AsyncDisposable {
     index: number,
   ): Promise<void> {
     // Not all at once.
-    await sleep(QUESTION_PAUSE_MS * index / this.#clients.length);
+    await delay(QUESTION_PAUSE_MS * index / this.#clients.length);
     for (let count = 0; !this.#isOver; count++) {
       const question = `question ${count} of ${index}`;
       const startedAt = performance.now();
@@ -261,13 +262,9 @@ export class GoodClients implements AsyncDisposable {
       } catch {
         return void this.tally.unsettled++;
       }
-      await sleep(QUESTION_PAUSE_MS);
+      await delay(QUESTION_PAUSE_MS);
     }
   }
-}
-
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 const GOOD_CLIENTS = 100;
@@ -386,7 +383,7 @@ function peakMemory(
   const watching = (async () => {
     while (!isOver) {
       peak = Math.max(peak, (await target.figures()).memory);
-      await sleep(100);
+      await delay(100);
     }
   })();
   return {

@@ -5,6 +5,7 @@
  * on until it is killed.
  */
 
+import { delay } from "@std/async/delay";
 import { caCerts } from "../testdata/certificates.ts";
 
 /** Hostile peers of one kind. */
@@ -66,7 +67,7 @@ async function goOn(conn: Deno.Conn, assault: Assault): Promise<never> {
       // Ended by the server.
     }
     conn.close();
-    await sleep(assault.pause);
+    await delay(assault.pause);
     conn = await connect(assault);
   }
 }
@@ -89,12 +90,12 @@ async function act(
     case "trickle":
       for (;;) {
         await conn.write(encoder.encode("x"));
-        await sleep(pace);
+        await delay(pace);
       }
     case "trickledHello":
       for (const byte of hello) {
         await conn.write(new Uint8Array([byte]));
-        await sleep(pace);
+        await delay(pace);
       }
       return await readToEnd(conn);
     case "garbage":
@@ -111,8 +112,4 @@ async function act(
 async function readToEnd(conn: Deno.Conn): Promise<void> {
   const buffer = new Uint8Array(1024);
   while (await conn.read(buffer) !== null);
-}
-
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

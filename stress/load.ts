@@ -3,7 +3,8 @@
  * descriptors, and a slow reader. Linux only: descriptors and memory are read from
  * `/proc`.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
+import { delay } from "@std/async/delay";
 import { connect } from "../client.ts";
 import type { Connection } from "../connection.ts";
 import { lines } from "../framing.ts";
@@ -83,7 +84,7 @@ export class LoadedServer implements AsyncDisposable {
       const isAtRest = state.connections === 0 &&
         state.descriptors <= descriptors;
       if (isAtRest || Date.now() > deadline) return state;
-      await pause(20);
+      await delay(20);
     }
   }
 
@@ -232,7 +233,7 @@ export async function runOutOfDescriptors(
       await using client = await server.connect();
       await ask(client, `echo ${number}`, tally);
       // It holds its descriptor a little, so that others have to wait.
-      await pause(50);
+      await delay(50);
     }),
   );
   const after = await server.lastState(before);
@@ -312,10 +313,10 @@ async function startSlowReader(
   await client.request("subscribe slow");
   client.send("flood");
   let isStopped = false;
-  while ((await server.state()).blockedTime === 0) await pause(10);
+  while ((await server.state()).blockedTime === 0) await delay(10);
   const reading = (async () => {
     while (!isStopped) {
-      await pause(SLOW_READ_MS);
+      await delay(SLOW_READ_MS);
       await client.receive();
     }
   })();
@@ -342,17 +343,4 @@ export function connectTls({ tlsPort }: LoadServerAddress): Promise<Client> {
 /** Connects over a Unix socket. */
 export function connectUnix({ path }: LoadServerAddress): Promise<Client> {
   return connect({ path, framing });
-}
-
-/** Waits for some time. */
-export function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-/** The value in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted[Math.floor(sorted.length / 2)];
-  assert(middle !== undefined, "There is no median of nothing");
-  return middle;
 }

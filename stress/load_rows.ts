@@ -2,12 +2,12 @@
 import { assert, assertEquals } from "@std/assert";
 import {
   type LoadResult,
-  median,
   openMany,
   readSlowly,
   runOutOfDescriptors,
   storm,
 } from "./load.ts";
+import { median } from "./median.ts";
 import { type ReportRow, skippedRow, type SuiteOptions } from "./report_row.ts";
 import { type Sample, slope, soak } from "./soak.ts";
 

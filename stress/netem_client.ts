@@ -9,6 +9,7 @@ import { connect } from "../client.ts";
 import type { Connection } from "../connection.ts";
 import { FrameDecoderStream, lines } from "../framing.ts";
 import type { FaultFraming } from "./fault_workloads.ts";
+import { median } from "./median.ts";
 import {
   Arrivals,
   BROADCAST_CLIENTS,
@@ -262,10 +263,6 @@ async function latency(): Promise<NetemLatency> {
     withNoDelay: median(times.withNoDelay),
     withoutNoDelay: median(times.withoutNoDelay),
   };
-}
-
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
 async function run(): Promise<NetemResult> {

@@ -4,6 +4,7 @@
  * which request is under way, and at its end how many it has read. Its argument is
  * the timeout.
  */
+import { delay } from "@std/async/delay";
 import { lines, serve } from "../mod.ts";
 
 const timeout = Number(Deno.args[0]);
@@ -33,18 +34,14 @@ Deno.addSignalListener("SIGTERM", async () => {
 });
 
 async function work(line: string): Promise<void> {
-  if (line.startsWith("a while")) await pause(1);
+  if (line.startsWith("a while")) await delay(1);
   if (line === "beyond the signal") {
     console.log(line);
     await signalled.promise;
-    await pause(20);
+    await delay(20);
   }
   if (line === "for ever") {
     console.log(line);
-    for (;;) await pause(1000);
+    for (;;) await delay(1000);
   }
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -2,6 +2,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { assertEquals } from "@std/assert";
+import { delay } from "@std/async/delay";
 import {
   ask,
   type Client,
@@ -11,7 +12,6 @@ import {
   LoadedServer,
   type LoadResult,
   newTally,
-  pause,
   type Tally,
   withinMinutes,
 } from "./load.ts";
@@ -62,7 +62,7 @@ export async function soak(
       });
     }
     // About a third of one processor.
-    await pause(2 * (performance.now() - begun));
+    await delay(2 * (performance.now() - begun));
   } while (secondsSoFar() < seconds && tally.unsettled === 0);
   await mixture.stop();
   return { tally, before, after: await server.lastState(before), samples };
