@@ -1,4 +1,5 @@
 import type { Countdown } from "./_countdown.ts";
+import { noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
 import { Queue } from "./framing/_queue.ts";
 import type { Bytes, Decoder } from "./framing/framing.ts";
 
@@ -138,6 +139,11 @@ export class MessageReader<In> {
         // An error behind the messages of the last read waits for no more bytes.
         this.#take(decoder.decode(NO_BYTES));
         if (this.#receivers.length === 0) break;
+        const turn = untilOthersHadTurn();
+        if (turn !== undefined) {
+          await turn;
+          continue; // it may have ended since
+        }
         const room = this.#room();
         this.#startWaiting();
         const length = await conn.read(room);
@@ -205,6 +211,7 @@ export class MessageReader<In> {
     this.#bytesReceived += length;
     this.#slabUsed += length;
     if (length === room.length) {
+      noteMoved(length);
       this.#slabSize = Math.min(
         this.#slabSize * 4,
         Math.max(FIRST_SLAB_BYTES, this.#options.readBufferSize),

@@ -1,5 +1,6 @@
 import { Countdown } from "./_countdown.ts";
 import { atEndOfTurn } from "./_end_of_turn.ts";
+import { noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
 import { Queue } from "./framing/_queue.ts";
 import { rejected } from "./_rejected.ts";
 import { giveBack, SendBuffer } from "./_send_buffer.ts";
@@ -205,9 +206,15 @@ export class MessageWriter<Out> {
     try {
       for (const { buffer, length } of segments) {
         for (let start = 0; start < length && this.#failure === undefined;) {
+          const turn = untilOthersHadTurn();
+          if (turn !== undefined) {
+            await turn;
+            continue; // it may have failed since
+          }
           this.#startWaiting();
           const written = await conn.write(buffer.subarray(start, length));
           this.#stopWaiting();
+          noteMoved(written);
           if (this.#failure === undefined) this.#noteTaken(written);
           start += written;
         }

@@ -138,9 +138,9 @@ Peak memory is resident memory of the process that does the work: the server's
 where it has one of its own, else that of the suite, with all that it notes down. A latency ratio is of the same
 clients on the same server with the attack and without it: peers that send as fast
 as they can have their share of the processor, as honest ones would, until they
-are ended. On an otherwise idle machine, requests beside 20 peers that send and
-never read took 148 ms at the 99th percentile, where they took 2 without. The processors are shared with whatever else runs, so believe only ratios
-far from 1.`;
+are ended. Clients, attackers and
+server share the processors with whatever else runs, so believe only ratios far
+from 1.`;
 
 const FOUND = `## What was found
 
