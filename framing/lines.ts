@@ -138,10 +138,17 @@ const CARRIAGE_RETURN = 0x0d;
 function textCutter(fatal: boolean): MessageCutter<string> {
   return {
     prepare(chunk, chunkOffset, { ends, count }) {
-      const texts = splitLines(chunk.subarray(0, ends[count - 1]), fatal);
+      const whole = chunk.subarray(0, ends[count - 1]);
+      const text = decodeWhole(whole, fatal);
+      // Characters and bytes are one to one then, as no character of UTF-8 has more
+      // UTF-16 code units than bytes.
+      if (text?.length === whole.length) {
+        return (start, end) => text.slice(start, end);
+      }
+      const texts = text?.split("\n");
       return (start, end, index) => {
-        const text = texts?.[index];
-        if (text === undefined) {
+        const line = texts?.[index];
+        if (line === undefined) {
           const offset = chunkOffset + start;
           return decodeUtf8("line", chunk.subarray(start, end), {
             fatal,
@@ -149,18 +156,17 @@ function textCutter(fatal: boolean): MessageCutter<string> {
           });
         }
         // The line feed is gone, not so a carriage return before it.
-        return chunk[end] === CARRIAGE_RETURN ? text.slice(0, -1) : text;
+        return chunk[end] === CARRIAGE_RETURN ? line.slice(0, -1) : line;
       };
     },
     join: (bytes, offset) => decodeUtf8("line", bytes, { fatal, offset }),
   };
 }
 
-/** The text before each line feed, or nothing if there is an error in it. */
-function splitLines(bytes: Bytes, fatal: boolean): string[] | undefined {
+/** The text of some lines, which decode alike alone; `undefined` if that is an error. */
+function decodeWhole(bytes: Bytes, fatal: boolean): string | undefined {
   try {
-    // No character of UTF-8 goes over a line feed, so lines decode alike alone.
-    return decodeUtf8("lines", bytes, { fatal }).split("\n");
+    return decodeUtf8("lines", bytes, { fatal });
   } catch {
     return undefined;
   }
