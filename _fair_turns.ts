@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 
-/** How many bytes are moved between two looks at the clock. */
-const BYTES_BETWEEN_LOOKS = 256 * 1024;
-/** After how long those that wait have their turn; a pause takes some 0.1 ms. */
+/** How many bytes may be moved without a look at the sockets. */
+const MAX_BYTES_MOVED = 256 * 1024;
+/** How long the rest may have to wait for it; a pause takes some 0.1 ms. */
 const MS_BETWEEN_PAUSES = 3;
 const SCHEDULER_TURNS = 61;
 
@@ -15,20 +15,25 @@ export function noteMoved(length: number): void {
   bytesMoved += length;
 }
 
+/** Notes that the sockets must have been looked at: one has news. */
+export function noteLook(): void {
+  bytesMoved = 0;
+}
+
 /**
  * Settles when the next read or write is to begin; `undefined` if that is now.
  *
  * Lets connections that wait for their peer have a turn beside those that never
- * have to. A read that finds bytes, or a write that finds room, settles within the turn of
- * the event loop. Which other sockets are ready is looked up only when nothing
- * more can be done at once, and otherwise once in 61 turns of the scheduler
- * (tokio's `event_interval`), of 128 reads and writes each. So where a few
- * connections are always ready, all others wait for that long (measured: 20 peers
- * that send as fast as they can held up 100 others for 50 to 150 ms, and 20
+ * have to. A read that finds bytes, or a write that finds room, settles within
+ * the turn of the event loop. Which other sockets are ready is looked up only when
+ * nothing more can be done at once, and otherwise once in 61 turns of the
+ * scheduler (tokio's `event_interval`), of 128 reads and writes each. So where a
+ * few connections are always ready, all others wait for that long (measured: 20
+ * peers that send as fast as they can held up 100 others for 50 to 150 ms, and 20
  * that were sent lines of 30 bytes, for 1.8 s; now 2 to 10 ms).
  */
 export function untilOthersHadTurn(): Promise<void> | undefined {
-  if (bytesMoved < BYTES_BETWEEN_LOOKS) return undefined;
+  if (bytesMoved < MAX_BYTES_MOVED) return undefined;
   if (pause === undefined && performance.now() < pausedAt + MS_BETWEEN_PAUSES) {
     bytesMoved = 0;
     return undefined;

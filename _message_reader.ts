@@ -1,5 +1,5 @@
 import type { Countdown } from "./_countdown.ts";
-import { noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
+import { noteLook, noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
 import { Queue } from "./framing/_queue.ts";
 import type { Bytes, Decoder } from "./framing/framing.ts";
 
@@ -48,6 +48,10 @@ export class MessageReader<In> {
   #isReading = false;
   #reading: Promise<void> | undefined;
   #isWaiting = false;
+  // TLS takes bytes out of records: that a read leaves room says nothing there.
+  readonly #isTls: boolean;
+  // The last read left room, so the next one waits for news of the socket.
+  #wasEmpty = false;
   #isEnded = false;
   #hasSeenEnd = false;
   #failure: { readonly error: unknown } | undefined;
@@ -59,6 +63,7 @@ export class MessageReader<In> {
 
   constructor(options: MessageReaderOptions<In>) {
     this.#options = options;
+    this.#isTls = "handshake" in options.conn;
   }
 
   get bytesReceived(): number {
@@ -147,6 +152,7 @@ export class MessageReader<In> {
         const room = this.#room();
         this.#startWaiting();
         const length = await conn.read(room);
+        if (this.#wasEmpty) noteLook();
         if (this.#isEnded) break; // what comes later is for nobody
         idleCountdown?.reset();
         this.#stopWaiting();
@@ -210,7 +216,9 @@ export class MessageReader<In> {
   #use(room: Bytes, length: number): Bytes {
     this.#bytesReceived += length;
     this.#slabUsed += length;
-    if (length === room.length) {
+    const isFull = length === room.length;
+    this.#wasEmpty = !isFull && !this.#isTls;
+    if (isFull) {
       noteMoved(length);
       this.#slabSize = Math.min(
         this.#slabSize * 4,
