@@ -13,8 +13,16 @@ let waiting: (() => void)[] = [];
 export function atEndOfTurn(callback: () => void): void {
   // From within a timer's callback, `nextTick` alone would come before the first
   // continuation.
-  if (waiting.length === 0) queueMicrotask(() => nextTick(callAll));
-  waiting.push(callback);
+  if (waiting.length > 0) {
+    waiting.push(callback);
+  } else {
+    waiting = [callback];
+    queueMicrotask(callAllNextTick);
+  }
+}
+
+function callAllNextTick(): void {
+  nextTick(callAll);
 }
 
 function callAll(): void {

@@ -10,6 +10,7 @@ export interface Segment {
 }
 
 const NO_BYTES = new Uint8Array(0);
+const NO_SEGMENTS: Segment[] = [];
 // A frame above this leaves as it is, in a write of its own.
 const LARGE_FRAME_BYTES = 16 * 1024;
 // The largest has room for all that may be queued below the usual high-water mark,
@@ -68,7 +69,7 @@ const encoder = new TextEncoder();
 export class SendBuffer<Out> {
   readonly #framing: Framing<unknown, Out>;
   // In this order: full buffers, the one being filled, and text not encoded yet.
-  #segments: Segment[] = [];
+  #segments = NO_SEGMENTS;
   #segmentsLength = 0;
   #buffer: Uint8Array = NO_BYTES;
   #pool: BufferPool | undefined;
@@ -136,7 +137,7 @@ export class SendBuffer<Out> {
     this.encodeText();
     this.#seal();
     const segments = this.#segments;
-    this.#segments = [];
+    this.#segments = NO_SEGMENTS;
     this.#segmentsLength = 0;
     return segments;
   }
@@ -201,7 +202,9 @@ export class SendBuffer<Out> {
   }
 
   #addSegment(segment: Segment): void {
-    this.#segments.push(segment);
+    // An array that grows from nothing gets room for 17.
+    if (this.#segments.length === 0) this.#segments = [segment];
+    else this.#segments.push(segment);
     this.#segmentsLength += segment.length;
   }
 }
