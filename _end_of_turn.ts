@@ -11,12 +11,12 @@ let waiting: (() => void)[] = [];
  * connections together, where `setImmediate` takes 2.4).
  */
 export function atEndOfTurn(callback: () => void): void {
-  // From within a timer's callback, `nextTick` alone would come before the first
-  // continuation.
   if (waiting.length > 0) {
     waiting.push(callback);
   } else {
     waiting = [callback];
+    // From within a timer's callback, `nextTick` alone would come before the first
+    // continuation.
     queueMicrotask(callAllNextTick);
   }
 }
