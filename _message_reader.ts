@@ -122,7 +122,7 @@ export class MessageReader<In> {
 
   /** Drops the messages that were read and not received. */
   clear(): void {
-    this.#inbox.fill([]);
+    this.#inbox.clear();
   }
 
   /** Gives out what there is to those who wait. */

@@ -1,6 +1,9 @@
+// All empty queues share it; nothing is ever put into it.
+const NO_ITEMS: never[] = [];
+
 /** A queue: first in, first out. `Array.shift` would move all that is behind. */
 export class Queue<T> {
-  #items: T[] = [];
+  #items: T[] = NO_ITEMS;
   #head = 0;
 
   /** How many items wait. */
@@ -30,7 +33,7 @@ export class Queue<T> {
   shift(): T {
     const item = this.#items[this.#head]!; // as said above
     this.#head++;
-    if (this.#head === this.#items.length) this.fill([]);
+    if (this.#head === this.#items.length) this.clear();
     else if (this.#head >= 1024 && this.#head * 2 >= this.#items.length) {
       // Else a queue that is never empty would keep all that was ever in it.
       this.fill(this.#items.slice(this.#head));
@@ -38,18 +41,23 @@ export class Queue<T> {
     return item;
   }
 
-  /** Takes all items. */
+  /** Takes all items; there must be one, if the array is to be changed. */
   takeAll(): T[] {
     const items = this.#head === 0
       ? this.#items
       : this.#items.slice(this.#head);
-    this.fill([]);
+    this.clear();
     return items;
   }
 
   /** Takes one item out, wherever it is. */
   remove(item: T): void {
     this.fill(this.takeAll().filter((each) => each !== item));
+  }
+
+  /** Drops all items. */
+  clear(): void {
+    this.fill(NO_ITEMS);
   }
 
   /** Puts other items in place of all. */
