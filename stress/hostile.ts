@@ -446,7 +446,7 @@ export async function besideSilent(
     note: `answered after ${Math.round(Math.max(...waits))} ms at most, where ${
       Math.ceil(peers / SMALL)
     } times idleTimeout are ${
-      Math.ceil(peers / SMALL) * limitsFor(pace).idleTimeout
+      Math.round(Math.ceil(peers / SMALL) * limitsFor(pace).idleTimeout)
     } ms; ${count} silent peers were let go`,
   };
 }
