@@ -58,6 +58,7 @@ export class MessageReader<In> {
   #slab = NO_BYTES;
   #slabUsed = 0;
   #slabSize = FIRST_SLAB_BYTES;
+  #lastLength = 0;
   #bytesReceived = 0;
   #messagesReceived = 0;
 
@@ -202,7 +203,9 @@ export class MessageReader<In> {
   #room(): Bytes {
     const { readBufferSize } = this.#options;
     const free = this.#slab.length - this.#slabUsed;
-    if (free < Math.min(readBufferSize, this.#slabSize / 4)) {
+    // As much as the last time would be a full read, which asks once more for nothing.
+    const wanted = Math.max(this.#slabSize / 4, this.#lastLength + 1);
+    if (free < Math.min(readBufferSize, wanted)) {
       this.#slab = new Uint8Array(this.#slabSize);
       this.#slabUsed = 0;
     }
@@ -218,8 +221,9 @@ export class MessageReader<In> {
     this.#slabUsed += length;
     const isFull = length === room.length;
     this.#wasEmpty = !isFull && !this.#isTls;
-    if (isFull) {
-      noteMoved(length);
+    this.#lastLength = length;
+    if (isFull) noteMoved(length);
+    if (isFull && length * 2 > this.#slabSize) {
       this.#slabSize = Math.min(
         this.#slabSize * 4,
         Math.max(FIRST_SLAB_BYTES, this.#options.readBufferSize),
