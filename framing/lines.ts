@@ -163,9 +163,10 @@ function textCutter(fatal: boolean): MessageCutter<string> {
   };
 }
 
-/** The text of some lines, which decode alike alone; `undefined` if that is an error. */
+/** The text of whole lines; `undefined` if there is an error in it. */
 function decodeWhole(bytes: Bytes, fatal: boolean): string | undefined {
   try {
+    // No character of UTF-8 goes over a line feed, so lines decode alike alone.
     return decodeUtf8("lines", bytes, { fatal });
   } catch {
     return undefined;
