@@ -21,6 +21,15 @@ export function atEndOfTurn(callback: () => void): void {
   }
 }
 
+/**
+ * Settles at the end of this turn, behind all that is to be called there;
+ * `undefined` if nothing is.
+ */
+export function untilEndOfTurn(): Promise<void> | undefined {
+  if (waiting.length === 0) return undefined;
+  return new Promise((resolve) => waiting.push(resolve));
+}
+
 function callAllNextTick(): void {
   nextTick(callAll);
 }

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { atEndOfTurn } from "./_end_of_turn.ts";
+import { atEndOfTurn, untilEndOfTurn } from "./_end_of_turn.ts";
 import { turn } from "./_testing.ts";
 
 Deno.test("atEndOfTurn() calls back behind all promise continuations and before timers", async () => {
@@ -22,4 +22,15 @@ Deno.test("atEndOfTurn() calls all back, in order, also those added meanwhile", 
   atEndOfTurn(() => calls.push(2));
   await turn();
   assertEquals(calls, [1, 2, 3]);
+});
+
+Deno.test("untilEndOfTurn() settles behind what is called at the end of the turn, and gives nothing where nothing is", async () => {
+  assertEquals(untilEndOfTurn(), undefined);
+  const calls: string[] = [];
+  atEndOfTurn(() => calls.push("before"));
+  const ended = untilEndOfTurn()?.then(() => calls.push("settled"));
+  atEndOfTurn(() => calls.push("behind"));
+  await ended;
+  assertEquals(calls, ["before", "behind", "settled"]);
+  assertEquals(untilEndOfTurn(), undefined);
 });

@@ -1,4 +1,5 @@
 import type { Countdown } from "./_countdown.ts";
+import { untilEndOfTurn } from "./_end_of_turn.ts";
 import { noteLook, noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
 import { Queue } from "./framing/_queue.ts";
 import type { Bytes, Decoder } from "./framing/framing.ts";
@@ -145,7 +146,9 @@ export class MessageReader<In> {
         // An error behind the messages of the last read waits for no more bytes.
         this.#take(decoder.decode(NO_BYTES));
         if (this.#receivers.length === 0) break;
-        const turn = untilOthersHadTurn();
+        // A read that would have to wait lets what this turn sends leave first.
+        const turn = (this.#wasEmpty ? untilEndOfTurn() : undefined) ??
+          untilOthersHadTurn();
         if (turn !== undefined) {
           await turn;
           continue; // it may have ended since

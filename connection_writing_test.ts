@@ -180,6 +180,30 @@ Deno.test("Connection sends in one write what is sent in one turn", async () => 
   assertEquals(writes, ["1\n2\n3\n4\n", "5\n"]);
 });
 
+Deno.test("Connection.request() sends before it waits for the socket", async () => {
+  const calls: string[] = [];
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      read(buffer) {
+        calls.push("read");
+        return conn.read(buffer);
+      },
+      write(bytes) {
+        calls.push("write");
+        return conn.write(bytes);
+      },
+    }));
+  const { connection, peer } = ends;
+  for (const question of ["first", "again"]) {
+    const answer = connection.request(question);
+    assertEquals(await peer.read(6), `${question}\n`);
+    await peer.write("answer\n");
+    assertEquals(await answer, "answer");
+  }
+  // Whether the socket is empty is known from the first read on.
+  assertEquals(calls.slice(-2), ["write", "read"]);
+});
+
 Deno.test("Connection sends in one write what is sent in one turn that a timer began", async () => {
   const writes: string[] = [];
   await using ends = await pair({ framing }, (conn) =>
