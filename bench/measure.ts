@@ -20,6 +20,12 @@ import {
 /** Shorter, and the just-in-time compilers would be measured as well. */
 const LEAST_WARM_UP_SECONDS = 0.3;
 
+/** A round trip at a time, code is compiled for good only behind so many messages. */
+const LEAST_WARM_UP_MESSAGES = 30_000;
+
+/** For those messages, a warm-up may take as long as so many runs. */
+const MOST_WARM_UP_RUNS = 8;
+
 /** The first run of a warm-up has at most so many messages, or one block. */
 const WARM_UP_MESSAGES = 1024;
 
@@ -205,13 +211,19 @@ async function warmUp(
   task: Task,
   runSeconds: number,
 ): Promise<number> {
-  let warmSeconds = Math.max(LEAST_WARM_UP_SECONDS, 2 * runSeconds);
+  const leastSeconds = Math.max(LEAST_WARM_UP_SECONDS, 2 * runSeconds);
+  const mostSeconds = Math.max(leastSeconds, MOST_WARM_UP_RUNS * runSeconds);
   const first = Math.min(WARM_UP_MESSAGES, messagesInBlock(task.messageLength));
+  let seconds = 0;
+  let messages = 0;
   for (let count = roundCount(task, first);;) {
     const { nanoseconds } = await contender.run(count);
-    warmSeconds -= nanoseconds * count / 1e9;
+    seconds += nanoseconds * count / 1e9;
+    messages += count;
+    const isWarm = seconds >= mostSeconds ||
+      seconds >= leastSeconds && messages >= LEAST_WARM_UP_MESSAGES;
     const wanted = runSeconds * 1e9 / nanoseconds;
-    if (warmSeconds <= 0 && wanted < 2 * count) return roundCount(task, wanted);
+    if (isWarm && wanted < 2 * count) return roundCount(task, wanted);
     count = roundCount(task, Math.min(wanted, WARM_UP_GROWTH * count));
   }
 }
