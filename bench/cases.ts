@@ -10,7 +10,7 @@ import type { ProgramName } from "./programs.ts";
 /** One way for one program to do it. */
 export interface Subject {
   label: string;
-  /** It finds no messages, so only its bytes are checked. */
+  /** It looks for no messages, so only its bytes are checked. */
   isFloor?: true;
 }
 
@@ -45,6 +45,10 @@ export const SUBJECTS = {
   "std/decode-almost": { label: "@std/streams: DelimiterStream" },
   "std/decode-text": { label: "@std/streams: TextLineStream" },
   "deno/receive-read": { label: "Deno: conn.read, no messages", isFloor: true },
+  "deno/receive-views": {
+    label: "Deno: conn.read, new buffers, views where messages must end",
+    isFloor: true,
+  },
   "deno/receive-readable": {
     label: "Deno: conn.readable, no messages",
     isFloor: true,
@@ -54,6 +58,13 @@ export const SUBJECTS = {
   "deno/request": { label: "Deno: conn.write, conn.read, length known" },
   "deno/request-any-length": { label: "Deno: conn.write, conn.read" },
   "deno/echo": { label: "Deno: conn.read, conn.write, no messages" },
+  "deno/echo-views": {
+    label: "Deno: conn.read, copies where messages must end, conn.write",
+  },
+  "deno/decode-views": {
+    label: "Deno: views where messages must end",
+    isFloor: true,
+  },
   "deno/scan": { label: "Deno: indexOf, no messages", isFloor: true },
   "node/receive": { label: "Node: net, Buffer.indexOf" },
   "node/receive-split2": { label: "Node: net, split2" },
@@ -188,6 +199,7 @@ export const CASES: Case[] = [
       "framed/receive-iterating",
       "framed/receive-readable",
       "std/receive",
+      "deno/receive-views",
       "deno/receive-read",
       "deno/receive-readable",
       "node/receive",
@@ -213,6 +225,8 @@ export const CASES: Case[] = [
         reach: 1.6,
         limit: 2,
       },
+      { subject: "framed/receive-batches", beside: "deno/receive-views" },
+      { subject: "deno/receive-views", beside: "node/receive" },
       { subject: "framed/receive-batches", beside: "deno/receive-read" },
       { subject: "framed/receive-batches", beside: "deno/receive-readable" },
       { subject: "framed/receive-batches", beside: "go/receive" },
@@ -251,6 +265,7 @@ export const CASES: Case[] = [
     subjects: [
       "framed/receive-batches",
       "std/receive",
+      "deno/receive-views",
       "deno/receive-read",
       "node/receive",
       "go/receive",
@@ -260,6 +275,8 @@ export const CASES: Case[] = [
       { subject: "framed/receive-batches", beside: "node/receive", reach: 1.2 },
       { subject: "framed/receive-batches", beside: "go/receive", limit: 1 },
       { subject: "framed/receive-batches", beside: "std/receive" },
+      { subject: "framed/receive-batches", beside: "deno/receive-views" },
+      { subject: "deno/receive-views", beside: "node/receive" },
       { subject: "framed/receive-batches", beside: "deno/receive-read" },
     ],
   },
@@ -306,6 +323,7 @@ export const CASES: Case[] = [
     subjects: [
       "framed/echo-batches",
       "framed/echo-iterating",
+      "deno/echo-views",
       "deno/echo",
       "node/echo",
       "go/echo",
@@ -320,6 +338,8 @@ export const CASES: Case[] = [
         reach: 1.3,
         limit: 1.7,
       },
+      { subject: "framed/echo-batches", beside: "deno/echo-views" },
+      { subject: "deno/echo-views", beside: "node/echo" },
       { subject: "framed/echo-batches", beside: "deno/echo" },
       { subject: "framed/echo-batches", beside: "go/echo" },
     ],
@@ -388,6 +408,7 @@ export const CASES: Case[] = [
       "framed/decode-lines",
       "framed/delimiter-stream",
       "std/decode-lines",
+      "deno/decode-views",
       "deno/scan",
       "go/decode-lines",
       "tokio/decode-lines",
@@ -404,6 +425,8 @@ export const CASES: Case[] = [
         reach: 1.2,
         limit: 2,
       },
+      { subject: "framed/decode-lines", beside: "deno/decode-views" },
+      { subject: "deno/decode-views", beside: "std/decode-lines" },
       { subject: "framed/decode-lines", beside: "deno/scan" },
       { subject: "framed/decode-lines", beside: "go/decode-lines" },
     ],
@@ -417,6 +440,7 @@ export const CASES: Case[] = [
       "framed/decode-lines",
       "framed/delimiter-stream",
       "std/decode-lines",
+      "deno/decode-views",
       "deno/scan",
       "go/decode-lines",
       "tokio/decode-lines",
@@ -430,6 +454,8 @@ export const CASES: Case[] = [
         reach: 1.5,
         limit: 2,
       },
+      { subject: "framed/decode-lines", beside: "deno/decode-views" },
+      { subject: "deno/decode-views", beside: "std/decode-lines" },
       { subject: "framed/decode-lines", beside: "deno/scan" },
     ],
   },
@@ -442,6 +468,7 @@ export const CASES: Case[] = [
       "framed/decode-lines",
       "framed/delimiter-stream",
       "std/decode-lines",
+      "deno/decode-views",
       "deno/scan",
       "go/decode-lines",
       "tokio/decode-lines",
@@ -453,6 +480,8 @@ export const CASES: Case[] = [
         beside: "std/decode-lines",
         reach: 4,
       },
+      { subject: "framed/decode-lines", beside: "deno/decode-views" },
+      { subject: "deno/decode-views", beside: "std/decode-lines" },
       { subject: "framed/decode-lines", beside: "deno/scan" },
       { subject: "framed/decode-lines", beside: "go/decode-lines" },
     ],
@@ -466,10 +495,13 @@ export const CASES: Case[] = [
       "framed/decode-crlf",
       "framed/decode-lines",
       "std/decode-crlf",
+      "deno/decode-views",
       "go/decode-crlf",
     ],
     comparisons: [
       { subject: "framed/decode-crlf", beside: "std/decode-crlf", reach: 8 },
+      { subject: "framed/decode-crlf", beside: "deno/decode-views" },
+      { subject: "deno/decode-views", beside: "std/decode-crlf" },
       {
         subject: "framed/decode-crlf",
         beside: "framed/decode-lines",

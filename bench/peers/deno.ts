@@ -31,6 +31,43 @@ async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
   }
 }
 
+/** Views of so many bytes each: messages, to someone who knows where they end. */
+function viewsOf(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array[] {
+  const { buffer, byteOffset } = bytes;
+  const views: Uint8Array[] = [];
+  for (let start = 0; start < bytes.length; start += length) {
+    const viewLength = Math.min(length, bytes.length - start);
+    views.push(new Uint8Array(buffer, byteOffset + start, viewLength));
+  }
+  return views;
+}
+
+/** Echoes each message by a copy of its own, as behind whatever was done to it. */
+async function echoViews(conn: Deno.TcpConn, length: number): Promise<void> {
+  conn.setNoDelay(true);
+  const buffer = new Uint8Array(ECHO_BUFFER_LENGTH);
+  const copies = new Uint8Array(ECHO_BUFFER_LENGTH);
+  for (;;) {
+    const read = await conn.read(buffer);
+    if (read === null) break;
+    let copied = 0;
+    for (const view of viewsOf(buffer.subarray(0, read), length)) {
+      copies.set(view, copied);
+      copied += view.length;
+    }
+    await writeAll(conn, copies.subarray(0, copied));
+  }
+  conn.close();
+}
+
+function serveEach(act: (conn: Deno.TcpConn) => Promise<void>): number {
+  const listener = Deno.listen({ hostname, port: 0 });
+  (async () => {
+    for await (const conn of listener) act(conn);
+  })();
+  return listener.addr.port;
+}
+
 async function echo(conn: Deno.TcpConn): Promise<void> {
   conn.setNoDelay(true);
   const buffer = new Uint8Array(ECHO_BUFFER_LENGTH);
@@ -78,6 +115,19 @@ const operations: Record<string, Operation> = {
     }
     return tally;
   },
+  // Messages stay their receiver's, so there is a buffer for each read.
+  "receive-views": (length) => async (port) => {
+    using conn = await Deno.connect({ hostname, port });
+    const tally = new Tally();
+    for (;;) {
+      const buffer = new Uint8Array(READ_BUFFER_LENGTH);
+      const read = await conn.read(buffer);
+      if (read === null) break;
+      const views = viewsOf(buffer.subarray(0, read), length + 1);
+      for (const view of views) tally.add(view);
+    }
+    return tally;
+  },
   "receive-readable": () => async (port) => {
     const conn = await Deno.connect({ hostname, port });
     const tally = new Tally();
@@ -113,13 +163,14 @@ const operations: Record<string, Operation> = {
   // is there at once: only a read that leaves room shows that a socket is empty.
   "request": (length) => request(length, length + 1),
   "request-any-length": (length) => request(length, READ_BUFFER_LENGTH),
-  "echo": () => {
-    const listener = Deno.listen({ hostname, port: 0 });
-    (async () => {
-      for await (const conn of listener) echo(conn);
-    })();
-    return listener.addr.port;
-  },
+  "echo": () => serveEach(echo),
+  "echo-views": (length) => serveEach((conn) => echoViews(conn, length + 1)),
+  "decode-views": (length, chunkLength) =>
+    inMemory(length, chunkLength, (chunks, tally) => {
+      for (const chunk of chunks) {
+        for (const view of viewsOf(chunk, length + 1)) tally.add(view);
+      }
+    }),
   "scan": (length, chunkLength) =>
     inMemory(length, chunkLength, (chunks, tally) => {
       for (const chunk of chunks) {
