@@ -95,7 +95,7 @@ class SinkWriter<Out> extends WritableStreamDefaultWriter<Out> {
   override get desiredSize(): number | null {
     const { writer, highWaterMark } = this.#options;
     return this.#isDirect
-      ? highWaterMark - writer.queuedLength
+      ? highWaterMark - writer.bufferedAmount
       : super.desiredSize;
   }
 

@@ -41,7 +41,7 @@ export class MessageWriter<Out> {
   // The bytes taken out of the buffer that the kernel has not taken.
   #underWay = 0;
   #isScheduled = false;
-  // Settles when nothing is queued any more.
+  // The pass of writing that is under way.
   #writing: Promise<void> | undefined;
   // Why no more messages are let in, and why those queued cannot be sent.
   #refusal: (() => unknown) | undefined;
@@ -121,7 +121,7 @@ export class MessageWriter<Out> {
     this.#noteQueued();
   }
 
-  /** Queues a message encoded as a frame that nobody writes to again, if it {@linkcode MessageWriter.isOpen}. */
+  /** Queues a frame that nobody writes to again; only while {@linkcode MessageWriter.isOpen}. */
   queueFrame(frame: Uint8Array): void {
     this.#buffer.addFrame(frame);
     this.#noteQueued();
@@ -145,8 +145,11 @@ export class MessageWriter<Out> {
 
   /** Whether there is room for more. */
   get hasRoom(): boolean {
-    return this.queuedLength < this.#options.highWaterMark &&
-      this.#failure === undefined;
+    const { highWaterMark } = this.#options;
+    if (this.#failure !== undefined) return false;
+    // Only near the mark does it matter how long text is once it is encoded.
+    return this.#buffer.mostLength + this.#underWay < highWaterMark ||
+      this.bufferedAmount < highWaterMark;
   }
 
   /** Settles when there is room for more. */

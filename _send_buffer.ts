@@ -90,6 +90,11 @@ export class SendBuffer<Out> {
     return this.#segmentsLength + this.#used + this.#text.length;
   }
 
+  /** How many bytes wait at most: UTF-8 takes up to three for a UTF-16 code unit. */
+  get mostLength(): number {
+    return this.#segmentsLength + this.#used + this.#text.length * 3;
+  }
+
   /** Adds a message; throws if the framing refuses it. */
   add(message: Out): void {
     const framing = this.#framing;

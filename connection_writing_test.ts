@@ -377,6 +377,28 @@ Deno.test("Connection.send() settles at once below highWaterMark, and waits from
   await waiting;
 });
 
+Deno.test("Connection.send() waits by the bytes of text, not by its characters", async () => {
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  await using ends = await pair(
+    { framing, highWaterMark: 100 },
+    (conn) =>
+      overriding(conn, {
+        async write(bytes) {
+          await gate;
+          return conn.write(bytes);
+        },
+      }),
+  );
+  const { connection } = ends;
+  await connection.send("→".repeat(32)); // 97 bytes with the line feed
+  const waiting = connection.send("→");
+  const writer = connection.writable.getWriter();
+  assertEquals(writer.desiredSize, -1);
+  assert(await isPending(waiting));
+  open();
+  await waiting;
+});
+
 Deno.test("Connection.send() never waits for ever with the least highWaterMark", async () => {
   await using ends = await pair({ framing, highWaterMark: 1 });
   const { connection, peer } = ends;
