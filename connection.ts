@@ -111,7 +111,8 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
   keepAlive?: boolean | undefined;
   /**
    * For how many milliseconds a wait for the peer may last without a byte either
-   * way. The TLS handshake of a server is one such wait, all of it. Off by default.
+   * way. The whole TLS handshake of a server counts as one such wait. Off by
+   * default.
    */
   idleTimeout?: number | undefined;
   /**
@@ -204,8 +205,8 @@ const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
  *
  * Iteration, {@linkcode Connection.receive}, {@linkcode Connection.request},
  * {@linkcode Connection.batches} and {@linkcode Connection.readable} draw from the
- * same messages, each in its turn of calling. Breaking out of a loop neither
- * closes the connection nor loses a message.
+ * same messages, each in its turn of calling. Breaking out of a loop over the
+ * connection or its batches neither closes the connection nor loses a message.
  *
  * A half-close loses nothing: when the peer ends its messages, this side can
  * still send. When both sides have ended, the connection is closed.
@@ -426,7 +427,9 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * The messages as a stream, which waits for its reader like every other way of
-   * receiving. Cancelling it is {@linkcode Connection.closeRead}.
+   * receiving. Cancelling it is {@linkcode Connection.closeRead}, and so is
+   * leaving a `for await` over it early, unless it is over
+   * `readable.values({ preventCancel: true })`.
    *
    * @example Messages through a stream
    * ```ts

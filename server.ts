@@ -102,15 +102,18 @@ export interface ServeBaseOptions<In, Out, A extends Deno.Addr>
    */
   onListen?: ((addr: A) => void) | undefined;
   /**
-   * Called with what a handler threw, with why what it had sent could not go out,
-   * or with why a connection could not be accepted; there is no connection then.
-   * By default errors go to `console.error`.
+   * Called with an error: the one a handler threw, the one that kept what it had
+   * sent from going out, or the one that kept a connection from being accepted;
+   * there is no `connection` then. By default errors go to `console.error`.
    *
    * If it throws or rejects itself, both errors go to `console.error`, and the
    * server goes on.
    */
   onError?:
-    | ((error: unknown, connection: Connection<In, Out> | undefined) => void)
+    | ((
+      error: unknown,
+      connection: Connection<In, Out> | undefined,
+    ) => void | Promise<void>)
     | undefined;
   /** Ends the server and aborts its connections, with the signal's reason. */
   signal?: AbortSignal | undefined;
@@ -147,7 +150,7 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
    */
   port?: number | undefined;
   /**
-   * The address to listen on.
+   * The address to listen on: by default all of IPv4; `"::"` is all of IPv6.
    *
    * @default {"0.0.0.0"}
    */
@@ -209,7 +212,7 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
  */
 export interface ServeUnixOptions<In = Bytes, Out = Sendable>
   extends ServeBaseOptions<In, Out, Deno.UnixAddr> {
-  /** The path of the socket, which is removed when the server stops to listen. */
+  /** The path of the socket, which is removed when the server stops listening. */
   path: string;
 }
 
@@ -314,7 +317,7 @@ export interface Server<
 }
 
 /**
- * Serves framed connections on port 8000 of all interfaces, with messages that
+ * Serves framed connections on port 8000 of all IPv4 interfaces, with messages that
  * end with `\n`.
  *
  * @param handler Does the work for one connection.
@@ -332,8 +335,11 @@ export function serve(
  * @param options The path, the framing, limits and timeouts.
  * @param handler Does the work for one connection.
  * @returns The server, which listens already.
+ * @throws {Deno.errors.AddrInUse} If the path is taken.
  * @throws {TypeError} If options contradict each other.
  * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already, and what `onListen`
+ * throws.
  */
 export function serve<In = Bytes, Out = Sendable>(
   options: ServeUnixOptions<In, Out>,
@@ -354,6 +360,8 @@ export function serve<In = Bytes, Out = Sendable>(
  * @throws {Deno.errors.AddrInUse} If the port is taken.
  * @throws {TypeError} If options contradict each other.
  * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already, and what `onListen`
+ * throws.
  *
  * @example Ending when the work is done
  * ```ts
