@@ -20,6 +20,7 @@
  *
  * @module
  */
+import { abortable } from "@std/async/abortable";
 import {
   checkConnectionOptions,
   checkMilliseconds,
@@ -284,7 +285,7 @@ function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   refuseOptions(
     options,
     ["caCerts", "cert", "key", "alpnProtocols"],
-    "beside tls: it belongs into it",
+    "outside tls: give it inside tls",
   );
   if (isUnix(options)) {
     checkPath(options.path);
@@ -299,7 +300,11 @@ function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   checkPort(options.port, 1);
   const { cert, key } = tlsOptionsOf(options) ?? {};
   if (cert === undefined || key === undefined) {
-    refuseOptions({ cert, key }, ["cert", "key"], "without the other of both");
+    refuseOptions(
+      { cert, key },
+      ["cert", "key"],
+      "alone: cert and key must be given together",
+    );
   }
   checkConnectionOptions(options, cert === undefined ? "TCP" : "TLS");
 }
@@ -329,17 +334,16 @@ async function open<In, Out>(
 ): Promise<Deno.Conn> {
   if (isUnix(options)) {
     const { path } = options;
-    return await unlessAborted(
+    return await openedInTime(
       Deno.connect({ transport: "unix", path }),
       signal,
-      close,
     );
   }
   const tls = tlsOptionsOf(options);
   if (tls === undefined) return await openTcp(options, signal);
   const conn = await openTls(options, tls, signal);
   try {
-    await unlessAborted(conn.handshake(), signal, () => {});
+    await abortable(conn.handshake(), signal);
     return conn;
   } catch (error) {
     conn.close();
@@ -353,10 +357,9 @@ async function openTcp<In, Out>(
 ): Promise<Deno.TcpConn> {
   const { port, hostname = DEFAULT_HOSTNAME } = options;
   // The signal given to Deno stops dialling, but not the look-up of a name.
-  return await unlessAborted(
+  return await openedInTime(
     Deno.connect({ port, hostname, signal }),
     signal,
-    close,
   );
 }
 
@@ -375,10 +378,9 @@ async function openTls<In, Out>(
     ...(alpnProtocols && { alpnProtocols }),
   };
   if (cert !== undefined && key !== undefined) {
-    return await unlessAborted(
+    return await openedInTime(
       Deno.connectTls({ ...tlsOptions, port, cert, key }),
       signal,
-      close,
     );
   }
   // Of a TLS connection the two can only be set before it is one (measured:
@@ -394,29 +396,15 @@ async function openTls<In, Out>(
   }
 }
 
-function close(conn: Deno.Conn): void {
-  conn.close();
-}
-
-/**
- * What `promise` gives, unless `signal` is aborted first. What it gives later
- * is handed to `discard`.
- */
-async function unlessAborted<T>(
-  promise: Promise<T>,
+/** The connection, unless `signal` is aborted first; then it is closed when it comes. */
+async function openedInTime<C extends Deno.Conn>(
+  opening: Promise<C>,
   signal: AbortSignal,
-  discard: (late: T) => void,
-): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort);
+): Promise<C> {
   try {
-    return await Promise.race([aborted, promise]);
+    return await abortable(opening, signal);
   } catch (error) {
-    promise.then(discard, () => {});
+    opening.then((late) => late.close(), () => {});
     throw error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }

@@ -31,4 +31,28 @@ function testOn(side: string, std: Std): void {
       reason,
     );
   });
+
+  Deno.test(`abortable() gives what the promise gives (${side})`, async () => {
+    const { signal } = new AbortController();
+    const error = new Error("No");
+    assertEquals(await std.abortable(Promise.resolve(1), signal), 1);
+    assertStrictEquals(
+      await assertRejects(() => std.abortable(Promise.reject(error), signal)),
+      error,
+    );
+  });
+
+  Deno.test(`abortable() rejects with the reason of its signal (${side})`, async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const reason = new Error("Enough");
+    const never = new Promise(() => {});
+    const waiting = std.abortable(never, signal);
+    controller.abort(reason);
+    assertStrictEquals(await assertRejects(() => waiting), reason);
+    assertStrictEquals(
+      await assertRejects(() => std.abortable(never, signal)),
+      reason,
+    );
+  });
 }

@@ -1,1 +1,2 @@
+export * from "./abortable.ts";
 export * from "./delay.ts";
