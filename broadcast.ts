@@ -63,8 +63,8 @@ export interface BroadcastOptions {
    * `highWaterMark` says, or more.
    *
    * - `"wait"`: it gets the message too, and the promise waits until it has room for
-   *   more, like the one of {@linkcode Connection.send}. Who awaits each broadcast
-   *   so goes at the pace of the slowest. `sendTimeout` ends a wait for one that
+   *   more, like the one of {@linkcode Connection.send}. Whoever awaits each
+   *   broadcast goes at the pace of the slowest. `sendTimeout` ends a wait for one that
    *   takes nothing at all.
    * - `"drop"`: it does not get this message.
    * - `"disconnect"`: it is aborted with a `QuotaExceededError`, which says how many
@@ -131,9 +131,9 @@ export interface BroadcastResult<In, Out> {
  *
  * With `"drop"` and `"disconnect"` the promise waits for no receiver. Where a queue
  * is full it waits for a turn of the event loop at most, so that the kernel has its
- * chance to take what is queued. So await each broadcast, also with these rules: in a
- * long burst without, every receiver is slow. What is queued for one is then less
- * than `highWaterMark` and one message.
+ * chance to take what is queued. So await each broadcast with these rules too: in a
+ * long burst that is not awaited, every receiver is slow. What is queued for one is
+ * less than `highWaterMark` and one message.
  *
  * @typeParam In What the connections receive.
  * @typeParam Out What they may send.

@@ -110,10 +110,7 @@ export interface ServeBaseOptions<In, Out, A extends Deno.Addr>
    * server goes on.
    */
   onError?:
-    | ((
-      error: unknown,
-      connection: Connection<In, Out> | undefined,
-    ) => void | Promise<void>)
+    | ((error: unknown, connection: Connection<In, Out> | undefined) => void)
     | undefined;
   /** Ends the server and aborts its connections, with the signal's reason. */
   signal?: AbortSignal | undefined;

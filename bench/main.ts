@@ -51,8 +51,7 @@ interface Options {
 }
 
 function parseOptions(): Options {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
+  const { values } = parseArgs({
     options: {
       case: { type: "string", multiple: true, default: [] },
       rounds: { type: "string" },
@@ -63,7 +62,7 @@ function parseOptions(): Options {
       help: { type: "boolean", default: false },
     },
   });
-  const wanted = [...values.case, ...positionals];
+  const wanted = values.case;
   const names = wanted.length === 0
     ? NAMES
     : NAMES.filter((name) => wanted.some((start) => name.startsWith(start)));

@@ -1,5 +1,5 @@
 /**
- * One port, served by as many processes as there are processors.
+ * One port, served by several processes.
  *
  * A process of Deno runs its JavaScript on one processor. With `reusePort`
  * several processes listen on the same port, and the kernel deals each new

@@ -133,7 +133,7 @@ export function customFraming<In, Out = In>(
   for (const [name, value] of Object.entries({ split, encode })) {
     if (typeof value !== "function") {
       throw new TypeError(
-        `Cannot make customFraming as ${name} must be a function: current value is of type ${typeof value}`,
+        `Cannot make customFraming framing as ${name} must be a function: current value is of type ${typeof value}`,
       );
     }
   }

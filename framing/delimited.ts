@@ -121,8 +121,8 @@ export interface DelimitedOptions extends TrailingOptions {
  * @param delimiter One delimiter, or several.
  * @param options What becomes of delimiters and remainders, and limits.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If an option has a value that is not listed, `onDiscard` is
- * given without `oversize: "discard"`, or `trailing` other than `"emit"` is given
+ * @throws {TypeError} If `delimiter` is neither text, bytes nor an array of them, an
+ * option has a value that is not listed, `onDiscard` is given without `oversize: "discard"`, or `trailing` other than `"emit"` is given
  * with `"prefix"`, where there is no remainder.
  * @throws {RangeError} If a delimiter is empty or none is given, or `maxLength` is
  * not a whole number of at least 1.
@@ -184,9 +184,14 @@ function toDelimiters(delimiter: Delimiter): Uint8Array[] {
   const given = typeof delimiter === "string" || delimiter instanceof Uint8Array
     ? [delimiter]
     : delimiter;
-  if (!Array.isArray(given)) {
+  const isDelimiter = (each: unknown) =>
+    typeof each === "string" || each instanceof Uint8Array;
+  if (!Array.isArray(given) || !given.every(isDelimiter)) {
+    const type = Array.isArray(given)
+      ? `[${given.map((each) => typeof each).join(", ")}]`
+      : typeof delimiter;
     throw new TypeError(
-      `Cannot make delimited framing as delimiter must be a string, a Uint8Array or an array of them: current value is of type ${typeof delimiter}`,
+      `Cannot make delimited framing as delimiter must be a string, a Uint8Array or an array of them: current value is of type ${type}`,
     );
   }
   // Copied, as the caller may change its bytes later.

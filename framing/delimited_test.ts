@@ -436,7 +436,16 @@ Deno.test("delimited() refuses delimiters and options that cannot work", () => {
   for (
     const delimiter of ["", [], new Uint8Array(), ["a", ""], [new Uint8Array()]]
   ) {
-    assertThrows(() => delimited(delimiter), Error);
+    assertThrows(() => delimited(delimiter), RangeError);
+  }
+  for (
+    const [delimiter, type] of [[1, "number"], [["a", 1], "[string, number]"]]
+  ) {
+    assertThrows(
+      () => delimited(delimiter as never),
+      TypeError,
+      `current value is of type ${type}`,
+    );
   }
   for (const maxLength of [0, -1, NaN, 1.5, -Infinity]) {
     assertThrows(() => delimited(",", { maxLength }), RangeError);

@@ -45,7 +45,7 @@ export type FramingErrorCode = "too-long" | "truncated" | "malformed";
 export interface FramingErrorOptions extends ErrorOptions {
   /** What is wrong. */
   code: FramingErrorCode;
-  /** The limit that was passed, in bytes. */
+  /** The limit that was exceeded, in bytes. */
   limit?: number | undefined;
   /** Where in the stream the message begins that is wrong, in bytes. */
   offset?: number | undefined;
@@ -78,7 +78,7 @@ export class FramingError extends Error {
   override name = "FramingError";
   /** What is wrong. */
   readonly code: FramingErrorCode;
-  /** The limit that was passed, in bytes, where there is one. */
+  /** The limit that was exceeded, in bytes, where there is one. */
   readonly limit: number | undefined;
   /** Where in the stream the message begins that is wrong, in bytes, where known. */
   readonly offset: number | undefined;

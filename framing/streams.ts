@@ -219,7 +219,7 @@ export class DelimiterStream extends FrameDecoderStream<Bytes> {
    * @param delimiter One delimiter, or several.
    * @param options What becomes of delimiters and remainders, and limits; see
    * {@linkcode delimited}.
-   * @throws {TypeError} If an option has a value that is not listed.
+   * @throws {TypeError} As {@linkcode delimited} does.
    * @throws {RangeError} If a delimiter is empty or a number out of range.
    */
   constructor(delimiter: Delimiter, options: DelimitedOptions = {}) {

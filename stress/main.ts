@@ -72,8 +72,6 @@ interface Options {
 
 function parseOptions(): Options {
   const { values } = parseArgs({
-    // `deno task` hands on the `--` before them.
-    args: Deno.args.filter((each) => each !== "--"),
     options: {
       seconds: { type: "string", default: `${FULL_SECONDS}` },
       seed: { type: "string", default: `${Date.now() % 2 ** 31}` },

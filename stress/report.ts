@@ -127,7 +127,7 @@ function table(rows: readonly ReportRow[]): string {
 
 const INTRODUCTION = `A library for sockets is trusted for what it does on bad
 days. Here such days are made, on purpose and in numbers. \`deno task stress\`
-runs all of it, and \`deno task stress -- --report\` writes this page. Short forms
+runs all of it, and \`deno task stress --report\` writes this page. Short forms
 of the same run in \`deno task test\`.`;
 
 const LEGEND =
