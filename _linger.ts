@@ -1,3 +1,4 @@
+import { noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
 import { isSettledWithin } from "./_settled_within.ts";
 
 // For how long a peer that still sends may take to receive the rest and end.
@@ -6,18 +7,27 @@ const LINGER_MS = 1000;
 // What nobody wants is read into one buffer for all connections.
 const unwanted = new Uint8Array(64 * 1024);
 
+/** Options for {@linkcode Linger}. */
+export interface LingerOptions {
+  readonly conn: Deno.Conn;
+  /** Half-closes the connection. */
+  readonly sendEnd: () => Promise<void>;
+  /** Whether the peer was seen in the midst of sending when reading ended. */
+  readonly isPeerSending: () => boolean;
+  /** Told that bytes have come. */
+  readonly onBytes: () => void;
+}
+
 /** Ends a connection's sending so that its peer can receive everything. */
 export class Linger {
-  readonly #conn: Deno.Conn;
-  readonly #sendEnd: () => Promise<void>;
-  #discarded = 0;
+  readonly #options: LingerOptions;
+  #hasDiscarded = false;
   // Settles at the peer's end, or when the connection is closed.
   readonly #ended: Promise<void>;
 
-  /** Reads, and drops, what the peer sends from now on; `sendEnd` half-closes. */
-  constructor(conn: Deno.Conn, sendEnd: () => Promise<void>) {
-    this.#conn = conn;
-    this.#sendEnd = sendEnd;
+  /** Reads, and drops, what the peer sends from now on. */
+  constructor(options: LingerOptions) {
+    this.#options = options;
     this.#ended = this.#discardAll();
   }
 
@@ -28,29 +38,36 @@ export class Linger {
 
   /**
    * Half-closes the connection once `flushed` has settled, and waits if the peer
-   * has sent what nobody read: closing a socket that holds unread bytes resets the
-   * connection, and the system throws away what the peer has not received yet
+   * is sending what nobody reads: closing a socket that holds unread bytes resets
+   * the connection, and the system throws away what the peer has not received yet
    * (measured: 128,000 of 2,000,000 bytes arrived). Before that, a peer that is
    * itself blocked by bytes nobody reads could not take ours.
    */
   async finish(flushed: Promise<void>): Promise<void> {
+    const { sendEnd, isPeerSending } = this.#options;
     await flushed;
     try {
-      await this.#sendEnd();
+      await sendEnd();
     } catch {
       return; // reset or closed meanwhile: there is nothing left to save
     }
     // Bytes that have arrived are seen when the event loop next waits.
     await isSettledWithin(this.#ended, 0);
-    if (this.#discarded > 0) await isSettledWithin(this.#ended, LINGER_MS);
+    if (this.#hasDiscarded || isPeerSending()) {
+      await isSettledWithin(this.#ended, LINGER_MS);
+    }
   }
 
   async #discardAll(): Promise<void> {
+    const { conn, onBytes } = this.#options;
     try {
       for (;;) {
-        const length = await this.#conn.read(unwanted);
+        await untilOthersHadTurn();
+        const length = await conn.read(unwanted);
         if (length === null) return;
-        this.#discarded += length;
+        this.#hasDiscarded = true;
+        noteMoved(length);
+        onBytes();
       }
     } catch {
       // Closed here, or reset by the peer.

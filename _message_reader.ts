@@ -55,6 +55,7 @@ export class MessageReader<In> {
   #wasEmpty = false;
   #isEnded = false;
   #hasSeenEnd = false;
+  #hasDroppedBytes = false;
   #failure: { readonly error: unknown } | undefined;
   #slab = NO_BYTES;
   #slabUsed = 0;
@@ -84,6 +85,11 @@ export class MessageReader<In> {
   /** Whether the peer has ended its messages. */
   get hasSeenEnd(): boolean {
     return this.#hasSeenEnd;
+  }
+
+  /** Whether more is to come from the peer, by what it has sent until reading ended. */
+  get isPeerSending(): boolean {
+    return this.#hasDroppedBytes || this.#options.decoder.pending === true;
   }
 
   /** Settles when no read is under way. */
@@ -157,7 +163,10 @@ export class MessageReader<In> {
         this.#startWaiting();
         const length = await conn.read(room);
         if (this.#wasEmpty) noteLook();
-        if (this.#isEnded) break; // what comes later is for nobody
+        if (this.#isEnded) {
+          this.#hasDroppedBytes = length !== null; // they are for nobody
+          break;
+        }
         idleCountdown?.reset();
         this.#stopWaiting();
         if (length === null) {

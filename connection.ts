@@ -398,9 +398,9 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Whether this connection has ended, as far as this side has seen: it broke, was
-   * aborted or closed, or somebody who received has met the end of the messages.
-   * Asking for it reads nothing. A peer that has ended its messages can still be
-   * sent to.
+   * aborted or closed, or somebody who received has met the end of the peer's
+   * messages. {@linkcode Connection.closeRead} alone ends nothing. Asking reads
+   * nothing. A peer that has ended its messages can still be sent to.
    *
    * @example Telling an end from a loop that was left
    * ```ts
@@ -422,7 +422,7 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   get hasEnded(): boolean {
     return this.#failure !== undefined || this.#closing !== undefined ||
-      this.#reader.isEnded && this.#reader.available === undefined;
+      this.#reader.hasSeenEnd && this.#reader.available === undefined;
   }
 
   /**
@@ -949,7 +949,12 @@ export class Connection<In = Bytes, Out = Sendable>
     const flushed = this.#writer.finish(refusal);
     const hasSent = this.#writer.messagesSent > 0;
     if (!hasSent || this.#reader.hasSeenEnd) return flushed;
-    this.#linger = new Linger(this.#conn, () => this.#sendEnd());
+    this.#linger = new Linger({
+      conn: this.#conn,
+      sendEnd: () => this.#sendEnd(),
+      isPeerSending: () => this.#reader.isPeerSending,
+      onBytes: () => this.#idleCountdown?.reset(),
+    });
     await this.#linger.finish(flushed);
   }
 

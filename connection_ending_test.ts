@@ -454,7 +454,7 @@ Deno.test("Connection.hasEnded tells of an end on this side at once", async () =
     [(connection) => connection.close(), true],
     [(connection) => connection.abort(), true],
     [(connection) => connection.closeWrite(), false],
-    [(connection) => connection.closeRead(), false], // two messages are left
+    [(connection) => connection.closeRead(), false],
   ];
   for (const [end, expected] of endings) {
     await using ends = await pair({ framing });
@@ -465,6 +465,14 @@ Deno.test("Connection.hasEnded tells of an end on this side at once", async () =
     end(connection);
     assertEquals(connection.hasEnded, expected);
   }
+});
+
+Deno.test("Connection.hasEnded tells of no end when this side wants no more messages", async () => {
+  await using ends = await pair({ framing });
+  const { connection } = ends;
+  connection.closeRead();
+  assertEquals(await connection.receive(), undefined);
+  assertEquals(connection.hasEnded, false);
 });
 
 Deno.test("Connection.hasEnded finds no error that nobody has met", async () => {
@@ -744,6 +752,33 @@ Deno.test("Connection.close() loses nothing of what was sent though the peer's m
   assertEquals(await peer.countToEnd(), 2_000_000);
   peer.close();
   await closing;
+});
+
+Deno.test("Connection.close() loses nothing of what was sent to a peer that it knows to be sending", async () => {
+  const length = MORE_THAN_KERNEL_TAKES / 4;
+  const ways = ["read waits", "message has begun"] as const;
+  for (const way of ways) {
+    await using ends = await pair({ framing: longAnswers });
+    const { connection, peer } = ends;
+    const received = connection.receive();
+    if (way === "message has begun") await peer.write("x");
+    connection.send("y".repeat(length));
+    await isPending(received);
+    const closing = connection.close();
+    if (way === "read waits") await peer.write("x");
+    assert(await isPending(closing));
+
+    let count = 0;
+    for await (const chunk of peer.chunks()) {
+      count += chunk.length;
+      if (connection.stats().bytesSent === length + 1) break;
+    }
+    assert(await isPending(closing), way);
+    await peer.write("more");
+    assertEquals(count + await peer.countToEnd(), length + 1);
+    peer.close();
+    await closing;
+  }
 });
 
 Deno.test("Connection.close() waits for no peer that ends when it is told to", async () => {

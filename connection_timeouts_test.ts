@@ -88,6 +88,23 @@ Deno.test("Connection idleTimeout counts bytes of either way", async () => {
   assertEquals(await received, "x".repeat(PARTS));
 });
 
+Deno.test("Connection idleTimeout counts bytes that come while the connection closes", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    idleTimeout: LATER_MS,
+  });
+  const { connection, peer } = ends;
+  connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  const closing = connection.close();
+  for (let i = 0; i < PARTS; i++) {
+    await aPartOfLater();
+    await peer.write("x");
+  }
+  assertEquals(await peer.countToEnd(), MORE_THAN_KERNEL_TAKES);
+  peer.close();
+  await closing;
+});
+
 Deno.test("Connection messageTimeout ends a wait for the rest of a message", async () => {
   await using ends = await pair({ framing, messageTimeout: SOON_MS });
   const { connection, peer } = ends;
