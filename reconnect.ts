@@ -196,8 +196,8 @@ export type ReconnectOptions<In = Bytes, Out = Sendable> =
  * | returns     | done: what it returns is the result          | the next is made      |
  * | throws      | its own error: `reconnect` rejects with it   | the next is made      |
  *
- * A connection has ended when it broke, was aborted or closed, or when somebody
- * who received met the end of the peer's messages. So a loop over the messages may
+ * A connection has ended as {@linkcode Connection.hasEnded} says: it broke, was aborted
+ * or closed, or somebody who received met the end of the peer's messages. So a loop over the messages may
  * just end, or throw the connection's error; a `break` out of it is the way to
  * finish. Give {@linkcode Connection.signal} to whatever else a handler waits for:
  * the next connection is not made before the handler has ended.

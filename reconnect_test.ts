@@ -284,7 +284,6 @@ Deno.test("reconnect() makes the next connection when the handler has ended one 
   const endings: ((connection: Connection<string, string>) => unknown)[] = [
     (connection) => connection.abort(reason),
     (connection) => connection.close(),
-    (connection) => connection.closeRead(),
     () => {},
   ];
   let count = 0;
@@ -294,11 +293,28 @@ Deno.test("reconnect() makes the next connection when the handler has ended one 
       await endings[count++]?.(connection);
     },
   );
-  assertEquals(count, 4);
-  assertEquals(errors.length, 3);
+  assertEquals(count, 3);
+  assertEquals(errors.length, 2);
   assertStrictEquals(errors[0], reason);
   assertInstanceOf(errors[1], Deno.errors.UnexpectedEof);
-  assertInstanceOf(errors[2], Deno.errors.UnexpectedEof);
+});
+
+Deno.test("reconnect() is done when the handler wants no more messages", async () => {
+  const news = async (connection: Connection<string, string>) => {
+    await connection.send("news");
+    await connection.receive();
+  };
+  await using server = serveInTurn(news, news);
+  const options = { ...quick, port: server.addr.port };
+  const line = await reconnect(options, async (connection) => {
+    for await (const line of connection.readable) return line;
+  });
+  assertEquals(line, "news");
+  const result = await reconnect(options, async (connection) => {
+    connection.closeRead();
+    return await connection.receive() ?? "enough";
+  });
+  assertEquals(result, "enough");
 });
 
 Deno.test("reconnect() makes the next connection when a request goes unanswered, and resends nothing", async () => {
