@@ -22,6 +22,7 @@
  *
  * @module
  */
+import { isAbsolute } from "node:path";
 import {
   checkConnectionOptions,
   checkMilliseconds,
@@ -209,7 +210,14 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
  */
 export interface ServeUnixOptions<In = Bytes, Out = Sendable>
   extends ServeBaseOptions<In, Out, Deno.UnixAddr> {
-  /** The path of the socket, which is removed when the server stops listening. */
+  /**
+   * The path of the socket; a relative one begins at the folder of the process when
+   * the server begins to listen.
+   *
+   * When the server stops listening, Deno removes what lies at the path, even if it
+   * is the socket of another server by then. So to hand a path over, end the old
+   * server before the new one listens.
+   */
   path: string;
 }
 
@@ -400,11 +408,7 @@ export function serve<In, Out>(
   checkServeOptions(options);
   options.signal?.throwIfAborted();
   return isUnix(options)
-    ? new ListeningServer(
-      Deno.listen({ transport: "unix", path: options.path }),
-      options,
-      handler,
-    )
+    ? new ListeningServer(listenUnix(options), options, handler)
     : new ListeningServer(listenTcp(options), options, handler);
 }
 
@@ -518,6 +522,18 @@ function listenTcp<In, Out>(
     });
 }
 
+function listenUnix<In, Out>(
+  { path }: ServeUnixOptions<In, Out>,
+): Deno.Listener<Deno.Conn, Deno.UnixAddr> {
+  // Deno removes the socket in the end by this path, which would lead elsewhere once
+  // the process has changed its folder. One that begins with a zero byte is no file.
+  const isFixed = isAbsolute(path) || path.startsWith("\0");
+  return Deno.listen({
+    transport: "unix",
+    path: isFixed ? path : `${Deno.cwd()}/${path}`,
+  });
+}
+
 class ListeningServer<In, Out, A extends Deno.Addr>
   implements Server<In, Out, A> {
   readonly addr: A;
@@ -600,19 +616,7 @@ class ListeningServer<In, Out, A extends Deno.Addr>
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#listener.close();
-    this.#removeSocket();
     this.#ended?.resolve();
-  }
-
-  #removeSocket(): void {
-    // One that begins with a zero byte is a name without a file.
-    if (this.addr.transport !== "unix" || this.addr.path[0] === "\0") return;
-    try {
-      Deno.removeSync(this.addr.path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return;
-      this.#report(error, undefined);
-    }
   }
 
   #abortAll(reason: unknown): void {
