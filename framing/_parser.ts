@@ -4,7 +4,10 @@ import type { Bytes, Decoder } from "./framing.ts";
 export interface Parser<In> {
   /** Whether a message has begun and is not whole yet. */
   readonly pending: boolean | undefined;
-  /** Adds the messages that `chunk` completes to `messages`; throws behind them. */
+  /**
+   * Adds the messages that `chunk` completes to `messages`; throws behind them.
+   * An empty chunk completes none, but asks for an error that was put off.
+   */
   parse(chunk: Bytes, messages: In[]): void;
   /** Adds what the end of the stream completes to `messages`; throws behind them. */
   end(messages: In[]): void;
@@ -42,7 +45,6 @@ class ParserDecoder<In> implements Decoder<In> {
 
   #run(chunk: Bytes | undefined): In[] {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (chunk?.length === 0) return [];
     const messages: In[] = [];
     try {
       if (chunk === undefined) this.#parser.end(messages);

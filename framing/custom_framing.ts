@@ -167,6 +167,8 @@ class CustomParser<In> implements Parser<In> {
   }
 
   parse(chunk: Bytes, messages: In[]): void {
+    // `split` was asked about these bytes before.
+    if (chunk.length === 0) return;
     const limit = this.#maxLength + chunk.length;
     // Owned, as messages may be views of what `split` is shown.
     this.#carry.append(ownedBytes(chunk), 0, chunk.length, limit);

@@ -109,6 +109,7 @@ Deno.test("customFraming() tells split of the end once all that came before is s
   assertEquals(calls, [["abc", false], ["bc", false], ["c", false]]);
   assertEquals(decoder.pending, true);
   assertEquals(decoder.decode(bytes("")), []);
+  assertEquals(calls.length, 3);
   assertEquals(decoder.end(), ["c"]);
   assertEquals(calls.at(-1), ["c", true]);
 });

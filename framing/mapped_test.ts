@@ -4,11 +4,13 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { asText } from "./as_text.ts";
 import { delimited } from "./delimited.ts";
 import { FramingError } from "./framing_error.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
+import { netstrings } from "./netstrings.ts";
 import {
   assertRefuses,
   assertRoundTrip,
@@ -84,6 +86,19 @@ Deno.test("mapped() gives what decode refused before what its framing refuses", 
   assertEquals(decoder.decode(bytes("1\n\n123456\n")), [1]);
   for (let times = 0; times < 2; times++) {
     assertThrows(() => decoder.decode(bytes("")), FramingError, "Empty");
+  }
+});
+
+Deno.test("mapped() gives an error behind messages when asked with an empty chunk", () => {
+  const same = { decode: (text: string) => text, encode: String };
+  const once = asText(netstrings());
+  for (const framing of [once, mapped(once, same)]) {
+    const decoder = framing.decoder();
+    assertEquals(decoder.decode(bytes("1:a,x")), ["a"]);
+    for (let times = 0; times < 2; times++) {
+      const error = assertThrows(() => decoder.decode(bytes("")), FramingError);
+      assertEquals([error.code, error.offset], ["malformed", 4]);
+    }
   }
 });
 
