@@ -141,8 +141,8 @@ export interface BroadcastResult<In, Out> {
  * @param message The message.
  * @param options What becomes of slow connections.
  * @returns What became of the message. Rejects with a `TypeError` or `RangeError`
- * if a framing refuses the message; nobody gets it then. That is no unhandled
- * rejection if nobody awaits it.
+ * if the framing of one that is open refuses the message; nobody gets it then. That
+ * is no unhandled rejection if nobody awaits it.
  * @throws {TypeError} If `slow` is not listed, `highWaterMark` is given with
  * `"wait"`, or there is something else among the connections.
  * @throws {RangeError} If `highWaterMark` is not a whole number of at least 1.
@@ -187,7 +187,8 @@ export function broadcast<In, Out>(
   checkBroadcastOptions(rule, highWaterMark);
   const receivers = [...connections];
   const framings = new Set(
-    receivers.map((connection) => writerOf(connection).framing),
+    receivers.map(writerOf).filter(({ isOpen }) => isOpen)
+      .map(({ framing }) => framing),
   );
   const frames = new Map<Framing<unknown, Out>, Uint8Array>();
   try {

@@ -17,6 +17,8 @@ import {
 } from "./_testing.ts";
 import { broadcast, type BroadcastOptions } from "./broadcast.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
+import { asText } from "./framing/as_text.ts";
+import { lengthPrefixed } from "./framing/length_prefixed.ts";
 import { lines } from "./framing/lines.ts";
 import type { Bytes, Framing, Sendable } from "./framing/framing.ts";
 import { unframed } from "./framing/unframed.ts";
@@ -101,6 +103,20 @@ Deno.test("broadcast() sends to all, in the order of the calls and of send()", a
   );
   assertEquals(others, Array(2).fill("one\nthree\nvier, später\n"));
   await Promise.all(ends);
+});
+
+Deno.test("broadcast() asks no framing of a connection that has ended", async () => {
+  await using gone = await pair({ framing: lines() });
+  await using here = await pair({ framing: asText(lengthPrefixed()) });
+  await gone.connection.close();
+
+  const result = await broadcast(
+    [here.connection, gone.connection],
+    "two\nlines",
+  );
+
+  assertEquals(result, { sent: 1, slow: [], ended: [gone.connection] });
+  assertEquals(await here.peer.read(13), "\0\0\0\x09two\nlines");
 });
 
 Deno.test("broadcast() encodes once for each framing", async () => {
