@@ -11,7 +11,8 @@ export interface DelimiterFinder {
   /** How many of the last bytes may yet turn out to belong to a delimiter. */
   readonly undecided: number;
   /**
-   * Looks through `chunk`, which follows the chunks before, and sets `found`.
+   * Looks through `chunk`, which follows the chunks before, and sets `found`. It has
+   * `MAX_SCAN_BYTES` at most.
    */
   scan(chunk: Bytes, found: Delimiters): void;
   /** Decides what is undecided, as no more bytes come. Positions count from the end. */

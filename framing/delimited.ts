@@ -21,7 +21,7 @@ import {
   type Limits,
 } from "./_limits.ts";
 import { parserDecoder } from "./_parser.ts";
-import { scanner } from "./_scan.ts";
+import { MAX_SCAN_BYTES, scanner } from "./_scan.ts";
 import { toBytes, writeBytes } from "./_utf8.ts";
 import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -347,15 +347,20 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
   ): number {
     const stream = concat([before, bytes, behind]);
     const finder = new AutomatonFinder(this.#automaton);
-    const inside = new Delimiters();
-    const atEnd = new Delimiters();
-    finder.scan(stream, inside);
+    const found = new Delimiters();
+    const matches: Match[] = [];
+    // More than two are refused, however many.
+    for (
+      let start = 0;
+      start < stream.length && matches.length <= 2;
+      start += MAX_SCAN_BYTES
+    ) {
+      finder.scan(stream.subarray(start, start + MAX_SCAN_BYTES), found);
+      matches.push(...matchesOf(found, start));
+    }
     const { undecided } = finder;
-    finder.end(atEnd);
-    const matches = [
-      ...matchesOf(inside, 0),
-      ...matchesOf(atEnd, stream.length),
-    ];
+    finder.end(found);
+    matches.push(...matchesOf(found, stream.length));
     const [first, last] = matches;
     const beginsRight = first?.start === 0 &&
       (before.length === 0 || first.end === before.length);
@@ -381,11 +386,14 @@ const REQUIREMENTS = {
   prefix: "must begin with a delimiter and hold no other",
 } as const;
 
-function matchesOf(
-  found: Delimiters,
-  offset: number,
-): { start: number; end: number }[] {
-  return Array.from({ length: found.count }, (_, i) => {
+interface Match {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The first matches in `found`, as many as tell whether there are more than two. */
+function matchesOf(found: Delimiters, offset: number): Match[] {
+  return Array.from({ length: Math.min(found.count, 3) }, (_, i) => {
     const start = offset + found.starts[i]!; // below `count`, so it is there
     const { commonLength, ends } = found;
     const end = commonLength > 0 ? start + commonLength : offset + ends[i]!;

@@ -535,6 +535,62 @@ Deno.test("delimited() refuses to encode what would not be read back as that mes
   }
 });
 
+Deno.test("delimited() looks through messages of any length before it encodes them", () => {
+  const length = 200_000;
+  // Around what is looked through at once, and at both ends.
+  const places = [0, 10, 65_533, 65_534, 65_535, 65_536, 131_071, length - 2];
+  const cases: [delimiters: string[], before: string, behind: string][] = [
+    [["\r\n"], "", ""],
+    [["\n"], "", ""],
+    [["\r\n", ";"], "", ""],
+    [["\r\n"], "", "\r\n"],
+    [["\r\n"], "\r\n", ""],
+  ];
+  for (const [delimiters, before, behind] of cases) {
+    const [first = ""] = delimiters;
+    const framing = delimited(delimiters, {
+      disposition: before !== ""
+        ? "prefix"
+        : behind !== ""
+        ? "suffix"
+        : "discard",
+    });
+    // Half a delimiter is none, and makes sure that nothing is skipped.
+    const half = first.length > 1 ? first.slice(0, 1) : "y";
+    for (const place of places) {
+      const withAt = (there: string) =>
+        bytes(
+          before + "x".repeat(place) + there +
+            "x".repeat(length - place - there.length) + behind,
+        );
+      const frame = framing.encode(withAt(half));
+      assertEquals(
+        frame.length,
+        before.length + length + (behind || before ? behind : first).length,
+      );
+      assertEquals(
+        framing.decoder().decode(frame).length,
+        before === "" ? 1 : 0,
+      );
+      assertRefuses(framing, withAt(first), TypeError);
+    }
+  }
+});
+
+Deno.test("delimited() encodes in time linear in the bytes, whatever they hold", () => {
+  for (const content of ["a", "aa,", ","]) {
+    const framing = delimited(",,,", { maxLength: Infinity });
+    assertLinear((size) => {
+      const message = bytes(content.repeat(size / content.length) + "a");
+      try {
+        framing.encode(message);
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error;
+      }
+    }, 65_536);
+  }
+});
+
 /** Whether a frame is not read back as its message, alone or among its likes. */
 function isUnreadable(
   message: string,
