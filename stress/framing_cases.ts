@@ -75,7 +75,8 @@ const hardText = fc.oneof(
   fc.array(fc.nat(0xffff), { maxLength: 4 })
     .map((units) => String.fromCharCode(...units)),
 );
-const longBytes = fc.tuple(fc.nat(40_000), hardByte)
+// Longer than what is looked through at once, too.
+const longBytes = fc.tuple(fc.nat(140_000), hardByte)
   .map(([length, byte]) => new Uint8Array(length).fill(byte));
 const hardSendable = fc.oneof(
   { weight: 8, arbitrary: hardBytes },
@@ -283,7 +284,9 @@ const customShape = maxLength.map((maxLength): Shape => ({
         return { message: buffered.subarray(1, length), length };
       },
       encode(message: Uint8Array) {
-        if (message.length > 255) throw new RangeError("Too long");
+        if (message.length > 255) {
+          throw new RangeError("Cannot encode message: too long");
+        }
         return toArray([message.length, ...message]);
       },
       maxLength,

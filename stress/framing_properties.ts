@@ -225,8 +225,10 @@ function encodeAll(
     try {
       frame = framing.encode(message).slice();
     } catch (error) {
-      const isRefusal = error instanceof TypeError ||
-        error instanceof RangeError;
+      // The runtime throws errors of these classes too.
+      const isRefusal =
+        (error instanceof TypeError || error instanceof RangeError) &&
+        error.message.startsWith("Cannot encode ");
       if (!isRefusal || mustTakeAll) throw error;
       assertRefused(framing, message);
       continue;
