@@ -194,8 +194,9 @@ function toDelimiters(delimiter: Delimiter): Uint8Array[] {
       `Cannot make delimited framing as delimiter must be a string, a Uint8Array or an array of them: current value is of type ${type}`,
     );
   }
-  // Copied, as the caller may change its bytes later.
-  const delimiters = given.map((each) => toBytes(each).slice());
+  // Copied, as the caller may change its bytes later. Not by `slice`: Node's Buffer
+  // makes a view there.
+  const delimiters = given.map((each) => new Uint8Array(toBytes(each)));
   if (
     delimiters.length === 0 || delimiters.some(({ length }) => length === 0)
   ) {
