@@ -81,7 +81,8 @@ class NetstringLayout implements FrameLayout {
           `its length has byte ${byte} after ${digits} digits`,
         );
       }
-      length = length * 10 + byte - ZERO;
+      // In this order, so that nothing in between is above the largest safe integer.
+      length = length * 10 + (byte - ZERO);
       if (length > Number.MAX_SAFE_INTEGER) {
         throw tooLong(this.what, offset, this.#limit);
       }
