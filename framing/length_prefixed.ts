@@ -314,7 +314,8 @@ class LengthPrefixedLayout implements FrameLayout {
       );
     }
     const headerLength = fieldOffset + field.size;
-    const frameLength = headerLength + field.value + adjustment;
+    // In this order, so that nothing in between is rounded.
+    const frameLength = headerLength + (field.value + adjustment);
     if (Math.max(field.value, frameLength) > Number.MAX_SAFE_INTEGER) {
       throw tooLong(this.what, offset, this.#limit);
     }
@@ -415,7 +416,9 @@ class LengthPrefixedFraming implements Framing<Bytes, Sendable> {
   ): { value: number; size: number } {
     const { field, adjustment } = this.#header;
     const value = bodyLength - adjustment;
-    const size = value < 0 ? Infinity : field.sizeOf(value);
+    // A reader refuses what it cannot count.
+    const isCountable = value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+    const size = isCountable ? field.sizeOf(value) : Infinity;
     if (size > givenSize) {
       throw new RangeError(
         `Cannot encode message as its length field of at most ${givenSize} bytes cannot hold ${value}`,

@@ -501,6 +501,13 @@ Deno.test("lengthPrefixed() encodes what it decodes", () => {
     }
   }
   assertRoundTrip(lengthPrefixed({ adjustment: 3 }), ["abc", "abcd"]);
+  for (const fieldSize of [8, "varint"] as const) {
+    const adjustment = 3 - Number.MAX_SAFE_INTEGER;
+    assertRoundTrip(
+      lengthPrefixed({ fieldSize, adjustment }),
+      ["", "a", "ab", "abc"],
+    );
+  }
   assertRoundTrip(lengthPrefixed({ fieldSize: 1, strip: 1 }), messages);
   assertEquals(
     encode(lengthPrefixed({ adjustment: -4 }), "abc"),
@@ -544,6 +551,22 @@ Deno.test("lengthPrefixed() refuses to encode what would not be read back as tha
     [{ fieldSize: 1, strip: 0 }, "x".repeat(257), RangeError],
     // The field would have to hold less than 0.
     [{ adjustment: 3 }, "ab", RangeError],
+    // It would have to hold more than can be counted.
+    [
+      { fieldSize: 8, adjustment: -Number.MAX_SAFE_INTEGER },
+      "a",
+      RangeError,
+    ],
+    [
+      { fieldSize: "varint", adjustment: -Number.MAX_SAFE_INTEGER },
+      "a",
+      RangeError,
+    ],
+    [
+      { fieldSize: 8, adjustment: -Number.MAX_SAFE_INTEGER, strip: 0 },
+      "01234567a",
+      RangeError,
+    ],
     // Shorter than its own header.
     [{ strip: 0 }, "abc", RangeError],
     // Header bytes that it cannot know.
