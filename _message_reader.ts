@@ -56,6 +56,9 @@ export class MessageReader<In> {
   #isEnded = false;
   #hasSeenEnd = false;
   #hasDroppedBytes = false;
+  // A framing's own functions may end the connection while they are called.
+  #isDecoding = false;
+  #isCleared = false;
   #failure: { readonly error: unknown } | undefined;
   #slab = NO_BYTES;
   #slabUsed = 0;
@@ -109,7 +112,9 @@ export class MessageReader<In> {
     this.#receivers.push(receiver);
     if (this.#isReading && !this.#isEnded) return this.#startWaiting();
     this.#serve();
-    if (this.#receivers.length > 0) this.#reading = this.#readMessages();
+    if (this.#receivers.length > 0 && !this.#isReading) {
+      this.#reading = this.#readMessages();
+    }
   }
 
   /** Lets `receiver` wait no longer. */
@@ -128,13 +133,15 @@ export class MessageReader<In> {
     this.#serve();
   }
 
-  /** Drops the messages that were read and not received. */
+  /** Drops the messages that were read and not received, and those being decoded. */
   clear(): void {
+    this.#isCleared = true;
     this.#inbox.clear();
   }
 
   /** Gives out what there is to those who wait. */
   #serve(): void {
+    if (this.#isDecoding) return; // what comes of it is first
     while (this.#receivers.length > 0) {
       if (this.#inbox.length > 0) this.#receivers.shift().take(this.#inbox);
       else if (!this.#isEnded) return;
@@ -145,12 +152,12 @@ export class MessageReader<In> {
 
   /** Reads until nobody waits. */
   async #readMessages(): Promise<void> {
-    const { conn, decoder, idleCountdown, onEnd, onFailure } = this.#options;
+    const { conn, idleCountdown, onEnd, onFailure } = this.#options;
     this.#isReading = true;
     try {
       while (this.#receivers.length > 0 && !this.#isEnded) {
         // An error behind the messages of the last read waits for no more bytes.
-        this.#take(decoder.decode(NO_BYTES));
+        this.#decode(NO_BYTES);
         if (this.#receivers.length === 0) break;
         // A read that would have to wait lets what this turn sends leave first.
         const turn = (this.#wasEmpty ? untilEndOfTurn() : undefined) ??
@@ -171,12 +178,11 @@ export class MessageReader<In> {
         this.#stopWaiting();
         if (length === null) {
           this.#hasSeenEnd = true;
-          this.#take(decoder.end());
-          // Throws if there was an error behind the last messages.
-          decoder.end();
+          // Throws if there is an error behind the last messages.
+          while (this.#decode(null));
           onEnd();
         } else {
-          this.#take(decoder.decode(this.#use(room, length)));
+          this.#decode(this.#use(room, length));
         }
       }
     } catch (error) {
@@ -184,14 +190,26 @@ export class MessageReader<In> {
       if (!this.#isEnded) onFailure(error);
     }
     this.#isReading = false;
+    this.#serve(); // it may have ended while it was decoding
   }
 
-  #take(messages: In[]): void {
-    if (messages.length === 0) return;
+  /** Gives out the messages of `chunk`, or of the end; tells whether there were any. */
+  #decode(chunk: Bytes | null): boolean {
+    const { decoder } = this.#options;
+    this.#isDecoding = true;
+    let messages: In[];
+    try {
+      messages = chunk === null ? decoder.end() : decoder.decode(chunk);
+    } finally {
+      this.#isDecoding = false;
+    }
+    if (messages.length === 0 || this.#isCleared) return false;
     this.#messagesReceived += messages.length;
     this.#options.messageCountdown?.reset();
-    this.#inbox.fill(messages);
+    if (this.#inbox.length === 0) this.#inbox.fill(messages);
+    else for (const message of messages) this.#inbox.push(message);
     this.#serve();
+    return true;
   }
 
   #startWaiting(): void {

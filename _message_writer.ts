@@ -2,7 +2,7 @@ import { Countdown } from "./_countdown.ts";
 import { atEndOfTurn } from "./_end_of_turn.ts";
 import { noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
 import { Queue } from "./framing/_queue.ts";
-import { rejected } from "./_rejected.ts";
+import { rejected, unobserved } from "./_rejected.ts";
 import { giveBack, SendBuffer } from "./_send_buffer.ts";
 import type { Framing } from "./framing/framing.ts";
 
@@ -43,6 +43,8 @@ export class MessageWriter<Out> {
   #isScheduled = false;
   // The pass of writing that is under way.
   #writing: Promise<void> | undefined;
+  // A framing's own functions may call the connection while they are called.
+  #isEncoding = false;
   // Why no more messages are let in, and why those queued cannot be sent.
   #refusal: (() => unknown) | undefined;
   #failure: { readonly error: unknown } | undefined;
@@ -101,7 +103,7 @@ export class MessageWriter<Out> {
   get blockedTime(): number {
     const startedAt = this.#writeStartedAt;
     return this.#blockedTime +
-      (startedAt === undefined ? 0 : Date.now() - startedAt);
+      (startedAt === undefined ? 0 : millisecondsSince(startedAt));
   }
 
   /** Stops the timer, as nothing is written any more. */
@@ -117,7 +119,17 @@ export class MessageWriter<Out> {
   /** Queues a message; throws if it cannot be sent. */
   queue(message: Out): void {
     if (this.#refusal !== undefined) throw this.#refusal();
-    this.#buffer.add(message);
+    if (this.#isEncoding) throw isBeingEncoded();
+    this.#isEncoding = true;
+    try {
+      this.#buffer.add(message);
+    } finally {
+      this.#isEncoding = false;
+    }
+    if (this.#failure !== undefined) {
+      this.#buffer.clear();
+      throw this.#failure.error;
+    }
     this.#noteQueued();
   }
 
@@ -156,7 +168,10 @@ export class MessageWriter<Out> {
   ready(): Promise<void> {
     if (this.hasRoom) return SETTLED;
     if (this.#failure !== undefined) return rejected(this.#failure.error);
-    this.#room ??= unobserved(Promise.withResolvers<void>());
+    if (this.#room === undefined) {
+      this.#room = Promise.withResolvers();
+      unobserved(this.#room.promise);
+    }
     return this.#room.promise;
   }
 
@@ -167,9 +182,9 @@ export class MessageWriter<Out> {
     if (target === this.#bytesSent) return SETTLED;
     const { last } = this.#flushes;
     if (last?.target === target) return last.deferred.promise;
-    const deferred = unobserved(Promise.withResolvers<void>());
+    const deferred = Promise.withResolvers<void>();
     this.#flushes.push({ target, deferred });
-    return deferred.promise;
+    return unobserved(deferred.promise);
   }
 
   /**
@@ -178,9 +193,11 @@ export class MessageWriter<Out> {
    * @param refusal Makes the error of what is sent later; not made before, as few
    * send later.
    */
-  finish(refusal: () => unknown = sideHasEnded): Promise<void> {
+  async finish(refusal: () => unknown = sideHasEnded): Promise<void> {
     this.#refusal ??= refusal;
-    return this.flush();
+    // A message that is being encoded has been let in.
+    if (this.#isEncoding) await undefined;
+    await this.flush();
   }
 
   /** Ends writing: everything that waits, and every later call, rejects with `error`. */
@@ -216,8 +233,12 @@ export class MessageWriter<Out> {
             continue; // it may have failed since
           }
           this.#startWaiting();
-          const written = await conn.write(buffer.subarray(start, length));
-          this.#stopWaiting();
+          let written: number;
+          try {
+            written = await conn.write(buffer.subarray(start, length));
+          } finally {
+            this.#stopWaiting();
+          }
           noteMoved(written);
           if (this.#failure === undefined) this.#noteTaken(written);
           start += written;
@@ -246,7 +267,10 @@ export class MessageWriter<Out> {
 
   #stopWaiting(): void {
     const { idleCountdown } = this.#options;
-    this.#blockedTime += Date.now() - (this.#writeStartedAt ?? Date.now());
+    const startedAt = this.#writeStartedAt;
+    if (startedAt !== undefined) {
+      this.#blockedTime += millisecondsSince(startedAt);
+    }
     this.#writeStartedAt = undefined;
     this.#sendCountdown?.pause();
     idleCountdown?.reset();
@@ -272,18 +296,22 @@ export class MessageWriter<Out> {
   }
 }
 
+/** By the clock of `Date.now`, which may have been set back. */
+function millisecondsSince(start: number): number {
+  return Math.max(0, Date.now() - start);
+}
+
+function isBeingEncoded(): DOMException {
+  return new DOMException(
+    "Cannot send message: it was sent by the framing's own function while that encodes another",
+    "InvalidStateError",
+  );
+}
+
 /** What sending rejects with behind the end of this side. */
 export function sideHasEnded(): DOMException {
   return new DOMException(
     "Cannot send message: this side of the connection has ended",
     "InvalidStateError",
   );
-}
-
-/** Keeps a promise that nobody waits for from being an unhandled rejection. */
-function unobserved(
-  deferred: PromiseWithResolvers<void>,
-): PromiseWithResolvers<void> {
-  deferred.promise.catch(() => {});
-  return deferred;
 }

@@ -490,12 +490,19 @@ export class Connection<In = Bytes, Out = Sendable>
    * ```
    */
   get writable(): WritableStream<Out> {
-    this.#writable ??= new MessageSink({
-      writer: this.#writer,
-      highWaterMark: this.#highWaterMark,
-      onClose: () => this.closeWrite(),
-      onAbort: (reason) => this.abort(reason),
-    });
+    if (this.#writable === undefined) {
+      this.#writable = new MessageSink({
+        writer: this.#writer,
+        highWaterMark: this.#highWaterMark,
+        onClose: () => this.closeWrite(),
+        onAbort: (reason) => this.abort(reason),
+      });
+      if (this.#failure !== undefined) {
+        this.#writable.fail(this.#failure.error);
+      } else if (this.#isReleased) {
+        this.#writable.fail(sideHasEnded());
+      }
+    }
     return this.#writable;
   }
 
@@ -643,7 +650,8 @@ export class Connection<In = Bytes, Out = Sendable>
     const { signal } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
-      if (this.#reader.isEnded && this.#failure === undefined) throw noAnswer();
+      const wouldHaveNoAnswer = this.#reader.isEnded && this.#writer.isOpen;
+      if (wouldHaveNoAnswer) throw noAnswer();
       this.#writer.queue(message);
     } catch (error) {
       return rejected(error);
@@ -768,8 +776,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * Closes the connection behind what is queued. Messages that were read and not
    * received yet can still be received; what the peer sends from now on is dropped.
    *
-   * If the peer has sent what nobody read, it has up to a second to receive the
-   * rest and to end. To wait for longer, call {@linkcode Connection.closeWrite} and
+   * If the peer is sending (it has sent what nobody read, or a part of a message), it
+   * has up to a second to receive the rest and to end. To wait for longer, call {@linkcode Connection.closeWrite} and
    * receive to the end first.
    *
    * @returns A promise that settles when everything is released. It rejects if
@@ -877,7 +885,10 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#conn.ref();
   }
 
-  /** Lets the process end while it waits for this connection. */
+  /**
+   * Lets the process end while it waits for what the peer sends. A write that waits
+   * keeps it alive: Deno has no way to change that.
+   */
   unref(): void {
     this.#conn.unref();
   }
@@ -911,6 +922,7 @@ export class Connection<In = Bytes, Out = Sendable>
         if (!keepsPlace) this.#reader.leave(waiter);
       };
       signal.addEventListener("abort", onAbort);
+      if (signal.aborted) onAbort();
       const settled = () => signal.removeEventListener("abort", onAbort);
       promise.then(settled, settled);
     }
@@ -1009,7 +1021,7 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#idleCountdown?.stop();
     this.#messageCountdown?.stop();
     this.#stopListening?.();
-    this.#conn.close();
+    this.#conn[Symbol.dispose](); // also where its owner has closed it
     this.#writer.stop();
     Promise.all([
       this.#reader.stopped,
@@ -1038,6 +1050,6 @@ function transportOf(conn: Deno.Conn): Transport {
 
 function noAnswer(): Error {
   return new Deno.errors.UnexpectedEof(
-    "Cannot receive answer: the messages of the peer have ended",
+    "Cannot receive answer: the messages have ended",
   );
 }

@@ -682,6 +682,18 @@ Deno.test("Connection is released when its answers after a malformed message can
   }
 });
 
+Deno.test("Connection is released when its owner has closed its socket", async () => {
+  const [conn, peer] = await sockets();
+  const connection = new Connection(conn, { framing });
+  const received = connection.receive();
+  conn.close();
+  await assertRejects(() => received);
+  await assertRejects(() => connection.closed);
+  connection.abort();
+  await connection.close();
+  peer.close();
+});
+
 Deno.test("Connection leaves no rejection unhandled, however it ends", async () => {
   const endings: Record<
     string,
@@ -703,7 +715,10 @@ Deno.test("Connection leaves no rejection unhandled, however it ends", async () 
       await using ends = await pair({ framing, highWaterMark: 10 });
       const { connection } = ends;
       connection.readable.getReader();
-      connection.writable.getWriter();
+      const writer = connection.writable.getWriter();
+      writer.write("x".repeat(100));
+      writer.write("refused\n");
+      writer.write("behind it");
       void connection.signal;
       void connection.closed;
       connection.receive();
@@ -715,7 +730,11 @@ Deno.test("Connection leaves no rejection unhandled, however it ends", async () 
       connection.receive();
       connection.send("late");
       connection.flush();
+      writer.write("late");
+      writer.close();
+      writer.abort();
       await connection.closed.catch(() => {});
+      connection.writable.abort();
     });
     assertEquals(reasons, [], name);
   }

@@ -5,7 +5,15 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { fixedLength, FramingError, lines, unframed } from "./framing.ts";
+import type { Connection } from "./connection.ts";
+import {
+  asText,
+  fixedLength,
+  FramingError,
+  lengthPrefixed,
+  lines,
+  unframed,
+} from "./framing.ts";
 import {
   collect,
   isPending,
@@ -561,6 +569,72 @@ Deno.test("Connection ends by what its decoder throws", async () => {
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
+Deno.test("Connection.readable gives messages in the order of asking to reads at once", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const iterator = connection.readable.values({ preventCancel: true });
+  const order: string[] = [];
+  const working = ["a", "b", "c"].map(async (name) => {
+    for (let i = 0; i < 3; i++) {
+      order.push(`${name}${(await iterator.next()).value}`);
+    }
+  });
+  await peer.write("1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+  await Promise.all(working);
+  assertEquals(order, ["a1", "b2", "c3", "a4", "b5", "c6", "a7", "b8", "c9"]);
+});
+
+Deno.test("Connection delivers what was being decoded when it was closed, and nothing when it was aborted", async () => {
+  const ways: [
+    end: (connection: Connection<string>) => void,
+    expected: string[],
+  ][] = [
+    [(connection) => connection.close(), ["one", "two"]],
+    [(connection) => connection.closeRead(), ["one", "two"]],
+    [(connection) => connection.abort(new Error("Enough")), []],
+  ];
+  for (const [end, expected] of ways) {
+    await using ends = await pair({
+      framing: lines({
+        maxLength: 10,
+        oversize: "discard",
+        onDiscard: () => end(connection),
+      }),
+    });
+    const { connection, peer } = ends;
+    await peer.write("one\nmuch too long\ntwo\n");
+    const received: string[] = [];
+    try {
+      for await (const message of connection) received.push(message);
+      assertEquals(await connection.receive(), undefined);
+    } catch (error) {
+      assertInstanceOf(error, Error);
+      assertEquals(error.message, "Enough");
+      assertStrictEquals(
+        await assertRejects(() => connection.receive()),
+        error,
+      );
+    }
+    assertEquals(received, expected);
+  }
+});
+
+Deno.test("Connection asks a decoder for its remainder until there is none", async () => {
+  const remainder = ["one", "two", "three"];
+  await using ends = await pair<string, never>({
+    framing: {
+      decoder: () => ({
+        decode: () => [],
+        end: () => remainder.splice(0, 1),
+      }),
+      encode: () => new Uint8Array(),
+    },
+  });
+  const { connection, peer } = ends;
+  await peer.conn.closeWrite();
+  assertEquals(await Array.fromAsync(connection), ["one", "two", "three"]);
+});
+
 Deno.test("Connection leaves no rejection unhandled when nobody awaits its receivers", async () => {
   const reasons = await unhandledRejectionsIn(async () => {
     await using ends = await pair({ framing: lines({ maxLength: 8 }) });
@@ -581,4 +655,14 @@ Deno.test("Connection leaves no rejection unhandled when nobody awaits its recei
     connection.request("late");
   });
   assertEquals(reasons, []);
+});
+
+Deno.test("Connection gives an error behind the messages of a mapped framing without more bytes", async () => {
+  await using ends = await pair({
+    framing: asText(lengthPrefixed({ maxLength: 8 })),
+  });
+  const { connection, peer } = ends;
+  await peer.write("\0\0\0\x01a\0\0\0\x09");
+  assertEquals(await connection.receive(), "a");
+  await assertRejects(() => connection.receive(), FramingError, "longer than");
 });

@@ -1,6 +1,7 @@
 import {
   assert,
   assertEquals,
+  assertInstanceOf,
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
@@ -29,6 +30,7 @@ import {
 } from "./_testing.ts";
 
 const framing = lines();
+const toText = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const MEBIBYTE = 1024 * 1024;
 
 /** A message of `length` bytes that is like no other. */
@@ -553,6 +555,123 @@ Deno.test("Connection.writable, aborted, aborts the connection", async () => {
   const reason = new Error("Enough");
   await connection.writable.abort(reason);
   assertStrictEquals(await assertRejects(() => connection.closed), reason);
+});
+
+Deno.test("Connection refuses a message that is sent while another is encoded", async () => {
+  let refused: Promise<void> | undefined;
+  const framing = mapped(
+    lengthPrefixed(),
+    {
+      decode: toText,
+      encode(message: string) {
+        refused ??= connection.send("within");
+        return message;
+      },
+    },
+  );
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await connection.send("one");
+  await connection.send("two");
+  const error = await assertRejects(() => refused ?? Promise.resolve());
+  assertInstanceOf(error, DOMException);
+  assertEquals(error.name, "InvalidStateError");
+  assertEquals(await peer.read(14), "\0\0\0\x03one\0\0\0\x03two");
+});
+
+Deno.test("Connection can be ended while a message is encoded, which is sent behind nothing else", async () => {
+  const ways: [
+    end: (connection: Connection<string, string>) => unknown,
+    sent: string,
+  ][] = [
+    [(connection) => connection.close(), "\0\0\0\x03one"],
+    [(connection) => connection.closeWrite(), "\0\0\0\x03one"],
+    [(connection) => connection.abort(), ""],
+  ];
+  for (const [end, sent] of ways) {
+    const framing = mapped(
+      lengthPrefixed(),
+      {
+        decode: toText,
+        encode(message: string) {
+          end(connection);
+          return message;
+        },
+      },
+    );
+    await using ends = await pair({ framing });
+    const { connection, peer } = ends;
+    connection.send("one");
+    assertEquals(await peer.readToEnd(), sent);
+    assertEquals(connection.stats().bufferedAmount, 0);
+    await assertRejects(() => connection.send("two"));
+  }
+});
+
+Deno.test("Connection.request() is aborted by a signal while its message is encoded", async () => {
+  const controller = new AbortController();
+  const framing = mapped(
+    lengthPrefixed(),
+    {
+      decode: toText,
+      encode(message: string) {
+        controller.abort(new Error("Enough"));
+        return message;
+      },
+    },
+  );
+  await using ends = await pair({ framing });
+  const { connection } = ends;
+  const { signal } = controller;
+  await assertRejects(
+    () => connection.request("?", { signal }),
+    Error,
+    "Enough",
+  );
+});
+
+Deno.test("Connection.request() behind the end of this side is refused like send()", async () => {
+  for (const end of ["close", "closeWrite"] as const) {
+    await using ends = await pair({ framing });
+    const { connection } = ends;
+    connection.closeRead();
+    connection[end]();
+    const error = await assertRejects(() => connection.request("?"));
+    assertInstanceOf(error, DOMException);
+    assertEquals(error.name, "InvalidStateError");
+  }
+});
+
+Deno.test("Connection.writable has failed if it is first asked for behind the end", async () => {
+  await using aborted = await pair({ framing });
+  const reason = new Error("Enough");
+  aborted.connection.abort(reason);
+  const endless = new ReadableStream<string>({
+    pull: () => new Promise(() => {}),
+  });
+  const piping = endless.pipeTo(aborted.connection.writable);
+  assertStrictEquals(await assertRejects(() => piping), reason);
+
+  await using closed = await pair({ framing });
+  await closed.connection.close();
+  const writer = closed.connection.writable.getWriter();
+  const error = await assertRejects(() => writer.closed);
+  assertInstanceOf(error, DOMException);
+  assertEquals(error.name, "InvalidStateError");
+});
+
+Deno.test("Connection.stats() counts no blocked time behind the end", async () => {
+  await using ends = await pair({ framing: unframed() });
+  const { connection } = ends;
+  connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  await untilSteady(() => connection.stats().bytesSent);
+  connection.abort();
+  await assertRejects(() => connection.closed);
+  const { blockedTime } = connection.stats();
+  assert(blockedTime > 0);
+  // Here time itself is the subject.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assertEquals(connection.stats().blockedTime, blockedTime);
 });
 
 Deno.test("Connection.stats() counts both ways, as a snapshot", async () => {

@@ -33,14 +33,17 @@ export class QueueStream<T> extends ReadableStream<T> {
       done: true,
     };
     let isOver = false;
+    let reads = 0;
 
     async function read(): Promise<IteratorResult<T>> {
       let hasEnded = true;
+      reads++;
       try {
         const { value, done } = await reader.read();
         hasEnded = done;
         return done ? end : { value, done };
       } finally {
+        reads--;
         if (hasEnded) release();
       }
     }
@@ -53,7 +56,7 @@ export class QueueStream<T> extends ReadableStream<T> {
     return {
       next() {
         if (isOver) return Promise.resolve(end);
-        const queue = source.available;
+        const queue = reads > 0 ? undefined : source.available;
         return queue === undefined
           ? read()
           : Promise.resolve({ value: queue.shift(), done: false });
