@@ -14,6 +14,8 @@ import {
 
 const MAX_LENGTH_BYTES = 100_000;
 const DECODERS = 4;
+// Chunks fill their buffers, or are small parts of them.
+const BUFFERS_PER_CHUNK = [1, 8];
 // Delimiters that may have begun, headers, and what the runtime holds besides.
 const SLACK_BYTES = 2048;
 
@@ -58,11 +60,11 @@ const CASES: readonly [string, Framing<unknown, never>, Uint8Array][] = [
 ];
 
 /** Lengths of chunks below and above the limit. */
-export const CHUNK_LENGTHS: readonly number[] = [1000, 65_536, 300_000];
+export const CHUNK_LENGTHS: readonly number[] = [1000, 40_000, 65_536, 300_000];
 
 /**
- * Asserts for chunks of some lengths that no decoder holds more than `maxLength` and one chunk, at any
- * time before it fails.
+ * Asserts for chunks of some lengths that no decoder holds more than `maxLength` and
+ * the buffer of one chunk, at any time before it fails.
  *
  * @returns How many times the memory was looked at.
  */
@@ -78,7 +80,7 @@ export function checkMemory(
   let looks = 0;
   const before = held();
   for (const [name, framing, stream] of CASES) {
-    for (const chunkLength of chunkLengths) {
+    for (const [chunkLength, bufferLength] of chunksAndBuffers(chunkLengths)) {
       const decoders = Array.from(
         { length: DECODERS },
         () => framing.decoder(),
@@ -87,7 +89,9 @@ export function checkMemory(
       for (let start = 0; start < stream.length && open.length > 0;) {
         const end = start + chunkLength;
         open = open.filter((decoder) =>
-          keepsOn(() => decoder.decode(stream.slice(start, end)))
+          keepsOn(() =>
+            decoder.decode(chunkIn(bufferLength, stream.subarray(start, end)))
+          )
         );
         start = end;
         // Looking takes long: around the limit and at the end.
@@ -95,9 +99,9 @@ export function checkMemory(
         if (!isNear && start < stream.length) continue;
         const each = (held() - before) / DECODERS;
         looks++;
-        if (each > MAX_LENGTH_BYTES + chunkLength + SLACK_BYTES) {
+        if (each > MAX_LENGTH_BYTES + bufferLength + SLACK_BYTES) {
           throw new Error(
-            `A decoder of ${name} holds ${each} bytes after ${start} in chunks of ${chunkLength}: more than ${MAX_LENGTH_BYTES} and a chunk`,
+            `A decoder of ${name} holds ${each} bytes after ${start} in chunks of ${chunkLength}, each in a buffer of ${bufferLength}: more than ${MAX_LENGTH_BYTES} and a chunk`,
           );
         }
       }
@@ -106,6 +110,21 @@ export function checkMemory(
     }
   }
   return looks;
+}
+
+function chunksAndBuffers(chunkLengths: readonly number[]): [number, number][] {
+  return chunkLengths.flatMap((chunkLength) =>
+    BUFFERS_PER_CHUNK.map((times): [number, number] => [
+      chunkLength,
+      chunkLength * times,
+    ])
+  );
+}
+
+function chunkIn(bufferLength: number, bytes: Uint8Array): Uint8Array {
+  const buffer = new Uint8Array(Math.max(bufferLength, bytes.length));
+  buffer.set(bytes);
+  return buffer.subarray(0, bytes.length);
 }
 
 function keepsOn(decode: () => unknown): boolean {
