@@ -318,6 +318,8 @@ export function encode<Out>(
 ): string {
   const before = message instanceof Uint8Array ? text(message) : "";
   const frame = text(framing.encode(message));
+  const asText = framing.encodeText?.(message);
+  if (asText !== undefined) assertEquals(utf8(asText), frame);
   const offset = 3;
   for (
     const room of [0, frame.length - 1, frame.length, 4 * frame.length + 32]

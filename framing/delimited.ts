@@ -271,6 +271,8 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
     if (typeof message !== "string" || this.#writtenText === undefined) {
       return undefined;
     }
+    // Half a surrogate pair at the end would join with one at the next beginning.
+    if (this.#writtenText === "" && !message.isWellFormed()) return undefined;
     const { maxLength } = this.#rules.limits;
     // UTF-8 takes at most three bytes for each UTF-16 code unit.
     if (

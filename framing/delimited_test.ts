@@ -22,6 +22,7 @@ import {
   rounds,
   seededRandom,
   text,
+  utf8,
 } from "./_testing.ts";
 
 interface Rules {
@@ -541,6 +542,52 @@ Deno.test("delimited() refuses to encode what would not be read back as that mes
     const framing = delimited(delimiters, rules);
     assertRefuses(framing, message, errorClass);
     assertRefuses(framing, new TextEncoder().encode(message), errorClass);
+  }
+});
+
+Deno.test("delimited() encodes texts that can be joined, lone surrogates and all", () => {
+  const cases: [
+    delimiter: string,
+    disposition: Rules["disposition"],
+    messages: string[],
+  ][] = [
+    ["\ufffdX", "prefix", ["\ufffdXab\ud83d", "\ude00Xcd"]],
+    ["X\ufffd", "suffix", ["abX\ud83d", "\ude00cdX\ufffd"]],
+    ["\n", "suffix", ["a\ud83d\n", "\ude00\n"]],
+    ["\n", "discard", ["a\ud83d", "\ude00"]],
+    ["\n", "prefix", ["\na😀", "\nb"]],
+  ];
+  for (const [delimiter, disposition, messages] of cases) {
+    const framing = delimited(delimiter, { disposition });
+    const frames = messages.map((message) => encode(framing, message)).join("");
+    // As a connection does: texts together, others as they are.
+    let sent = "";
+    let waiting = "";
+    for (const message of messages) {
+      const asText = framing.encodeText?.(message);
+      if (asText !== undefined) {
+        waiting += asText;
+        continue;
+      }
+      sent += utf8(waiting) + encode(framing, message);
+      waiting = "";
+    }
+    assertEquals(sent + utf8(waiting), frames);
+  }
+});
+
+Deno.test("delimited() encodes well-formed text as text", () => {
+  const cases: [disposition: Rules["disposition"], message: string][] = [
+    ["discard", "a😀"],
+    ["suffix", "a😀\n"],
+    ["prefix", "\na😀"],
+  ];
+  for (const [disposition, message] of cases) {
+    const framing = delimited("\n", { disposition });
+    assertEquals(
+      framing.encodeText?.(message),
+      disposition === "discard" ? `${message}\n` : message,
+    );
   }
 });
 
