@@ -27,7 +27,12 @@ export class MessageSink<Out> extends WritableStream<Out> {
 
   constructor(options: MessageSinkOptions<Out>) {
     const { writer, highWaterMark, onClose, onAbort } = options;
-    const state: SinkState = { isOpen: true, controller: undefined };
+    const state: SinkState = {
+      isOpen: true,
+      controller: undefined,
+      hasLimit: true,
+      letIn: undefined,
+    };
     super({
       start(controller) {
         state.controller = controller;
@@ -35,13 +40,23 @@ export class MessageSink<Out> extends WritableStream<Out> {
       write(message) {
         writer.queue(message);
         // No promise where none is needed: the stream makes enough of its own.
-        return writer.hasRoom ? undefined : writer.ready();
+        if (writer.hasRoom || !state.hasLimit) return;
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        state.letIn = resolve;
+        writer.ready().then(resolve, reject);
+        return promise;
       },
       close: onClose,
       abort: onAbort,
     }, { highWaterMark, size: sizeOf });
     this.#options = options;
     this.#state = state;
+  }
+
+  /** Queues what waits in the stream, and what comes, without a wait for room. */
+  letAllIn(): void {
+    this.#state.hasLimit = false;
+    this.#state.letIn?.();
   }
 
   /** Ends the stream with an error. */
@@ -69,6 +84,9 @@ interface SinkState {
   // Messages can be sent past the stream's own queue.
   isOpen: boolean;
   controller: WritableStreamDefaultController | undefined;
+  hasLimit: boolean;
+  /** Ends the wait for room of a message that is queued. */
+  letIn: (() => void) | undefined;
 }
 
 class SinkWriter<Out> extends WritableStreamDefaultWriter<Out> {

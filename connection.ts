@@ -429,7 +429,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * The messages as a stream, which waits for its reader like every other way of
    * receiving. Cancelling it is {@linkcode Connection.closeRead}, and so is
    * leaving a `for await` over it early, unless it is over
-   * `readable.values({ preventCancel: true })`.
+   * `readable.values({ preventCancel: true })`. It asks for one message at a time:
+   * of several reads at once, each asks behind the one before.
    *
    * @example Messages through a stream
    * ```ts
@@ -495,7 +496,10 @@ export class Connection<In = Bytes, Out = Sendable>
         writer: this.#writer,
         highWaterMark: this.#highWaterMark,
         onClose: () => this.closeWrite(),
-        onAbort: (reason) => this.abort(reason),
+        onAbort: (reason) => {
+          // A pipe passes the connection's own error on, which drops nothing.
+          if (reason !== this.#failure?.error) this.abort(reason);
+        },
       });
       if (this.#failure !== undefined) {
         this.#writable.fail(this.#failure.error);
@@ -834,7 +838,9 @@ export class Connection<In = Bytes, Out = Sendable>
     if (this.#isReleased) return;
     this.#reader.clear();
     this.#fail(
-      reason ?? new DOMException("The connection was aborted", "AbortError"),
+      reason === undefined
+        ? new DOMException("The connection was aborted", "AbortError")
+        : reason,
     );
     // A bad end by the peer's bytes still sends what is queued: no longer.
     this.#writer.fail(this.#failure?.error);
@@ -991,19 +997,25 @@ export class Connection<In = Bytes, Out = Sendable>
     }
     this.#failure = { error };
     this.#reader.end(this.#failure);
-    // Else a pipe from a source that waits would not end.
-    this.#writable?.fail(error);
     this.#abortController?.abort(error);
     if (error instanceof FramingError) {
       // The answers to the messages before the bad one are still to go out, those
-      // of this turn too.
+      // of this turn too, and those that wait for room in a pipe.
+      this.#writable?.letAllIn();
       atEndOfTurn(() => {
+        this.#failWritable(error);
         this.#finish(() => error).catch(() => {}).then(() => this.#release());
       });
     } else {
+      this.#failWritable(error);
       this.#writer.fail(error);
       this.#release();
     }
+  }
+
+  /** Ends the stream for sending; else a pipe from a source that waits would not end. */
+  #failWritable(error: unknown): void {
+    this.#writable?.fail(error);
   }
 
   #releaseIfEnded(): void {

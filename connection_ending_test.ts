@@ -651,6 +651,31 @@ Deno.test("Connection piped into itself answers the messages before a malformed 
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
+Deno.test("Connection piped into itself answers the messages before a malformed one to a peer that is slow", async () => {
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  await using ends = await pair(
+    { framing: lines({ maxLength: 8 }), highWaterMark: 24 },
+    (conn) =>
+      overriding(conn, {
+        async write(bytes) {
+          await gate;
+          return conn.write(bytes);
+        },
+      }),
+  );
+  const { connection, peer } = ends;
+  const messages = "message\n".repeat(5); // three are queued, two wait in the pipe
+  await peer.write(messages + "much too long\n");
+  const piping = assertRejects(
+    () => connection.readable.pipeTo(connection.writable),
+    FramingError,
+  );
+  await until(() => connection.signal.aborted);
+  open();
+  assertEquals(await peer.readToEnd(), messages);
+  await piping;
+});
+
 Deno.test("Connection sends all its answers after a malformed message to a peer that is slow", async () => {
   await using ends = await pair({ framing: longAnswers });
   const { connection, peer } = ends;
