@@ -1033,7 +1033,12 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#idleCountdown?.stop();
     this.#messageCountdown?.stop();
     this.#stopListening?.();
-    this.#conn[Symbol.dispose](); // also where its owner has closed it
+    try {
+      this.#conn.close();
+    } catch (error) {
+      // Its owner has closed it already.
+      if (!(error instanceof Deno.errors.BadResource)) throw error;
+    }
     this.#writer.stop();
     Promise.all([
       this.#reader.stopped,
