@@ -15,8 +15,7 @@ const NO_SEGMENTS: Segment[] = [];
 const LARGE_FRAME_BYTES = 16 * 1024;
 // The largest has room for all that may be queued below the usual high-water mark,
 // and the frame that passes it, so that they leave in one write.
-const BUFFER_SIZES = [1024, 8 * 1024, 64 * 1024 + LARGE_FRAME_BYTES] as const;
-const [, , LAST_BUFFER_BYTES] = BUFFER_SIZES;
+const LAST_BUFFER_BYTES = 64 * 1024 + LARGE_FRAME_BYTES;
 // Text is encoded when there is so much of it, in UTF-16 code units.
 const MAX_TEXT_LENGTH = 16 * 1024;
 
@@ -55,7 +54,9 @@ class BufferPool {
   }
 }
 
-const pools = BUFFER_SIZES.map((size) => new BufferPool(size));
+const smallestPool = new BufferPool(1024);
+const largestPool = new BufferPool(LAST_BUFFER_BYTES);
+const pools = [smallestPool, new BufferPool(8 * 1024), largestPool];
 
 const encoder = new TextEncoder();
 
@@ -76,7 +77,7 @@ export class SendBuffer<Out> {
   #used = 0;
   #text = "";
   // A connection that is busy does not begin small again.
-  #firstPool = pools[0]!;
+  #firstPool = smallestPool;
 
   constructor(framing: Framing<unknown, Out>) {
     this.#framing = framing;
@@ -230,5 +231,5 @@ export function giveBack(segments: readonly Segment[]): void {
 
 /** The pool of the smallest buffers with room for `length` bytes. */
 function poolFor(length: number): BufferPool {
-  return pools.find(({ size }) => size >= length) ?? pools.at(-1)!;
+  return pools.find(({ size }) => size >= length) ?? largestPool;
 }
