@@ -62,7 +62,8 @@ export interface ConnectBaseOptions<In, Out>
   extends ConnectionOptions<In, Out> {
   /**
    * How many milliseconds connecting may take, with looking up the name and the
-   * TLS handshake. No limit by default.
+   * TLS handshake. Time for which the program keeps its own thread busy does not
+   * count. No limit by default.
    *
    * Deno keeps the socket of a TLS handshake that was given up until the peer
    * ends it.
@@ -240,16 +241,25 @@ export async function connect<In = Bytes, Out = Sendable>(
   const controller = new AbortController();
   const onAbort = () => controller.abort(signal?.reason);
   signal?.addEventListener("abort", onAbort);
-  const timer = connectTimeout === undefined ? undefined : setTimeout(() => {
-    controller.abort(
-      new DOMException(
-        `Cannot connect to ${
-          addressOf(options)
-        } within connectTimeout of ${connectTimeout} ms`,
-        "TimeoutError",
-      ),
-    );
-  }, connectTimeout);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  if (connectTimeout !== undefined) {
+    const due = performance.now() + connectTimeout;
+    const giveUp = () => {
+      controller.abort(
+        new DOMException(
+          `Cannot connect to ${
+            addressOf(options)
+          } within connectTimeout of ${connectTimeout} ms`,
+          "TimeoutError",
+        ),
+      );
+    };
+    timer = setTimeout(() => {
+      // A timer that is late tells that this thread was busy. The peer gets that time
+      // back, and where it is none, a look at the sockets: a timer comes before them.
+      timer = setTimeout(giveUp, performance.now() - due);
+    }, connectTimeout);
+  }
   try {
     const conn = await open(options, controller.signal);
     try {
@@ -357,10 +367,28 @@ async function openTcp<In, Out>(
 ): Promise<Deno.TcpConn> {
   const { port, hostname = DEFAULT_HOSTNAME } = options;
   // The signal given to Deno stops dialling, but not the look-up of a name.
-  return await openedInTime(
+  const conn = await openedInTime(
     Deno.connect({ port, hostname, signal }),
     signal,
   );
+  if (isConnectedToItself(conn)) {
+    conn.close();
+    throw new Deno.errors.ConnectionRefused(
+      `Cannot connect to ${
+        addressOf(options)
+      }: nobody listens there, and the connection was made with itself`,
+    );
+  }
+  return conn;
+}
+
+/**
+ * Whether both ends are one: where nobody listens on a port that the system may give
+ * to a client, it can give it to this one, and TCP then connects the two.
+ */
+function isConnectedToItself({ localAddr, remoteAddr }: Deno.TcpConn): boolean {
+  return localAddr.port === remoteAddr.port &&
+    localAddr.hostname === remoteAddr.hostname;
 }
 
 /** Opens a TLS connection that has not begun its handshake. */

@@ -340,6 +340,46 @@ Deno.test("connect() gives up dialling after connectTimeout, or by its signal", 
   assert(signals.every((signal) => signal?.aborted));
 });
 
+Deno.test("connect() does not count the time in which its own thread is busy", async () => {
+  using plain = listen();
+  using secure = listenTls();
+  const cases = [
+    [plain, false],
+    [secure, { caCerts }],
+    [secure, { caCerts, ...certificate }],
+  ] as const;
+  for (const [listener, tls] of cases) {
+    const { port } = listener.addr;
+    const accepting = accept(listener);
+    const connecting = connect({ port, tls, connectTimeout: 100 });
+    const end = performance.now() + 300;
+    while (performance.now() < end);
+    await using _client = await connecting;
+    using _conn = await accepting;
+  }
+});
+
+Deno.test("connect() refuses a connection with itself", async () => {
+  const { connect: dial } = Deno;
+  using _dialling = replacing(Deno as { connect: unknown }, {
+    async connect(options: Deno.ConnectOptions) {
+      const conn = await dial(options);
+      return overriding(conn, { localAddr: conn.remoteAddr });
+    },
+  });
+  for (const tls of [false, { caCerts }]) {
+    using listener = listen();
+    const { port } = listener.addr;
+    await assertRejects(
+      () => connect({ port, tls }),
+      Deno.errors.ConnectionRefused,
+      `127.0.0.1:${port}: nobody listens there`,
+    );
+    using peer = new Peer(await listener.accept());
+    assertEquals(await peer.readToEnd(), "");
+  }
+});
+
 Deno.test("connect() closes a connection that comes too late", async () => {
   const { connect: dial } = Deno;
   const late = Promise.withResolvers<Deno.TcpConn>();
