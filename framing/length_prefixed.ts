@@ -9,7 +9,7 @@ import {
   tooLong,
 } from "./_limits.ts";
 import { parserDecoder } from "./_parser.ts";
-import { toBytes } from "./_utf8.ts";
+import { toBytes, writeBytes } from "./_utf8.ts";
 import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
 
@@ -370,7 +370,10 @@ class LengthPrefixedFraming implements Framing<Bytes, Sendable> {
   }
 
   encodeInto(message: Sendable, target: Uint8Array, offset: number): number {
-    if (!this.#writesField || typeof message === "string") return -1;
+    if (!this.#writesField) return -1;
+    if (typeof message === "string") {
+      return this.#textInto(message, target, offset);
+    }
     const bytes = toBytes(message);
     checkSendLength(bytes.length, this.#limits.maxLength);
     const { value, size } = this.#fieldFor(bytes.length);
@@ -379,6 +382,21 @@ class LengthPrefixedFraming implements Framing<Bytes, Sendable> {
     this.#header.field.write(target, offset, size, value);
     target.set(bytes, offset + size);
     return length;
+  }
+
+  #textInto(text: string, target: Uint8Array, offset: number): number {
+    const { field } = this.#header;
+    // How long it is in UTF-8, and so how long a varint, is known once it is written.
+    const start = offset + field.maxSize;
+    const length = writeBytes(text, target, start);
+    if (length === -1) return -1;
+    checkSendLength(length, this.#limits.maxLength);
+    const { value, size } = this.#fieldFor(length);
+    field.write(target, offset, size, value);
+    if (size < field.maxSize) {
+      target.copyWithin(offset + size, start, start + length);
+    }
+    return size + length;
   }
 
   /** A frame of a field and the message. */

@@ -535,6 +535,24 @@ Deno.test("lengthPrefixed() encodes what it decodes", () => {
   ]);
 });
 
+Deno.test("lengthPrefixed() writes text into a buffer, its field in front", () => {
+  for (const fieldSize of [...FIXED_FIELD_SIZES, "varint"] as const) {
+    const framing = lengthPrefixed({ fieldSize, maxLength: 250 });
+    for (const message of ["", "a", "grün →", "→".repeat(50)]) {
+      const frame = text(framing.encode(message));
+      const target = new Uint8Array(1000);
+      assertEquals(framing.encodeInto?.(message, target, 7), frame.length);
+      assertEquals(text(target.subarray(7, 7 + frame.length)), frame);
+    }
+    const target = new Uint8Array(1000);
+    assertThrows(
+      () => framing.encodeInto?.("→".repeat(84), target, 7),
+      RangeError,
+      "longer than maxLength",
+    );
+  }
+});
+
 Deno.test("lengthPrefixed() refuses to encode what would not be read back as that message", () => {
   const cases: [
     rules: LengthPrefixedOptions,
