@@ -1,7 +1,7 @@
 import { malformed } from "./_limits.ts";
 import { decodeUtf8 } from "./_utf8.ts";
 import type { Bytes, Framing, Sendable } from "./framing.ts";
-import { mappedAsText } from "./mapped.ts";
+import { mapped } from "./mapped.ts";
 
 /**
  * A framing of bytes, read and written as JSON in UTF-8.
@@ -27,7 +27,7 @@ import { mappedAsText } from "./mapped.ts";
  * ```
  */
 export function asJson(framing: Framing<Bytes, Sendable>): Framing<unknown> {
-  return mappedAsText<unknown, unknown>(framing, {
+  return mapped<Bytes, Sendable, unknown>(framing, {
     decode(bytes) {
       const text = decodeUtf8("JSON", bytes, { fatal: true });
       try {

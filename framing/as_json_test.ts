@@ -10,6 +10,7 @@ import {
   decodeInEverySplit,
   encode,
   failure,
+  text,
   utf8,
 } from "./_testing.ts";
 
@@ -56,4 +57,14 @@ Deno.test("asJson() refuses to encode what JSON cannot say", () => {
   for (const value of [undefined, () => 1, Symbol("a"), 1n, circular]) {
     assertRefuses(asJson(delimited("\n")), value, TypeError);
   }
+});
+
+Deno.test("asJson() makes JSON of a value once", () => {
+  let calls = 0;
+  const value = { toJSON: () => ++calls };
+  const framing = asJson(lengthPrefixed({ fieldSize: 1 }));
+  assertEquals(framing.encodeText?.(value), undefined);
+  assertEquals(framing.encodeInto?.(value, new Uint8Array(1), 0), -1);
+  assertEquals(text(framing.encode(value)), "\x011");
+  assertEquals(calls, 1);
 });

@@ -1,6 +1,7 @@
+import { checkChoice } from "./_limits.ts";
 import { checkText, decodeUtf8 } from "./_utf8.ts";
 import type { Bytes, Framing, Sendable } from "./framing.ts";
-import { mappedAsText } from "./mapped.ts";
+import { mapped } from "./mapped.ts";
 
 /**
  * Options for {@linkcode asText}.
@@ -42,6 +43,7 @@ export interface AsTextOptions {
  * @param framing Where messages begin and end.
  * @param options What happens to bytes that are not UTF-8.
  * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If `fatal` is not a boolean.
  *
  * @example Text with its length before it
  * ```ts
@@ -58,7 +60,8 @@ export function asText(
   options: AsTextOptions = {},
 ): Framing<string> {
   const { fatal = false } = options;
-  return mappedAsText(framing, {
+  checkChoice("asText", "fatal", fatal, [true, false]);
+  return mapped(framing, {
     decode: (bytes) => decodeUtf8("text", bytes, { fatal }),
     encode(text: string) {
       checkText(text);

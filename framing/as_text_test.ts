@@ -57,3 +57,11 @@ Deno.test("asText() keeps the errors and refusals of its framing", () => {
   // It would come back as U+FFFD.
   assertRefuses(asText(netstrings()), "\ud800", TypeError);
 });
+
+Deno.test("asText() refuses options that cannot work", () => {
+  assertThrows(
+    () => asText(netstrings(), { fatal: "no" as never }),
+    TypeError,
+    'Cannot make asText framing as fatal must be one of true, false: current value is "no"',
+  );
+});

@@ -476,6 +476,11 @@ Deno.test("delimited() refuses delimiters and options that cannot work", () => {
   ) {
     assertThrows(() => delimited(",", unknown as never), Error);
   }
+  assertThrows(
+    () => delimited(",", { oversize: "discard", onDiscard: 1 as never }),
+    TypeError,
+    "Cannot make delimited framing as onDiscard must be a function: current value is of type number",
+  );
 });
 
 Deno.test("delimited() encodes what it decodes, with the first delimiter", () => {

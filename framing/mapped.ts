@@ -1,5 +1,6 @@
+import { checkFunction } from "./_limits.ts";
 import { type Parser, parserDecoder } from "./_parser.ts";
-import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Decoder, Framing } from "./framing.ts";
 
 /**
  * How messages of one type are read and written as another.
@@ -26,7 +27,10 @@ import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
 export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn> {
   /** Makes your type of what was received. What it throws ends the stream. */
   decode: (message: In) => MappedIn;
-  /** Makes of your type what can be sent. What it throws refuses the message. */
+  /**
+   * Makes of your type what can be sent. It is called once a message. What it throws
+   * refuses the message.
+   */
   encode: (message: MappedOut) => Out;
 }
 
@@ -40,6 +44,7 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn> {
  * @param framing Where messages begin and end.
  * @param mapping How a message is read and written.
  * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If `decode` or `encode` is not a function.
  *
  * @example Dates as lines
  * ```ts
@@ -61,41 +66,73 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
   framing: Framing<In, Out>,
   mapping: Mapping<In, Out, MappedIn, MappedOut>,
 ): Framing<MappedIn, MappedOut> {
-  const { decode, encode } = mapping;
-  return {
-    decoder: () => parserDecoder(new MappedParser(framing.decoder(), decode)),
-    encode: (message) => framing.encode(encode(message)),
-    ...(framing.encodeInto && {
-      encodeInto: (message: MappedOut, target: Uint8Array, offset: number) =>
-        framing.encodeInto?.(encode(message), target, offset) ?? -1,
-    }),
-  };
+  checkFunction("mapped", "decode", mapping.decode);
+  checkFunction("mapped", "encode", mapping.encode);
+  return new MappedFraming(framing, mapping);
 }
 
-/**
- * Like {@linkcode mapped} where `encode` always makes text, which a connection can
- * encode together with other text.
- */
-export function mappedAsText<MappedIn, MappedOut>(
-  framing: Framing<Bytes, Sendable>,
-  mapping: Mapping<Bytes, string, MappedIn, MappedOut>,
-): Framing<MappedIn, MappedOut> {
-  const { encode } = mapping;
-  return {
-    ...mapped<Bytes, Sendable, MappedIn, MappedOut>(framing, mapping),
-    ...(framing.encodeText && {
-      encodeText: (message: MappedOut) => framing.encodeText?.(encode(message)),
-    }),
-  };
+class MappedFraming<In, Out, MappedIn, MappedOut>
+  implements Framing<MappedIn, MappedOut> {
+  readonly #framing: Framing<In, Out>;
+  readonly #mapping: Mapping<In, Out, MappedIn, MappedOut>;
+  // What the framing could not write in the way that was tried is kept for the next
+  // way, so that a message is encoded once.
+  #kept: { readonly message: MappedOut; readonly encoded: Out } | undefined;
+
+  constructor(
+    framing: Framing<In, Out>,
+    mapping: Mapping<In, Out, MappedIn, MappedOut>,
+  ) {
+    this.#framing = framing;
+    this.#mapping = mapping;
+  }
+
+  decoder(): Decoder<MappedIn> {
+    const decoder = this.#framing.decoder();
+    return parserDecoder(new MappedParser(decoder, this.#mapping));
+  }
+
+  encode(message: MappedOut): Uint8Array {
+    return this.#framing.encode(this.#encoded(message));
+  }
+
+  encodeInto(message: MappedOut, target: Uint8Array, offset: number): number {
+    const framing = this.#framing;
+    if (framing.encodeInto === undefined) return -1;
+    const encoded = this.#encoded(message);
+    const length = framing.encodeInto(encoded, target, offset);
+    if (length === -1) this.#kept = { message, encoded };
+    return length;
+  }
+
+  encodeText(message: MappedOut): string | undefined {
+    const framing = this.#framing;
+    if (framing.encodeText === undefined) return undefined;
+    const encoded = this.#encoded(message);
+    const text = framing.encodeText(encoded);
+    if (text === undefined) this.#kept = { message, encoded };
+    return text;
+  }
+
+  #encoded(message: MappedOut): Out {
+    const kept = this.#kept;
+    this.#kept = undefined;
+    return kept !== undefined && Object.is(kept.message, message)
+      ? kept.encoded
+      : this.#mapping.encode(message);
+  }
 }
 
 class MappedParser<In, MappedIn> implements Parser<MappedIn> {
   readonly #decoder: Decoder<In>;
-  readonly #decode: (message: In) => MappedIn;
+  readonly #mapping: Mapping<In, unknown, MappedIn, never>;
 
-  constructor(decoder: Decoder<In>, decode: (message: In) => MappedIn) {
+  constructor(
+    decoder: Decoder<In>,
+    mapping: Mapping<In, unknown, MappedIn, never>,
+  ) {
     this.#decoder = decoder;
-    this.#decode = decode;
+    this.#mapping = mapping;
   }
 
   get pending(): boolean | undefined {
@@ -103,14 +140,16 @@ class MappedParser<In, MappedIn> implements Parser<MappedIn> {
   }
 
   parse(chunk: Bytes, messages: MappedIn[]): void {
-    for (const message of this.#decoder.decode(chunk)) {
-      messages.push(this.#decode(message));
-    }
+    this.#add(this.#decoder.decode(chunk), messages);
   }
 
   end(messages: MappedIn[]): void {
-    for (const message of this.#decoder.end()) {
-      messages.push(this.#decode(message));
+    this.#add(this.#decoder.end(), messages);
+  }
+
+  #add(decoded: readonly In[], messages: MappedIn[]): void {
+    for (const message of decoded) {
+      messages.push(this.#mapping.decode(message));
     }
   }
 }

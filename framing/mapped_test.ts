@@ -6,6 +6,7 @@ import {
 } from "@std/assert";
 import { asText } from "./as_text.ts";
 import { delimited } from "./delimited.ts";
+import type { Bytes, Framing, Sendable } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
@@ -19,6 +20,7 @@ import {
   encode,
   failure,
   text,
+  utf8,
 } from "./_testing.ts";
 
 /** Decimal numbers, one a line. */
@@ -130,6 +132,102 @@ Deno.test("mapped() lets through what encode throws, and writes nothing", () => 
     },
   });
   assertStrictEquals(assertThrows(() => framing.encode("a")), mistake);
+});
+
+/** Writes a message in the first way that works, as a connection does. */
+function write<Out>(
+  framing: Framing<unknown, Out>,
+  message: Out,
+  room: number,
+): string {
+  const asText = framing.encodeText?.(message);
+  if (asText !== undefined) return utf8(asText);
+  const target = new Uint8Array(room);
+  const length = framing.encodeInto?.(message, target, 0) ?? -1;
+  return length === -1
+    ? text(framing.encode(message))
+    : text(target.subarray(0, length));
+}
+
+Deno.test("mapped() encodes each message once, in whatever way it is written", () => {
+  const framings: Framing<Bytes, Sendable>[] = [
+    delimited("\n"),
+    delimited(bytes("\xff")),
+    lengthPrefixed(),
+    lengthPrefixed({ fieldSize: 2, strip: 0 }),
+    netstrings(),
+  ];
+  for (const inner of framings) {
+    for (const toSendable of [bytes, String]) {
+      let number = 0;
+      const numbered = mapped(inner, {
+        decode: text,
+        encode: (message: string | number) =>
+          toSendable(`  ${number++} ${message}`),
+      });
+      const twice = mapped(numbered, {
+        decode: (message) => message,
+        encode: (message: string) => message,
+      });
+      let sent = 0;
+      for (const room of [0, 8, 100]) {
+        for (const message of ["same", "same", "other"]) {
+          const expected = text(inner.encode(`  ${sent++} ${message}`));
+          assertEquals(write(twice, message, room), expected);
+        }
+        for (const message of [NaN, NaN, 0]) {
+          const expected = text(inner.encode(`  ${sent++} ${message}`));
+          assertEquals(write(numbered, message, room), expected);
+        }
+      }
+    }
+  }
+});
+
+Deno.test("mapped() encodes a message anew once another was encoded", () => {
+  const framing = mapped(delimited(";"), {
+    decode: text,
+    encode: ({ value }: { value: string }) => bytes(value),
+  });
+  const message = { value: "first" };
+  assertEquals(framing.encodeInto?.(message, new Uint8Array(2), 0), -1);
+  assertEquals(text(framing.encode({ value: "other" })), "other;");
+  message.value = "second";
+  assertEquals(text(framing.encode(message)), "second;");
+  message.value = "third";
+  assertEquals(text(framing.encode(message)), "third;");
+});
+
+Deno.test("mapped() takes its functions from an object with state of its own", () => {
+  class Tagged {
+    readonly #tag: string;
+    constructor(tag: string) {
+      this.#tag = tag;
+    }
+    decode(line: string): string {
+      return line.slice(this.#tag.length);
+    }
+    encode(message: string): string {
+      return this.#tag + message;
+    }
+  }
+  const framing = mapped(lines(), new Tagged("> "));
+  assertEquals(encode(framing, "hello"), "> hello\n");
+  assertRoundTrip(framing, ["hello", ""]);
+});
+
+Deno.test("mapped() refuses what is no function", () => {
+  const wrongs: [mapping: unknown, name: string, type: string][] = [
+    [{}, "decode", "undefined"],
+    [{ decode: String, encode: "utf-8" }, "encode", "string"],
+  ];
+  for (const [mapping, name, type] of wrongs) {
+    assertThrows(
+      () => mapped(lines(), mapping as never),
+      TypeError,
+      `Cannot make mapped framing as ${name} must be a function: current value is of type ${type}`,
+    );
+  }
 });
 
 Deno.test("mapped() says what its framing says about a message that has begun", () => {
