@@ -1,5 +1,6 @@
 import { Carry } from "./_carry.ts";
 import {
+  checkFunction,
   checkMaxLength,
   checkSendLength,
   DEFAULT_MAX_LENGTH_BYTES,
@@ -72,8 +73,11 @@ export interface CustomFramingOptions<In, Out = In> {
    * Finds the message at the beginning of `buffered`, or returns `undefined` when
    * more bytes are needed. It is called again for the bytes behind a message.
    *
-   * `buffered` is never empty. `ended` says that no more bytes come. What
-   * it throws ends the stream; throw a {@linkcode FramingError} for bytes that
+   * `buffered` is never empty, and ends wherever the bytes that have arrived do. What
+   * is returned must be the same with more bytes buffered, or other cuts of the same
+   * stream would give other messages. `ended` says that no more bytes come.
+   *
+   * What it throws ends the stream; throw a {@linkcode FramingError} for bytes that
    * break a rule. It must not write to `buffered`.
    */
   split: (buffered: Bytes, ended: boolean) => SplitResult<In> | undefined;
@@ -129,19 +133,14 @@ export interface CustomFramingOptions<In, Out = In> {
 export function customFraming<In, Out = In>(
   options: CustomFramingOptions<In, Out>,
 ): Framing<In, Out> {
-  const { split, encode, maxLength = DEFAULT_MAX_LENGTH_BYTES } = options;
-  for (const [name, value] of Object.entries({ split, encode })) {
-    if (typeof value !== "function") {
-      throw new TypeError(
-        `Cannot make customFraming framing as ${name} must be a function: current value is of type ${typeof value}`,
-      );
-    }
-  }
+  const { maxLength = DEFAULT_MAX_LENGTH_BYTES } = options;
+  checkFunction("customFraming", "split", options.split);
+  checkFunction("customFraming", "encode", options.encode);
   checkMaxLength("customFraming", maxLength);
   return {
-    decoder: () => parserDecoder(new CustomParser(split, maxLength)),
+    decoder: () => parserDecoder(new CustomParser(options, maxLength)),
     encode(message) {
-      const frame = encode(message);
+      const frame = options.encode(message);
       checkSendLength(frame.length, maxLength);
       return frame;
     },
@@ -151,14 +150,14 @@ export function customFraming<In, Out = In>(
 const WHAT = "custom message";
 
 class CustomParser<In> implements Parser<In> {
-  readonly #split: CustomFramingOptions<In>["split"];
+  readonly #options: CustomFramingOptions<In, never>;
   readonly #maxLength: number;
   readonly #carry = new Carry();
   // Where in the stream the next message begins.
   #offset = 0;
 
-  constructor(split: CustomFramingOptions<In>["split"], maxLength: number) {
-    this.#split = split;
+  constructor(options: CustomFramingOptions<In, never>, maxLength: number) {
+    this.#options = options;
     this.#maxLength = maxLength;
   }
 
@@ -186,7 +185,7 @@ class CustomParser<In> implements Parser<In> {
   #splitCarried(ended: boolean, messages: In[]): void {
     while (this.#carry.length > 0) {
       const buffered = this.#carry.bytes(this.#maxLength);
-      const result = this.#split(buffered, ended);
+      const result = this.#options.split(buffered, ended);
       if (result === undefined) return;
       const { message, length } = result;
       if (

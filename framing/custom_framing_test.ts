@@ -195,6 +195,23 @@ Deno.test("customFraming() hands out what encode makes, and lets its errors thro
   assertStrictEquals(assertThrows(() => never.encode("a")), mistake);
 });
 
+Deno.test("customFraming() takes its functions from an object with state of its own", () => {
+  class Fixed {
+    readonly #length = 2;
+    split(buffered: Uint8Array) {
+      const length = this.#length;
+      if (buffered.length < length) return undefined;
+      return { message: text(buffered.subarray(0, length)), length };
+    }
+    encode(message: string) {
+      return bytes(message.padEnd(this.#length));
+    }
+  }
+  const framing = customFraming<string>(new Fixed());
+  assertEquals(encode(framing, "a"), "a ");
+  assertRoundTrip(framing, ["ab", "cd"]);
+});
+
 Deno.test("customFraming() refuses options that cannot work", () => {
   for (const maxLength of [0, -1, NaN, 1.5]) {
     assertThrows(() => runs(maxLength), RangeError);
