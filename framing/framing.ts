@@ -84,8 +84,8 @@ export interface Framing<In = Bytes, Out = In> {
    * @param target The buffer to write to.
    * @param offset Where the frame begins in `target`, in bytes.
    * @returns The length of the frame in bytes, or -1 when it might not fit or cannot
-   * be written this way: then use {@linkcode Framing.encode}. What lies behind
-   * `offset` is undefined then.
+   * be written this way: then use {@linkcode Framing.encode} for this message, at once.
+   * What lies behind `offset` is undefined then.
    * @throws {TypeError} If the message would not be read back as itself.
    * @throws {RangeError} If the message has a length that is not allowed.
    */
@@ -97,7 +97,8 @@ export interface Framing<In = Bytes, Out = In> {
    * May be left out.
    *
    * @param message The message.
-   * @returns The text, or `undefined` if the frame of this message is not text.
+   * @returns The text, or `undefined` if the frame of this message is not text that
+   * can be joined: then use another way for this message, at once.
    * @throws {TypeError} If the message would not be read back as itself.
    * @throws {RangeError} If the message has a length that is not allowed.
    */
@@ -134,7 +135,11 @@ export interface Decoder<In> {
    * The decoder keeps views of the chunk, and messages may be views of it: do
    * not write to it again.
    *
-   * @param chunk The next bytes, cut from the stream anywhere.
+   * An empty chunk asks whether an error lies behind the last messages: it throws
+   * that, and must give no message. Connections and streams ask so before they wait
+   * for more bytes.
+   *
+   * @param chunk The next bytes, cut from the stream anywhere; or none.
    * @returns The messages that this chunk completes, in order.
    * @throws {FramingError} If the bytes break a rule of the framing.
    */

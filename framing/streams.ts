@@ -142,10 +142,13 @@ function decoderPair<In>(
     async close() {
       enqueueAll();
       try {
-        deliver(decoder.end());
-        enqueueAll();
-        // Throws if there was an error behind the last messages.
-        decoder.end();
+        for (;;) {
+          // Throws if there was an error behind the last messages.
+          const rest = decoder.end();
+          if (rest.length === 0) break;
+          deliver(rest);
+          enqueueAll();
+        }
       } catch (error) {
         await pulled();
         if (isOpen) fail(error);

@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
-import type { Bytes } from "./framing.ts";
+import type { Bytes, Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
@@ -141,6 +141,31 @@ Deno.test("FrameDecoderStream delivers the messages before an error first", asyn
         .pipeThrough(new FrameDecoderStream(framing));
       assertEquals(await outcomeOf(messages, slowly), outcome);
     }
+  }
+});
+
+Deno.test("FrameDecoderStream asks for the remainder until there is none", async () => {
+  for (const fails of [false, true]) {
+    const framing: Framing<string, never> = {
+      decoder() {
+        const remainder = ["a", "b", "c"];
+        return {
+          decode: () => [],
+          end() {
+            if (fails && remainder.length === 0) {
+              throw new FramingError("No", { code: "malformed", offset: 3 });
+            }
+            return remainder.splice(0, 1);
+          },
+        };
+      },
+      encode: () => new Uint8Array(),
+    };
+    const messages = streamOf("x").pipeThrough(new FrameDecoderStream(framing));
+    assertEquals(
+      await outcomeOf(messages),
+      ["a", "b", "c", ...(fails ? [failure("malformed", 3)] : [])],
+    );
   }
 });
 
