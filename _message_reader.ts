@@ -59,6 +59,7 @@ export class MessageReader<In> {
   // A framing's own functions may end the connection while they are called.
   #isDecoding = false;
   #isCleared = false;
+  #readsToEnd = false;
   #failure: { readonly error: unknown } | undefined;
   #slab = NO_BYTES;
   #slabUsed = 0;
@@ -124,6 +125,12 @@ export class MessageReader<In> {
     if (this.#receivers.length === 0) this.#stopWaiting();
   }
 
+  /** Reads on to the end of the messages, which wait for whoever comes. */
+  readToEnd(): void {
+    this.#readsToEnd = true;
+    if (!this.#isReading) this.#reading = this.#readMessages();
+  }
+
   /** Ends the messages behind those already read, by an error if one is given. */
   end(failure?: { readonly error: unknown }): void {
     if (this.#isEnded) return;
@@ -150,15 +157,19 @@ export class MessageReader<In> {
     }
   }
 
+  get #isWanted(): boolean {
+    return this.#receivers.length > 0 || this.#readsToEnd;
+  }
+
   /** Reads until nobody waits. */
   async #readMessages(): Promise<void> {
     const { conn, idleCountdown, onEnd, onFailure } = this.#options;
     this.#isReading = true;
     try {
-      while (this.#receivers.length > 0 && !this.#isEnded) {
+      while (this.#isWanted && !this.#isEnded) {
         // An error behind the messages of the last read waits for no more bytes.
         this.#decode(NO_BYTES);
-        if (this.#receivers.length === 0) break;
+        if (!this.#isWanted) break;
         // A read that would have to wait lets what this turn sends leave first.
         const turn = (this.#wasEmpty ? untilEndOfTurn() : undefined) ??
           untilOthersHadTurn();

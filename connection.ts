@@ -44,6 +44,7 @@ import { messageStream } from "./_message_stream.ts";
 import { MessageWriter, sideHasEnded } from "./_message_writer.ts";
 import type { Queue } from "./framing/_queue.ts";
 import { rejected } from "./_rejected.ts";
+import { isSettledWithin } from "./_settled_within.ts";
 import { revealWriters } from "./_writer_of.ts";
 import { delimited } from "./framing/delimited.ts";
 import type { Bytes, Framing, Sendable } from "./framing/framing.ts";
@@ -194,6 +195,8 @@ export interface ConnectionStats {
 const DEFAULT_FRAMING = delimited("\n");
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
+// Where a write has failed, reads settle at once; in case that one does not.
+const READ_TO_END_MS = 1000;
 
 /**
  * A connection that carries messages both ways.
@@ -283,7 +286,6 @@ export class Connection<In = Bytes, Out = Sendable>
     } = options;
     this.#conn = conn;
     this.#highWaterMark = highWaterMark;
-    const onFailure = (error: unknown) => this.#fail(error);
     this.#idleCountdown = idleTimeout === undefined
       ? undefined
       : this.#countdown(
@@ -303,7 +305,7 @@ export class Connection<In = Bytes, Out = Sendable>
       idleCountdown: this.#idleCountdown,
       messageCountdown: this.#messageCountdown,
       onEnd: () => this.closeRead(),
-      onFailure,
+      onFailure: (error) => this.#fail(error),
     });
     this.#writer = new MessageWriter({
       conn,
@@ -311,7 +313,7 @@ export class Connection<In = Bytes, Out = Sendable>
       highWaterMark,
       sendTimeout,
       idleCountdown: this.#idleCountdown,
-      onFailure,
+      onFailure: (error) => this.#failToSend(error),
     });
     if (isTcp(conn)) {
       conn.setNoDelay(options.noDelay ?? true);
@@ -738,7 +740,7 @@ export class Connection<In = Bytes, Out = Sendable>
    * ```
    */
   closeRead(): void {
-    this.#reader.end();
+    this.#reader.end(this.#failure);
     this.#releaseIfEnded();
   }
 
@@ -990,8 +992,9 @@ export class Connection<In = Bytes, Out = Sendable>
   #fail(error: unknown): void {
     if (this.#isReleased) return;
     if (this.#failure !== undefined) {
-      // What was still to go out cannot, nor can this side's end.
+      // What was still to go out cannot, nor can this side's end, and no more comes.
       this.#writer.fail(this.#failure.error);
+      this.#reader.end(this.#failure);
       this.#release();
       return;
     }
@@ -1011,6 +1014,23 @@ export class Connection<In = Bytes, Out = Sendable>
       this.#writer.fail(error);
       this.#release();
     }
+  }
+
+  /**
+   * Ends the connection by the error of a write. A peer that is gone may have sent
+   * much before: what the system holds of that is read first, as closing would drop
+   * it. It holds no more than its buffer for receiving.
+   */
+  async #failToSend(error: unknown): Promise<void> {
+    if (!this.#isReleased && this.#failure === undefined) {
+      this.#failure = { error };
+      this.#writer.fail(error);
+      this.#failWritable(error);
+      this.#abortController?.abort(error);
+      this.#reader.readToEnd();
+      await isSettledWithin(this.#reader.stopped, READ_TO_END_MS);
+    }
+    this.#fail(error);
   }
 
   /** Ends the stream for sending; else a pipe from a source that waits would not end. */

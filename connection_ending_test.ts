@@ -544,6 +544,44 @@ Deno.test("Connection delivers what came before a reset", async () => {
   }, Deno.errors.ConnectionReset);
 });
 
+Deno.test("Connection delivers all that its peer sent before it went, though nothing can be sent to it", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const messages = Array.from({ length: 1000 }, (_, i) => `message ${i}`);
+  await peer.write(messages.join("\n") + "\n");
+  peer.close();
+  const received = [await connection.receive()];
+  const error = await assertRejects(async () => {
+    while (true) {
+      await connection.send("answer");
+      await connection.flush();
+      await turn();
+    }
+  });
+  assertStrictEquals(connection.signal.reason, error);
+  const failed = assertRejects(async () => {
+    for await (const message of connection) received.push(message);
+  });
+  assertStrictEquals(await failed, error);
+  assertEquals(received, messages);
+  assertStrictEquals(await assertRejects(() => connection.closed), error);
+});
+
+Deno.test("Connection.abort() ends a connection that reads to the end behind a failed write", async () => {
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      write: () => Promise.reject(new Deno.errors.BrokenPipe("Gone")),
+    }));
+  const { connection } = ends;
+  const received = connection.receive();
+  await assertRejects(() =>
+    connection.send("x").then(() => connection.flush())
+  );
+  connection.abort();
+  await assertRejects(() => received, Deno.errors.BrokenPipe);
+  await assertRejects(() => connection.closed, Deno.errors.BrokenPipe);
+});
+
 Deno.test("Connection ends by a reset while a write is blocked", async () => {
   await using ends = await resettablePair({ framing: unframed() });
   const { connection, reset } = ends;
