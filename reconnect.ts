@@ -212,7 +212,8 @@ export type ReconnectOptions<In = Bytes, Out = Sendable> =
  *
  * Not tried again are mistakes: every `TypeError`, `RangeError` and `URIError` (a
  * `hostname` that is none), and `Deno.errors.NotCapable`, which tells of a permission
- * that the program lacks.
+ * that the program lacks. An error with which the connection itself ended is none,
+ * whatever its type: a framing of yours may throw a `RangeError` at what a peer sends.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
@@ -292,9 +293,9 @@ export async function reconnect<In = Bytes, Out = Sendable, T = void>(
   while (true) {
     const outcome = await attempt(options, handler);
     if ("result" in outcome) return outcome.result;
-    const { error, connection, lasted } = outcome;
+    const { error, connection, lasted, isOver } = outcome;
     signal?.throwIfAborted();
-    if (isMistake(error)) throw error;
+    if (isOver) throw error;
     failures = lasted > longestWait(failures) ? 0 : failures + 1;
     if (failures >= maxAttempts) throw error;
     await onError(error, connection);
@@ -306,10 +307,12 @@ export async function reconnect<In = Bytes, Out = Sendable, T = void>(
   }
 }
 
-/** How one attempt ended that leads to the next. */
+/** How one attempt ended that leads to the next, unless that cannot help. */
 interface Loss<In, Out> {
   readonly error: unknown;
   readonly connection: Connection<In, Out> | undefined;
+  /** Whether trying again cannot help. */
+  readonly isOver: boolean;
   /** For how many milliseconds the handler had the connection. */
   readonly lasted: number;
 }
@@ -324,14 +327,16 @@ async function attempt<In, Out, T>(
     connection = await connect(options);
     await options.onConnect?.(connection);
   } catch (error) {
+    const isOver = isMistake(error, connection);
     if (connection !== undefined) await abort(connection, error);
-    return { error, connection, lasted: 0 };
+    return { error, connection, isOver, lasted: 0 };
   }
 
   const start = performance.now();
-  const lossBy = (error: unknown): Loss<In, Out> => ({
+  const lossBy = (error: unknown, isOver = false): Loss<In, Out> => ({
     error,
     connection,
+    isOver,
     lasted: performance.now() - start,
   });
   let result: T;
@@ -339,9 +344,10 @@ async function attempt<In, Out, T>(
     result = await handler(connection);
   } catch (error) {
     const wasOpen = !connection.hasEnded;
+    const isOver = isMistake(error, connection);
     await abort(connection, error);
     if (wasOpen) throw error;
-    return lossBy(error);
+    return lossBy(error, isOver);
   }
   const wasOpen = !connection.hasEnded;
   try {
@@ -366,8 +372,12 @@ async function abort<In, Out>(
   await connection.closed.catch(() => {});
 }
 
-/** Whether trying again cannot help. */
-function isMistake(error: unknown): boolean {
+/** Whether `error` is the program's own, and not how the connection itself ended. */
+function isMistake<In, Out>(
+  error: unknown,
+  connection: Connection<In, Out> | undefined,
+): boolean {
+  if (error === connection?.signal.reason) return false;
   return error instanceof TypeError || error instanceof RangeError ||
     error instanceof URIError || error instanceof Deno.errors.NotCapable;
 }

@@ -17,7 +17,7 @@ import {
 } from "./_testing.ts";
 import type { ConnectOptions } from "./client.ts";
 import type { Connection } from "./connection.ts";
-import { lines } from "./framing.ts";
+import { lines, mapped } from "./framing.ts";
 import { reconnect, type ReconnectOptions } from "./reconnect.ts";
 import { type ConnectionHandler, serve, type Server } from "./server.ts";
 import { caCerts, certificate } from "./testdata/certificates.ts";
@@ -771,6 +771,42 @@ Deno.test("reconnect() does not try again after a mistake", async () => {
     "Out of range",
   );
   assertEquals(errors, []);
+});
+
+Deno.test("reconnect() tries again after an error that the peer's message caused", async () => {
+  const strict = mapped(framing, {
+    decode(line) {
+      if (line === "garbage") throw new RangeError(`Unknown: ${line}`);
+      return line;
+    },
+    encode: (line: string) => line,
+  });
+  await using server = serveInTurn(
+    (connection) => connection.send("garbage"), // met by onConnect
+    async (connection) => {
+      await connection.send("login");
+      await connection.send("garbage"); // met by the handler
+      await connection.receive();
+    },
+    async (connection) => {
+      await connection.send("login");
+      await connection.send("fine");
+      await connection.receive();
+    },
+  );
+  const { errors, onError } = errorLog();
+
+  const answer = await reconnect({
+    ...quick,
+    framing: strict,
+    port: server.addr.port,
+    onConnect: async (connection) => void await connection.receive(),
+    onError,
+  }, (connection) => connection.receive());
+
+  assertEquals(answer, "fine");
+  assertEquals(errors.length, 2);
+  for (const error of errors) assertInstanceOf(error, RangeError);
 });
 
 Deno.test({
