@@ -1,12 +1,13 @@
 import type { Countdown } from "./_countdown.ts";
 import { untilEndOfTurn } from "./_end_of_turn.ts";
 import { noteLook, noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
+import type { ReadSource } from "./_read_source.ts";
 import { Queue } from "./framing/_queue.ts";
 import type { Bytes, Decoder } from "./framing/framing.ts";
 
 /** Options for {@linkcode MessageReader}. */
 export interface MessageReaderOptions<In> {
-  readonly conn: Deno.Conn;
+  readonly source: ReadSource;
   readonly decoder: Decoder<In>;
   /** The most bytes in one read. */
   readonly readBufferSize: number;
@@ -49,8 +50,6 @@ export class MessageReader<In> {
   #isReading = false;
   #reading: Promise<void> | undefined;
   #isWaiting = false;
-  // TLS takes bytes out of records: that a read leaves room says nothing there.
-  readonly #isTls: boolean;
   // The last read left room, so the next one waits for news of the socket.
   #wasEmpty = false;
   #isEnded = false;
@@ -59,7 +58,6 @@ export class MessageReader<In> {
   // A framing's own functions may end the connection while they are called.
   #isDecoding = false;
   #isCleared = false;
-  #readsToEnd = false;
   #failure: { readonly error: unknown } | undefined;
   #slab = NO_BYTES;
   #slabUsed = 0;
@@ -70,7 +68,6 @@ export class MessageReader<In> {
 
   constructor(options: MessageReaderOptions<In>) {
     this.#options = options;
-    this.#isTls = "handshake" in options.conn;
   }
 
   get bytesReceived(): number {
@@ -125,12 +122,6 @@ export class MessageReader<In> {
     if (this.#receivers.length === 0) this.#stopWaiting();
   }
 
-  /** Reads on to the end of the messages, which wait for whoever comes. */
-  readToEnd(): void {
-    this.#readsToEnd = true;
-    if (!this.#isReading) this.#reading = this.#readMessages();
-  }
-
   /** Ends the messages behind those already read, by an error if one is given. */
   end(failure?: { readonly error: unknown }): void {
     if (this.#isEnded) return;
@@ -157,19 +148,15 @@ export class MessageReader<In> {
     }
   }
 
-  get #isWanted(): boolean {
-    return this.#receivers.length > 0 || this.#readsToEnd;
-  }
-
   /** Reads until nobody waits. */
   async #readMessages(): Promise<void> {
-    const { conn, idleCountdown, onEnd, onFailure } = this.#options;
+    const { source, idleCountdown, onEnd, onFailure } = this.#options;
     this.#isReading = true;
     try {
-      while (this.#isWanted && !this.#isEnded) {
+      while (this.#receivers.length > 0 && !this.#isEnded) {
         // An error behind the messages of the last read waits for no more bytes.
         this.#decode(NO_BYTES);
-        if (!this.#isWanted) break;
+        if (this.#receivers.length === 0) break;
         // A read that would have to wait lets what this turn sends leave first.
         const turn = (this.#wasEmpty ? untilEndOfTurn() : undefined) ??
           untilOthersHadTurn();
@@ -179,7 +166,7 @@ export class MessageReader<In> {
         }
         const room = this.#room();
         this.#startWaiting();
-        const length = await conn.read(room);
+        const length = await source.read(room);
         if (this.#wasEmpty) noteLook();
         if (this.#isEnded) {
           this.#hasDroppedBytes = length !== null; // they are for nobody
@@ -261,7 +248,8 @@ export class MessageReader<In> {
     this.#bytesReceived += length;
     this.#slabUsed += length;
     const isFull = length === room.length;
-    this.#wasEmpty = !isFull && !this.#isTls;
+    // TLS takes bytes out of records: that a read leaves room says nothing there.
+    this.#wasEmpty = !isFull && !this.#options.source.isTls;
     this.#lastLength = length;
     if (isFull) noteMoved(length);
     if (isFull && length * 2 > this.#slabSize) {

@@ -43,6 +43,7 @@ import { MessageSink } from "./_message_sink.ts";
 import { messageStream } from "./_message_stream.ts";
 import { MessageWriter, sideHasEnded } from "./_message_writer.ts";
 import type { Queue } from "./framing/_queue.ts";
+import { ReadSource } from "./_read_source.ts";
 import { rejected } from "./_rejected.ts";
 import { isSettledWithin } from "./_settled_within.ts";
 import { revealWriters } from "./_writer_of.ts";
@@ -196,7 +197,7 @@ const DEFAULT_FRAMING = delimited("\n");
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
 // Where a write has failed, reads settle at once; in case that one does not.
-const READ_TO_END_MS = 1000;
+const EMPTYING_MS = 1000;
 
 /**
  * A connection that carries messages both ways.
@@ -249,6 +250,7 @@ export class Connection<In = Bytes, Out = Sendable>
   readonly #messageCountdown: Countdown | undefined;
   #stopListening: (() => void) | undefined;
   readonly #highWaterMark: number;
+  readonly #source: ReadSource;
   // Made for somebody who asks: most connections end without.
   #closed: PromiseWithResolvers<void> | undefined;
   #isOver = false;
@@ -298,14 +300,18 @@ export class Connection<In = Bytes, Out = Sendable>
         messageTimeout,
         `a message was not whole within messageTimeout of ${messageTimeout} ms`,
       );
+    this.#source = new ReadSource(conn);
     this.#reader = new MessageReader({
-      conn,
+      source: this.#source,
       decoder: framing.decoder(),
       readBufferSize,
       idleCountdown: this.#idleCountdown,
       messageCountdown: this.#messageCountdown,
       onEnd: () => this.closeRead(),
-      onFailure: (error) => this.#fail(error),
+      onFailure: (error) => {
+        this.#fail(error);
+        this.#reader.end(this.#failure); // released before, it may have had bytes
+      },
     });
     this.#writer = new MessageWriter({
       conn,
@@ -992,9 +998,8 @@ export class Connection<In = Bytes, Out = Sendable>
   #fail(error: unknown): void {
     if (this.#isReleased) return;
     if (this.#failure !== undefined) {
-      // What was still to go out cannot, nor can this side's end, and no more comes.
+      // What was still to go out cannot, nor can this side's end.
       this.#writer.fail(this.#failure.error);
-      this.#reader.end(this.#failure);
       this.#release();
       return;
     }
@@ -1018,19 +1023,19 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Ends the connection by the error of a write. A peer that is gone may have sent
-   * much before: what the system holds of that is read first, as closing would drop
-   * it. It holds no more than its buffer for receiving.
+   * much before, which closing the socket would drop.
    */
   async #failToSend(error: unknown): Promise<void> {
-    if (!this.#isReleased && this.#failure === undefined) {
-      this.#failure = { error };
-      this.#writer.fail(error);
-      this.#failWritable(error);
-      this.#abortController?.abort(error);
-      this.#reader.readToEnd();
-      await isSettledWithin(this.#reader.stopped, READ_TO_END_MS);
+    if (this.#isReleased || this.#failure !== undefined) {
+      return this.#fail(error);
     }
-    this.#fail(error);
+    this.#failure = { error };
+    this.#writer.fail(error);
+    this.#failWritable(error);
+    this.#abortController?.abort(error);
+    if (this.#reader.isEnded) return this.#release();
+    await isSettledWithin(this.#source.empty(), EMPTYING_MS);
+    this.#release();
   }
 
   /** Ends the stream for sending; else a pipe from a source that waits would not end. */

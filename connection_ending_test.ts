@@ -559,12 +559,12 @@ Deno.test("Connection delivers all that its peer sent before it went, though not
     }
   });
   assertStrictEquals(connection.signal.reason, error);
+  assertStrictEquals(await assertRejects(() => connection.closed), error);
   const failed = assertRejects(async () => {
     for await (const message of connection) received.push(message);
   });
   assertStrictEquals(await failed, error);
   assertEquals(received, messages);
-  assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
 Deno.test("Connection.abort() ends a connection that reads to the end behind a failed write", async () => {
@@ -607,16 +607,16 @@ Deno.test("Connection ends by a reset while a write is blocked", async () => {
 Deno.test("Connection ends when its peer closes with unread messages of ours, busy both ways", async () => {
   await using ends = await pair({ framing: unframed() });
   const { connection, peer } = ends;
-  const sending = (async () => {
+  const sending = assertRejects(async () => {
     while (true) await connection.send(new Uint8Array(10_000));
-  })();
+  });
   const flooding = peer.write(UNREAD).catch(() => {});
   const received = collect(connection.batches()).catch(() => {});
   await until(() => connection.stats().bytesReceived > 10_000_000);
   peer.close();
   await flooding;
   await received;
-  const error = await assertRejects(() => sending);
+  const error = await sending;
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
