@@ -158,7 +158,7 @@ export class SendBuffer<Out> {
     const { length } = frame;
     if (length > LARGE_FRAME_BYTES) {
       this.#seal();
-      const buffer = isKept ? frame : frame.slice();
+      const buffer = isKept ? frame : new Uint8Array(frame);
       this.#addSegment({ buffer, length, pool: undefined });
     } else {
       this.#makeRoom(length);

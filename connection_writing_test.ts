@@ -5,6 +5,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { concat, equals } from "@std/bytes";
 import { Connection } from "./connection.ts";
 import {
@@ -111,6 +112,16 @@ Deno.test("Connection.send() has copied the bytes when it returns", async () => 
       );
     }
   }
+});
+
+Deno.test("Connection.send() has copied a Buffer, whose slice() is a view, when it returns", async () => {
+  await using ends = await pair({ framing: unframed() });
+  const { connection, peer } = ends;
+  const buffer = Buffer.alloc(100_000, "a");
+  connection.send(buffer);
+  buffer.fill("b");
+  await connection.closeWrite();
+  assertEquals(await peer.readToEnd(), "a".repeat(100_000));
 });
 
 Deno.test("Connection.send() never writes to a frame that its framing made", async () => {
