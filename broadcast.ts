@@ -38,7 +38,7 @@ import { rejected } from "./_rejected.ts";
 import { isApart } from "./_send_buffer.ts";
 import { writerOf } from "./_writer_of.ts";
 import type { Connection } from "./connection.ts";
-import type { Framing } from "./framing/framing.ts";
+import type { Bytes, Framing, Sendable } from "./framing/framing.ts";
 
 /**
  * Options for {@linkcode broadcast}.
@@ -89,7 +89,6 @@ export interface BroadcastOptions {
  * @example Telling who has gone
  * ```ts
  * import { broadcast, type BroadcastResult, connect, serve } from "@framed/tcp";
- * import type { Bytes, Sendable } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * await using server = serve(
@@ -101,14 +100,11 @@ export interface BroadcastOptions {
  * await using gone = await connect({ port });
  * await gone.close();
  *
- * const result: BroadcastResult<Bytes, Sendable> = await broadcast(
- *   [here, gone],
- *   "news",
- * );
+ * const result: BroadcastResult = await broadcast([here, gone], "news");
  * assertEquals(result, { sent: 1, slow: [], ended: [gone] });
  * ```
  */
-export interface BroadcastResult<In, Out> {
+export interface BroadcastResult<In = Bytes, Out = Sendable> {
   /** To how many connections it was sent, as by {@linkcode Connection.send}. */
   sent: number;
   /** Those that were slow and did not get it: dropped for them, or disconnected. */
