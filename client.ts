@@ -26,6 +26,7 @@ import {
   checkMilliseconds,
   checkPath,
   checkPort,
+  isUnix,
   refuseOptions,
 } from "./_connection_options.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
@@ -58,7 +59,7 @@ import type { Bytes, Sendable } from "./framing/framing.ts";
  * assertEquals(await client.request("hello"), "hello");
  * ```
  */
-export interface ConnectBaseOptions<In, Out>
+export interface ConnectBaseOptions<In = Bytes, Out = Sendable>
   extends ConnectionOptions<In, Out> {
   /**
    * How many milliseconds connecting may take, with looking up the name and the
@@ -276,12 +277,6 @@ export async function connect<In = Bytes, Out = Sendable>(
 }
 
 const DEFAULT_HOSTNAME = "127.0.0.1";
-
-function isUnix<In, Out>(
-  options: ConnectOptions<In, Out>,
-): options is ConnectUnixOptions<In, Out> {
-  return "path" in options && options.path !== undefined;
-}
 
 function addressOf<In, Out>(options: ConnectOptions<In, Out>): string {
   return isUnix(options)

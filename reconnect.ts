@@ -54,7 +54,7 @@
  * @module
  */
 import { delay } from "@std/async/delay";
-import { checkMilliseconds } from "./_connection_options.ts";
+import { checkFunction, checkMilliseconds } from "./_connection_options.ts";
 import { logError } from "./_log_error.ts";
 import { connect, type ConnectOptions } from "./client.ts";
 import type { Connection } from "./connection.ts";
@@ -285,7 +285,7 @@ export async function reconnect<In = Bytes, Out = Sendable, T = void>(
   handler: (connection: Connection<In, Out>) => T | Promise<T>,
 ): Promise<T> {
   const { jitter, longestWait, maxAttempts } = checkReconnectOptions(options);
-  checkFunction("handler", handler);
+  checkFunction("reconnect", "handler", handler);
   const { signal, onError = logError } = options;
   // `retry` of @std/async does not fit: it begins to wait anew only with a new call,
   // so that a connection which lasted would count like one that failed at once.
@@ -401,8 +401,10 @@ function checkReconnectOptions<In, Out>(
     jitter = 1,
     maxAttempts = Infinity,
   } = options;
-  if (onConnect !== undefined) checkFunction("onConnect", onConnect);
-  if (onError !== undefined) checkFunction("onError", onError);
+  if (onConnect !== undefined) {
+    checkFunction("reconnect", "onConnect", onConnect);
+  }
+  if (onError !== undefined) checkFunction("reconnect", "onError", onError);
   checkMilliseconds("minTimeout", minTimeout);
   checkMilliseconds("maxTimeout", maxTimeout);
   if (minTimeout > maxTimeout) {
@@ -434,12 +436,4 @@ function checkReconnectOptions<In, Out>(
     longestWait: (waits) =>
       Math.min(maxTimeout, minTimeout * multiplier ** waits),
   };
-}
-
-function checkFunction(name: string, value: unknown): void {
-  if (typeof value !== "function") {
-    throw new TypeError(
-      `Cannot reconnect as ${name} must be a function: current value is of type ${typeof value}`,
-    );
-  }
 }

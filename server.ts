@@ -25,9 +25,11 @@
 import { isAbsolute } from "node:path";
 import {
   checkConnectionOptions,
+  checkFunction,
   checkMilliseconds,
   checkPath,
   checkPort,
+  isUnix,
   refuseOptions,
 } from "./_connection_options.ts";
 import { logError } from "./_log_error.ts";
@@ -90,8 +92,11 @@ export type ConnectionHandler<In = Bytes, Out = Sendable> = (
  * assertEquals(failures, []);
  * ```
  */
-export interface ServeBaseOptions<In, Out, A extends Deno.Addr>
-  extends ConnectionOptions<In, Out> {
+export interface ServeBaseOptions<
+  In = Bytes,
+  Out = Sendable,
+  A extends Deno.Addr = Deno.Addr,
+> extends ConnectionOptions<In, Out> {
   /**
    * How many connections may be open at once. Further ones wait in the kernel's
    * backlog until one ends. No limit by default.
@@ -103,9 +108,13 @@ export interface ServeBaseOptions<In, Out, A extends Deno.Addr>
    */
   onListen?: ((addr: A) => void) | undefined;
   /**
-   * Called with an error: the one a handler threw, the one that kept what it had
-   * sent from going out, or the one that kept a connection from being accepted;
-   * there is no `connection` then. By default errors go to `console.error`.
+   * Called with an error: the one a handler threw, the one that kept what was still
+   * queued when it was done from going out, or the one that kept a connection from
+   * being accepted; there is no `connection` then. By default errors go to
+   * `console.error`.
+   *
+   * A write that fails while the handler runs is told to the handler: by the sends
+   * behind it, {@linkcode Connection.closed} and {@linkcode Connection.signal}.
    *
    * If it throws or rejects itself, both errors go to `console.error`, and the
    * server goes on.
@@ -222,6 +231,39 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
 }
 
 /**
+ * Options for {@linkcode serve}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example An address that is read from a text
+ * ```ts
+ * import { connect, lines, serve, type ServeOptions } from "@framed/tcp";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * // `/run/app.sock`, or `127.0.0.1:4000`.
+ * function parseAddress(text: string): ServeOptions<string, string> {
+ *   if (text.startsWith("/")) return { path: text, framing };
+ *   const { hostname, port } = new URL(`tcp://${text}`);
+ *   return { hostname, port: Number(port), framing };
+ * }
+ *
+ * await using server = serve(
+ *   parseAddress("127.0.0.1:0"),
+ *   (connection) => connection.send("welcome"),
+ * );
+ * const { addr } = server;
+ * assert(addr.transport === "tcp");
+ * await using client = await connect({ port: addr.port, framing });
+ * assertEquals(await client.receive(), "welcome");
+ * ```
+ */
+export type ServeOptions<In = Bytes, Out = Sendable> =
+  | ServeTcpOptions<In, Out>
+  | ServeUnixOptions<In, Out>;
+
+/**
  * Options for {@linkcode Server.shutdown}.
  *
  * @example At most so long
@@ -301,7 +343,7 @@ export interface Server<
   /**
    * Ends the server, and lets its connections end their work: no more are
    * accepted, the messages of each end behind those already read from its
-   * socket, handlers finish, and what is queued goes out.
+   * socket, handlers finish, and what is queued is sent.
    *
    * @param options How long that may take.
    * @returns A promise that settles when all has ended. With a `timeout`, it settles
@@ -313,7 +355,8 @@ export interface Server<
   /** Lets the server keep the process alive, as it does by default. */
   ref(): void;
   /**
-   * Lets the process end while the server listens.
+   * Lets the process end while the server listens. A connection with a write that
+   * the peer does not take still keeps it alive, as Deno lets go of reads alone.
    *
    * @throws {Deno.errors.NotSupported} If the server uses TLS: Deno has no way to
    * do it then.
@@ -393,18 +436,33 @@ export function serve<In = Bytes, Out = Sendable>(
   options: ServeTcpOptions<In, Out>,
   handler: ConnectionHandler<In, Out>,
 ): Server<In, Out, Deno.NetAddr>;
+/**
+ * Serves framed connections on a TCP port or a Unix socket, whichever the options
+ * turn out to name.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options The address, the framing, limits and timeouts.
+ * @param handler Does the work for one connection.
+ * @returns The server, which listens already.
+ * @throws {Deno.errors.AddrInUse} If the port or the path is taken.
+ * @throws {TypeError} If options contradict each other.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already, and what `onListen`
+ * throws.
+ */
+export function serve<In = Bytes, Out = Sendable>(
+  options: ServeOptions<In, Out>,
+  handler: ConnectionHandler<In, Out>,
+): Server<In, Out, Deno.NetAddr | Deno.UnixAddr>;
 export function serve<In, Out>(
   optionsOrHandler: ServeOptions<In, Out> | ConnectionHandler<In, Out>,
   handlerAfterOptions?: ConnectionHandler<In, Out>,
-): Server<In, Out, Deno.NetAddr> | Server<In, Out, Deno.UnixAddr> {
+): Server<In, Out, Deno.NetAddr | Deno.UnixAddr> {
   const [options, handler] = typeof optionsOrHandler === "function"
     ? [{}, optionsOrHandler]
     : [optionsOrHandler, handlerAfterOptions];
-  if (typeof handler !== "function") {
-    throw new TypeError(
-      `Cannot serve as handler must be a function: current value is of type ${typeof handler}`,
-    );
-  }
+  checkFunction("serve", "handler", handler);
   checkServeOptions(options);
   options.signal?.throwIfAborted();
   return isUnix(options)
@@ -412,19 +470,9 @@ export function serve<In, Out>(
     : new ListeningServer(listenTcp(options), options, handler);
 }
 
-type ServeOptions<In, Out> =
-  | ServeTcpOptions<In, Out>
-  | ServeUnixOptions<In, Out>;
-
 const DEFAULT_PORT = 8000;
 const MAX_BACKLOG = 2 ** 31 - 1;
 const ACCEPT_PAUSE_MS = 100;
-
-function isUnix<In, Out>(
-  options: ServeOptions<In, Out>,
-): options is ServeUnixOptions<In, Out> {
-  return "path" in options && options.path !== undefined;
-}
 
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   const { maxConnections = Infinity } = options;
@@ -433,11 +481,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   }
   for (const name of ["onListen", "onError"] as const) {
     const callback = options[name];
-    if (callback !== undefined && typeof callback !== "function") {
-      throw new TypeError(
-        `Cannot serve as ${name} must be a function: current value is of type ${typeof callback}`,
-      );
-    }
+    if (callback !== undefined) checkFunction("serve", name, callback);
   }
   // Left out of account, it would leave the server open to all.
   refuseOptions(options, ["tls"], "to serve: TLS needs cert and key");
