@@ -7,7 +7,10 @@
 import net from "node:net";
 import { once } from "node:events";
 import { Connection, type ConnectionOptions } from "./connection.ts";
+import { toBytes } from "./framing/_utf8.ts";
 import type { Bytes, Sendable } from "./framing/framing.ts";
+
+export { toBytes };
 
 /** More than the kernel takes for a peer that does not read. */
 export const MORE_THAN_KERNEL_TAKES = 64 * 1024 * 1024;
@@ -267,9 +270,4 @@ export async function collect<T>(iterable: AsyncIterable<T>): Promise<T[]> {
   const items: T[] = [];
   for await (const item of iterable) items.push(item);
   return items;
-}
-
-/** UTF-8. */
-export function toBytes(data: string | Uint8Array): Uint8Array {
-  return typeof data === "string" ? new TextEncoder().encode(data) : data;
 }

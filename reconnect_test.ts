@@ -8,13 +8,7 @@ import {
 } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
-import {
-  collect,
-  MORE_THAN_KERNEL_TAKES,
-  overriding,
-  turn,
-  until,
-} from "./_testing.ts";
+import { MORE_THAN_KERNEL_TAKES, overriding, turn, until } from "./_testing.ts";
 import type { ConnectOptions } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import { lines, mapped } from "./framing.ts";
@@ -140,7 +134,7 @@ Deno.test("reconnect() gives what the handler returns, and closes the connection
   const received = Promise.withResolvers<string[]>();
   await using server = serveInTurn(async (connection) => {
     await connection.send("welcome");
-    received.resolve(await collect(connection));
+    received.resolve(await Array.fromAsync(connection));
   });
   const options = { ...quick, port: server.addr.port };
   let used: Connection<string, string> | undefined;
@@ -412,7 +406,7 @@ Deno.test("reconnect() does not go on before the handler has ended and all is re
       const released = () => order.push("released");
       connection.closed.then(released, released);
       if (++count === 3) return;
-      await collect(connection);
+      await Array.fromAsync(connection);
       for (let i = 0; i < 5; i++) await turn();
       order.push("end");
       if (count === 2) throw new Error("It went away");
@@ -446,7 +440,7 @@ Deno.test({
         assertEquals(line, "hello");
         if (++count === 2) return;
         await servers[0]?.shutdown();
-        await collect(connection);
+        await Array.fromAsync(connection);
       });
       const { NotFound, UnexpectedEof } = Deno.errors;
       [NotFound, NotFound, UnexpectedEof, NotFound].forEach((type, i) =>
@@ -500,7 +494,7 @@ Deno.test("reconnect() has onConnect log in on each connection before the handle
     },
   }, async (connection) => {
     order.push(await connection.request("work"));
-    if (++count < 3) await collect(connection);
+    if (++count < 3) await Array.fromAsync(connection);
   });
   assertEquals(heard, ["login", "work", "login", "work", "login", "work"]);
   assertEquals(order, heard.map((line) => `${line}?`));
@@ -829,8 +823,9 @@ Deno.test("reconnect() ends by its signal in every phase", async (t) => {
   async function ends(
     options: Partial<ReconnectOptions<string, string>> & { port: number },
     abortWhen: (phase: Phase) => void,
-    handler: (connection: Connection<string, string>) => Promise<unknown> =
-      collect,
+    handler: (connection: Connection<string, string>) => Promise<unknown> = (
+      connection,
+    ) => Array.fromAsync(connection),
   ): Promise<void> {
     const controller = new AbortController();
     const { signal } = controller;

@@ -10,7 +10,6 @@ import {
 import net from "node:net";
 import { once } from "node:events";
 import {
-  collect,
   isPending,
   MORE_THAN_KERNEL_TAKES,
   overriding,
@@ -202,7 +201,7 @@ Deno.test("serve() closes a connection behind what its handler sent", async () =
     for (let i = 0; i < 10_000; i++) connection.send(`${i}`);
   });
   await using client = await connect({ port: server.addr.port, framing });
-  const received = await collect(client);
+  const received = await Array.fromAsync(client);
   assertEquals(received, Array.from({ length: 10_000 }, (_, i) => `${i}`));
 });
 
@@ -241,7 +240,9 @@ Deno.test("serve() goes on with other connections when a handler throws", async 
     await using third = await connect({ port, framing });
     assertEquals(await third.request("three"), "three");
     assertEquals(reports, [[mistake, culprit]]);
-    await assertRejects(() => culprit!.closed, Error, "Mistake");
+    assert(culprit !== undefined);
+    const { closed } = culprit;
+    await assertRejects(() => closed, Error, "Mistake");
   }
 });
 
@@ -420,7 +421,9 @@ Deno.test("serve() lets connections above maxConnections wait", async () => {
     }
     answers[index] = Promise.reject(new Error("Closed"));
     answers[index].catch(() => {});
-    await clients[index]!.close();
+    const served = clients[index];
+    assert(served !== undefined);
+    await served.close();
   }
   assertEquals(most, 2);
 });
@@ -663,7 +666,8 @@ Deno.test("serve() ends with its signal, which aborts the connections", async ()
   await server.finished;
 
   assertEquals(log.errors, [reason]);
-  assertStrictEquals(connection!.signal.reason, reason);
+  assert(connection !== undefined);
+  assertStrictEquals(connection.signal.reason, reason);
   assertEquals(await client.receive(), undefined);
   assertEquals(listeners, 0);
 });
@@ -676,6 +680,7 @@ Deno.test("serve() ends when its signal is aborted while it calls onListen", asy
     onListen: () => controller.abort(),
   }, echo);
   await server.finished;
+  assertEquals(server.connections.size, 0);
 });
 
 Deno.test("Server.connections holds what is open", async () => {
@@ -720,7 +725,7 @@ Deno.test("serve() serves TLS, with a half-close and the answers behind it", asy
   await using server = serve(
     { ...loopback, ...certificate },
     async (connection) => {
-      const received = await collect(connection);
+      const received = await Array.fromAsync(connection);
       for (const line of received) await connection.send(line.toUpperCase());
     },
   );
@@ -730,7 +735,7 @@ Deno.test("serve() serves TLS, with a half-close and the answers behind it", asy
   for (const line of sent) await client.send(line);
   await client.closeWrite();
   assertEquals(
-    await collect(client),
+    await Array.fromAsync(client),
     sent.map((line) => line.toUpperCase()),
   );
 });
