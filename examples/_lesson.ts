@@ -64,7 +64,7 @@ async function runSides(lesson: Lesson, flags: Flags): Promise<void> {
 }
 
 /** Settles at Ctrl-C. A second one ends the program at once. */
-async function nextInterrupt(): Promise<void> {
+export async function nextInterrupt(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   Deno.addSignalListener("SIGINT", resolve);
   await promise;

@@ -62,8 +62,8 @@ function listen(port: number): Server<Bytes, Sendable, Deno.NetAddr> {
     const startedAt = performance.now();
     let isSlow = true;
     let received = 0;
-    for await (const bytes of connection) {
-      received += bytes.length;
+    for await (const chunk of connection) {
+      received += chunk.length;
       if (!isSlow) continue;
       // While this waits, nothing reads the socket.
       await delay(READ_PAUSE_MS);
@@ -91,9 +91,9 @@ async function sendAll(
   }, { highWaterMark: 0 });
   await source.pipeTo(connection.writable);
   progress.hasEnded = true;
-  const answer = await connection.receive();
-  if (answer === undefined) throw new Error("The receiver gave no answer");
-  progress.received = new TextDecoder().decode(answer);
+  const count = await connection.receive();
+  if (count === undefined) throw new Error("The receiver gave no answer");
+  progress.received = new TextDecoder().decode(count);
 }
 
 interface Progress {

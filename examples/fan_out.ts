@@ -41,6 +41,7 @@ import {
   serve,
 } from "@framed/tcp";
 import { parseArgs } from "node:util";
+import { nextInterrupt } from "./_lesson.ts";
 
 type Client = Connection<string, string>;
 
@@ -305,16 +306,14 @@ async function run(): Promise<void> {
   if (help) return console.log(USAGE);
   if (name === undefined) return await show();
 
-  const interrupt = Promise.withResolvers<void>();
-  Deno.addSignalListener("SIGINT", interrupt.resolve);
+  const interrupt = nextInterrupt();
   await using _server = await listen({
     name,
     broker,
     hostname,
     port: Number(port),
   });
-  await interrupt.promise;
-  Deno.removeSignalListener("SIGINT", interrupt.resolve); // a second one ends at once
+  await interrupt;
 }
 
 try {

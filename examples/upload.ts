@@ -44,6 +44,7 @@ import {
 import { createHash } from "node:crypto"; // Web Crypto has no digest in parts
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
+import { nextInterrupt } from "./_lesson.ts";
 
 /** No message is longer than this, however long the file is. */
 const CHUNK_LENGTH = 256 * 1024;
@@ -365,11 +366,9 @@ async function run(): Promise<void> {
   const port = Number(flags.port ?? (runsBoth ? 0 : 8000));
 
   if (flags.server && !runsBoth) {
-    const interrupt = Promise.withResolvers<void>();
-    Deno.addSignalListener("SIGINT", interrupt.resolve);
+    const interrupt = nextInterrupt();
     const server = listen(port, flags.folder ?? ".", true);
-    await interrupt.promise;
-    Deno.removeSignalListener("SIGINT", interrupt.resolve); // a second one ends at once
+    await interrupt;
     return await server.shutdown();
   }
   if (flags.client && !runsBoth && flags.file !== undefined) {

@@ -28,6 +28,7 @@
 // deno-lint-ignore-file no-console
 import { connect, FrameDecoderStream, lines, serve } from "@framed/tcp";
 import { parseArgs } from "node:util";
+import { nextInterrupt } from "./_lesson.ts";
 
 const framing = lines();
 
@@ -278,8 +279,7 @@ async function run(): Promise<void> {
   if (Deno.build.os !== "linux") {
     return console.log("Nothing to see here: reusePort needs Linux");
   }
-  const interrupt = Promise.withResolvers<void>();
-  Deno.addSignalListener("SIGINT", interrupt.resolve);
+  const interrupt = nextInterrupt();
   const { workers, port } = await startWorkers(
     Number(flags.workers),
     options,
@@ -289,9 +289,8 @@ async function run(): Promise<void> {
     await askAll(port, connections, requests);
     await endOne(port, workers);
   } else {
-    await Promise.race([interrupt.promise, ended]);
+    await Promise.race([interrupt, ended]);
   }
-  Deno.removeSignalListener("SIGINT", interrupt.resolve);
   for (const worker of workers) worker.end();
   await ended;
 }
