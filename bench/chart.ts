@@ -1,7 +1,7 @@
 /** The ratios as a picture: one bar each, on a logarithmic axis around 1. */
 
 import type { CaseResult } from "./measure.ts";
-import { comparisonTitle, formatRatio } from "./report.ts";
+import { comparisonTitle, formatRatio, isReached } from "./report.ts";
 
 const WIDTH = 1100;
 const PLOT_LEFT = 600;
@@ -62,7 +62,7 @@ export function drawChart(cases: CaseResult[]): string {
       const [one, end] = [xOf(1), xOf(ratio.median)];
       const color = reach === undefined
         ? "#8795a8"
-        : ratio.median >= reach
+        : isReached(ratio.median, reach)
         ? "#2a7d4f"
         : "#b3552d";
       const x = Math.min(one, end).toFixed(1);

@@ -80,9 +80,14 @@ export function comparisonTitle(comparison: Comparison): string {
   return metric === "memory" ? `${title}, memory` : title;
 }
 
+/** Whether a goal is reached, by the digits that are shown. */
+export function isReached(ratio: number, reach: number): boolean {
+  return Number(ratio.toFixed(2)) >= Number(reach.toFixed(2));
+}
+
 function formatGoal({ ratio, reach }: ComparisonResult): string {
   if (reach === undefined) return "";
-  const verdict = ratio.median >= reach ? "reached" : "not reached";
+  const verdict = isReached(ratio.median, reach) ? "reached" : "not reached";
   return `${formatRatio(reach)} ${verdict}`;
 }
 
@@ -220,7 +225,9 @@ export const LEGEND =
   `Times are medians; ± is the farthest round. CPU time is that of the subject's
 process, user and system, all threads together. A ratio is the other's time (or
 memory) divided by the module's in the same round, so above 1 the module is
-better; its median is that of the rounds.`;
+better; its median is that of the rounds. _To reach_ is the goal set for a
+ratio, _limit_ what seems possible at best; _of CPU time_ is the same ratio of
+CPU times.`;
 
 /** The whole report. */
 export function reportText({ environment, cases, growth }: Report): string {
