@@ -264,10 +264,3 @@ export async function unhandledRejectionsIn(
   }
   return reasons;
 }
-
-/** Collects all that an iterable gives. */
-export async function collect<T>(iterable: AsyncIterable<T>): Promise<T[]> {
-  const items: T[] = [];
-  for await (const item of iterable) items.push(item);
-  return items;
-}

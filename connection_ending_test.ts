@@ -8,7 +8,6 @@ import {
 import { Connection } from "./connection.ts";
 import { type Framing, FramingError, lines, unframed } from "./framing.ts";
 import {
-  collect,
   isPending,
   MORE_THAN_KERNEL_TAKES,
   overriding,
@@ -65,7 +64,7 @@ Deno.test("Connection receives from a peer after closeWrite()", async () => {
   connection.send("question");
   await connection.closeWrite();
   assertEquals(await peer.readToEnd(), "question\n");
-  const received = collect(connection);
+  const received = Array.fromAsync(connection);
   await turn();
   await peer.write("answer 1\n");
   await turn();
@@ -152,7 +151,7 @@ Deno.test("Connection.close() ends all that wait for messages", async () => {
   const { connection } = ends;
   const reader = connection.readable.getReader();
   const received = connection.receive();
-  const iterated = collect(connection);
+  const iterated = Array.fromAsync(connection);
   const read = reader.read();
   const answer = connection.request("question");
   await turn();
@@ -171,7 +170,7 @@ Deno.test("Connection.close() leaves what was read to be received", async () => 
   assertEquals(await connection.receive(), "1");
   await connection.close();
   assertEquals(await connection.receive(), "2");
-  assertEquals(await collect(connection), ["3"]);
+  assertEquals(await Array.fromAsync(connection), ["3"]);
 });
 
 Deno.test("Connection.close() and closeWrite() agree in any order, twice and at once", async () => {
@@ -236,8 +235,8 @@ Deno.test("Connection.abort() ends what waits with its reason", async () => {
   const waiting = [
     connection.receive(),
     connection.request("question"),
-    collect(connection),
-    collect(connection.batches()),
+    Array.fromAsync(connection),
+    Array.fromAsync(connection.batches()),
     reader.read(),
     connection.send(UNREAD),
     connection.flush(),
@@ -281,8 +280,8 @@ Deno.test("Connection rejects with the cause whatever is called after a bad end"
       () => connection.receive(),
       () => connection.request("x"),
       () => connection.closeWrite(),
-      () => collect(connection),
-      () => collect(connection.batches()),
+      () => Array.fromAsync(connection),
+      () => Array.fromAsync(connection.batches()),
       () => connection.readable.getReader().read(),
       () => connection.closed,
     ];
@@ -418,7 +417,7 @@ Deno.test("Connection.signal is aborted only by a bad end", async () => {
     const { signal } = connection;
     await peer.write("1\n");
     await peer.conn.closeWrite();
-    assertEquals(await collect(connection), ["1"]);
+    assertEquals(await Array.fromAsync(connection), ["1"]);
     await connection.close();
     connection.abort(new Error("Too late"));
     await connection.closed;
@@ -493,7 +492,7 @@ Deno.test("Connection ends by a reset while it waits for messages", async () => 
   const waiting: Promise<unknown>[] = [
     connection.receive(),
     connection.request("question"),
-    collect(connection),
+    Array.fromAsync(connection),
     reader.read(),
     connection.closed,
   ];
@@ -611,7 +610,7 @@ Deno.test("Connection ends when its peer closes with unread messages of ours, bu
     while (true) await connection.send(new Uint8Array(10_000));
   });
   const flooding = peer.write(UNREAD).catch(() => {});
-  const received = collect(connection.batches()).catch(() => {});
+  const received = Array.fromAsync(connection.batches()).catch(() => {});
   await until(() => connection.stats().bytesReceived > 10_000_000);
   peer.close();
   await flooding;

@@ -15,7 +15,6 @@ import {
   unframed,
 } from "./framing.ts";
 import {
-  collect,
   isPending,
   MORE_THAN_KERNEL_TAKES,
   overriding,
@@ -289,7 +288,7 @@ Deno.test("Connection lets all ways of receiving draw in turn", async () => {
 Deno.test("Connection gives each message once to ten loops at a time", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
-  const loops = Array.from({ length: 10 }, () => collect(connection));
+  const loops = Array.from({ length: 10 }, () => Array.fromAsync(connection));
   const numbers = Array.from({ length: 5_000 }, (_, i) => String(i));
   await peer.write(numbers.join("\n") + "\n");
   await peer.conn.closeWrite();
@@ -419,7 +418,7 @@ Deno.test("Connection.readable gives messages and ends with the peer's", async (
   assertStrictEquals(connection.readable, connection.readable);
   await peer.write("1\n2\n3\n");
   await peer.conn.closeWrite();
-  assertEquals(await collect(connection.readable), ["1", "2", "3"]);
+  assertEquals(await Array.fromAsync(connection.readable), ["1", "2", "3"]);
 });
 
 Deno.test("Connection.readable waits for its reader", async () => {
@@ -472,7 +471,7 @@ Deno.test("Connection.closeRead() ends the messages behind those already read", 
   await peer.write("1\n2\n3\n");
   assertEquals(await connection.receive(), "1");
   connection.closeRead();
-  assertEquals(await collect(connection), ["2", "3"]);
+  assertEquals(await Array.fromAsync(connection), ["2", "3"]);
   assertEquals(await connection.receive(), undefined);
   await connection.send("one");
   assertEquals(await peer.read(4), "one\n");
@@ -488,7 +487,7 @@ Deno.test("Connection delivers the messages before a malformed one, then its err
   assertEquals(error.code, "too-long");
   assertStrictEquals(await assertRejects(() => connection.receive()), error);
   assertStrictEquals(
-    await assertRejects(() => collect(connection.readable)),
+    await assertRejects(() => Array.fromAsync(connection.readable)),
     error,
   );
   assertStrictEquals(await assertRejects(() => connection.closed), error);

@@ -8,7 +8,6 @@ import {
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { asJson, delimited, type Framing, lines, mapped } from "./framing.ts";
 import {
-  collect,
   isPending,
   overriding,
   pair,
@@ -193,7 +192,7 @@ Deno.test("Connection.readable gives each message once to two iterators, one aft
   }
   assertEquals(await connection.receive(), "3");
   await peer.conn.closeWrite();
-  received.push(...await collect(connection.readable));
+  received.push(...await Array.fromAsync(connection.readable));
   assertEquals(received, ["1", "2", "4", "5"]);
 });
 

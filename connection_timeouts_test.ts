@@ -8,7 +8,6 @@ import {
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { type Framing, lines, unframed } from "./framing.ts";
 import {
-  collect,
   MORE_THAN_KERNEL_TAKES,
   overriding,
   pair,
@@ -132,7 +131,7 @@ Deno.test("Connection messageTimeout ends a message that trickles in", async () 
 Deno.test("Connection messageTimeout gives each message the whole time, and silence between them any", async () => {
   await using ends = await pair({ framing, messageTimeout: LATER_MS });
   const { connection, peer } = ends;
-  const received = collect(connection);
+  const received = Array.fromAsync(connection);
   for (let i = 0; i < PARTS; i++) {
     await peer.write("hal");
     await aPartOfLater();

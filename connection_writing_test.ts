@@ -18,7 +18,6 @@ import {
   unframed,
 } from "./framing.ts";
 import {
-  collect,
   isPending,
   MORE_THAN_KERNEL_TAKES,
   overriding,
@@ -97,7 +96,7 @@ Deno.test("Connection.send() has copied the bytes when it returns", async () => 
       await using ends = await pair({ framing });
       const { connection, peer } = ends;
       const bytes = new Uint8Array(length);
-      const received = collect(peer.chunks());
+      const received = Array.fromAsync(peer.chunks());
       const expected: Uint8Array[] = [];
       for (let i = 0; i < 5; i++) {
         bytes.fill(65 + i);
