@@ -14,7 +14,9 @@ export interface MessageWriterOptions<Out> {
   readonly sendTimeout: number | undefined;
   /** Runs while the peer is waited for, either way. */
   readonly idleCountdown: Countdown | undefined;
-  /** Told of the error that ends writing. */
+  /** Told that the peer has not taken a message in time. */
+  readonly onTimeout: (error: DOMException) => void;
+  /** Told of the error of a write. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -60,11 +62,11 @@ export class MessageWriter<Out> {
   constructor(options: MessageWriterOptions<Out>) {
     this.#options = options;
     this.#buffer = new SendBuffer(options.framing);
-    const { sendTimeout, onFailure } = options;
+    const { sendTimeout, onTimeout } = options;
     if (sendTimeout !== undefined) {
       this.#messageEnds = new Queue();
       this.#sendCountdown = new Countdown(sendTimeout, () => {
-        onFailure(
+        onTimeout(
           new DOMException(
             `Cannot send message: the peer did not take it within sendTimeout of ${sendTimeout} ms`,
             "TimeoutError",

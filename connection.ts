@@ -319,6 +319,7 @@ export class Connection<In = Bytes, Out = Sendable>
       highWaterMark,
       sendTimeout,
       idleCountdown: this.#idleCountdown,
+      onTimeout: (error) => this.#fail(error),
       onFailure: (error) => this.#failToSend(error),
     });
     if (isTcp(conn)) {
@@ -1023,10 +1024,14 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Ends the connection by the error of a write. A peer that is gone may have sent
-   * much before, which closing the socket would drop.
+   * much before, which closing the socket would drop: no more than the system's
+   * buffer for receiving holds.
    */
   async #failToSend(error: unknown): Promise<void> {
-    if (this.#isReleased || this.#failure !== undefined) {
+    const isGone = error instanceof Deno.errors.BrokenPipe ||
+      error instanceof Deno.errors.ConnectionReset ||
+      error instanceof Deno.errors.ConnectionAborted;
+    if (this.#isReleased || this.#failure !== undefined || !isGone) {
       return this.#fail(error);
     }
     this.#failure = { error };

@@ -259,6 +259,19 @@ Deno.test("Connection timeouts do not run once an aborted receive() waits no mor
   assertEquals(await connection.receive(), "half");
 });
 
+Deno.test("Connection sendTimeout takes nothing more from a peer that sends without end", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    sendTimeout: SOON_MS,
+  });
+  const { connection, peer } = ends;
+  const data = new Uint8Array(MORE_THAN_KERNEL_TAKES);
+  const flooding = peer.write(data).catch(() => {});
+  await assertTimesOut(connection, "sendTimeout", connection.send(data));
+  await flooding;
+  assert(peer.written < data.length);
+});
+
 Deno.test("Connection idleTimeout runs on when receive() is aborted again and again", async () => {
   await using ends = await pair({ framing, idleTimeout: SOON_MS });
   const { connection } = ends;
