@@ -1,13 +1,12 @@
 import type { Countdown } from "./_countdown.ts";
 import { untilEndOfTurn } from "./_end_of_turn.ts";
 import { noteLook, noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
-import type { ReadSource } from "./_read_source.ts";
 import { Queue } from "./framing/_queue.ts";
 import type { Bytes, Decoder } from "./framing/framing.ts";
 
 /** Options for {@linkcode MessageReader}. */
 export interface MessageReaderOptions<In> {
-  readonly source: ReadSource;
+  readonly conn: Deno.Conn;
   readonly decoder: Decoder<In>;
   /** The most bytes in one read. */
   readonly readBufferSize: number;
@@ -47,6 +46,9 @@ export class MessageReader<In> {
   readonly #options: MessageReaderOptions<In>;
   readonly #inbox = new Queue<In>();
   readonly #receivers = new Queue<Receiver<In>>();
+  #source: Pick<Deno.Conn, "read">;
+  // TLS takes bytes out of records: that a read leaves room says nothing there.
+  readonly #isTls: boolean;
   #isReading = false;
   #reading: Promise<void> | undefined;
   #isWaiting = false;
@@ -68,6 +70,8 @@ export class MessageReader<In> {
 
   constructor(options: MessageReaderOptions<In>) {
     this.#options = options;
+    this.#source = options.conn;
+    this.#isTls = "handshake" in options.conn;
   }
 
   get bytesReceived(): number {
@@ -122,6 +126,11 @@ export class MessageReader<In> {
     if (this.#receivers.length === 0) this.#stopWaiting();
   }
 
+  /** Reads from somewhere else, from the next read on. */
+  readFrom(source: Pick<Deno.Conn, "read">): void {
+    this.#source = source;
+  }
+
   /** Ends the messages behind those already read, by an error if one is given. */
   end(failure?: { readonly error: unknown }): void {
     if (this.#isEnded) return;
@@ -150,7 +159,7 @@ export class MessageReader<In> {
 
   /** Reads until nobody waits. */
   async #readMessages(): Promise<void> {
-    const { source, idleCountdown, onEnd, onFailure } = this.#options;
+    const { idleCountdown, onEnd, onFailure } = this.#options;
     this.#isReading = true;
     try {
       while (this.#receivers.length > 0 && !this.#isEnded) {
@@ -166,7 +175,7 @@ export class MessageReader<In> {
         }
         const room = this.#room();
         this.#startWaiting();
-        const length = await source.read(room);
+        const length = await this.#source.read(room);
         if (this.#wasEmpty) noteLook();
         if (this.#isEnded) {
           this.#hasDroppedBytes = length !== null; // they are for nobody
@@ -248,8 +257,7 @@ export class MessageReader<In> {
     this.#bytesReceived += length;
     this.#slabUsed += length;
     const isFull = length === room.length;
-    // TLS takes bytes out of records: that a read leaves room says nothing there.
-    this.#wasEmpty = !isFull && !this.#options.source.isTls;
+    this.#wasEmpty = !isFull && !this.#isTls;
     this.#lastLength = length;
     if (isFull) noteMoved(length);
     if (isFull && length * 2 > this.#slabSize) {

@@ -43,9 +43,9 @@ import { MessageSink } from "./_message_sink.ts";
 import { messageStream } from "./_message_stream.ts";
 import { MessageWriter, sideHasEnded } from "./_message_writer.ts";
 import type { Queue } from "./framing/_queue.ts";
-import { ReadSource } from "./_read_source.ts";
 import { rejected } from "./_rejected.ts";
 import { isSettledWithin } from "./_settled_within.ts";
+import { TakenBytes } from "./_taken_bytes.ts";
 import { revealWriters } from "./_writer_of.ts";
 import { delimited } from "./framing/delimited.ts";
 import type { Bytes, Framing, Sendable } from "./framing/framing.ts";
@@ -197,7 +197,7 @@ const DEFAULT_FRAMING = delimited("\n");
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
 // Where a write has failed, reads settle at once; in case that one does not.
-const EMPTYING_MS = 1000;
+const TAKING_MS = 1000;
 
 /**
  * A connection that carries messages both ways.
@@ -250,7 +250,6 @@ export class Connection<In = Bytes, Out = Sendable>
   readonly #messageCountdown: Countdown | undefined;
   #stopListening: (() => void) | undefined;
   readonly #highWaterMark: number;
-  readonly #source: ReadSource;
   // Made for somebody who asks: most connections end without.
   #closed: PromiseWithResolvers<void> | undefined;
   #isOver = false;
@@ -300,9 +299,8 @@ export class Connection<In = Bytes, Out = Sendable>
         messageTimeout,
         `a message was not whole within messageTimeout of ${messageTimeout} ms`,
       );
-    this.#source = new ReadSource(conn);
     this.#reader = new MessageReader({
-      source: this.#source,
+      conn,
       decoder: framing.decoder(),
       readBufferSize,
       idleCountdown: this.#idleCountdown,
@@ -1039,7 +1037,9 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#failWritable(error);
     this.#abortController?.abort(error);
     if (this.#reader.isEnded) return this.#release();
-    await isSettledWithin(this.#source.empty(), EMPTYING_MS);
+    const taken = new TakenBytes(this.#conn);
+    this.#reader.readFrom(taken);
+    await isSettledWithin(taken.whole, TAKING_MS);
     this.#release();
   }
 
