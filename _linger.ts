@@ -1,4 +1,4 @@
-import { noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
+import { readToEnd } from "./_read_to_end.ts";
 import { isSettledWithin } from "./_settled_within.ts";
 
 // For how long a peer that still sends may take to receive the rest and end.
@@ -28,7 +28,11 @@ export class Linger {
   /** Reads, and drops, what the peer sends from now on. */
   constructor(options: LingerOptions) {
     this.#options = options;
-    this.#ended = this.#discardAll();
+    const { conn, onBytes } = options;
+    this.#ended = readToEnd(conn, unwanted, () => {
+      this.#hasDiscarded = true;
+      onBytes();
+    }).catch(() => {}); // closed here, or reset by the peer
   }
 
   /** Settles when no read is under way. */
@@ -55,22 +59,6 @@ export class Linger {
     await isSettledWithin(this.#ended, 0);
     if (this.#hasDiscarded || isPeerSending()) {
       await isSettledWithin(this.#ended, LINGER_MS);
-    }
-  }
-
-  async #discardAll(): Promise<void> {
-    const { conn, onBytes } = this.#options;
-    try {
-      for (;;) {
-        await untilOthersHadTurn();
-        const length = await conn.read(unwanted);
-        if (length === null) return;
-        this.#hasDiscarded = true;
-        noteMoved(length);
-        onBytes();
-      }
-    } catch {
-      // Closed here, or reset by the peer.
     }
   }
 }

@@ -1,4 +1,4 @@
-import { noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
+import { readToEnd } from "./_read_to_end.ts";
 import { Queue } from "./framing/_queue.ts";
 
 const CHUNK_BYTES = 64 * 1024;
@@ -15,7 +15,14 @@ export class TakenBytes {
   #failure: { readonly error: unknown } | undefined;
 
   constructor(conn: Deno.Conn) {
-    this.whole = this.#takeAll(conn);
+    const room = new Uint8Array(CHUNK_BYTES);
+    this.whole = readToEnd(
+      conn,
+      room,
+      (length) => this.#chunks.push(room.slice(0, length)),
+    ).catch((error) => {
+      this.#failure = { error };
+    });
   }
 
   /** Reads like `Deno.Conn.read`. */
@@ -30,20 +37,5 @@ export class TakenBytes {
     room.set(this.#rest.subarray(0, length));
     this.#rest = this.#rest.subarray(length);
     return length;
-  }
-
-  async #takeAll(conn: Deno.Conn): Promise<void> {
-    try {
-      const room = new Uint8Array(CHUNK_BYTES);
-      for (;;) {
-        await untilOthersHadTurn();
-        const length = await conn.read(room);
-        if (length === null) return;
-        noteMoved(length);
-        this.#chunks.push(room.slice(0, length));
-      }
-    } catch (error) {
-      this.#failure = { error };
-    }
   }
 }
