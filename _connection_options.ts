@@ -86,19 +86,6 @@ export function isUnix<O extends object>(
   return "path" in options && options.path !== undefined;
 }
 
-/** Throws unless `value` is a function; `task` says what cannot be done without. */
-export function checkFunction<T>(
-  task: string,
-  name: string,
-  value: T,
-): asserts value is NonNullable<T> {
-  if (typeof value !== "function") {
-    throw new TypeError(
-      `Cannot ${task} as ${name} must be a function: current value is of type ${typeof value}`,
-    );
-  }
-}
-
 /** Throws if one of `names` is among the options, where it cannot be honoured. */
 export function refuseOptions(
   options: object,

@@ -54,8 +54,9 @@
  * @module
  */
 import { delay } from "@std/async/delay";
-import { checkFunction, checkMilliseconds } from "./_connection_options.ts";
+import { checkMilliseconds } from "./_connection_options.ts";
 import { logError } from "./_log_error.ts";
+import { checkFunction } from "./framing/_check_function.ts";
 import { connect, type ConnectOptions } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import type { Bytes, Sendable } from "./framing/framing.ts";
@@ -197,10 +198,10 @@ export type ReconnectOptions<In = Bytes, Out = Sendable> =
  * | throws      | its own error: `reconnect` rejects with it   | the next is made      |
  *
  * A connection has ended as {@linkcode Connection.hasEnded} says: it broke, was aborted
- * or closed, or somebody who received met the end of the peer's messages. So a loop over the messages may
- * just end, or throw the connection's error; a `break` out of it is the way to
- * finish. Give {@linkcode Connection.signal} to whatever else a handler waits for:
- * the next connection is not made before the handler has ended.
+ * or closed, or somebody who received met the end of the peer's messages. So a loop
+ * over the messages may just end, or throw the connection's error; a `break` out of
+ * it is the way to finish. Give {@linkcode Connection.signal} to whatever else a
+ * handler waits for: the next connection is not made before the handler has ended.
  *
  * A connection that is left open is closed behind what was sent. If that cannot go
  * out, the next connection is made.

@@ -25,7 +25,6 @@
 import { isAbsolute } from "node:path";
 import {
   checkConnectionOptions,
-  checkFunction,
   checkMilliseconds,
   checkPath,
   checkPort,
@@ -33,6 +32,7 @@ import {
   refuseOptions,
 } from "./_connection_options.ts";
 import { logError } from "./_log_error.ts";
+import { checkFunction } from "./framing/_check_function.ts";
 import { isSettledWithin } from "./_settled_within.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import type { Bytes, Sendable } from "./framing/framing.ts";

@@ -1,3 +1,4 @@
+import { checkFunction } from "./_check_function.ts";
 import { FramingError } from "./framing_error.ts";
 import type { LimitOptions } from "./limits.ts";
 
@@ -20,7 +21,9 @@ export function checkLimits(name: string, options: LimitOptions): Limits {
   } = options;
   checkMaxLength(name, maxLength);
   checkChoice(name, "oversize", oversize, ["error", "discard"]);
-  if (onDiscard !== undefined) checkFunction(name, "onDiscard", onDiscard);
+  if (onDiscard !== undefined) {
+    checkFunction(`make ${name} framing`, "onDiscard", onDiscard);
+  }
   if (onDiscard !== undefined && oversize !== "discard") {
     throw new TypeError(
       `Cannot make ${name} framing as onDiscard needs oversize "discard": current value is "${oversize}"`,
@@ -63,19 +66,6 @@ export function checkChoice<T>(
       `Cannot make ${name} framing as ${option} must be one of ${
         choices.map((choice) => JSON.stringify(choice)).join(", ")
       }: current value is ${JSON.stringify(value)}`,
-    );
-  }
-}
-
-/** Throws unless `value` is a function. */
-export function checkFunction(
-  name: string,
-  option: string,
-  value: unknown,
-): void {
-  if (typeof value !== "function") {
-    throw new TypeError(
-      `Cannot make ${name} framing as ${option} must be a function: current value is of type ${typeof value}`,
     );
   }
 }

@@ -1,6 +1,6 @@
 import { Carry } from "./_carry.ts";
+import { checkFunction } from "./_check_function.ts";
 import {
-  checkFunction,
   checkMaxLength,
   checkSendLength,
   DEFAULT_MAX_LENGTH_BYTES,
@@ -134,8 +134,8 @@ export function customFraming<In, Out = In>(
   options: CustomFramingOptions<In, Out>,
 ): Framing<In, Out> {
   const { maxLength = DEFAULT_MAX_LENGTH_BYTES } = options;
-  checkFunction("customFraming", "split", options.split);
-  checkFunction("customFraming", "encode", options.encode);
+  checkFunction("make customFraming framing", "split", options.split);
+  checkFunction("make customFraming framing", "encode", options.encode);
   checkMaxLength("customFraming", maxLength);
   return {
     decoder: () => parserDecoder(new CustomParser(options, maxLength)),

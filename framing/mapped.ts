@@ -1,4 +1,4 @@
-import { checkFunction } from "./_limits.ts";
+import { checkFunction } from "./_check_function.ts";
 import { type Parser, parserDecoder } from "./_parser.ts";
 import type { Bytes, Decoder, Framing } from "./framing.ts";
 
@@ -66,8 +66,8 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
   framing: Framing<In, Out>,
   mapping: Mapping<In, Out, MappedIn, MappedOut>,
 ): Framing<MappedIn, MappedOut> {
-  checkFunction("mapped", "decode", mapping.decode);
-  checkFunction("mapped", "encode", mapping.encode);
+  checkFunction("make mapped framing", "decode", mapping.decode);
+  checkFunction("make mapped framing", "encode", mapping.encode);
   return new MappedFraming(framing, mapping);
 }
 
