@@ -42,22 +42,19 @@ function viewsOf(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array[] {
   return views;
 }
 
-/** Echoes each message by a copy of its own, as behind whatever was done to it. */
-async function echoViews(conn: Deno.TcpConn, length: number): Promise<void> {
-  conn.setNoDelay(true);
-  const buffer = new Uint8Array(ECHO_BUFFER_LENGTH);
+/** Copies each message, as behind whatever was done to it. */
+function copying(
+  length: number,
+): (bytes: Uint8Array<ArrayBuffer>) => Uint8Array {
   const copies = new Uint8Array(ECHO_BUFFER_LENGTH);
-  for (;;) {
-    const read = await conn.read(buffer);
-    if (read === null) break;
+  return (bytes) => {
     let copied = 0;
-    for (const view of viewsOf(buffer.subarray(0, read), length)) {
+    for (const view of viewsOf(bytes, length)) {
       copies.set(view, copied);
       copied += view.length;
     }
-    await writeAll(conn, copies.subarray(0, copied));
-  }
-  conn.close();
+    return copies.subarray(0, copied);
+  };
 }
 
 function serveEach(act: (conn: Deno.TcpConn) => Promise<void>): number {
@@ -68,13 +65,16 @@ function serveEach(act: (conn: Deno.TcpConn) => Promise<void>): number {
   return listener.addr.port;
 }
 
-async function echo(conn: Deno.TcpConn): Promise<void> {
+async function echo(
+  conn: Deno.TcpConn,
+  answerTo: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array,
+): Promise<void> {
   conn.setNoDelay(true);
   const buffer = new Uint8Array(ECHO_BUFFER_LENGTH);
   for (;;) {
     const length = await conn.read(buffer);
     if (length === null) break;
-    await writeAll(conn, buffer.subarray(0, length));
+    await writeAll(conn, answerTo(buffer.subarray(0, length)));
   }
   conn.close();
 }
@@ -163,8 +163,9 @@ const operations: Record<string, Operation> = {
   // is there at once: only a read that leaves room shows that a socket is empty.
   "request": (length) => request(length, length + 1),
   "request-any-length": (length) => request(length, READ_BUFFER_LENGTH),
-  "echo": () => serveEach(echo),
-  "echo-views": (length) => serveEach((conn) => echoViews(conn, length + 1)),
+  "echo": () => serveEach((conn) => echo(conn, (bytes) => bytes)),
+  "echo-views": (length) =>
+    serveEach((conn) => echo(conn, copying(length + 1))),
   "decode-views": (length, chunkLength) =>
     inMemory(length, chunkLength, (chunks, tally) => {
       for (const chunk of chunks) {
