@@ -207,6 +207,19 @@ export function overriding<T extends object>(
   });
 }
 
+/** `conn`, with writes that wait for `gate`. */
+export function writingBehind(
+  gate: Promise<void>,
+  conn: Deno.TcpConn,
+): Deno.Conn {
+  return overriding(conn, {
+    async write(bytes) {
+      await gate;
+      return conn.write(bytes);
+    },
+  });
+}
+
 /** A turn of the event loop: a look at timers and sockets. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));

@@ -18,6 +18,7 @@ import {
   unhandledRejectionsIn,
   until,
   untilSteady,
+  writingBehind,
 } from "./_testing.ts";
 
 const framing = lines();
@@ -692,13 +693,7 @@ Deno.test("Connection piped into itself answers the messages before a malformed 
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   await using ends = await pair(
     { framing: lines({ maxLength: 8 }), highWaterMark: 24 },
-    (conn) =>
-      overriding(conn, {
-        async write(bytes) {
-          await gate;
-          return conn.write(bytes);
-        },
-      }),
+    (conn) => writingBehind(gate, conn),
   );
   const { connection, peer } = ends;
   const messages = "message\n".repeat(5); // three are queued, two wait in the pipe

@@ -27,6 +27,7 @@ import {
   turn,
   unhandledRejectionsIn,
   untilSteady,
+  writingBehind,
 } from "./_testing.ts";
 
 const framing = lines();
@@ -372,13 +373,7 @@ Deno.test("Connection.send() settles at once below highWaterMark, and waits from
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   await using ends = await pair(
     { framing: unframed(), highWaterMark: 100 },
-    (conn) =>
-      overriding(conn, {
-        async write(bytes) {
-          await gate;
-          return conn.write(bytes);
-        },
-      }),
+    (conn) => writingBehind(gate, conn),
   );
   const { connection } = ends;
   await connection.send(new Uint8Array(99));
@@ -393,13 +388,7 @@ Deno.test("Connection.send() waits by the bytes of text, not by its characters",
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   await using ends = await pair(
     { framing, highWaterMark: 100 },
-    (conn) =>
-      overriding(conn, {
-        async write(bytes) {
-          await gate;
-          return conn.write(bytes);
-        },
-      }),
+    (conn) => writingBehind(gate, conn),
   );
   const { connection } = ends;
   await connection.send("→".repeat(32)); // 97 bytes with the line feed
