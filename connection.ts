@@ -788,8 +788,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * received yet can still be received; what the peer sends from now on is dropped.
    *
    * If the peer is sending (it has sent what nobody read, or a part of a message), it
-   * has up to a second to receive the rest and to end. To wait for longer, call {@linkcode Connection.closeWrite} and
-   * receive to the end first.
+   * has up to a second to receive the rest and to end. To wait for longer, call
+   * {@linkcode Connection.closeWrite} and receive to the end first.
    *
    * @returns A promise that settles when everything is released. It rejects if
    * what is queued cannot be sent, with the cause.

@@ -122,8 +122,9 @@ export interface DelimitedOptions extends TrailingOptions {
  * @param options What becomes of delimiters and remainders, and limits.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `delimiter` is neither text, bytes nor an array of them, an
- * option has a value that is not listed, `onDiscard` is given without `oversize: "discard"`, or `trailing` other than `"emit"` is given
- * with `"prefix"`, where there is no remainder.
+ * option has a value that is not listed, `onDiscard` is given without `oversize:
+ * "discard"` or is no function, or `trailing` other than `"emit"` is given with
+ * `"prefix"`, where there is no remainder.
  * @throws {RangeError} If a delimiter is empty or none is given, or `maxLength` is
  * not a whole number of at least 1.
  *
