@@ -34,9 +34,7 @@
  *
  * @module
  */
-export * from "./broadcast.ts";
 export * from "./client.ts";
 export * from "./connection.ts";
 export * from "./framing.ts";
-export * from "./reconnect.ts";
 export * from "./server.ts";

@@ -7,7 +7,7 @@ import {
   type Program,
   start,
   startExample,
-} from "../interop/_peers.ts";
+} from "../dev/interop/_peers.ts";
 
 function chat(...flags: string[]): Program {
   return startExample("chat.ts", [], flags);

@@ -8,7 +8,7 @@ import {
   type Program,
   start,
   startExample,
-} from "../interop/_peers.ts";
+} from "../dev/interop/_peers.ts";
 
 function modbus(...flags: string[]): Program {
   return startExample("modbus.ts", [], flags);

@@ -16,7 +16,7 @@ import {
   type Program,
   start,
   startExample,
-} from "../interop/_peers.ts";
+} from "../dev/interop/_peers.ts";
 import { framing, Push, RedisClient, RedisError, type Value } from "./redis.ts";
 
 function redis(...flags: string[]): Program {

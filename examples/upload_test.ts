@@ -5,7 +5,7 @@ import {
   type Program,
   startExample,
   temporaryFolder,
-} from "../interop/_peers.ts";
+} from "../dev/interop/_peers.ts";
 import { type Bytes, connect, type Connection, serve } from "../mod.ts";
 import { lengthPrefixed } from "../framing.ts";
 

@@ -7,7 +7,7 @@ import {
   type Program,
   start,
   startExample,
-} from "../interop/_peers.ts";
+} from "../dev/interop/_peers.ts";
 import { connect, type Connection } from "../mod.ts";
 import { lines } from "../framing.ts";
 

@@ -2,7 +2,7 @@ import { Carry } from "./_carry.ts";
 import { type DelimiterFinder, Delimiters } from "./_delimiter_finder.ts";
 import { type Limits, tooLong, truncated } from "./_limits.ts";
 import { ownedBytes, type Parser } from "./_parser.ts";
-import { MAX_SCAN_BYTES } from "./_scan.ts";
+import { MAX_SCAN_BYTES } from "./_byte_search/scan.ts";
 import type { Bytes } from "./framing.ts";
 
 /** What becomes of a delimiter; see {@linkcode DelimitedOptions.disposition}. */

@@ -1,4 +1,4 @@
-import { MAX_SCAN_DISTANCE, scanner } from "./_scan.ts";
+import { MAX_SCAN_DISTANCE, scanner } from "./_byte_search/scan.ts";
 import type { Bytes } from "./framing.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { Carry } from "./_carry.ts";
-import { checkFunction } from "./_check_function.ts";
+import { checkFunction } from "../internal/check_function.ts";
 import {
   checkMaxLength,
   checkSendLength,

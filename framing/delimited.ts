@@ -21,7 +21,7 @@ import {
   type Limits,
 } from "./_limits.ts";
 import { parserDecoder } from "./_parser.ts";
-import { MAX_SCAN_BYTES, scanner } from "./_scan.ts";
+import { MAX_SCAN_BYTES, scanner } from "./_byte_search/scan.ts";
 import { toBytes, writeBytes } from "./_utf8.ts";
 import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";

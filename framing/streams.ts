@@ -3,8 +3,8 @@ import {
   type DelimitedOptions,
   type Delimiter,
 } from "./delimited.ts";
-import { Queue } from "./_queue.ts";
-import { QueueStream } from "./_queue_stream.ts";
+import { Queue } from "../internal/queue.ts";
+import { QueueStream } from "../internal/queue_stream.ts";
 import type { Bytes, Decoder, Framing } from "./framing.ts";
 
 /**

@@ -1,0 +1,473 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
+import { isPending, overriding, Peer } from "../connection/_testing.ts";
+import {
+  connect,
+  type ConnectOptions,
+  type ConnectTlsOptions,
+} from "./connect.ts";
+import { type Framing, lines } from "../framing.ts";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
+import { replacing } from "../dev/testdata/replacing.ts";
+import { start } from "../dev/testdata/start.ts";
+
+const framing = lines();
+const hostname = "127.0.0.1";
+
+function listen(): Deno.TcpListener {
+  return Deno.listen({ hostname, port: 0 });
+}
+
+function listenTls(alpnProtocols: string[] = []): Deno.TlsListener {
+  return Deno.listenTls({ hostname, port: 0, ...certificate, alpnProtocols });
+}
+
+Deno.test("connect() refuses what cannot work before it opens anything", async () => {
+  const open = () => {
+    throw new Error("Opened");
+  };
+  using _nothing = replacing(
+    Deno as { connect: unknown; connectTls: unknown },
+    { connect: open, connectTls: open },
+  );
+  const path = "/tmp/socket";
+  const port = 1;
+  const { cert, key } = certificate;
+  const cases: [object, ErrorConstructor, string][] = [
+    [{}, RangeError, "port"],
+    [{ port: 0 }, RangeError, "port"],
+    [{ port: NaN }, RangeError, "port"],
+    [{ port: -1 }, RangeError, "port"],
+    [{ port: 65_536 }, RangeError, "port"],
+    [{ path, port }, TypeError, "port with path"],
+    [{ path, hostname }, TypeError, "hostname with path"],
+    [{ path, tls: true }, TypeError, "tls with path"],
+    [{ path, noDelay: true }, TypeError, "noDelay over Unix socket"],
+    [{ path, keepAlive: true }, TypeError, "keepAlive over Unix socket"],
+    [{ path: "" }, TypeError, "path"],
+    [{ port, cert, key }, TypeError, "cert outside tls"],
+    [{ port, key, tls: true }, TypeError, "key outside tls"],
+    [{ port, caCerts }, TypeError, "caCerts outside tls"],
+    [{ port, alpnProtocols: [] }, TypeError, "alpnProtocols outside tls"],
+    [{ port, tls: { cert } }, TypeError, "cert alone: cert and key"],
+    [{ port, tls: { key } }, TypeError, "key alone: cert and key"],
+    [
+      { port, tls: { cert, key }, noDelay: true },
+      TypeError,
+      "noDelay over TLS",
+    ],
+    [
+      { port, tls: { cert, key }, keepAlive: true },
+      TypeError,
+      "keepAlive over TLS",
+    ],
+    [{ port, connectTimeout: 0 }, RangeError, "connectTimeout"],
+    [{ port, connectTimeout: NaN }, RangeError, "connectTimeout"],
+    [{ port, framing: {} }, TypeError, "framing"],
+    [{ port, readBufferSize: 0 }, RangeError, "readBufferSize"],
+    [{ port, highWaterMark: -1 }, RangeError, "highWaterMark"],
+    [{ port, idleTimeout: 0 }, RangeError, "idleTimeout"],
+    [{ port, messageTimeout: NaN }, RangeError, "messageTimeout"],
+    [{ port, sendTimeout: Infinity }, RangeError, "sendTimeout"],
+  ];
+  for (const [options, errorClass, message] of cases) {
+    await assertRejects(
+      () => connect(options as ConnectOptions),
+      errorClass,
+      message,
+    );
+  }
+  const signal = AbortSignal.abort(new Error("Not any more"));
+  await assertRejects(() => connect({ port, signal }), Error, "Not any more");
+});
+
+Deno.test("connect() connects to 127.0.0.1 by default", async () => {
+  using listener = listen();
+  await using client = await connect({ port: listener.addr.port });
+  using peer = new Peer(await listener.accept());
+  assertEquals(client.remoteAddr, listener.addr);
+  assertEquals(client.localAddr, peer.conn.remoteAddr);
+  await client.send("hello");
+  assertEquals(await peer.read(6), "hello\n");
+});
+
+Deno.test("connect() rejects with the system's error", async () => {
+  const listener = listen();
+  listener.close();
+  for (const tls of [false, true]) {
+    await assertRejects(
+      () => connect({ port: listener.addr.port, tls }),
+      Deno.errors.ConnectionRefused,
+    );
+  }
+});
+
+Deno.test({
+  name: "connect() rejects where there is no Unix socket",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      await assertRejects(
+        () => connect({ path: `${folder}/socket` }),
+        Deno.errors.NotFound,
+      );
+    } finally {
+      await Deno.remove(folder);
+    }
+  },
+});
+
+Deno.test("connect() closes what it has opened when the framing fails", async () => {
+  const broken: Framing = {
+    decoder() {
+      throw new Error("Broken");
+    },
+    encode: (message) => message,
+  };
+  using listener = listen();
+  await assertRejects(
+    () => connect({ port: listener.addr.port, framing: broken }),
+    Error,
+    "Broken",
+  );
+  using peer = new Peer(await listener.accept());
+  assertEquals(await peer.readToEnd(), "");
+});
+
+Deno.test("connect() does not settle before the TLS handshake is done", async () => {
+  using listener = listenTls();
+  for (const tls of [{ caCerts }, { caCerts, ...certificate }]) {
+    const connecting = connect({ port: listener.addr.port, framing, tls });
+    assert(await isPending(connecting));
+    using conn = await listener.accept();
+    await Promise.all([conn.handshake(), connecting]);
+    await using client = await connecting;
+    await conn.write(new TextEncoder().encode("hello\n"));
+    assertEquals(await client.receive(), "hello");
+  }
+});
+
+Deno.test("connect() rejects if the certificate is of an unknown authority", async () => {
+  using listener = listenTls();
+  for (const tls of [true, {}]) {
+    const [connecting] = await Promise.allSettled([
+      connect({ port: listener.addr.port, tls }),
+      shakeHands(listener),
+    ]);
+    assert(connecting.status === "rejected");
+    assertInstanceOf(connecting.reason, Deno.errors.InvalidData);
+  }
+});
+
+Deno.test("connect() rejects if the certificate is for another name", async () => {
+  using listener = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    ...certificate,
+  });
+  // The socket reaches the listener; the name is not in its certificate.
+  const { connect: dial } = Deno;
+  using _dialling = replacing(Deno as { connect: unknown }, {
+    connect: (options: Deno.ConnectOptions) => dial({ ...options, hostname }),
+  });
+  const [connecting] = await Promise.allSettled([
+    connect({
+      hostname: "example.com",
+      port: listener.addr.port,
+      tls: { caCerts },
+    }),
+    shakeHands(listener),
+  ]);
+  assert(connecting.status === "rejected");
+  assertInstanceOf(connecting.reason, Deno.errors.InvalidData);
+});
+
+Deno.test("connect() closes what it has opened when TLS cannot begin", async () => {
+  const { connect: dial } = Deno;
+  using _dialling = replacing(Deno as { connect: unknown }, {
+    connect: ({ port }: Deno.ConnectOptions) => dial({ hostname, port }),
+  });
+  using listener = listen();
+  await assertRejects(
+    () =>
+      connect({ hostname: "no..name", port: listener.addr.port, tls: true }),
+    TypeError,
+  );
+  using peer = new Peer(await listener.accept());
+  assertEquals(await peer.readToEnd(), "");
+});
+
+async function shakeHands(
+  listener: Deno.TlsListener,
+): Promise<Deno.TlsHandshakeInfo> {
+  using conn = await listener.accept();
+  return await conn.handshake();
+}
+
+Deno.test("connect() asks for protocols by ALPN", async () => {
+  using listener = listenTls(["one", "two"]);
+  for (const tls of [{ caCerts }, { caCerts, ...certificate }]) {
+    const [info, client] = await Promise.all([
+      shakeHands(listener),
+      connect({
+        port: listener.addr.port,
+        tls: { ...tls, alpnProtocols: ["three", "two"] },
+      }),
+    ]);
+    assertEquals(info.alpnProtocol, "two");
+    await client.close();
+  }
+});
+
+Deno.test("connect() shows its certificate to a server that wants one", async () => {
+  await using program = start("node", ["require_certificate.mjs"]);
+  const port = Number((await program.lines.next()).value);
+  const options = { port, framing };
+  await using client = await connect({
+    ...options,
+    tls: { caCerts, ...certificate },
+  });
+  assertEquals(await client.receive(), "localhost");
+  // With TLS 1.3 a client learns only afterwards that it was refused.
+  await using stranger = await connect({ ...options, tls: { caCerts } });
+  await assertRejects(() => stranger.receive());
+});
+
+Deno.test("connect() sets noDelay and keepAlive, over TLS too", async () => {
+  const calls: unknown[] = [];
+  const { connect: dial } = Deno;
+  using _dialling = replacing(Deno as { connect: unknown }, {
+    async connect(options: Deno.ConnectOptions) {
+      const conn = await dial(options);
+      conn.setNoDelay = (value) => calls.push(["noDelay", value]);
+      conn.setKeepAlive = (value) => calls.push(["keepAlive", value]);
+      return conn;
+    },
+  });
+  const cases: [Partial<ConnectOptions>, unknown[]][] = [
+    [{}, [["noDelay", true]]],
+    [{ noDelay: true }, [["noDelay", true]]],
+    [
+      { noDelay: false, keepAlive: true },
+      [["noDelay", false], ["keepAlive", true]],
+    ],
+  ];
+  for (const tls of [false, { caCerts }]) {
+    using listener = tls === false ? listen() : listenTls();
+    const { port } = listener.addr;
+    for (const [options, expected] of cases) {
+      calls.length = 0;
+      const [conn, client] = await Promise.all([
+        accept(listener),
+        connect({ ...options, port, tls }),
+      ]);
+      assertEquals(calls, expected);
+      await client.close();
+      conn.close();
+    }
+  }
+});
+
+async function accept(
+  listener: Deno.TcpListener | Deno.TlsListener,
+): Promise<Deno.Conn> {
+  const conn = await listener.accept();
+  if ("handshake" in conn) await conn.handshake();
+  return conn;
+}
+
+Deno.test("connect() gives up a TLS handshake after connectTimeout", async () => {
+  await withoutHandshake(async (port, tls) => {
+    const error = await assertRejects(
+      () => connect({ port, tls, connectTimeout: 20 }),
+      DOMException,
+      `127.0.0.1:${port} within connectTimeout of 20 ms`,
+    );
+    assertEquals(error.name, "TimeoutError");
+  });
+});
+
+Deno.test("connect() gives up a TLS handshake when its signal is aborted", async () => {
+  await withoutHandshake(async (port, tls) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const connecting = connect({ port, tls, signal });
+    assert(await isPending(connecting));
+    const reason = new Error("Changed our mind");
+    controller.abort(reason);
+    assertStrictEquals(await assertRejects(() => connecting), reason);
+  });
+});
+
+/** Tries a server that accepts and says nothing more. */
+async function withoutHandshake(
+  attempt: (port: number, tls: ConnectTlsOptions) => Promise<void>,
+): Promise<void> {
+  using listener = listen();
+  for (const tls of [{ caCerts }, { caCerts, ...certificate }]) {
+    await attempt(listener.addr.port, tls);
+    using _peer = new Peer(await listener.accept());
+  }
+}
+
+Deno.test("connect() gives up dialling after connectTimeout, or by its signal", async () => {
+  const hung = Promise.withResolvers<never>();
+  const signals: (AbortSignal | undefined)[] = [];
+  using _dialling = replacing(Deno as { connect: unknown }, {
+    connect(options: Deno.ConnectOptions) {
+      signals.push(options.signal);
+      return hung.promise;
+    },
+  });
+  for (const tls of [false, { caCerts }]) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const connecting = connect({ port: 1, tls, signal });
+    controller.abort(new Error("Changed our mind"));
+    await assertRejects(() => connecting, Error, "Changed our mind");
+    await assertRejects(
+      () => connect({ port: 1, tls, connectTimeout: 1 }),
+      DOMException,
+      "connectTimeout",
+    );
+  }
+  assert(signals.every((signal) => signal?.aborted));
+});
+
+Deno.test("connect() does not count the time in which its own thread is busy", async () => {
+  using plain = listen();
+  using secure = listenTls();
+  const cases = [
+    [plain, false],
+    [secure, { caCerts }],
+    [secure, { caCerts, ...certificate }],
+  ] as const;
+  for (const [listener, tls] of cases) {
+    const { port } = listener.addr;
+    const accepting = accept(listener);
+    const connecting = connect({ port, tls, connectTimeout: 100 });
+    const end = performance.now() + 300;
+    while (performance.now() < end);
+    await using _client = await connecting;
+    using _conn = await accepting;
+  }
+});
+
+Deno.test("connect() refuses a connection with itself", async () => {
+  const { connect: dial } = Deno;
+  using _dialling = replacing(Deno as { connect: unknown }, {
+    async connect(options: Deno.ConnectOptions) {
+      const conn = await dial(options);
+      return overriding(conn, { localAddr: conn.remoteAddr });
+    },
+  });
+  for (const tls of [false, { caCerts }]) {
+    using listener = listen();
+    const { port } = listener.addr;
+    await assertRejects(
+      () => connect({ port, tls }),
+      Deno.errors.ConnectionRefused,
+      `127.0.0.1:${port}: nobody listens there`,
+    );
+    using peer = new Peer(await listener.accept());
+    assertEquals(await peer.readToEnd(), "");
+  }
+});
+
+Deno.test("connect() closes a connection that comes too late", async () => {
+  const { connect: dial } = Deno;
+  const late = Promise.withResolvers<Deno.TcpConn>();
+  using _dialling = replacing(Deno as { connect: unknown }, {
+    connect: () => late.promise,
+  });
+  using listener = listen();
+  const { port } = listener.addr;
+  await assertRejects(() => connect({ port, connectTimeout: 1 }));
+  late.resolve(await dial({ port }));
+  using peer = new Peer(await listener.accept());
+  assertEquals(await peer.readToEnd(), "");
+});
+
+Deno.test("connect() rejects when its signal is aborted as the connection opens", async () => {
+  using listener = listen();
+  const { port } = listener.addr;
+  const { connect: dial } = Deno;
+  for (const tls of [false, { caCerts }]) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    using _dialling = replacing(Deno as { connect: unknown }, {
+      async connect() {
+        const conn = await dial({ port });
+        queueMicrotask(() => controller.abort(new Error("Changed our mind")));
+        return conn;
+      },
+    });
+    await assertRejects(
+      () => connect({ port, tls, signal }),
+      Error,
+      "Changed our mind",
+    );
+    using peer = new Peer(await listener.accept());
+    if (tls === false) assertEquals(await peer.readToEnd(), "");
+  }
+});
+
+Deno.test("connect() aborts the connection when its signal is aborted later", async () => {
+  const controller = new AbortController();
+  const { signal } = controller;
+  let listeners = 0;
+  const counting = overriding(signal, {
+    addEventListener: (...args: Parameters<typeof signal.addEventListener>) => {
+      listeners++;
+      signal.addEventListener(...args);
+    },
+    removeEventListener: (
+      ...args: Parameters<typeof signal.removeEventListener>
+    ) => {
+      listeners--;
+      signal.removeEventListener(...args);
+    },
+  });
+  using listener = listen();
+  const { port } = listener.addr;
+  const client = await connect({
+    port,
+    signal: counting,
+    connectTimeout: 60_000,
+  });
+  using peer = new Peer(await listener.accept());
+  const receiving = client.receive();
+  const reason = new Error("Enough");
+  controller.abort(reason);
+  assertStrictEquals(await assertRejects(() => receiving), reason);
+  assertStrictEquals(await assertRejects(() => client.closed), reason);
+  assertEquals(await peer.readToEnd(), "");
+  assertEquals(listeners, 0);
+});
+
+Deno.test("connect() keeps a half-closed TLS connection for what is to come", async () => {
+  using listener = listenTls();
+  const [conn, client] = await Promise.all([
+    listener.accept().then(async (conn) => {
+      await conn.handshake();
+      return conn;
+    }),
+    connect({ port: listener.addr.port, framing, tls: { caCerts } }),
+  ]);
+  await client.send("question");
+  await client.closeWrite();
+  const buffer = new Uint8Array(100);
+  assertEquals(await conn.read(buffer), "question\n".length);
+  assertEquals(await conn.read(buffer), null);
+  await conn.write(new TextEncoder().encode("answer\n"));
+  assertEquals(await client.receive(), "answer");
+  conn.close();
+  assertEquals(await client.receive(), undefined);
+  await client.closed;
+});

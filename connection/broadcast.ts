@@ -1,0 +1,306 @@
+import { setImmediate } from "node:timers";
+import type { MessageWriter } from "./_message_writer.ts";
+import { rejected } from "../internal/rejected.ts";
+import { isApart } from "./_send_buffer.ts";
+import { writerOf } from "./_writer_of.ts";
+import type { Connection } from "./connection.ts";
+import type { Bytes, Framing, Sendable } from "../framing/framing.ts";
+
+/**
+ * Options for {@linkcode broadcast}.
+ *
+ * @example Disconnecting whoever is a mebibyte behind
+ * ```ts
+ * import { broadcast, type BroadcastOptions, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve({ hostname: "127.0.0.1", port: 0 }, () => {});
+ * const options: BroadcastOptions = {
+ *   slow: "disconnect",
+ *   highWaterMark: 1024 * 1024,
+ * };
+ * const { sent } = await broadcast(server.connections, "news", options);
+ * assertEquals(sent, 0); // nobody is here yet
+ * ```
+ */
+export interface BroadcastOptions {
+  /**
+   * What becomes of a connection that is slow: one with as many bytes queued as
+   * `highWaterMark` says, or more.
+   *
+   * - `"wait"`: it gets the message too, and the promise waits until it has room for
+   *   more, like the one of {@linkcode Connection.send}. Whoever awaits each
+   *   broadcast goes at the pace of the slowest. `sendTimeout` ends a wait for one that
+   *   takes nothing at all.
+   * - `"drop"`: it does not get this message.
+   * - `"disconnect"`: it is aborted with a `QuotaExceededError`, which says how many
+   *   bytes were queued (`requested`) and how many may be (`quota`).
+   *
+   * @default {"wait"}
+   */
+  slow?: "wait" | "drop" | "disconnect" | undefined;
+  /**
+   * From how many queued bytes on a connection is slow. Only with `"drop"` and
+   * `"disconnect"`; by default it is the `highWaterMark` of each connection.
+   */
+  highWaterMark?: number | undefined;
+}
+
+/**
+ * What became of a message that was broadcast.
+ *
+ * @typeParam In What the connections receive.
+ * @typeParam Out What they may send.
+ *
+ * @example Telling who has gone
+ * ```ts
+ * import { broadcast, type BroadcastResult, connect, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0 },
+ *   async (connection) => void await connection.receive(),
+ * );
+ * const { port } = server.addr;
+ * await using here = await connect({ port });
+ * await using gone = await connect({ port });
+ * await gone.close();
+ *
+ * const result: BroadcastResult = await broadcast([here, gone], "news");
+ * assertEquals(result, { sent: 1, slow: [], ended: [gone] });
+ * ```
+ */
+export interface BroadcastResult<In = Bytes, Out = Sendable> {
+  /** To how many connections it was sent, as by {@linkcode Connection.send}. */
+  sent: number;
+  /** Those that were slow and did not get it: dropped for them, or disconnected. */
+  slow: Connection<In, Out>[];
+  /** Those that had ended before, or failed while they were waited for. */
+  ended: Connection<In, Out>[];
+}
+
+/**
+ * Sends one message to many connections.
+ *
+ * The message is encoded once, or once for each framing object if the connections
+ * have several. A large frame lies in memory once for all of them. For each
+ * connection the order is that of the calls, of {@linkcode Connection.send} too.
+ * Everything is queued when this function returns; later changes to the message do
+ * not matter.
+ *
+ * One connection never stops the others: one that has ended is passed over, and
+ * its failure is told by its own {@linkcode Connection.closed}.
+ *
+ * With `"drop"` and `"disconnect"` the promise waits for no receiver. Where a queue
+ * is full it waits for a turn of the event loop at most, so that the kernel has its
+ * chance to take what is queued. So await each broadcast with these rules too: in a
+ * long burst that is not awaited, every receiver is slow. What is queued for one is
+ * less than `highWaterMark` and one message.
+ *
+ * @typeParam In What the connections receive.
+ * @typeParam Out What they may send.
+ * @param connections The connections. One listed twice gets the message twice.
+ * @param message The message.
+ * @param options What becomes of slow connections.
+ * @returns What became of the message. Rejects with a `TypeError` or `RangeError`
+ * if the framing of one that is open refuses the message; nobody gets it then. That
+ * is no unhandled rejection if nobody awaits it.
+ * @throws {TypeError} If `slow` is not listed, `highWaterMark` is given with
+ * `"wait"`, or there is something else among the connections.
+ * @throws {RangeError} If `highWaterMark` is not a whole number of at least 1.
+ *
+ * @example Disconnecting who is slow
+ * ```ts
+ * import { broadcast, connect, lines, serve } from "@framed/tcp";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const failure = Promise.withResolvers<unknown>();
+ * await using server = serve({
+ *   hostname: "127.0.0.1",
+ *   port: 0,
+ *   framing,
+ *   onError: (error) => failure.resolve(error),
+ * }, async (connection) => {
+ *   await connection.send("welcome");
+ *   await connection.receive(); // for as long as the client is there
+ * });
+ * await using client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.receive(), "welcome"); // and then it reads no more
+ *
+ * const price = "x".repeat(50_000);
+ * let slow: unknown[] = [];
+ * while (slow.length === 0) {
+ *   const options = { slow: "disconnect" } as const;
+ *   ({ slow } = await broadcast(server.connections, price, options));
+ * }
+ *
+ * const error = await failure.promise;
+ * assert(error instanceof QuotaExceededError);
+ * assertEquals(error.quota, 65_536);
+ * ```
+ */
+export function broadcast<In, Out>(
+  connections: Iterable<Connection<In, Out>>,
+  message: Out,
+  options: BroadcastOptions = {},
+): Promise<BroadcastResult<In, Out>> {
+  const { slow: rule = "wait", highWaterMark } = options;
+  checkBroadcastOptions(rule, highWaterMark);
+  const receivers = [...connections];
+  const framings = new Set(
+    receivers.map(writerOf).filter(({ isOpen }) => isOpen)
+      .map(({ framing }) => framing),
+  );
+  const frames = new Map<Framing<unknown, Out>, Uint8Array>();
+  try {
+    // All before the first is queued: a message that is refused goes to nobody.
+    for (const framing of framings) {
+      frames.set(framing, encode(framing, message));
+    }
+  } catch (error) {
+    return rejected(error);
+  }
+
+  let sent = 0;
+  const full: Receiver<In, Out>[] = [];
+  const slow: Receiver<In, Out>[] = [];
+  const ended: Connection<In, Out>[] = [];
+  for (const connection of receivers) {
+    const writer = writerOf(connection);
+    const limit = highWaterMark ?? writer.highWaterMark;
+    const frame = frames.get(writer.framing);
+    if (frame === undefined || !writer.isOpen) {
+      ended.push(connection);
+    } else if (rule !== "wait" && writer.bufferedAmount >= limit) {
+      slow.push({ connection, writer, limit });
+    } else {
+      writer.queueFrame(frame);
+      sent++;
+      if (writer.queuedLength >= limit) {
+        full.push({ connection, writer, limit });
+      }
+    }
+  }
+  // Behind the loop, as listeners of the abort may broadcast as well.
+  if (rule === "disconnect") slow.forEach(disconnect);
+  const result = {
+    sent,
+    slow: slow.map(({ connection }) => connection),
+    ended,
+  };
+  return rule === "wait" ? whenAllHaveRoom(full, result) : onceOffered(
+    // One that is dropped again and again would else slow the others. Where all are
+    // slow, though, going on at once would leave none a chance to take more.
+    rule === "drop" && sent > 0
+      ? [...full, ...slow].filter(isWorthWaiting)
+      : [...full, ...slow],
+    result,
+  );
+}
+
+type Rule = NonNullable<BroadcastOptions["slow"]>;
+
+interface Receiver<In, Out> {
+  readonly connection: Connection<In, Out>;
+  readonly writer: MessageWriter<Out>;
+  /** From how many queued bytes on it is slow. */
+  readonly limit: number;
+}
+
+const RULES: readonly Rule[] = ["wait", "drop", "disconnect"];
+
+function checkBroadcastOptions(
+  slow: Rule,
+  highWaterMark: number | undefined,
+): void {
+  if (!RULES.includes(slow)) {
+    throw new TypeError(
+      `Cannot broadcast as slow must be one of ${
+        RULES.map((rule) => JSON.stringify(rule)).join(", ")
+      }: current value is ${JSON.stringify(slow)}`,
+    );
+  }
+  if (highWaterMark === undefined) return;
+  if (slow === "wait") {
+    throw new TypeError(
+      'Cannot broadcast with highWaterMark as slow is "wait": each connection waits by its own',
+    );
+  }
+  if (!Number.isSafeInteger(highWaterMark) || highWaterMark < 1) {
+    throw new RangeError(
+      `Cannot broadcast as highWaterMark must be a whole number of at least 1 byte: current value is ${highWaterMark}`,
+    );
+  }
+}
+
+/** A frame that nobody writes to again. */
+function encode<Out>(
+  framing: Framing<unknown, Out>,
+  message: Out,
+): Uint8Array {
+  const frame = framing.encode(message);
+  return isApart(frame, message) ? frame : frame.slice();
+}
+
+function disconnect<In, Out>(
+  { connection, writer, limit }: Receiver<In, Out>,
+): void {
+  if (!writer.isOpen) return; // listed twice, or ended by a listener of the abort before
+  const { bufferedAmount } = writer;
+  connection.abort(
+    new QuotaExceededError(
+      `Cannot send message: the peer is slow, ${bufferedAmount} bytes are queued for it where highWaterMark is ${limit}`,
+      { quota: limit, requested: bufferedAmount },
+    ),
+  );
+}
+
+/** Waits for those that are full. */
+async function whenAllHaveRoom<In, Out>(
+  full: Receiver<In, Out>[],
+  result: BroadcastResult<In, Out>,
+): Promise<BroadcastResult<In, Out>> {
+  await Promise.all(
+    full.map(({ connection, writer }) =>
+      writer.ready().catch(() => {
+        result.sent--;
+        result.ended.push(connection);
+      })
+    ),
+  );
+  return result;
+}
+
+// When the kernel has last refused to take all of what was queued.
+const refusedAt = new WeakMap<MessageWriter<never>, number>();
+
+/** For how long nobody waits for a connection of which the kernel took not all. */
+const REFUSED_MS = 100;
+
+function isWorthWaiting<In, Out>({ writer }: Receiver<In, Out>): boolean {
+  return Date.now() - (refusedAt.get(writer) ?? 0) >= REFUSED_MS;
+}
+
+/** Gives the kernel its chance to take what is queued: until it has, or refuses. */
+async function onceOffered<In, Out>(
+  offered: Receiver<In, Out>[],
+  result: BroadcastResult<In, Out>,
+): Promise<BroadcastResult<In, Out>> {
+  if (offered.length === 0) return result;
+  const refused = new Set(offered.map(({ writer }) => writer));
+  const { promise, resolve } = Promise.withResolvers<void>();
+  // The timer leads to a look at the sockets, and the immediate comes behind that:
+  // immediates alone leave the sockets alone for 60 turns.
+  const timer = setTimeout(() => setImmediate(resolve), 0);
+  for (const { writer } of offered) {
+    writer.flush().catch(() => {}).then(() => {
+      refused.delete(writer);
+      if (refused.size === 0) resolve();
+    });
+  }
+  await promise;
+  clearTimeout(timer);
+  for (const writer of refused) refusedAt.set(writer, Date.now());
+  return result;
+}

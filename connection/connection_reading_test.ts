@@ -1,0 +1,667 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
+import type { Connection } from "./connection.ts";
+import {
+  asText,
+  fixedLength,
+  FramingError,
+  lengthPrefixed,
+  lines,
+  unframed,
+} from "../framing.ts";
+import {
+  isPending,
+  MORE_THAN_KERNEL_TAKES,
+  overriding,
+  pair,
+  toBytes,
+  turn,
+  unhandledRejectionsIn,
+  until,
+  untilSteady,
+} from "./_testing.ts";
+
+const framing = lines();
+
+Deno.test("Connection.receive() gives messages in order, then undefined", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("one\ntwo\nthree");
+  await peer.conn.closeWrite();
+  assertEquals(await connection.receive(), "one");
+  assertEquals(await connection.receive(), "two");
+  assertEquals(await connection.receive(), "three");
+  assertEquals(await connection.receive(), undefined);
+  assertEquals(await connection.receive(), undefined);
+});
+
+Deno.test("Connection joins a message that arrives byte by byte", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const received = connection.receive();
+  for (const byte of "née\n") {
+    await peer.write(byte);
+    await turn();
+  }
+  assertEquals(await received, "née");
+});
+
+Deno.test("Connection reads delimited by newlines, as bytes, by default", async () => {
+  await using ends = await pair();
+  const { connection, peer } = ends;
+  await peer.write("one\r\ntwo\n");
+  assertEquals(await connection.receive(), toBytes("one\r"));
+  assertEquals(await connection.receive(), toBytes("two"));
+});
+
+Deno.test("Connection reads the socket only when somebody asks", async () => {
+  let reads = 0;
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      read(buffer) {
+        reads++;
+        return conn.read(buffer);
+      },
+    }));
+  const { connection, peer } = ends;
+  await peer.write("one\ntwo\n");
+  await turn();
+  assertEquals(reads, 0);
+  assertEquals(connection.stats().bytesReceived, 0);
+
+  assertEquals(await connection.receive(), "one");
+  await turn();
+  assertEquals(reads, 1);
+  assertEquals(await connection.receive(), "two");
+  await turn();
+  assertEquals(reads, 1);
+});
+
+Deno.test("Connection stops the peer when its consumer stops, and loses nothing", async () => {
+  await using ends = await pair({ framing: fixedLength(1024) });
+  const { connection, peer } = ends;
+  const flood = peer.write(new Uint8Array(MORE_THAN_KERNEL_TAKES))
+    .then(() => peer.conn.closeWrite());
+  assertEquals((await connection.receive())?.length, 1024);
+
+  await untilSteady(() => peer.written);
+  assert(peer.written < MORE_THAN_KERNEL_TAKES);
+  const stopped = connection.stats().bytesReceived;
+  assert(stopped <= 64 * 1024, `${stopped} bytes were read ahead`);
+
+  let count = 1;
+  for await (const messages of connection.batches()) count += messages.length;
+  await flood;
+  assertEquals(count * 1024, MORE_THAN_KERNEL_TAKES);
+  assertEquals(connection.stats().messagesReceived, count);
+});
+
+Deno.test("Connection reads at most readBufferSize ahead once it is busy", async () => {
+  const readBufferSize = 10_000;
+  await using ends = await pair({ framing: fixedLength(100), readBufferSize });
+  const { connection, peer } = ends;
+  const flood = peer.write(new Uint8Array(1_000_000))
+    .then(() => peer.conn.closeWrite());
+  let received = 0;
+  for await (const { length } of connection) {
+    received += length;
+    const ahead = connection.stats().bytesReceived - received;
+    assert(ahead <= readBufferSize, `${ahead} bytes were read ahead`);
+  }
+  await flood;
+  assertEquals(received, 1_000_000);
+});
+
+Deno.test("Connection reads no more than readBufferSize at once", async () => {
+  const sizes = new Set<number>();
+  await using ends = await pair(
+    { framing: unframed(), readBufferSize: 7 },
+    (conn) =>
+      overriding(conn, {
+        read(buffer) {
+          sizes.add(buffer.length);
+          return conn.read(buffer);
+        },
+      }),
+  );
+  const { connection, peer } = ends;
+  const sent = Uint8Array.from({ length: 10_000 }, (_, i) => i);
+  await peer.write(sent);
+  await peer.conn.closeWrite();
+  const received: number[] = [];
+  for await (const chunk of connection) {
+    assert(chunk.length >= 1 && chunk.length <= 7);
+    received.push(...chunk);
+  }
+  assertEquals(Uint8Array.from(received), sent);
+  assertEquals([...sizes], [7]);
+});
+
+Deno.test("Connection reads small when quiet, and up to 64 KiB when busy", async () => {
+  let size = 0;
+  await using ends = await pair(
+    { framing: unframed() },
+    (conn) =>
+      overriding(conn, {
+        read(buffer) {
+          size = buffer.length;
+          return conn.read(buffer);
+        },
+      }),
+  );
+  const { connection, peer } = ends;
+  const quiet = connection.receive();
+  assert(size <= 1024);
+  await peer.write("x");
+  await quiet;
+
+  const flood = peer.write(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  let largest = 0;
+  while (connection.stats().bytesReceived < MORE_THAN_KERNEL_TAKES) {
+    await connection.receive();
+    largest = Math.max(largest, size);
+  }
+  await flood;
+  assert(largest > 32 * 1024 && largest <= 64 * 1024, `Largest: ${largest}`);
+});
+
+Deno.test("Connection holds no large buffer alive by small messages", async () => {
+  await using ends = await pair({ framing: fixedLength(100) });
+  const { connection, peer } = ends;
+  const kept = [];
+  for (let i = 0; i < 10_000; i++) {
+    await peer.write(new Uint8Array(100).fill(i));
+    kept.push(await connection.receive());
+  }
+  const buffers = new Set(kept.map((message) => message?.buffer));
+  let held = 0;
+  for (const buffer of buffers) held += buffer?.byteLength ?? 0;
+  assert(held < 8_000_000, `1 MB of messages holds ${held} bytes`);
+  for (const [i, message] of kept.entries()) {
+    assert(message?.every((byte) => byte === i % 256), "A message has changed");
+  }
+});
+
+Deno.test("Connection holds no large buffer alive by small messages once it was busy", async () => {
+  await using ends = await pair({ framing: fixedLength(100) });
+  const { connection, peer } = ends;
+  const busy = peer.write(new Uint8Array(4_000_000));
+  for (let i = 0; i < 40_000; i++) await connection.receive();
+  await busy;
+  const buffers = new Set<ArrayBuffer>();
+  for (let i = 0; i < 2_000; i++) {
+    await peer.write(new Uint8Array(100));
+    const message = await connection.receive();
+    if (message !== undefined) buffers.add(message.buffer);
+  }
+  let held = 0;
+  for (const { byteLength } of buffers) held += byteLength;
+  assert(held < 2_000_000, `200 kB of messages hold ${held} bytes`);
+});
+
+Deno.test("Connection goes on with receive() after a loop that breaks", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("1\n2\n3\n4\n5\n");
+  for await (const message of connection) {
+    if (message === "2") break;
+  }
+  assertEquals(await connection.receive(), "3");
+  for await (const message of connection) {
+    assertEquals(message, "4");
+    break;
+  }
+  for await (const messages of connection.batches()) {
+    assertEquals(messages, ["5"]);
+    break;
+  }
+  const later = connection.receive();
+  await peer.write("6\n");
+  assertEquals(await later, "6");
+  await connection.send("still open");
+  assertEquals(await peer.read(11), "still open\n");
+});
+
+Deno.test("Connection goes on after a loop whose body throws", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("1\n2\n");
+  await assertRejects(
+    async () => {
+      for await (const message of connection) throw new Error(message);
+    },
+    Error,
+    "1",
+  );
+  assertEquals(await connection.receive(), "2");
+});
+
+Deno.test("Connection.batches() gives all messages of a read at once, and no empty array", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("1\n2\n3\nhal");
+  const batches = connection.batches()[Symbol.asyncIterator]();
+  assertEquals(await batches.next(), { value: ["1", "2", "3"], done: false });
+  const next = batches.next();
+  assert(await isPending(next));
+  await peer.write("f");
+  assert(await isPending(next));
+  await peer.write("\n4\n");
+  assertEquals(await next, { value: ["half", "4"], done: false });
+  await peer.conn.closeWrite();
+  assertEquals(await batches.next(), { value: undefined, done: true });
+});
+
+Deno.test("Connection lets all ways of receiving draw in turn", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const reader = connection.readable.getReader();
+  const iterator = connection[Symbol.asyncIterator]();
+  const batches = connection.batches()[Symbol.asyncIterator]();
+  await turn(); // a new stream asks for nothing before
+  const received = Promise.all([
+    connection.receive(),
+    iterator.next(),
+    connection.request("question"),
+    reader.read(),
+    connection.receive(),
+    batches.next(),
+  ]);
+  assertEquals(await peer.read(9), "question\n");
+  await peer.write("1\n2\n3\n4\n5\n6\n7\n");
+  assertEquals(await received, [
+    "1",
+    { value: "2", done: false },
+    "3",
+    { value: "4", done: false },
+    "5",
+    { value: ["6", "7"], done: false },
+  ]);
+  reader.releaseLock();
+});
+
+Deno.test("Connection gives each message once to ten loops at a time", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const loops = Array.from({ length: 10 }, () => Array.fromAsync(connection));
+  const numbers = Array.from({ length: 5_000 }, (_, i) => String(i));
+  await peer.write(numbers.join("\n") + "\n");
+  await peer.conn.closeWrite();
+  const received = (await Promise.all(loops)).flat();
+  assertEquals(received.sort((a, b) => Number(a) - Number(b)), numbers);
+});
+
+Deno.test("Connection tells every waiting receiver that the peer has ended", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const reader = connection.readable.getReader();
+  const iterator = connection[Symbol.asyncIterator]();
+  const received = [
+    connection.receive(),
+    connection.receive(),
+    iterator.next(),
+    reader.read(),
+    connection.receive(),
+  ];
+  await peer.conn.closeWrite();
+  assertEquals(await Promise.all(received), [
+    undefined,
+    undefined,
+    { value: undefined, done: true },
+    { value: undefined, done: true },
+    undefined,
+  ]);
+});
+
+Deno.test("Connection.receive() loses no message when aborted", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  for (let i = 0; i < 20; i++) {
+    const controller = new AbortController();
+    const aborted = connection.receive({ signal: controller.signal });
+    const reason = new Error(`Abort ${i}`);
+    controller.abort(reason);
+    assertStrictEquals(await assertRejects(() => aborted), reason);
+    await peer.write(`${i}\n`);
+    // Alternately with the message there before it is asked for, and behind.
+    if (i % 2 === 0) await turn();
+    assertEquals(await connection.receive(), String(i));
+  }
+});
+
+Deno.test("Connection.receive() gives a message or a reason when aborted as it comes, never neither", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const received: string[] = [];
+  const aborts: Promise<void>[] = [];
+  const sending = (async () => {
+    for (let i = 0; i < 500; i++) await peer.write(`${i}\n`);
+    await peer.conn.closeWrite();
+  })();
+  while (true) {
+    const controller = new AbortController();
+    const receiving = connection.receive({ signal: controller.signal });
+    aborts.push(
+      Promise.resolve().then(() => turn()).then(() => controller.abort()),
+    );
+    try {
+      const message = await receiving;
+      if (message === undefined) break;
+      received.push(message);
+    } catch (error) {
+      assertInstanceOf(error, DOMException);
+    }
+  }
+  await Promise.all([sending, ...aborts]);
+  assertEquals(received, Array.from({ length: 500 }, (_, i) => String(i)));
+});
+
+Deno.test("Connection.receive() lets the others keep their turns when one is aborted", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const first = connection.receive();
+  const aborted = connection.receive({ signal: controller.signal });
+  const last = connection.receive();
+  controller.abort();
+  await assertRejects(() => aborted, DOMException, "aborted");
+  await peer.write("1\n2\n");
+  assertEquals(await Promise.all([first, last]), ["1", "2"]);
+});
+
+Deno.test("Connection.receive() rejects at once with a signal that is aborted already", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("one\n");
+  const signal = AbortSignal.abort("no time");
+  const reason = await connection.receive({ signal }).catch((reason) => reason);
+  assertEquals(reason, "no time");
+  assertEquals(connection.stats().bytesReceived, 0);
+  assertEquals(await connection.receive(), "one");
+});
+
+Deno.test("Connection.receive() leaves no listener at a signal that lives on", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  let listeners = 0;
+  const { signal } = new AbortController();
+  const watched = overriding(signal, {
+    addEventListener(...args: Parameters<AbortSignal["addEventListener"]>) {
+      listeners++;
+      signal.addEventListener(...args);
+    },
+    removeEventListener(
+      ...args: Parameters<AbortSignal["removeEventListener"]>
+    ) {
+      listeners--;
+      signal.removeEventListener(...args);
+    },
+  });
+  for (let i = 0; i < 10; i++) {
+    const received = connection.receive({ signal: watched });
+    assertEquals(listeners, 1);
+    await peer.write("x\n");
+    await received;
+    await turn();
+    assertEquals(listeners, 0);
+  }
+});
+
+Deno.test("Connection.readable gives messages and ends with the peer's", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  assertStrictEquals(connection.readable, connection.readable);
+  await peer.write("1\n2\n3\n");
+  await peer.conn.closeWrite();
+  assertEquals(await Array.fromAsync(connection.readable), ["1", "2", "3"]);
+});
+
+Deno.test("Connection.readable waits for its reader", async () => {
+  await using ends = await pair({ framing: fixedLength(1024) });
+  const { connection, peer } = ends;
+  const reader = connection.readable.getReader();
+  const flood = peer.write(new Uint8Array(MORE_THAN_KERNEL_TAKES))
+    .then(() => peer.conn.closeWrite());
+  await untilSteady(() => peer.written);
+  assertEquals(connection.stats().bytesReceived, 0);
+  await reader.read();
+  await untilSteady(() => peer.written);
+  assert(connection.stats().bytesReceived <= 64 * 1024);
+  reader.releaseLock();
+  let count = 1;
+  for await (const _ of connection.readable) count++;
+  await flood;
+  assertEquals(count * 1024, MORE_THAN_KERNEL_TAKES);
+});
+
+Deno.test("Connection.readable lets receive() go on when a loop over it breaks", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("1\n2\n3\n");
+  for await (
+    const message of connection.readable.values({ preventCancel: true })
+  ) {
+    if (message === "2") break;
+  }
+  assertEquals(await connection.receive(), "3");
+});
+
+Deno.test("Connection.readable, cancelled, ends the messages and lets the connection send", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const reader = connection.readable.getReader();
+  const read = reader.read();
+  const received = connection.receive();
+  await reader.cancel();
+  assert((await read).done);
+  assertEquals(await received, undefined);
+  await peer.write("nobody reads this\n");
+  await connection.send("one");
+  assertEquals(await peer.read(4), "one\n");
+});
+
+Deno.test("Connection.closeRead() ends the messages behind those already read", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("1\n2\n3\n");
+  assertEquals(await connection.receive(), "1");
+  connection.closeRead();
+  assertEquals(await Array.fromAsync(connection), ["2", "3"]);
+  assertEquals(await connection.receive(), undefined);
+  await connection.send("one");
+  assertEquals(await peer.read(4), "one\n");
+});
+
+Deno.test("Connection delivers the messages before a malformed one, then its error", async () => {
+  await using ends = await pair({ framing: lines({ maxLength: 8 }) });
+  const { connection, peer } = ends;
+  await peer.write("1\n2\nmuch too long\n");
+  assertEquals(await connection.receive(), "1");
+  assertEquals(await connection.receive(), "2");
+  const error = await assertRejects(() => connection.receive(), FramingError);
+  assertEquals(error.code, "too-long");
+  assertStrictEquals(await assertRejects(() => connection.receive()), error);
+  assertStrictEquals(
+    await assertRejects(() => Array.fromAsync(connection.readable)),
+    error,
+  );
+  assertStrictEquals(await assertRejects(() => connection.closed), error);
+});
+
+Deno.test("Connection tells all who wait of a malformed message, behind those before it", async () => {
+  await using ends = await pair({ framing: lines({ maxLength: 8 }) });
+  const { connection, peer } = ends;
+  const received = Array.from({ length: 4 }, () => connection.receive());
+  await peer.write("1\n2\nmuch too long\n");
+  const [first, second, third, fourth] = await Promise.allSettled(received);
+  assertEquals(first, { status: "fulfilled", value: "1" });
+  assertEquals(second, { status: "fulfilled", value: "2" });
+  assert(third?.status === "rejected" && fourth?.status === "rejected");
+  assertInstanceOf(third.reason, FramingError);
+  assertStrictEquals(fourth.reason, third.reason);
+});
+
+Deno.test("Connection delivers the messages of a batch before its error", async () => {
+  await using ends = await pair({ framing: lines({ maxLength: 8 }) });
+  const { connection, peer } = ends;
+  await peer.write("1\n2\nmuch too long\n");
+  const batches: string[][] = [];
+  await assertRejects(async () => {
+    for await (const messages of connection.batches()) batches.push(messages);
+  }, FramingError);
+  assertEquals(batches, [["1", "2"]]);
+});
+
+Deno.test("Connection ends with a FramingError when the stream ends inside a message", async () => {
+  await using ends = await pair({ framing: fixedLength(4) });
+  const { connection, peer } = ends;
+  await peer.write("fourfi");
+  await peer.conn.closeWrite();
+  assertEquals(await connection.receive(), toBytes("four"));
+  const error = await assertRejects(() => connection.receive(), FramingError);
+  assertEquals(error.code, "truncated");
+  assertStrictEquals(await assertRejects(() => connection.closed), error);
+});
+
+Deno.test("Connection delivers the remainder at the end before the error behind it", async () => {
+  let calls = 0;
+  await using ends = await pair<string, never>({
+    framing: {
+      decoder: () => ({
+        decode: () => [],
+        end() {
+          if (calls++ === 0) return ["last"];
+          throw new FramingError("Bad end", { code: "malformed" });
+        },
+      }),
+      encode: () => new Uint8Array(),
+    },
+  });
+  const { connection, peer } = ends;
+  await peer.conn.closeWrite();
+  assertEquals(await connection.receive(), "last");
+  await assertRejects(() => connection.receive(), FramingError, "Bad end");
+});
+
+Deno.test("Connection ends by what its decoder throws", async () => {
+  const error = new TypeError("Bad decoder");
+  await using ends = await pair<string, never>({
+    framing: {
+      decoder: () => ({
+        decode(chunk) {
+          if (chunk.length > 0) throw error;
+          return [];
+        },
+        end: () => [],
+      }),
+      encode: () => new Uint8Array(),
+    },
+  });
+  const { connection, peer } = ends;
+  await peer.write("x");
+  assertStrictEquals(await assertRejects(() => connection.receive()), error);
+  assertStrictEquals(await assertRejects(() => connection.closed), error);
+});
+
+Deno.test("Connection.readable gives messages in the order of asking to reads at once", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const iterator = connection.readable.values({ preventCancel: true });
+  const order: string[] = [];
+  const working = ["a", "b", "c"].map(async (name) => {
+    for (let i = 0; i < 3; i++) {
+      order.push(`${name}${(await iterator.next()).value}`);
+    }
+  });
+  await peer.write("1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+  await Promise.all(working);
+  assertEquals(order, ["a1", "b2", "c3", "a4", "b5", "c6", "a7", "b8", "c9"]);
+});
+
+Deno.test("Connection delivers what was being decoded when it was closed, and nothing when it was aborted", async () => {
+  const ways: [
+    end: (connection: Connection<string>) => void,
+    expected: string[],
+  ][] = [
+    [(connection) => connection.close(), ["one", "two"]],
+    [(connection) => connection.closeRead(), ["one", "two"]],
+    [(connection) => connection.abort(new Error("Enough")), []],
+  ];
+  for (const [end, expected] of ways) {
+    await using ends = await pair({
+      framing: lines({
+        maxLength: 10,
+        oversize: "discard",
+        onDiscard: () => end(connection),
+      }),
+    });
+    const { connection, peer } = ends;
+    await peer.write("one\nmuch too long\ntwo\n");
+    const received: string[] = [];
+    try {
+      for await (const message of connection) received.push(message);
+      assertEquals(await connection.receive(), undefined);
+    } catch (error) {
+      assertInstanceOf(error, Error);
+      assertEquals(error.message, "Enough");
+      assertStrictEquals(
+        await assertRejects(() => connection.receive()),
+        error,
+      );
+    }
+    assertEquals(received, expected);
+  }
+});
+
+Deno.test("Connection asks a decoder for its remainder until there is none", async () => {
+  const remainder = ["one", "two", "three"];
+  await using ends = await pair<string, never>({
+    framing: {
+      decoder: () => ({
+        decode: () => [],
+        end: () => remainder.splice(0, 1),
+      }),
+      encode: () => new Uint8Array(),
+    },
+  });
+  const { connection, peer } = ends;
+  await peer.conn.closeWrite();
+  assertEquals(await Array.fromAsync(connection), ["one", "two", "three"]);
+});
+
+Deno.test("Connection leaves no rejection unhandled when nobody awaits its receivers", async () => {
+  const reasons = await unhandledRejectionsIn(async () => {
+    await using ends = await pair({ framing: lines({ maxLength: 8 }) });
+    const { connection, peer } = ends;
+    connection.receive();
+    connection.receive({ signal: AbortSignal.abort() });
+    const controller = new AbortController();
+    connection.receive({ signal: controller.signal });
+    controller.abort();
+    connection[Symbol.asyncIterator]().next();
+    connection.batches()[Symbol.asyncIterator]().next();
+    connection.request("question");
+    let isAborted = false;
+    connection.signal.addEventListener("abort", () => isAborted = true);
+    await peer.write("1\nmuch too long\n");
+    await until(() => isAborted);
+    connection.receive();
+    connection.request("late");
+  });
+  assertEquals(reasons, []);
+});
+
+Deno.test("Connection gives an error behind the messages of a mapped framing without more bytes", async () => {
+  await using ends = await pair({
+    framing: asText(lengthPrefixed({ maxLength: 8 })),
+  });
+  const { connection, peer } = ends;
+  await peer.write("\0\0\0\x01a\0\0\0\x09");
+  assertEquals(await connection.receive(), "a");
+  await assertRejects(() => connection.receive(), FramingError, "longer than");
+});

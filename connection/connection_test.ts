@@ -1,0 +1,371 @@
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { Connection, type ConnectionOptions } from "./connection.ts";
+import { asJson, delimited, type Framing, lines, mapped } from "../framing.ts";
+import {
+  isPending,
+  overriding,
+  pair,
+  Peer,
+  sockets,
+  toBytes,
+  turn,
+} from "./_testing.ts";
+
+const framing = lines();
+
+Deno.test("Connection carries what its framing makes of bytes", async () => {
+  const numbers = mapped(lines(), {
+    decode: Number,
+    encode: (value: number) => String(value),
+  });
+  await using ends = await pair({ framing: numbers });
+  const { connection, peer } = ends;
+  const answer: Promise<number> = connection.request(1);
+  assertEquals(await peer.read(2), "1\n");
+  await peer.write("2\n");
+  assertEquals(await answer, 2);
+
+  await using jsonEnds = await pair({
+    framing: asJson(delimited("\n")),
+  });
+  await jsonEnds.connection.send({ a: [1] });
+  assertEquals(await jsonEnds.peer.read(10), '{"a":[1]}\n');
+});
+
+Deno.test("Connection.request() gives the answer to each of many at once", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const server = new Connection(peer.conn, { framing });
+  const serving = (async () => {
+    for await (const question of server) {
+      // So that some answers come alone and some together.
+      if (question.endsWith("7")) await turn();
+      await server.send(`re: ${question}`);
+    }
+  })();
+  const questions = Array.from({ length: 1_000 }, (_, i) => `question ${i}`);
+  const answers = await Promise.all(
+    questions.map((question) => connection.request(question)),
+  );
+  assertEquals(answers, questions.map((question) => `re: ${question}`));
+  await connection.close();
+  await serving;
+  await server.close();
+});
+
+Deno.test("Connection.request() sends at once, without waiting for answers before", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const answers = [connection.request("1"), connection.request("2")];
+  assertEquals(await peer.read(4), "1\n2\n");
+  await peer.write("one\n");
+  assertEquals(await answers[0], "one");
+  await peer.write("two\n");
+  assertEquals(await answers[1], "two");
+});
+
+Deno.test("Connection.request(), aborted, still swallows its answer", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const first = connection.request("1");
+  const aborted = connection.request("2", { signal });
+  const alsoAborted = connection.request("3", { signal });
+  const last = connection.request("4");
+  const reason = new Error("No time");
+  controller.abort(reason);
+  assertStrictEquals(await assertRejects(() => aborted), reason);
+  assertStrictEquals(await assertRejects(() => alsoAborted), reason);
+  assertEquals(await peer.read(8), "1\n2\n3\n4\n");
+  await peer.write("one\ntwo\nthree\nfour\nfive\n");
+  assertEquals(await first, "one");
+  assertEquals(await last, "four");
+  assertEquals(await connection.receive(), "five");
+});
+
+Deno.test("Connection.request(), aborted and last, swallows an answer that nobody waits for", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const aborted = connection.request("1", { signal: controller.signal });
+  controller.abort();
+  await assertRejects(() => aborted, DOMException, "aborted");
+  await peer.write("one\n");
+  const next = connection.request("2");
+  await peer.write("two\n");
+  assertEquals(await next, "two");
+});
+
+Deno.test("Connection.request() sends nothing with a signal that is aborted already", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const signal = AbortSignal.abort("no time");
+  const reason = await connection.request("1", { signal }).catch((reason) =>
+    reason
+  );
+  assertEquals(reason, "no time");
+  assertEquals(connection.stats().messagesSent, 0);
+  const next = connection.request("2");
+  assertEquals(await peer.read(2), "2\n");
+  await peer.write("two\n");
+  assertEquals(await next, "two");
+});
+
+Deno.test("Connection.request() rejects all outstanding at the peer's end", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const answers = ["1", "2", "3"].map((each) => connection.request(each));
+  assertEquals(await peer.read(6), "1\n2\n3\n");
+  await peer.write("one\n");
+  await peer.conn.closeWrite();
+  assertEquals(await answers[0], "one");
+  for (const answer of answers.slice(1)) {
+    await assertRejects(() => answer, Deno.errors.UnexpectedEof, "answer");
+  }
+  await assertRejects(
+    () => connection.request("4"),
+    Deno.errors.UnexpectedEof,
+    "answer",
+  );
+  // What could have no answer was not sent.
+  assertEquals(connection.stats().messagesSent, 3);
+  await connection.send("still open");
+  assertEquals(await peer.read(11), "still open\n");
+});
+
+Deno.test("Connection.request() takes the remainder at the peer's end as its answer", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const answer = connection.request("1");
+  await peer.write("unfinished");
+  await peer.conn.closeWrite();
+  assertEquals(await answer, "unfinished");
+});
+
+Deno.test("Connection tells its addresses, also after its end", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  assertEquals(connection.localAddr, peer.conn.remoteAddr);
+  assertEquals(connection.remoteAddr, peer.conn.localAddr);
+  await connection.close();
+  assertEquals(connection.localAddr.transport, "tcp");
+});
+
+Deno.test("Connection.readable can be iterated by hand, past its end and after return()", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("1\n2\n3\n4\n");
+  const kept = connection.readable.values({ preventCancel: true });
+  assertEquals(await Promise.all([kept.next(), kept.next()]), [
+    { value: "1", done: false },
+    { value: "2", done: false },
+  ]);
+  await kept.return?.();
+  assert((await kept.next()).done);
+  assertEquals(await connection.receive(), "3");
+
+  await peer.conn.closeWrite();
+  const iterator = connection.readable.values();
+  assertEquals(await iterator.next(), { value: "4", done: false });
+  assertEquals((await iterator.next()).done, true);
+  assertEquals((await iterator.next()).done, true);
+  assert(!connection.readable.locked);
+});
+
+Deno.test("Connection.readable gives each message once to two iterators, one after the other", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await peer.write("1\n2\n3\n4\n5\n");
+  const received: string[] = [];
+  for await (
+    const message of connection.readable.values({ preventCancel: true })
+  ) {
+    received.push(message);
+    if (message === "2") break;
+  }
+  assertEquals(await connection.receive(), "3");
+  await peer.conn.closeWrite();
+  received.push(...await Array.fromAsync(connection.readable));
+  assertEquals(received, ["1", "2", "4", "5"]);
+});
+
+/** A connection whose calls for socket options are noted. */
+function noting(
+  conn: Deno.TcpConn,
+  options: ConnectionOptions,
+): Record<string, unknown> {
+  const noted: Record<string, unknown> = {};
+  const connection = new Connection(
+    overriding(conn, {
+      setNoDelay(value) {
+        noted.noDelay = value;
+        conn.setNoDelay(value);
+      },
+      setKeepAlive(value) {
+        noted.keepAlive = value;
+        conn.setKeepAlive(value);
+      },
+    }),
+    options,
+  );
+  connection.abort();
+  return noted;
+}
+
+Deno.test("Connection sets noDelay and keepAlive of a TCP connection", async () => {
+  const cases: [ConnectionOptions, Record<string, unknown>][] = [
+    [{}, { noDelay: true }],
+    [{ noDelay: undefined, keepAlive: undefined }, { noDelay: true }],
+    [{ noDelay: false }, { noDelay: false }],
+    [{ keepAlive: true }, { noDelay: true, keepAlive: true }],
+    [{ keepAlive: false, noDelay: true }, { noDelay: true, keepAlive: false }],
+  ];
+  for (const [options, expected] of cases) {
+    const [near, far] = await sockets();
+    assertEquals(noting(near, options), expected);
+    far.close();
+  }
+});
+
+Deno.test("Connection refuses noDelay and keepAlive over a Unix socket", {
+  ignore: Deno.build.os === "windows",
+}, async () => {
+  const directory = await Deno.makeTempDir();
+  const path = `${directory}/socket`;
+  using listener = Deno.listen({ transport: "unix", path });
+  const [near, far] = await Promise.all([
+    Deno.connect({ transport: "unix", path }),
+    listener.accept(),
+  ]);
+  for (const name of ["noDelay", "keepAlive"] as const) {
+    assertThrows(
+      () => new Connection(near, { [name]: true }),
+      TypeError,
+      `${name} over Unix socket`,
+    );
+  }
+  const options = { framing, noDelay: false, keepAlive: false };
+  await using connection = new Connection(near, options);
+  await connection.send("one");
+  await using peer = new Connection(far, { framing });
+  assertEquals(await peer.receive(), "one");
+  assertEquals(connection.remoteAddr.transport, "unix");
+  await Deno.remove(directory, { recursive: true });
+});
+
+Deno.test("Connection refuses noDelay and keepAlive over TLS", async () => {
+  const [near, far] = await sockets();
+  const conn = await Deno.startTls(near, { hostname: "localhost" });
+  for (const name of ["noDelay", "keepAlive"] as const) {
+    assertThrows(
+      () => new Connection(conn, { [name]: true }),
+      TypeError,
+      `${name} over TLS`,
+    );
+  }
+  conn.close();
+  far.close();
+});
+
+Deno.test("Connection refuses options out of range, and leaves the socket to the caller", async () => {
+  const [near, far] = await sockets();
+  for (const name of ["readBufferSize", "highWaterMark"]) {
+    for (const value of [0, -1, 1.5, NaN, Infinity]) {
+      assertThrows(
+        () => new Connection(near, { [name]: value }),
+        RangeError,
+        `${name} must be a whole number of at least 1 byte: current value is ${value}`,
+      );
+    }
+  }
+  assertThrows(
+    () => new Connection(near, { framing: {} as Framing }),
+    TypeError,
+    "framing",
+  );
+  await near.write(toBytes("x"));
+  using peer = new Peer(far);
+  assertEquals(await peer.read(1), "x");
+  near.close();
+});
+
+function fileUrl(name: string): URL {
+  return new URL(name, import.meta.url);
+}
+
+/** Runs a program with `deno`, and gives its output and exit code. */
+async function run(
+  program: string,
+): Promise<{ output: string; code: number }> {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(file, program);
+  try {
+    const { code, stdout, stderr } = await new Deno.Command("deno", {
+      args: [
+        "run",
+        "--no-check",
+        "--quiet",
+        "--allow-net=127.0.0.1",
+        `--config=${fileUrl("../deno.json").pathname}`,
+        file,
+      ],
+    }).output();
+    const decoder = new TextDecoder();
+    return { output: decoder.decode(stdout) + decoder.decode(stderr), code };
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+Deno.test("Connection.unref() lets the process end, and ref() keeps it", async () => {
+  const program = (calls: string) => `
+    import { Connection } from "${fileUrl("../connection.ts")}";
+    import { lines } from "${fileUrl("../framing.ts")}";
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const [near, far] = await Promise.all([
+      Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
+      listener.accept(),
+    ]);
+    listener.close();
+    const connection = new Connection(near, {
+      framing: lines(),
+      idleTimeout: 60_000,
+    });
+    ${calls}
+    connection.receive().then((message) => {
+      console.log("received", message);
+      connection.abort();
+      far.close();
+    });
+    console.log("waiting");
+    const timer = setTimeout(
+      () => far.write(new TextEncoder().encode("late\\n")),
+      100,
+    );
+    Deno.unrefTimer(timer);
+  `;
+  const [unref, ref, again] = await Promise.all([
+    run(program("connection.unref();")),
+    run(program("")),
+    run(program("connection.unref(); connection.ref();")),
+  ]);
+  assertEquals(unref, { output: "waiting\n", code: 0 });
+  assertEquals(ref, { output: "waiting\nreceived late\n", code: 0 });
+  assertEquals(again, ref);
+});
+
+Deno.test("Connection.receive() waits as long as the peer says nothing", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const received = connection.receive();
+  assert(await isPending(received));
+  await peer.write("one\n");
+  assertEquals(await received, "one");
+});

@@ -1,0 +1,396 @@
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { Connection, type ConnectionOptions } from "./connection.ts";
+import { type Framing, lines, unframed } from "../framing.ts";
+import {
+  MORE_THAN_KERNEL_TAKES,
+  overriding,
+  pair,
+  sockets,
+  turn,
+  unhandledRejectionsIn,
+} from "./_testing.ts";
+
+const framing = lines();
+// Soon over, and far from over.
+const SOON_MS = 30;
+const NEVER_MS = 60_000;
+// A limit, and waits that are longer in all and far shorter each.
+const LATER_MS = 400;
+const PARTS = 30;
+
+/** Waits for longer than what is soon over. Here time itself is the subject. */
+function longerThanSoon(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, SOON_MS * 3));
+}
+
+function aPartOfLater(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, LATER_MS / 20));
+}
+
+/** Keeps this thread from everything else for longer than what is soon over. */
+function blockThread(): void {
+  const end = performance.now() + SOON_MS * 3;
+  while (performance.now() < end);
+}
+
+/** Waits for a timeout, and checks that everything ends by it. */
+async function assertTimesOut(
+  connection: Connection<unknown, never>,
+  which: string,
+  waiting: Promise<unknown> = connection.closed,
+): Promise<void> {
+  const error = await assertRejects(
+    () => connection.closed,
+    DOMException,
+    `${which} of ${SOON_MS} ms`,
+  );
+  assertEquals(error.name, "TimeoutError");
+  assertStrictEquals(connection.signal.reason, error);
+  assertStrictEquals(await assertRejects(() => waiting), error);
+}
+
+Deno.test("Connection idleTimeout ends a wait for a silent peer", async () => {
+  await using ends = await pair({ framing, idleTimeout: SOON_MS });
+  const { connection } = ends;
+  await assertTimesOut(connection, "idleTimeout", connection.receive());
+});
+
+Deno.test("Connection idleTimeout ends a wait for a peer that takes no byte", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    idleTimeout: SOON_MS,
+  });
+  const { connection } = ends;
+  const sent = connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  await assertTimesOut(connection, "idleTimeout", sent);
+});
+
+Deno.test("Connection idleTimeout counts bytes of either way", async () => {
+  await using ends = await pair({ framing, idleTimeout: LATER_MS });
+  const { connection, peer } = ends;
+  const received = connection.receive();
+  for (let i = 0; i < PARTS; i++) {
+    await aPartOfLater();
+    await peer.write("x");
+  }
+  for (let i = 0; i < PARTS; i++) {
+    await aPartOfLater();
+    await connection.send("x");
+  }
+  await peer.write("\n");
+  assertEquals(await received, "x".repeat(PARTS));
+});
+
+Deno.test("Connection idleTimeout counts bytes that come while the connection closes", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    idleTimeout: LATER_MS,
+  });
+  const { connection, peer } = ends;
+  connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  const closing = connection.close();
+  for (let i = 0; i < PARTS; i++) {
+    await aPartOfLater();
+    await peer.write("x");
+  }
+  assertEquals(await peer.countToEnd(), MORE_THAN_KERNEL_TAKES);
+  peer.close();
+  await closing;
+});
+
+Deno.test("Connection messageTimeout ends a wait for the rest of a message", async () => {
+  await using ends = await pair({ framing, messageTimeout: SOON_MS });
+  const { connection, peer } = ends;
+  await peer.write("1\nhal");
+  assertEquals(await connection.receive(), "1");
+  await assertTimesOut(connection, "messageTimeout", connection.receive());
+});
+
+Deno.test("Connection messageTimeout ends a message that trickles in", async () => {
+  await using ends = await pair({ framing, messageTimeout: SOON_MS });
+  const { connection, peer } = ends;
+  const received = connection.receive();
+  let isOver = false;
+  const trickling = (async () => {
+    while (!isOver) {
+      await peer.write("x");
+      await turn();
+    }
+  })();
+  await assertTimesOut(connection, "messageTimeout", received);
+  isOver = true;
+  await trickling.catch(() => {});
+});
+
+Deno.test("Connection messageTimeout gives each message the whole time, and silence between them any", async () => {
+  await using ends = await pair({ framing, messageTimeout: LATER_MS });
+  const { connection, peer } = ends;
+  const received = Array.fromAsync(connection);
+  for (let i = 0; i < PARTS; i++) {
+    await peer.write("hal");
+    await aPartOfLater();
+    await peer.write("f\n");
+  }
+  await new Promise((resolve) => setTimeout(resolve, LATER_MS * 1.2));
+  await peer.conn.closeWrite();
+  assertEquals(await received, Array.from({ length: PARTS }, () => "half"));
+});
+
+Deno.test("Connection messageTimeout is refused with a decoder that does not say what is pending", async () => {
+  const silent: Framing<string> = {
+    decoder: () => ({ decode: () => [], end: () => [] }),
+    encode: () => new Uint8Array(),
+  };
+  const [near, far] = await sockets();
+  assertThrows(
+    () => new Connection(near, { framing: silent, messageTimeout: SOON_MS }),
+    TypeError,
+    "messageTimeout",
+  );
+  // The connection stays the caller's.
+  await near.write(new Uint8Array(1));
+  near.close();
+  far.close();
+});
+
+Deno.test("Connection sendTimeout ends a wait for a peer that takes nothing", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    sendTimeout: SOON_MS,
+  });
+  const { connection } = ends;
+  const sent = connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  const flushed = connection.flush();
+  await assertTimesOut(connection, "sendTimeout", sent);
+  assertStrictEquals(
+    await assertRejects(() => flushed),
+    connection.signal.reason,
+  );
+});
+
+Deno.test("Connection sendTimeout ends a message that trickles out", async () => {
+  await using ends = await pair(
+    { framing: unframed(), sendTimeout: SOON_MS },
+    (conn) =>
+      overriding(conn, {
+        async write(bytes) {
+          await turn();
+          return conn.write(bytes.subarray(0, 1));
+        },
+      }),
+  );
+  const { connection } = ends;
+  const sent = connection.send(new Uint8Array(1024 * 1024));
+  await assertTimesOut(connection, "sendTimeout", sent);
+});
+
+Deno.test("Connection sendTimeout gives each message the whole time", async () => {
+  await using ends = await pair(
+    { framing: unframed(), sendTimeout: LATER_MS },
+    (conn) =>
+      overriding(conn, {
+        async write(bytes) {
+          await aPartOfLater();
+          return conn.write(bytes.subarray(0, 1));
+        },
+      }),
+  );
+  const { connection, peer } = ends;
+  for (let i = 0; i < PARTS; i++) connection.send("x");
+  await connection.closeWrite();
+  assertEquals(await peer.readToEnd(), "x".repeat(PARTS));
+});
+
+Deno.test("Connection sendTimeout ends a close that waits for the peer", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    sendTimeout: SOON_MS,
+  });
+  const { connection } = ends;
+  connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  await assertTimesOut(connection, "sendTimeout", connection.close());
+});
+
+const allTimeouts: ConnectionOptions<string, string> = {
+  framing,
+  idleTimeout: SOON_MS,
+  messageTimeout: SOON_MS,
+  sendTimeout: SOON_MS,
+};
+
+Deno.test("Connection timeouts do not run while nobody waits for the peer", async () => {
+  await using ends = await pair(allTimeouts);
+  const { connection, peer } = ends;
+  await longerThanSoon();
+  await peer.write("1\n2\nhal");
+  await longerThanSoon();
+  assertEquals(await connection.receive(), "1");
+  await longerThanSoon();
+  assertEquals(await connection.receive(), "2");
+  await connection.send("one");
+  await longerThanSoon();
+  await peer.write("f\n");
+  assertEquals(await connection.receive(), "half");
+  await longerThanSoon();
+  await peer.conn.closeWrite();
+  assertEquals(await connection.receive(), undefined);
+  await longerThanSoon();
+  await connection.close();
+  await connection.closed;
+});
+
+Deno.test("Connection timeouts do not run once an aborted receive() waits no more", async () => {
+  await using ends = await pair(allTimeouts);
+  const { connection, peer } = ends;
+  await peer.write("1\nhal");
+  assertEquals(await connection.receive(), "1");
+  const controller = new AbortController();
+  const received = connection.receive({ signal: controller.signal });
+  controller.abort();
+  await assertRejects(() => received, DOMException, "aborted");
+  await longerThanSoon();
+  await peer.write("f\n");
+  assertEquals(await connection.receive(), "half");
+});
+
+Deno.test("Connection sendTimeout takes nothing more from a peer that sends without end", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    sendTimeout: SOON_MS,
+  });
+  const { connection, peer } = ends;
+  const data = new Uint8Array(MORE_THAN_KERNEL_TAKES);
+  const flooding = peer.write(data).catch(() => {});
+  await assertTimesOut(connection, "sendTimeout", connection.send(data));
+  await flooding;
+  assert(peer.written < data.length);
+});
+
+Deno.test("Connection idleTimeout runs on when receive() is aborted again and again", async () => {
+  await using ends = await pair({ framing, idleTimeout: SOON_MS });
+  const { connection } = ends;
+  const receiving = (async () => {
+    while (!connection.signal.aborted) {
+      const signal = AbortSignal.timeout(5);
+      await connection.receive({ signal }).catch(() => {});
+    }
+  })();
+  await assertTimesOut(connection, "idleTimeout");
+  await receiving;
+});
+
+Deno.test("Connection timeouts do not count time in which this thread is busy", async () => {
+  await using ends = await pair(allTimeouts);
+  const { connection, peer } = ends;
+  for (let i = 0; i < 5; i++) {
+    const received = connection.receive();
+    await turn();
+    const written = peer.write(`${i}\n`);
+    blockThread();
+    assertEquals(await received, `${i}`);
+    await written;
+  }
+  connection.send("x");
+  await turn();
+  blockThread();
+  await connection.flush();
+  await connection.close();
+  await connection.closed;
+});
+
+/**
+ * Counts the timers of about `delay` ms that are set and not cleared. The test
+ * runner does not: these do not keep the process alive.
+ */
+function countTimers(delay: number): Disposable & { readonly count: number } {
+  const { setTimeout, clearTimeout } = globalThis;
+  const timers = new Set<unknown>();
+  const replaced: Partial<typeof globalThis> = {
+    setTimeout: Object.assign(
+      (...args: Parameters<typeof setTimeout>) => {
+        const timer = setTimeout(...args);
+        if (Math.abs((args[1] ?? 0) - delay) < 1_000) timers.add(timer);
+        return timer;
+      },
+      setTimeout,
+    ),
+    clearTimeout(timer) {
+      timers.delete(timer);
+      clearTimeout(timer);
+    },
+  };
+  Object.assign(globalThis, replaced);
+  return {
+    get count() {
+      return timers.size;
+    },
+    [Symbol.dispose]() {
+      Object.assign(globalThis, { setTimeout, clearTimeout });
+    },
+  };
+}
+
+Deno.test("Connection timeouts leave no timer behind, however the connection ends", async () => {
+  const options = {
+    framing,
+    idleTimeout: NEVER_MS,
+    messageTimeout: NEVER_MS,
+    sendTimeout: NEVER_MS,
+  };
+  const endings: ((connection: Connection<string, string>) => unknown)[] = [
+    (connection) => connection.close(),
+    (connection) => connection.abort(),
+  ];
+  for (const end of endings) {
+    await using ends = await pair(options);
+    const { connection, peer } = ends;
+    using timers = countTimers(NEVER_MS);
+    await peer.write("1\nhal");
+    assertEquals(await connection.receive(), "1");
+    connection.receive();
+    await connection.send("x");
+    await turn();
+    assertEquals(timers.count, 3);
+    await end(connection);
+    assertEquals(timers.count, 0);
+  }
+});
+
+Deno.test("Connection timeouts leave no rejection unhandled", async () => {
+  const reasons = await unhandledRejectionsIn(async () => {
+    await using ends = await pair({ framing, idleTimeout: SOON_MS });
+    const { connection } = ends;
+    const aborted = new Promise((resolve) =>
+      connection.signal.addEventListener("abort", resolve)
+    );
+    connection.receive();
+    connection.request("question");
+    connection.send("x".repeat(MORE_THAN_KERNEL_TAKES / 100));
+    connection.flush();
+    await aborted;
+    connection.close();
+  });
+  assertEquals(reasons, []);
+});
+
+Deno.test("Connection refuses timeouts that no timer can keep", async () => {
+  const [near, far] = await sockets();
+  for (const name of ["idleTimeout", "messageTimeout", "sendTimeout"]) {
+    for (const value of [0, -1, NaN, Infinity, 2 ** 31]) {
+      assertThrows(
+        () => new Connection(near, { [name]: value }),
+        RangeError,
+        name,
+      );
+    }
+  }
+  assert(near.localAddr.port > 0);
+  near.close();
+  far.close();
+});

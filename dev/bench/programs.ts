@@ -1,0 +1,194 @@
+// deno-lint-ignore-file no-console
+
+/** The programs that take part: how each is built, started and named. */
+
+import config from "../../deno.json" with { type: "json" };
+
+const PROGRAM_NAMES = ["framed", "std", "deno", "node", "go", "tokio"] as const;
+
+/** Which programs there are. */
+export type ProgramName = typeof PROGRAM_NAMES[number];
+
+/** The program of a subject such as `node/echo`. */
+export function programOf(subject: string): ProgramName {
+  const name = PROGRAM_NAMES.find((name) => subject.startsWith(`${name}/`));
+  if (name === undefined) {
+    throw new TypeError(`No program begins the subject "${subject}"`);
+  }
+  return name;
+}
+
+/** A program that can be started. */
+export interface Program {
+  command: string[];
+  env: Record<string, string>;
+  version: string;
+}
+
+const DENO_VERSION = `Deno ${Deno.version.deno}`;
+const SPLIT2 = "split2@4.2.0";
+
+const PEERS = new URL("./peers/", import.meta.url);
+const BUILD_TIMEOUT_MS = 300_000;
+
+/** Where Debian's packages of Rust crates lie. */
+const DEBIAN_CRATES = "/usr/share/cargo/registry";
+
+/** What is built stays here, for the next time. */
+const CACHE = `${
+  Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME") ?? "/tmp"}/.cache`
+}/framed_tcp_bench`;
+
+async function output(
+  command: string,
+  args: string[],
+  cwd?: string,
+): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    args,
+    ...(cwd && { cwd }),
+    stdin: "null",
+    signal: AbortSignal.timeout(BUILD_TIMEOUT_MS),
+  }).output();
+  if (!success) {
+    const lastLine = new TextDecoder().decode(stderr).trim().split("\n").at(-1);
+    throw new Error(`${command} failed: ${lastLine}`);
+  }
+  return new TextDecoder().decode(stdout).trim();
+}
+
+function peerPath(name: string): string {
+  return decodeURIComponent(new URL(name, PEERS).pathname);
+}
+
+/** Copies a folder, but no file that is the same: builders go by the time of a file. */
+async function copySources(name: string): Promise<string> {
+  const target = `${CACHE}/${name}`;
+  await copyFolder(peerPath(name), target);
+  return target;
+}
+
+async function copyFolder(source: string, target: string): Promise<void> {
+  await Deno.mkdir(target, { recursive: true });
+  for await (const entry of Deno.readDir(source)) {
+    const [from, to] = [`${source}/${entry.name}`, `${target}/${entry.name}`];
+    if (entry.isDirectory) {
+      await copyFolder(from, to);
+    } else {
+      const text = await Deno.readTextFile(from);
+      const before = await Deno.readTextFile(to).catch(() => undefined);
+      if (text !== before) await Deno.writeTextFile(to, text);
+    }
+  }
+}
+
+function denoProgram(file: string, version: string): Program {
+  return {
+    command: [
+      Deno.execPath(),
+      "run",
+      "--quiet",
+      "--allow-net=127.0.0.1",
+      peerPath(file),
+    ],
+    env: {},
+    version,
+  };
+}
+
+async function prepareStd(): Promise<Program> {
+  // A stand-in has no version worth a mention; its rows say what it is.
+  const isReal = "DelimiterStream" in await import("@std/streams");
+  const version = isReal ? config.imports["@std/streams"] : DENO_VERSION;
+  return denoProgram("std_streams.ts", version);
+}
+
+async function prepareNode(): Promise<Program> {
+  const version = `Node ${await output("node", ["--version"])}`;
+  const command = ["node", peerPath("node.mjs")];
+  const folder = `${CACHE}/node`;
+  await Deno.mkdir(folder, { recursive: true });
+  const install = [
+    "install",
+    "--prefix",
+    folder,
+    "--ignore-scripts",
+    "--no-audit",
+    SPLIT2,
+  ];
+  try {
+    await Deno.stat(`${folder}/node_modules/split2`).catch(() =>
+      output("npm", install)
+    );
+  } catch (error) {
+    console.error(`split2 cannot be installed: ${messageOf(error)}`);
+    return { command, env: {}, version };
+  }
+  return {
+    command,
+    env: { BENCH_NODE_FOLDER: folder },
+    version: `${version}, ${SPLIT2}`,
+  };
+}
+
+async function prepareGo(): Promise<Program> {
+  const version = await output("go", ["version"]);
+  const folder = await copySources("go");
+  await output("go", ["build", "-o", "bench", "."], folder);
+  const [, number] = /go(\d\S*)/.exec(version) ?? [];
+  return { command: [`${folder}/bench`], env: {}, version: `Go ${number}` };
+}
+
+async function prepareTokio(): Promise<Program> {
+  const crates: string[] = [];
+  for await (const { name } of Deno.readDir(DEBIAN_CRATES)) {
+    if (/^tokio(-util)?-\d/.test(name)) crates.push(name);
+  }
+  const folder = await copySources("tokio");
+  const offline = [
+    'source.crates-io.replace-with="debian"',
+    `source.debian.directory="${DEBIAN_CRATES}"`,
+  ].flatMap((setting) => ["--config", setting]);
+  await output(
+    "cargo",
+    ["build", "--release", "--offline", ...offline],
+    folder,
+  );
+  const [, number] = /(\d\S*)/.exec(await output("rustc", ["--version"])) ?? [];
+  return {
+    command: [`${folder}/target/release/bench`],
+    env: {},
+    version: `Rust ${number}, ${crates.sort().join(", ")}`,
+  };
+}
+
+const PROGRAMS: Record<ProgramName, () => Program | Promise<Program>> = {
+  framed: () => denoProgram("framed.ts", DENO_VERSION),
+  std: prepareStd,
+  deno: () => denoProgram("deno.ts", DENO_VERSION),
+  node: prepareNode,
+  go: prepareGo,
+  tokio: prepareTokio,
+};
+
+/** The message of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The programs that can run here, and for the others the reason why not. */
+export async function preparePrograms(names: Iterable<ProgramName>): Promise<{
+  programs: Map<ProgramName, Program>;
+  missing: Map<ProgramName, string>;
+}> {
+  const programs = new Map<ProgramName, Program>();
+  const missing = new Map<ProgramName, string>();
+  for (const name of new Set(names)) {
+    try {
+      programs.set(name, await PROGRAMS[name]());
+    } catch (error) {
+      missing.set(name, messageOf(error));
+    }
+  }
+  return { programs, missing };
+}

@@ -1,0 +1,9 @@
+import { assertEquals } from "@std/assert";
+import { buildScan } from "./build_scan.ts";
+
+Deno.test("buildScan() gives what is committed", async () => {
+  const committed = await Deno.readTextFile(
+    new URL("../framing/_byte_search/scan_wasm.ts", import.meta.url),
+  );
+  assertEquals(committed, await buildScan());
+});

@@ -1,0 +1,165 @@
+import { assert, assertEquals } from "@std/assert";
+import * as framing from "../framing.ts";
+
+/**
+ * Uses each framing once. Runs here, and by its source text in other runtimes,
+ * so it knows only its argument and what all of them have.
+ */
+async function useEachFraming(
+  {
+    asJson,
+    asText,
+    customFraming,
+    delimited,
+    DelimiterStream,
+    fixedLength,
+    FrameDecoderStream,
+    FrameEncoderStream,
+    FramingError,
+    lengthPrefixed,
+    lines,
+    mapped,
+    netstrings,
+    unframed,
+  }: typeof framing,
+): Promise<unknown[]> {
+  function roundTrip<In, Out>(
+    framing: framing.Framing<In, Out>,
+    messages: Out[],
+  ): unknown {
+    const decoder = framing.decoder();
+    const received: unknown[] = messages.flatMap((message) =>
+      [...framing.encode(message)].flatMap((byte) =>
+        decoder.decode(Uint8Array.of(byte))
+      )
+    );
+    return [...received, ...decoder.end()].map((message) =>
+      message instanceof Uint8Array
+        ? new TextDecoder().decode(message)
+        : message
+    );
+  }
+  const results = [
+    roundTrip(delimited(["\r\n", "\n"]), ["a", "→"]),
+    roundTrip(lines(), ["a", "→"]),
+    roundTrip(lengthPrefixed({ fieldSize: 8, littleEndian: true }), ["a", ""]),
+    roundTrip(lengthPrefixed({ fieldSize: "varint" }), ["x".repeat(200)]),
+    roundTrip(fixedLength(2), ["ab"]),
+    roundTrip(netstrings(), ["a", ""]),
+    roundTrip(unframed(), ["ab"]),
+    roundTrip(asText(netstrings()), ["→"]),
+    roundTrip(asJson(delimited("\n")), [{ a: [1] }]),
+    roundTrip(mapped(lines(), { decode: Number, encode: String }), [12]),
+    roundTrip(
+      customFraming<number>({
+        split: (buffered) => ({ message: buffered[0] ?? 0, length: 1 }),
+        encode: (byte) => Uint8Array.of(byte),
+      }),
+      [1, 2],
+    ),
+  ];
+  for (
+    const decoded of [
+      new FrameDecoderStream(lines({ maxLength: 2 })),
+      new DelimiterStream("\n", { maxLength: 2 }),
+    ]
+  ) {
+    const sent = new ReadableStream<string>({
+      start(controller) {
+        for (const line of ["a", "b", "long"]) controller.enqueue(line);
+        controller.close();
+      },
+    });
+    const reader = sent.pipeThrough(new FrameEncoderStream(lines()))
+      .pipeThrough<unknown>(decoded).getReader();
+    try {
+      for (;;) results.push(String((await reader.read()).value));
+    } catch (error) {
+      results.push(error instanceof FramingError ? error.code : String(error));
+    }
+  }
+  return results;
+}
+
+const EXPECTED = [
+  ["a", "→"],
+  ["a", "→"],
+  ["a", ""],
+  ["x".repeat(200)],
+  ["ab"],
+  ["a", ""],
+  ["a", "b"],
+  ["→"],
+  [{ a: [1] }],
+  [12],
+  [1, 2],
+  "a",
+  "b",
+  "too-long",
+  "97",
+  "98",
+  "too-long",
+];
+
+/** The standard output of a program, or `undefined` where there is no such program. */
+async function outputOf(
+  command: string,
+  args: string[],
+  input: string = "",
+): Promise<string | undefined> {
+  let process: Deno.ChildProcess;
+  try {
+    process = new Deno.Command(command, {
+      args,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  const output = process.output();
+  const [{ success, stdout, stderr }] = await Promise.all([
+    output,
+    ReadableStream.from([new TextEncoder().encode(input)]).pipeTo(
+      process.stdin,
+    ),
+  ]);
+  const errors = new TextDecoder().decode(stderr);
+  // A program given as a URL would fill the screen.
+  assert(
+    success,
+    `${command} failed: ${errors.replaceAll(/data:[^,]*,\S{80,}/g, "data:")}`,
+  );
+  return new TextDecoder().decode(stdout);
+}
+
+Deno.test("framing.ts works in Deno", async () => {
+  assertEquals(await useEachFraming(framing), EXPECTED);
+});
+
+Deno.test("framing.ts works in Node, as one file that imports nothing", async () => {
+  const bundle = await outputOf("deno", [
+    "bundle",
+    "--quiet",
+    "--platform=browser",
+    new URL("../framing.ts", import.meta.url).href,
+  ]);
+  assert(bundle !== undefined);
+  assert(!/^\s*import\b|\brequire\(|["']node:/m.test(bundle));
+  const url = `data:text/javascript,${encodeURIComponent(bundle)}`;
+  const program = `
+    const framing = await import(${JSON.stringify(url)});
+    if ("Deno" in globalThis) throw new Error("Not another runtime");
+    const results = await (${useEachFraming})(framing);
+    console.log(JSON.stringify(results));
+  `;
+  const output = await outputOf("node", ["--input-type=module", "-"], program);
+  if (output === undefined) {
+    // deno-lint-ignore no-console
+    console.log("Skipped, as there is no node on the path");
+    return;
+  }
+  assertEquals(JSON.parse(output), EXPECTED);
+});

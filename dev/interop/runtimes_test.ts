@@ -1,0 +1,170 @@
+/**
+ * The tests of `framing.ts` and its parts, in other runtimes.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { once } from "node:events";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import {
+  assertSuccess,
+  isInstalled,
+  peerFile,
+  peerTest,
+  start,
+  temporaryFolder,
+} from "./_peers.ts";
+
+const root = new URL("../../", import.meta.url);
+
+/** A program as one module, without imports but those of Node's own. */
+async function bundle(program: string, file: string): Promise<string> {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/${file}`;
+  await Deno.writeTextFile(path, program);
+  const config = fileURLToPath(new URL("deno.json", root));
+  const { success, stdout, stderr } = await new Deno.Command("deno", {
+    args: [
+      "bundle",
+      "--quiet",
+      "--platform=browser",
+      "--external=node:*",
+      "--config",
+      config,
+      path,
+    ],
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
+
+/** All tests of framings, which hand what they gave to the function `report`. */
+async function bundleSuites(report: string): Promise<string> {
+  const suites: string[] = [];
+  for await (const { name } of Deno.readDir(new URL("framing/", root))) {
+    if (name.endsWith("_test.ts")) {
+      suites.push(new URL(`framing/${name}`, root).href);
+    }
+  }
+  assert(suites.length > 10);
+  return await bundle(
+    `import { runTests } from "${pathToFileURL(peerFile("suites.js"))}";
+    ${suites.map((url) => `import "${url}";`).join("\n")}
+    (${report})(JSON.stringify(await runTests()));`,
+    "suites.js",
+  );
+}
+
+/** What a program prints that runs in another runtime. */
+async function outputOf(command: string, script: string): Promise<string> {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/script.mjs`;
+  await Deno.writeTextFile(path, script);
+  await using program = start([command, path]);
+  return (await assertSuccess(program)).join("\n");
+}
+
+// Beside the Node that is there, the lowest LTS that is supported and the current
+// version, where `.ci/run` has installed them under these names.
+const RUNTIMES = ["node", "node-lowest-lts", "node-current", "bun"];
+const CHROMIUM = "chromium-headless-shell";
+
+const installed: string[] = [];
+for (const command of [...RUNTIMES, CHROMIUM]) {
+  if (await isInstalled(command)) installed.push(command);
+}
+
+peerTest(
+  installed.length > 0,
+  `framing.ts passes its tests in ${installed.join(", ")}`,
+  async () => {
+    const script = await bundleSuites("console.log");
+    // At once, as each takes seconds.
+    await Promise.all(installed.map(async (command) => {
+      const report = command === CHROMIUM
+        ? await reportOfChromium()
+        : await outputOf(command, script);
+      const { passed, failures } = JSON.parse(report);
+      assertEquals({ command, failures }, { command, failures: [] });
+      assert(passed > 100, `${passed} tests ran in ${command}`);
+    }));
+  },
+);
+
+for (const command of RUNTIMES) {
+  peerTest(
+    installed.includes(command),
+    `The snippets of docs/runtimes.md run in ${command}`,
+    async () => {
+      const page = await Deno.readTextFile(new URL("docs/runtimes.md", root));
+      const snippets = [...page.matchAll(/^```ts\n(.*?)^```$/gms)];
+      assert(snippets.length > 0);
+      for (const [, snippet = ""] of snippets) {
+        const script = await bundle(snippet, "snippet.ts");
+        assertEquals(
+          await outputOf(command, `${script}\nconsole.log("done");`),
+          "done",
+        );
+      }
+    },
+  );
+}
+
+// The stand-ins for @std/assert know no browser.
+const PAGE = `<!DOCTYPE html>
+<script type="importmap">
+  { "imports": { "node:assert": "data:text/javascript,export class AssertionError extends Error {}" } }
+</script>
+<script type="module" src="suites.js"></script>
+`;
+
+/** What the tests give in Chromium. */
+async function reportOfChromium(): Promise<string> {
+  const script = await bundleSuites(
+    `(report) => fetch("report", { method: "POST", body: report })`,
+  );
+  const report = Promise.withResolvers<string>();
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      const path = new URL(request.url).pathname;
+      if (path === "/report") report.resolve(await request.text());
+      const [type, body] = path === "/suites.js"
+        ? ["text/javascript", script]
+        : ["text/html", path === "/" ? PAGE : ""];
+      return new Response(body, { headers: { "content-type": type } });
+    },
+  );
+  await using folder = await temporaryFolder();
+  {
+    await using browser = start([
+      "chromium-headless-shell",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--remote-debugging-port=0", // else it ends when the page is there
+      `--user-data-dir=${folder.path}`,
+      `http://127.0.0.1:${server.addr.port}/`,
+    ]);
+    const ended = browser.status.then(({ code }) => {
+      throw new Error(`The browser ended with code ${code}`);
+    });
+    ended.catch(() => {});
+    const result = await Promise.race([report.promise, ended]);
+    await closeBrowser(folder.path);
+    await browser.status;
+    return result;
+  }
+}
+
+/**
+ * Has a browser end itself. The command is a shell script on Debian, so ending it
+ * would leave the browser behind.
+ */
+async function closeBrowser(userDataFolder: string): Promise<void> {
+  const file = `${userDataFolder}/DevToolsActivePort`;
+  const [port, path] = (await Deno.readTextFile(file)).split("\n");
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`);
+  await once(socket, "open");
+  socket.send(JSON.stringify({ id: 1, method: "Browser.close" }));
+  await once(socket, "close");
+}

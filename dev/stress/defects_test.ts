@@ -1,0 +1,115 @@
+/** What the suites of this folder found, each as small as it could be made. */
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
+import net from "node:net";
+import { once } from "node:events";
+import { overriding, pair } from "../../connection/_testing.ts";
+import { connect } from "../../client/connect.ts";
+import { FramingError, lines } from "../../framing.ts";
+import { serve } from "../../server/serve.ts";
+import { certificate } from "../testdata/certificates.ts";
+import { settlement } from "./settling.ts";
+
+Deno.test("serve() goes on at once after peers that were gone before it accepted them", async () => {
+  const errors: unknown[] = [];
+  await using server = serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    maxConnections: 1,
+    onError: (error) => void errors.push(error),
+  }, async (connection) => {
+    for await (const message of connection) await connection.send(message);
+  });
+  const { port } = server.addr;
+  const first = await connect({ port });
+  await first.request("first");
+  // While the server accepts nobody, these come and are reset.
+  for (let count = 0; count < 3; count++) {
+    const socket = net.connect(port, "127.0.0.1");
+    await once(socket, "connect");
+    socket.resetAndDestroy();
+    await once(socket, "close");
+  }
+  await first.close();
+  await using second = await connect({ port });
+  await second.request("second");
+
+  // An error would have been told, and accepting have paused.
+  assertEquals(errors, []);
+});
+
+/** A connection whose end the peer does not take, as over TLS. */
+function withoutEnd(conn: Deno.TcpConn, onEnd?: () => void): Deno.Conn {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  return overriding(conn, {
+    closeWrite() {
+      onEnd?.();
+      return promise;
+    },
+    close() {
+      reject(new Deno.errors.BadResource("Closed"));
+      conn.close();
+    },
+  });
+}
+
+Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not go on", async () => {
+  const failure = Promise.withResolvers<unknown>();
+  await using server = serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    ...certificate,
+    idleTimeout: 30,
+    onError: failure.resolve,
+  }, (connection) => connection.closeWrite());
+  const { port } = server.addr;
+  using _silent = await Deno.connect({ hostname: "127.0.0.1", port });
+
+  const result = await settlement(failure.promise, "closeWrite()");
+
+  assert(result.status === "fulfilled");
+  assertEquals(
+    String(result.value),
+    "TimeoutError: Cannot go on: the peer neither sent nor took a byte within idleTimeout of 30 ms",
+  );
+});
+
+Deno.test("idleTimeout ends a close() whose end the peer does not take", async () => {
+  await using ends = await pair(
+    { idleTimeout: 30 },
+    (conn) => withoutEnd(conn),
+  );
+  const { connection } = ends;
+  await connection.send("last");
+
+  const error = await assertRejects(() => connection.close(), DOMException);
+
+  assertEquals(error.name, "TimeoutError");
+  assertStrictEquals(await assertRejects(() => connection.closed), error);
+});
+
+Deno.test("abort() ends a connection whose end the peer does not take behind a FramingError", async () => {
+  const framing = lines({ maxLength: 8 });
+  const ending = Promise.withResolvers<void>();
+  await using ends = await pair(
+    { framing },
+    (conn) => withoutEnd(conn, ending.resolve),
+  );
+  const { connection, peer } = ends;
+  await connection.send("answer");
+  await peer.write("far too long\n");
+  await assertRejects(() => connection.receive(), FramingError);
+  await ending.promise;
+
+  connection.abort();
+
+  const closed = await settlement(connection.closed, "closed");
+  assert(closed.status === "rejected");
+  assertInstanceOf(closed.reason, FramingError);
+});

@@ -1,0 +1,522 @@
+/** Workloads that run through the fault proxy, and what must be true of them. */
+import { assert, assertEquals } from "@std/assert";
+import { loopback } from "../../connection/_testing.ts";
+import { broadcast as broadcastMessage } from "../../connection/broadcast.ts";
+import { connect } from "../../client/connect.ts";
+import type { Connection } from "../../connection/connection.ts";
+import {
+  asJson,
+  asText,
+  customFraming,
+  delimited,
+  fixedLength,
+  type Framing,
+  FramingError,
+  lengthPrefixed,
+  lines,
+  mapped,
+  netstrings,
+  unframed,
+} from "../../framing.ts";
+import { serve } from "../../server/serve.ts";
+import { type Fault, FaultProxy } from "./fault_proxy.ts";
+import { settlement } from "./settling.ts";
+
+/** A framing, with the messages that a workload sends in it. */
+export interface FaultFraming {
+  readonly name: string;
+  readonly framing: Framing<unknown, unknown>;
+  message(number: number): unknown;
+}
+
+const encoder = new TextEncoder();
+
+/** A message of text for each number, of lengths that differ. */
+function textMessage(number: number): string {
+  return `${number}:${"x".repeat(number * 7 % 23)}`;
+}
+
+/** A framing, and its message of each number. */
+export function framingCase<In, Out>(
+  name: string,
+  framing: Framing<In, Out>,
+  message: (number: number) => Out,
+): FaultFraming {
+  return {
+    name,
+    // What is sent comes from `message` alone, so it is of the right type.
+    framing: framing as Framing<unknown, never> as Framing<unknown, unknown>,
+    message,
+  };
+}
+
+const bytesMessage = (number: number) => encoder.encode(textMessage(number));
+
+/** Every framing there is. A remainder is an error, so that none counts as a message. */
+export const FAULT_FRAMINGS: readonly FaultFraming[] = [
+  framingCase("delimited", delimited("\n", { trailing: "error" }), textMessage),
+  framingCase(
+    "delimited by several",
+    delimited(["--=", "+"], { trailing: "error" }),
+    bytesMessage,
+  ),
+  framingCase(
+    "delimited, suffix",
+    delimited("\r\n", { trailing: "error", disposition: "suffix" }),
+    (number) => `${textMessage(number)}\r\n`,
+  ),
+  framingCase(
+    "lines",
+    lines({ eol: "\r\n", trailing: "error" }),
+    (number) => `${textMessage(number)}é`,
+  ),
+  framingCase("lengthPrefixed", lengthPrefixed(), bytesMessage),
+  framingCase(
+    "lengthPrefixed, varint",
+    lengthPrefixed({ fieldSize: "varint" }),
+    textMessage,
+  ),
+  framingCase(
+    "lengthPrefixed, whole frames",
+    lengthPrefixed({ fieldSize: 2, littleEndian: true, strip: 0 }),
+    (number) => {
+      const frame = encoder.encode(`..${textMessage(number)}`);
+      frame.set([frame.length - 2, 0]);
+      return frame;
+    },
+  ),
+  framingCase(
+    "fixedLength",
+    fixedLength(9),
+    (number) => String(number).padStart(9, "."),
+  ),
+  framingCase("netstrings", netstrings(), bytesMessage),
+  framingCase("unframed", unframed(), textMessage),
+  framingCase(
+    "customFraming",
+    customFraming({
+      split(buffered) {
+        const length = 1 + (buffered[0] ?? 0);
+        if (buffered.length < length) return undefined;
+        const message = new TextDecoder().decode(buffered.subarray(1, length));
+        return { message, length };
+      },
+      encode: (message: string) => {
+        const bytes = encoder.encode(message);
+        return new Uint8Array([bytes.length, ...bytes]);
+      },
+    }),
+    textMessage,
+  ),
+  framingCase(
+    "mapped",
+    mapped(lines({ trailing: "error" }), {
+      decode: Number,
+      encode: (number: number) => String(number),
+    }),
+    (number) => number * 1001,
+  ),
+  framingCase("asText", asText(netstrings()), textMessage),
+  framingCase(
+    "asJson",
+    asJson(delimited("\n", { trailing: "error" })),
+    (number) => ({ number, text: textMessage(number) }),
+  ),
+];
+
+/** A fault, by name. */
+export interface NamedFault {
+  readonly name: string;
+  readonly toServer?: Fault;
+  readonly toClient?: Fault;
+  /** Whether messages may be missing at the end. */
+  readonly loses: boolean;
+}
+
+/** Faults that delay and cut, and lose nothing. */
+export const HARMLESS_FAULTS: readonly NamedFault[] = [
+  { name: "none", loses: false },
+  bothWays("cut at every byte", { segmentLength: 1 }),
+  bothWays("cut at every third byte", { segmentLength: 3 }),
+  bothWays("delay", { segmentLength: 100, delay: 1 }),
+  bothWays("throttle", { segmentLength: 50, bytesPerSecond: 50_000 }),
+  ...[0, 1, 37].flatMap(stallsAt),
+];
+
+function bothWays(name: string, fault: Fault): NamedFault {
+  return { name, toServer: fault, toClient: fault, loses: false };
+}
+
+/** The faults that stop a connection for a while behind `place` bytes. */
+export function stallsAt(place: number): NamedFault[] {
+  return [
+    {
+      name: `stall to the server at byte ${place}`,
+      toServer: { stallAt: place },
+      loses: false,
+    },
+    {
+      name: `stall to the client at byte ${place}`,
+      toClient: { stallAt: place },
+      loses: false,
+    },
+  ];
+}
+
+/** The faults that end a connection behind `place` bytes. */
+export function faultsAt(place: number): NamedFault[] {
+  return [
+    {
+      name: `reset to the server at byte ${place}`,
+      toServer: { resetAt: place },
+      loses: true,
+    },
+    {
+      name: `reset to the client at byte ${place}`,
+      toClient: { resetAt: place },
+      loses: true,
+    },
+    {
+      name: `half-close to the server at byte ${place}`,
+      toServer: { halfCloseAt: place },
+      loses: true,
+    },
+    {
+      name: `half-close to the client at byte ${place}`,
+      toClient: { halfCloseAt: place },
+      loses: true,
+    },
+  ];
+}
+
+/** What was counted in some runs. */
+export interface Tally {
+  /** Runs of a workload. */
+  runs: number;
+  /** Messages sent, and those that reached the other side. */
+  sent: number;
+  delivered: number;
+}
+
+/** The names of the workloads. */
+export const WORKLOADS: readonly Workload[] = ["echo", "request", "broadcast"];
+
+/** A workload. */
+export type Workload = "echo" | "request" | "broadcast";
+
+const MESSAGES = 12;
+
+/**
+ * Runs a workload through a fault, and asserts that nothing acknowledged is
+ * lost, nothing comes twice, and everything settles.
+ */
+export async function runThroughFault(
+  workload: Workload,
+  framing: FaultFraming,
+  fault: NamedFault,
+  tally: Tally,
+): Promise<void> {
+  const run = { echo, request, broadcast }[workload];
+  const name = `${workload} over ${framing.name} with ${fault.name}`;
+  // An answer that the reader may cut anywhere is nobody's in particular.
+  if (workload === "request" && framing.name === "unframed") return;
+  try {
+    await run(framing, fault, tally);
+    tally.runs++;
+  } catch (cause) {
+    throw new Error(`Failed: ${name}`, { cause });
+  }
+}
+
+/** Connects, unless the fault comes before that is done. */
+async function join(
+  { hostname, port }: FaultProxy,
+  { framing }: FaultFraming,
+  fault: NamedFault,
+): Promise<AnyConnection | undefined> {
+  const result = await settlement(
+    connect({ hostname, port, framing }),
+    "connect()",
+  );
+  if (result.status === "fulfilled") return result.value;
+  checkEnds(fault, [result], []);
+}
+
+type AnyConnection = Connection<unknown, unknown>;
+
+/** A server, and a proxy before it. */
+async function serverBehind(
+  { framing }: FaultFraming,
+  { toServer, toClient }: NamedFault,
+  handler: (connection: AnyConnection) => Promise<void>,
+) {
+  const errors: unknown[] = [];
+  const server = serve({
+    hostname: loopback(),
+    port: 0,
+    framing,
+    onError: (error) => void errors.push(error),
+  }, handler);
+  const proxy = await FaultProxy.listen({
+    ...server.addr,
+    toServer,
+    toClient,
+  });
+  proxy.stalled.then(async () => {
+    // Whatever can be done meanwhile is done.
+    for (let turn = 0; turn < 10; turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    proxy.resume();
+  });
+  return {
+    proxy,
+    server,
+    errors,
+    async [Symbol.asyncDispose]() {
+      const ended = await settlement(
+        server.shutdown({ timeout: 5000 }),
+        "shutdown()",
+      );
+      assertEquals(ended.status, "fulfilled");
+      await proxy[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The client sends everything, and ends; the server sends each message back. */
+async function echo(
+  source: FaultFraming,
+  fault: NamedFault,
+  tally: Tally,
+): Promise<void> {
+  const handled: unknown[] = [];
+  await using behind = await serverBehind(source, fault, async (connection) => {
+    for await (const message of connection) {
+      handled.push(message);
+      await connection.send(message);
+    }
+  });
+  const sent: unknown[] = [];
+  const connection = await join(behind.proxy, source, fault);
+  if (connection === undefined) return;
+  const received: unknown[] = [];
+  const ends = [
+    (async () => {
+      for (let number = 0; number < MESSAGES; number++) {
+        const message = source.message(number);
+        sent.push(message);
+        await connection.send(message);
+      }
+      await connection.closeWrite();
+    })(),
+    (async () => {
+      for await (const message of connection) received.push(message);
+    })(),
+  ].map((promise, index) => settlement(promise, `Part ${index} of echo`));
+  const results = await Promise.all(ends);
+  results.push(await settlement(connection.close(), "close()"));
+  const closed = await settlement(connection.closed, "closed");
+  assertBegins(source, received, handled, "received of those handled");
+  assertBegins(source, handled, sent, "handled of those sent");
+  checkEnds(fault, [...results, closed], behind.errors);
+  if (!fault.loses) assertSame(source, received, sent);
+  count(tally, source, sent, received);
+}
+
+/** The client asks, some questions one by one and some at once. */
+async function request(
+  source: FaultFraming,
+  fault: NamedFault,
+  tally: Tally,
+): Promise<void> {
+  const handled: unknown[] = [];
+  await using behind = await serverBehind(source, fault, async (connection) => {
+    for await (const message of connection) {
+      handled.push(message);
+      await connection.send(message);
+    }
+  });
+  const connection = await join(behind.proxy, source, fault);
+  if (connection === undefined) return;
+  const questions = Array.from(
+    { length: MESSAGES },
+    (_, number) => source.message(number),
+  );
+  const answers: PromiseSettledResult<unknown>[] = [];
+  for (const question of questions.slice(0, 4)) {
+    answers.push(await settlement(connection.request(question), "request()"));
+  }
+  const atOnce = questions.slice(4).map((question) =>
+    settlement(connection.request(question), "request()")
+  );
+  answers.push(...await Promise.all(atOnce));
+  const closing = await settlement(connection.close(), "close()");
+  const closed = await settlement(connection.closed, "closed");
+  const acknowledged = answers.flatMap((answer) =>
+    answer.status === "fulfilled" ? [answer.value] : []
+  );
+  assertBegins(source, acknowledged, handled, "answered of those handled");
+  assertBegins(source, handled, questions, "handled of those asked");
+  for (const [index, answer] of answers.entries()) {
+    if (answer.status === "rejected") continue;
+    assertEquals(comparable(answer.value), comparable(questions[index]));
+  }
+  checkEnds(fault, [...answers, closing, closed], behind.errors);
+  if (!fault.loses) assertEquals(acknowledged.length, questions.length);
+  count(tally, source, questions, acknowledged);
+}
+
+/** The server sends everything to three clients, of which one is behind the fault. */
+async function broadcast(
+  source: FaultFraming,
+  fault: NamedFault,
+  tally: Tally,
+): Promise<void> {
+  const joined: AnyConnection[] = [];
+  const sent = messages(source);
+  const wanted = asItems(source, sent).length;
+  let onJoin = () => {};
+  await using behind = await serverBehind(source, fault, async (connection) => {
+    joined.push(connection);
+    onJoin();
+    // The handler lasts until the client ends.
+    for await (const _ of connection);
+  });
+  const { server, proxy } = behind;
+  const { hostname, port } = server.addr;
+  const { framing } = source;
+  const fast = [
+    await connect({ hostname, port, framing }),
+    await connect({ hostname, port, framing }),
+  ];
+  const faulty = await join(proxy, source, fault);
+  const connections = faulty === undefined ? fast : [...fast, faulty];
+  // One that is cut short at once may never reach the server.
+  const needed = fault.loses ? fast.length : connections.length;
+  const allJoined = new Promise<void>((resolve) => {
+    onJoin = () => joined.length >= needed && resolve();
+    onJoin();
+  });
+  await settlement(allJoined, "The join");
+  const sending: Promise<PromiseSettledResult<unknown>>[] = [];
+  const sendAll = (receivers: AnyConnection[]) => {
+    for (const message of sent) {
+      const promise = broadcastMessage(receivers, message);
+      sending.push(settlement(promise, "broadcast()"));
+    }
+  };
+  sendAll(joined);
+  // One that comes later gets the messages too; it was pushed right before.
+  onJoin = () => sendAll(joined.slice(-1));
+  const receive = async (connection: AnyConnection) => {
+    const received: unknown[] = [];
+    let error: unknown;
+    try {
+      for await (const message of connection) {
+        received.push(message);
+        if (asItems(source, received).length === wanted) break;
+      }
+    } catch (reason) {
+      error = reason;
+    }
+    return { received, error };
+  };
+  const results = await Promise.all(
+    connections.map((each) => settlement(receive(each), "A receiver")),
+  );
+  for (const [index, result] of results.entries()) {
+    assert(result.status === "fulfilled");
+    const { received, error } = result.value;
+    assertBegins(source, received, sent, "received of those sent");
+    const mayLose = index === fast.length && fault.loses;
+    if (!mayLose) {
+      assertEquals(error, undefined);
+      assertSame(source, received, sent);
+    }
+    count(tally, source, sent, received);
+  }
+  for (const { status } of await Promise.all(sending)) {
+    assertEquals(status, "fulfilled");
+  }
+  const ends = await Promise.all(connections.flatMap((connection) => [
+    settlement(connection.close(), "close()"),
+    settlement(connection.closed, "closed"),
+  ]));
+  checkEnds(fault, ends, behind.errors);
+}
+
+function messages(source: FaultFraming): unknown[] {
+  return Array.from({ length: MESSAGES }, (_, i) => source.message(i));
+}
+
+function count(
+  tally: Tally,
+  source: FaultFraming,
+  sent: unknown[],
+  delivered: unknown[],
+): void {
+  tally.sent += asItems(source, sent).length;
+  tally.delivered += asItems(source, delivered).length;
+}
+
+/** Asserts that errors are those that the fault explains. */
+function checkEnds(
+  fault: NamedFault,
+  results: PromiseSettledResult<unknown>[],
+  serverErrors: unknown[],
+): void {
+  const errors = results.flatMap((result) =>
+    result.status === "rejected" ? [result.reason] : []
+  ).concat(serverErrors);
+  for (const error of errors) {
+    const isExplained = fault.loses &&
+      EXPLAINED.some((kind) => error instanceof kind || isEnded(error));
+    if (!isExplained) throw error;
+  }
+}
+
+const EXPLAINED = [
+  FramingError,
+  Deno.errors.ConnectionReset,
+  Deno.errors.ConnectionAborted,
+  Deno.errors.BrokenPipe,
+  Deno.errors.NotConnected,
+  Deno.errors.UnexpectedEof,
+];
+
+function isEnded(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "InvalidStateError";
+}
+
+function assertBegins(
+  source: FaultFraming,
+  part: unknown[],
+  whole: unknown[],
+  what: string,
+): void {
+  const items = asItems(source, part);
+  const expected = asItems(source, whole).slice(0, items.length);
+  assertEquals(items, expected, `Not the first ones in order: ${what}`);
+}
+
+function assertSame(
+  source: FaultFraming,
+  part: unknown[],
+  whole: unknown[],
+): void {
+  assertEquals(asItems(source, part), asItems(source, whole));
+}
+
+/** What must be the same on both sides: messages, or bytes where there are none. */
+function asItems(source: FaultFraming, messages: unknown[]): unknown[] {
+  const items = messages.map(comparable);
+  return source.name === "unframed" ? [...items.join("")] : items;
+}
+
+/** A message as something that can be compared. */
+export function comparable(message: unknown): unknown {
+  return message instanceof Uint8Array
+    ? new TextDecoder().decode(message)
+    : message;
+}

@@ -1,0 +1,142 @@
+// deno-lint-ignore-file no-console -- it tells its ports by it
+/**
+ * The server that hostile peers are let loose on, in a process of its own: set
+ * up as the README advises for one that strangers reach. Its argument is
+ * {@linkcode Limits} as JSON; it prints {@linkcode Ports}.
+ */
+import {
+  asJson,
+  type Connection,
+  delimited,
+  FramingError,
+  lengthPrefixed,
+  lines,
+  serve,
+} from "../../mod.ts";
+import { certificate } from "../testdata/certificates.ts";
+
+/** The limits of every door. */
+export interface Limits {
+  readonly idleTimeout: number;
+  readonly messageTimeout: number;
+  readonly sendTimeout: number;
+  /** How many connections the two small doors let in at once. */
+  readonly maxConnections: number;
+}
+
+/** A way in. */
+export type Door = "lines" | "lengths" | "tls" | "small" | "smallTls";
+
+/** Where to find the doors, and the figures. */
+export type Ports = Readonly<Record<Door | "figures", number>>;
+
+/** What a door has seen. */
+export interface DoorFigures {
+  /** The connections that are open. */
+  readonly connections: number;
+  /** By kind of error, how often it came and how old a connection was at most. */
+  readonly endings: Readonly<Record<string, { count: number; maxAge: number }>>;
+}
+
+/** What the server tells on request. */
+export interface Figures {
+  /** The memory of the process, in bytes. */
+  readonly memory: number;
+  /** Open files of the process; 0 where the system does not tell. */
+  readonly files: number;
+  readonly doors: Readonly<Record<Door, DoorFigures>>;
+}
+
+const { maxConnections, ...timeouts }: Limits = JSON.parse(Deno.args[0] ?? "");
+const base = { hostname: "127.0.0.1", port: 0, ...timeouts };
+const text = { ...base, framing: lines() };
+const small = { ...text, maxConnections };
+const started = new WeakMap<object, number>();
+
+const doors = {
+  lines: door((onError) => serve({ ...text, onError }, answer)),
+  lengths: door((onError) =>
+    serve({
+      ...base,
+      framing: lengthPrefixed({ fieldSize: 8 }),
+      onError,
+    }, async (connection) => {
+      started.set(connection, performance.now());
+      for await (const message of connection) await connection.send(message);
+    })
+  ),
+  tls: door((onError) => serve({ ...text, ...certificate, onError }, answer)),
+  small: door((onError) => serve({ ...small, onError }, answer)),
+  smallTls: door((onError) =>
+    serve({ ...small, ...certificate, onError }, answer)
+  ),
+};
+
+const figures = serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  framing: asJson(delimited("\n")),
+}, async (connection) => {
+  for await (const _ of connection) await connection.send(currentFigures());
+});
+
+console.log(JSON.stringify({
+  lines: doors.lines.port,
+  lengths: doors.lengths.port,
+  tls: doors.tls.port,
+  small: doors.small.port,
+  smallTls: doors.smallTls.port,
+  figures: figures.addr.port,
+}));
+
+/** Sends each line back; one that is a JSON string, as what it stands for. */
+async function answer(connection: Connection<string, string>): Promise<void> {
+  started.set(connection, performance.now());
+  for await (const line of connection) {
+    await connection.send(line.startsWith('"') ? JSON.parse(line) : line);
+  }
+}
+
+function door(
+  open: (onError: (error: unknown, connection?: object) => void) => {
+    readonly addr: Deno.NetAddr;
+    readonly connections: ReadonlySet<unknown>;
+  },
+) {
+  const endings: Record<string, { count: number; maxAge: number }> = {};
+  const { addr, connections } = open((error, connection) => {
+    const ending = endings[kindOf(error)] ??= { count: 0, maxAge: 0 };
+    const now = performance.now();
+    const startedAt = connection && started.get(connection);
+    ending.count++;
+    ending.maxAge = Math.max(ending.maxAge, now - (startedAt ?? now));
+  });
+  return {
+    port: addr.port,
+    figures: (): DoorFigures => ({ connections: connections.size, endings }),
+  };
+}
+
+/** Which error it is, as the README tells them apart. */
+function kindOf(error: unknown): string {
+  if (error instanceof FramingError) return `FramingError ${error.code}`;
+  if (!(error instanceof Error)) return String(error);
+  const [which] = error.message.match(/\w+Timeout/) ?? [];
+  return which === undefined ? error.name : `${error.name} ${which}`;
+}
+
+function currentFigures(): Figures {
+  return {
+    memory: Deno.memoryUsage().rss,
+    files: Deno.build.os === "linux"
+      ? [...Deno.readDirSync("/proc/self/fd")].length
+      : 0,
+    doors: {
+      lines: doors.lines.figures(),
+      lengths: doors.lengths.figures(),
+      tls: doors.tls.figures(),
+      small: doors.small.figures(),
+      smallTls: doors.smallTls.figures(),
+    },
+  };
+}

@@ -1,0 +1,21 @@
+// deno-lint-ignore-file no-console -- it tells the test by it
+// Ends by itself, as neither the server nor its connections keep it alive.
+import { connect, lines, serve } from "../../mod.ts";
+
+const framing = lines();
+const server = serve(
+  { hostname: "127.0.0.1", port: 0, framing },
+  async (connection) => {
+    for await (const line of connection) await connection.send(line);
+  },
+);
+const { port } = server.addr;
+const before = await connect({ port, framing });
+console.log(await before.request("accepted before unref"));
+server.unref();
+const after = await connect({ port, framing });
+console.log(await after.request("accepted after unref"));
+for (const client of [before, after]) {
+  client.receive();
+  client.unref();
+}

@@ -1,0 +1,37 @@
+import { FrameDecoderStream, lines } from "../../framing.ts";
+import { isPending } from "../../connection/_testing.ts";
+
+/** A program that was started; it does not outlive its scope. */
+export interface Program extends AsyncDisposable {
+  /** What it prints. */
+  readonly lines: AsyncIterableIterator<string>;
+  /** How it ended. */
+  readonly ended: Promise<{ code: number; stderr: string }>;
+}
+
+/** Starts a program of this folder in a process of its own. */
+export function start(command: string, args: string[]): Program {
+  const child = new Deno.Command(command, {
+    args,
+    cwd: new URL(".", import.meta.url),
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const output = child.stdout
+    .pipeThrough(new FrameDecoderStream(lines()))[Symbol.asyncIterator]();
+  const stderr = new Response(child.stderr).text();
+  const ended = child.status.then(async ({ code }) => ({
+    code,
+    stderr: await stderr,
+  }));
+  return {
+    lines: output,
+    ended,
+    async [Symbol.asyncDispose]() {
+      if (await isPending(child.status)) child.kill("SIGKILL");
+      await ended;
+      await output.return?.();
+    },
+  };
+}

@@ -1,0 +1,72 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  MAX_SCAN_BYTES,
+  MAX_SCAN_DISTANCE,
+  scriptScanner,
+  wasmScanner,
+} from "./scan.ts";
+import { seededRandom } from "../_testing.ts";
+
+Deno.test("wasmScanner() finds what scriptScanner() finds", () => {
+  const wasm = wasmScanner();
+  const script = scriptScanner();
+  const random = seededRandom(7);
+  const lengths = [0, 1, 15, 16, 17, 100, 1000, MAX_SCAN_BYTES];
+  for (const length of [...lengths, ...lengths.toReversed()]) {
+    for (const letters of [1, 2, 30]) {
+      // Few letters make many matches, and leave matches of a longer chunk behind.
+      const chunk = Uint8Array.from(
+        { length },
+        () => random(letters),
+      );
+      for (const distance of [0, 1, 2, 15, 16, MAX_SCAN_DISTANCE]) {
+        const last = distance === 0 ? 0 : letters - 1;
+        const wasmCount = wasm.scan(chunk, 0, last, distance);
+        const scriptCount = script.scan(chunk, 0, last, distance);
+        assertEquals(
+          wasm.offsets.slice(0, wasmCount),
+          script.offsets.slice(0, scriptCount),
+        );
+      }
+    }
+  }
+});
+
+Deno.test("wasmScanner() tells of a byte anywhere in a buffer, its own or another", () => {
+  const wasm = wasmScanner();
+  const size = 256;
+  const own = wasm.reserve(size)!; // the first is always there
+  const others = [own, new Uint8Array(size)];
+  for (const buffer of others) {
+    for (let place = 0; place < size; place += 7) {
+      buffer.fill(1);
+      buffer[place] = 2;
+      for (let start = 0; start < size; start += 31) {
+        for (let end = start; end <= size; end += 29) {
+          const isWithin = start <= place && place < end;
+          assertEquals(wasm.holdsWithin(buffer, start, end, 2), isWithin);
+          assertEquals(wasm.holds(buffer.slice(start, end), 2), isWithin);
+        }
+      }
+    }
+  }
+  assert(wasm.holds(new Uint8Array([...new Uint8Array(MAX_SCAN_BYTES), 2]), 2));
+});
+
+Deno.test("wasmScanner() reserves buffers apart from each other while there is room", () => {
+  const { scan, offsets, reserve } = wasmScanner();
+  const buffers: Uint8Array[] = [];
+  for (;;) {
+    const buffer = reserve(512 * 1024);
+    if (buffer === undefined) break;
+    buffers.push(buffer.fill(1 + buffers.length));
+  }
+  // What is looked through is copied elsewhere, and so are the places found.
+  const count = scan(new Uint8Array(MAX_SCAN_BYTES), 0, 0, 0);
+  assertEquals(count, MAX_SCAN_BYTES);
+  assertEquals(offsets[MAX_SCAN_BYTES - 1], MAX_SCAN_BYTES - 1);
+  assertEquals(buffers.length, 6);
+  for (const [index, buffer] of buffers.entries()) {
+    assert(buffer.every((byte) => byte === index + 1));
+  }
+});

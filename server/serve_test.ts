@@ -1,0 +1,876 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import net from "node:net";
+import { once } from "node:events";
+import {
+  isPending,
+  MORE_THAN_KERNEL_TAKES,
+  overriding,
+  Peer,
+  unhandledRejectionsIn,
+  until,
+} from "../connection/_testing.ts";
+import { connect } from "../client/connect.ts";
+import type { Connection } from "../connection/connection.ts";
+import { fixedLength, type FramingError, lines } from "../framing.ts";
+import {
+  type ConnectionHandler,
+  serve,
+  type ServeTcpOptions,
+} from "./serve.ts";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
+import { replacing } from "../dev/testdata/replacing.ts";
+import { start } from "../dev/testdata/start.ts";
+
+const framing = lines();
+const loopback = { hostname: "127.0.0.1", port: 0, framing };
+
+const echo: ConnectionHandler<string, string> = async (connection) => {
+  for await (const line of connection) await connection.send(line);
+};
+
+/** Collects the errors of a server, and lets a test wait for the next. */
+function errorLog(): {
+  readonly errors: unknown[];
+  readonly next: Promise<unknown>;
+  readonly onError: (error: unknown) => void;
+} {
+  const errors: unknown[] = [];
+  let deferred = Promise.withResolvers<unknown>();
+  return {
+    errors,
+    get next() {
+      return deferred.promise;
+    },
+    onError(error) {
+      errors.push(error);
+      deferred.resolve(error);
+      deferred = Promise.withResolvers();
+    },
+  };
+}
+
+/** A raw client. */
+async function dial(port: number): Promise<Peer> {
+  return new Peer(await Deno.connect({ hostname: "127.0.0.1", port }));
+}
+
+/** Lets `serve` listen with other methods of its listener. */
+function replacingListener(
+  change: (listener: Deno.Listener) => Partial<Deno.Listener>,
+): Disposable {
+  const listen = Deno.listen;
+  return replacing(Deno as { listen: unknown }, {
+    listen(options: Deno.TcpListenOptions) {
+      const listener: Deno.Listener = listen(options);
+      return overriding(listener, change(listener));
+    },
+  });
+}
+
+/** What goes to `console.error` until the end of the scope. */
+function recordingConsoleErrors(): Disposable & { readonly errors: unknown[] } {
+  const errors: unknown[] = [];
+  const restore = replacing(console, { error: (error) => errors.push(error) });
+  return { errors, [Symbol.dispose]: () => restore[Symbol.dispose]() };
+}
+
+Deno.test("serve() refuses what cannot work before it listens", () => {
+  using _nothing = replacing(
+    Deno as { listen: unknown; listenTls: unknown },
+    {
+      listen: () => {
+        throw new Error("Listened");
+      },
+      listenTls: () => {
+        throw new Error("Listened");
+      },
+    },
+  );
+  const path = "/tmp/socket";
+  const cases: [object, ErrorConstructor, string][] = [
+    [{ path, port: 0 }, TypeError, "port with path"],
+    [{ path, hostname: "localhost" }, TypeError, "hostname with path"],
+    [{ path, ...certificate }, TypeError, "cert with path"],
+    [{ path, key: "" }, TypeError, "key with path"],
+    [{ path, alpnProtocols: [] }, TypeError, "alpnProtocols with path"],
+    [{ path, reusePort: false }, TypeError, "reusePort with path"],
+    [{ path, tcpBacklog: 1 }, TypeError, "tcpBacklog with path"],
+    [{ path, noDelay: true }, TypeError, "noDelay over Unix socket"],
+    [{ path, keepAlive: true }, TypeError, "keepAlive over Unix socket"],
+    [{ path: "" }, TypeError, "path"],
+    [{ cert: certificate.cert }, TypeError, "both cert and key"],
+    [{ key: certificate.key }, TypeError, "both cert and key"],
+    [{ alpnProtocols: ["echo"] }, TypeError, "both cert and key"],
+    [{ tls: true }, TypeError, "tls"],
+    [{ ...certificate, noDelay: true }, TypeError, "noDelay over TLS"],
+    [{ ...certificate, keepAlive: true }, TypeError, "keepAlive over TLS"],
+    [{ port: NaN }, RangeError, "port"],
+    [{ port: -1 }, RangeError, "port"],
+    [{ port: 65_536 }, RangeError, "port"],
+    [{ tcpBacklog: 0 }, RangeError, "tcpBacklog"],
+    [{ tcpBacklog: NaN }, RangeError, "tcpBacklog"],
+    [{ tcpBacklog: 2 ** 31 }, RangeError, "tcpBacklog"],
+    [{ maxConnections: 0 }, RangeError, "maxConnections"],
+    [{ maxConnections: 1.5 }, RangeError, "maxConnections"],
+    [{ maxConnections: NaN }, RangeError, "maxConnections"],
+    [{ onListen: true }, TypeError, "onListen"],
+    [{ onError: "log" }, TypeError, "onError"],
+    [{ framing: {} }, TypeError, "framing"],
+    [{ readBufferSize: 0 }, RangeError, "readBufferSize"],
+    [{ highWaterMark: -1 }, RangeError, "highWaterMark"],
+    [{ idleTimeout: 0 }, RangeError, "idleTimeout"],
+    [{ messageTimeout: NaN }, RangeError, "messageTimeout"],
+    [{ sendTimeout: Infinity }, RangeError, "sendTimeout"],
+  ];
+  for (const [options, errorClass, message] of cases) {
+    assertThrows(
+      () => serve(options as ServeTcpOptions, () => {}),
+      errorClass,
+      message,
+    );
+  }
+  const signal = AbortSignal.abort(new Error("Not any more"));
+  assertThrows(() => serve({ signal }, () => {}), Error, "Not any more");
+});
+
+Deno.test("serve() refuses a handler that is no function", () => {
+  for (const handler of [undefined, null, {}] as unknown[]) {
+    assertThrows(
+      () => serve(loopback, handler as typeof echo),
+      TypeError,
+      "handler must be a function",
+    );
+  }
+});
+
+Deno.test("serve() with a handler alone uses port 8000 of all interfaces", async () => {
+  await using program = start("deno", [
+    "run",
+    "--no-prompt",
+    "serve_on_default_port.ts",
+  ]);
+  const { code, stderr } = await program.ended;
+  assertEquals(code, 1);
+  assertMatch(stderr, /Requires net access to "0\.0\.0\.0:8000"/);
+});
+
+Deno.test("serve() throws at once if the port is in use", () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  assertThrows(
+    () => serve({ ...loopback, port: taken.addr.port }, echo),
+    Deno.errors.AddrInUse,
+  );
+});
+
+Deno.test("serve() tells its address to onListen, once", async () => {
+  const addrs: Deno.NetAddr[] = [];
+  await using server = serve(
+    { ...loopback, onListen: (addr) => addrs.push(addr) },
+    echo,
+  );
+  assertEquals(addrs, [server.addr]);
+  assert(server.addr.port > 0);
+});
+
+Deno.test("serve() does not listen any more if onListen throws", () => {
+  const mistake = new Error("Mistake");
+  let port = 0;
+  const error = assertThrows(() =>
+    serve({
+      ...loopback,
+      onListen(addr) {
+        port = addr.port;
+        throw mistake;
+      },
+    }, echo)
+  );
+  assertStrictEquals(error, mistake);
+  Deno.listen({ hostname: "127.0.0.1", port }).close();
+});
+
+Deno.test("serve() closes a connection behind what its handler sent", async () => {
+  await using server = serve(loopback, (connection) => {
+    for (let i = 0; i < 10_000; i++) connection.send(`${i}`);
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  const received = await Array.fromAsync(client);
+  assertEquals(received, Array.from({ length: 10_000 }, (_, i) => `${i}`));
+});
+
+Deno.test("serve() goes on with other connections when a handler throws", async () => {
+  const mistake = new Error("Mistake");
+  const handlers: ConnectionHandler<string, string>[] = [
+    () => {
+      throw mistake;
+    },
+    () => Promise.reject(mistake),
+    async (connection) => {
+      await connection.receive();
+      throw mistake;
+    },
+  ];
+  for (const faulty of handlers) {
+    const reports: [unknown, unknown][] = [];
+    let culprit: Connection<string, string> | undefined;
+    await using server = serve({
+      ...loopback,
+      onError: (error, connection) => reports.push([error, connection]),
+    }, (connection) => {
+      if (culprit !== undefined || server.connections.size === 1) {
+        return echo(connection);
+      }
+      culprit = connection;
+      return faulty(connection);
+    });
+    const { port } = server.addr;
+    await using first = await connect({ port, framing });
+    assertEquals(await first.request("one"), "one");
+    using second = await dial(port);
+    await second.write("x\n");
+    assertEquals(await second.readToEnd(), "");
+    assertEquals(await first.request("two"), "two");
+    await using third = await connect({ port, framing });
+    assertEquals(await third.request("three"), "three");
+    assertEquals(reports, [[mistake, culprit]]);
+    assert(culprit !== undefined);
+    const { closed } = culprit;
+    await assertRejects(() => closed, Error, "Mistake");
+  }
+});
+
+Deno.test("serve() reports a handler that fails after its connection has ended", async () => {
+  const mistake = new Error("Mistake");
+  const { errors, onError } = errorLog();
+  const server = serve({ ...loopback, onError }, async (connection) => {
+    await connection.close();
+    throw mistake;
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), undefined);
+  await server.shutdown();
+  assertEquals(errors, [mistake]);
+});
+
+Deno.test("serve() reports errors to console.error by default", async () => {
+  using printed = recordingConsoleErrors();
+  const mistake = new Error("Mistake");
+  const server = serve(loopback, () => {
+    throw mistake;
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), undefined);
+  await server.shutdown();
+  assertEquals(printed.errors, [mistake]);
+});
+
+Deno.test("serve() goes on when onError itself fails", async () => {
+  const mistake = new Error("Mistake");
+  const second = new Error("Second mistake");
+  for (
+    const onError of [
+      () => {
+        throw second;
+      },
+      () => Promise.reject(second),
+    ]
+  ) {
+    using printed = recordingConsoleErrors();
+    const server = serve({ ...loopback, onError }, async (connection) => {
+      const line = await connection.receive();
+      if (line === "fail") throw mistake;
+      await connection.send("fine");
+    });
+    const unhandled = await unhandledRejectionsIn(async () => {
+      for (const request of ["fail", "go on"]) {
+        const client = await connect({ port: server.addr.port, framing });
+        await client.send(request);
+        assertEquals(
+          await client.receive(),
+          request === "fail" ? undefined : "fine",
+        );
+        await client.close();
+      }
+      await server.shutdown();
+    });
+    assertEquals(unhandled, []);
+    assertEquals(printed.errors, [mistake, second]);
+  }
+});
+
+Deno.test("serve() reports a reset, and goes on", async () => {
+  const log = errorLog();
+  await using server = serve({ ...loopback, onError: log.onError }, echo);
+  const { port } = server.addr;
+  await using bystander = await connect({ port, framing });
+  assertEquals(await bystander.request("before"), "before");
+  const report = log.next;
+
+  const socket = net.connect(port, "127.0.0.1");
+  socket.write("hello\n");
+  await once(socket, "data");
+  socket.resetAndDestroy();
+  await once(socket, "close");
+
+  assertInstanceOf(await report, Deno.errors.ConnectionReset);
+  assertEquals(await bystander.request("after"), "after");
+});
+
+Deno.test("serve() ends only the connection with too long a message, its answers sent", async () => {
+  const log = errorLog();
+  await using server = serve({
+    ...loopback,
+    framing: lines({ maxLength: 8 }),
+    onError: log.onError,
+  }, echo);
+  const { port } = server.addr;
+  await using bystander = await connect({ port, framing });
+  assertEquals(await bystander.request("before"), "before");
+  const report = log.next;
+
+  using offender = await dial(port);
+  await offender.write("short\n123456789\n");
+
+  assertEquals(await offender.readToEnd(), "short\n");
+  assertEquals((await report as FramingError).code, "too-long");
+  assertEquals(await bystander.request("after"), "after");
+});
+
+Deno.test("serve() passes the shared options on", async () => {
+  const log = errorLog();
+  await using server = serve(
+    { ...loopback, idleTimeout: 1, onError: log.onError },
+    echo,
+  );
+  const report = log.next;
+  using _silent = await dial(server.addr.port);
+  const error = await report;
+  assertInstanceOf(error, DOMException);
+  assertEquals(error.name, "TimeoutError");
+});
+
+Deno.test("serve() goes on accepting after an error, with a pause", async () => {
+  const shortage = new Error("Too many open files");
+  const reports: [unknown, unknown][] = [];
+  let accepts = 0;
+  using _listener = replacingListener((listener) => ({
+    accept: () =>
+      ++accepts === 1 ? Promise.reject(shortage) : listener.accept(),
+  }));
+  await using server = serve({
+    ...loopback,
+    onError: (error, connection) => reports.push([error, connection]),
+  }, echo);
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(reports, [[shortage, undefined]]);
+});
+
+Deno.test({
+  name: "serve() survives running out of file descriptors",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using program = start("sh", [
+      "-c",
+      "ulimit -n 64; exec deno run --cached-only --allow-net=127.0.0.1 serve_with_few_files.ts",
+    ]);
+    const port = Number((await program.lines.next()).value);
+    const peers: Peer[] = [];
+    // More than it can open; those that it cannot accept wait in the kernel.
+    for (let i = 0; i < 80; i++) peers.push(await dial(port));
+    const report = await program.lines.next();
+    for (const peer of peers) peer.close();
+
+    assertMatch(report.value, /Too many open files.* at accept/);
+    await using client = await connect({ port, framing });
+    assertEquals(await client.request("hello"), "hello");
+  },
+});
+
+Deno.test("serve() lets connections above maxConnections wait", async () => {
+  let running = 0;
+  let most = 0;
+  await using server = serve(
+    { ...loopback, maxConnections: 2 },
+    async (connection) => {
+      most = Math.max(most, ++running);
+      await echo(connection);
+      running--;
+    },
+  );
+  const { port } = server.addr;
+  const clients = await Promise.all(
+    Array.from({ length: 5 }, () => connect({ port, framing })),
+  );
+  const answers = clients.map((client, i) => client.request(`${i}`));
+  // Which are served first is the kernel's to say.
+  for (let left = clients.length; left > 0; left--) {
+    const index = await Promise.any(
+      answers.map((answer, i) => answer.then(() => i)),
+    );
+    if (left > 2) {
+      assertEquals(server.connections.size, 2);
+      assertEquals(await countPending(answers), left - 2);
+    }
+    answers[index] = Promise.reject(new Error("Closed"));
+    answers[index].catch(() => {});
+    const served = clients[index];
+    assert(served !== undefined);
+    await served.close();
+  }
+  assertEquals(most, 2);
+});
+
+async function countPending(promises: Promise<unknown>[]): Promise<number> {
+  const pending = await Promise.all(promises.map(isPending));
+  return pending.filter((is) => is).length;
+}
+
+Deno.test("Server.shutdown() delivers what was read, and lets answers go out", async () => {
+  const hasRead = Promise.withResolvers<void>();
+  const isStopped = Promise.withResolvers<void>();
+  const received: string[] = [];
+  const server = serve(loopback, async (connection) => {
+    for await (const line of connection) {
+      received.push(line);
+      hasRead.resolve();
+      await isStopped.promise;
+      connection.send(line.toUpperCase());
+    }
+    connection.send("bye");
+  });
+  using peer = await dial(server.addr.port);
+  await peer.write("one\ntwo\nthree\n");
+  await hasRead.promise;
+  const shutdown = server.shutdown();
+  await peer.write("four\n");
+  assert(await isPending(shutdown));
+  isStopped.resolve();
+
+  assertEquals(await peer.readToEnd(), "ONE\nTWO\nTHREE\nbye\n");
+  await shutdown;
+  await server.finished;
+  assertEquals(received, ["one", "two", "three"]);
+  assertEquals(server.connections.size, 0);
+});
+
+Deno.test("Server.shutdown() waits until a large queue has gone out", async () => {
+  const server = serve(
+    { ...loopback, framing: fixedLength(MORE_THAN_KERNEL_TAKES) },
+    (connection) => {
+      connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+    },
+  );
+  using peer = await dial(server.addr.port);
+  await peer.read(1);
+  const shutdown = server.shutdown();
+  assert(await isPending(shutdown));
+  assertEquals(await peer.countToEnd(), MORE_THAN_KERNEL_TAKES - 1);
+  await shutdown;
+});
+
+Deno.test("Server.shutdown() aborts after its timeout what has not ended", async () => {
+  const log = errorLog();
+  const begun = Promise.withResolvers<void>();
+  const stuck: ConnectionHandler<string, string>[] = [
+    // A handler that works on and on, until it is told to stop.
+    async ({ signal }) => {
+      begun.resolve();
+      await once(signal, "abort");
+      throw signal.reason;
+    },
+    // A peer that does not take what was sent.
+    (connection) => {
+      connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
+      begun.resolve();
+    },
+  ];
+  for (const handler of stuck) {
+    const server = serve({
+      ...loopback,
+      framing: lines({ maxLength: Infinity }),
+      onError: log.onError,
+    }, handler);
+    using _peer = await dial(server.addr.port);
+    await begun.promise;
+    await until(() => server.connections.size === 1);
+    await server.shutdown({ timeout: 1 });
+    const error = log.errors.pop();
+    assertInstanceOf(error, DOMException);
+    assertEquals(error.name, "TimeoutError");
+    assertMatch(error.message, /shutdown timeout of 1 ms/);
+    assertEquals(log.errors, []);
+  }
+});
+
+Deno.test("Server.shutdown() settles after its timeout though a handler goes on", async () => {
+  const work = Promise.withResolvers<void>();
+  const log = errorLog();
+  const server = serve({ ...loopback, onError: log.onError }, async (each) => {
+    await each.send("begun");
+    await work.promise; // which heeds no signal
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), "begun");
+  await server.shutdown({ timeout: 1 });
+
+  assertEquals(await client.receive(), undefined); // its socket is released
+  assert(await isPending(server.finished));
+  assertEquals(server.connections.size, 1);
+  work.resolve();
+  await server.finished;
+  assertEquals(server.connections.size, 0);
+});
+
+Deno.test("Server.shutdown() leaves in peace what ends within its timeout", async () => {
+  const server = serve(loopback, echo);
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  await server.shutdown({ timeout: 0x7fff_ffff });
+  assertEquals(await client.receive(), undefined);
+});
+
+Deno.test("Server.shutdown() refuses a timeout out of range, and does nothing then", async () => {
+  await using server = serve(loopback, echo);
+  for (const timeout of [-1, NaN, Infinity]) {
+    await assertRejects(() => server.shutdown({ timeout }), RangeError);
+  }
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+});
+
+Deno.test("Server.shutdown() may be called again, also with a timeout", async () => {
+  const log = errorLog();
+  const server = serve({ ...loopback, onError: log.onError }, async (c) => {
+    await once(c.signal, "abort");
+  });
+  using _peer = await dial(server.addr.port);
+  await until(() => server.connections.size === 1);
+  const first = server.shutdown();
+  const second = server.shutdown({ timeout: 0 });
+  await Promise.all([first, second]);
+  await server.shutdown();
+  await server.finished;
+});
+
+Deno.test("Server.shutdown() ends a server without connections", async () => {
+  const server = serve(loopback, echo);
+  assert(await isPending(server.finished));
+  await server.shutdown();
+  await server.finished;
+  await assertRejects(
+    () => connect({ port: server.addr.port, framing }),
+    Deno.errors.ConnectionRefused,
+  );
+});
+
+Deno.test("Server.shutdown() ends a server that waits at maxConnections", async () => {
+  const server = serve({ ...loopback, maxConnections: 1 }, echo);
+  const { port } = server.addr;
+  await using client = await connect({ port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  const waiting = await connect({ port, framing });
+  await server.shutdown();
+  assertEquals(await client.receive(), undefined);
+  await assertRejects(() => waiting.request("hello"), Error);
+  await waiting.close();
+});
+
+Deno.test("Server.shutdown() ends a server that pauses after an error", async () => {
+  using _listener = replacingListener(() => ({
+    accept: () => Promise.reject(new Error("Too many open files")),
+  }));
+  const log = errorLog();
+  const report = log.next;
+  const server = serve({ ...loopback, onError: log.onError }, echo);
+  await report;
+  const shutdown = server.shutdown();
+  // The pause does not go on for its time.
+  assert(!await isPending(shutdown));
+  assertEquals(log.errors.length, 1);
+});
+
+Deno.test("Server.shutdown() closes a connection that is accepted too late", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const late = Promise.withResolvers<Deno.Conn>();
+  using _listener = replacingListener(() => ({ accept: () => late.promise }));
+  let handled = 0;
+  const server = serve(loopback, () => {
+    handled++;
+  });
+  using peer = await dial(listener.addr.port);
+  const shutdown = server.shutdown();
+  late.resolve(await listener.accept());
+  await shutdown;
+  assertEquals(await peer.readToEnd(), "");
+  assertEquals(handled, 0);
+});
+
+Deno.test("Server is disposed of by shutting it down", async () => {
+  let port = 0;
+  let hasEnded = false;
+  let client: Connection<string, string>;
+  {
+    await using server = serve(loopback, async (connection) => {
+      await echo(connection);
+      hasEnded = true;
+    });
+    port = server.addr.port;
+    client = await connect({ port, framing });
+    assertEquals(await client.request("hello"), "hello");
+  }
+  assert(hasEnded);
+  assertEquals(await client.receive(), undefined);
+  await client.close();
+  await assertRejects(
+    () => connect({ port, framing }),
+    Deno.errors.ConnectionRefused,
+  );
+});
+
+Deno.test("serve() ends with its signal, which aborts the connections", async () => {
+  const controller = new AbortController();
+  const { signal } = controller;
+  let listeners = 0;
+  const counting = overriding(signal, {
+    addEventListener: (...args: Parameters<typeof signal.addEventListener>) => {
+      listeners++;
+      signal.addEventListener(...args);
+    },
+    removeEventListener: (
+      ...args: Parameters<typeof signal.removeEventListener>
+    ) => {
+      listeners--;
+      signal.removeEventListener(...args);
+    },
+  });
+  const log = errorLog();
+  const server = serve(
+    { ...loopback, signal: counting, onError: log.onError },
+    echo,
+  );
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  const [connection] = server.connections;
+  assert(await isPending(server.finished));
+
+  const reason = new Error("Enough");
+  controller.abort(reason);
+  await server.finished;
+
+  assertEquals(log.errors, [reason]);
+  assert(connection !== undefined);
+  assertStrictEquals(connection.signal.reason, reason);
+  assertEquals(await client.receive(), undefined);
+  assertEquals(listeners, 0);
+});
+
+Deno.test("serve() ends when its signal is aborted while it calls onListen", async () => {
+  const controller = new AbortController();
+  const server = serve({
+    ...loopback,
+    signal: controller.signal,
+    onListen: () => controller.abort(),
+  }, echo);
+  await server.finished;
+  assertEquals(server.connections.size, 0);
+});
+
+Deno.test("Server.connections holds what is open", async () => {
+  await using server = serve(loopback, echo);
+  assertEquals(server.connections.size, 0);
+  const client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  const [connection] = server.connections;
+  assertEquals(connection?.remoteAddr, client.localAddr);
+  await client.close();
+  await until(() => server.connections.size === 0);
+});
+
+Deno.test("Server.unref() lets the process end", async () => {
+  await using program = start("deno", [
+    "run",
+    "--cached-only",
+    "--allow-net=127.0.0.1",
+    "serve_without_keeping_alive.ts",
+  ]);
+  const { code, stderr } = await program.ended;
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals((await program.lines.next()).value, "accepted before unref");
+  assertEquals((await program.lines.next()).value, "accepted after unref");
+});
+
+Deno.test("Server.ref() keeps the process alive again", async () => {
+  await using program = start("deno", [
+    "run",
+    "--cached-only",
+    "--allow-net=127.0.0.1",
+    "serve_kept_alive.ts",
+  ]);
+  const port = Number((await program.lines.next()).value);
+  for (let i = 0; i < 3; i++) {
+    await using client = await connect({ port, framing });
+    assertEquals(await client.receive(), "here");
+  }
+});
+
+Deno.test("serve() serves TLS, with a half-close and the answers behind it", async () => {
+  await using server = serve(
+    { ...loopback, ...certificate },
+    async (connection) => {
+      const received = await Array.fromAsync(connection);
+      for (const line of received) await connection.send(line.toUpperCase());
+    },
+  );
+  const { port } = server.addr;
+  await using client = await connect({ port, framing, tls: { caCerts } });
+  const sent = Array.from({ length: 1000 }, (_, i) => `line ${i}`);
+  for (const line of sent) await client.send(line);
+  await client.closeWrite();
+  assertEquals(
+    await Array.fromAsync(client),
+    sent.map((line) => line.toUpperCase()),
+  );
+});
+
+Deno.test("serve() offers protocols by ALPN", async () => {
+  await using server = serve(
+    { ...loopback, ...certificate, alpnProtocols: ["one", "two"] },
+    echo,
+  );
+  using conn = await Deno.connectTls({
+    hostname: "localhost",
+    port: server.addr.port,
+    caCerts,
+    alpnProtocols: ["two", "three"],
+  });
+  assertEquals(await conn.handshake(), { alpnProtocol: "two" });
+});
+
+Deno.test("serve() ends only the connection that speaks no TLS", async () => {
+  const log = errorLog();
+  await using server = serve(
+    { ...loopback, ...certificate, onError: log.onError },
+    echo,
+  );
+  const { port } = server.addr;
+  const tls = { caCerts };
+  await using bystander = await connect({ port, framing, tls });
+  assertEquals(await bystander.request("before"), "before");
+  const report = log.next;
+
+  using offender = await dial(port);
+  await offender.write("GET / HTTP/1.1\r\n\r\n");
+  await report;
+
+  assertEquals(await bystander.request("after"), "after");
+  await using next = await connect({ port, framing, tls });
+  assertEquals(await next.request("next"), "next");
+});
+
+Deno.test("Server.unref() is refused over TLS", async () => {
+  await using server = serve({ ...loopback, ...certificate }, echo);
+  assertThrows(() => server.unref(), Deno.errors.NotSupported, "TLS");
+});
+
+Deno.test({
+  name: "serve() serves a Unix socket, and removes it at the end",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const path = `${folder}/socket`;
+      const server = serve({ path, framing }, echo);
+      assertEquals(server.addr, { transport: "unix", path });
+      const client = await connect({ path, framing });
+      assertEquals(await client.request("hello"), "hello");
+      await server.shutdown();
+      assertEquals(await client.receive(), undefined);
+      await client.close();
+      assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
+      // The path is free again, and a socket that is gone already is no error.
+      const next = serve({ path, framing }, echo);
+      Deno.removeSync(path);
+      await next.shutdown();
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "serve() removes its socket, and nothing else, from another folder too",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using program = start("deno", [
+      "run",
+      "--cached-only",
+      "--allow-all",
+      "serve_from_another_folder.ts",
+    ]);
+    assertEquals(await program.lines.next(), {
+      value: "other,other/app.sock",
+      done: false,
+    });
+    assertEquals((await program.ended).code, 0);
+  },
+});
+
+Deno.test({
+  name: "serve() shares a port by reusePort",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await using program = start("deno", [
+      "run",
+      "--cached-only",
+      "--unstable-net",
+      "--allow-net=127.0.0.1",
+      "share_port.ts",
+    ]);
+    assertEquals(await program.lines.next(), { value: "one,two", done: false });
+    assertEquals((await program.ended).code, 0);
+  },
+});
+
+Deno.test({
+  name: "serve() refuses reusePort without the flag that Deno wants for it",
+  ignore: "listenDatagram" in Deno,
+  fn() {
+    assertThrows(
+      () => serve({ ...loopback, reusePort: true }, echo),
+      TypeError,
+      "reusePort",
+    );
+  },
+});
+
+Deno.test({
+  name: "serve() lets no more connections wait than tcpBacklog",
+  // Only there is it known what the kernel makes of it.
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await using server = serve(
+      { ...loopback, tcpBacklog: 1, maxConnections: 1 },
+      echo,
+    );
+    const { port } = server.addr;
+    const attempts = await Promise.allSettled(
+      Array.from(
+        { length: 8 },
+        () => connect({ port, framing, connectTimeout: 300 }),
+      ),
+    );
+    const clients = attempts.flatMap((attempt) =>
+      attempt.status === "fulfilled" ? [attempt.value] : []
+    );
+    for (const client of clients) await client.close();
+    assert(clients.length < attempts.length);
+  },
+});
