@@ -73,4 +73,5 @@
  * @module
  */
 export * from "./client/connect.ts";
+export * from "./client/options.ts";
 export * from "./client/reconnect.ts";

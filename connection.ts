@@ -58,3 +58,4 @@
  */
 export * from "./connection/broadcast.ts";
 export * from "./connection/connection.ts";
+export * from "./connection/options.ts";

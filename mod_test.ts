@@ -1,10 +1,10 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as framedTcp from "./mod.ts";
 import {
   asJson,
-  type Bytes,
   connect,
   Connection,
+  type Framing,
   FramingError,
   lengthPrefixed,
   lines,
@@ -30,16 +30,21 @@ Deno.test("a server answers a client in lines", async () => {
   );
 });
 
-Deno.test("messages end with a line feed if nothing else is said", async () => {
-  await using server = serve(
-    loopback,
-    (connection) => connection.send("hello"),
+Deno.test("nothing opens without a framing", async () => {
+  // A program in JavaScript may leave it out, which the types do not allow.
+  const options = loopback as typeof loopback & { framing: Framing };
+  assertThrows(
+    () => serve(options, () => {}),
+    TypeError,
+    "framing must be given",
   );
-  await using client = await connect({ port: server.addr.port });
-
-  const message: Bytes | undefined = await client.receive();
-  assertEquals(message, new TextEncoder().encode("hello"));
-  assertEquals(await client.receive(), undefined);
+  await assertRejects(
+    () => connect({ ...options, port: 1 }),
+    TypeError,
+    "framing must be given",
+  );
+  // @ts-expect-error -- nothing else tells which messages these types are of.
+  assertThrows(() => serve<string, string>(loopback, () => {}), TypeError);
 });
 
 Deno.test("messages of every size arrive whole and in order, for many clients at once", async () => {
@@ -115,7 +120,10 @@ Deno.test("a client that has said all still gets its answers", async () => {
 
 Deno.test("too long a message comes as an error behind those before it", async () => {
   const framing = lines({ maxLength: 10 });
-  await using server = serve(loopback, (connection) => {
+  await using server = serve({
+    ...loopback,
+    framing: lines(),
+  }, (connection) => {
     connection.send("one");
     connection.send("two");
     connection.send("much longer than that");

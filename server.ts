@@ -22,4 +22,6 @@
  *
  * @module
  */
+export * from "./server/options.ts";
 export * from "./server/serve.ts";
+export * from "./server/server.ts";

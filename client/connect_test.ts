@@ -6,11 +6,12 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { isPending, overriding, Peer } from "../connection/_testing.ts";
-import {
-  connect,
-  type ConnectOptions,
-  type ConnectTlsOptions,
-} from "./connect.ts";
+import { connect } from "./connect.ts";
+import type {
+  ConnectOptions,
+  ConnectTcpOptions,
+  ConnectTlsOptions,
+} from "./options.ts";
 import { type Framing, lines } from "../framing.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
@@ -54,6 +55,9 @@ Deno.test("connect() refuses what cannot work before it opens anything", async (
     [{ port, key, tls: true }, TypeError, "key outside tls"],
     [{ port, caCerts }, TypeError, "caCerts outside tls"],
     [{ port, alpnProtocols: [] }, TypeError, "alpnProtocols outside tls"],
+    [{ port, serverName: "a" }, TypeError, "serverName outside tls"],
+    [{ port, tls: null }, TypeError, "tls must be true, false or"],
+    [{ port, tls: "yes" }, TypeError, "tls must be true, false or"],
     [{ port, tls: { cert } }, TypeError, "cert alone: cert and key"],
     [{ port, tls: { key } }, TypeError, "key alone: cert and key"],
     [
@@ -66,6 +70,17 @@ Deno.test("connect() refuses what cannot work before it opens anything", async (
       TypeError,
       "keepAlive over TLS",
     ],
+    [
+      { port, tls: { cert, key, serverName: "a" } },
+      TypeError,
+      "serverName with cert and key",
+    ],
+    [{ path, autoSelectFamily: true }, TypeError, "autoSelectFamily with path"],
+    [
+      { port, autoSelectFamilyAttemptDelay: 0 },
+      RangeError,
+      "autoSelectFamilyAttemptDelay",
+    ],
     [{ port, connectTimeout: 0 }, RangeError, "connectTimeout"],
     [{ port, connectTimeout: NaN }, RangeError, "connectTimeout"],
     [{ port, framing: {} }, TypeError, "framing"],
@@ -77,18 +92,32 @@ Deno.test("connect() refuses what cannot work before it opens anything", async (
   ];
   for (const [options, errorClass, message] of cases) {
     await assertRejects(
-      () => connect(options as ConnectOptions),
+      () =>
+        connect(
+          Object.assign({ framing }, options) as ConnectOptions<string, string>,
+        ),
       errorClass,
       message,
     );
   }
+  for (const options of [undefined, { port }, { path, framing: undefined }]) {
+    await assertRejects(
+      () => connect(options as ConnectOptions),
+      TypeError,
+      "framing must be given",
+    );
+  }
   const signal = AbortSignal.abort(new Error("Not any more"));
-  await assertRejects(() => connect({ port, signal }), Error, "Not any more");
+  await assertRejects(
+    () => connect({ framing, port, signal }),
+    Error,
+    "Not any more",
+  );
 });
 
 Deno.test("connect() connects to 127.0.0.1 by default", async () => {
   using listener = listen();
-  await using client = await connect({ port: listener.addr.port });
+  await using client = await connect({ framing, port: listener.addr.port });
   using peer = new Peer(await listener.accept());
   assertEquals(client.remoteAddr, listener.addr);
   assertEquals(client.localAddr, peer.conn.remoteAddr);
@@ -101,7 +130,7 @@ Deno.test("connect() rejects with the system's error", async () => {
   listener.close();
   for (const tls of [false, true]) {
     await assertRejects(
-      () => connect({ port: listener.addr.port, tls }),
+      () => connect({ framing, port: listener.addr.port, tls }),
       Deno.errors.ConnectionRefused,
     );
   }
@@ -114,7 +143,7 @@ Deno.test({
     const folder = await Deno.makeTempDir();
     try {
       await assertRejects(
-        () => connect({ path: `${folder}/socket` }),
+        () => connect({ framing, path: `${folder}/socket` }),
         Deno.errors.NotFound,
       );
     } finally {
@@ -157,7 +186,7 @@ Deno.test("connect() rejects if the certificate is of an unknown authority", asy
   using listener = listenTls();
   for (const tls of [true, {}]) {
     const [connecting] = await Promise.allSettled([
-      connect({ port: listener.addr.port, tls }),
+      connect({ framing, port: listener.addr.port, tls }),
       shakeHands(listener),
     ]);
     assert(connecting.status === "rejected");
@@ -178,6 +207,7 @@ Deno.test("connect() rejects if the certificate is for another name", async () =
   });
   const [connecting] = await Promise.allSettled([
     connect({
+      framing,
       hostname: "example.com",
       port: listener.addr.port,
       tls: { caCerts },
@@ -188,6 +218,67 @@ Deno.test("connect() rejects if the certificate is for another name", async () =
   assertInstanceOf(connecting.reason, Deno.errors.InvalidData);
 });
 
+Deno.test("connect() verifies the certificate for serverName", async () => {
+  using listener = listenTls();
+  // The name to dial is not in the certificate.
+  const { connect: dial } = Deno;
+  using _dialling = replacing(Deno as { connect: unknown }, {
+    connect: (options: Deno.ConnectOptions) => dial({ ...options, hostname }),
+  });
+  const [, client] = await Promise.all([
+    shakeHands(listener),
+    connect({
+      hostname: "example.com",
+      port: listener.addr.port,
+      framing,
+      tls: { caCerts, serverName: "localhost" },
+    }),
+  ]);
+  await client.close();
+  const [connecting] = await Promise.allSettled([
+    connect({
+      port: listener.addr.port,
+      framing,
+      tls: { caCerts, serverName: "example.com" },
+    }),
+    shakeHands(listener),
+  ]);
+  assert(connecting.status === "rejected");
+  assertInstanceOf(connecting.reason, Deno.errors.InvalidData);
+});
+
+Deno.test("connect() passes on how to choose among the addresses of a name", async () => {
+  const dialled: Deno.ConnectOptions[] = [];
+  using _dialling = replacing(
+    Deno as { connect: unknown; connectTls: unknown },
+    {
+      connect(options: Deno.ConnectOptions) {
+        dialled.push(options);
+        throw new Error("Dialled");
+      },
+      connectTls(options: Deno.ConnectTlsOptions) {
+        dialled.push(options);
+        throw new Error("Dialled");
+      },
+    },
+  );
+  const choice = { autoSelectFamily: false, autoSelectFamilyAttemptDelay: 10 };
+  for (const tls of [false, true, certificate]) {
+    await assertRejects(
+      () => connect({ port: 1, framing, tls, ...choice }),
+      Error,
+      "Dialled",
+    );
+  }
+  assertEquals(
+    dialled.map((
+      { hostname, port, autoSelectFamily, autoSelectFamilyAttemptDelay },
+    ) => ({ hostname, port, autoSelectFamily, autoSelectFamilyAttemptDelay })),
+    dialled.map(() => ({ hostname, port: 1, ...choice })),
+  );
+  assertEquals(dialled.length, 3);
+});
+
 Deno.test("connect() closes what it has opened when TLS cannot begin", async () => {
   const { connect: dial } = Deno;
   using _dialling = replacing(Deno as { connect: unknown }, {
@@ -196,7 +287,12 @@ Deno.test("connect() closes what it has opened when TLS cannot begin", async () 
   using listener = listen();
   await assertRejects(
     () =>
-      connect({ hostname: "no..name", port: listener.addr.port, tls: true }),
+      connect({
+        framing,
+        hostname: "no..name",
+        port: listener.addr.port,
+        tls: true,
+      }),
     TypeError,
   );
   using peer = new Peer(await listener.accept());
@@ -216,6 +312,7 @@ Deno.test("connect() asks for protocols by ALPN", async () => {
     const [info, client] = await Promise.all([
       shakeHands(listener),
       connect({
+        framing,
         port: listener.addr.port,
         tls: { ...tls, alpnProtocols: ["three", "two"] },
       }),
@@ -250,7 +347,7 @@ Deno.test("connect() sets noDelay and keepAlive, over TLS too", async () => {
       return conn;
     },
   });
-  const cases: [Partial<ConnectOptions>, unknown[]][] = [
+  const cases: [Omit<ConnectTcpOptions, "port" | "framing">, unknown[]][] = [
     [{}, [["noDelay", true]]],
     [{ noDelay: true }, [["noDelay", true]]],
     [
@@ -265,7 +362,7 @@ Deno.test("connect() sets noDelay and keepAlive, over TLS too", async () => {
       calls.length = 0;
       const [conn, client] = await Promise.all([
         accept(listener),
-        connect({ ...options, port, tls }),
+        connect({ ...options, framing, port, tls }),
       ]);
       assertEquals(calls, expected);
       await client.close();
@@ -285,7 +382,7 @@ async function accept(
 Deno.test("connect() gives up a TLS handshake after connectTimeout", async () => {
   await withoutHandshake(async (port, tls) => {
     const error = await assertRejects(
-      () => connect({ port, tls, connectTimeout: 20 }),
+      () => connect({ framing, port, tls, connectTimeout: 20 }),
       DOMException,
       `127.0.0.1:${port} within connectTimeout of 20 ms`,
     );
@@ -297,7 +394,7 @@ Deno.test("connect() gives up a TLS handshake when its signal is aborted", async
   await withoutHandshake(async (port, tls) => {
     const controller = new AbortController();
     const { signal } = controller;
-    const connecting = connect({ port, tls, signal });
+    const connecting = connect({ framing, port, tls, signal });
     assert(await isPending(connecting));
     const reason = new Error("Changed our mind");
     controller.abort(reason);
@@ -328,11 +425,11 @@ Deno.test("connect() gives up dialling after connectTimeout, or by its signal", 
   for (const tls of [false, { caCerts }]) {
     const controller = new AbortController();
     const { signal } = controller;
-    const connecting = connect({ port: 1, tls, signal });
+    const connecting = connect({ framing, port: 1, tls, signal });
     controller.abort(new Error("Changed our mind"));
     await assertRejects(() => connecting, Error, "Changed our mind");
     await assertRejects(
-      () => connect({ port: 1, tls, connectTimeout: 1 }),
+      () => connect({ framing, port: 1, tls, connectTimeout: 1 }),
       DOMException,
       "connectTimeout",
     );
@@ -351,7 +448,7 @@ Deno.test("connect() does not count the time in which its own thread is busy", a
   for (const [listener, tls] of cases) {
     const { port } = listener.addr;
     const accepting = accept(listener);
-    const connecting = connect({ port, tls, connectTimeout: 100 });
+    const connecting = connect({ framing, port, tls, connectTimeout: 100 });
     const end = performance.now() + 300;
     while (performance.now() < end);
     await using _client = await connecting;
@@ -371,7 +468,7 @@ Deno.test("connect() refuses a connection with itself", async () => {
     using listener = listen();
     const { port } = listener.addr;
     await assertRejects(
-      () => connect({ port, tls }),
+      () => connect({ framing, port, tls }),
       Deno.errors.ConnectionRefused,
       `127.0.0.1:${port}: nobody listens there`,
     );
@@ -388,7 +485,7 @@ Deno.test("connect() closes a connection that comes too late", async () => {
   });
   using listener = listen();
   const { port } = listener.addr;
-  await assertRejects(() => connect({ port, connectTimeout: 1 }));
+  await assertRejects(() => connect({ framing, port, connectTimeout: 1 }));
   late.resolve(await dial({ port }));
   using peer = new Peer(await listener.accept());
   assertEquals(await peer.readToEnd(), "");
@@ -409,7 +506,7 @@ Deno.test("connect() rejects when its signal is aborted as the connection opens"
       },
     });
     await assertRejects(
-      () => connect({ port, tls, signal }),
+      () => connect({ framing, port, tls, signal }),
       Error,
       "Changed our mind",
     );
@@ -437,6 +534,7 @@ Deno.test("connect() aborts the connection when its signal is aborted later", as
   using listener = listen();
   const { port } = listener.addr;
   const client = await connect({
+    framing,
     port,
     signal: counting,
     connectTimeout: 60_000,

@@ -1,134 +1,14 @@
 import { delay } from "@std/async/delay";
-import { checkMilliseconds } from "../connection/_connection_options.ts";
-import { logError } from "../internal/log_error.ts";
-import { checkFunction } from "../internal/check_function.ts";
-import { connect, type ConnectOptions } from "./connect.ts";
+import { connect } from "./connect.ts";
+import type { ReconnectOptions } from "./options.ts";
 import type { Connection } from "../connection/connection.ts";
-import type { Bytes, Sendable } from "../framing/framing.ts";
-
-/**
- * Options for {@linkcode reconnect} beside those for {@linkcode connect}.
- *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- *
- * @example Giving up after three attempts
- * ```ts
- * import { reconnect, type ReconnectBaseOptions } from "@framed/tcp";
- * import { assertEquals, assertRejects } from "@std/assert";
- *
- * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * const { port } = listener.addr;
- * listener.close(); // nobody listens there any more
- *
- * const errors: unknown[] = [];
- * const hasty: ReconnectBaseOptions = {
- *   minTimeout: 1,
- *   maxTimeout: 10,
- *   maxAttempts: 3,
- *   onError: (error) => void errors.push(error),
- * };
- * await assertRejects(
- *   () => reconnect({ port, ...hasty }, () => {}),
- *   Deno.errors.ConnectionRefused,
- * );
- * assertEquals(errors.length, 2); // the last one ended it
- * ```
- */
-export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
-  /**
-   * Called with each new connection before the handler, to log in. The handler
-   * waits for it. If it throws, the connection is aborted, and that attempt has
-   * failed.
-   */
-  onConnect?:
-    | ((connection: Connection<In, Out>) => void | Promise<void>)
-    | undefined;
-  /**
-   * Called with why the next connection is needed, before the wait for it: the
-   * error of connecting, of `onConnect` or of the connection, what the handler threw
-   * when its connection had ended, or `Deno.errors.UnexpectedEof` where there was no
-   * error but the end. There is no connection if none could be made. By default
-   * errors go to `console.error`.
-   *
-   * What it throws ends {@linkcode reconnect}, which rejects with it.
-   */
-  onError?:
-    | ((
-      error: unknown,
-      connection: Connection<In, Out> | undefined,
-    ) => void | Promise<void>)
-    | undefined;
-  /**
-   * The first wait, in milliseconds; at least 1.
-   *
-   * @default {1000}
-   */
-  minTimeout?: number | undefined;
-  /**
-   * The longest wait, in milliseconds.
-   *
-   * @default {60_000}
-   */
-  maxTimeout?: number | undefined;
-  /**
-   * How many times longer each wait is than the one before; at least 1.
-   *
-   * @default {2}
-   */
-  multiplier?: number | undefined;
-  /**
-   * Which part of each wait is left to chance, from 0 to 1, so that the clients of
-   * a server that was down do not all come back at the same moment. With 1 a wait is
-   * anything up to its full length, with 0 always its full length.
-   *
-   * @default {1}
-   */
-  jitter?: number | undefined;
-  /**
-   * After how many failed attempts in a row to give up. An attempt has failed also
-   * if its connection ended too soon; see {@linkcode reconnect}.
-   *
-   * @default {Infinity}
-   */
-  maxAttempts?: number | undefined;
-}
-
-/**
- * Options for {@linkcode reconnect}: the address, the framing, limits and timeouts
- * as for {@linkcode connect}, and when to try again.
- *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- *
- * @example One answer, however many connections it takes
- * ```ts
- * import { lines, reconnect, type ReconnectOptions, serve } from "@framed/tcp";
- * import { assertEquals } from "@std/assert";
- *
- * const framing = lines();
- * await using server = serve(
- *   { hostname: "127.0.0.1", port: 0, framing },
- *   async (connection) => {
- *     for await (const line of connection) await connection.send(line);
- *   },
- * );
- * const options: ReconnectOptions<string, string> = {
- *   port: server.addr.port,
- *   framing,
- *   connectTimeout: 5000,
- *   minTimeout: 100,
- * };
- * const answer = await reconnect(
- *   options,
- *   (connection) => connection.request("hello"),
- * );
- * assertEquals(answer, "hello");
- * ```
- */
-export type ReconnectOptions<In = Bytes, Out = Sendable> =
-  & ConnectOptions<In, Out>
-  & ReconnectBaseOptions<In, Out>;
+import {
+  checkCount,
+  checkFunction,
+  checkMilliseconds,
+} from "../internal/checks.ts";
+import { checkFraming } from "../internal/connection_options.ts";
+import { logError } from "../internal/log_error.ts";
 
 /**
  * Connects to a server, and again whenever the connection has ended, until the
@@ -210,13 +90,18 @@ export type ReconnectOptions<In = Bytes, Out = Sendable> =
  *
  * @example Ending from outside
  * ```ts
- * import { reconnect, serve } from "@framed/tcp";
+ * import { lines, reconnect, serve } from "@framed/tcp";
  * import { assertRejects } from "@std/assert";
  *
- * await using server = serve({ hostname: "127.0.0.1", port: 0 }, () => {});
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   () => {},
+ * );
  * const controller = new AbortController();
  * const running = reconnect({
  *   port: server.addr.port,
+ *   framing,
  *   signal: controller.signal,
  *   onError: () => controller.abort(new Error("Enough")),
  * }, async (connection) => {
@@ -226,7 +111,7 @@ export type ReconnectOptions<In = Bytes, Out = Sendable> =
  * await assertRejects(() => running, Error, "Enough");
  * ```
  */
-export async function reconnect<In = Bytes, Out = Sendable, T = void>(
+export async function reconnect<In, Out, T>(
   options: ReconnectOptions<In, Out>,
   handler: (connection: Connection<In, Out>) => T | Promise<T>,
 ): Promise<T> {
@@ -338,6 +223,7 @@ interface Schedule {
 function checkReconnectOptions<In, Out>(
   options: ReconnectOptions<In, Out>,
 ): Schedule {
+  checkFraming(options); // first, as there may be no options at all
   const {
     onConnect,
     onError,
@@ -368,13 +254,8 @@ function checkReconnectOptions<In, Out>(
       `Cannot reconnect as jitter must be from 0 to 1: current value is ${jitter}`,
     );
   }
-  if (
-    maxAttempts !== Infinity &&
-    (!Number.isSafeInteger(maxAttempts) || maxAttempts < 1)
-  ) {
-    throw new RangeError(
-      `Cannot reconnect as maxAttempts must be a whole number of at least 1, or Infinity: current value is ${maxAttempts}`,
-    );
+  if (maxAttempts !== Infinity) {
+    checkCount("reconnect", "maxAttempts", maxAttempts);
   }
   return {
     jitter,

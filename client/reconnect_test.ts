@@ -14,11 +14,13 @@ import {
   turn,
   until,
 } from "../connection/_testing.ts";
-import type { ConnectOptions } from "./connect.ts";
+import type { ConnectOptions, ReconnectOptions } from "./options.ts";
 import type { Connection } from "../connection/connection.ts";
 import { lines, mapped } from "../framing.ts";
-import { reconnect, type ReconnectOptions } from "./reconnect.ts";
-import { type ConnectionHandler, serve, type Server } from "../server/serve.ts";
+import { reconnect } from "./reconnect.ts";
+import type { ConnectionHandler } from "../server/options.ts";
+import { serve } from "../server/serve.ts";
+import type { Server } from "../server/server.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
 
@@ -121,14 +123,28 @@ Deno.test("reconnect() refuses what cannot work before it opens anything", async
   ];
   for (const [options, errorClass, message] of cases) {
     await assertRejects(
-      () => reconnect(options as ReconnectOptions, () => {}),
+      () =>
+        reconnect(
+          Object.assign({ framing }, options) as ReconnectOptions<
+            string,
+            string
+          >,
+          () => {},
+        ),
       errorClass,
       message,
     );
   }
+  for (const options of [undefined, { port }, { port, framing: undefined }]) {
+    await assertRejects(
+      () => reconnect(options as ReconnectOptions, () => {}),
+      TypeError,
+      "framing must be given",
+    );
+  }
   for (const handler of [undefined, null, {}] as unknown[]) {
     await assertRejects(
-      () => reconnect({ port }, handler as () => void),
+      () => reconnect({ framing, port }, handler as () => void),
       TypeError,
       "handler must be a function",
     );
@@ -460,7 +476,7 @@ Deno.test({
 
 Deno.test("reconnect() tries a certificate again that it does not trust yet", async () => {
   await using server = serve(
-    { hostname, port: 0, framing, ...certificate, onError: () => {} },
+    { hostname, port: 0, framing, tls: certificate, onError: () => {} },
     echo,
   );
   const { errors, onError } = errorLog();
@@ -536,18 +552,22 @@ Deno.test("reconnect() counts a login that fails as an attempt that failed", asy
 Deno.test("reconnect() waits longer each time, up to a limit, for a peer that hangs up at once", async () => {
   await using server = serveInTurn(hangUp);
   using recording = recordingWaits(10_000);
-  const error = await assertRejects(() =>
-    reconnect({
-      port: server.addr.port,
-      minTimeout: 10_000,
-      maxTimeout: 50_000,
-      multiplier: 1.5,
-      jitter: 0,
-      maxAttempts: 7,
-      onError: () => {},
-    }, async (connection) => {
-      await connection.receive();
-    }), Deno.errors.UnexpectedEof);
+  const error = await assertRejects(
+    () =>
+      reconnect({
+        framing,
+        port: server.addr.port,
+        minTimeout: 10_000,
+        maxTimeout: 50_000,
+        multiplier: 1.5,
+        jitter: 0,
+        maxAttempts: 7,
+        onError: () => {},
+      }, async (connection) => {
+        await connection.receive();
+      }),
+    Deno.errors.UnexpectedEof,
+  );
   assertStringIncludes(error.message, "messages of the connection have ended");
   assertEquals(recording.waits, [
     10_000,
@@ -569,6 +589,7 @@ Deno.test("reconnect() waits a second at first, and up to a minute, if nothing e
   let count = 0;
   const error = await assertRejects(() =>
     reconnect({
+      framing,
       port: 1,
       onError() {
         if (++count === 9) throw reason;
@@ -591,6 +612,7 @@ Deno.test("reconnect() leaves to chance as much of a wait as jitter says", async
     using recording = recordingWaits(5000);
     await assertRejects(() =>
       reconnect({
+        framing,
         port: 1,
         jitter,
         minTimeout: 10_000,
@@ -623,6 +645,7 @@ Deno.test("reconnect() begins anew when a connection has lasted longer than the 
   performance.now = () => now;
   try {
     await reconnect({
+      framing,
       port: server.addr.port,
       minTimeout: 10_000,
       jitter: 0,
@@ -655,6 +678,7 @@ Deno.test("reconnect() begins anew when a connection has lasted longer than the 
     // The attempts that lasted count as no failures.
     await assertRejects(() =>
       reconnect({
+        framing,
         port: server.addr.port,
         minTimeout: 10_000,
         jitter: 0,
@@ -925,8 +949,8 @@ Deno.test("reconnect() leaves no listener on its signal when the handler is done
 Deno.test("reconnect() takes the options of connect() and gives its types", () => {
   // Checked, not run.
   const _ = () => [
-    reconnect({ port: 1, tls: { caCerts } }, (connection) => {
-      const _bytes: Promise<Uint8Array | undefined> = connection.receive();
+    reconnect({ framing, port: 1, tls: { caCerts } }, (connection) => {
+      const _line: Promise<string | undefined> = connection.receive();
     }) satisfies Promise<void>,
     reconnect({ path: "/socket", framing }, async (connection) => {
       const line: string | undefined = await connection.receive();

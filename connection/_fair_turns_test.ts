@@ -43,17 +43,18 @@ async function assertOthersAreServed(
   demand: Uint8Array<ArrayBuffer>,
 ): Promise<void> {
   let moved = 0;
+  const framing = delimited("\n");
   await using server = serve(
     {
       hostname: "127.0.0.1",
       port: 0,
-      framing: delimited("\n"),
+      framing,
       onError() {}, // those aborted below
     },
     (connection) => handler(connection, (length) => moved += length),
   );
   const { port } = server.addr;
-  await using modest = await connect({ port });
+  await using modest = await connect({ port, framing });
   await modest.request("1");
   const greedy = await Promise.all(
     Array.from({ length: GREEDY_PEERS }, () => Deno.connect({ port })),

@@ -1,5 +1,5 @@
 import { readToEnd } from "./_read_to_end.ts";
-import { isSettledWithin } from "../internal/settled_within.ts";
+import { isSettledWithin } from "../internal/promises.ts";
 
 // For how long a peer that still sends may take to receive the rest and end.
 const LINGER_MS = 1000;

@@ -1,5 +1,5 @@
 import type { MessageWriter } from "./_message_writer.ts";
-import { unobserved } from "../internal/rejected.ts";
+import { unobserved } from "../internal/promises.ts";
 
 /** Options for {@linkcode MessageSink}. */
 export interface MessageSinkOptions<Out> {

@@ -2,7 +2,7 @@ import { Countdown } from "./_countdown.ts";
 import { atEndOfTurn } from "./_end_of_turn.ts";
 import { noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
 import { Queue } from "../internal/queue.ts";
-import { rejected, unobserved } from "../internal/rejected.ts";
+import { rejected, unobserved } from "../internal/promises.ts";
 import { giveBack, SendBuffer } from "./_send_buffer.ts";
 import type { Framing } from "../framing/framing.ts";
 

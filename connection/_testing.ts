@@ -6,7 +6,9 @@
  */
 import net from "node:net";
 import { once } from "node:events";
-import { Connection, type ConnectionOptions } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./options.ts";
+import { delimited } from "../framing/delimited.ts";
 import { toBytes } from "../framing/_utf8.ts";
 import type { Bytes, Sendable } from "../framing/framing.ts";
 
@@ -120,13 +122,36 @@ export async function sockets(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
   return [near, far];
 }
 
+/** The options of a test to which the framing does not matter. */
+export type AnyFramingOptions =
+  & Omit<ConnectionOptions, "framing">
+  & { framing?: never };
+
 /**
- * A connection with a raw peer. Both are ended at the end of their scope.
+ * A connection with a raw peer. Both are ended at the end of their scope. If the test
+ * names no framing, messages end with a line feed.
  *
  * @param wrap Puts something between the connection and its socket.
  */
-export async function pair<In = Bytes, Out = Sendable>(
-  options: ConnectionOptions<In, Out> = {},
+export function pair<In, Out>(
+  options: ConnectionOptions<In, Out>,
+  wrap?: (conn: Deno.TcpConn) => Deno.Conn,
+): Promise<Pair<In, Out>>;
+export function pair(
+  options?: AnyFramingOptions,
+  wrap?: (conn: Deno.TcpConn) => Deno.Conn,
+): Promise<Pair<Bytes, Sendable>>;
+export function pair<In, Out>(
+  options: ConnectionOptions<In, Out> | AnyFramingOptions = {},
+  wrap?: (conn: Deno.TcpConn) => Deno.Conn,
+): Promise<Pair<In, Out> | Pair<Bytes, Sendable>> {
+  return options.framing === undefined
+    ? framedPair({ ...options, framing: delimited("\n") }, wrap)
+    : framedPair(options, wrap);
+}
+
+async function framedPair<In, Out>(
+  options: ConnectionOptions<In, Out>,
   wrap: (conn: Deno.TcpConn) => Deno.Conn = (conn) => conn,
 ): Promise<Pair<In, Out>> {
   const [near, far] = await sockets();
@@ -158,8 +183,8 @@ export interface ResettablePair<In, Out> extends AsyncDisposable {
 }
 
 /** A connection whose peer can reset it, which `Deno.Conn` cannot. */
-export async function resettablePair<In = Bytes, Out = Sendable>(
-  options: ConnectionOptions<In, Out> = {},
+export async function resettablePair<In, Out>(
+  options: ConnectionOptions<In, Out>,
 ): Promise<ResettablePair<In, Out>> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const socket = net.connect(listener.addr.port, "127.0.0.1");

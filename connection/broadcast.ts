@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers";
 import type { MessageWriter } from "./_message_writer.ts";
-import { rejected } from "../internal/rejected.ts";
+import { rejected } from "../internal/promises.ts";
 import { isApart } from "./_send_buffer.ts";
 import { writerOf } from "./_writer_of.ts";
 import type { Connection } from "./connection.ts";
@@ -11,10 +11,13 @@ import type { Bytes, Framing, Sendable } from "../framing/framing.ts";
  *
  * @example Disconnecting whoever is a mebibyte behind
  * ```ts
- * import { broadcast, type BroadcastOptions, serve } from "@framed/tcp";
+ * import { broadcast, type BroadcastOptions, lines, serve } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
  *
- * await using server = serve({ hostname: "127.0.0.1", port: 0 }, () => {});
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing: lines() },
+ *   () => {},
+ * );
  * const options: BroadcastOptions = {
  *   slow: "disconnect",
  *   highWaterMark: 1024 * 1024,
@@ -54,19 +57,29 @@ export interface BroadcastOptions {
  *
  * @example Telling who has gone
  * ```ts
- * import { broadcast, type BroadcastResult, connect, serve } from "@framed/tcp";
+ * import {
+ *   broadcast,
+ *   type BroadcastResult,
+ *   connect,
+ *   lines,
+ *   serve,
+ * } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
  *
+ * const framing = lines();
  * await using server = serve(
- *   { hostname: "127.0.0.1", port: 0 },
+ *   { hostname: "127.0.0.1", port: 0, framing },
  *   async (connection) => void await connection.receive(),
  * );
  * const { port } = server.addr;
- * await using here = await connect({ port });
- * await using gone = await connect({ port });
+ * await using here = await connect({ port, framing });
+ * await using gone = await connect({ port, framing });
  * await gone.close();
  *
- * const result: BroadcastResult = await broadcast([here, gone], "news");
+ * const result: BroadcastResult<string, string> = await broadcast(
+ *   [here, gone],
+ *   "news",
+ * );
  * assertEquals(result, { sent: 1, slow: [], ended: [gone] });
  * ```
  */

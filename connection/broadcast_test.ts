@@ -17,7 +17,8 @@ import {
   untilSteady,
 } from "./_testing.ts";
 import { broadcast, type BroadcastOptions } from "./broadcast.ts";
-import type { Connection, ConnectionOptions } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./options.ts";
 import { asText } from "../framing/as_text.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";

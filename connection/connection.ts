@@ -1,7 +1,3 @@
-import {
-  checkConnectionOptions,
-  type Transport,
-} from "./_connection_options.ts";
 import { Countdown } from "./_countdown.ts";
 import { atEndOfTurn } from "./_end_of_turn.ts";
 import { Linger } from "./_linger.ts";
@@ -15,158 +11,19 @@ import { MessageReader } from "./_message_reader.ts";
 import { MessageSink } from "./_message_sink.ts";
 import { messageStream } from "./_message_stream.ts";
 import { MessageWriter, sideHasEnded } from "./_message_writer.ts";
-import type { Queue } from "../internal/queue.ts";
-import { rejected } from "../internal/rejected.ts";
-import { isSettledWithin } from "../internal/settled_within.ts";
+import type {
+  ConnectionOptions,
+  ConnectionStats,
+  ReceiveOptions,
+} from "./options.ts";
 import { TakenBytes } from "./_taken_bytes.ts";
 import { revealWriters } from "./_writer_of.ts";
-import { delimited } from "../framing/delimited.ts";
-import type { Bytes, Framing, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
+import { checkConnectionOptions } from "../internal/connection_options.ts";
+import { isSettledWithin, rejected } from "../internal/promises.ts";
+import type { Queue } from "../internal/queue.ts";
 
-/**
- * Options for a {@linkcode Connection}, shared by both sides.
- *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- *
- * @example A server that strangers reach
- * ```ts
- * import { type ConnectionOptions, lines, serve } from "@framed/tcp";
- * import { assertEquals } from "@std/assert";
- *
- * const careful: ConnectionOptions<string, string> = {
- *   framing: lines({ maxLength: 1000 }),
- *   idleTimeout: 60_000,
- *   messageTimeout: 10_000,
- *   sendTimeout: 10_000,
- * };
- * await using server = serve(
- *   { ...careful, hostname: "127.0.0.1", port: 0, maxConnections: 1000 },
- *   () => {},
- * );
- * assertEquals(server.connections.size, 0);
- * ```
- */
-export interface ConnectionOptions<In = Bytes, Out = Sendable> {
-  /**
-   * Where messages begin and end.
-   *
-   * @default {delimited("\n")}
-   */
-  framing?: Framing<In, Out> | undefined;
-  /**
-   * The most bytes in one read of the socket. A quiet connection reads into a
-   * smaller buffer, of 512 bytes at first.
-   *
-   * @default {65_536}
-   */
-  readBufferSize?: number | undefined;
-  /**
-   * How many bytes may be queued for sending before {@linkcode Connection.send}
-   * waits for the peer.
-   *
-   * @default {65_536}
-   */
-  highWaterMark?: number | undefined;
-  /**
-   * Whether a small write leaves at once, and not only when the peer has
-   * acknowledged the one before (Nagle's algorithm). Only TCP has it, and TLS that
-   * {@linkcode connect} opens without a certificate of its own; elsewhere `true`
-   * is refused if given.
-   *
-   * @default {true}
-   */
-  noDelay?: boolean | undefined;
-  /**
-   * Whether the system probes a silent peer. Refused where `noDelay` is.
-   *
-   * @default {false}
-   */
-  keepAlive?: boolean | undefined;
-  /**
-   * For how many milliseconds a wait for the peer may last without a byte either
-   * way. The whole TLS handshake of a server counts as one such wait. Off by
-   * default.
-   */
-  idleTimeout?: number | undefined;
-  /**
-   * How many milliseconds we wait for the rest of a message that has begun to
-   * arrive. Off by default.
-   */
-  messageTimeout?: number | undefined;
-  /**
-   * How many milliseconds the peer may take to accept a message once all before
-   * it are accepted. Off by default.
-   */
-  sendTimeout?: number | undefined;
-  /** Aborts the connection, with its reason. */
-  signal?: AbortSignal | undefined;
-}
-
-/**
- * Options for {@linkcode Connection.receive} and {@linkcode Connection.request}.
- *
- * @example A wait that has an end
- * ```ts
- * import { connect, type ReceiveOptions, serve } from "@framed/tcp";
- * import { assertRejects } from "@std/assert";
- *
- * await using server = serve(
- *   { hostname: "127.0.0.1", port: 0 },
- *   async (connection) => void await connection.receive(), // and says nothing
- * );
- * await using client = await connect({ port: server.addr.port });
- *
- * const soon: ReceiveOptions = { signal: AbortSignal.timeout(10) };
- * await assertRejects(() => client.receive(soon), DOMException);
- * ```
- */
-export interface ReceiveOptions {
-  /** Ends the wait, with its reason. */
-  signal?: AbortSignal | undefined;
-}
-
-/**
- * What a connection has done so far; see {@linkcode Connection.stats}.
- *
- * @example Counting what was sent
- * ```ts
- * import { connect, type ConnectionStats, lines, serve } from "@framed/tcp";
- * import { assertEquals } from "@std/assert";
- *
- * const framing = lines();
- * await using server = serve(
- *   { hostname: "127.0.0.1", port: 0, framing },
- *   async (connection) => {
- *     for await (const line of connection) await connection.send(line);
- *   },
- * );
- * await using client = await connect({ port: server.addr.port, framing });
- * await client.request("hello");
- *
- * const stats: ConnectionStats = client.stats();
- * assertEquals([stats.messagesSent, stats.bytesSent], [1, 6]);
- * assertEquals([stats.messagesReceived, stats.bytesReceived], [1, 6]);
- * assertEquals(stats.bufferedAmount, 0);
- * ```
- */
-export interface ConnectionStats {
-  /** Bytes read from the socket. */
-  bytesReceived: number;
-  /** Bytes that the kernel has taken. */
-  bytesSent: number;
-  /** Messages read from the socket. */
-  messagesReceived: number;
-  /** Messages sent, those still queued here included. */
-  messagesSent: number;
-  /** Bytes queued here, which the kernel has not taken yet. */
-  bufferedAmount: number;
-  /** For how many milliseconds writes have waited for the kernel. */
-  blockedTime: number;
-}
-
-const DEFAULT_FRAMING = delimited("\n");
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
 // Where a write has failed, reads settle at once; in case that one does not.
@@ -242,15 +99,14 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * @param conn The connection.
    * @param options The framing, limits and timeouts.
-   * @throws {TypeError} If an option cannot be honoured, such as `noDelay` where
-   * the transport has none. `conn` stays open then.
+   * @throws {TypeError} If `framing` is not given, or an option cannot be honoured,
+   * such as `noDelay` where the transport has none. `conn` stays open then.
    * @throws {RangeError} If a number is out of range.
    */
-  constructor(conn: Deno.Conn, options: ConnectionOptions<In, Out> = {}) {
+  constructor(conn: Deno.Conn, options: ConnectionOptions<In, Out>) {
     checkConnectionOptions(options, transportOf(conn));
     const {
-      // Where no framing is given, In and Out are the defaults, which fit it.
-      framing = DEFAULT_FRAMING as Framing<never, never> as Framing<In, Out>,
+      framing,
       readBufferSize = DEFAULT_READ_BUFFER_BYTES,
       highWaterMark = DEFAULT_HIGH_WATER_MARK_BYTES,
       idleTimeout,
@@ -321,14 +177,15 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * @example Why a connection has ended
    * ```ts
-   * import { connect, serve } from "@framed/tcp";
+   * import { connect, lines, serve } from "@framed/tcp";
    * import { assertRejects } from "@std/assert";
    *
+   * const framing = lines();
    * await using server = serve(
-   *   { hostname: "127.0.0.1", port: 0 },
+   *   { hostname: "127.0.0.1", port: 0, framing },
    *   async (connection) => void await connection.receive(),
    * );
-   * await using client = await connect({ port: server.addr.port });
+   * await using client = await connect({ port: server.addr.port, framing });
    *
    * client.abort(new Error("No heartbeat"));
    * await assertRejects(() => client.closed, Error, "No heartbeat");
@@ -349,14 +206,15 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * @example Work that ends with its connection
    * ```ts
-   * import { connect, serve } from "@framed/tcp";
+   * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals, assertRejects } from "@std/assert";
    *
+   * const framing = lines();
    * await using server = serve(
-   *   { hostname: "127.0.0.1", port: 0 },
+   *   { hostname: "127.0.0.1", port: 0, framing },
    *   async (connection) => void await connection.receive(),
    * );
-   * await using client = await connect({ port: server.addr.port });
+   * await using client = await connect({ port: server.addr.port, framing });
    *
    * const working = new Promise((_, reject) => {
    *   client.signal.addEventListener("abort", () => reject(client.signal.reason));
@@ -800,14 +658,15 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * @example Not waiting any longer
    * ```ts
-   * import { connect, serve } from "@framed/tcp";
+   * import { connect, lines, serve } from "@framed/tcp";
    * import { assertRejects } from "@std/assert";
    *
+   * const framing = lines();
    * await using server = serve(
-   *   { hostname: "127.0.0.1", port: 0 },
+   *   { hostname: "127.0.0.1", port: 0, framing },
    *   async (connection) => void await connection.receive(),
    * );
-   * await using client = await connect({ port: server.addr.port });
+   * await using client = await connect({ port: server.addr.port, framing });
    *
    * const receiving = client.receive();
    * client.abort(new Error("Enough"));
@@ -1063,7 +922,7 @@ function isTcp(conn: Deno.Conn): conn is Deno.TcpConn {
   return "setNoDelay" in conn;
 }
 
-function transportOf(conn: Deno.Conn): Transport {
+function transportOf(conn: Deno.Conn): string {
   if (isTcp(conn)) return "TCP";
   return conn.remoteAddr.transport === "unix" ? "Unix socket" : "TLS";
 }

@@ -136,7 +136,7 @@ Deno.test("Connection.close() is behind what is queued", async () => {
 
 Deno.test("Connection.close() works before anything else", async () => {
   const [near, far] = await sockets();
-  const connection = new Connection(near);
+  const connection = new Connection(near, { framing });
   await connection.close();
   await connection.closed;
   assertEquals(await far.read(new Uint8Array(1)), null);
@@ -297,7 +297,7 @@ Deno.test("Connection rejects with the cause whatever is called after a bad end"
 
 Deno.test("Connection.abort() gives an AbortError without a reason", async () => {
   const [near, far] = await sockets();
-  const connection = new Connection(near);
+  const connection = new Connection(near, { framing });
   connection.abort();
   const error = await assertRejects(() => connection.closed, DOMException);
   assertEquals(error.name, "AbortError");

@@ -8,6 +8,7 @@ import {
 import type { Connection } from "./connection.ts";
 import {
   asText,
+  delimited,
   fixedLength,
   FramingError,
   lengthPrefixed,
@@ -51,8 +52,8 @@ Deno.test("Connection joins a message that arrives byte by byte", async () => {
   assertEquals(await received, "née");
 });
 
-Deno.test("Connection reads delimited by newlines, as bytes, by default", async () => {
-  await using ends = await pair();
+Deno.test("Connection receives bytes with a framing of bytes", async () => {
+  await using ends = await pair({ framing: delimited("\n") });
   const { connection, peer } = ends;
   await peer.write("one\r\ntwo\n");
   assertEquals(await connection.receive(), toBytes("one\r"));

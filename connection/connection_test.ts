@@ -5,7 +5,8 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { Connection, type ConnectionOptions } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./options.ts";
 import { asJson, delimited, type Framing, lines, mapped } from "../framing.ts";
 import {
   isPending,
@@ -199,7 +200,7 @@ Deno.test("Connection.readable gives each message once to two iterators, one aft
 /** A connection whose calls for socket options are noted. */
 function noting(
   conn: Deno.TcpConn,
-  options: ConnectionOptions,
+  options: ConnectionOptions<string, string>,
 ): Record<string, unknown> {
   const noted: Record<string, unknown> = {};
   const connection = new Connection(
@@ -220,13 +221,19 @@ function noting(
 }
 
 Deno.test("Connection sets noDelay and keepAlive of a TCP connection", async () => {
-  const cases: [ConnectionOptions, Record<string, unknown>][] = [
-    [{}, { noDelay: true }],
-    [{ noDelay: undefined, keepAlive: undefined }, { noDelay: true }],
-    [{ noDelay: false }, { noDelay: false }],
-    [{ keepAlive: true }, { noDelay: true, keepAlive: true }],
-    [{ keepAlive: false, noDelay: true }, { noDelay: true, keepAlive: false }],
-  ];
+  const cases: [ConnectionOptions<string, string>, Record<string, unknown>][] =
+    [
+      [{ framing }, { noDelay: true }],
+      [{ framing, noDelay: undefined, keepAlive: undefined }, {
+        noDelay: true,
+      }],
+      [{ framing, noDelay: false }, { noDelay: false }],
+      [{ framing, keepAlive: true }, { noDelay: true, keepAlive: true }],
+      [{ framing, keepAlive: false, noDelay: true }, {
+        noDelay: true,
+        keepAlive: false,
+      }],
+    ];
   for (const [options, expected] of cases) {
     const [near, far] = await sockets();
     assertEquals(noting(near, options), expected);
@@ -246,7 +253,7 @@ Deno.test("Connection refuses noDelay and keepAlive over a Unix socket", {
   ]);
   for (const name of ["noDelay", "keepAlive"] as const) {
     assertThrows(
-      () => new Connection(near, { [name]: true }),
+      () => new Connection(near, { framing, [name]: true }),
       TypeError,
       `${name} over Unix socket`,
     );
@@ -265,7 +272,7 @@ Deno.test("Connection refuses noDelay and keepAlive over TLS", async () => {
   const conn = await Deno.startTls(near, { hostname: "localhost" });
   for (const name of ["noDelay", "keepAlive"] as const) {
     assertThrows(
-      () => new Connection(conn, { [name]: true }),
+      () => new Connection(conn, { framing, [name]: true }),
       TypeError,
       `${name} over TLS`,
     );
@@ -274,21 +281,28 @@ Deno.test("Connection refuses noDelay and keepAlive over TLS", async () => {
   far.close();
 });
 
-Deno.test("Connection refuses options out of range, and leaves the socket to the caller", async () => {
+Deno.test("Connection refuses what it cannot do, and leaves the socket to the caller", async () => {
   const [near, far] = await sockets();
   for (const name of ["readBufferSize", "highWaterMark"]) {
     for (const value of [0, -1, 1.5, NaN, Infinity]) {
       assertThrows(
-        () => new Connection(near, { [name]: value }),
+        () => new Connection(near, { framing, [name]: value }),
         RangeError,
         `${name} must be a whole number of at least 1 byte: current value is ${value}`,
       );
     }
   }
+  for (const options of [undefined, {}, { framing: undefined }] as unknown[]) {
+    assertThrows(
+      () => new Connection(near, options as ConnectionOptions),
+      TypeError,
+      "framing must be given",
+    );
+  }
   assertThrows(
     () => new Connection(near, { framing: {} as Framing }),
     TypeError,
-    "framing",
+    "framing must have the methods",
   );
   await near.write(toBytes("x"));
   using peer = new Peer(far);

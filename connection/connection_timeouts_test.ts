@@ -5,7 +5,8 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { Connection, type ConnectionOptions } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./options.ts";
 import { type Framing, lines, unframed } from "../framing.ts";
 import {
   MORE_THAN_KERNEL_TAKES,
@@ -384,7 +385,7 @@ Deno.test("Connection refuses timeouts that no timer can keep", async () => {
   for (const name of ["idleTimeout", "messageTimeout", "sendTimeout"]) {
     for (const value of [0, -1, NaN, Infinity, 2 ** 31]) {
       assertThrows(
-        () => new Connection(near, { [name]: value }),
+        () => new Connection(near, { framing, [name]: value }),
         RangeError,
         name,
       );

@@ -1,4 +1,4 @@
-import { checkFunction } from "../internal/check_function.ts";
+import { checkFunction } from "../internal/checks.ts";
 import { FramingError } from "./framing_error.ts";
 import type { LimitOptions } from "./limits.ts";
 

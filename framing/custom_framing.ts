@@ -1,5 +1,5 @@
 import { Carry } from "./_carry.ts";
-import { checkFunction } from "../internal/check_function.ts";
+import { checkFunction } from "../internal/checks.ts";
 import {
   checkMaxLength,
   checkSendLength,

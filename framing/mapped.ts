@@ -1,4 +1,4 @@
-import { checkFunction } from "../internal/check_function.ts";
+import { checkFunction } from "../internal/checks.ts";
 import { type Parser, parserDecoder } from "./_parser.ts";
 import type { Bytes, Decoder, Framing } from "./framing.ts";
 

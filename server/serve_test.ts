@@ -20,11 +20,8 @@ import {
 import { connect } from "../client/connect.ts";
 import type { Connection } from "../connection/connection.ts";
 import { fixedLength, type FramingError, lines } from "../framing.ts";
-import {
-  type ConnectionHandler,
-  serve,
-  type ServeTcpOptions,
-} from "./serve.ts";
+import type { ConnectionHandler, ServeTcpOptions } from "./options.ts";
+import { serve } from "./serve.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
 import { start } from "../dev/testdata/start.ts";
@@ -98,20 +95,23 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
   const cases: [object, ErrorConstructor, string][] = [
     [{ path, port: 0 }, TypeError, "port with path"],
     [{ path, hostname: "localhost" }, TypeError, "hostname with path"],
-    [{ path, ...certificate }, TypeError, "cert with path"],
-    [{ path, key: "" }, TypeError, "key with path"],
-    [{ path, alpnProtocols: [] }, TypeError, "alpnProtocols with path"],
+    [{ path, tls: certificate }, TypeError, "tls with path"],
+    [{ path, ...certificate }, TypeError, "cert outside tls"],
     [{ path, reusePort: false }, TypeError, "reusePort with path"],
     [{ path, tcpBacklog: 1 }, TypeError, "tcpBacklog with path"],
     [{ path, noDelay: true }, TypeError, "noDelay over Unix socket"],
     [{ path, keepAlive: true }, TypeError, "keepAlive over Unix socket"],
     [{ path: "" }, TypeError, "path"],
-    [{ cert: certificate.cert }, TypeError, "both cert and key"],
-    [{ key: certificate.key }, TypeError, "both cert and key"],
-    [{ alpnProtocols: ["echo"] }, TypeError, "both cert and key"],
-    [{ tls: true }, TypeError, "tls"],
-    [{ ...certificate, noDelay: true }, TypeError, "noDelay over TLS"],
-    [{ ...certificate, keepAlive: true }, TypeError, "keepAlive over TLS"],
+    [{ ...certificate }, TypeError, "cert outside tls: give it inside tls"],
+    [{ key: certificate.key }, TypeError, "key outside tls"],
+    [{ alpnProtocols: ["echo"] }, TypeError, "alpnProtocols outside tls"],
+    [{ tls: { cert: certificate.cert } }, TypeError, "both cert and key"],
+    [{ tls: { key: certificate.key } }, TypeError, "both cert and key"],
+    [{ tls: { alpnProtocols: ["echo"] } }, TypeError, "both cert and key"],
+    [{ tls: true }, TypeError, "both cert and key"],
+    [{ tls: null }, TypeError, "both cert and key"],
+    [{ tls: certificate, noDelay: true }, TypeError, "noDelay over TLS"],
+    [{ tls: certificate, keepAlive: true }, TypeError, "keepAlive over TLS"],
     [{ port: NaN }, RangeError, "port"],
     [{ port: -1 }, RangeError, "port"],
     [{ port: 65_536 }, RangeError, "port"],
@@ -132,13 +132,28 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
   ];
   for (const [options, errorClass, message] of cases) {
     assertThrows(
-      () => serve(options as ServeTcpOptions, () => {}),
+      () =>
+        serve(
+          { framing, ...options } as ServeTcpOptions<string, string>,
+          () => {},
+        ),
       errorClass,
       message,
     );
   }
+  for (const options of [undefined, {}, { path, framing: undefined }, echo]) {
+    assertThrows(
+      () => serve(options as ServeTcpOptions, () => {}),
+      TypeError,
+      "framing must be given",
+    );
+  }
   const signal = AbortSignal.abort(new Error("Not any more"));
-  assertThrows(() => serve({ signal }, () => {}), Error, "Not any more");
+  assertThrows(
+    () => serve({ framing, signal }, () => {}),
+    Error,
+    "Not any more",
+  );
 });
 
 Deno.test("serve() refuses a handler that is no function", () => {
@@ -151,7 +166,7 @@ Deno.test("serve() refuses a handler that is no function", () => {
   }
 });
 
-Deno.test("serve() with a handler alone uses port 8000 of all interfaces", async () => {
+Deno.test("serve() uses port 8000 of all interfaces if it is told no other", async () => {
   await using program = start("deno", [
     "run",
     "--no-prompt",
@@ -723,7 +738,7 @@ Deno.test("Server.ref() keeps the process alive again", async () => {
 
 Deno.test("serve() serves TLS, with a half-close and the answers behind it", async () => {
   await using server = serve(
-    { ...loopback, ...certificate },
+    { ...loopback, tls: certificate },
     async (connection) => {
       const received = await Array.fromAsync(connection);
       for (const line of received) await connection.send(line.toUpperCase());
@@ -742,7 +757,7 @@ Deno.test("serve() serves TLS, with a half-close and the answers behind it", asy
 
 Deno.test("serve() offers protocols by ALPN", async () => {
   await using server = serve(
-    { ...loopback, ...certificate, alpnProtocols: ["one", "two"] },
+    { ...loopback, tls: { ...certificate, alpnProtocols: ["one", "two"] } },
     echo,
   );
   using conn = await Deno.connectTls({
@@ -757,7 +772,7 @@ Deno.test("serve() offers protocols by ALPN", async () => {
 Deno.test("serve() ends only the connection that speaks no TLS", async () => {
   const log = errorLog();
   await using server = serve(
-    { ...loopback, ...certificate, onError: log.onError },
+    { ...loopback, tls: certificate, onError: log.onError },
     echo,
   );
   const { port } = server.addr;
@@ -776,7 +791,7 @@ Deno.test("serve() ends only the connection that speaks no TLS", async () => {
 });
 
 Deno.test("Server.unref() is refused over TLS", async () => {
-  await using server = serve({ ...loopback, ...certificate }, echo);
+  await using server = serve({ ...loopback, tls: certificate }, echo);
   assertThrows(() => server.unref(), Deno.errors.NotSupported, "TLS");
 });
 

@@ -87,7 +87,7 @@ const TRANSPORTS: Transport[] = [{
 }, {
   name: "TLS",
   serve: (_path, handler, onError) =>
-    serve({ hostname, port: 0, framing, onError, ...certificate }, handler),
+    serve({ hostname, port: 0, framing, onError, tls: certificate }, handler),
   dial: (addr) =>
     `OPENSSL:127.0.0.1:${port(addr)},cafile=${
       testdata("ca.pem")

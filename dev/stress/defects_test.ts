@@ -17,16 +17,18 @@ import { settlement } from "./settling.ts";
 
 Deno.test("serve() goes on at once after peers that were gone before it accepted them", async () => {
   const errors: unknown[] = [];
+  const framing = lines();
   await using server = serve({
     hostname: "127.0.0.1",
     port: 0,
+    framing,
     maxConnections: 1,
     onError: (error) => void errors.push(error),
   }, async (connection) => {
     for await (const message of connection) await connection.send(message);
   });
   const { port } = server.addr;
-  const first = await connect({ port });
+  const first = await connect({ port, framing });
   await first.request("first");
   // While the server accepts nobody, these come and are reset.
   for (let count = 0; count < 3; count++) {
@@ -36,7 +38,7 @@ Deno.test("serve() goes on at once after peers that were gone before it accepted
     await once(socket, "close");
   }
   await first.close();
-  await using second = await connect({ port });
+  await using second = await connect({ port, framing });
   await second.request("second");
 
   // An error would have been told, and accepting have paused.
@@ -64,7 +66,8 @@ Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not 
   await using server = serve({
     hostname: "127.0.0.1",
     port: 0,
-    ...certificate,
+    framing: lines(),
+    tls: certificate,
     idleTimeout: 30,
     onError: failure.resolve,
   }, (connection) => connection.closeWrite());

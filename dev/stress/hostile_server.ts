@@ -65,10 +65,10 @@ const doors = {
       for await (const message of connection) await connection.send(message);
     })
   ),
-  tls: door((onError) => serve({ ...text, ...certificate, onError }, answer)),
+  tls: door((onError) => serve({ ...text, tls: certificate, onError }, answer)),
   small: door((onError) => serve({ ...small, onError }, answer)),
   smallTls: door((onError) =>
-    serve({ ...small, ...certificate, onError }, answer)
+    serve({ ...small, tls: certificate, onError }, answer)
   ),
 };
 

@@ -8,7 +8,8 @@ import { runInNewContext } from "node:vm";
 import { broadcast } from "../../connection/broadcast.ts";
 import type { Connection } from "../../connection/connection.ts";
 import { FrameDecoderStream, lines } from "../../framing.ts";
-import { type ConnectionHandler, serve } from "../../server/serve.ts";
+import type { ConnectionHandler } from "../../server/options.ts";
+import { serve } from "../../server/serve.ts";
 import { certificate } from "../testdata/certificates.ts";
 import type { LoadServerAddress, LoadServerState } from "./load_state.ts";
 
@@ -66,7 +67,7 @@ const path = `${folder}/socket`;
 const loopback = { ...options, hostname: "127.0.0.1", port: 0 };
 const servers = [
   serve(loopback, handler),
-  serve({ ...loopback, ...certificate }, handler),
+  serve({ ...loopback, tls: certificate }, handler),
   serve({ ...options, path }, handler),
 ] as const;
 const address: LoadServerAddress = {

@@ -1,13 +1,13 @@
 // deno-lint-ignore-file no-console -- it tells the test by it
 // Serves on a relative path, changes the folder, and prints what is left at the end.
-import { serve } from "../../mod.ts";
+import { lines, serve } from "../../mod.ts";
 
 const folder = await Deno.makeTempDir();
 try {
   Deno.chdir(folder);
   await Deno.mkdir("other");
   await Deno.writeTextFile("other/app.sock", "precious");
-  const server = serve({ path: "app.sock" }, () => {});
+  const server = serve({ path: "app.sock", framing: lines() }, () => {});
   Deno.chdir("other");
   await server.shutdown();
   Deno.chdir(folder);

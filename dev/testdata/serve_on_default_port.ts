@@ -1,7 +1,5 @@
 // Started without the permission to listen, it tells where it would.
-import { type Bytes, type Sendable, serve, type Server } from "../../mod.ts";
+import { lines, serve } from "../../mod.ts";
 
-const server: Server<Bytes, Sendable, Deno.NetAddr> = serve((connection) =>
-  connection.close()
-);
+const server = serve({ framing: lines() }, (connection) => connection.close());
 await server.shutdown();

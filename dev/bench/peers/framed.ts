@@ -20,6 +20,7 @@ import {
 } from "./subject.mjs";
 
 const hostname = "127.0.0.1";
+const framing = delimited("\n");
 
 /** How many messages are sent before one of them is waited for. */
 const WINDOW = 512;
@@ -33,7 +34,7 @@ function receive(
     await using connection = await connect({
       hostname,
       port,
-      framing: delimited("\n"),
+      framing,
     });
     const tally = new Tally();
     await act(connection, tally);
@@ -54,7 +55,7 @@ function send(
     await using connection = await connect({
       hostname,
       port,
-      framing: delimited("\n"),
+      framing,
     });
     await act(connection, messages, count);
     return new Tally();
@@ -156,7 +157,7 @@ const operations: Record<string, Operation> = {
       await using connection = await connect({
         hostname,
         port,
-        framing: delimited("\n"),
+        framing,
       });
       const tally = new Tally();
       for (let sent = 0; sent < count; sent++) {
@@ -166,7 +167,7 @@ const operations: Record<string, Operation> = {
     };
   },
   "echo-batches": () => {
-    const server = serve({ hostname, port: 0 }, async (connection) => {
+    const server = serve({ hostname, port: 0, framing }, async (connection) => {
       for await (const batch of connection.batches()) {
         let sent: Promise<void> | undefined;
         for (const message of batch) sent = connection.send(message);
@@ -176,7 +177,7 @@ const operations: Record<string, Operation> = {
     return server.addr.port;
   },
   "echo-iterating": () => {
-    const server = serve({ hostname, port: 0 }, async (connection) => {
+    const server = serve({ hostname, port: 0, framing }, async (connection) => {
       for await (const message of connection) await connection.send(message);
     });
     return server.addr.port;

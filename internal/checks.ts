@@ -1,45 +1,45 @@
-import type { ConnectionOptions } from "./connection.ts";
-
-/** What carries the bytes. */
-export type Transport = "TCP" | "TLS" | "Unix socket";
-
-// More makes a timer fire at once.
+// More makes a timer fire immediately.
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Throws if an option shared by both sides cannot be honoured. */
-export function checkConnectionOptions<In, Out>(
-  options: ConnectionOptions<In, Out>,
-  transport: Transport,
+/** Throws unless `value` is a function; `task` is what cannot be done without it. */
+export function checkFunction<T>(
+  task: string,
+  name: string,
+  value: T,
+): asserts value is NonNullable<T> {
+  if (typeof value !== "function") {
+    throw new TypeError(
+      `Cannot ${task} as ${name} must be a function: current value is of type ${typeof value}`,
+    );
+  }
+}
+
+/** Throws unless `value` is left out or a whole number from 1 to `maximum`. */
+export function checkCount(
+  task: string,
+  name: string,
+  value: number | undefined,
+  maximum: number = Number.MAX_SAFE_INTEGER,
 ): void {
-  const { framing } = options;
-  if (
-    framing !== undefined &&
-    (typeof framing.decoder !== "function" ||
-      typeof framing.encode !== "function")
-  ) {
-    throw new TypeError(
-      "Cannot open connection as framing must have the methods decoder and encode",
+  if (value === undefined) return;
+  if (!Number.isSafeInteger(value) || value < 1 || value > maximum) {
+    throw new RangeError(
+      `Cannot ${task} as ${name} must be a whole number from 1 to ${maximum}: current value is ${value}`,
     );
   }
-  checkLength("readBufferSize", options.readBufferSize);
-  checkLength("highWaterMark", options.highWaterMark);
-  checkMilliseconds("idleTimeout", options.idleTimeout);
-  checkMilliseconds("messageTimeout", options.messageTimeout);
-  checkMilliseconds("sendTimeout", options.sendTimeout);
-  if (
-    options.messageTimeout !== undefined && framing !== undefined &&
-    framing.decoder().pending === undefined
-  ) {
-    throw new TypeError(
-      "Cannot open connection with messageTimeout as the decoder of its framing does not say whether a message is pending",
+}
+
+/** Throws unless `value` is left out or a whole number of at least 1 byte. */
+export function checkLength(
+  task: string,
+  name: string,
+  value: number | undefined,
+): void {
+  if (value === undefined) return;
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new RangeError(
+      `Cannot ${task} as ${name} must be a whole number of at least 1 byte: current value is ${value}`,
     );
-  }
-  for (const name of ["noDelay", "keepAlive"] as const) {
-    if (options[name] === true && transport !== "TCP") {
-      throw new TypeError(
-        `Cannot open connection with ${name} over ${transport}: only TCP connections have it`,
-      );
-    }
   }
 }
 
@@ -96,14 +96,5 @@ export function refuseOptions(
     if (Reflect.get(options, name) !== undefined) {
       throw new TypeError(`Cannot use option ${name} ${why}`);
     }
-  }
-}
-
-function checkLength(name: string, value: number | undefined): void {
-  if (value === undefined) return;
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new RangeError(
-      `Cannot open connection as ${name} must be a whole number of at least 1 byte: current value is ${value}`,
-    );
   }
 }

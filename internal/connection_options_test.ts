@@ -1,21 +1,17 @@
 import { assertThrows } from "@std/assert";
-import {
-  checkConnectionOptions,
-  checkMilliseconds,
-  checkPath,
-  checkPort,
-  refuseOptions,
-} from "./_connection_options.ts";
-import type { ConnectionOptions } from "./connection.ts";
+import { checkConnectionOptions, checkFraming } from "./connection_options.ts";
+import type { ConnectionOptions } from "../connection/options.ts";
 import { delimited } from "../framing/delimited.ts";
 import type { Framing } from "../framing/framing.ts";
+
+const framing = delimited(";");
 
 Deno.test("checkConnectionOptions() lets everything pass that TCP can honour", () => {
   for (
     const options of [
-      {},
+      { framing },
       {
-        framing: undefined,
+        framing,
         readBufferSize: undefined,
         highWaterMark: undefined,
         noDelay: undefined,
@@ -26,7 +22,7 @@ Deno.test("checkConnectionOptions() lets everything pass that TCP can honour", (
         signal: undefined,
       },
       {
-        framing: delimited(";"),
+        framing,
         readBufferSize: 1,
         highWaterMark: 1,
         noDelay: true,
@@ -53,7 +49,7 @@ Deno.test("checkConnectionOptions() refuses numbers out of range", () => {
   for (const [name, values] of Object.entries(cases)) {
     for (const value of values) {
       assertThrows(
-        () => checkConnectionOptions({ [name]: value }, "TCP"),
+        () => checkConnectionOptions({ framing, [name]: value }, "TCP"),
         RangeError,
         `current value is ${value}`,
       );
@@ -65,17 +61,31 @@ Deno.test("checkConnectionOptions() refuses what only TCP has", () => {
   for (const transport of ["TLS", "Unix socket"] as const) {
     for (const name of ["noDelay", "keepAlive"]) {
       assertThrows(
-        () => checkConnectionOptions({ [name]: true }, transport),
+        () => checkConnectionOptions({ framing, [name]: true }, transport),
         TypeError,
         `${name} over ${transport}`,
       );
-      checkConnectionOptions({ [name]: false }, transport);
+      checkConnectionOptions({ framing, [name]: false }, transport);
     }
   }
 });
 
+Deno.test("checkConnectionOptions() refuses options without a framing", () => {
+  for (const options of [undefined, {}, { framing: undefined }] as unknown[]) {
+    const given = options as ConnectionOptions;
+    for (
+      const check of [
+        () => checkFraming(given),
+        () => checkConnectionOptions(given, "TCP"),
+      ]
+    ) assertThrows(check, TypeError, "framing must be given");
+  }
+});
+
 Deno.test("checkConnectionOptions() refuses what is not a framing", () => {
-  for (const framing of [{}, delimited, { decoder: delimited }] as unknown[]) {
+  for (
+    const framing of [null, {}, delimited, { decoder: delimited }] as unknown[]
+  ) {
     assertThrows(
       () => checkConnectionOptions({ framing } as ConnectionOptions, "TCP"),
       TypeError,
@@ -95,53 +105,4 @@ Deno.test("checkConnectionOptions() refuses a messageTimeout that could not be k
     "messageTimeout",
   );
   checkConnectionOptions({ framing, idleTimeout: 1 }, "TCP");
-});
-
-Deno.test("checkMilliseconds() refuses what is not a number", () => {
-  for (const value of ["1", null, true] as unknown[]) {
-    assertThrows(
-      () => checkMilliseconds("timeout", value as number),
-      RangeError,
-      "timeout",
-    );
-  }
-});
-
-Deno.test("checkMilliseconds() lets a minimum of 0 pass where it is one", () => {
-  checkMilliseconds("timeout", 0, 0);
-  assertThrows(() => checkMilliseconds("timeout", -1, 0), RangeError);
-});
-
-Deno.test("checkPort() refuses what is no port", () => {
-  for (const port of [-1, 65_536, 1.5, NaN, null, "80"] as unknown[]) {
-    assertThrows(
-      () => checkPort(port as number, 0),
-      RangeError,
-      `current value is ${port}`,
-    );
-  }
-  checkPort(0, 0);
-  checkPort(65_535, 1);
-  assertThrows(() => checkPort(0, 1), RangeError, "from 1 to 65535");
-});
-
-Deno.test("checkPath() refuses what is no path", () => {
-  for (const path of ["", 1, null] as unknown[]) {
-    assertThrows(() => checkPath(path as string), TypeError, "path");
-  }
-});
-
-Deno.test("refuseOptions() refuses an option only if it is given", () => {
-  refuseOptions({ port: undefined, path: "x" }, ["port"], "here");
-  assertThrows(
-    () => refuseOptions({ port: 0 }, ["hostname", "port"], "here"),
-    TypeError,
-    "Cannot use option port here",
-  );
-  class Options {
-    get port(): number {
-      return 0;
-    }
-  }
-  assertThrows(() => refuseOptions(new Options(), ["port"], "here"), TypeError);
 });

@@ -1,0 +1,333 @@
+import type { Connection } from "../connection/connection.ts";
+import type { ConnectionOptions } from "../connection/options.ts";
+import type { Bytes, Sendable } from "../framing/framing.ts";
+
+/**
+ * Options for {@linkcode connect} to every kind of address.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example The options that every address has
+ * ```ts
+ * import { connect, type ConnectBaseOptions, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * const patient: ConnectBaseOptions<string, string> = {
+ *   framing,
+ *   connectTimeout: 5000,
+ *   signal: AbortSignal.timeout(60_000),
+ * };
+ * await using client = await connect({ ...patient, port: server.addr.port });
+ * assertEquals(await client.request("hello"), "hello");
+ * ```
+ */
+export interface ConnectBaseOptions<In = Bytes, Out = Sendable>
+  extends ConnectionOptions<In, Out> {
+  /**
+   * How many milliseconds connecting may take, with looking up the name and the
+   * TLS handshake. Time for which the program keeps its own thread busy does not
+   * count. No limit by default.
+   *
+   * Deno keeps the socket of a TLS handshake that was given up until the peer
+   * ends it.
+   */
+  connectTimeout?: number | undefined;
+  /** Ends connecting, and later aborts the connection, with its reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Options for TLS; see {@linkcode ConnectTcpOptions.tls}.
+ *
+ * @example A certificate authority of one's own
+ * ```ts
+ * import { connect, type ConnectTlsOptions, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const caCerts = [await Deno.readTextFile("dev/testdata/ca.pem")];
+ * const cert = await Deno.readTextFile("dev/testdata/localhost.pem");
+ * const key = await Deno.readTextFile("dev/testdata/localhost.key");
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing, tls: { cert, key } },
+ *   (connection) => connection.send("welcome"),
+ * );
+ *
+ * const tls: ConnectTlsOptions = { caCerts };
+ * await using client = await connect({ port: server.addr.port, framing, tls });
+ * assertEquals(await client.receive(), "welcome");
+ * ```
+ */
+export interface ConnectTlsOptions {
+  /** Root certificates to trust beside the usual ones, each as PEM. */
+  caCerts?: string[] | undefined;
+  /**
+   * A certificate chain to show to the server, as PEM. Needs `key`. With it,
+   * `noDelay` and `keepAlive` cannot be set, and `true` is refused.
+   */
+  cert?: string | undefined;
+  /** Its private key, as PEM. Needs `cert`. */
+  key?: string | undefined;
+  /** The protocols to ask for by ALPN. */
+  alpnProtocols?: string[] | undefined;
+  /**
+   * The name that the server's certificate must be for, if it is not `hostname`:
+   * behind a tunnel, or with an address in place of a name. It is also the name that
+   * the server is told (SNI). Refused with `cert` and `key`, as Deno has no way to
+   * honour it then.
+   */
+  serverName?: string | undefined;
+}
+
+/**
+ * Options for {@linkcode connect} to a TCP port, with or without TLS.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example A port of this machine
+ * ```ts
+ * import { connect, type ConnectTcpOptions, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * const options: ConnectTcpOptions<string, string> = {
+ *   hostname: "127.0.0.1",
+ *   port: server.addr.port,
+ *   framing,
+ * };
+ * await using client = await connect(options);
+ * assertEquals(await client.request("hello"), "hello");
+ * ```
+ */
+export interface ConnectTcpOptions<In = Bytes, Out = Sendable>
+  extends ConnectBaseOptions<In, Out> {
+  /** The port of the server. */
+  port: number;
+  /**
+   * The name or address of the server.
+   *
+   * @default {"127.0.0.1"}
+   */
+  hostname?: string | undefined;
+  /**
+   * Whether to use TLS, or how. The handshake is done, and the certificate of the
+   * server checked, before {@linkcode connect} settles.
+   *
+   * @default {false}
+   */
+  tls?: boolean | ConnectTlsOptions | undefined;
+  /**
+   * Whether to try the addresses of a name in parallel, IPv6 and IPv4 in turn, and
+   * to take the first that answers (RFC 8305).
+   *
+   * @default {true}
+   */
+  autoSelectFamily?: boolean | undefined;
+  /**
+   * After how many milliseconds without an answer the next address of a name is
+   * tried as well.
+   *
+   * @default {250}
+   */
+  autoSelectFamilyAttemptDelay?: number | undefined;
+}
+
+/**
+ * Options for {@linkcode connect} to a Unix socket.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example A server whose socket is not there
+ * ```ts
+ * import { connect, type ConnectUnixOptions, lines } from "@framed/tcp";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const framing = lines();
+ * const options: ConnectUnixOptions<string, string> = {
+ *   path: "nowhere/app.sock",
+ *   framing,
+ * };
+ * await assertRejects(() => connect(options), Error);
+ * ```
+ */
+export interface ConnectUnixOptions<In = Bytes, Out = Sendable>
+  extends ConnectBaseOptions<In, Out> {
+  /** The path of the socket. */
+  path: string;
+}
+
+/**
+ * Options for {@linkcode connect}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example An address that is read from a text
+ * ```ts
+ * import { type ConnectOptions, lines } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * // `/run/app.sock`, or `example.com:4000`.
+ * function parseAddress(text: string): ConnectOptions<string, string> {
+ *   if (text.startsWith("/")) return { path: text, framing };
+ *   const { hostname, port } = new URL(`tcp://${text}`);
+ *   return { hostname, port: Number(port), framing };
+ * }
+ *
+ * assertEquals(parseAddress("/run/app.sock"), {
+ *   path: "/run/app.sock",
+ *   framing,
+ * });
+ * assertEquals(parseAddress("example.com:4000"), {
+ *   hostname: "example.com",
+ *   port: 4000,
+ *   framing,
+ * });
+ * ```
+ */
+export type ConnectOptions<In = Bytes, Out = Sendable> =
+  | ConnectTcpOptions<In, Out>
+  | ConnectUnixOptions<In, Out>;
+
+/**
+ * Options for {@linkcode reconnect} beside those for {@linkcode connect}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example Giving up after three attempts
+ * ```ts
+ * import { lines, reconnect, type ReconnectBaseOptions } from "@framed/tcp";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const framing = lines();
+ * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const { port } = listener.addr;
+ * listener.close(); // nobody listens there any more
+ *
+ * const errors: unknown[] = [];
+ * const hasty: ReconnectBaseOptions<string, string> = {
+ *   minTimeout: 1,
+ *   maxTimeout: 10,
+ *   maxAttempts: 3,
+ *   onError: (error) => void errors.push(error),
+ * };
+ * await assertRejects(
+ *   () => reconnect({ port, framing, ...hasty }, () => {}),
+ *   Deno.errors.ConnectionRefused,
+ * );
+ * assertEquals(errors.length, 2); // the last one ended it
+ * ```
+ */
+export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
+  /**
+   * Called with each new connection before the handler, to log in. The handler
+   * waits for it. If it throws, the connection is aborted, and that attempt has
+   * failed.
+   */
+  onConnect?:
+    | ((connection: Connection<In, Out>) => void | Promise<void>)
+    | undefined;
+  /**
+   * Called with why the next connection is needed, before the wait for it: the
+   * error of connecting, of `onConnect` or of the connection, what the handler threw
+   * when its connection had ended, or `Deno.errors.UnexpectedEof` where there was no
+   * error but the end. There is no connection if none could be made. By default
+   * errors go to `console.error`.
+   *
+   * What it throws ends {@linkcode reconnect}, which rejects with it.
+   */
+  onError?:
+    | ((
+      error: unknown,
+      connection: Connection<In, Out> | undefined,
+    ) => void | Promise<void>)
+    | undefined;
+  /**
+   * The first wait, in milliseconds; at least 1.
+   *
+   * @default {1000}
+   */
+  minTimeout?: number | undefined;
+  /**
+   * The longest wait, in milliseconds.
+   *
+   * @default {60_000}
+   */
+  maxTimeout?: number | undefined;
+  /**
+   * How many times longer each wait is than the one before; at least 1.
+   *
+   * @default {2}
+   */
+  multiplier?: number | undefined;
+  /**
+   * Which part of each wait is left to chance, from 0 to 1, so that the clients of
+   * a server that was down do not all come back at the same moment. With 1 a wait is
+   * anything up to its full length, with 0 always its full length.
+   *
+   * @default {1}
+   */
+  jitter?: number | undefined;
+  /**
+   * After how many failed attempts in a row to give up. An attempt has failed also
+   * if its connection ended too soon; see {@linkcode reconnect}.
+   *
+   * @default {Infinity}
+   */
+  maxAttempts?: number | undefined;
+}
+
+/**
+ * Options for {@linkcode reconnect}: the address, the framing, limits and timeouts
+ * as for {@linkcode connect}, and when to try again.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example One answer, however many connections it takes
+ * ```ts
+ * import { lines, reconnect, type ReconnectOptions, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * const options: ReconnectOptions<string, string> = {
+ *   port: server.addr.port,
+ *   framing,
+ *   connectTimeout: 5000,
+ *   minTimeout: 100,
+ * };
+ * const answer = await reconnect(
+ *   options,
+ *   (connection) => connection.request("hello"),
+ * );
+ * assertEquals(answer, "hello");
+ * ```
+ */
+export type ReconnectOptions<In = Bytes, Out = Sendable> =
+  & ConnectOptions<In, Out>
+  & ReconnectBaseOptions<In, Out>;

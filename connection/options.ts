@@ -1,0 +1,140 @@
+import type { Bytes, Framing, Sendable } from "../framing/framing.ts";
+
+/**
+ * Options for a {@linkcode Connection}, shared by both sides.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example A server that strangers reach
+ * ```ts
+ * import { type ConnectionOptions, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const careful: ConnectionOptions<string, string> = {
+ *   framing: lines({ maxLength: 1000 }),
+ *   idleTimeout: 60_000,
+ *   messageTimeout: 10_000,
+ *   sendTimeout: 10_000,
+ * };
+ * await using server = serve(
+ *   { ...careful, hostname: "127.0.0.1", port: 0, maxConnections: 1000 },
+ *   () => {},
+ * );
+ * assertEquals(server.connections.size, 0);
+ * ```
+ */
+export interface ConnectionOptions<In = Bytes, Out = Sendable> {
+  /** Where messages begin and end. */
+  framing: Framing<In, Out>;
+  /**
+   * The most bytes in one read of the socket. A quiet connection reads into a
+   * smaller buffer, of 512 bytes at first.
+   *
+   * @default {65_536}
+   */
+  readBufferSize?: number | undefined;
+  /**
+   * How many bytes may be queued for sending before {@linkcode Connection.send}
+   * waits for the peer.
+   *
+   * @default {65_536}
+   */
+  highWaterMark?: number | undefined;
+  /**
+   * Whether a small write leaves at once, and not only when the peer has
+   * acknowledged the one before (Nagle's algorithm). Only TCP has it, and TLS that
+   * {@linkcode connect} opens without a certificate of its own; elsewhere `true`
+   * is refused if given.
+   *
+   * @default {true}
+   */
+  noDelay?: boolean | undefined;
+  /**
+   * Whether the system probes a silent peer. Refused where `noDelay` is.
+   *
+   * @default {false}
+   */
+  keepAlive?: boolean | undefined;
+  /**
+   * For how many milliseconds a wait for the peer may last without a byte either
+   * way. The whole TLS handshake of a server counts as one such wait. Off by
+   * default.
+   */
+  idleTimeout?: number | undefined;
+  /**
+   * How many milliseconds we wait for the rest of a message that has begun to
+   * arrive. Off by default.
+   */
+  messageTimeout?: number | undefined;
+  /**
+   * How many milliseconds the peer may take to accept a message once all before
+   * it are accepted. Off by default.
+   */
+  sendTimeout?: number | undefined;
+  /** Aborts the connection, with its reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Options for {@linkcode Connection.receive} and {@linkcode Connection.request}.
+ *
+ * @example A wait that has an end
+ * ```ts
+ * import { connect, lines, type ReceiveOptions, serve } from "@framed/tcp";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => void await connection.receive(), // and says nothing
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ *
+ * const soon: ReceiveOptions = { signal: AbortSignal.timeout(10) };
+ * await assertRejects(() => client.receive(soon), DOMException);
+ * ```
+ */
+export interface ReceiveOptions {
+  /** Ends the wait, with its reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * What a connection has done so far; see {@linkcode Connection.stats}.
+ *
+ * @example Counting what was sent
+ * ```ts
+ * import { connect, type ConnectionStats, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ * await client.request("hello");
+ *
+ * const stats: ConnectionStats = client.stats();
+ * assertEquals([stats.messagesSent, stats.bytesSent], [1, 6]);
+ * assertEquals([stats.messagesReceived, stats.bytesReceived], [1, 6]);
+ * assertEquals(stats.bufferedAmount, 0);
+ * ```
+ */
+export interface ConnectionStats {
+  /** Bytes read from the socket. */
+  bytesReceived: number;
+  /** Bytes that the kernel has taken. */
+  bytesSent: number;
+  /** Messages read from the socket. */
+  messagesReceived: number;
+  /** Messages sent, those still queued here included. */
+  messagesSent: number;
+  /** Bytes queued here, which the kernel has not taken yet. */
+  bufferedAmount: number;
+  /** For how many milliseconds writes have waited for the kernel. */
+  blockedTime: number;
+}

@@ -1,0 +1,73 @@
+import { checkLength, checkMilliseconds } from "./checks.ts";
+
+/**
+ * The options of a connection that are checked, in the shape that every framing
+ * fits: this folder knows neither connections nor framings.
+ */
+export interface CheckedOptions {
+  readonly framing: {
+    decoder(): { readonly pending?: boolean | undefined };
+    readonly encode: unknown;
+  };
+  readonly readBufferSize?: number | undefined;
+  readonly highWaterMark?: number | undefined;
+  readonly noDelay?: boolean | undefined;
+  readonly keepAlive?: boolean | undefined;
+  readonly idleTimeout?: number | undefined;
+  readonly messageTimeout?: number | undefined;
+  readonly sendTimeout?: number | undefined;
+}
+
+/**
+ * Throws if an option shared by both sides cannot be honoured. Servers and clients
+ * call it before they open anything.
+ *
+ * @param transport What carries the bytes, as errors name it.
+ */
+export function checkConnectionOptions(
+  options: CheckedOptions,
+  transport: string,
+): void {
+  checkFraming(options);
+  const { framing, messageTimeout } = options;
+  const task = "open connection";
+  checkLength(task, "readBufferSize", options.readBufferSize);
+  checkLength(task, "highWaterMark", options.highWaterMark);
+  checkMilliseconds("idleTimeout", options.idleTimeout);
+  checkMilliseconds("messageTimeout", messageTimeout);
+  checkMilliseconds("sendTimeout", options.sendTimeout);
+  if (
+    messageTimeout !== undefined && framing.decoder().pending === undefined
+  ) {
+    throw new TypeError(
+      "Cannot open connection with messageTimeout as the decoder of its framing does not say whether a message is pending",
+    );
+  }
+  for (const name of ["noDelay", "keepAlive"] as const) {
+    if (options[name] === true && transport !== "TCP") {
+      throw new TypeError(
+        `Cannot open connection with ${name} over ${transport}: only TCP connections have it`,
+      );
+    }
+  }
+}
+
+/** Throws unless the options have a framing. They may be missing in JavaScript. */
+export function checkFraming(
+  options: { readonly framing: CheckedOptions["framing"] } | undefined,
+): void {
+  const framing = options?.framing;
+  if (framing === undefined) {
+    throw new TypeError(
+      "Cannot open connection as framing must be given, such as lines(): there is no default",
+    );
+  }
+  if (
+    typeof framing?.decoder !== "function" ||
+    typeof framing.encode !== "function"
+  ) {
+    throw new TypeError(
+      "Cannot open connection as framing must have the methods decoder and encode",
+    );
+  }
+}

@@ -1,0 +1,65 @@
+import { isAbsolute } from "node:path";
+import type { Listener } from "./_listening_server.ts";
+import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
+
+const DEFAULT_PORT = 8000;
+
+/** Listens on a TCP port, with or without TLS. */
+export function listenTcp<In, Out>(
+  options: ServeTcpOptions<In, Out>,
+): Listener<Deno.NetAddr> {
+  const { port = DEFAULT_PORT, hostname, tls, reusePort, tcpBacklog } = options;
+  const address = {
+    port,
+    ...(hostname !== undefined && { hostname }),
+    ...(reusePort !== undefined && { reusePort }),
+    ...(tcpBacklog !== undefined && { tcpBacklog }),
+  };
+  if (tls === undefined) return Deno.listen(address);
+  const { cert, key, alpnProtocols } = tls;
+  const listener = Deno.listenTls({
+    ...address,
+    cert,
+    key,
+    ...(alpnProtocols && { alpnProtocols }),
+  });
+  return {
+    addr: listener.addr,
+    accept: () => listener.accept(),
+    close: () => listener.close(),
+    ref: () => {}, // as it always is
+    unref() {
+      throw new Deno.errors.NotSupported(
+        "Cannot unref server over TLS: Deno's TLS listener keeps the process alive",
+      );
+    },
+  };
+}
+
+/** Listens on a Unix socket. */
+export function listenUnix<In, Out>(
+  { path }: ServeUnixOptions<In, Out>,
+): Listener<Deno.UnixAddr> {
+  // Deno removes the socket in the end by this path, which would lead elsewhere once
+  // the process has changed its folder. One that begins with a zero byte is no file.
+  const isFixed = isAbsolute(path) || path.startsWith("\0");
+  return Deno.listen({
+    transport: "unix",
+    path: isFixed ? path : `${Deno.cwd()}/${path}`,
+  });
+}
+
+/** Throws where Deno would ignore the option, or end the process for it. */
+export function checkReusePort(): void {
+  if (Deno.build.os !== "linux") {
+    throw new TypeError(
+      `Cannot use option reusePort on ${Deno.build.os}: only Linux has it`,
+    );
+  }
+  // The one sign of the flag that can be seen.
+  if (!("listenDatagram" in Deno)) {
+    throw new TypeError(
+      "Cannot use option reusePort without Deno's flag --unstable-net",
+    );
+  }
+}

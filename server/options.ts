@@ -1,0 +1,263 @@
+import type { Connection } from "../connection/connection.ts";
+import type { ConnectionOptions } from "../connection/options.ts";
+import type { Bytes, Sendable } from "../framing/framing.ts";
+
+/**
+ * Does the work for one connection. When it is done, the connection is closed
+ * behind what it has sent; when it throws, the connection is aborted.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example A handler that stands on its own
+ * ```ts
+ * import { connect, type ConnectionHandler, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const echo: ConnectionHandler<string, string> = async (connection) => {
+ *   for await (const line of connection) await connection.send(line);
+ * };
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   echo,
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.request("hello"), "hello");
+ * ```
+ */
+export type ConnectionHandler<In = Bytes, Out = Sendable> = (
+  connection: Connection<In, Out>,
+) => void | Promise<void>;
+
+/**
+ * Options for {@linkcode serve} on every kind of address.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
+ *
+ * @example The options that every address has
+ * ```ts
+ * import { lines, serve, type ServeBaseOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const failures: unknown[] = [];
+ * const shared: ServeBaseOptions<string, string, Deno.NetAddr> = {
+ *   framing: lines(),
+ *   maxConnections: 1000,
+ *   onError: (error) => void failures.push(error),
+ * };
+ * await using server = serve(
+ *   { ...shared, hostname: "127.0.0.1", port: 0 },
+ *   () => {},
+ * );
+ * await server.shutdown();
+ * assertEquals(failures, []);
+ * ```
+ */
+export interface ServeBaseOptions<
+  In = Bytes,
+  Out = Sendable,
+  A extends Deno.Addr = Deno.Addr,
+> extends ConnectionOptions<In, Out> {
+  /**
+   * How many connections may be open at once. Further ones wait in the kernel's
+   * backlog until one ends. No limit by default.
+   */
+  maxConnections?: number | undefined;
+  /**
+   * Called once with the address when the server listens. What it throws comes
+   * out of {@linkcode serve}, and the server does not listen any more.
+   */
+  onListen?: ((addr: A) => void) | undefined;
+  /**
+   * Called with an error: the one a handler threw, the one that kept what was still
+   * queued when it was done from going out, or the one that kept a connection from
+   * being accepted; there is no `connection` then. By default errors go to
+   * `console.error`.
+   *
+   * A write that fails while the handler runs is told to the handler: by the sends
+   * behind it, {@linkcode Connection.closed} and {@linkcode Connection.signal}.
+   *
+   * If it throws or rejects itself, both errors go to `console.error`, and the
+   * server goes on.
+   */
+  onError?:
+    | ((error: unknown, connection: Connection<In, Out> | undefined) => void)
+    | undefined;
+  /** Ends the server and aborts its connections, with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Options for TLS; see {@linkcode ServeTcpOptions.tls}.
+ *
+ * @example A server with a certificate
+ * ```ts
+ * import { connect, lines, serve, type ServeTlsOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tls: ServeTlsOptions = {
+ *   cert: await Deno.readTextFile("dev/testdata/localhost.pem"),
+ *   key: await Deno.readTextFile("dev/testdata/localhost.key"),
+ * };
+ * const caCerts = [await Deno.readTextFile("dev/testdata/ca.pem")];
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing, tls },
+ *   (connection) => connection.send("welcome"),
+ * );
+ * await using client = await connect({
+ *   port: server.addr.port,
+ *   framing,
+ *   tls: { caCerts },
+ * });
+ * assertEquals(await client.receive(), "welcome");
+ * ```
+ */
+export interface ServeTlsOptions {
+  /**
+   * The certificate chain, as PEM.
+   *
+   * Deno keeps the socket of a connection that is closed within its TLS handshake
+   * until the peer ends it.
+   */
+  cert: string;
+  /** The private key of the certificate, as PEM. */
+  key: string;
+  /** The protocols to offer by ALPN. */
+  alpnProtocols?: string[] | undefined;
+}
+
+/**
+ * Options for {@linkcode serve} on a TCP port, with or without TLS.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example Any port that is free
+ * ```ts
+ * import { lines, serve, type ServeTcpOptions } from "@framed/tcp";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const ports: number[] = [];
+ * const options: ServeTcpOptions<string, string> = {
+ *   hostname: "127.0.0.1",
+ *   port: 0,
+ *   framing,
+ *   onListen: ({ port }) => void ports.push(port),
+ * };
+ * await using server = serve(options, () => {});
+ * assertEquals(ports, [server.addr.port]);
+ * assert(server.addr.port > 0);
+ * ```
+ */
+export interface ServeTcpOptions<In = Bytes, Out = Sendable>
+  extends ServeBaseOptions<In, Out, Deno.NetAddr> {
+  /**
+   * The port; 0 lets the system choose one.
+   *
+   * @default {8000}
+   */
+  port?: number | undefined;
+  /**
+   * The address to listen on: by default all of IPv4; `"::"` is all of IPv6.
+   *
+   * @default {"0.0.0.0"}
+   */
+  hostname?: string | undefined;
+  /** The certificate for TLS, and its key. Without, connections are not encrypted. */
+  tls?: ServeTlsOptions | undefined;
+  /**
+   * Whether others may listen on the same port too, and share its connections.
+   * Only on Linux, and only with Deno's flag `--unstable-net`; elsewhere `true` is
+   * refused.
+   *
+   * @default {false}
+   */
+  reusePort?: boolean | undefined;
+  /**
+   * How many connections the kernel keeps waiting.
+   *
+   * @default {511}
+   */
+  tcpBacklog?: number | undefined;
+}
+
+/**
+ * Options for {@linkcode serve} on a Unix socket.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example A socket in a folder of its own
+ * ```ts
+ * import { connect, lines, serve, type ServeUnixOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = await Deno.makeTempDir();
+ * const framing = lines();
+ * const options: ServeUnixOptions<string, string> = {
+ *   path: `${folder}/app.sock`,
+ *   framing,
+ * };
+ * if (Deno.build.os !== "windows") {
+ *   await using _server = serve(
+ *     options,
+ *     (connection) => connection.send("welcome"),
+ *   );
+ *   await using client = await connect({ path: options.path, framing });
+ *   assertEquals(await client.receive(), "welcome");
+ * }
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
+export interface ServeUnixOptions<In = Bytes, Out = Sendable>
+  extends ServeBaseOptions<In, Out, Deno.UnixAddr> {
+  /**
+   * The path of the socket; a relative one begins at the folder of the process when
+   * the server begins to listen.
+   *
+   * When the server stops listening, Deno removes what lies at the path, even if it
+   * is the socket of another server by then. So to hand a path over, end the old
+   * server before the new one listens.
+   */
+  path: string;
+}
+
+/**
+ * Options for {@linkcode serve}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example An address that is read from a text
+ * ```ts
+ * import { connect, lines, serve, type ServeOptions } from "@framed/tcp";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * // `/run/app.sock`, or `127.0.0.1:4000`.
+ * function parseAddress(text: string): ServeOptions<string, string> {
+ *   if (text.startsWith("/")) return { path: text, framing };
+ *   const { hostname, port } = new URL(`tcp://${text}`);
+ *   return { hostname, port: Number(port), framing };
+ * }
+ *
+ * await using server = serve(
+ *   parseAddress("127.0.0.1:0"),
+ *   (connection) => connection.send("welcome"),
+ * );
+ * const { addr } = server;
+ * assert(addr.transport === "tcp");
+ * await using client = await connect({ port: addr.port, framing });
+ * assertEquals(await client.receive(), "welcome");
+ * ```
+ */
+export type ServeOptions<In = Bytes, Out = Sendable> =
+  | ServeTcpOptions<In, Out>
+  | ServeUnixOptions<In, Out>;

@@ -1,0 +1,105 @@
+import type { Connection } from "../connection/connection.ts";
+import type { Bytes, Sendable } from "../framing/framing.ts";
+
+/**
+ * Options for {@linkcode Server.shutdown}.
+ *
+ * @example At most so long
+ * ```ts
+ * import { connect, lines, serve, type ShutdownOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const handling = Promise.withResolvers<void>();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing, onError: () => {} },
+ *   async (connection) => {
+ *     handling.resolve();
+ *     for await (const _message of connection);
+ *     await new Promise((resolve) =>
+ *       // a handler that is slow to end
+ *       connection.signal.addEventListener("abort", resolve)
+ *     );
+ *   },
+ * );
+ * await using _client = await connect({ port: server.addr.port, framing });
+ * await handling.promise;
+ *
+ * const options: ShutdownOptions = { timeout: 10 };
+ * await server.shutdown(options); // aborts what has not ended by then
+ * assertEquals(server.connections.size, 0);
+ * ```
+ */
+export interface ShutdownOptions {
+  /**
+   * After how many milliseconds connections are aborted that have not ended. By
+   * default they have all the time they need.
+   */
+  timeout?: number | undefined;
+}
+
+/**
+ * A server that listens; made by {@linkcode serve}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
+ *
+ * @example Watching a server
+ * ```ts
+ * import { connect, lines, serve, type Server } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const server: Server<string, string> = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   (connection) => connection.send("welcome"),
+ * );
+ * const { addr } = server;
+ * if (addr.transport === "tcp") {
+ *   await using client = await connect({ port: addr.port, framing });
+ *   await client.receive();
+ *   assertEquals(server.connections.size, 1);
+ * }
+ * await server.shutdown();
+ * await server.finished;
+ * assertEquals(server.connections.size, 0);
+ * ```
+ */
+export interface Server<
+  In = Bytes,
+  Out = Sendable,
+  A extends Deno.Addr = Deno.Addr,
+> extends AsyncDisposable {
+  /** The address that the server listens on. */
+  readonly addr: A;
+  /**
+   * Settles when the server has ended, with all connections and handlers. It never
+   * rejects.
+   */
+  readonly finished: Promise<void>;
+  /** The connections that are open or have a handler that still runs. */
+  readonly connections: ReadonlySet<Connection<In, Out>>;
+  /**
+   * Ends the server, and lets its connections end their work: no more are
+   * accepted, the messages of each end behind those already read from its
+   * socket, handlers finish, and what is queued is sent.
+   *
+   * @param options How long that may take.
+   * @returns A promise that settles when all has ended. With a `timeout`, it settles
+   * soon after it even if a handler goes on: only {@linkcode Server.finished} waits
+   * for that one.
+   * @throws {RangeError} If `timeout` is out of range.
+   */
+  shutdown(options?: ShutdownOptions): Promise<void>;
+  /** Lets the server keep the process alive, as it does by default. */
+  ref(): void;
+  /**
+   * Lets the process end while the server listens. A connection with a write that
+   * the peer does not take still keeps it alive, as Deno lets go of reads alone.
+   *
+   * @throws {Deno.errors.NotSupported} If the server uses TLS: Deno has no way to
+   * do it then.
+   */
+  unref(): void;
+}
