@@ -24,7 +24,17 @@
  *
  * @module
  */
-export type { Bytes, Decoder, Framing, Sendable } from "./framing/framing.ts";
+export type {
+  Bytes,
+  Decoder,
+  Encoder,
+  Framing,
+  Sendable,
+} from "./framing/framing.ts";
+export type { ByteInput } from "./framing/byte_input.ts";
+export type { ByteOutput } from "./framing/byte_output.ts";
+export { InputBuffer } from "./framing/input_buffer.ts";
+export { OutputBuffer, type OutputSegment } from "./framing/output_buffer.ts";
 export {
   FramingError,
   type FramingErrorCode,
@@ -46,16 +56,12 @@ export {
 export { fixedLength } from "./framing/fixed_length.ts";
 export { netstrings } from "./framing/netstrings.ts";
 export { unframed } from "./framing/unframed.ts";
-export {
-  customFraming,
-  type CustomFramingOptions,
-  type SplitResult,
-} from "./framing/custom_framing.ts";
 export { mapped, type Mapping } from "./framing/mapped.ts";
 export { asText, type AsTextOptions } from "./framing/as_text.ts";
 export { asJson } from "./framing/as_json.ts";
+export { ChunkDecoder, ChunkEncoder } from "./framing/chunk_decoder.ts";
+export { FrameDecoderStream, FrameEncoderStream } from "./framing/streams.ts";
 export {
   DelimiterStream,
-  FrameDecoderStream,
-  FrameEncoderStream,
-} from "./framing/streams.ts";
+  type DelimiterStreamOptions,
+} from "./framing/delimiter_stream.ts";

@@ -14,27 +14,6 @@ export function toBytes(message: Sendable): Uint8Array {
   );
 }
 
-/**
- * Writes a message into `target` at `offset`, if it surely fits.
- *
- * @returns The number of bytes written, or -1.
- */
-export function writeBytes(
-  message: Sendable,
-  target: Uint8Array,
-  offset: number,
-): number {
-  if (typeof message === "string") {
-    // UTF-8 takes at most three bytes for each UTF-16 code unit.
-    if (message.length * 3 > target.length - offset) return -1;
-    return encoder.encodeInto(message, target.subarray(offset)).written;
-  }
-  const bytes = toBytes(message);
-  if (bytes.length > target.length - offset) return -1;
-  target.set(bytes, offset);
-  return bytes.length;
-}
-
 /** Throws unless `message` is text that UTF-8 can carry. */
 export function checkText(message: string): void {
   if (typeof message !== "string") {
@@ -49,15 +28,23 @@ export function checkText(message: string): void {
   }
 }
 
-/** Reads UTF-8, a byte order mark kept. */
-export function decodeUtf8(
+/** Reads UTF-8, a byte order mark kept, and U+FFFD for what is not UTF-8. */
+export function decodeText(bytes: Bytes): string {
+  return lossyDecoder.decode(bytes);
+}
+
+/** Throws a {@linkcode FramingError} unless the bytes that were read as `text` are UTF-8. */
+export function checkUtf8(
   what: string,
-  bytes: Bytes,
-  { fatal, offset }: { fatal: boolean; offset?: number },
-): string {
-  if (!fatal) return lossyDecoder.decode(bytes);
+  text: string,
+  bytes: () => Bytes,
+  offset?: number,
+): void {
+  // The decoder that is fatal takes 3 to 12 times as long, so it only decides whether
+  // U+FFFD was received or made.
+  if (!text.includes("\ufffd")) return;
   try {
-    return fatalDecoder.decode(bytes);
+    fatalDecoder.decode(bytes());
   } catch {
     throw malformed(what, offset, "not valid UTF-8");
   }

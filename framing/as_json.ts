@@ -1,5 +1,5 @@
 import { malformed } from "./_limits.ts";
-import { decodeUtf8 } from "./_utf8.ts";
+import { checkUtf8, decodeText } from "./_utf8.ts";
 import type { Bytes, Framing, Sendable } from "./framing.ts";
 import { mapped } from "./mapped.ts";
 
@@ -29,7 +29,8 @@ import { mapped } from "./mapped.ts";
 export function asJson(framing: Framing<Bytes, Sendable>): Framing<unknown> {
   return mapped<Bytes, Sendable, unknown>(framing, {
     decode(bytes) {
-      const text = decodeUtf8("JSON", bytes, { fatal: true });
+      const text = decodeText(bytes);
+      checkUtf8("JSON", text, () => bytes);
       try {
         return JSON.parse(text);
       } catch (cause) {

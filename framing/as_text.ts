@@ -1,5 +1,5 @@
 import { checkChoice } from "./_limits.ts";
-import { checkText, decodeUtf8 } from "./_utf8.ts";
+import { checkText, checkUtf8, decodeText } from "./_utf8.ts";
 import type { Bytes, Framing, Sendable } from "./framing.ts";
 import { mapped } from "./mapped.ts";
 
@@ -62,7 +62,11 @@ export function asText(
   const { fatal = false } = options;
   checkChoice("asText", "fatal", fatal, [true, false]);
   return mapped(framing, {
-    decode: (bytes) => decodeUtf8("text", bytes, { fatal }),
+    decode(bytes) {
+      const text = decodeText(bytes);
+      if (fatal) checkUtf8("text", text, () => bytes);
+      return text;
+    },
     encode(text: string) {
       checkText(text);
       return text;

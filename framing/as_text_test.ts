@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { ChunkDecoder } from "./chunk_decoder.ts";
 import { asText } from "./as_text.ts";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
@@ -36,7 +37,7 @@ Deno.test("asText() replaces what is not UTF-8, or refuses it with fatal", () =>
       ["a", "b", replaced, "c"],
     );
     const fatal = asText(delimited(","), { fatal: true });
-    const decoder = fatal.decoder();
+    const decoder = new ChunkDecoder(fatal);
     assertEquals(decoder.decode(bytes(stream)), ["a", "b"]);
     const { code, offset } = assertThrows(() => decoder.end(), FramingError);
     assertEquals(code, "malformed");

@@ -1,29 +1,17 @@
 import { concat } from "@std/bytes/concat";
+import { scanner } from "./_byte_search/scan.ts";
 import {
-  bytesCutter,
-  DelimitedParser,
+  DelimitedFrames,
   type DelimitedRules,
-  type Disposition,
   type Trailing,
-} from "./_delimited_parser.ts";
-import {
-  AutomatonFinder,
-  ByteFinder,
-  type DelimiterAutomaton,
-  delimiterAutomaton,
-  type DelimiterFinder,
-  Delimiters,
-} from "./_delimiter_finder.ts";
-import {
-  checkChoice,
-  checkLimits,
-  checkSendLength,
-  type Limits,
-} from "./_limits.ts";
-import { parserDecoder } from "./_parser.ts";
-import { MAX_SCAN_BYTES, scanner } from "./_byte_search/scan.ts";
-import { toBytes, writeBytes } from "./_utf8.ts";
-import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
+} from "./_delimited_frames.ts";
+import { delimiterSearch } from "./_delimiter_search.ts";
+import { frameDecoder } from "./_frames.ts";
+import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
+import { toBytes } from "./_utf8.ts";
+import type { ByteOutput } from "./byte_output.ts";
+import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
+import { InputBuffer } from "./input_buffer.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**
@@ -172,8 +160,18 @@ export function delimited(
       `Cannot make delimited framing as disposition "prefix" leaves no remainder, so trailing must be "emit": current value is "${trailing}"`,
     );
   }
-  const limits = checkLimits("delimited", options);
-  return new DelimitedFraming(delimiters, disposition, trailing, limits);
+  const rules: DelimitedRules = {
+    what: "delimited message",
+    disposition,
+    trailing,
+    limits: checkLimits("delimited", options),
+  };
+  const encoder = new DelimitedEncoder(delimiters, rules);
+  return {
+    decoder: () =>
+      frameDecoder(new DelimitedFrames(rules, delimiterSearch(delimiters))),
+    encoder: () => encoder,
+  };
 }
 
 /** Throws unless `trailing` is one of the rules. */
@@ -181,7 +179,8 @@ export function checkTrailing(name: string, trailing: Trailing): void {
   checkChoice(name, "trailing", trailing, ["emit", "error", "discard"]);
 }
 
-function toDelimiters(delimiter: Delimiter): Uint8Array[] {
+/** The delimiters as bytes; throws unless there are any, and none is empty. */
+export function toDelimiters(delimiter: Delimiter): Uint8Array[] {
   const given = typeof delimiter === "string" || delimiter instanceof Uint8Array
     ? [delimiter]
     : delimiter;
@@ -220,34 +219,21 @@ function textOf(bytes: Uint8Array): string | undefined {
   }
 }
 
-class DelimitedFraming implements Framing<Bytes, Sendable> {
+class DelimitedEncoder implements Encoder<Sendable> {
   readonly #delimiters: readonly Uint8Array[];
-  readonly #rules: DelimitedRules<Bytes>;
-  readonly #automaton: DelimiterAutomaton;
+  readonly #rules: DelimitedRules;
   readonly #written: Uint8Array;
   readonly #writtenText: string | undefined;
-  // The byte that a message without any part of the only delimiter has not, and
-  // the same as text; -1 with several delimiters.
+  // First byte of the only delimiter, and the same as text: a message without it
+  // cannot contain the delimiter. -1 with several delimiters.
   readonly #markByte: number;
   readonly #markText: string | undefined;
 
-  constructor(
-    delimiters: readonly Uint8Array[],
-    disposition: Disposition,
-    trailing: Trailing,
-    limits: Limits,
-  ) {
-    this.#delimiters = delimiters;
-    this.#rules = {
-      what: "delimited message",
-      longestDelimiter: Math.max(...delimiters.map(({ length }) => length)),
-      cutter: bytesCutter,
-      disposition,
-      trailing,
-      limits,
-    };
-    this.#automaton = delimiterAutomaton(delimiters);
+  constructor(delimiters: readonly Uint8Array[], rules: DelimitedRules) {
     const [first = new Uint8Array(0)] = delimiters;
+    const { disposition } = rules;
+    this.#delimiters = delimiters;
+    this.#rules = rules;
     this.#written = disposition === "discard" ? first : new Uint8Array(0);
     this.#writtenText = textOf(this.#written);
     const isOnly = delimiters.length === 1 && disposition === "discard";
@@ -258,22 +244,15 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
       : undefined;
   }
 
-  decoder(): Decoder<Bytes> {
-    return parserDecoder(new DelimitedParser(this.#rules, this.#finder()));
-  }
-
-  encode(message: Sendable): Uint8Array {
-    const bytes = toBytes(message);
-    this.#check(message, bytes);
-    return this.#written.length === 0 ? bytes : concat([bytes, this.#written]);
-  }
-
-  encodeText(message: Sendable): string | undefined {
+  encode(message: Sendable, output: ByteOutput): void {
     if (typeof message !== "string" || this.#writtenText === undefined) {
-      return undefined;
+      const bytes = toBytes(message);
+      this.#check(message, bytes);
+      output.writeBytes(bytes);
+      // A delimiter is short: copying takes longer for a single byte.
+      for (const byte of this.#written) output.writeByte(byte);
+      return;
     }
-    // Half a surrogate pair at the end would join with one at the next beginning.
-    if (this.#writtenText === "" && !message.isWellFormed()) return undefined;
     const { maxLength } = this.#rules.limits;
     // UTF-8 takes at most three bytes for each UTF-16 code unit.
     if (
@@ -282,32 +261,7 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
     ) {
       this.#check(message, toBytes(message));
     }
-    return message + this.#writtenText;
-  }
-
-  encodeInto(message: Sendable, target: Uint8Array, offset: number): number {
-    const length = writeBytes(message, target, offset);
-    const written = this.#written;
-    const end = offset + length;
-    if (length === -1 || end + written.length > target.length) return -1;
-    const mark = this.#markByte;
-    const hasMark = mark === -1 ||
-      scanner.holdsWithin(target, offset, end, mark);
-    checkSendLength(
-      hasMark ? this.#measure(target.subarray(offset, end)) : length,
-      this.#rules.limits.maxLength,
-    );
-    // A delimiter is short: `set` takes 9 ns for a single byte.
-    for (let i = 0; i < written.length; i++) target[end + i] = written[i]!;
-    return length + written.length;
-  }
-
-  #finder(): DelimiterFinder {
-    const { only } = this.#automaton;
-    const [byte] = only ?? [];
-    return only?.length === 1 && byte !== undefined
-      ? new ByteFinder(byte)
-      : new AutomatonFinder(this.#automaton);
+    output.writeText(message + this.#writtenText);
   }
 
   /** Throws unless `bytes`, which stand for `message`, would be read back as one message. */
@@ -333,44 +287,37 @@ class DelimitedFraming implements Framing<Bytes, Sendable> {
         );
       case "prefix":
         return Math.max(
-          ...this.#delimiters.map((behind) =>
-            this.#measureBetween(none, bytes, behind)
+          ...this.#delimiters.map((after) =>
+            this.#measureBetween(none, bytes, after)
           ),
         );
     }
   }
 
   /**
-   * Reads `bytes` as they would be read with `before` in front and `behind`
-   * following, and throws unless there is a delimiter at each end and none between.
+   * Reads `bytes` as they would be read between `before` and `after`, and throws
+   * unless there is a delimiter at each end and none between.
    */
   #measureBetween(
     before: Uint8Array,
     bytes: Uint8Array,
-    behind: Uint8Array,
+    after: Uint8Array,
   ): number {
-    const stream = concat([before, bytes, behind]);
-    const finder = new AutomatonFinder(this.#automaton);
-    const found = new Delimiters();
+    const stream = new InputBuffer();
+    stream.append(concat([before, bytes, after]));
+    const search = delimiterSearch(this.#delimiters);
     const matches: Match[] = [];
     // More than two are refused, however many.
-    for (
-      let start = 0;
-      start < stream.length && matches.length <= 2;
-      start += MAX_SCAN_BYTES
-    ) {
-      finder.scan(stream.subarray(start, start + MAX_SCAN_BYTES), found);
-      matches.push(...matchesOf(found, start));
+    for (let from = 0; matches.length <= 2; from = search.end) {
+      if (!search.find(stream, from, true)) break;
+      matches.push({ start: search.start, end: search.end });
     }
-    const { undecided } = finder;
-    finder.end(found);
-    matches.push(...matchesOf(found, stream.length));
+    const undecided = search.undecided(stream, 0);
     const [first, last] = matches;
     const beginsRight = first?.start === 0 &&
       (before.length === 0 || first.end === before.length);
     const endsRight = last?.end === stream.length &&
-      (behind.length === 0 ||
-        last.start === stream.length - behind.length);
+      (after.length === 0 || last.start === stream.length - after.length);
     // A delimiter that began in the message must not wait for the next one's bytes.
     const joinsNext = last !== undefined && undecided > last.end - last.start;
     if (matches.length !== 2 || !beginsRight || !endsRight || joinsNext) {
@@ -393,14 +340,4 @@ const REQUIREMENTS = {
 interface Match {
   readonly start: number;
   readonly end: number;
-}
-
-/** The first matches in `found`, as many as tell whether there are more than two. */
-function matchesOf(found: Delimiters, offset: number): Match[] {
-  return Array.from({ length: Math.min(found.count, 3) }, (_, i) => {
-    const start = offset + found.starts[i]!; // below `count`, so it is there
-    const { commonLength, ends } = found;
-    const end = commonLength > 0 ? start + commonLength : offset + ends[i]!;
-    return { start, end };
-  });
 }

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
 import { FramingError } from "./framing_error.ts";
+import { OutputBuffer } from "./output_buffer.ts";
 import {
   assertKeepsNoLargeBuffer,
   assertLinear,
@@ -379,14 +381,14 @@ Deno.test("delimited() fails as soon as the bytes cannot fit", () => {
 });
 
 Deno.test("delimited() names the limit and the offset of a message that is too long", () => {
-  const decoder = delimited(",", { maxLength: 3 }).decoder();
+  const decoder = new ChunkDecoder(delimited(",", { maxLength: 3 }));
   assertEquals(decoder.decode(bytes("ab,cd,efgh")).map(text), ["ab", "cd"]);
   const error = assertThrows(() => decoder.decode(bytes("")), FramingError);
   assertEquals([error.code, error.limit, error.offset], ["too-long", 3, 6]);
 });
 
 Deno.test("delimited() throws at once where no message comes before the error", () => {
-  const decoder = delimited(",", { maxLength: 3 }).decoder();
+  const decoder = new ChunkDecoder(delimited(",", { maxLength: 3 }));
   assertEquals(decoder.decode(bytes("a,b")).map(text), ["a"]);
   const error = assertThrows(() => decoder.decode(bytes("cde")), FramingError);
   assertEquals(error.offset, 2);
@@ -394,11 +396,11 @@ Deno.test("delimited() throws at once where no message comes before the error", 
 
 Deno.test("delimited() reports a discarded message once it has passed", () => {
   const discarded: number[] = [];
-  const decoder = delimited(",", {
+  const decoder = new ChunkDecoder(delimited(",", {
     maxLength: 3,
     oversize: "discard",
     onDiscard: (byteLength) => discarded.push(byteLength),
-  }).decoder();
+  }));
   decoder.decode(bytes("abcdef"));
   assertEquals(discarded, []);
   decoder.decode(bytes("gh"));
@@ -409,19 +411,19 @@ Deno.test("delimited() reports a discarded message once it has passed", () => {
 
 Deno.test("delimited() limits messages to 1 MiB by default", () => {
   const mebibyte = new Uint8Array(1_048_576);
-  const decoder = delimited("\n").decoder();
+  const decoder = new ChunkDecoder(delimited("\n"));
   assertEquals(decoder.decode(mebibyte), []);
   assertEquals(decoder.decode(bytes("\n")).length, 1);
   assertEquals(decoder.decode(mebibyte), []);
   assertThrows(() => decoder.decode(bytes("a")), FramingError);
-  const unlimited = delimited("\n", { maxLength: Infinity }).decoder();
+  const unlimited = new ChunkDecoder(delimited("\n", { maxLength: Infinity }));
   unlimited.decode(mebibyte);
   unlimited.decode(mebibyte);
   assertEquals(unlimited.end().map(({ length }) => length), [2_097_152]);
 });
 
 Deno.test("delimited() says whether a message has begun to arrive", () => {
-  const decoder = delimited("\r\n").decoder();
+  const decoder = new ChunkDecoder(delimited("\r\n"));
   const states = ["", "a", "\r", "\n", "b\r\n", "c\r\nd", "\r\n"].map(
     (chunk) => {
       decoder.decode(bytes(chunk));
@@ -565,19 +567,10 @@ Deno.test("delimited() encodes texts that can be joined, lone surrogates and all
   for (const [delimiter, disposition, messages] of cases) {
     const framing = delimited(delimiter, { disposition });
     const frames = messages.map((message) => encode(framing, message)).join("");
-    // As a connection does: texts together, others as they are.
-    let sent = "";
-    let waiting = "";
-    for (const message of messages) {
-      const asText = framing.encodeText?.(message);
-      if (asText !== undefined) {
-        waiting += asText;
-        continue;
-      }
-      sent += utf8(waiting) + encode(framing, message);
-      waiting = "";
-    }
-    assertEquals(sent + utf8(waiting), frames);
+    // As a connection does: together.
+    const output = new OutputBuffer();
+    for (const message of messages) output.push(framing.encoder(), message);
+    assertEquals(text(output.takeBytes()), frames);
   }
 });
 
@@ -590,8 +583,8 @@ Deno.test("delimited() encodes well-formed text as text", () => {
   for (const [disposition, message] of cases) {
     const framing = delimited("\n", { disposition });
     assertEquals(
-      framing.encodeText?.(message),
-      disposition === "discard" ? `${message}\n` : message,
+      encode(framing, message),
+      utf8(disposition === "discard" ? `${message}\n` : message),
     );
   }
 });
@@ -624,13 +617,13 @@ Deno.test("delimited() looks through messages of any length before it encodes th
           before + "x".repeat(place) + there +
             "x".repeat(length - place - there.length) + behind,
         );
-      const frame = framing.encode(withAt(half));
+      const frame = new ChunkEncoder(framing).encode(withAt(half));
       assertEquals(
         frame.length,
         before.length + length + (behind || before ? behind : first).length,
       );
       assertEquals(
-        framing.decoder().decode(frame).length,
+        new ChunkDecoder(framing).decode(frame).length,
         before === "" ? 1 : 0,
       );
       assertRefuses(framing, withAt(first), TypeError);
@@ -644,7 +637,7 @@ Deno.test("delimited() encodes in time linear in the bytes, whatever they hold",
     assertLinear((size) => {
       const message = bytes(content.repeat(size / content.length) + "a");
       try {
-        framing.encode(message);
+        new ChunkEncoder(framing).encode(message);
       } catch (error) {
         if (!(error instanceof TypeError)) throw error;
       }
@@ -745,7 +738,7 @@ Deno.test("delimited() decodes large messages among small ones", () => {
   assertRoundTrip(delimited("\r\n"), messages.slice(0, 2));
   const stream = bytes(messages.map((message) => message + "\r\n").join(""));
   for (const chunkLength of [1000, 4096, 65_536, stream.length]) {
-    const decoder = delimited("\r\n").decoder();
+    const decoder = new ChunkDecoder(delimited("\r\n"));
     const received: number[] = [];
     for (let start = 0; start < stream.length; start += chunkLength) {
       const chunk = stream.slice(start, start + chunkLength);
@@ -765,7 +758,7 @@ Deno.test("delimited() decodes many messages of one chunk", () => {
       messages.map((message) => message + delimiters[0]).join(""),
     );
     assertEquals(
-      delimited(delimiters).decoder().decode(stream).map(text),
+      new ChunkDecoder(delimited(delimiters)).decode(stream).map(text),
       messages,
     );
   }
@@ -781,7 +774,7 @@ Deno.test("delimited() keeps no large buffer alive for a small message", () => {
 });
 
 Deno.test("delimited() keeps no large buffer alive for the beginning of a message", () => {
-  const decoder = delimited(",").decoder();
+  const decoder = new ChunkDecoder(delimited(","));
   decoder.decode(bytes("x,".repeat(32_000) + "remainder"));
   const [remainder] = decoder.end();
   assertEquals(remainder?.length, 9);
@@ -822,7 +815,7 @@ Deno.test("delimited() can decode another stream while it reports a discarded me
     onDiscard(byteLength) {
       assertEquals(byteLength, 4);
       const stream = bytes("x,".repeat(3000));
-      assertEquals(inner.decoder().decode(stream).length, 3000);
+      assertEquals(new ChunkDecoder(inner).decode(stream).length, 3000);
     },
   });
   const stream = "a,long,b,long,,long,c";

@@ -1,8 +1,8 @@
-import { type FrameLayout, LengthParser } from "./_length_parser.ts";
+import { frameDecoder } from "./_frames.ts";
+import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
 import { checkInteger } from "./_limits.ts";
-import { parserDecoder } from "./_parser.ts";
 import { toBytes } from "./_utf8.ts";
-import type { Bytes, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
 
 /**
  * Frames messages that all have the same length.
@@ -25,7 +25,7 @@ import type { Bytes, Framing, Sendable } from "./framing.ts";
  * ```
  */
 export function fixedLength(length: number): Framing<Bytes, Sendable> {
-  checkInteger("fixedLength", "length", length, 1);
+  checkInteger("fixedLength", "length", length, 0);
   const layout: FrameLayout = {
     what: "fixed-length message",
     maxHeaderLength: 0,
@@ -36,16 +36,19 @@ export function fixedLength(length: number): Framing<Bytes, Sendable> {
     read: () => true,
   };
   const limits = { maxLength: length, discard: false, onDiscard: undefined };
-  return {
-    decoder: () => parserDecoder(new LengthParser(layout, limits)),
-    encode(message) {
+  const encoder: Encoder<Sendable> = {
+    encode(message, output) {
       const bytes = toBytes(message);
       if (bytes.length !== length) {
         throw new RangeError(
           `Cannot encode message of ${bytes.length} bytes: it must have exactly ${length} bytes`,
         );
       }
-      return bytes;
+      output.writeBytes(bytes);
     },
+  };
+  return {
+    decoder: () => frameDecoder(new LengthFrames(layout, limits)),
+    encoder: () => encoder,
   };
 }

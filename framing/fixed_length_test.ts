@@ -1,5 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { ChunkDecoder } from "./chunk_decoder.ts";
 import { fixedLength } from "./fixed_length.ts";
+import { InputBuffer } from "./input_buffer.ts";
 import { FramingError } from "./framing_error.ts";
 import {
   assertKeepsNoLargeBuffer,
@@ -62,7 +64,7 @@ Deno.test("fixedLength() agrees with cutting the whole stream at once", () => {
 });
 
 Deno.test("fixedLength() returns the messages before it says that the last is cut short", () => {
-  const decoder = fixedLength(2).decoder();
+  const decoder = new ChunkDecoder(fixedLength(2));
   assertEquals(decoder.decode(bytes("abcde")).map(text), ["ab", "cd"]);
   assertEquals(decoder.pending, true);
   const error = assertThrows(() => decoder.end(), FramingError);
@@ -80,8 +82,13 @@ Deno.test("fixedLength() encodes messages of exactly that length", () => {
   }
 });
 
-Deno.test("fixedLength() refuses a length that is not a positive integer", () => {
-  for (const length of [0, -1, 1.5, NaN, Infinity, 2 ** 53]) {
+Deno.test("fixedLength() takes 0 bytes without waiting for more", () => {
+  const input = new InputBuffer();
+  assertEquals(input.pull(fixedLength(0).decoder()), new Uint8Array());
+});
+
+Deno.test("fixedLength() refuses a length that is no whole number", () => {
+  for (const length of [-1, 1.5, NaN, Infinity, 2 ** 53]) {
     assertThrows(() => fixedLength(length), RangeError);
   }
 });

@@ -1,3 +1,6 @@
+import type { ByteInput } from "./byte_input.ts";
+import type { ByteOutput } from "./byte_output.ts";
+
 /**
  * Bytes as they are received: a `Uint8Array` over an `ArrayBuffer`.
  *
@@ -6,7 +9,7 @@
  *
  * @example Reading a number
  * ```ts
- * import { type Bytes, fixedLength } from "@framed/tcp/framing";
+ * import { type Bytes, ChunkDecoder, fixedLength } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * function numberIn({ buffer, byteOffset }: Bytes): number {
@@ -14,7 +17,8 @@
  *   return new DataView(buffer, byteOffset).getUint16(0);
  * }
  *
- * const messages = fixedLength(2).decoder().decode(new Uint8Array([0, 7, 1, 0]));
+ * const decoder = new ChunkDecoder(fixedLength(2));
+ * const messages = decoder.decode(new Uint8Array([0, 7, 1, 0]));
  * assertEquals(messages.map(numberIn), [7, 256]);
  * ```
  */
@@ -25,11 +29,12 @@ export type Bytes = Uint8Array<ArrayBuffer>;
  *
  * @example Bytes and text, in the same framing
  * ```ts
- * import { netstrings, type Sendable } from "@framed/tcp/framing";
+ * import { ChunkEncoder, netstrings, type Sendable } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
+ * const encoder = new ChunkEncoder(netstrings());
  * const messages: Sendable[] = ["hi", new Uint8Array([0x68, 0x69])];
- * const [text, bytes] = messages.map((message) => netstrings().encode(message));
+ * const [text, bytes] = messages.map((message) => encoder.encode(message));
  * assertEquals(text, bytes);
  * ```
  */
@@ -38,124 +43,162 @@ export type Sendable = Uint8Array | string;
 /**
  * How messages lie in a stream of bytes.
  *
- * A framing has no state of its own, so many connections may share one. What
- * one byte stream needs to remember is in the {@linkcode Decoder} made for it.
+ * A framing has no state of its own, so many connections may share one. What one
+ * stream needs to remember is in the {@linkcode Decoder} and the
+ * {@linkcode Encoder} made for it.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  *
- * @example A framing of one's own, in terms of another
+ * @example A framing of your own: numbers of one to nine digits, after how many there are
  * ```ts
- * import { type Framing, lines } from "@framed/tcp/framing";
+ * import { ChunkDecoder, ChunkEncoder, type Framing } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const numbers: Framing<number> = {
+ *   decoder: () => ({
+ *     decode(input) {
+ *       const digits = (input.byteAt(0) ?? Infinity) - 0x30;
+ *       if (input.length <= digits) return undefined;
+ *       input.skip(1);
+ *       return Number(input.takeText(digits));
+ *     },
+ *   }),
+ *   encoder: () => ({
+ *     encode(number, output) {
+ *       output.writeText(`${String(number).length}${number}`);
+ *     },
+ *   }),
+ * };
+ *
+ * const decoder = new ChunkDecoder(numbers);
+ * assertEquals(decoder.decode(new ChunkEncoder(numbers).encode(123)), [123]);
+ * assertEquals(decoder.decode(new TextEncoder().encode("1724")), [7]);
+ * assertEquals(decoder.decode(new TextEncoder().encode("2")), [42]);
+ * ```
+ *
+ * @example A framing like another, with another encoder
+ * ```ts
+ * import { ChunkEncoder, type Framing, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const shouted: Framing<string> = {
- *   decoder: () => lines().decoder(),
- *   encode: (message) => lines().encode(message.toUpperCase()),
+ *   ...lines(),
+ *   encoder: () => ({
+ *     encode: (line, output) => output.writeText(`${line.toUpperCase()}!\n`),
+ *   }),
  * };
  *
- * assertEquals(shouted.decoder().decode(shouted.encode("hello")), ["HELLO"]);
+ * assertEquals(
+ *   new ChunkEncoder(shouted).encode("hello"),
+ *   new TextEncoder().encode("HELLO!\n"),
+ * );
  * ```
  */
 export interface Framing<In = Bytes, Out = In> {
   /**
-   * Makes a decoder with fresh state, for one byte stream.
+   * Makes a decoder with fresh state, for one stream.
    *
    * @returns The decoder.
    */
   decoder(): Decoder<In>;
   /**
-   * Encodes one message as one frame.
+   * Makes an encoder with fresh state, for one stream. One without state may be the
+   * same each time; a message to many connections is then encoded once for all.
    *
-   * @param message The message.
-   * @returns The frame: bytes of its own, which nobody writes to again, or bytes
-   * of the message.
-   * @throws {TypeError} If the message would not be read back as itself.
-   * @throws {RangeError} If the message has a length that is not allowed.
+   * @returns The encoder.
    */
-  encode(message: Out): Uint8Array;
-  /**
-   * Encodes one message into a buffer that has room: the same frame as from
-   * {@linkcode Framing.encode}, without an allocation for each message.
-   *
-   * May be left out; a connection then uses {@linkcode Framing.encode}.
-   *
-   * @param message The message.
-   * @param target The buffer to write to.
-   * @param offset Where the frame begins in `target`, in bytes.
-   * @returns The length of the frame in bytes, or -1 when it might not fit or cannot
-   * be written this way: then use {@linkcode Framing.encode} for this message, at once.
-   * What lies behind `offset` is undefined then.
-   * @throws {TypeError} If the message would not be read back as itself.
-   * @throws {RangeError} If the message has a length that is not allowed.
-   */
-  encodeInto?(message: Out, target: Uint8Array, offset: number): number;
-  /**
-   * Encodes one message as text whose UTF-8 is the frame, so that a connection can
-   * join many and encode them at once.
-   *
-   * May be left out.
-   *
-   * @param message The message.
-   * @returns The text, or `undefined` if the frame of this message is not text that
-   * can be joined: then use another way for this message, at once.
-   * @throws {TypeError} If the message would not be read back as itself.
-   * @throws {RangeError} If the message has a length that is not allowed.
-   */
-  encodeText?(message: Out): string | undefined;
+  encoder(): Encoder<Out>;
 }
 
 /**
- * Turns the chunks of one byte stream into messages.
+ * Takes the messages of one stream from its bytes, one at a time.
  *
- * When {@linkcode Decoder.decode} meets an error behind messages, it returns
- * these, and the next call throws. Every later call throws the same error.
+ * Whoever reads the stream owns the bytes, as a {@linkcode ByteInput}, and calls
+ * {@linkcode Decoder.decode} when the next message is wanted. So what was not taken
+ * is still bytes, and the next message may be read by another decoder.
  *
  * @typeParam In What is received.
  *
- * @example Messages cut anywhere
+ * @example Pairs of bytes
  * ```ts
- * import { type Decoder, lines } from "@framed/tcp/framing";
+ * import { ChunkDecoder, type Decoder } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
- * const decoder: Decoder<string> = lines().decoder();
- * const encoder = new TextEncoder();
+ * const decoder: Decoder<number> = {
+ *   decode: (input) =>
+ *     input.length < 2 ? undefined : input.take(2).reduce((a, b) => a + b),
+ * };
  *
- * assertEquals(decoder.decode(encoder.encode("one\ntw")), ["one"]);
- * assertEquals(decoder.pending, true);
- * assertEquals(decoder.decode(encoder.encode("o\nthree")), ["two"]);
- * assertEquals(decoder.end(), ["three"]);
- * assertEquals(decoder.end(), []);
+ * const sums = new ChunkDecoder({ decoder: () => decoder });
+ * assertEquals(sums.decode(new Uint8Array([1, 2, 3])), [3]);
+ * assertEquals(sums.decode(new Uint8Array([4])), [7]);
  * ```
  */
 export interface Decoder<In> {
   /**
-   * Takes the next bytes of the stream.
+   * Takes the next message from the front of `input`.
    *
-   * The decoder keeps views of the chunk, and messages may be views of it: do
-   * not write to it again.
+   * It returns `undefined` if it can make none of what is there. If it has taken
+   * bytes all the same, they are passed over, and it is called again. If not, it is
+   * called again when there are more bytes: as many as it asked for with
+   * {@linkcode ByteInput.need}.
    *
-   * An empty chunk asks whether an error lies behind the last messages: it throws
-   * that, and must give no message. Connections and streams ask so before they wait
-   * for more bytes.
+   * When the stream has ended it is called once more, also without bytes, until it
+   * takes nothing. Bytes that it then leaves are a {@linkcode FramingError} of code
+   * `"truncated"`.
    *
-   * @param chunk The next bytes, cut from the stream anywhere; or none.
-   * @returns The messages that this chunk completes, in order.
-   * @throws {FramingError} If the bytes break a rule of the framing.
+   * @param input The bytes that were received and not taken yet.
+   * @param ended Whether no more come.
+   * @returns The message, or `undefined` if there is none yet.
+   * @throws What breaks a rule, best a {@linkcode FramingError}. The stream is over
+   * then, after the messages before.
    */
-  decode(chunk: Uint8Array): In[];
+  decode(input: ByteInput, ended: boolean): In | undefined;
   /**
-   * Says that the stream has ended. Call it until it returns nothing: an error
-   * may lie behind what it returned.
+   * The most bytes that may be there while no message can be made of them, its
+   * delimiter or header included. More end the stream with a {@linkcode FramingError}
+   * of code `"too-long"`, as does a larger {@linkcode ByteInput.need}.
    *
-   * @returns The remainder, where the framing makes a message of it.
-   * @throws {FramingError} If the stream ended inside a message.
+   * @default {1_048_576}
    */
-  end(): In[];
+  readonly maxFrameLength?: number | undefined;
   /**
-   * Whether a message has begun to arrive and is not whole yet.
-   *
-   * May be left out; a connection's `messageTimeout` needs it.
+   * Whether bytes that were taken belong to a message that is not whole yet. Only a
+   * decoder needs it that takes a message in parts. A connection's `messageTimeout`
+   * goes by it, and by the bytes that are left.
    */
   readonly pending?: boolean | undefined;
+}
+
+/**
+ * Writes the messages of one stream as frames.
+ *
+ * @typeParam Out What may be sent.
+ *
+ * @example Frames that are counted, in each stream alone
+ * ```ts
+ * import { ChunkEncoder, type Encoder } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function encoder(): Encoder<string> {
+ *   let count = 0;
+ *   return { encode: (text, output) => output.writeText(`${++count} ${text}\n`) };
+ * }
+ *
+ * const frames = new ChunkEncoder({ encoder });
+ * frames.encode("one");
+ * assertEquals(frames.encode("two"), new TextEncoder().encode("2 two\n"));
+ * ```
+ */
+export interface Encoder<Out> {
+  /**
+   * Writes one message as one frame.
+   *
+   * @param message The message.
+   * @param output Where to write it. What was written is dropped if this throws.
+   * @throws {TypeError} If the message would not be read back as itself.
+   * @throws {RangeError} If the message has a length that is not allowed.
+   */
+  encode(message: Out, output: ByteOutput): void;
 }

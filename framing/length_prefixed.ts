@@ -1,4 +1,5 @@
-import { type FrameLayout, LengthParser } from "./_length_parser.ts";
+import { frameDecoder } from "./_frames.ts";
+import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
 import {
   checkChoice,
   checkInteger,
@@ -8,9 +9,11 @@ import {
   malformed,
   tooLong,
 } from "./_limits.ts";
-import { parserDecoder } from "./_parser.ts";
-import { toBytes, writeBytes } from "./_utf8.ts";
-import type { Bytes, Decoder, Framing, Sendable } from "./framing.ts";
+import { toBytes } from "./_utf8.ts";
+import type { ByteInput } from "./byte_input.ts";
+import type { ByteOutput } from "./byte_output.ts";
+import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
+import { InputBuffer } from "./input_buffer.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**
@@ -28,7 +31,7 @@ import type { LimitOptions } from "./limits.ts";
  * assertEquals(lengths, [3, 4, 5, 6, 8, 10, 3]);
  * ```
  */
-export type FieldSize = 1 | 2 | 3 | 4 | 6 | 8 | "varint";
+export type FieldSize = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
 
 /**
  * Options for {@linkcode lengthPrefixed}.
@@ -166,7 +169,7 @@ export function lengthPrefixed(
     strip,
   } = options;
   const name = "lengthPrefixed";
-  checkChoice(name, "fieldSize", fieldSize, [1, 2, 3, 4, 6, 8, "varint"]);
+  checkChoice(name, "fieldSize", fieldSize, FIELD_SIZES);
   checkChoice(name, "littleEndian", littleEndian, [true, false]);
   if (littleEndian && fieldSize === "varint") {
     throw new TypeError(
@@ -180,12 +183,21 @@ export function lengthPrefixed(
   const field = fieldSize === "varint"
     ? new VarintField()
     : new FixedField(fieldSize, littleEndian);
-  return new LengthPrefixedFraming(
-    { field, fieldOffset, adjustment, strip },
-    limits,
-  );
+  const header = { field, fieldOffset, adjustment, strip };
+  const encoder = encoderFor(header, limits);
+  return {
+    decoder: () =>
+      frameDecoder(
+        new LengthFrames(
+          new LengthPrefixedLayout(header, limits.maxLength),
+          limits,
+        ),
+      ),
+    encoder: () => encoder,
+  };
 }
 
+const FIELD_SIZES: readonly FieldSize[] = [1, 2, 3, 4, 5, 6, 7, 8, "varint"];
 const MAX_VARINT_LENGTH = 10;
 
 interface Header {
@@ -195,26 +207,27 @@ interface Header {
   readonly strip: number | undefined;
 }
 
-/** A number of some bytes. What was read is left in `value` and `size`. */
+/** A number of some bytes. */
 interface LengthField {
+  /** The most bytes that it takes. */
   readonly maxSize: number;
-  /** The number read, exact up to `Number.MAX_SAFE_INTEGER`. */
-  readonly value: number;
-  /** Its size in bytes; more than `maxSize` if it does not end. */
+  /** The size in bytes of the field read last; more than `maxSize` if it has no end. */
   readonly size: number;
-  /** Reads a number at `start`; returns whether it is whole. */
-  read(bytes: Uint8Array, start: number): boolean;
+  /**
+   * Reads the number at `index`, exact up to `Number.MAX_SAFE_INTEGER`; `undefined`
+   * if it is not whole.
+   */
+  read(input: ByteInput, index: number): number | undefined;
   /** The fewest bytes that hold `value`; more than `maxSize` if none do. */
   sizeOf(value: number): number;
-  /** Writes `value` at `start`, in `size` bytes. */
-  write(bytes: Uint8Array, start: number, size: number, value: number): void;
+  /** Writes `value`, which fits. */
+  write(output: ByteOutput, value: number): void;
 }
 
 class FixedField implements LengthField {
   readonly maxSize: number;
   readonly size: number;
   readonly #littleEndian: boolean;
-  value = 0;
 
   constructor(size: number, littleEndian: boolean) {
     this.maxSize = size;
@@ -222,50 +235,36 @@ class FixedField implements LengthField {
     this.#littleEndian = littleEndian;
   }
 
-  read(bytes: Uint8Array, start: number): boolean {
-    const { size } = this;
-    const last = start + size - 1;
-    if (last >= bytes.length) return false;
-    // Multiplied, not shifted, as a shift keeps 32 bits only.
-    let value = 0;
-    for (let i = 0; i < size; i++) {
-      value = value * 256 + bytes[this.#littleEndian ? last - i : start + i]!; // up to `last`
-    }
-    this.value = value;
-    return true;
+  read(input: ByteInput, index: number): number | undefined {
+    return input.uintAt(index, this.size, this.#littleEndian);
   }
 
   sizeOf(value: number): number {
     return value < 256 ** this.size ? this.size : this.size + 1;
   }
 
-  write(bytes: Uint8Array, start: number, size: number, value: number): void {
-    let rest = value;
-    for (let i = 0; i < size; i++) {
-      bytes[this.#littleEndian ? start + i : start + size - 1 - i] = rest % 256;
-      rest = Math.floor(rest / 256);
-    }
+  write(output: ByteOutput, value: number): void {
+    output.writeUint(value, this.size, this.#littleEndian);
   }
 }
 
 class VarintField implements LengthField {
   readonly maxSize = MAX_VARINT_LENGTH;
-  value = 0;
   size = 0;
 
-  read(bytes: Uint8Array, start: number): boolean {
-    this.value = 0;
+  read(input: ByteInput, index: number): number | undefined {
+    let value = 0;
     let factor = 1;
-    for (let i = 0; i < MAX_VARINT_LENGTH; i++) {
-      const byte = bytes[start + i];
-      if (byte === undefined) return false;
-      this.value += (byte & 0x7f) * factor;
-      this.size = i + 1;
-      if (byte < 0x80) return true;
+    for (let size = 1; size <= MAX_VARINT_LENGTH; size++) {
+      const byte = input.byteAt(index + size - 1);
+      if (byte === undefined) return undefined;
+      value += (byte & 0x7f) * factor;
+      this.size = size;
+      if (byte < 0x80) return value;
       factor *= 128;
     }
     this.size = MAX_VARINT_LENGTH + 1;
-    return true;
+    return value;
   }
 
   sizeOf(value: number): number {
@@ -274,13 +273,12 @@ class VarintField implements LengthField {
     return size;
   }
 
-  write(bytes: Uint8Array, start: number, size: number, value: number): void {
+  write(output: ByteOutput, value: number): void {
     let rest = value;
-    for (let i = 0; i < size; i++) {
-      const isLast = i === size - 1;
-      bytes[start + i] = rest % 128 + (isLast ? 0 : 128);
-      rest = Math.floor(rest / 128);
+    for (; rest >= 128; rest = Math.floor(rest / 128)) {
+      output.writeByte(rest % 128 + 128);
     }
+    output.writeByte(rest);
   }
 }
 
@@ -303,28 +301,29 @@ class LengthPrefixedLayout implements FrameLayout {
     return this.frameLength;
   }
 
-  read(bytes: Bytes, start: number, offset: number): boolean {
+  read(input: ByteInput, from: number): boolean {
     const { field, fieldOffset, adjustment, strip } = this.#header;
-    if (!field.read(bytes, start + fieldOffset)) return false;
+    const value = field.read(input, from + fieldOffset);
+    if (value === undefined) return false;
     if (field.size > field.maxSize) {
       throw malformed(
         this.what,
-        offset,
+        input.offset + from,
         `its length field has more than ${field.maxSize} bytes`,
       );
     }
     const headerLength = fieldOffset + field.size;
     // In this order, so that nothing in between is rounded.
-    const frameLength = headerLength + (field.value + adjustment);
-    if (Math.max(field.value, frameLength) > Number.MAX_SAFE_INTEGER) {
-      throw tooLong(this.what, offset, this.#limit);
+    const frameLength = headerLength + (value + adjustment);
+    if (Math.max(value, frameLength) > Number.MAX_SAFE_INTEGER) {
+      throw tooLong(this.what, input.offset + from, this.#limit);
     }
     const messageStart = strip ?? headerLength;
     if (frameLength < headerLength || frameLength < messageStart) {
       throw malformed(
         this.what,
-        offset,
-        `its length field says ${field.value}, so the frame has ${frameLength} bytes, but the least is ${
+        input.offset + from,
+        `its length field says ${value}, so the frame has ${frameLength} bytes, but the least is ${
           Math.max(headerLength, messageStart)
         }`,
       );
@@ -335,113 +334,89 @@ class LengthPrefixedLayout implements FrameLayout {
   }
 }
 
-class LengthPrefixedFraming implements Framing<Bytes, Sendable> {
+function encoderFor(header: Header, limits: Limits): Encoder<Sendable> {
+  const { field, fieldOffset, strip } = header;
+  const hasDefaultStrip = strip === undefined ||
+    (field instanceof FixedField && strip === fieldOffset + field.size);
+  if (fieldOffset === 0 && hasDefaultStrip) {
+    return new PrefixEncoder(header, limits.maxLength);
+  }
+  if (strip === 0) return new WholeFrameEncoder(header, limits.maxLength);
+  return {
+    encode(message) {
+      throw new TypeError(
+        `Cannot encode message of ${message.length} characters or bytes: its header is not known with fieldOffset ${fieldOffset} and strip ${
+          strip ?? "the default"
+        }`,
+      );
+    },
+  };
+}
+
+/** Writes the field, and then the message. */
+class PrefixEncoder implements Encoder<Sendable> {
   readonly #header: Header;
-  readonly #limits: Limits;
-  readonly #writesField: boolean;
+  readonly #maxLength: number;
 
-  constructor(header: Header, limits: Limits) {
-    const { field, fieldOffset, strip } = header;
+  constructor(header: Header, maxLength: number) {
     this.#header = header;
-    this.#limits = limits;
-    const hasDefaultStrip = strip === undefined ||
-      (field instanceof FixedField && strip === fieldOffset + field.size);
-    this.#writesField = fieldOffset === 0 && hasDefaultStrip;
+    this.#maxLength = maxLength;
   }
 
-  decoder(): Decoder<Bytes> {
-    return parserDecoder(
-      new LengthParser(
-        new LengthPrefixedLayout(this.#header, this.#limits.maxLength),
-        this.#limits,
-      ),
-    );
-  }
-
-  encode(message: Sendable): Uint8Array {
+  encode(message: Sendable, output: ByteOutput): void {
     const bytes = toBytes(message);
-    checkSendLength(bytes.length, this.#limits.maxLength);
-    if (this.#writesField) return this.#withField(bytes);
-    if (this.#header.strip === 0) return this.#filledIn(bytes);
-    const { fieldOffset, strip = "the default" } = this.#header;
-    throw new TypeError(
-      `Cannot encode message of ${bytes.length} bytes: its header is not known with fieldOffset ${fieldOffset} and strip ${strip}`,
-    );
+    checkSendLength(bytes.length, this.#maxLength);
+    this.#header.field.write(output, fieldValue(this.#header, bytes.length));
+    output.writeBytes(bytes);
+  }
+}
+
+/** Fills in the field of frames that are given whole. */
+class WholeFrameEncoder implements Encoder<Sendable> {
+  readonly #header: Header;
+  readonly #maxLength: number;
+
+  constructor(header: Header, maxLength: number) {
+    this.#header = header;
+    this.#maxLength = maxLength;
   }
 
-  encodeInto(message: Sendable, target: Uint8Array, offset: number): number {
-    if (!this.#writesField) return -1;
-    if (typeof message === "string") {
-      return this.#textInto(message, target, offset);
-    }
-    const bytes = toBytes(message);
-    checkSendLength(bytes.length, this.#limits.maxLength);
-    const { value, size } = this.#fieldFor(bytes.length);
-    const length = size + bytes.length;
-    if (offset + length > target.length) return -1;
-    this.#header.field.write(target, offset, size, value);
-    target.set(bytes, offset + size);
-    return length;
-  }
-
-  #textInto(text: string, target: Uint8Array, offset: number): number {
-    const { field } = this.#header;
-    // How long it is in UTF-8, and so how long a varint, is known once it is written.
-    const start = offset + field.maxSize;
-    const length = writeBytes(text, target, start);
-    if (length === -1) return -1;
-    checkSendLength(length, this.#limits.maxLength);
-    const { value, size } = this.#fieldFor(length);
-    field.write(target, offset, size, value);
-    if (size < field.maxSize) {
-      target.copyWithin(offset + size, start, start + length);
-    }
-    return size + length;
-  }
-
-  /** A frame of a field and the message. */
-  #withField(bytes: Uint8Array): Uint8Array {
-    const { value, size } = this.#fieldFor(bytes.length);
-    const frame = new Uint8Array(size + bytes.length);
-    this.#header.field.write(frame, 0, size, value);
-    frame.set(bytes, size);
-    return frame;
-  }
-
-  /** A copy of a whole frame, its field filled in. */
-  #filledIn(given: Uint8Array): Uint8Array {
+  encode(message: Sendable, output: ByteOutput): void {
     const { field, fieldOffset } = this.#header;
-    const frame = new Uint8Array(given);
-    // A varint keeps the size that it has in the given frame, as it may be padded.
-    const isWhole = field.read(frame, fieldOffset) &&
-      field.size <= field.maxSize;
-    const size = isWhole ? field.size : 0;
-    const bodyLength = frame.length - fieldOffset - size;
-    if (!isWhole || bodyLength < 0) {
+    const frame = toBytes(message);
+    const input = new InputBuffer();
+    input.append(frame);
+    const given = field.read(input, fieldOffset);
+    if (given === undefined || field.size > field.maxSize) {
       throw new RangeError(
         `Cannot encode frame of ${frame.length} bytes: too short for a length field at byte ${fieldOffset}`,
       );
     }
-    const { value } = this.#fieldFor(bodyLength, size);
-    field.write(frame, fieldOffset, size, value);
-    return frame;
-  }
-
-  /** The value and size of the field of a frame with `bodyLength` bytes behind it. */
-  #fieldFor(
-    bodyLength: number,
-    givenSize = this.#header.field.maxSize,
-  ): { value: number; size: number } {
-    const { field, adjustment } = this.#header;
-    const value = bodyLength - adjustment;
-    // A reader refuses what it cannot count.
-    const isCountable = value >= 0 && value <= Number.MAX_SAFE_INTEGER;
-    const size = isCountable ? field.sizeOf(value) : Infinity;
-    if (size > givenSize) {
-      throw new RangeError(
-        `Cannot encode message as its length field of at most ${givenSize} bytes cannot hold ${value}`,
+    const bodyStart = fieldOffset + field.size;
+    const value = fieldValue(this.#header, frame.length - bodyStart);
+    // Anything else is no field, or one of another frame.
+    if (given !== 0 && given !== value) {
+      throw new TypeError(
+        `Cannot encode frame of ${frame.length} bytes: its length field at byte ${fieldOffset} must be 0 or ${value}, found ${given}`,
       );
     }
-    return { value, size };
+    output.writeBytes(frame.subarray(0, fieldOffset));
+    field.write(output, value);
+    output.writeBytes(frame.subarray(bodyStart));
+    checkSendLength(output.length, this.#maxLength);
   }
+}
+
+/** What the field of a frame says that has `bodyLength` bytes after it. */
+function fieldValue(header: Header, bodyLength: number): number {
+  const { field, adjustment } = header;
+  const value = bodyLength - adjustment;
+  // A reader refuses what it cannot count.
+  const isCountable = value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+  if (!isCountable || field.sizeOf(value) > field.maxSize) {
+    throw new RangeError(
+      `Cannot encode message as its length field of at most ${field.maxSize} bytes cannot hold ${value}`,
+    );
+  }
+  return value;
 }

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { ChunkDecoder } from "./chunk_decoder.ts";
 import { FramingError } from "./framing_error.ts";
 import { lines, type LinesOptions } from "./lines.ts";
 import {
@@ -232,19 +233,19 @@ Deno.test("lines() fails as soon as the bytes cannot fit", () => {
 
 Deno.test("lines() names the limit in its error, and UTF-8 as its cause", () => {
   const long = assertThrows(
-    () => lines({ maxLength: 3 }).decoder().decode(bytes("abcd")),
+    () => new ChunkDecoder(lines({ maxLength: 3 })).decode(bytes("abcd")),
     FramingError,
   );
   assertEquals([long.code, long.limit, long.offset], ["too-long", 3, 0]);
   const malformed = assertThrows(
-    () => lines({ fatal: true }).decoder().decode(bytes("\xff\n")),
+    () => new ChunkDecoder(lines({ fatal: true })).decode(bytes("\xff\n")),
     FramingError,
   );
   assertEquals([malformed.code, malformed.offset], ["malformed", 0]);
 });
 
 Deno.test("lines() says whether a line has begun to arrive", () => {
-  const decoder = lines().decoder();
+  const decoder = new ChunkDecoder(lines());
   const states = ["", "a", "\r", "\n", "b\nc", "\n"].map((chunk) => {
     decoder.decode(bytes(chunk));
     return decoder.pending;
@@ -302,7 +303,7 @@ Deno.test("lines() decodes many lines of one chunk", () => {
   const texts = Array.from({ length: 50_000 }, (_, index) => String(index % 7));
   for (const eol of ["\n", "\r\n"]) {
     const stream = bytes(texts.map((text) => text + eol).join(""));
-    assertEquals(lines().decoder().decode(stream), texts);
+    assertEquals(new ChunkDecoder(lines()).decode(stream), texts);
   }
 });
 
@@ -310,7 +311,7 @@ Deno.test("lines() decodes long lines among short ones", () => {
   const texts = ["é".repeat(70_000), "x", "", "→".repeat(30_000)];
   const stream = bytes(utf8(texts.map((text) => text + "\r\n").join("")));
   for (const chunkLength of [999, 4096, 65_536, stream.length]) {
-    const decoder = lines().decoder();
+    const decoder = new ChunkDecoder(lines());
     const received: string[] = [];
     for (let start = 0; start < stream.length; start += chunkLength) {
       received.push(

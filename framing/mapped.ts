@@ -1,6 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
-import { type Parser, parserDecoder } from "./_parser.ts";
-import type { Bytes, Decoder, Framing } from "./framing.ts";
+import type { ByteInput } from "./byte_input.ts";
+import type { Decoder, Encoder, Framing } from "./framing.ts";
 
 /**
  * How messages of one type are read and written as another.
@@ -68,62 +68,24 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
 ): Framing<MappedIn, MappedOut> {
   checkFunction("make mapped framing", "decode", mapping.decode);
   checkFunction("make mapped framing", "encode", mapping.encode);
-  return new MappedFraming(framing, mapping);
+  let inner: Encoder<Out> | undefined;
+  let encoder: Encoder<MappedOut> | undefined;
+  return {
+    decoder: () => new MappedDecoder(framing.decoder(), mapping),
+    encoder() {
+      const made = framing.encoder();
+      if (encoder !== undefined && made === inner) return encoder; // without state
+      inner = made;
+      encoder = {
+        encode: (message, output) =>
+          made.encode(mapping.encode(message), output),
+      };
+      return encoder;
+    },
+  };
 }
 
-class MappedFraming<In, Out, MappedIn, MappedOut>
-  implements Framing<MappedIn, MappedOut> {
-  readonly #framing: Framing<In, Out>;
-  readonly #mapping: Mapping<In, Out, MappedIn, MappedOut>;
-  // What the framing could not write in the way that was tried is kept for the next
-  // way, so that a message is encoded once.
-  #kept: { readonly message: MappedOut; readonly encoded: Out } | undefined;
-
-  constructor(
-    framing: Framing<In, Out>,
-    mapping: Mapping<In, Out, MappedIn, MappedOut>,
-  ) {
-    this.#framing = framing;
-    this.#mapping = mapping;
-  }
-
-  decoder(): Decoder<MappedIn> {
-    const decoder = this.#framing.decoder();
-    return parserDecoder(new MappedParser(decoder, this.#mapping));
-  }
-
-  encode(message: MappedOut): Uint8Array {
-    return this.#framing.encode(this.#encoded(message));
-  }
-
-  encodeInto(message: MappedOut, target: Uint8Array, offset: number): number {
-    const framing = this.#framing;
-    if (framing.encodeInto === undefined) return -1;
-    const encoded = this.#encoded(message);
-    const length = framing.encodeInto(encoded, target, offset);
-    if (length === -1) this.#kept = { message, encoded };
-    return length;
-  }
-
-  encodeText(message: MappedOut): string | undefined {
-    const framing = this.#framing;
-    if (framing.encodeText === undefined) return undefined;
-    const encoded = this.#encoded(message);
-    const text = framing.encodeText(encoded);
-    if (text === undefined) this.#kept = { message, encoded };
-    return text;
-  }
-
-  #encoded(message: MappedOut): Out {
-    const kept = this.#kept;
-    this.#kept = undefined;
-    return kept !== undefined && Object.is(kept.message, message)
-      ? kept.encoded
-      : this.#mapping.encode(message);
-  }
-}
-
-class MappedParser<In, MappedIn> implements Parser<MappedIn> {
+class MappedDecoder<In, MappedIn> implements Decoder<MappedIn> {
   readonly #decoder: Decoder<In>;
   readonly #mapping: Mapping<In, unknown, MappedIn, never>;
 
@@ -135,21 +97,20 @@ class MappedParser<In, MappedIn> implements Parser<MappedIn> {
     this.#mapping = mapping;
   }
 
+  get maxFrameLength(): number | undefined {
+    return this.#decoder.maxFrameLength;
+  }
+
   get pending(): boolean | undefined {
     return this.#decoder.pending;
   }
 
-  parse(chunk: Bytes, messages: MappedIn[]): void {
-    this.#add(this.#decoder.decode(chunk), messages);
-  }
-
-  end(messages: MappedIn[]): void {
-    this.#add(this.#decoder.end(), messages);
-  }
-
-  #add(decoded: readonly In[], messages: MappedIn[]): void {
-    for (const message of decoded) {
-      messages.push(this.#mapping.decode(message));
+  decode(input: ByteInput, ended: boolean): MappedIn | undefined {
+    for (;;) {
+      const message = this.#decoder.decode(input, ended);
+      if (message === undefined) return undefined;
+      const value = this.#mapping.decode(message);
+      if (value !== undefined) return value;
     }
   }
 }

@@ -1,9 +1,9 @@
-import { concat } from "@std/bytes/concat";
-import { type FrameLayout, LengthParser } from "./_length_parser.ts";
+import { frameDecoder } from "./_frames.ts";
+import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
 import { checkLimits, checkSendLength, malformed, tooLong } from "./_limits.ts";
-import { parserDecoder } from "./_parser.ts";
 import { toBytes } from "./_utf8.ts";
-import type { Bytes, Framing, Sendable } from "./framing.ts";
+import type { ByteInput } from "./byte_input.ts";
+import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**
@@ -34,16 +34,21 @@ export function netstrings(
   options: LimitOptions = {},
 ): Framing<Bytes, Sendable> {
   const limits = checkLimits("netstrings", options);
-  return {
-    decoder: () =>
-      parserDecoder(
-        new LengthParser(new NetstringLayout(limits.maxLength), limits),
-      ),
-    encode(message) {
+  const encoder: Encoder<Sendable> = {
+    encode(message, output) {
       const bytes = toBytes(message);
       checkSendLength(bytes.length, limits.maxLength);
-      return concat([toBytes(`${bytes.length}:`), bytes, toBytes(",")]);
+      output.writeText(`${bytes.length}:`);
+      output.writeBytes(bytes);
+      output.writeByte(COMMA);
     },
+  };
+  return {
+    decoder: () =>
+      frameDecoder(
+        new LengthFrames(new NetstringLayout(limits.maxLength), limits),
+      ),
+    encoder: () => encoder,
   };
 }
 
@@ -66,25 +71,25 @@ class NetstringLayout implements FrameLayout {
     this.#limit = Math.min(maxLength, Number.MAX_SAFE_INTEGER);
   }
 
-  read(bytes: Bytes, start: number, offset: number): boolean {
+  read(input: ByteInput, from: number): boolean {
     let length = 0;
     let digits = 0;
     for (;; digits++) {
-      const byte = bytes[start + digits];
+      const byte = input.byteAt(from + digits);
       if (byte === undefined) return false;
       if (byte === COLON && digits > 0) break;
       const hasLeadingZero = digits === 1 && length === 0;
       if (byte < ZERO || byte > NINE || hasLeadingZero) {
         throw malformed(
           this.what,
-          offset,
+          input.offset + from,
           `its length has byte ${byte} after ${digits} digits`,
         );
       }
       // In this order, so that nothing in between is above the largest safe integer.
       length = length * 10 + (byte - ZERO);
       if (length > Number.MAX_SAFE_INTEGER) {
-        throw tooLong(this.what, offset, this.#limit);
+        throw tooLong(this.what, input.offset + from, this.#limit);
       }
     }
     this.messageStart = digits + 1;

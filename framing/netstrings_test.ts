@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { ChunkDecoder } from "./chunk_decoder.ts";
 import { FramingError } from "./framing_error.ts";
 import type { LimitOptions } from "./limits.ts";
 import { netstrings } from "./netstrings.ts";
@@ -215,14 +216,14 @@ Deno.test("netstrings() fails at the first byte that is wrong", () => {
 });
 
 Deno.test("netstrings() returns the messages before an error, and names the limit", () => {
-  const decoder = netstrings({ maxLength: 3 }).decoder();
+  const decoder = new ChunkDecoder(netstrings({ maxLength: 3 }));
   assertEquals(decoder.decode(bytes("1:a,2:bc,4:")).map(text), ["a", "bc"]);
   const error = assertThrows(() => decoder.decode(bytes("x")), FramingError);
   assertEquals([error.code, error.limit, error.offset], ["too-long", 3, 9]);
 });
 
 Deno.test("netstrings() says whether a message has begun to arrive", () => {
-  const decoder = netstrings().decoder();
+  const decoder = new ChunkDecoder(netstrings());
   const states = ["", "1", ":", "a", ",", "0:,0", ":,"].map((chunk) => {
     decoder.decode(bytes(chunk));
     return decoder.pending;

@@ -1,11 +1,7 @@
-import {
-  delimited,
-  type DelimitedOptions,
-  type Delimiter,
-} from "./delimited.ts";
-import { Queue } from "../internal/queue.ts";
 import { QueueStream } from "../internal/queue_stream.ts";
-import type { Bytes, Decoder, Framing } from "./framing.ts";
+import { ChunkInput } from "./_chunk_input.ts";
+import { ChunkEncoder } from "./chunk_decoder.ts";
+import type { Decoder, Framing } from "./framing.ts";
 
 /**
  * A `TransformStream` of bytes into messages.
@@ -37,7 +33,7 @@ export class FrameDecoderStream<In> extends TransformStream<Uint8Array, In> {
    *
    * @param framing Where messages begin and end.
    */
-  constructor(framing: Framing<In, never>) {
+  constructor(framing: Pick<Framing<In, never>, "decoder">) {
     super();
     // A TransformStream whose `flush` fails throws away what was not read yet
     // (https://streams.spec.whatwg.org/#transform-stream-error). These two wait
@@ -48,71 +44,68 @@ export class FrameDecoderStream<In> extends TransformStream<Uint8Array, In> {
   }
 }
 
-const NO_BYTES = new Uint8Array(0);
-
-/** Two ends of a decoder: bytes are decoded once all messages before are read. */
+/** Two ends of a decoder: bytes are taken in once all messages before are read. */
 function decoderPair<In>(
   decoder: Decoder<In>,
 ): { readable: ReadableStream<In>; writable: WritableStream<Uint8Array> } {
-  const messages = new Queue<In>();
+  const input = new ChunkInput();
   let readableController: ReadableStreamDefaultController<In>;
   let writableController: WritableStreamDefaultController;
   let isOpen = true;
-  // A read waits.
-  let isPulled = false;
-  // The decoder gave messages last, and may hold an error that is behind them.
-  let mayHoldError = false;
+  // No more bytes come, and the messages are all in the stream's own queue.
+  let hasEnded = false;
+  // A read waits for more bytes than there are.
+  let isHungry = false;
+  let failure: { readonly error: unknown } | undefined;
   let wake = () => {};
 
-  /** Waits until all messages have been read and one more is asked for. */
-  async function pulled(): Promise<void> {
-    while (isOpen && !isPulled) {
+  /** Waits until a read waits for more. */
+  async function hungry(): Promise<void> {
+    while (isOpen && !isHungry) {
       await new Promise<void>((resolve) => wake = resolve);
     }
   }
 
-  function deliver(decoded: In[]): void {
-    if (decoded.length === 0) return;
-    messages.fill(decoded);
-    mayHoldError = true;
-    if (isPulled) {
-      isPulled = false;
-      readableController.enqueue(messages.shift());
+  /** Takes the next message; an error ends both sides. */
+  function next(): In | undefined {
+    let message: In | undefined;
+    try {
+      message = input.pull(decoder);
+    } catch (error) {
+      fail(error);
+      writableController.error(error);
+      return undefined;
     }
+    isHungry = message === undefined;
+    if (isHungry) wake();
+    return message;
   }
 
-  function enqueueAll(): void {
-    for (const message of messages.takeAll()) {
-      readableController.enqueue(message);
-    }
+  /** Gives a message to a read that waits. */
+  function feed(): void {
+    const message = next();
+    if (message !== undefined) readableController.enqueue(message);
   }
 
   function fail(error: unknown): void {
+    failure = { error };
     isOpen = false;
     wake();
     readableController.error(error);
   }
 
   const readable = new QueueStream<In>({
-    get available() {
-      const isBusy = isPulled || readableController.desiredSize !== 0;
-      return isBusy || messages.length === 0 ? undefined : messages;
+    next() {
+      const isBusy = !isOpen || hasEnded || isHungry ||
+        readableController.desiredSize !== 0;
+      return isBusy ? undefined : next();
     },
     start(controller) {
       readableController = controller;
     },
     pull() {
-      if (messages.length > 0) return enqueueAll();
-      isPulled = true;
-      if (mayHoldError) {
-        mayHoldError = false;
-        try {
-          deliver(decoder.decode(NO_BYTES));
-        } catch (error) {
-          fail(error);
-          writableController.error(error);
-        }
-      }
+      if (!hasEnded && !isHungry) return feed();
+      isHungry = true;
       wake();
     },
     cancel(reason) {
@@ -130,27 +123,30 @@ function decoderPair<In>(
       signal.addEventListener("abort", () => fail(signal.reason));
     },
     async write(chunk) {
-      await pulled();
+      await hungry();
       if (!isOpen) return;
       try {
-        deliver(decoder.decode(chunk));
+        input.append(chunk);
       } catch (error) {
         fail(error);
         throw error;
       }
+      feed();
+      // The error of what this chunk holds is the writer's too.
+      if (failure !== undefined) throw failure.error;
     },
     async close() {
-      enqueueAll();
+      hasEnded = true;
       try {
         for (;;) {
-          // Throws if there was an error behind the last messages.
-          const rest = decoder.end();
-          if (rest.length === 0) break;
-          deliver(rest);
-          enqueueAll();
+          const message = input.pull(decoder, true);
+          if (message === undefined) break;
+          isHungry = false;
+          readableController.enqueue(message);
         }
       } catch (error) {
-        await pulled();
+        // The messages before it are read first.
+        await hungry();
         if (isOpen) fail(error);
         throw error;
       }
@@ -185,47 +181,12 @@ export class FrameEncoderStream<Out> extends TransformStream<Out, Uint8Array> {
    *
    * @param framing How messages are written.
    */
-  constructor(framing: Framing<unknown, Out>) {
+  constructor(framing: Pick<Framing<unknown, Out>, "encoder">) {
+    const encoder = new ChunkEncoder(framing);
     super({
       transform(message, controller) {
-        controller.enqueue(framing.encode(message));
+        controller.enqueue(encoder.encode(message));
       },
     });
-  }
-}
-
-/**
- * A `TransformStream` that splits bytes into messages at a delimiter.
- *
- * It takes what the class of that name in `@std/streams` takes, and more. What
- * differs: it is right for every way the bytes can be cut into chunks; it is
- * bounded by `maxLength`; a stream that is empty or ends with its delimiter has
- * no empty message at its end, nor one that begins with its delimiter at its
- * beginning under `"prefix"`.
- *
- * @example Splitting at every comma
- * ```ts
- * import { DelimiterStream } from "@framed/tcp/framing";
- * import { assertEquals } from "@std/assert";
- *
- * const values = new Blob(["foo,b", "ar,baz"]).stream()
- *   .pipeThrough(new DelimiterStream(","))
- *   .pipeThrough(new TextDecoderStream());
- *
- * assertEquals(await Array.fromAsync(values), ["foo", "bar", "baz"]);
- * ```
- */
-export class DelimiterStream extends FrameDecoderStream<Bytes> {
-  /**
-   * Makes a stream.
-   *
-   * @param delimiter One delimiter, or several.
-   * @param options What becomes of delimiters and remainders, and limits; see
-   * {@linkcode delimited}.
-   * @throws {TypeError} As {@linkcode delimited} does.
-   * @throws {RangeError} If a delimiter is empty or a number out of range.
-   */
-  constructor(delimiter: Delimiter, options: DelimitedOptions = {}) {
-    super(delimited(delimiter, options));
   }
 }

@@ -1,6 +1,5 @@
-import { asBytes, ownedBytes } from "./_parser.ts";
 import { toBytes } from "./_utf8.ts";
-import type { Bytes, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
 
 /**
  * No framing: every chunk as it arrives, which is what a bare `read` gives.
@@ -22,10 +21,14 @@ import type { Bytes, Framing, Sendable } from "./framing.ts";
 export function unframed(): Framing<Bytes, Sendable> {
   return {
     decoder: () => ({
-      pending: false,
-      decode: (chunk) => chunk.length === 0 ? [] : [ownedBytes(asBytes(chunk))],
-      end: () => [],
+      maxFrameLength: Infinity,
+      decode: (input) =>
+        input.length > 0 ? input.take(input.length) : undefined,
     }),
-    encode: toBytes,
+    encoder: () => encoder,
   };
 }
+
+const encoder: Encoder<Sendable> = {
+  encode: (message, output) => output.writeBytes(toBytes(message)),
+};

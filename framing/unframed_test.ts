@@ -1,9 +1,10 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
+import { ChunkDecoder } from "./chunk_decoder.ts";
 import { assertKeepsNoLargeBuffer, bytes, encode, text } from "./_testing.ts";
 import { unframed } from "./unframed.ts";
 
 Deno.test("unframed() gives every chunk that is not empty, as it arrives", () => {
-  const decoder = unframed().decoder();
+  const decoder = new ChunkDecoder(unframed());
   assertEquals(
     ["ab", "", "\n", "\0\xff"].map((chunk) =>
       decoder.decode(bytes(chunk)).map(text)
@@ -20,7 +21,7 @@ Deno.test("unframed() writes bytes as they are, and strings as UTF-8", () => {
 });
 
 Deno.test("unframed() keeps no large buffer alive for a small chunk", () => {
-  const decoder = unframed().decoder();
+  const decoder = new ChunkDecoder(unframed());
   const held = Array.from({ length: 100 }, () => {
     const [message] = decoder.decode(new Uint8Array(65_536).subarray(0, 100));
     return message?.buffer.byteLength ?? 0;
@@ -35,6 +36,6 @@ Deno.test("unframed() keeps no large buffer alive for a small chunk", () => {
 
 Deno.test("unframed() does not copy a chunk that fills its buffer", () => {
   const chunk = new Uint8Array(65_536);
-  const [message] = unframed().decoder().decode(chunk);
+  const [message] = new ChunkDecoder(unframed()).decode(chunk);
   assertStrictEquals(message?.buffer, chunk.buffer);
 });

@@ -1,12 +1,16 @@
-import type { Queue } from "./queue.ts";
-
 /** What a {@linkcode QueueStream} reads from. */
 export interface QueueSource<T> extends UnderlyingDefaultSource<T> {
   /**
-   * What an iteration may take past the stream's own queue: nothing while that
-   * queue holds something, or a read waits.
+   * Takes an item that is there, past the stream's own queue: none while that queue
+   * holds something, or a read waits.
    */
-  readonly available: Queue<T> | undefined;
+  next(): T | undefined;
+}
+
+/** An iteration over a stream that may be left early, also by `await using`. */
+export interface StreamIterator<T>
+  extends AsyncIterableIterator<T>, AsyncDisposable {
+  [Symbol.asyncIterator](): StreamIterator<T>;
 }
 
 /**
@@ -22,9 +26,9 @@ export class QueueStream<T> extends ReadableStream<T> {
     this.#source = source;
   }
 
-  override values(
-    options: ReadableStreamIteratorOptions = {},
-  ): AsyncIterableIterator<T> {
+  override values(options: { preventCancel?: boolean } = {}): StreamIterator<
+    T
+  > {
     const { preventCancel = false } = options;
     const source = this.#source;
     const reader = this.getReader();
@@ -53,20 +57,25 @@ export class QueueStream<T> extends ReadableStream<T> {
       reader.releaseLock();
     }
 
+    async function leave(): Promise<IteratorReturnResult<undefined>> {
+      if (isOver) return end;
+      isOver = true;
+      if (!preventCancel) await reader.cancel();
+      release();
+      return end;
+    }
+
     return {
       next() {
         if (isOver) return Promise.resolve(end);
-        const queue = reads > 0 ? undefined : source.available;
-        return queue === undefined
+        const value = reads > 0 ? undefined : source.next();
+        return value === undefined
           ? read()
-          : Promise.resolve({ value: queue.shift(), done: false });
+          : Promise.resolve({ value, done: false });
       },
-      async return() {
-        if (isOver) return end;
-        isOver = true;
-        if (!preventCancel) await reader.cancel();
-        release();
-        return end;
+      return: leave,
+      async [Symbol.asyncDispose]() {
+        await leave();
       },
       [Symbol.asyncIterator]() {
         return this;
@@ -75,8 +84,8 @@ export class QueueStream<T> extends ReadableStream<T> {
   }
 
   override [Symbol.asyncIterator](
-    options?: ReadableStreamIteratorOptions,
-  ): AsyncIterableIterator<T> {
+    options?: { preventCancel?: boolean },
+  ): StreamIterator<T> {
     return this.values(options);
   }
 }

@@ -1,0 +1,149 @@
+import type { DelimiterSearch } from "./_delimiter_search.ts";
+import {
+  type Found,
+  type FrameFinder,
+  MESSAGE,
+  NOTHING,
+  PASSED,
+} from "./_frames.ts";
+import { type Limits, tooLong, truncated } from "./_limits.ts";
+import type { ByteInput } from "./byte_input.ts";
+
+/** What becomes of a delimiter; see {@linkcode DelimitedOptions.disposition}. */
+export type Disposition = "discard" | "suffix" | "prefix";
+
+/**
+ * What becomes of a remainder; see {@linkcode TrailingOptions.trailing}. With
+ * `"always"` there is one at every end, even if it is empty.
+ */
+export type Trailing = "emit" | "error" | "discard" | "always";
+
+/** What a {@linkcode DelimitedFrames} goes by, whatever the stream. */
+export interface DelimitedRules {
+  readonly what: string;
+  readonly disposition: Disposition;
+  readonly trailing: Trailing;
+  readonly limits: Limits;
+}
+
+/** Finds messages between delimiters. */
+export class DelimitedFrames implements FrameFinder {
+  readonly maxFrameLength: number;
+  readonly #rules: DelimitedRules;
+  readonly #search: DelimiterSearch;
+  // The first message was found, and the remainder.
+  #hasBegun = false;
+  #isOver = false;
+  // The content that was passed over of a message that is too long.
+  #isDiscarding = false;
+  #discarded = 0;
+  #discardOffset = 0;
+  start = 0;
+  end = 0;
+  next = 0;
+
+  constructor(rules: DelimitedRules, search: DelimiterSearch) {
+    this.#rules = rules;
+    this.#search = search;
+    // One delimiter before the message, and one that is not whole after it.
+    this.maxFrameLength = rules.limits.maxLength + 2 * search.longest;
+  }
+
+  get pending(): boolean {
+    return this.#isDiscarding;
+  }
+
+  find(input: ByteInput, from: number, ended: boolean): Found {
+    const search = this.#search;
+    const { disposition, limits } = this.#rules;
+    let contentStart = from;
+    if (disposition === "prefix" && !this.#isDiscarding) {
+      // A message begins with its delimiter. Only the first one may have none.
+      if (!search.find(input, from, ended)) {
+        return this.#findRest(input, from, from, ended);
+      }
+      if (search.start === from) {
+        // An empty message before the first delimiter is one for "always" alone.
+        if (!this.#hasBegun && this.#rules.trailing === "always") {
+          return this.#found(from, from, from);
+        }
+        contentStart = search.end;
+      }
+    }
+    if (!search.find(input, contentStart, ended)) {
+      return this.#findRest(input, from, contentStart, ended);
+    }
+    const { start, end } = search;
+    const next = disposition === "prefix" ? start : end;
+    const contentLength = start - contentStart;
+    if (this.#isDiscarding || contentLength > limits.maxLength) {
+      this.#drop(contentLength, input.offset + from);
+      this.next = next;
+      // A delimiter that the next message begins with may be all that is left.
+      return next > from ? PASSED : this.find(input, from, ended);
+    }
+    return this.#found(from, disposition === "suffix" ? end : start, next);
+  }
+
+  #found(start: number, end: number, next: number): Found {
+    this.#hasBegun = true;
+    this.start = start;
+    this.end = end;
+    this.next = next;
+    return MESSAGE;
+  }
+
+  /** Decides what to do with bytes in which no delimiter is. */
+  #findRest(
+    input: ByteInput,
+    from: number,
+    contentStart: number,
+    ended: boolean,
+  ): Found {
+    const { what, limits } = this.#rules;
+    const contentLength = input.length - contentStart;
+    if (ended) return this.#findRemainder(input, from, contentLength);
+    const undecided = this.#search.undecided(input, contentStart);
+    if (!this.#isDiscarding) {
+      if (contentLength - undecided <= limits.maxLength) return NOTHING;
+      const offset = input.offset + from;
+      if (!limits.discard) throw tooLong(what, offset, limits.maxLength);
+      this.#isDiscarding = true;
+      this.#discardOffset = offset;
+    }
+    // A delimiter that has begun may be wanted, as a part of a message.
+    this.#discarded += contentLength - undecided;
+    this.next = input.length - undecided;
+    return this.next > from ? PASSED : NOTHING;
+  }
+
+  /** Decides what to do with what the end of the stream leaves. */
+  #findRemainder(input: ByteInput, from: number, contentLength: number): Found {
+    const { what, limits, trailing } = this.#rules;
+    const isEmpty = input.length === from && !this.#isDiscarding;
+    if (this.#isOver || isEmpty && trailing !== "always") return NOTHING;
+    const offset = this.#isDiscarding
+      ? this.#discardOffset
+      : input.offset + from;
+    if (trailing === "error") throw truncated(what, offset);
+    this.#isOver = true;
+    this.next = input.length;
+    if (this.#isDiscarding || contentLength > limits.maxLength) {
+      this.#drop(contentLength, offset);
+      return PASSED;
+    }
+    return trailing === "discard"
+      ? PASSED
+      : this.#found(from, input.length, input.length);
+  }
+
+  /** Tells of the message at `offset` that was dropped; throws if that is an error. */
+  #drop(contentLength: number, offset: number): void {
+    const { what, limits } = this.#rules;
+    if (!limits.discard) throw tooLong(what, offset, limits.maxLength);
+    const length = this.#discarded + contentLength;
+    this.#isDiscarding = false;
+    this.#discarded = 0;
+    limits.onDiscard?.(length);
+  }
+}

@@ -1,0 +1,178 @@
+import type { Bytes } from "./framing.ts";
+
+/**
+ * The bytes that a {@linkcode Decoder} takes messages from.
+ *
+ * They are the part of one stream that was received and not taken yet. Looking at
+ * them takes nothing: {@linkcode ByteInput.byteAt}, {@linkcode ByteInput.uintAt},
+ * {@linkcode ByteInput.bytesAt}, {@linkcode ByteInput.textAt} and
+ * {@linkcode ByteInput.indexOf}. {@linkcode ByteInput.take},
+ * {@linkcode ByteInput.takeText} and {@linkcode ByteInput.skip} take bytes from the
+ * front. Indexes count from the front, in bytes.
+ *
+ * @example The fixed header of MQTT: a type, then the length as a varint
+ * ```ts
+ * import {
+ *   type ByteInput,
+ *   type Bytes,
+ *   ChunkDecoder,
+ *   type Decoder,
+ *   FramingError,
+ * } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * interface Packet {
+ *   type: number;
+ *   body: Bytes;
+ * }
+ *
+ * const decoder: Decoder<Packet> = {
+ *   decode(input: ByteInput) {
+ *     let length = 0;
+ *     for (let index = 1; index <= 4; index++) {
+ *       const byte = input.byteAt(index);
+ *       if (byte === undefined) return undefined;
+ *       length += (byte & 0x7f) * 128 ** (index - 1);
+ *       if (byte >= 0x80) continue;
+ *       const end = index + 1 + length;
+ *       if (input.length < end) return input.need(end);
+ *       const type = (input.byteAt(0) ?? 0) >> 4;
+ *       input.skip(index + 1);
+ *       return { type, body: input.take(length) };
+ *     }
+ *     throw new FramingError("Cannot decode packet: its length has no end", {
+ *       code: "malformed",
+ *       offset: input.offset,
+ *     });
+ *   },
+ * };
+ *
+ * const packets = new ChunkDecoder({ decoder: () => decoder });
+ * assertEquals(packets.decode(new Uint8Array([0xc0, 0, 0x30, 2, 7])), [
+ *   { type: 12, body: new Uint8Array() },
+ * ]);
+ * assertEquals(packets.decode(new Uint8Array([8])), [
+ *   { type: 3, body: new Uint8Array([7, 8]) },
+ * ]);
+ * ```
+ *
+ * @example A reply of memcached: a line, then as many bytes as it says
+ * ```ts
+ * import { ChunkDecoder, type Decoder } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const decoder: Decoder<string> = {
+ *   decode(input) {
+ *     const lineEnd = input.indexOf(0x0a);
+ *     if (lineEnd === -1) return undefined;
+ *     const [kind, key, , length] = input.textAt(0, lineEnd - 1).split(" ");
+ *     const end = kind === "VALUE" ? lineEnd + 1 + Number(length) + 2 : lineEnd + 1;
+ *     if (input.length < end) return input.need(end);
+ *     const value = input.textAt(lineEnd + 1, Math.max(lineEnd + 1, end - 2));
+ *     input.skip(end);
+ *     return kind === "VALUE" ? `${key}=${value}` : kind;
+ *   },
+ * };
+ *
+ * const replies = new ChunkDecoder({ decoder: () => decoder });
+ * const bytes = new TextEncoder().encode("VALUE a 0 3\r\nx\ny\r\nEND\r\n");
+ * assertEquals(replies.decode(bytes), ["a=x\ny", "END"]);
+ * ```
+ */
+export interface ByteInput {
+  /** How many bytes there are. */
+  readonly length: number;
+  /** How many bytes of the stream were taken before: where the front lies in it. */
+  readonly offset: number;
+  /**
+   * Looks at one byte.
+   *
+   * @param index Where it lies.
+   * @returns The byte, or `undefined` if it is not there.
+   */
+  byteAt(index: number): number | undefined;
+  /**
+   * Looks at an unsigned integer.
+   *
+   * @param index Where it begins.
+   * @param size Its size in bytes, from 1 to 8.
+   * @param littleEndian Whether its lowest byte comes first; by default the highest.
+   * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`, or `undefined` if
+   * not all of it is there.
+   */
+  uintAt(
+    index: number,
+    size: number,
+    littleEndian?: boolean,
+  ): number | undefined;
+  /**
+   * Looks at some bytes.
+   *
+   * @param start Where they begin.
+   * @param end Where they end.
+   * @returns The bytes, which are the caller's for good.
+   * @throws {RangeError} If they are not all there.
+   */
+  bytesAt(start: number, end: number): Bytes;
+  /**
+   * Looks at UTF-8 text. Bytes that are not UTF-8 are read as U+FFFD; a byte order
+   * mark is kept.
+   *
+   * @param start Where it begins.
+   * @param end Where it ends.
+   * @returns The text.
+   * @throws {RangeError} If it is not all there.
+   */
+  textAt(start: number, end: number): string;
+  /**
+   * Finds a byte, or several in a row. Bytes that were looked through are not looked
+   * through again when the next call asks for the same byte, or the same array, so
+   * asking after each read takes linear time.
+   *
+   * @param sought The byte, or the bytes; these must not change later.
+   * @param from Where to begin.
+   * @returns Where they begin first, or -1 if they are not there.
+   */
+  indexOf(sought: number | Uint8Array, from?: number): number;
+  /**
+   * Finds a byte, from the back.
+   *
+   * @param byte The byte.
+   * @param end Where to begin: it is found before this index.
+   * @returns Where it lies last, or -1 if it is not there.
+   */
+  lastIndexOf(byte: number, end?: number): number;
+  /**
+   * Takes bytes from the front.
+   *
+   * @param length How many.
+   * @returns The bytes, which are the caller's for good.
+   * @throws {RangeError} If there are not so many.
+   */
+  take(length: number): Bytes;
+  /**
+   * Takes UTF-8 text from the front, read as by {@linkcode ByteInput.textAt}.
+   *
+   * @param length How many bytes.
+   * @returns The text.
+   * @throws {RangeError} If there are not so many.
+   */
+  takeText(length: number): string;
+  /**
+   * Passes over bytes at the front.
+   *
+   * @param length How many.
+   * @throws {RangeError} If there are not so many.
+   */
+  skip(length: number): void;
+  /**
+   * Says that the next message needs so many bytes, from the front on: the decoder is
+   * not called again before they are there, or the stream has ended. If that is more
+   * than {@linkcode Decoder.maxFrameLength}, the stream ends with a
+   * {@linkcode FramingError} of code `"too-long"`.
+   *
+   * @param length How many.
+   * @returns `undefined`, to be returned by the decoder.
+   */
+  need(length: number): undefined;
+}

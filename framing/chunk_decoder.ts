@@ -1,0 +1,144 @@
+import { ChunkInput } from "./_chunk_input.ts";
+import type { Bytes, Decoder, Encoder, Framing } from "./framing.ts";
+import { OutputBuffer } from "./output_buffer.ts";
+
+/**
+ * Turns the chunks of one stream into messages, for bytes that come from elsewhere
+ * than a connection: a file, a test, a `WebSocket`.
+ *
+ * @typeParam In What is received.
+ *
+ * @example Messages cut anywhere
+ * ```ts
+ * import { ChunkDecoder, lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const decoder = new ChunkDecoder(lines());
+ * const encoder = new TextEncoder();
+ *
+ * assertEquals(decoder.decode(encoder.encode("one\ntw")), ["one"]);
+ * assertEquals(decoder.pending, true);
+ * assertEquals(decoder.decode(encoder.encode("o\nthree")), ["two"]);
+ * assertEquals(decoder.end(), ["three"]);
+ * ```
+ *
+ * @example Messages before an error
+ * ```ts
+ * import { ChunkDecoder, FramingError, netstrings } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const decoder = new ChunkDecoder(netstrings());
+ * const bytes = new TextEncoder().encode("2:hi,oh");
+ *
+ * assertEquals(decoder.decode(bytes), ["hi"].map((text) => new TextEncoder().encode(text)));
+ * assertThrows(() => decoder.end(), FramingError);
+ * ```
+ */
+export class ChunkDecoder<In> {
+  readonly #input = new ChunkInput();
+  readonly #decoder: Decoder<In>;
+  #failure: { readonly error: unknown } | undefined;
+
+  /**
+   * Makes a decoder with fresh state, for one stream.
+   *
+   * @param framing Where messages begin and end.
+   */
+  constructor(framing: Pick<Framing<In, never>, "decoder">) {
+    this.#decoder = framing.decoder();
+  }
+
+  /** Whether a message has begun to arrive and is not whole yet. */
+  get pending(): boolean {
+    return this.#input.hasRest || this.#decoder.pending === true;
+  }
+
+  /**
+   * Takes the next bytes of the stream.
+   *
+   * Messages may be views of the chunk: do not write to it again.
+   *
+   * If an error comes after messages, these are returned, and the next call throws.
+   * Every later call throws the same error.
+   *
+   * @param chunk The next bytes, cut from the stream anywhere; or none.
+   * @returns The messages that this chunk completes, in order.
+   * @throws {FramingError} If the bytes break a rule of the framing.
+   */
+  decode(chunk: Uint8Array): In[] {
+    this.#throwFailure();
+    this.#input.append(chunk);
+    return this.#pullAll(false);
+  }
+
+  /**
+   * Says that the stream has ended.
+   *
+   * @returns The remainder, if the framing makes a message of it.
+   * @throws {FramingError} If the stream ended inside a message.
+   */
+  end(): In[] {
+    this.#throwFailure();
+    return this.#pullAll(true);
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #pullAll(ended: boolean): In[] {
+    const messages: In[] = [];
+    try {
+      for (;;) {
+        const message = this.#input.pull(this.#decoder, ended);
+        if (message === undefined) return messages;
+        messages.push(message);
+      }
+    } catch (error) {
+      this.#failure = { error };
+      if (messages.length === 0) throw error;
+      return messages;
+    }
+  }
+}
+
+/**
+ * Turns messages into frames, for bytes that go elsewhere than to a connection.
+ *
+ * @typeParam Out What may be sent.
+ *
+ * @example A frame
+ * ```ts
+ * import { ChunkEncoder, lengthPrefixed } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const encoder = new ChunkEncoder(lengthPrefixed({ fieldSize: 2 }));
+ * assertEquals(encoder.encode("hi"), new Uint8Array([0, 2, 0x68, 0x69]));
+ * ```
+ */
+export class ChunkEncoder<Out> {
+  readonly #output = new OutputBuffer();
+  readonly #encoder: Encoder<Out>;
+
+  /**
+   * Makes an encoder with fresh state, for one stream.
+   *
+   * @param framing How messages are written.
+   */
+  constructor(framing: Pick<Framing<unknown, Out>, "encoder">) {
+    this.#encoder = framing.encoder();
+  }
+
+  /**
+   * Encodes one message.
+   *
+   * @param message The message.
+   * @returns The frame, which is the caller's.
+   * @throws {TypeError} If the message would not be read back as itself.
+   * @throws {RangeError} If the message has a length that is not allowed.
+   */
+  encode(message: Out): Bytes {
+    this.#output.push(this.#encoder, message);
+    return this.#output.takeBytes();
+  }
+}

@@ -1,0 +1,380 @@
+import { type Search, searchFor } from "./_search.ts";
+import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
+import { decodeText } from "./_utf8.ts";
+import type { ByteInput } from "./byte_input.ts";
+import type { Bytes, Decoder } from "./framing.ts";
+
+const NO_BYTES: Bytes = new Uint8Array(0);
+const NO_SEARCHES: Search[] = [];
+// Messages are views of buffers up to this size. Out of a larger one, made for a
+// long message, a short message is copied, so that it does not keep the whole alive.
+const MAX_SHARED_BYTES = 128 * 1024;
+// More searches than that are forgotten: a framing asks for a few delimiters.
+const MAX_SEARCHES = 64;
+
+/**
+ * The one buffer of a stream that is read: bytes go in at its tail, and a
+ * {@linkcode Decoder} takes messages from its head.
+ *
+ * A connection and the streams have their own. Make one to test a decoder, or to
+ * read a stream of your own in a way that {@linkcode ChunkDecoder} does not offer.
+ *
+ * @example Another framing after the first message
+ * ```ts
+ * import { fixedLength, InputBuffer, lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const input = new InputBuffer();
+ * input.append(new TextEncoder().encode("length 4\n12"));
+ * assertEquals(input.pull(lines().decoder()), "length 4");
+ *
+ * const body = fixedLength(4).decoder();
+ * assertEquals(input.pull(body), undefined);
+ * input.append(new TextEncoder().encode("34 and more"));
+ * assertEquals(input.pull(body), new TextEncoder().encode("1234"));
+ * assertEquals(input.takeText(input.length), " and more");
+ * ```
+ */
+export class InputBuffer implements ByteInput {
+  #bytes = NO_BYTES;
+  // Asking a view for these takes longer than the rest of making a message.
+  #buffer = NO_BYTES.buffer;
+  #byteOffset = 0;
+  #size = 0;
+  // Where the bytes that were not taken begin and end.
+  #start = 0;
+  #end = 0;
+  // Where in the stream the buffer begins.
+  #streamOffset = 0;
+  // Bytes were given out as views: what has been written stays as it is.
+  #isLent = false;
+  // The buffer was made here, and not given with `append`.
+  #isOwn = true;
+  // The length that `#needer` waits for; no other decoder does.
+  #needed = 0;
+  #needer: Decoder<unknown> | undefined;
+  #maxFrameLength = DEFAULT_MAX_LENGTH_BYTES;
+  #searches = NO_SEARCHES;
+  // The last one.
+  #search: Search | undefined;
+
+  /** How many bytes there are. */
+  get length(): number {
+    return this.#end - this.#start;
+  }
+
+  /** How many bytes of the stream were taken before. */
+  get offset(): number {
+    return this.#streamOffset + this.#start;
+  }
+
+  /** Looks at one byte; see {@linkcode ByteInput.byteAt}. */
+  byteAt(index: number): number | undefined {
+    return index < this.#end - this.#start
+      ? this.#bytes[this.#start + index]
+      : undefined;
+  }
+
+  /** Looks at an unsigned integer; see {@linkcode ByteInput.uintAt}. */
+  uintAt(
+    index: number,
+    size: number,
+    littleEndian = false,
+  ): number | undefined {
+    const first = this.#start + index;
+    const last = first + size - 1;
+    if (last >= this.#end) return undefined;
+    const bytes = this.#bytes;
+    // Multiplied, not shifted, as a shift keeps 32 bits only.
+    let value = 0;
+    if (littleEndian) {
+      for (let i = last; i >= first; i--) value = value * 256 + bytes[i]!; // before the end
+    } else {
+      for (let i = first; i <= last; i++) value = value * 256 + bytes[i]!; // before the end
+    }
+    return value;
+  }
+
+  /** Looks at some bytes; see {@linkcode ByteInput.bytesAt}. */
+  bytesAt(start: number, end: number): Bytes {
+    this.#check(start, end);
+    const length = end - start;
+    // Measured: 17 ns, where `subarray` takes 25.
+    const view = new Uint8Array(
+      this.#buffer,
+      this.#byteOffset + this.#start + start,
+      length,
+    );
+    const size = this.#size;
+    if (size > MAX_SHARED_BYTES && this.#isOwn && length * 4 < size) {
+      return new Uint8Array(view);
+    }
+    this.#isLent = true;
+    return view;
+  }
+
+  /** Looks at UTF-8 text; see {@linkcode ByteInput.textAt}. */
+  textAt(start: number, end: number): string {
+    this.#check(start, end);
+    return decodeText(
+      this.#bytes.subarray(this.#start + start, this.#start + end),
+    );
+  }
+
+  /** Finds a byte, or several in a row; see {@linkcode ByteInput.indexOf}. */
+  indexOf(sought: number | Uint8Array, from = 0): number {
+    let search = this.#search;
+    if (search?.sought !== sought) search = this.#searchFor(sought);
+    const start = this.#start;
+    const at = search.find(this.#bytes, start + from, this.#end);
+    return at === -1 ? -1 : at - start;
+  }
+
+  /** Finds a byte, from the back; see {@linkcode ByteInput.lastIndexOf}. */
+  lastIndexOf(byte: number, end = this.length): number {
+    const last = Math.min(this.#end, this.#start + end) - 1;
+    if (last < this.#start) return -1;
+    const at = this.#bytes.lastIndexOf(byte, last);
+    return at < this.#start ? -1 : at - this.#start;
+  }
+
+  /** Takes bytes from the front; see {@linkcode ByteInput.take}. */
+  take(length: number): Bytes {
+    const bytes = this.bytesAt(0, length);
+    this.#start += length;
+    return bytes;
+  }
+
+  /** Takes UTF-8 text from the front; see {@linkcode ByteInput.takeText}. */
+  takeText(length: number): string {
+    const text = this.textAt(0, length);
+    this.#start += length;
+    return text;
+  }
+
+  /** Passes over bytes at the front; see {@linkcode ByteInput.skip}. */
+  skip(length: number): void {
+    this.#check(0, length);
+    this.#start += length;
+  }
+
+  /** Says how many bytes the next message needs; see {@linkcode ByteInput.need}. */
+  need(length: number): undefined {
+    this.#needed = length;
+  }
+
+  /**
+   * Takes the next message.
+   *
+   * @typeParam In What is received.
+   * @param decoder What takes it. It may be another one for each message.
+   * @param ended Whether no more bytes come.
+   * @returns The message, or `undefined` if there is none.
+   * @throws What the decoder throws, and a {@linkcode FramingError} if there are more
+   * bytes than `maxFrameLength` allows, or the stream has ended inside a message.
+   */
+  pull<In>(decoder: Decoder<In>, ended = false): In | undefined {
+    const isWaiting = this.#needer === decoder && this.length < this.#needed;
+    if (isWaiting && !ended) return undefined;
+    this.#needer = decoder;
+    for (;;) {
+      this.#needed = 0;
+      const start = this.#start;
+      const message = decoder.decode(this, ended);
+      if (message !== undefined) {
+        this.#needed = 0;
+        return message;
+      }
+      if (this.#start === start) break;
+    }
+    this.#checkRest(decoder, ended);
+    const isRemainder = !this.#isOwn && isSmallPart(this.length, this.#bytes);
+    if (isRemainder) this.#makeRoom(0, 0); // lets go of the chunk
+    // Asked again for the same bytes, it would say the same.
+    this.#needed = Math.max(this.#needed, this.length + 1);
+    return undefined;
+  }
+
+  /**
+   * Puts bytes at the tail. They may become parts of messages: do not write to them
+   * again.
+   *
+   * @param chunk The bytes.
+   * @throws {TypeError} If they are not a `Uint8Array`.
+   */
+  append(chunk: Uint8Array): void {
+    if (!(chunk instanceof Uint8Array)) {
+      throw new TypeError(
+        `Cannot decode chunk as it must be a Uint8Array: current value is of type ${typeof chunk}`,
+      );
+    }
+    if (chunk.length === 0) return;
+    if (this.length === 0) {
+      this.#useGiven(chunk, 0);
+    } else {
+      if (this.#freeLength < chunk.length) this.#makeRoom(chunk.length, 0);
+      this.#bytes.set(chunk, this.#end);
+      this.#end += chunk.length;
+    }
+  }
+
+  /**
+   * Goes on in a chunk whose bytes, from `start` on, begin with those that are there.
+   *
+   * @param chunk The chunk; do not write to it again.
+   * @param start Where in it the bytes begin that are there.
+   */
+  continueIn(chunk: Uint8Array, start: number): void {
+    this.#useGiven(chunk, start);
+  }
+
+  /**
+   * Gives room at the tail, to read into; {@linkcode InputBuffer.fill} says how many
+   * bytes were read.
+   *
+   * @param least The fewest bytes that it must have.
+   * @param most The most bytes that it may have.
+   * @param size How large a buffer to make where a new one is needed.
+   * @returns The room.
+   */
+  room(least: number, most: number, size: number): Bytes {
+    if (this.#start === this.#end && this.#isOwn && !this.#isLent) {
+      this.#use(this.#bytes, 0); // all of it is free
+    }
+    if (this.#freeLength < least) this.#makeRoom(least, size);
+    return new Uint8Array(
+      this.#buffer,
+      this.#byteOffset + this.#end,
+      Math.min(most, this.#freeLength),
+    );
+  }
+
+  /**
+   * Adds the bytes that were read into the last {@linkcode InputBuffer.room}.
+   *
+   * @param length How many.
+   */
+  fill(length: number): void {
+    this.#end += length;
+  }
+
+  /** Drops all bytes that are there, and the buffer. */
+  clear(): void {
+    this.#start = this.#end;
+    this.#use(NO_BYTES, 0);
+  }
+
+  /** How large the buffer is. */
+  get size(): number {
+    return this.#size;
+  }
+
+  get #freeLength(): number {
+    // What was given belongs to others as well.
+    return this.#isOwn ? this.#size - this.#end : 0;
+  }
+
+  #check(start: number, end: number): void {
+    if (!(start >= 0 && start <= end && end <= this.#end - this.#start)) {
+      throw new RangeError(
+        `Cannot take bytes ${start} to ${end}: there are ${this.length}`,
+      );
+    }
+  }
+
+  /** Throws if the decoder may not leave the bytes that it has left. */
+  #checkRest(decoder: Decoder<unknown>, ended: boolean): void {
+    const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
+    this.#maxFrameLength = maxFrameLength;
+    if (Math.max(this.length, this.#needed) > maxFrameLength) {
+      throw tooLong("message", this.offset, maxFrameLength);
+    }
+    if (ended && (this.length > 0 || decoder.pending === true)) {
+      throw truncated("message", this.offset);
+    }
+  }
+
+  #searchFor(sought: number | Uint8Array): Search {
+    let search = this.#searches.find((each) => each.sought === sought);
+    if (search === undefined) {
+      search = searchFor(sought);
+      this.#searches = [...this.#searches.slice(-MAX_SEARCHES + 1), search];
+    }
+    this.#search = search;
+    return search;
+  }
+
+  /** Moves what was not taken to the front of a buffer with `least` bytes behind it. */
+  #makeRoom(least: number, size: number): void {
+    const rest = this.#bytes.subarray(this.#start, this.#end);
+    // Twice as large, so that a long message is copied a constant number of times. As
+    // much as a message says that it needs is trusted only up to four times what came.
+    const { length } = rest;
+    const grown = this.#needed > length + 1
+      ? Math.min(this.#needed, 4 * length)
+      : Math.min(2 * length, this.#maxFrameLength);
+    const wanted = Math.max(size, length + least, grown);
+    if (this.#isOwn && !this.#isLent && wanted <= this.#bytes.length) {
+      this.#bytes.copyWithin(0, this.#start, this.#end);
+      this.#use(this.#bytes, length);
+    } else {
+      const bytes = new Uint8Array(wanted);
+      bytes.set(rest);
+      this.#use(bytes, length);
+    }
+  }
+
+  /** Goes on in a chunk from elsewhere, which holds what was not taken at `start`. */
+  #useGiven(chunk: Uint8Array, start: number): void {
+    const bytes = shareable(chunk);
+    this.#use(bytes, bytes.length, start);
+    this.#isLent = true; // its giver's
+    this.#isOwn = false;
+  }
+
+  /** Goes on in `bytes`, which hold what was not taken from `start` to `end`. */
+  #use(bytes: Bytes, end: number, start = 0): void {
+    const moved = this.#start - start;
+    this.#streamOffset += moved;
+    // A stream that became quiet does not keep the places of many messages.
+    if (bytes.length < this.#size) {
+      this.#searches = NO_SEARCHES;
+      this.#search = undefined;
+    }
+    for (const each of this.#searches) each.move(moved);
+    this.#bytes = bytes;
+    this.#buffer = bytes.buffer;
+    this.#byteOffset = bytes.byteOffset;
+    this.#size = bytes.length;
+    this.#start = start;
+    this.#end = end;
+    this.#isLent = false;
+    this.#isOwn = true;
+  }
+}
+
+// A small part of a large buffer is copied where it outlives the chunk. The limits
+// are such that copying is cheap, and keeping the buffer is not.
+const SMALL_PART_BYTES = 16 * 1024;
+const SMALL_BUFFER_BYTES = 4096;
+
+/** Whether `length` bytes are so small a part of the buffer that they are copied. */
+function isSmallPart(length: number, { buffer }: Uint8Array): boolean {
+  const { byteLength } = buffer;
+  return length < SMALL_PART_BYTES && length * 4 < byteLength &&
+    byteLength > SMALL_BUFFER_BYTES;
+}
+
+/**
+ * The chunk as bytes of which messages can be views: itself, or a copy if it would
+ * keep a large buffer alive or lies in memory that is shared with other threads.
+ */
+function shareable(chunk: Uint8Array): Bytes {
+  return !isSmallPart(chunk.length, chunk) && isOverArrayBuffer(chunk)
+    ? chunk
+    : new Uint8Array(chunk);
+}
+
+function isOverArrayBuffer(bytes: Uint8Array): bytes is Bytes {
+  return bytes.buffer instanceof ArrayBuffer;
+}

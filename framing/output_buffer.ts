@@ -1,0 +1,448 @@
+import type { ByteOutput } from "./byte_output.ts";
+import type { Bytes, Encoder } from "./framing.ts";
+
+/**
+ * Bytes of an {@linkcode OutputBuffer} that leave in one write.
+ *
+ * @example Handing a buffer back
+ * ```ts
+ * import { lines, OutputBuffer, type OutputSegment } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const output = new OutputBuffer();
+ * output.push(lines().encoder(), "hello");
+ *
+ * const segments: OutputSegment[] = output.takeSegments();
+ * for (const segment of segments) {
+ *   assertEquals(segment.bytes, new TextEncoder().encode("hello\n"));
+ *   segment.giveBack(); // once they are written
+ * }
+ * ```
+ */
+export interface OutputSegment {
+  /** The bytes. They are valid until they are given back. */
+  readonly bytes: Uint8Array;
+  /** Says that they are not needed any more. */
+  giveBack(): void;
+}
+
+const NO_BYTES: Bytes = new Uint8Array(0);
+const NO_SEGMENTS: Segment[] = [];
+// A shared frame above this leaves as it is, in a write of its own.
+const LARGE_FRAME_BYTES = 16 * 1024;
+// The largest has room for all that may be queued below the usual high-water mark,
+// and the frame that passes it, so that they leave in one write.
+const LARGEST_BUFFER_BYTES = 64 * 1024 + LARGE_FRAME_BYTES;
+// What a frame may write before and after a message that has a buffer of its own.
+const FRAME_OVERHEAD_BYTES = 64;
+// Text is encoded when there is so much of it, in UTF-16 code units.
+const MAX_TEXT_LENGTH = 16 * 1024;
+
+const textEncoder = new TextEncoder();
+
+/**
+ * Buffers of one size that were written. All outputs share them, so one that has
+ * nothing to write holds none.
+ */
+class BufferPool {
+  static readonly MAX_BYTES = 1024 * 1024;
+  readonly size: number;
+  readonly #spares: Uint8Array[] = [];
+
+  constructor(size: number) {
+    this.size = size;
+  }
+
+  take(): Uint8Array {
+    return this.#spares.pop() ?? new Uint8Array(this.size);
+  }
+
+  giveBack(buffer: Uint8Array): void {
+    if (this.#spares.length * this.size < BufferPool.MAX_BYTES) {
+      this.#spares.push(buffer);
+    }
+  }
+}
+
+const smallestPool = new BufferPool(1024);
+const largestPool = new BufferPool(LARGEST_BUFFER_BYTES);
+const pools = [smallestPool, new BufferPool(8 * 1024), largestPool];
+
+/** The pool of the smallest buffers with room for `length` bytes. */
+function poolFor(length: number): BufferPool {
+  return pools.find(({ size }) => size >= length) ?? largestPool;
+}
+
+/** The first `length` bytes of a buffer, which goes back to its pool if it has one. */
+class Segment implements OutputSegment {
+  readonly buffer: Uint8Array;
+  readonly length: number;
+  readonly pool: BufferPool | undefined;
+
+  constructor(
+    buffer: Uint8Array,
+    length: number,
+    pool: BufferPool | undefined,
+  ) {
+    this.buffer = buffer;
+    this.length = length;
+    this.pool = pool;
+  }
+
+  get bytes(): Uint8Array {
+    const { buffer, length } = this;
+    return buffer.length === length ? buffer : buffer.subarray(0, length);
+  }
+
+  giveBack(): void {
+    this.pool?.giveBack(this.buffer);
+  }
+}
+
+/**
+ * Frames that wait to be written, gathered so that many leave in one write.
+ *
+ * A connection and {@linkcode ChunkEncoder} have their own. Make one to test an
+ * encoder, or to write in a way of your own.
+ *
+ * A frame is written into a buffer that has room for many. Text is joined to the
+ * text before it, and encoded with it: encoding each message alone takes ten times
+ * as long.
+ *
+ * @example Two frames in one write
+ * ```ts
+ * import { netstrings, OutputBuffer } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const output = new OutputBuffer();
+ * const encoder = netstrings().encoder();
+ * output.push(encoder, "hi");
+ * output.push(encoder, "you");
+ *
+ * assertEquals(output.byteLength, 11);
+ * assertEquals(output.takeBytes(), new TextEncoder().encode("2:hi,3:you,"));
+ * ```
+ */
+export class OutputBuffer implements ByteOutput {
+  // In this order: full buffers, the one being filled, and text not encoded yet.
+  #segments = NO_SEGMENTS;
+  #segmentsLength = 0;
+  #buffer: Uint8Array = NO_BYTES;
+  #pool: BufferPool | undefined;
+  #used = 0;
+  #text = "";
+  // A connection that is busy does not begin small again.
+  #firstPool = smallestPool;
+  // Where the frame that is being written begins: after so many bytes, and so much
+  // of the text.
+  #frameStart = 0;
+  #frameTextStart = 0;
+  #isEncoding = false;
+
+  /** How many bytes of the frame that is being written are there. */
+  get length(): number {
+    this.#encodeText();
+    return this.#bytesLength - this.#frameStart;
+  }
+
+  /** How many bytes wait. */
+  get byteLength(): number {
+    this.#encodeText();
+    return this.#bytesLength;
+  }
+
+  /**
+   * How many bytes wait at most, told without encoding text: UTF-8 takes up to three
+   * for a UTF-16 code unit.
+   */
+  get maxByteLength(): number {
+    return this.#bytesLength + this.#text.length * 3;
+  }
+
+  get #bytesLength(): number {
+    return this.#segmentsLength + this.#used;
+  }
+
+  /**
+   * Adds a message as a frame.
+   *
+   * @typeParam Out What may be sent.
+   * @param encoder What writes it.
+   * @param message The message. It may be changed once this returns.
+   * @throws What the encoder throws; nothing is added then.
+   * @throws {DOMException} An `InvalidStateError` if it is called by an encoder that
+   * writes to this output.
+   */
+  push<Out>(encoder: Encoder<Out>, message: Out): void {
+    if (this.#isEncoding) throw isBeingEncoded();
+    this.#isEncoding = true;
+    this.#frameStart = this.#bytesLength;
+    this.#frameTextStart = this.#text.length;
+    try {
+      encoder.encode(message, this);
+    } catch (error) {
+      this.#dropFrame();
+      throw error;
+    } finally {
+      this.#isEncoding = false;
+    }
+  }
+
+  /**
+   * Adds a frame that was encoded before. A large one is not copied: do not write to
+   * it again.
+   *
+   * @param frame The frame.
+   */
+  pushFrame(frame: Uint8Array): void {
+    this.#encodeText();
+    if (frame.length <= LARGE_FRAME_BYTES) return this.#writeBytes(frame);
+    this.#seal();
+    this.#addSegment(new Segment(frame, frame.length, undefined));
+  }
+
+  /** Writes one byte; see {@linkcode ByteOutput.writeByte}. */
+  writeByte(byte: number): void {
+    this.#encodeText();
+    if (this.#used === this.#buffer.length) this.#makeRoom(1);
+    this.#buffer[this.#used] = byte;
+    this.#used++;
+  }
+
+  /** Writes bytes; see {@linkcode ByteOutput.writeBytes}. */
+  writeBytes(bytes: Uint8Array): void {
+    this.#encodeText();
+    this.#writeBytes(bytes);
+  }
+
+  /** Writes text as UTF-8; see {@linkcode ByteOutput.writeText}. */
+  writeText(text: string): void {
+    // Half a surrogate pair would join with the other half before it.
+    if (this.#text !== "" && isLowSurrogate(text.charCodeAt(0))) {
+      this.#encodeText();
+    }
+    this.#text += text;
+    if (this.#text.length >= MAX_TEXT_LENGTH) this.#encodeText();
+  }
+
+  /** Writes an unsigned integer; see {@linkcode ByteOutput.writeUint}. */
+  writeUint(value: number, size: number, littleEndian = false): void {
+    checkUint(value, size);
+    this.#encodeText();
+    this.#makeRoom(size);
+    writeUintTo(this.#buffer, this.#used, value, size, littleEndian);
+    this.#used += size;
+  }
+
+  /** Leaves room for a field; see {@linkcode ByteOutput.reserve}. */
+  reserve(size: number): number {
+    const position = this.length;
+    this.#makeRoom(size);
+    this.#buffer.fill(0, this.#used, this.#used + size);
+    this.#used += size;
+    return position;
+  }
+
+  /** Fills in an unsigned integer; see {@linkcode ByteOutput.setUint}. */
+  setUint(
+    position: number,
+    value: number,
+    size: number,
+    littleEndian = false,
+  ): void {
+    checkUint(value, size);
+    if (!(position >= 0 && position + size <= this.length)) {
+      throw new RangeError(
+        `Cannot set ${size} bytes at ${position} as the frame has ${this.length} bytes`,
+      );
+    }
+    const start = this.#frameStart + position;
+    const inBuffer = start - this.#segmentsLength;
+    if (inBuffer >= 0) {
+      writeUintTo(this.#buffer, inBuffer, value, size, littleEndian);
+      return;
+    }
+    const field = new Uint8Array(size);
+    writeUintTo(field, 0, value, size, littleEndian);
+    for (let i = 0; i < size; i++) this.#setByte(start + i, field[i]!); // below its size
+  }
+
+  /**
+   * Takes out all that waits, as the buffers that it was gathered in.
+   *
+   * @returns The buffers, each for one write.
+   */
+  takeSegments(): OutputSegment[] {
+    this.#encodeText();
+    this.#seal();
+    const segments = this.#segments;
+    this.#segments = NO_SEGMENTS;
+    this.#segmentsLength = 0;
+    return segments;
+  }
+
+  /**
+   * Takes out all that waits, in one piece.
+   *
+   * @returns The bytes, which are the caller's.
+   */
+  takeBytes(): Bytes {
+    const bytes = new Uint8Array(this.byteLength);
+    let end = 0;
+    for (const segment of this.takeSegments()) {
+      bytes.set(segment.bytes, end);
+      end += segment.bytes.length;
+      segment.giveBack();
+    }
+    return bytes;
+  }
+
+  /** Drops all that waits. */
+  clear(): void {
+    this.#text = "";
+    // An encoder may be writing, and end the connection that this belongs to.
+    this.#frameStart = this.#frameTextStart = 0;
+    for (const segment of this.takeSegments()) segment.giveBack();
+  }
+
+  #writeBytes(bytes: Uint8Array): void {
+    const { length } = bytes;
+    if (this.#used + length > this.#buffer.length) this.#makeRoom(length);
+    this.#buffer.set(bytes, this.#used);
+    this.#used += length;
+  }
+
+  #encodeText(): void {
+    if (this.#text === "") return;
+    const text = this.#text;
+    this.#text = "";
+    // A frame that is dropped leaves the text of those before it.
+    const before = this.#isEncoding ? this.#frameTextStart : 0;
+    if (before > 0) {
+      this.#writeUtf8(text.slice(0, before));
+      this.#frameStart = this.#bytesLength;
+      this.#frameTextStart = 0;
+    }
+    this.#writeUtf8(before > 0 ? text.slice(before) : text);
+  }
+
+  #writeUtf8(text: string): void {
+    // UTF-8 takes at most three bytes for each UTF-16 code unit.
+    if (text.length * 3 > LARGEST_BUFFER_BYTES) {
+      return this.#writeBytes(textEncoder.encode(text));
+    }
+    this.#makeRoom(text.length * 3);
+    const room = this.#buffer.subarray(this.#used);
+    this.#used += textEncoder.encodeInto(text, room).written;
+  }
+
+  /** Takes back what the frame that is being written has added. */
+  #dropFrame(): void {
+    if (this.#frameTextStart > 0 || this.#bytesLength === this.#frameStart) {
+      // It has written text alone, if anything.
+      this.#text = this.#text.slice(0, this.#frameTextStart);
+      return;
+    }
+    this.#text = "";
+    while (this.#segmentsLength > this.#frameStart) {
+      this.#pool?.giveBack(this.#buffer);
+      const last = this.#segments.pop()!; // their length is above 0
+      this.#segmentsLength -= last.length;
+      this.#buffer = last.buffer;
+      this.#pool = last.pool;
+    }
+    this.#used = this.#frameStart - this.#segmentsLength;
+  }
+
+  #setByte(position: number, byte: number): void {
+    let end = 0;
+    for (const { buffer, length } of this.#segments) {
+      if (position < end + length) {
+        buffer[position - end] = byte;
+        return;
+      }
+      end += length;
+    }
+    this.#buffer[position - end] = byte;
+  }
+
+  /** Provides `length` free bytes in the buffer. */
+  #makeRoom(length: number): void {
+    const needed = this.#used + length;
+    if (needed <= this.#buffer.length) return;
+    const isFull = this.#used > FRAME_OVERHEAD_BYTES &&
+      needed > LARGEST_BUFFER_BYTES;
+    if (isFull) this.#seal();
+    const smaller = this.#buffer;
+    const smallerPool = this.#pool;
+    this.#useBufferFor(this.#used + length);
+    if (this.#used > 0) this.#buffer.set(smaller.subarray(0, this.#used));
+    smallerPool?.giveBack(smaller);
+  }
+
+  /** Makes a buffer with room for `length` bytes the one being filled. */
+  #useBufferFor(length: number): void {
+    if (length > LARGEST_BUFFER_BYTES) {
+      this.#pool = undefined;
+      this.#buffer = new Uint8Array(length + FRAME_OVERHEAD_BYTES);
+    } else {
+      this.#pool = poolFor(Math.max(length, this.#firstPool.size));
+      this.#buffer = this.#pool.take();
+    }
+  }
+
+  /** Puts the buffer behind those that are full. */
+  #seal(): void {
+    if (this.#used > 0) {
+      this.#addSegment(new Segment(this.#buffer, this.#used, this.#pool));
+      this.#firstPool = poolFor(this.#used);
+    } else {
+      // The message that it was taken for was refused.
+      this.#pool?.giveBack(this.#buffer);
+    }
+    this.#buffer = NO_BYTES;
+    this.#pool = undefined;
+    this.#used = 0;
+  }
+
+  #addSegment(segment: Segment): void {
+    // An array that grows from nothing gets room for 17.
+    if (this.#segments.length === 0) this.#segments = [segment];
+    else this.#segments.push(segment);
+    this.#segmentsLength += segment.length;
+  }
+}
+
+function isLowSurrogate(codeUnit: number): boolean {
+  return codeUnit >= 0xdc00 && codeUnit <= 0xdfff;
+}
+
+function checkUint(value: number, size: number): void {
+  const isNumber = Number.isSafeInteger(value) && value >= 0;
+  if (!isNumber || !(size >= 1 && size <= 8) || value >= 256 ** size) {
+    throw new RangeError(
+      `Cannot write ${value} as an unsigned integer of ${size} bytes`,
+    );
+  }
+}
+
+function writeUintTo(
+  bytes: Uint8Array,
+  start: number,
+  value: number,
+  size: number,
+  littleEndian: boolean,
+): void {
+  let rest = value;
+  for (let i = 0; i < size; i++) {
+    bytes[littleEndian ? start + i : start + size - 1 - i] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
+}
+
+function isBeingEncoded(): DOMException {
+  return new DOMException(
+    "Cannot send message: it was sent by the framing's own function while that encodes another",
+    "InvalidStateError",
+  );
+}
