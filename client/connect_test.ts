@@ -157,7 +157,7 @@ Deno.test("connect() closes what it has opened when the framing fails", async ()
     decoder() {
       throw new Error("Broken");
     },
-    encode: (message) => message,
+    encoder: () => ({ encode() {} }),
   };
   using listener = listen();
   await assertRejects(

@@ -1,17 +1,25 @@
+import type { Writer } from "./_writer.ts";
 import type { Connection } from "./connection.ts";
-import type { MessageWriter } from "./_message_writer.ts";
 
-type WriterOf = <In, Out>(
+const writers = new WeakMap<object, Writer<never>>();
+
+/** Notes the writer of a connection, for what sends past its `send()`. */
+export function noteWriter<In, Out>(
   connection: Connection<In, Out>,
-) => MessageWriter<Out>;
+  writer: Writer<Out>,
+): void {
+  writers.set(connection, writer);
+}
 
-/**
- * The writer of a connection, for what sends past its `send()`. Throws a
- * `TypeError` for what is no connection.
- */
-export let writerOf: WriterOf;
-
-/** Called once by the class itself, as nobody else can see its private fields. */
-export function revealWriters(reveal: WriterOf): void {
-  writerOf = reveal;
+/** The writer of a connection; throws a `TypeError` for what is no connection. */
+export function writerOf<In, Out>(
+  connection: Connection<In, Out>,
+): Writer<Out> {
+  const writer = writers.get(connection);
+  if (writer === undefined) {
+    throw new TypeError(
+      `Cannot broadcast to what is no connection: current value is of type ${typeof connection}`,
+    );
+  }
+  return writer as Writer<unknown> as Writer<Out>; // noted with this connection
 }

@@ -1,10 +1,10 @@
-import { setImmediate } from "node:timers";
-import type { MessageWriter } from "./_message_writer.ts";
+import type { Bytes, Encoder, Sendable } from "../framing/framing.ts";
+import { OutputBuffer } from "../framing/output_buffer.ts";
+import { nextTurn } from "../internal/event_loop.ts";
 import { rejected } from "../internal/promises.ts";
-import { isApart } from "./_send_buffer.ts";
+import type { Writer } from "./_writer.ts";
 import { writerOf } from "./_writer_of.ts";
 import type { Connection } from "./connection.ts";
-import type { Bytes, Framing, Sendable } from "../framing/framing.ts";
 
 /**
  * Options for {@linkcode broadcast}.
@@ -161,15 +161,16 @@ export function broadcast<In, Out>(
   const { slow: rule = "wait", highWaterMark } = options;
   checkBroadcastOptions(rule, highWaterMark);
   const receivers = [...connections];
-  const framings = new Set(
+  // Encoders without state are the same for all connections of a framing.
+  const encoders = new Set(
     receivers.map(writerOf).filter(({ isOpen }) => isOpen)
-      .map(({ framing }) => framing),
+      .map(({ encoder }) => encoder),
   );
-  const frames = new Map<Framing<unknown, Out>, Uint8Array>();
+  const frames = new Map<Encoder<Out>, Bytes>();
   try {
-    // All before the first is queued: a message that is refused goes to nobody.
-    for (const framing of framings) {
-      frames.set(framing, encode(framing, message));
+    // All before the first is queued: a message that is refused goes to none.
+    for (const encoder of encoders) {
+      frames.set(encoder, encode(encoder, message));
     }
   } catch (error) {
     return rejected(error);
@@ -182,7 +183,7 @@ export function broadcast<In, Out>(
   for (const connection of receivers) {
     const writer = writerOf(connection);
     const limit = highWaterMark ?? writer.highWaterMark;
-    const frame = frames.get(writer.framing);
+    const frame = frames.get(writer.encoder);
     if (frame === undefined || !writer.isOpen) {
       ended.push(connection);
     } else if (rule !== "wait" && writer.bufferedAmount >= limit) {
@@ -190,7 +191,7 @@ export function broadcast<In, Out>(
     } else {
       writer.queueFrame(frame);
       sent++;
-      if (writer.queuedLength >= limit) {
+      if (!writer.hasRoomBelow(limit)) {
         full.push({ connection, writer, limit });
       }
     }
@@ -216,7 +217,7 @@ type Rule = NonNullable<BroadcastOptions["slow"]>;
 
 interface Receiver<In, Out> {
   readonly connection: Connection<In, Out>;
-  readonly writer: MessageWriter<Out>;
+  readonly writer: Writer<Out>;
   /** From how many queued bytes on it is slow. */
   readonly limit: number;
 }
@@ -247,13 +248,10 @@ function checkBroadcastOptions(
   }
 }
 
-/** A frame that nobody writes to again. */
-function encode<Out>(
-  framing: Framing<unknown, Out>,
-  message: Out,
-): Uint8Array {
-  const frame = framing.encode(message);
-  return isApart(frame, message) ? frame : frame.slice();
+function encode<Out>(encoder: Encoder<Out>, message: Out): Bytes {
+  const output = new OutputBuffer();
+  output.push(encoder, message);
+  return output.takeBytes();
 }
 
 function disconnect<In, Out>(
@@ -286,13 +284,13 @@ async function whenAllHaveRoom<In, Out>(
 }
 
 // When the kernel has last refused to take all of what was queued.
-const refusedAt = new WeakMap<MessageWriter<never>, number>();
+const refusedAt = new WeakMap<Writer<never>, number>();
 
 /** For how long nobody waits for a connection of which the kernel took not all. */
 const REFUSED_MS = 100;
 
 function isWorthWaiting<In, Out>({ writer }: Receiver<In, Out>): boolean {
-  return Date.now() - (refusedAt.get(writer) ?? 0) >= REFUSED_MS;
+  return performance.now() - (refusedAt.get(writer) ?? -Infinity) >= REFUSED_MS;
 }
 
 /** Gives the kernel its chance to take what is queued: until it has, or refuses. */
@@ -305,7 +303,7 @@ async function onceOffered<In, Out>(
   const { promise, resolve } = Promise.withResolvers<void>();
   // The timer leads to a look at the sockets, and the immediate comes behind that:
   // immediates alone leave the sockets alone for 60 turns.
-  const timer = setTimeout(() => setImmediate(resolve), 0);
+  const timer = setTimeout(() => nextTurn().then(resolve), 0);
   for (const { writer } of offered) {
     writer.flush().catch(() => {}).then(() => {
       refused.delete(writer);
@@ -314,6 +312,6 @@ async function onceOffered<In, Out>(
   }
   await promise;
   clearTimeout(timer);
-  for (const writer of refused) refusedAt.set(writer, Date.now());
+  for (const writer of refused) refusedAt.set(writer, performance.now());
   return result;
 }

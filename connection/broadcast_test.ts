@@ -22,7 +22,7 @@ import type { ConnectionOptions } from "./options.ts";
 import { asText } from "../framing/as_text.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
-import type { Bytes, Framing, Sendable } from "../framing/framing.ts";
+import type { Bytes, Encoder, Framing, Sendable } from "../framing/framing.ts";
 import { unframed } from "../framing/unframed.ts";
 
 type Line = Connection<string, string>;
@@ -56,13 +56,12 @@ function counting<In, Out>(inner: Framing<In, Out>) {
   const counted = {
     encodings: 0,
     decoder: () => inner.decoder(),
-    encode(message: Out) {
+    encoder: () => encoder,
+  };
+  const encoder: Encoder<Out> = {
+    encode(message, output) {
       counted.encodings++;
-      return inner.encode(message);
-    },
-    encodeText(message: Out) {
-      counted.encodings++;
-      return inner.encodeText?.(message);
+      inner.encoder().encode(message, output);
     },
   };
   return counted;

@@ -25,7 +25,7 @@ const framing = lines();
 // Takes short messages and sends long ones.
 const longAnswers: Framing<string> = {
   decoder: () => lines({ maxLength: 8 }).decoder(),
-  encode: (message) => lines({ maxLength: Infinity }).encode(message),
+  encoder: () => lines({ maxLength: Infinity }).encoder(),
 };
 const UNREAD = new Uint8Array(MORE_THAN_KERNEL_TAKES);
 
@@ -160,7 +160,8 @@ Deno.test("Connection.close() ends all that wait for messages", async () => {
   assertEquals(await received, undefined);
   assertEquals(await iterated, []);
   assert((await read).done);
-  await assertRejects(() => answer, Deno.errors.UnexpectedEof);
+  const error = await assertRejects(() => answer, Error);
+  assertEquals(error.name, "UnexpectedEof");
   await connection.closed;
 });
 

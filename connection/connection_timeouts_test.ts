@@ -143,21 +143,35 @@ Deno.test("Connection messageTimeout gives each message the whole time, and sile
   assertEquals(await received, Array.from({ length: PARTS }, () => "half"));
 });
 
-Deno.test("Connection messageTimeout is refused with a decoder that does not say what is pending", async () => {
-  const silent: Framing<string> = {
-    decoder: () => ({ decode: () => [], end: () => [] }),
-    encode: () => new Uint8Array(),
+Deno.test("Connection messageTimeout counts for a decoder that takes a message in parts", async () => {
+  const inParts: Framing<string, never> = {
+    decoder() {
+      let begun = "";
+      return {
+        get pending() {
+          return begun !== "";
+        },
+        decode(input) {
+          begun += input.takeText(input.length);
+          if (!begun.endsWith("\n")) return undefined;
+          const message = begun;
+          begun = "";
+          return message;
+        },
+      };
+    },
+    encoder: () => ({ encode() {} }),
   };
-  const [near, far] = await sockets();
-  assertThrows(
-    () => new Connection(near, { framing: silent, messageTimeout: SOON_MS }),
-    TypeError,
-    "messageTimeout",
-  );
-  // The connection stays the caller's.
-  await near.write(new Uint8Array(1));
-  near.close();
-  far.close();
+  await using ends = await pair({
+    framing: inParts,
+    messageTimeout: SOON_MS,
+  });
+  const { connection, peer } = ends;
+  await peer.write("whole\n");
+  assertEquals(await connection.receive(), "whole\n");
+  await peer.write("hal");
+  const error = await assertRejects(() => connection.receive(), DOMException);
+  assertEquals(error.name, "TimeoutError");
 });
 
 Deno.test("Connection sendTimeout ends a wait for a peer that takes nothing", async () => {

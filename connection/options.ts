@@ -95,9 +95,47 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
  * await assertRejects(() => client.receive(soon), DOMException);
  * ```
  */
-export interface ReceiveOptions {
+export interface ReceiveOptions<In = unknown> {
   /** Ends the wait, with its reason. */
   signal?: AbortSignal | undefined;
+  /**
+   * The framing of this message alone, instead of the connection's own. What it does
+   * not take is still there for the next.
+   */
+  framing?: Pick<Framing<In, never>, "decoder"> | undefined;
+}
+
+/**
+ * Options for {@linkcode Connection.send}.
+ *
+ * @typeParam Out What may be sent.
+ *
+ * @example A line, and then a body
+ * ```ts
+ * import { connect, lines, type SendOptions, serve, unframed } from "@framed/tcp";
+ * import type { Sendable } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(`> ${line}`);
+ *   },
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ *
+ * const asItIs: SendOptions<Sendable> = { framing: unframed() };
+ * await client.send("no line ");
+ * assertEquals(await client.receive(), "> no line ");
+ * await client.send("half a line", asItIs);
+ * await client.send(", and the rest");
+ * assertEquals(await client.receive(), "> half a line, and the rest");
+ * ```
+ */
+export interface SendOptions<Out> {
+  /** The framing of this message alone, instead of the connection's own. */
+  framing?: Pick<Framing<unknown, Out>, "encoder"> | undefined;
 }
 
 /**
@@ -129,7 +167,7 @@ export interface ConnectionStats {
   bytesReceived: number;
   /** Bytes that the kernel has taken. */
   bytesSent: number;
-  /** Messages read from the socket. */
+  /** Messages received. */
   messagesReceived: number;
   /** Messages sent, those still queued here included. */
   messagesSent: number;

@@ -234,12 +234,14 @@ export class InputBuffer implements ByteInput {
    *
    * @param least The fewest bytes that it must have.
    * @param most The most bytes that it may have.
-   * @param size How large a buffer to make where a new one is needed.
+   * @param size How large a buffer to make if a new one is needed; one that is much
+   * larger is let go.
    * @returns The room.
    */
   room(least: number, most: number, size: number): Bytes {
-    if (this.#start === this.#end && this.#isOwn && !this.#isLent) {
-      this.#use(this.#bytes, 0); // all of it is free
+    if (this.#start === this.#end) {
+      if (this.#size > 4 * size) this.#use(NO_BYTES, 0);
+      else if (this.#isOwn && !this.#isLent) this.#use(this.#bytes, 0); // all is free
     }
     if (this.#freeLength < least) this.#makeRoom(least, size);
     return new Uint8Array(

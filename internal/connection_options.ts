@@ -5,14 +5,11 @@ import { checkLength, checkMilliseconds } from "./checks.ts";
  * fits: this folder knows neither connections nor framings.
  */
 export interface CheckedOptions {
-  readonly framing: {
-    decoder(): { readonly pending?: boolean | undefined };
-    readonly encode: unknown;
-  };
-  readonly readBufferSize?: number | undefined;
-  readonly highWaterMark?: number | undefined;
+  readonly framing: { readonly decoder: unknown; readonly encoder: unknown };
   readonly noDelay?: boolean | undefined;
   readonly keepAlive?: boolean | undefined;
+  readonly readBufferSize?: number | undefined;
+  readonly highWaterMark?: number | undefined;
   readonly idleTimeout?: number | undefined;
   readonly messageTimeout?: number | undefined;
   readonly sendTimeout?: number | undefined;
@@ -22,34 +19,19 @@ export interface CheckedOptions {
  * Throws if an option shared by both sides cannot be honoured. Servers and clients
  * call it before they open anything.
  *
- * @param transport What carries the bytes, as errors name it.
+ * @param transport What will carry the bytes, as errors name it, if that is known.
  */
 export function checkConnectionOptions(
   options: CheckedOptions,
-  transport: string,
+  transport?: string,
 ): void {
   checkFraming(options);
-  const { framing, messageTimeout } = options;
   const task = "open connection";
   checkLength(task, "readBufferSize", options.readBufferSize);
   checkLength(task, "highWaterMark", options.highWaterMark);
   checkMilliseconds("idleTimeout", options.idleTimeout);
-  checkMilliseconds("messageTimeout", messageTimeout);
+  checkMilliseconds("messageTimeout", options.messageTimeout);
   checkMilliseconds("sendTimeout", options.sendTimeout);
-  if (
-    messageTimeout !== undefined && framing.decoder().pending === undefined
-  ) {
-    throw new TypeError(
-      "Cannot open connection with messageTimeout as the decoder of its framing does not say whether a message is pending",
-    );
-  }
-  for (const name of ["noDelay", "keepAlive"] as const) {
-    if (options[name] === true && transport !== "TCP") {
-      throw new TypeError(
-        `Cannot open connection with ${name} over ${transport}: only TCP connections have it`,
-      );
-    }
-  }
 }
 
 /** Throws unless the options have a framing. They may be missing in JavaScript. */
@@ -64,10 +46,10 @@ export function checkFraming(
   }
   if (
     typeof framing?.decoder !== "function" ||
-    typeof framing.encode !== "function"
+    typeof framing.encoder !== "function"
   ) {
     throw new TypeError(
-      "Cannot open connection as framing must have the methods decoder and encode",
+      "Cannot open connection as framing must have the methods decoder and encoder",
     );
   }
 }

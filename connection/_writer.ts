@@ -1,15 +1,15 @@
-import { Countdown } from "./_countdown.ts";
-import { atEndOfTurn } from "./_end_of_turn.ts";
-import { noteMoved, untilOthersHadTurn } from "./_fair_turns.ts";
-import { Queue } from "../internal/queue.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
-import { giveBack, SendBuffer } from "./_send_buffer.ts";
-import type { Framing } from "../framing/framing.ts";
+import { Queue } from "../internal/queue.ts";
+import type { Encoder } from "../framing/framing.ts";
+import { OutputBuffer } from "../framing/output_buffer.ts";
+import { Countdown } from "./_countdown.ts";
+import { atEndOfTurn, noteMoved, untilOthersHadTurn } from "./_turns.ts";
+import type { Transport } from "./transport.ts";
 
-/** Options for {@linkcode MessageWriter}. */
-export interface MessageWriterOptions<Out> {
-  readonly conn: Deno.Conn;
-  readonly framing: Framing<unknown, Out>;
+/** Options for {@linkcode Writer}. */
+export interface WriterOptions<Out> {
+  readonly transport: Transport;
+  readonly encoder: Encoder<Out>;
   readonly highWaterMark: number;
   readonly sendTimeout: number | undefined;
   /** Runs while the peer is waited for, either way. */
@@ -28,24 +28,23 @@ interface Flush {
 const SETTLED = Promise.resolve();
 
 /**
- * The one place where messages become writes.
+ * Writes messages to the transport: the only one that writes, with one write under way
+ * at most.
  *
  * What is sent within one turn of the event loop is gathered, and written at the
  * end of the turn; what is sent while that write is under way leaves in the next.
- * So there is one system call for many messages (measured: 43 ns a message, where
- * a write for each takes 2,370), and a promise is made only for a sender who has
- * to wait.
+ * So there is one system call for many messages, and a promise is made only for a
+ * sender who has to wait.
  */
-export class MessageWriter<Out> {
-  readonly #options: MessageWriterOptions<Out>;
+export class Writer<Out> {
+  readonly #options: WriterOptions<Out>;
   readonly #sendCountdown: Countdown | undefined;
-  readonly #buffer: SendBuffer<Out>;
-  // The bytes taken out of the buffer that the kernel has not taken.
+  readonly #output = new OutputBuffer();
+  // The bytes taken out of the output that the transport has not taken.
   #underWay = 0;
   #isScheduled = false;
   // The pass of writing that is under way.
   #writing: Promise<void> | undefined;
-  // A framing's own functions may call the connection while they are called.
   #isEncoding = false;
   // Why no more messages are let in, and why those queued cannot be sent.
   #refusal: (() => unknown) | undefined;
@@ -59,9 +58,8 @@ export class MessageWriter<Out> {
   // Where in all bytes each message ends that is queued; only for `sendTimeout`.
   readonly #messageEnds: Queue<number> | undefined;
 
-  constructor(options: MessageWriterOptions<Out>) {
+  constructor(options: WriterOptions<Out>) {
     this.#options = options;
-    this.#buffer = new SendBuffer(options.framing);
     const { sendTimeout, onTimeout } = options;
     if (sendTimeout !== undefined) {
       this.#messageEnds = new Queue();
@@ -76,8 +74,8 @@ export class MessageWriter<Out> {
     }
   }
 
-  get framing(): Framing<unknown, Out> {
-    return this.#options.framing;
+  get encoder(): Encoder<Out> {
+    return this.#options.encoder;
   }
 
   get highWaterMark(): number {
@@ -97,9 +95,9 @@ export class MessageWriter<Out> {
     return this.#messagesSent;
   }
 
+  /** How many bytes are queued here. */
   get bufferedAmount(): number {
-    this.#buffer.encodeText();
-    return this.queuedLength;
+    return this.#output.byteLength + this.#underWay;
   }
 
   get blockedTime(): number {
@@ -119,51 +117,49 @@ export class MessageWriter<Out> {
   }
 
   /** Queues a message; throws if it cannot be sent. */
-  queue(message: Out): void {
+  queue<T = Out>(
+    message: T,
+    encoder: Encoder<T>,
+  ): void {
     if (this.#refusal !== undefined) throw this.#refusal();
-    if (this.#isEncoding) throw isBeingEncoded();
     this.#isEncoding = true;
     try {
-      this.#buffer.add(message);
+      this.#output.push(encoder, message);
     } finally {
       this.#isEncoding = false;
     }
     if (this.#failure !== undefined) {
-      this.#buffer.clear();
+      this.#output.clear();
       throw this.#failure.error;
     }
     this.#noteQueued();
   }
 
-  /** Queues a frame that nobody writes to again; only while {@linkcode MessageWriter.isOpen}. */
+  /** Queues a frame that nothing writes to again; only while {@linkcode Writer.isOpen}. */
   queueFrame(frame: Uint8Array): void {
-    this.#buffer.addFrame(frame);
+    this.#output.pushFrame(frame);
     this.#noteQueued();
   }
 
   #noteQueued(): void {
     this.#messagesSent++;
-    if (this.#messageEnds !== undefined) {
-      this.#buffer.encodeText();
-      this.#messageEnds.push(this.#bytesSent + this.queuedLength);
-    }
+    this.#messageEnds?.push(this.#bytesSent + this.bufferedAmount);
     // Asked here, as a function that makes a closure begins with an object for its
     // variables: 39 bytes a message.
     if (!this.#isScheduled) this.#scheduleWrite();
   }
 
-  /** How many bytes are queued here; see {@linkcode SendBuffer.length}. */
-  get queuedLength(): number {
-    return this.#buffer.length + this.#underWay;
-  }
-
   /** Whether there is room for more. */
   get hasRoom(): boolean {
-    const { highWaterMark } = this.#options;
     if (this.#failure !== undefined) return false;
-    // Only near the mark does it matter how long text is once it is encoded.
-    return this.#buffer.mostLength + this.#underWay < highWaterMark ||
-      this.bufferedAmount < highWaterMark;
+    return this.hasRoomBelow(this.#options.highWaterMark);
+  }
+
+  /** Whether fewer than `limit` bytes are queued. */
+  hasRoomBelow(limit: number): boolean {
+    // Only near the limit does it matter how long text is once it is encoded.
+    return this.#output.maxByteLength + this.#underWay < limit ||
+      this.bufferedAmount < limit;
   }
 
   /** Settles when there is room for more. */
@@ -177,7 +173,7 @@ export class MessageWriter<Out> {
     return this.#room.promise;
   }
 
-  /** Settles when the kernel has taken all that is queued now. */
+  /** Settles when the transport has taken all that is queued now. */
   flush(): Promise<void> {
     if (this.#failure !== undefined) return rejected(this.#failure.error);
     const target = this.#bytesSent + this.bufferedAmount;
@@ -190,7 +186,7 @@ export class MessageWriter<Out> {
   }
 
   /**
-   * Lets no more messages in, and settles when the kernel has taken all of them.
+   * Lets no more messages in, and settles when the transport has taken all of them.
    *
    * @param refusal Makes the error of what is sent later; not made before, as few
    * send later.
@@ -208,7 +204,7 @@ export class MessageWriter<Out> {
     this.#failure = { error };
     this.#refusal = () => error;
     this.#sendCountdown?.stop();
-    this.#buffer.clear();
+    this.#output.clear();
     this.#underWay = 0;
     this.#room?.reject(error);
     for (const { deferred } of this.#flushes.takeAll()) deferred.reject(error);
@@ -223,40 +219,43 @@ export class MessageWriter<Out> {
 
   /** Writes what is queued now. */
   async #writeQueued(): Promise<void> {
-    const { conn } = this.#options;
-    const segments = this.#buffer.take();
-    for (const { length } of segments) this.#underWay += length;
+    const segments = this.#output.takeSegments();
+    for (const { bytes } of segments) this.#underWay += bytes.length;
     try {
-      for (const { buffer, length } of segments) {
-        for (let start = 0; start < length && this.#failure === undefined;) {
-          const turn = untilOthersHadTurn();
-          if (turn !== undefined) {
-            await turn;
-            continue; // it may have failed since
-          }
-          this.#startWaiting();
-          let written: number;
-          try {
-            written = await conn.write(buffer.subarray(start, length));
-          } finally {
-            this.#stopWaiting();
-          }
-          noteMoved(written);
-          if (this.#failure === undefined) this.#noteTaken(written);
-          start += written;
-        }
-      }
+      for (const segment of segments) await this.#write(segment.bytes);
     } catch (error) {
-      // Closing the connection interrupts a write: that is not what went wrong.
+      // Closing the transport interrupts a write: that is not what went wrong.
       if (this.#failure === undefined) this.#options.onFailure(error);
     }
-    giveBack(segments);
+    for (const segment of segments) segment.giveBack();
     this.#writing = undefined;
     this.#isScheduled = false;
-    // A write mostly settles at once. Writing on at once would leave no time to
+    // A write mostly settles without a wait. Writing on now would leave no time to
     // gather: one write for each message that was sent in between.
-    if (this.queuedLength > 0 && this.#failure === undefined) {
+    if (this.bufferedAmount > 0 && this.#failure === undefined) {
       this.#scheduleWrite();
+    }
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    for (let start = 0; start < bytes.length && this.#failure === undefined;) {
+      const turn = untilOthersHadTurn();
+      if (turn !== undefined) {
+        await turn;
+        continue; // it may have failed since
+      }
+      this.#startWaiting();
+      let written: number;
+      try {
+        written = await this.#options.transport.write(
+          start === 0 ? bytes : bytes.subarray(start),
+        );
+      } finally {
+        this.#stopWaiting();
+      }
+      noteMoved(written);
+      if (this.#failure === undefined) this.#noteTaken(written);
+      start += written;
     }
   }
 
@@ -279,7 +278,7 @@ export class MessageWriter<Out> {
     idleCountdown?.pause();
   }
 
-  /** Notes that the kernel has taken `length` bytes more. */
+  /** Notes that the transport has taken `length` bytes more. */
   #noteTaken(length: number): void {
     this.#bytesSent += length;
     this.#underWay -= length;
@@ -291,8 +290,8 @@ export class MessageWriter<Out> {
       // The next message has the whole time.
       this.#sendCountdown?.reset();
     }
-    if (this.hasRoom) {
-      this.#room?.resolve();
+    if (this.#room !== undefined && this.hasRoom) {
+      this.#room.resolve();
       this.#room = undefined;
     }
   }
@@ -303,14 +302,7 @@ function millisecondsSince(start: number): number {
   return Math.max(0, Date.now() - start);
 }
 
-function isBeingEncoded(): DOMException {
-  return new DOMException(
-    "Cannot send message: it was sent by the framing's own function while that encodes another",
-    "InvalidStateError",
-  );
-}
-
-/** What sending rejects with behind the end of this side. */
+/** What sending rejects with after the end of this side. */
 export function sideHasEnded(): DOMException {
   return new DOMException(
     "Cannot send message: this side of the connection has ended",

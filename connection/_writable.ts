@@ -1,9 +1,9 @@
-import type { MessageWriter } from "./_message_writer.ts";
 import { unobserved } from "../internal/promises.ts";
+import type { Writer } from "./_writer.ts";
 
 /** Options for {@linkcode MessageSink}. */
 export interface MessageSinkOptions<Out> {
-  readonly writer: MessageWriter<Out>;
+  readonly writer: Writer<Out>;
   readonly highWaterMark: number;
   readonly onClose: () => Promise<void>;
   readonly onAbort: (reason: unknown) => void;
@@ -38,7 +38,7 @@ export class MessageSink<Out> extends WritableStream<Out> {
         state.controller = controller;
       },
       write(message) {
-        writer.queue(message);
+        writer.queue(message, writer.encoder);
         // No promise where none is needed: the stream makes enough of its own.
         if (writer.hasRoom || !state.hasLimit) return;
         const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -123,7 +123,7 @@ class SinkWriter<Out> extends WritableStreamDefaultWriter<Out> {
     if (!this.#isDirect) return unobserved(super.write(message));
     const { writer } = this.#options;
     try {
-      writer.queue(message);
+      writer.queue(message, writer.encoder);
     } catch {
       // The stream's own queue comes to the same error, and is ended by it.
       this.#state.isOpen = false;

@@ -1,34 +1,34 @@
-import type { MessageReader, Receiver } from "./_message_reader.ts";
-import type { Queue } from "../internal/queue.ts";
 import { type QueueSource, QueueStream } from "../internal/queue_stream.ts";
+import type { Reader } from "./_reader.ts";
+import type { Receiver } from "./_receivers.ts";
 
 /**
  * The messages of a connection as a stream. It takes a message only when one is
  * read from it, so that every other way of receiving has its turn.
  */
 export function messageStream<In>(
-  reader: MessageReader<In>,
+  reader: Reader<In>,
   onCancel: () => void,
 ): ReadableStream<In> {
   return new QueueStream(new MessageSource(reader, onCancel));
 }
 
 class MessageSource<In> implements QueueSource<In> {
-  readonly #reader: MessageReader<In>;
+  readonly #reader: Reader<In>;
   readonly #onCancel: () => void;
   #controller: ReadableStreamDefaultController<In> | undefined;
-  #waiting: Receiver<In> | undefined;
+  #waiting: Receiver | undefined;
 
-  constructor(reader: MessageReader<In>, onCancel: () => void) {
+  constructor(reader: Reader<In>, onCancel: () => void) {
     this.#reader = reader;
     this.#onCancel = onCancel;
   }
 
-  get available(): Queue<In> | undefined {
+  next(): In | undefined {
     // A reader that left may have asked for a message.
     const isBusy = this.#waiting !== undefined ||
       this.#controller?.desiredSize !== 0;
-    return isBusy ? undefined : this.#reader.available;
+    return isBusy ? undefined : this.#reader.next();
   }
 
   start(controller: ReadableStreamDefaultController<In>): void {
@@ -36,17 +36,20 @@ class MessageSource<In> implements QueueSource<In> {
   }
 
   pull(controller: ReadableStreamDefaultController<In>): void | Promise<void> {
-    const inbox = this.#reader.available;
-    if (inbox !== undefined) return controller.enqueue(inbox.shift());
+    const message = this.#reader.next();
+    if (message !== undefined) return controller.enqueue(message);
     return new Promise((resolve) => {
       const settle = () => {
         this.#waiting = undefined;
         resolve();
       };
       this.#waiting = {
-        take(inbox) {
+        take: () => {
+          const message = this.#reader.takeMessage();
+          if (message === undefined) return false;
           settle();
-          controller.enqueue(inbox.shift());
+          controller.enqueue(message);
+          return true;
         },
         end() {
           settle();

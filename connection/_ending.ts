@@ -1,0 +1,100 @@
+import { FramingError } from "../framing/framing_error.ts";
+
+/**
+ * How a connection ends, by its cause: this table is the rule, and
+ * `Connection` goes by it.
+ */
+export interface Ending {
+  /** What happens to messages that were read and not received. */
+  readonly received: "delivered" | "dropped";
+  /**
+   * What happens to the bytes in the system's buffer for receiving: they are dropped as
+   * the transport closes, or read first, for up to {@linkcode DRAIN_MS}, to be dropped
+   * or delivered.
+   */
+  readonly unread: "dropped" | "drained" | "delivered";
+  /** What happens to messages that are queued for sending. */
+  readonly queued: "sent" | "dropped";
+  /** Whether it is told as an error. */
+  readonly isError: boolean;
+}
+
+/** For how long a peer that still sends may take to receive the rest and to end. */
+export const DRAIN_MS = 1000;
+
+// Where messages queued are sent, this side's end (FIN) follows them.
+export const ENDINGS = {
+  /** Both sides have ended, and everything has been read. */
+  ended: {
+    received: "delivered",
+    unread: "dropped", // there is nothing
+    queued: "sent", // already
+    isError: false,
+  },
+  /** `close()`. */
+  closed: {
+    received: "delivered",
+    unread: "drained",
+    queued: "sent",
+    isError: false,
+  },
+  /** The peer's bytes broke a rule of the framing. */
+  malformed: {
+    received: "delivered",
+    unread: "drained",
+    queued: "sent",
+    isError: true,
+  },
+  /** A write failed, as the peer is gone. */
+  peerGone: {
+    received: "delivered",
+    unread: "delivered",
+    queued: "dropped",
+    isError: true,
+  },
+  /** A timeout, or any other error. */
+  failed: {
+    received: "delivered",
+    unread: "dropped",
+    queued: "dropped",
+    isError: true,
+  },
+  /** `abort()`, or a signal. */
+  aborted: {
+    received: "dropped",
+    unread: "dropped",
+    queued: "dropped",
+    isError: true,
+  },
+} as const satisfies Record<string, Ending>;
+
+/** The ending for an error of reading. */
+export function endingOfRead(error: unknown): Ending {
+  return error instanceof FramingError ? ENDINGS.malformed : ENDINGS.failed;
+}
+
+/** The ending for an error of a write. */
+export function endingOfWrite(error: unknown): Ending {
+  return isPeerGone(error) ? ENDINGS.peerGone : ENDINGS.failed;
+}
+
+// By name in Deno, by code in Node.
+const GONE = new Set([
+  "BrokenPipe",
+  "ConnectionReset",
+  "ConnectionAborted",
+  "EPIPE",
+  "ECONNRESET",
+  "ECONNABORTED",
+]);
+
+function isPeerGone(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return GONE.has(error.name) ||
+    "code" in error && typeof error.code === "string" && GONE.has(error.code);
+}
+
+/** Whether the error says that the transport was closed already. */
+export function isClosedAlready(error: unknown): boolean {
+  return error instanceof Error && error.name === "BadResource";
+}

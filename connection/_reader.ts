@@ -1,0 +1,443 @@
+import { unobserved } from "../internal/promises.ts";
+import { Queue } from "../internal/queue.ts";
+import type { Decoder } from "../framing/framing.ts";
+import { InputBuffer } from "../framing/input_buffer.ts";
+import type { Countdown } from "./_countdown.ts";
+import type { Receiver } from "./_receivers.ts";
+import {
+  noteLook,
+  noteMoved,
+  untilEndOfTurn,
+  untilOthersHadTurn,
+} from "./_turns.ts";
+import type { Transport } from "./transport.ts";
+
+/** Options for {@linkcode Reader}. */
+export interface ReaderOptions<In> {
+  readonly transport: Transport;
+  /** A read that leaves room has found all that is there. */
+  readonly shortReadMeansEmpty: boolean;
+  readonly decoder: Decoder<In>;
+  /** The most bytes in one read. */
+  readonly readBufferSize: number;
+  /** Runs while the peer is waited for, either way. */
+  readonly idleCountdown: Countdown | undefined;
+  /** Runs while the rest of a message is waited for. */
+  readonly messageCountdown: Countdown | undefined;
+  /** Told that the peer has ended its side, and again when all of it was taken. */
+  readonly onEnd: () => void;
+  /** Told of the error that ends reading. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** What is done with the bytes that are read. */
+type Mode =
+  /** They are for those who receive, and read when one waits. */
+  | "receive"
+  /** They are for those who receive, and read to the peer's end now. */
+  | "keep"
+  /** They are dropped, and read to the peer's end now. */
+  | "discard"
+  /** Nothing more is read. */
+  | "stop";
+
+const FIRST_BUFFER_BYTES = 512;
+
+// What is dropped is read into one buffer for all connections.
+const dropped = new Uint8Array(64 * 1024);
+
+/**
+ * Reads the transport, and hands out its messages: the only one that reads, with one
+ * read under way at most.
+ *
+ * The transport is read while a receiver waits for a message, and once ahead for those
+ * who watch for the peer's end. Reads advance through one buffer, which many small
+ * messages share; when it is used up, a new one is made, larger if reads fill it and
+ * smaller if they do not. So an idle connection holds 512 bytes and a busy one reads
+ * up to 64 KiB at a time.
+ */
+export class Reader<In> {
+  readonly #options: ReaderOptions<In>;
+  readonly #input = new InputBuffer();
+  readonly #receivers = new Queue<Receiver>();
+  #mode: Mode = "receive";
+  #isWatching = false;
+  // The loop that reads is running.
+  #reading: Promise<void> | undefined;
+  // The timeouts of waiting for the peer are running.
+  #isWaiting = false;
+  // The last read left room, so the next one waits for news of the socket.
+  #wasEmpty = false;
+  #hasPeerEnded = false;
+  // A receiver was told that there are no more messages.
+  #isDone = false;
+  // No more messages can be made of the bytes, which broke a rule or were dropped.
+  #isBroken = false;
+  #hasDroppedBytes = false;
+  #isDecoding = false;
+  #isServing = false;
+  #failure: { readonly error: unknown } | undefined;
+  #peerEnded: PromiseWithResolvers<void> | undefined;
+  // Whether waiting may keep the process alive, and whether the transport does it.
+  #mayKeepAlive = true;
+  #keepsAlive = true;
+  #bufferSize = FIRST_BUFFER_BYTES;
+  #lastLength = 0;
+  #bytesReceived = 0;
+  #messagesReceived = 0;
+
+  constructor(options: ReaderOptions<In>) {
+    this.#options = options;
+  }
+
+  get bytesReceived(): number {
+    return this.#bytesReceived;
+  }
+
+  get messagesReceived(): number {
+    return this.#messagesReceived;
+  }
+
+  /** Whether reading was stopped, by this side or by an error. */
+  get isStopped(): boolean {
+    return this.#mode === "stop" || this.#mode === "discard";
+  }
+
+  /** Whether the peer has ended its side. */
+  get hasPeerEnded(): boolean {
+    return this.#hasPeerEnded;
+  }
+
+  /** Whether the peer has ended its side, and nothing is left to be taken. */
+  get hasAll(): boolean {
+    return this.#hasPeerEnded && (this.#isDone || !this.#isPending);
+  }
+
+  /** Whether no message comes any more that is not there. */
+  get isOver(): boolean {
+    return this.#hasPeerEnded || this.isStopped;
+  }
+
+  /** Whether more is to come from the peer, by what it has sent until reading ended. */
+  get isPeerSending(): boolean {
+    return this.#hasDroppedBytes || this.#isPending;
+  }
+
+  /** Settles when no read is under way. */
+  get stopped(): Promise<void> {
+    return this.#reading ?? Promise.resolve();
+  }
+
+  /** Settles at the peer's end, or when reading stops; rejects at an error. */
+  get peerEnded(): Promise<void> {
+    if (this.#peerEnded === undefined) {
+      this.#peerEnded = Promise.withResolvers();
+      unobserved(this.#peerEnded.promise);
+      if (this.isOver) this.#settlePeerEnded();
+      this.watch();
+    }
+    return this.#peerEnded.promise;
+  }
+
+  /** Takes the next message, if it is there and nothing waits for it. */
+  next(): In | undefined {
+    return this.#receivers.length === 0 ? this.takeMessage() : undefined;
+  }
+
+  /** Takes what `take` takes, if it is there and nothing waits for it. */
+  takeNow<T>(take: () => T | undefined): T | undefined {
+    return this.#receivers.length === 0 ? take() : undefined;
+  }
+
+  /** Takes the next message, for a receiver in its turn. */
+  takeMessage(): In | undefined {
+    return this.takeBy(this.#options.decoder);
+  }
+
+  /** Takes the next message as `decoder` reads it, for a receiver in its turn. */
+  takeBy<T>(decoder: Decoder<T>): T | undefined {
+    if (this.#isDecoding) throw isBeingDecoded();
+    if (this.#isBroken) return undefined;
+    let message: T | undefined;
+    this.#isDecoding = true;
+    try {
+      message = this.#input.pull(decoder, this.#hasPeerEnded);
+    } catch (error) {
+      this.#isBroken = true;
+      this.#isDecoding = false;
+      this.#fail(error);
+      return undefined;
+    }
+    this.#isDecoding = false;
+    // A function of the framing may have aborted the connection.
+    if (message === undefined || this.#isBroken) return undefined;
+    this.#messagesReceived++;
+    this.#options.messageCountdown?.reset();
+    if (this.#hasPeerEnded) this.#options.onEnd();
+    return message;
+  }
+
+  /** Takes all messages that are there, for a receiver in its turn. */
+  takeAll(): In[] | undefined {
+    const first = this.takeMessage();
+    if (first === undefined) return undefined;
+    const messages = [first];
+    for (;;) {
+      const message = this.takeMessage();
+      if (message === undefined) return messages;
+      messages.push(message);
+    }
+  }
+
+  /** Lets `receiver` wait for its turn. */
+  wait(receiver: Receiver): void {
+    this.#receivers.push(receiver);
+    if (this.#reading !== undefined) {
+      this.#updateRef();
+      if (this.#receivers.length === 1) this.#startWaiting();
+    }
+    if (this.#receivers.length === 1 || this.isOver) this.#serve();
+    this.#read();
+  }
+
+  /** Lets `receiver` wait no longer. */
+  leave(receiver: Receiver): void {
+    this.#receivers.remove(receiver);
+    // A read that is under way goes on, but nothing waits for the peer.
+    if (this.#receivers.length > 0) return;
+    this.#stopWaiting();
+    this.#updateRef();
+  }
+
+  /** Reads ahead from now on, no more than one buffer, to see the peer's end. */
+  watch(): void {
+    if (this.#isWatching) return;
+    this.#isWatching = true;
+    this.#read();
+  }
+
+  /** Ends the messages after those that were already read, by an error if one is given. */
+  stop(failure?: { readonly error: unknown }): void {
+    if (this.#mode === "stop") return;
+    const wasStopped = this.isStopped;
+    this.#mode = "stop";
+    if (!wasStopped) this.#failure ??= failure;
+    this.#stopWaiting();
+    this.#settlePeerEnded();
+    this.#serve();
+  }
+
+  /** Drops the messages that were not taken, and the one that is being made. */
+  drop(): void {
+    this.#isBroken = true;
+    this.#input.clear();
+  }
+
+  /**
+   * Reads to the peer's end now, and keeps it for those who receive; an error is told
+   * after it.
+   *
+   * @returns A promise that settles when all is read.
+   */
+  keep(failure: { readonly error: unknown }): Promise<void> {
+    this.#failure = failure;
+    this.#mode = "keep";
+    this.#read();
+    return this.stopped;
+  }
+
+  /**
+   * Ends the messages, and reads to the peer's end now, to drop it.
+   *
+   * @returns A promise that settles when all is read.
+   */
+  discard(failure?: { readonly error: unknown }): Promise<void> {
+    if (this.#mode !== "stop") {
+      this.#failure = failure;
+      this.#stopWaiting();
+      this.#mode = "discard";
+      this.#settlePeerEnded();
+      this.#serve();
+      this.#updateRef();
+    } else {
+      this.#mode = "discard";
+    }
+    this.#read();
+    return this.stopped;
+  }
+
+  /** Whether a wait for messages may keep the process alive. */
+  setMayKeepAlive(mayKeepAlive: boolean): void {
+    this.#mayKeepAlive = mayKeepAlive;
+    this.#updateRef();
+  }
+
+  get #isPending(): boolean {
+    return this.#input.length > 0 || this.#options.decoder.pending === true;
+  }
+
+  get #wantsBytes(): boolean {
+    if (this.#hasPeerEnded || this.#mode === "stop") return false;
+    if (this.#mode !== "receive" || this.#receivers.length > 0) return true;
+    return this.#isWatching &&
+      this.#input.length < this.#options.readBufferSize;
+  }
+
+  /** Hands out what there is to those who wait. */
+  #serve(): void {
+    // What is ended while a message is taken, by an error of it or by a function of the
+    // framing, is told once it was.
+    if (this.#isServing || this.#isDecoding) return;
+    this.#isServing = true;
+    while (this.#serveFirst());
+    this.#isServing = false;
+  }
+
+  /** Serves the receiver whose turn it is; tells whether the next one may be served. */
+  #serveFirst(): boolean {
+    const { first } = this.#receivers;
+    if (first === undefined) return false;
+    const isServed = first.take();
+    if (!isServed && !this.isOver) return false;
+    if (this.#receivers.first === first) this.#receivers.shift();
+    if (isServed) return true;
+    if (this.#failure !== undefined) first.fail(this.#failure.error);
+    else {
+      first.end();
+      if (!this.#isDone) {
+        this.#isDone = true;
+        this.#options.onEnd();
+      }
+    }
+    return true;
+  }
+
+  #read(): void {
+    if (this.#reading === undefined && this.#wantsBytes) {
+      this.#reading = this.#readAll();
+    }
+  }
+
+  /** Reads while bytes are wanted. */
+  async #readAll(): Promise<void> {
+    const { transport } = this.#options;
+    try {
+      while (this.#wantsBytes) {
+        // A read that would have to wait lets what this turn sends leave first.
+        const turn = (this.#wasEmpty ? untilEndOfTurn() : undefined) ??
+          untilOthersHadTurn();
+        if (turn !== undefined) {
+          await turn;
+          continue; // it may have ended since
+        }
+        const isDiscarding = this.#mode === "discard";
+        const room = isDiscarding ? dropped : this.#room();
+        this.#updateRef();
+        if (this.#receivers.length > 0) this.#startWaiting();
+        const length = await transport.read(room);
+        if (this.#wasEmpty) noteLook();
+        this.#options.idleCountdown?.reset();
+        this.#stopWaiting();
+        if (length === null) this.#noteEnd();
+        else this.#noteBytes(length, room.length, isDiscarding);
+      }
+    } catch (error) {
+      // Closing the transport interrupts a read: that is not what went wrong.
+      this.#fail(error);
+      if (this.#mode !== "receive") this.stop();
+    }
+    this.#reading = undefined;
+    this.#read(); // it may be wanted since the last look
+  }
+
+  #noteBytes(length: number, roomLength: number, wasDiscarding: boolean): void {
+    const isFull = length === roomLength;
+    this.#wasEmpty = !isFull && this.#options.shortReadMeansEmpty;
+    if (isFull || this.#mode !== "receive") noteMoved(length);
+    if (wasDiscarding || this.isStopped || this.#isBroken) {
+      if (length > 0) this.#hasDroppedBytes = true;
+      return;
+    }
+    this.#bytesReceived += length;
+    this.#input.fill(length);
+    this.#noteLength(length, isFull);
+    this.#serve();
+  }
+
+  #noteEnd(): void {
+    this.#hasPeerEnded = true;
+    this.#settlePeerEnded();
+    this.#serve();
+    this.#options.onEnd();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#mode === "keep" || this.isStopped) return; // for another reason, told already
+    this.#options.onFailure(error);
+  }
+
+  #settlePeerEnded(): void {
+    if (this.#failure === undefined) this.#peerEnded?.resolve();
+    else this.#peerEnded?.reject(this.#failure.error);
+  }
+
+  #startWaiting(): void {
+    if (this.#isWaiting || this.isOver) return;
+    this.#isWaiting = true;
+    const { idleCountdown, messageCountdown } = this.#options;
+    idleCountdown?.resume();
+    if (messageCountdown === undefined) return;
+    if (this.#isPending) messageCountdown.resume();
+    else messageCountdown.reset();
+  }
+
+  #stopWaiting(): void {
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    const { idleCountdown, messageCountdown } = this.#options;
+    idleCountdown?.pause();
+    messageCountdown?.pause();
+  }
+
+  /** Lets the read that is under way keep the process alive if something waits for it. */
+  #updateRef(): void {
+    const isWaited = this.#receivers.length > 0 || this.#mode !== "receive";
+    const keepsAlive = this.#mayKeepAlive && isWaited;
+    if (keepsAlive === this.#keepsAlive) return;
+    this.#keepsAlive = keepsAlive;
+    const { transport } = this.#options;
+    if (keepsAlive) transport.ref?.();
+    else transport.unref?.();
+  }
+
+  /** The part of the buffer to read into. */
+  #room(): Uint8Array {
+    const { readBufferSize } = this.#options;
+    const isAhead = this.#receivers.length === 0 && this.#mode === "receive";
+    const most = isAhead ? readBufferSize - this.#input.length : readBufferSize;
+    // One byte more than last time: a read that fills its buffer does not show that
+    // the socket is empty.
+    const least = Math.max(this.#bufferSize / 4, this.#lastLength + 1);
+    return this.#input.room(Math.min(most, least), most, this.#bufferSize);
+  }
+
+  /** Makes the next buffer larger or smaller, by what a read has found. */
+  #noteLength(length: number, isFull: boolean): void {
+    this.#lastLength = length;
+    if (isFull && length * 2 > this.#bufferSize) {
+      this.#bufferSize = Math.min(
+        this.#bufferSize * 4,
+        Math.max(FIRST_BUFFER_BYTES, this.#options.readBufferSize),
+      );
+    } else if (length * 4 < this.#bufferSize) {
+      this.#bufferSize = Math.max(FIRST_BUFFER_BYTES, this.#bufferSize / 2);
+    }
+  }
+}
+
+function isBeingDecoded(): DOMException {
+  return new DOMException(
+    "Cannot receive message: it was asked for by the framing's own function while that decodes another",
+    "InvalidStateError",
+  );
+}

@@ -1,0 +1,95 @@
+import type { Reader } from "./_reader.ts";
+
+/** What waits for messages, in its turn. */
+export interface Receiver {
+  /**
+   * Takes what it wants, if that is there.
+   *
+   * @returns Whether it waits no longer.
+   */
+  take(): boolean;
+  /** Is told that no more messages come. */
+  end(): void;
+  /** Is told that no more messages come, and why. */
+  fail(error: unknown): void;
+}
+
+/** Waits for messages by a promise. */
+export class Waiter<T> implements Receiver {
+  readonly #deferred = Promise.withResolvers<T>();
+  readonly #take: () => T | undefined;
+  readonly #end: () => T;
+
+  /** Will take what `take` takes, or what `end` gives, or throws, at the end. */
+  constructor(take: () => T | undefined, end: () => T) {
+    this.#take = take;
+    this.#end = end;
+  }
+
+  /** What was taken. It is no unhandled rejection if nothing awaits it. */
+  get promise(): Promise<T> {
+    return this.#deferred.promise;
+  }
+
+  take(): boolean {
+    const taken = this.#take();
+    if (taken === undefined) return false;
+    this.#deferred.resolve(taken);
+    return true;
+  }
+
+  end(): void {
+    try {
+      this.#deferred.resolve(this.#end());
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  fail(error: unknown): void {
+    // Only now, as a handler for each promise that never rejects costs 0.2 µs.
+    this.promise.catch(() => {});
+    this.#deferred.reject(error);
+  }
+}
+
+/** Iterates over what `take` takes, each in its turn. */
+export class MessageIterator<T>
+  implements AsyncIterableIterator<T, undefined>, AsyncDisposable {
+  readonly #reader: Reader<unknown>;
+  readonly #take: () => T | undefined;
+
+  constructor(reader: Reader<unknown>, take: () => T | undefined) {
+    this.#reader = reader;
+    this.#take = take;
+  }
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    // A settled promise here is why a loop over messages is fast (measured: 29 ns
+    // a message, where an async generator takes 116).
+    const value = this.#reader.takeNow(this.#take);
+    if (value !== undefined) return Promise.resolve({ value, done: false });
+    const waiter = new Waiter<IteratorResult<T, undefined>>(() => {
+      const value = this.#take();
+      return value === undefined ? undefined : { value, done: false };
+    }, iterationEnd);
+    this.#reader.wait(waiter);
+    return waiter.promise;
+  }
+
+  return(): Promise<IteratorResult<T, undefined>> {
+    return Promise.resolve(iterationEnd());
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve(); // messages that were not taken are still there
+  }
+}
+
+function iterationEnd(): IteratorReturnResult<undefined> {
+  return { value: undefined, done: true };
+}

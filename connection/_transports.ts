@@ -1,0 +1,179 @@
+import { StreamTransport } from "./_stream_transport.ts";
+import type { ByteStreams, Transport } from "./transport.ts";
+
+/** What kind of thing carries a connection. */
+interface Kind {
+  /** For error messages: "over TLS". */
+  readonly name: string;
+  /** Whether a read that does not fill its buffer has emptied the transport. */
+  readonly shortReadMeansEmpty: boolean;
+  /**
+   * Whether `close()` with unread bytes tells the peer of a reset, which over TCP
+   * also loses what is still on its way to the peer. `true` if it is not known.
+   */
+  readonly resetsUnread: boolean;
+}
+
+/** A transport, and what follows from its kind. */
+export interface IdentifiedTransport extends Kind {
+  readonly transport: Transport;
+}
+
+/** The options that not every transport can honour. */
+export interface TransportOptions {
+  readonly noDelay?: boolean | undefined;
+  readonly keepAlive?: boolean | undefined;
+}
+
+const TCP: Kind = {
+  name: "TCP",
+  shortReadMeansEmpty: true,
+  resetsUnread: true,
+};
+// A read takes bytes out of one record, and more records may be there. Deno closes
+// it in the background, after everything was sent.
+const TLS: Kind = {
+  name: "TLS",
+  shortReadMeansEmpty: false,
+  resetsUnread: false,
+};
+const UNIX_SOCKET: Kind = {
+  name: "Unix socket",
+  shortReadMeansEmpty: true,
+  resetsUnread: true,
+};
+const BYTE_STREAMS: Kind = {
+  name: "byte streams",
+  shortReadMeansEmpty: false,
+  resetsUnread: true,
+};
+const UNKNOWN: Kind = {
+  name: "this transport",
+  shortReadMeansEmpty: false,
+  resetsUnread: true,
+};
+
+const METHODS = ["read", "write", "closeWrite", "close"] as const;
+const SETTERS = { noDelay: "setNoDelay", keepAlive: "setKeepAlive" } as const;
+
+/**
+ * The one place that knows what carries a connection. Byte streams are locked by
+ * it, so it comes after all other checks of what the caller gave.
+ *
+ * @param given A transport or byte streams, as far as the caller kept to the types.
+ * @param options What the transport must be able to honour.
+ * @throws {TypeError} If it is neither, or cannot honour an option.
+ */
+export function identifyTransport(
+  given: unknown,
+  options: TransportOptions = {},
+): IdentifiedTransport {
+  // The methods first: asking a Deno.Conn for its streams would make them.
+  if (isTransport(given)) {
+    const kind = kindOf(given);
+    checkOptions(options, kind, given);
+    return { ...kind, transport: given };
+  }
+  if (isByteStreams(given)) {
+    checkOptions(options, BYTE_STREAMS, {});
+    return { ...BYTE_STREAMS, transport: new StreamTransport(given) };
+  }
+  throw new TypeError(
+    `Cannot open connection as its transport must have read(), write(), closeWrite() and close(), or be { readable, writable } streams: ${
+      whatIsWrong(given)
+    }`,
+  );
+}
+
+function isTransport(given: unknown): given is Transport {
+  return METHODS.every((name) => hasMethod(given, name));
+}
+
+function isByteStreams(given: unknown): given is ByteStreams {
+  return isUnlocked(get(given, "readable"), "getReader") &&
+    isUnlocked(get(given, "writable"), "getWriter");
+}
+
+function isUnlocked(stream: unknown, method: string): boolean {
+  return hasMethod(stream, method) && get(stream, "locked") !== true;
+}
+
+function kindOf(transport: Transport): Kind {
+  if (hasMethod(transport, "handshake")) return TLS;
+  switch ((transport.localAddr ?? transport.remoteAddr)?.transport) {
+    case "unix":
+      return UNIX_SOCKET;
+    case "tcp":
+      return hasMethod(transport, "setNoDelay") ? TCP : UNKNOWN;
+    default:
+      return UNKNOWN;
+  }
+}
+
+function checkOptions(
+  options: TransportOptions,
+  { name: kind }: Kind,
+  transport: object,
+): void {
+  for (const name of ["noDelay", "keepAlive"] as const) {
+    if (options[name] === true && !hasMethod(transport, SETTERS[name])) {
+      throw new TypeError(
+        `Cannot open connection with ${name} over ${kind}: it has no ${
+          SETTERS[name]
+        }()`,
+      );
+    }
+  }
+}
+
+/** Why what was given is neither a transport nor byte streams. */
+function whatIsWrong(given: unknown): string {
+  if (given === null || given === undefined) return `current value is ${given}`;
+  if (typeof given !== "object" && typeof given !== "function") {
+    return `current value is of type ${typeof given}`;
+  }
+  if (hasMethod(given, "getReader")) {
+    return "it is a readable stream, and the writable one is missing";
+  }
+  if (hasMethod(given, "getWriter")) {
+    return "it is a writable stream, and the readable one is missing";
+  }
+  const readable = get(given, "readable");
+  const writable = get(given, "writable");
+  const streams = [
+    ...(hasMethod(readable, "getReader") ? ["readable"] : []),
+    ...(hasMethod(writable, "getWriter") ? ["writable"] : []),
+  ];
+  if (streams.length === 2) {
+    const locked = streams.filter((name) =>
+      get(get(given, name), "locked") === true
+    );
+    return locked.length === 2
+      ? "both streams are locked"
+      : `${locked[0]} is locked`;
+  }
+  if (streams.length === 1) {
+    return streams[0] === "readable"
+      ? "writable is missing"
+      : "readable is missing";
+  }
+  const missing = METHODS.filter((name) => !hasMethod(given, name));
+  if (missing.length < METHODS.length) {
+    return `without ${missing.map((name) => `${name}()`).join(", ")}`;
+  }
+  if (hasMethod(get(given, "opened"), "then")) {
+    return "it has neither, but opened: give what that resolves to";
+  }
+  return "it has neither";
+}
+
+function get(value: unknown, name: string): unknown {
+  return (typeof value === "object" && value !== null) ||
+      typeof value === "function"
+    ? Reflect.get(value, name)
+    : undefined;
+}
+
+function hasMethod(value: unknown, name: string): boolean {
+  return typeof get(value, name) === "function";
+}

@@ -1,0 +1,78 @@
+/**
+ * What the runtimes offer beyond the Web's own functions, with what comes closest to
+ * it where they do not: a browser, or a worker without `process`.
+ *
+ * @module
+ */
+
+interface ProcessLike {
+  readonly nextTick?: (callback: () => void) => void;
+  readonly getBuiltinModule?: (name: string) => unknown;
+}
+
+let nextTick: ((callback: () => void) => unknown) | undefined;
+
+interface Unrefable {
+  unref?(): unknown;
+}
+
+/**
+ * Calls `callback` once all promise continuations of this turn of the event loop have
+ * run, and before the next look at timers and sockets.
+ *
+ * `queueMicrotask` would come too early: between two turns of a loop that awaits
+ * each message (measured: `nextTick` takes 0.3 µs, for all connections together,
+ * where `setImmediate` takes 2.4).
+ */
+export function afterContinuations(callback: () => void): void {
+  nextTick ??= processOf()?.nextTick ?? setTimeout;
+  const later = nextTick;
+  // From within a timer's callback, `nextTick` alone would come before the first
+  // continuation.
+  queueMicrotask(() => later(callback));
+}
+
+/** Settles in the next turn of the event loop, after a look at the sockets if there is time. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    const immediate: unknown = Reflect.get(globalThis, "setImmediate");
+    if (typeof immediate === "function") immediate(resolve);
+    else setTimeout(resolve, 0);
+  });
+}
+
+/** A timer that does not keep the process alive. */
+export interface BackgroundTimer {
+  /** Ends it before it fires. */
+  cancel(): void;
+}
+
+/** Calls `callback` after some milliseconds, if the process is still there. */
+export function backgroundTimer(
+  callback: () => void,
+  milliseconds: number,
+): BackgroundTimer {
+  const timers = processOf()?.getBuiltinModule?.("node:timers");
+  if (hasSetTimeout(timers)) {
+    const timer = timers.setTimeout(callback, milliseconds);
+    timer.unref?.();
+    return { cancel: () => timers.clearTimeout(timer) };
+  }
+  const timer = setTimeout(callback, milliseconds);
+  return { cancel: () => clearTimeout(timer) };
+}
+
+interface Timers {
+  setTimeout(callback: () => void, milliseconds: number): Unrefable;
+  clearTimeout(timer: Unrefable): void;
+}
+
+function hasSetTimeout(timers: unknown): timers is Timers {
+  return typeof timers === "object" && timers !== null &&
+    "setTimeout" in timers && "clearTimeout" in timers;
+}
+
+function processOf(): ProcessLike | undefined {
+  const process: unknown = Reflect.get(globalThis, "process");
+  return typeof process === "object" && process !== null ? process : undefined;
+}
