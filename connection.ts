@@ -59,3 +59,4 @@
 export * from "./connection/broadcast.ts";
 export * from "./connection/connection.ts";
 export * from "./connection/options.ts";
+export * from "./connection/transport.ts";
