@@ -1,0 +1,166 @@
+import { systemError } from "../internal/system_error.ts";
+import type { Address, ByteStreams, Transport } from "./transport.ts";
+
+const NO_BYTES = new Uint8Array(0);
+// A larger write goes out in parts, so that what is copied for it stays small and
+// its progress is seen.
+const MAX_WRITE_BYTES = 64 * 1024;
+
+/**
+ * Byte streams as a transport.
+ *
+ * The errors of the streams come out of `read()`, `write()` and `closeWrite()` as
+ * they are. `close()` rejects what is under way with an error named `Interrupted`,
+ * and what is called later with one named `BadResource`, as Deno's sockets do.
+ */
+export class StreamTransport implements Transport {
+  readonly #streams: ByteStreams;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  /** What is left of the last chunk. */
+  #rest: Uint8Array = NO_BYTES;
+  #sentEnd: Promise<void> | undefined;
+  #isClosed = false;
+  /** Reject what is under way. */
+  readonly #interrupts = new Set<(error: Error) => void>();
+  #localAddr: Address | undefined;
+  #remoteAddr: Address | undefined;
+
+  /** Locks both streams, which must not be locked. */
+  constructor(streams: ByteStreams) {
+    this.#streams = streams;
+    this.#reader = streams.readable.getReader();
+    this.#writer = streams.writable.getWriter();
+    this.#learnAddresses(streams);
+  }
+
+  get localAddr(): Address | undefined {
+    return this.#localAddr;
+  }
+
+  get remoteAddr(): Address | undefined {
+    return this.#remoteAddr;
+  }
+
+  async read(buffer: Uint8Array): Promise<number | null> {
+    this.#checkOpen();
+    // A default reader also for a stream of bytes: the buffer stays the caller's,
+    // which a BYOB reader would take away, so the bytes are copied either way.
+    while (this.#rest.length === 0) {
+      const { value, done } = await this.#interruptible(this.#reader.read());
+      if (done) return null;
+      this.#rest = checkChunk(value);
+    }
+    const part = this.#rest.subarray(0, buffer.length);
+    buffer.set(part);
+    this.#rest = part.length === this.#rest.length
+      ? NO_BYTES // which keeps no large chunk alive
+      : this.#rest.subarray(part.length);
+    return part.length;
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    this.#checkOpen();
+    // A copy, as a stream may pass its chunk on, and keep it.
+    const chunk = new Uint8Array(bytes.subarray(0, MAX_WRITE_BYTES));
+    // To some streams an empty chunk is an empty message.
+    if (chunk.length > 0) {
+      await this.#interruptible(this.#writer.write(chunk));
+    }
+    return chunk.length;
+  }
+
+  async closeWrite(): Promise<void> {
+    this.#checkOpen();
+    await (this.#sentEnd ??= this.#interruptible(this.#writer.close()));
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#rest = NO_BYTES;
+    const error = systemError("Interrupted", "The transport was closed");
+    for (const interrupt of this.#interrupts) interrupt(error);
+    ignoringErrors(() => this.#reader.cancel(error));
+    // Does nothing if closeWrite() has closed it.
+    ignoringErrors(() => this.#writer.abort(error));
+    ignoringErrors(() => this.#streams.close?.());
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) {
+      throw systemError("BadResource", "The transport is closed");
+    }
+  }
+
+  /**
+   * The same promise, which `close()` rejects: a stream may settle late, as one
+   * that is aborted waits for the write of its sink.
+   */
+  #interruptible<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#interrupts.add(reject);
+      promise.then(resolve, reject).finally(() =>
+        this.#interrupts.delete(reject)
+      );
+    });
+  }
+
+  /** Takes the addresses that the sockets of Workers and of Chrome tell. */
+  #learnAddresses(streams: ByteStreams): void {
+    const learn = (info: unknown) => {
+      this.#localAddr = addressIn(info, "local");
+      this.#remoteAddr = addressIn(info, "remote");
+    };
+    learn(streams); // what opened of a TCPSocket has resolved to
+    const opened: unknown = Reflect.get(streams, "opened");
+    // If it rejects, the streams do too.
+    if (opened instanceof Promise) opened.then(learn, () => {});
+    const closed: unknown = Reflect.get(streams, "closed");
+    if (closed instanceof Promise) closed.catch(() => {});
+  }
+}
+
+function checkChunk(chunk: unknown): Uint8Array {
+  if (isBytes(chunk)) return chunk;
+  throw new TypeError(
+    `Cannot read from stream as each chunk must be a Uint8Array: current value is ${
+      typeof chunk === "object" && chunk !== null
+        ? Object.prototype.toString.call(chunk)
+        : `of type ${typeof chunk}`
+    }`,
+  );
+}
+
+/** Whether it is a `Uint8Array`, also of another realm, as in a test runner. */
+function isBytes(chunk: unknown): chunk is Uint8Array {
+  return ArrayBuffer.isView(chunk) &&
+    Object.prototype.toString.call(chunk) === "[object Uint8Array]";
+}
+
+/** An address in the form of Workers ("[::1]:80"), or of Chrome. */
+function addressIn(
+  info: unknown,
+  side: "local" | "remote",
+): Address | undefined {
+  if (typeof info !== "object" || info === null) return undefined;
+  const address: unknown = Reflect.get(info, `${side}Address`);
+  const port: unknown = Reflect.get(info, `${side}Port`);
+  if (typeof address !== "string") return undefined;
+  if (typeof port === "number") {
+    return { transport: "tcp", hostname: address, port };
+  }
+  const [, hostname, digits] = /^\[?(.+?)\]?:(\d+)$/.exec(address) ?? [];
+  return hostname === undefined
+    ? undefined
+    : { transport: "tcp", hostname, port: Number(digits) };
+}
+
+/** Calls `action`, whose result or error nobody needs any more. */
+function ignoringErrors(action: () => unknown): void {
+  try {
+    Promise.resolve(action()).catch(() => {});
+  } catch {
+    // It would only say that it has ended already.
+  }
+}

@@ -1,0 +1,175 @@
+import { StreamTransport } from "./_stream_transport.ts";
+import type { ByteStreams, Transport } from "./transport.ts";
+
+/** What kind of thing carries a connection. */
+interface Kind {
+  /** For error messages: "over TLS". */
+  readonly name: string;
+  /** Whether a read that does not fill its buffer has emptied the transport. */
+  readonly shortReadMeansEmpty: boolean;
+  /**
+   * Whether `close()` with unread bytes tells the peer of a reset, which over TCP
+   * also loses what is still on its way to the peer. `true` if it is not known.
+   */
+  readonly resetsUnread: boolean;
+}
+
+/** A transport, and what follows from its kind. */
+export interface IdentifiedTransport extends Kind {
+  readonly transport: Transport;
+}
+
+/** The options that not every transport can honour. */
+export interface TransportOptions {
+  readonly noDelay?: boolean | undefined;
+  readonly keepAlive?: boolean | undefined;
+}
+
+const TCP: Kind = {
+  name: "TCP",
+  shortReadMeansEmpty: true,
+  resetsUnread: true,
+};
+// A read takes bytes out of one record, and more records may be there. Deno closes
+// it in the background, after everything was sent.
+const TLS: Kind = {
+  name: "TLS",
+  shortReadMeansEmpty: false,
+  resetsUnread: false,
+};
+const UNIX_SOCKET: Kind = {
+  name: "Unix socket",
+  shortReadMeansEmpty: true,
+  resetsUnread: true,
+};
+const BYTE_STREAMS: Kind = {
+  name: "byte streams",
+  shortReadMeansEmpty: false,
+  resetsUnread: true,
+};
+const UNKNOWN: Kind = {
+  name: "this transport",
+  shortReadMeansEmpty: false,
+  resetsUnread: true,
+};
+
+const METHODS = ["read", "write", "closeWrite", "close"] as const;
+const SETTERS = { noDelay: "setNoDelay", keepAlive: "setKeepAlive" } as const;
+
+/**
+ * The one place that knows what carries a connection. Byte streams are locked by
+ * it, so it comes after all other checks of what the caller gave.
+ *
+ * @param given A transport or byte streams, as far as the caller kept to the types.
+ * @param options What the transport must be able to honour.
+ * @throws {TypeError} If it is neither, or cannot honour an option.
+ */
+export function identifyTransport(
+  given: unknown,
+  options: TransportOptions = {},
+): IdentifiedTransport {
+  // The methods first: asking a Deno.Conn for its streams would make them.
+  if (isTransport(given)) {
+    const kind = kindOf(given);
+    checkOptions(options, kind, given);
+    return { ...kind, transport: given };
+  }
+  if (isByteStreams(given)) {
+    checkOptions(options, BYTE_STREAMS, {});
+    return { ...BYTE_STREAMS, transport: new StreamTransport(given) };
+  }
+  throw new TypeError(
+    `Cannot open connection as its transport must have read(), write(), closeWrite() and close(), or be { readable, writable } streams: ${
+      whatIsWrong(given)
+    }`,
+  );
+}
+
+function isTransport(given: unknown): given is Transport {
+  return METHODS.every((name) => hasMethod(given, name));
+}
+
+function isByteStreams(given: unknown): given is ByteStreams {
+  const { readable, writable } = problemsOfStreams(given);
+  return readable === undefined && writable === undefined;
+}
+
+/** Why each of the two streams cannot be used, if it cannot. */
+function problemsOfStreams(
+  given: unknown,
+): { readable: string | undefined; writable: string | undefined } {
+  return {
+    readable: problemOf(get(given, "readable"), "getReader"),
+    writable: problemOf(get(given, "writable"), "getWriter"),
+  };
+}
+
+function problemOf(stream: unknown, method: string): string | undefined {
+  if (!hasMethod(stream, method)) return "is missing";
+  return get(stream, "locked") === true ? "is locked" : undefined;
+}
+
+function kindOf(transport: Transport): Kind {
+  if (hasMethod(transport, "handshake")) return TLS;
+  switch ((transport.localAddr ?? transport.remoteAddr)?.transport) {
+    case "unix":
+      return UNIX_SOCKET;
+    case "tcp":
+      return hasMethod(transport, "setNoDelay") ? TCP : UNKNOWN;
+    default:
+      return UNKNOWN;
+  }
+}
+
+function checkOptions(
+  options: TransportOptions,
+  { name: kind }: Kind,
+  transport: object,
+): void {
+  for (const name of ["noDelay", "keepAlive"] as const) {
+    if (options[name] === true && !hasMethod(transport, SETTERS[name])) {
+      throw new TypeError(
+        `Cannot open connection with ${name} over ${kind}: only TCP connections have it`,
+      );
+    }
+  }
+}
+
+/** Why what was given is neither a transport nor byte streams. */
+function whatIsWrong(given: unknown): string {
+  if (given === null || given === undefined) return `current value is ${given}`;
+  if (typeof given !== "object" && typeof given !== "function") {
+    return `current value is of type ${typeof given}`;
+  }
+  if (hasMethod(given, "getReader")) {
+    return "it is a readable stream, and the writable one is missing";
+  }
+  if (hasMethod(given, "getWriter")) {
+    return "it is a writable stream, and the readable one is missing";
+  }
+  const { readable, writable } = problemsOfStreams(given);
+  if (readable !== "is missing" || writable !== "is missing") {
+    return [
+      ...(readable === undefined ? [] : [`readable ${readable}`]),
+      ...(writable === undefined ? [] : [`writable ${writable}`]),
+    ].join(", ");
+  }
+  if (hasMethod(get(given, "opened"), "then")) {
+    return "it has neither, but opened: give what that resolves to";
+  }
+  const missing = METHODS.filter((name) => !hasMethod(given, name));
+  return missing.length === METHODS.length
+    ? "it has neither"
+    : `without ${missing.map((name) => `${name}()`).join(", ")}`;
+}
+
+function get(value: unknown, name: string): unknown {
+  return (typeof value === "object" && value !== null) ||
+      typeof value === "function"
+    ? Reflect.get(value, name)
+    : undefined;
+}
+
+function hasMethod(value: unknown, name: string): boolean {
+  return typeof get(value, name) === "function";
+}
