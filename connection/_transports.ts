@@ -90,12 +90,23 @@ function isTransport(given: unknown): given is Transport {
 }
 
 function isByteStreams(given: unknown): given is ByteStreams {
-  return isUnlocked(get(given, "readable"), "getReader") &&
-    isUnlocked(get(given, "writable"), "getWriter");
+  const { readable, writable } = problemsOfStreams(given);
+  return readable === undefined && writable === undefined;
 }
 
-function isUnlocked(stream: unknown, method: string): boolean {
-  return hasMethod(stream, method) && get(stream, "locked") !== true;
+/** Why each of the two streams cannot be used, if it cannot. */
+function problemsOfStreams(
+  given: unknown,
+): { readable: string | undefined; writable: string | undefined } {
+  return {
+    readable: problemOf(get(given, "readable"), "getReader"),
+    writable: problemOf(get(given, "writable"), "getWriter"),
+  };
+}
+
+function problemOf(stream: unknown, method: string): string | undefined {
+  if (!hasMethod(stream, method)) return "is missing";
+  return get(stream, "locked") === true ? "is locked" : undefined;
 }
 
 function kindOf(transport: Transport): Kind {
@@ -118,9 +129,7 @@ function checkOptions(
   for (const name of ["noDelay", "keepAlive"] as const) {
     if (options[name] === true && !hasMethod(transport, SETTERS[name])) {
       throw new TypeError(
-        `Cannot open connection with ${name} over ${kind}: it has no ${
-          SETTERS[name]
-        }()`,
+        `Cannot open connection with ${name} over ${kind}: only TCP connections have it`,
       );
     }
   }
@@ -138,33 +147,20 @@ function whatIsWrong(given: unknown): string {
   if (hasMethod(given, "getWriter")) {
     return "it is a writable stream, and the readable one is missing";
   }
-  const readable = get(given, "readable");
-  const writable = get(given, "writable");
-  const streams = [
-    ...(hasMethod(readable, "getReader") ? ["readable"] : []),
-    ...(hasMethod(writable, "getWriter") ? ["writable"] : []),
-  ];
-  if (streams.length === 2) {
-    const locked = streams.filter((name) =>
-      get(get(given, name), "locked") === true
-    );
-    return locked.length === 2
-      ? "both streams are locked"
-      : `${locked[0]} is locked`;
-  }
-  if (streams.length === 1) {
-    return streams[0] === "readable"
-      ? "writable is missing"
-      : "readable is missing";
-  }
-  const missing = METHODS.filter((name) => !hasMethod(given, name));
-  if (missing.length < METHODS.length) {
-    return `without ${missing.map((name) => `${name}()`).join(", ")}`;
+  const { readable, writable } = problemsOfStreams(given);
+  if (readable !== "is missing" || writable !== "is missing") {
+    return [
+      ...(readable === undefined ? [] : [`readable ${readable}`]),
+      ...(writable === undefined ? [] : [`writable ${writable}`]),
+    ].join(", ");
   }
   if (hasMethod(get(given, "opened"), "then")) {
     return "it has neither, but opened: give what that resolves to";
   }
-  return "it has neither";
+  const missing = METHODS.filter((name) => !hasMethod(given, name));
+  return missing.length === METHODS.length
+    ? "it has neither"
+    : `without ${missing.map((name) => `${name}()`).join(", ")}`;
 }
 
 function get(value: unknown, name: string): unknown {

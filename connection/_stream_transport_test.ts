@@ -1,0 +1,485 @@
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
+import { transportPair } from "../testing/transport_pair.ts";
+import { StreamTransport } from "./_stream_transport.ts";
+import type { ByteStreams, Transport } from "./transport.ts";
+
+function toBytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** What one read gives, as text. */
+async function read(
+  transport: Transport,
+  length = 100,
+): Promise<string | null> {
+  const buffer = new Uint8Array(length);
+  const count = await transport.read(buffer);
+  return count === null
+    ? null
+    : new TextDecoder().decode(buffer.subarray(0, count));
+}
+
+async function rejectsAs(
+  name: string,
+  call: () => Promise<unknown>,
+): Promise<void> {
+  const error = await assertRejects(call, Error);
+  assertEquals(error.name, name);
+}
+
+/** A writable stream that takes a write only when it is told to. */
+function heldSink(): {
+  writable: WritableStream<Uint8Array>;
+  release: () => void;
+  chunks: Uint8Array[];
+} {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const chunks: Uint8Array[] = [];
+  const writable = new WritableStream<Uint8Array>({
+    async write(chunk) {
+      await promise;
+      chunks.push(chunk);
+    },
+  });
+  return { writable, release: resolve, chunks };
+}
+
+/** Two transports over two streams of bytes, as in one process. */
+function pair(): [StreamTransport, StreamTransport] {
+  const there = new TransformStream<Uint8Array, Uint8Array>();
+  const back = new TransformStream<Uint8Array, Uint8Array>();
+  return [
+    new StreamTransport({ readable: back.readable, writable: there.writable }),
+    new StreamTransport({ readable: there.readable, writable: back.writable }),
+  ];
+}
+
+/** A transport with something to read, which need not be bytes. */
+function reading(...chunks: unknown[]): StreamTransport {
+  return new StreamTransport({
+    // As a program without types would give it.
+    readable: ReadableStream.from(chunks) as ReadableStream<Uint8Array>,
+    writable: new WritableStream(),
+  });
+}
+
+/** A turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** The reasons of the promises that `action` leaves rejected and unhandled. */
+async function unhandledRejectionsIn(
+  action: () => Promise<unknown>,
+): Promise<unknown[]> {
+  const reasons: unknown[] = [];
+  const listener = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    reasons.push(event.reason);
+  };
+  globalThis.addEventListener("unhandledrejection", listener);
+  try {
+    await action();
+    for (let i = 0; i < 3; i++) await turn();
+  } finally {
+    globalThis.removeEventListener("unhandledrejection", listener);
+  }
+  return reasons;
+}
+
+Deno.test("StreamTransport hands out a chunk in parts", async () => {
+  const transport = reading(toBytes("hello"), toBytes("you"));
+  assertEquals(await read(transport, 2), "he");
+  assertEquals(await read(transport, 2), "ll");
+  assertEquals(await read(transport, 2), "o");
+  assertEquals(await read(transport), "you");
+  assertEquals(await read(transport), null);
+  assertEquals(await read(transport), null);
+});
+
+Deno.test("StreamTransport does not take an empty chunk for the end", async () => {
+  const transport = reading(toBytes(""), toBytes(""), toBytes("a"));
+  assertEquals(await read(transport), "a");
+  assertEquals(await read(transport), null);
+});
+
+Deno.test("StreamTransport refuses a chunk that is not bytes", async () => {
+  await assertRejects(
+    () => read(reading("text")),
+    TypeError,
+    "each chunk must be a Uint8Array: current value is of type string",
+  );
+  await assertRejects(
+    () => read(reading(new ArrayBuffer(1))),
+    TypeError,
+    "current value is [object ArrayBuffer]",
+  );
+  await assertRejects(() => read(reading(new Uint16Array(1))), TypeError);
+  assertEquals(
+    await read(reading(new DataView(new ArrayBuffer(1)))).catch(
+      (error) => error.name,
+    ),
+    "TypeError",
+  );
+});
+
+Deno.test("StreamTransport settles a write when the sink has taken it", async () => {
+  const { writable, release, chunks } = heldSink();
+  const transport = new StreamTransport({
+    readable: new ReadableStream(),
+    writable,
+  });
+  let written = 0;
+  const writing = transport.write(toBytes("hello")).then((count) => {
+    written = count;
+  });
+  await turn();
+  assertEquals(written, 0);
+  release();
+  await writing;
+  assertEquals([written, chunks.length], [5, 1]);
+  transport.close();
+});
+
+Deno.test("StreamTransport copies what it writes", async () => {
+  const chunks: Uint8Array[] = [];
+  const transport = new StreamTransport({
+    readable: new ReadableStream(),
+    writable: new WritableStream({ write: (chunk) => void chunks.push(chunk) }),
+  });
+  const bytes = toBytes("hello");
+  await transport.write(bytes);
+  bytes.fill(0);
+  assertEquals(chunks, [toBytes("hello")]);
+  transport.close();
+});
+
+Deno.test("StreamTransport writes large data in parts, and nothing as nothing", async () => {
+  const lengths: number[] = [];
+  const transport = new StreamTransport({
+    readable: new ReadableStream(),
+    writable: new WritableStream({
+      write: (chunk) => void lengths.push(chunk.length),
+    }),
+  });
+  assertEquals(await transport.write(new Uint8Array(100_000)), 65_536);
+  assertEquals(await transport.write(new Uint8Array(0)), 0);
+  assertEquals(lengths, [65_536]);
+  transport.close();
+});
+
+Deno.test("StreamTransport is half-closed until both ends are", async () => {
+  const [near, far] = pair();
+  await Promise.all([near.closeWrite(), near.closeWrite()]);
+  await near.closeWrite();
+  assertEquals(await read(far), null);
+  const writing = far.write(toBytes("still"));
+  assertEquals(await read(near), "still");
+  assertEquals(await writing, 5);
+  await far.closeWrite();
+  assertEquals(await read(near), null);
+  near.close();
+  far.close();
+});
+
+Deno.test("StreamTransport.close() interrupts what is under way, and ends all", async () => {
+  const { writable, release } = heldSink();
+  const rejections = await unhandledRejectionsIn(async () => {
+    const transport = new StreamTransport({
+      readable: new ReadableStream(),
+      writable,
+    });
+    const calls = [
+      rejectsAs("Interrupted", () => read(transport)),
+      rejectsAs("Interrupted", () => transport.write(toBytes("a"))),
+      rejectsAs("Interrupted", () => transport.closeWrite()),
+    ];
+    transport.close();
+    await Promise.all(calls); // though the sink has not settled its write
+    transport.close();
+    await rejectsAs("BadResource", () => read(transport));
+    await rejectsAs("BadResource", () => transport.write(toBytes("a")));
+    await rejectsAs("BadResource", () => transport.closeWrite());
+    release();
+  });
+  assertEquals(rejections, []);
+});
+
+Deno.test("StreamTransport.close() cancels what it reads, and aborts what it writes", async () => {
+  const ends: string[] = [];
+  const transport = new StreamTransport({
+    readable: new ReadableStream({ cancel: () => void ends.push("cancel") }),
+    writable: new WritableStream({ abort: () => void ends.push("abort") }),
+  });
+  transport.close();
+  await Promise.resolve();
+  assertEquals(ends, ["cancel", "abort"]);
+});
+
+Deno.test("StreamTransport.close() leaves what closeWrite() has closed", async () => {
+  const ends: string[] = [];
+  const transport = new StreamTransport({
+    readable: new ReadableStream(),
+    writable: new WritableStream({
+      close: () => void ends.push("close"),
+      abort: () => void ends.push("abort"),
+    }),
+  });
+  await transport.closeWrite();
+  transport.close();
+  await Promise.resolve();
+  assertEquals(ends, ["close"]);
+});
+
+Deno.test("StreamTransport.close() drops what was not read", async () => {
+  const [near, far] = pair();
+  const writing = near.write(toBytes("hello"));
+  assertEquals(await read(far, 1), "h");
+  await writing;
+  far.close();
+  await rejectsAs("BadResource", () => read(far));
+  // The other end is told, as of a reset.
+  await rejectsAs("Interrupted", () => near.write(toBytes("a")));
+  near.close();
+});
+
+Deno.test("StreamTransport gives the errors of its streams as they are", async () => {
+  const broken = new Error("broken");
+  const rejections = await unhandledRejectionsIn(async () => {
+    const transport = new StreamTransport({
+      readable: new ReadableStream({ pull: () => Promise.reject(broken) }),
+      writable: new WritableStream({ write: () => Promise.reject(broken) }),
+    });
+    assertStrictEquals(await assertRejects(() => read(transport)), broken);
+    assertStrictEquals(
+      await assertRejects(() => transport.write(toBytes("a"))),
+      broken,
+    );
+    await assertRejects(() => transport.closeWrite());
+    transport.close();
+  });
+  assertEquals(rejections, []);
+});
+
+Deno.test("StreamTransport.close() ignores errors of its streams", async () => {
+  const rejections = await unhandledRejectionsIn(async () => {
+    const transport = new StreamTransport({
+      readable: new ReadableStream({
+        cancel: () => Promise.reject(new Error("cancel")),
+      }),
+      writable: new WritableStream({
+        abort: () => Promise.reject(new Error("abort")),
+      }),
+      close() {
+        throw new Error("close");
+      },
+    });
+    transport.close();
+    await Promise.resolve();
+  });
+  assertEquals(rejections, []);
+});
+
+/** The streams of one end in memory, as a platform makes them of a socket. */
+function streamsOf(
+  transport: Transport,
+): Pick<ByteStreams, "readable" | "writable"> {
+  return {
+    readable: new ReadableStream<Uint8Array<ArrayBuffer>>({
+      type: "bytes",
+      async pull(controller) {
+        const buffer = new Uint8Array(1024);
+        const length = await transport.read(buffer);
+        if (length === null) controller.close();
+        else controller.enqueue(buffer.subarray(0, length));
+      },
+      cancel: () => transport.close(),
+    }),
+    writable: new WritableStream({
+      async write(chunk) {
+        for (let sent = 0; sent < chunk.length;) {
+          sent += await transport.write(chunk.subarray(sent));
+        }
+      },
+      close: () => transport.closeWrite(),
+      abort: () => transport.close(),
+    }),
+  };
+}
+
+/** Sends back all that comes, and ends after its peer. */
+async function echo(transport: Transport): Promise<void> {
+  const buffer = new Uint8Array(1024);
+  for (;;) {
+    const length = await transport.read(buffer);
+    if (length === null) break;
+    for (let sent = 0; sent < length;) {
+      sent += await transport.write(buffer.subarray(sent, length));
+    }
+  }
+  transport.close();
+}
+
+/** Streams of a given shape to an echo, tried from their greeting to their end. */
+async function tryWithEcho(streams: ByteStreams): Promise<StreamTransport> {
+  const transport = new StreamTransport(streams);
+  assertEquals(await transport.write(toBytes("hello")), 5);
+  assertEquals(await read(transport, 2), "he");
+  assertEquals(await read(transport), "llo");
+  await transport.closeWrite();
+  assertEquals(await read(transport), null);
+  transport.close();
+  return transport;
+}
+
+/** A socket as of Workers: https://sockets-api.proposal.wintertc.org */
+class WinterSocket {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  readonly opened: Promise<{ remoteAddress?: string; localAddress?: string }>;
+  readonly closed: Promise<void>;
+  readonly #end = Promise.withResolvers<void>();
+  timesClosed = 0;
+
+  constructor(transport: Transport, opened: WinterSocket["opened"]) {
+    const { readable, writable } = streamsOf(transport);
+    this.readable = readable;
+    this.writable = writable;
+    this.opened = opened;
+    this.closed = this.#end.promise;
+    opened.catch(this.#end.reject);
+  }
+
+  close(): Promise<void> {
+    this.timesClosed++;
+    this.#end.resolve();
+    return this.closed;
+  }
+}
+
+Deno.test("StreamTransport takes a socket as of Workers, with its addresses", async () => {
+  const [near, far] = transportPair();
+  const echoing = echo(far);
+  const socket = new WinterSocket(
+    near,
+    Promise.resolve({
+      remoteAddress: "example.com:80",
+      localAddress: "[::1]:50001",
+    }),
+  );
+  const transport = await tryWithEcho(socket);
+  await echoing;
+  await socket.closed;
+  assertEquals(socket.timesClosed, 1);
+  assertEquals(transport.remoteAddr, {
+    transport: "tcp",
+    hostname: "example.com",
+    port: 80,
+  });
+  assertEquals(transport.localAddr, {
+    transport: "tcp",
+    hostname: "::1",
+    port: 50001,
+  });
+});
+
+Deno.test("StreamTransport takes a socket as of Workers that does not open", async () => {
+  const refused = new TypeError("refused");
+  const rejections = await unhandledRejectionsIn(async () => {
+    const [near] = transportPair();
+    const socket = new WinterSocket(near, Promise.reject(refused));
+    const transport = new StreamTransport(socket);
+    await turn();
+    assertEquals(transport.remoteAddr, undefined);
+    transport.close();
+    assertEquals(near.isClosed, true);
+  });
+  assertEquals(rejections, []);
+});
+
+Deno.test("StreamTransport takes what a WebSocketStream's opened resolves to", async () => {
+  const [near, far] = transportPair();
+  const echoing = echo(far);
+  const opened = { ...streamsOf(near), extensions: "", protocol: "" };
+  const transport = await tryWithEcho(opened);
+  await echoing;
+  assertEquals(transport.remoteAddr, undefined);
+});
+
+Deno.test("StreamTransport takes what a Direct Socket's opened resolves to", async () => {
+  const [near, far] = transportPair();
+  const echoing = echo(far);
+  const opened = {
+    ...streamsOf(near),
+    remoteAddress: "127.0.0.1",
+    remotePort: 80,
+    localAddress: "127.0.0.1",
+    localPort: 50001,
+  };
+  const transport = await tryWithEcho(opened);
+  await echoing;
+  assertEquals(transport.remoteAddr, {
+    transport: "tcp",
+    hostname: "127.0.0.1",
+    port: 80,
+  });
+  assertEquals(transport.localAddr, {
+    transport: "tcp",
+    hostname: "127.0.0.1",
+    port: 50001,
+  });
+});
+
+Deno.test("StreamTransport takes a stream as of WebTransport", async () => {
+  const [near, far] = transportPair();
+  const echoing = echo(far);
+  await tryWithEcho(streamsOf(near));
+  await echoing;
+});
+
+Deno.test("StreamTransport takes the streams of a child process", async () => {
+  const child = new Deno.Command("cat", { stdin: "piped", stdout: "piped" })
+    .spawn();
+  await tryWithEcho({ readable: child.stdout, writable: child.stdin });
+  assertEquals((await child.status).success, true);
+});
+
+Deno.test("StreamTransport.close() ends a child process that is written to", async () => {
+  const child = new Deno.Command("cat", { stdin: "piped", stdout: "piped" })
+    .spawn();
+  const transport = new StreamTransport({
+    readable: child.stdout,
+    writable: child.stdin,
+  });
+  const progress = Promise.withResolvers<void>();
+  const filling = rejectsAs("Interrupted", async () => {
+    for (;;) {
+      await transport.write(new Uint8Array(65_536));
+      progress.resolve();
+    }
+  });
+  await progress.promise; // and the next write is under way
+  transport.close();
+  await filling;
+  await child.status;
+});
+
+Deno.test("StreamTransport takes chunks of another realm", async () => {
+  const { runInNewContext } = await import("node:vm");
+  const foreign: unknown = runInNewContext("Uint8Array.of(104, 105)");
+  assertEquals(foreign instanceof Uint8Array, false);
+  assertEquals(await read(reading(foreign)), "hi");
+});
+
+Deno.test("StreamTransport's errors are plain ones with a name", async () => {
+  const [near] = pair();
+  near.close();
+  const error = await assertRejects(() => near.write(toBytes("a")));
+  assertInstanceOf(error, Error);
+  assertEquals(String(error), "BadResource: The transport is closed");
+});

@@ -1,0 +1,214 @@
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
+import { transportPair } from "../testing/transport_pair.ts";
+import { identifyTransport } from "./_transports.ts";
+import type { Transport } from "./transport.ts";
+
+/** What is known of a transport, without it. */
+function kindOf(given: Transport): [string, boolean, boolean] {
+  const { name, shortReadMeansEmpty, resetsUnread, transport } =
+    identifyTransport(given);
+  assertStrictEquals(transport, given);
+  return [name, shortReadMeansEmpty, resetsUnread];
+}
+
+function streams(): {
+  readable: ReadableStream<Uint8Array>;
+  writable: WritableStream<Uint8Array>;
+} {
+  return new TransformStream<Uint8Array, Uint8Array>();
+}
+
+const methods: Transport = {
+  read: () => Promise.resolve(null),
+  write: (bytes) => Promise.resolve(bytes.length),
+  closeWrite: () => Promise.resolve(),
+  close() {},
+};
+
+/** What `identifyTransport()` says against `given`. */
+function refusalOf(given: unknown): string {
+  const { message } = assertThrows(() => identifyTransport(given), TypeError);
+  const start =
+    "Cannot open connection as its transport must have read(), write(), closeWrite() and close(), or be { readable, writable } streams: ";
+  assertEquals(message.slice(0, start.length), start);
+  return message.slice(start.length);
+}
+
+Deno.test("identifyTransport() knows a Deno.TcpConn", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using near = await Deno.connect({ port: listener.addr.port });
+  using far = await listener.accept();
+  assertEquals(kindOf(near), ["TCP", true, true]);
+  assertEquals(kindOf(far), ["TCP", true, true]);
+});
+
+Deno.test("identifyTransport() knows a Deno.TlsConn", async () => {
+  using listener = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    ...certificate,
+  });
+  const [near, far] = await Promise.all([
+    Deno.connectTls({
+      hostname: "localhost",
+      port: listener.addr.port,
+      caCerts,
+    }),
+    listener.accept(),
+  ]);
+  assertEquals(kindOf(near), ["TLS", false, false]);
+  assertEquals(kindOf(far), ["TLS", false, false]);
+  await Promise.all([near.handshake(), far.handshake()]);
+  near.close();
+  far.close();
+});
+
+Deno.test({
+  name:
+    "identifyTransport() knows a Deno.UnixConn, and that it may have no name",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/socket`;
+    using listener = Deno.listen({ transport: "unix", path });
+    using near = await Deno.connect({ transport: "unix", path });
+    using far = await listener.accept();
+    assertEquals(kindOf(near), ["Unix socket", true, true]);
+    assertEquals(kindOf(far), ["Unix socket", true, true]);
+
+    const { remoteAddr }: Transport = far;
+    assertEquals(remoteAddr, { transport: "unix", path: null });
+    await Deno.remove(folder, { recursive: true });
+  },
+});
+
+Deno.test("identifyTransport() takes two ends in memory for TCP", () => {
+  const [near] = transportPair();
+  assertEquals(kindOf(near), ["TCP", true, true]);
+});
+
+Deno.test("identifyTransport() knows little of another transport", () => {
+  assertEquals(kindOf(methods), ["this transport", false, true]);
+  const remoteAddr = { transport: "tcp", hostname: "::1", port: 1 } as const;
+  assertEquals(
+    kindOf({ ...methods, remoteAddr }),
+    ["this transport", false, true],
+  );
+});
+
+Deno.test("identifyTransport() knows byte streams, and locks them", () => {
+  const given = streams();
+  const { name, shortReadMeansEmpty, resetsUnread, transport } =
+    identifyTransport(given);
+  assertEquals(
+    [name, shortReadMeansEmpty, resetsUnread],
+    ["byte streams", false, true],
+  );
+  assertEquals([given.readable.locked, given.writable.locked], [true, true]);
+  transport.close();
+});
+
+Deno.test("identifyTransport() asks a transport that also has streams for none", () => {
+  const given = {
+    ...methods,
+    get readable(): never {
+      throw new Error("Deno.Conn would make its stream");
+    },
+  };
+  assertEquals(kindOf(given)[0], "this transport");
+});
+
+Deno.test("identifyTransport() says what is missing", () => {
+  assertEquals(refusalOf(null), "current value is null");
+  assertEquals(refusalOf(undefined), "current value is undefined");
+  assertEquals(refusalOf(8080), "current value is of type number");
+  assertEquals(refusalOf({}), "it has neither");
+  assertEquals(refusalOf(() => {}), "it has neither");
+  assertEquals(
+    refusalOf({ ...methods, closeWrite: undefined }),
+    "without closeWrite()",
+  );
+  assertEquals(
+    refusalOf({ read() {}, write() {} }),
+    "without closeWrite(), close()",
+  );
+});
+
+Deno.test("identifyTransport() says which stream is missing", () => {
+  const { readable, writable } = streams();
+  assertEquals(
+    refusalOf(readable),
+    "it is a readable stream, and the writable one is missing",
+  );
+  assertEquals(
+    refusalOf(writable),
+    "it is a writable stream, and the readable one is missing",
+  );
+  assertEquals(refusalOf({ readable }), "writable is missing");
+  assertEquals(
+    refusalOf({ readable, writable: true }),
+    "writable is missing",
+  );
+  assertEquals(refusalOf({ writable }), "readable is missing");
+  assertEquals(
+    refusalOf({
+      opened: Promise.resolve({ readable, writable }), // as of a WebSocketStream
+      close() {},
+    }),
+    "it has neither, but opened: give what that resolves to",
+  );
+});
+
+Deno.test("identifyTransport() says which stream is locked", () => {
+  const { readable, writable } = streams();
+  const reader = readable.getReader();
+  assertEquals(refusalOf({ readable, writable }), "readable is locked");
+  writable.getWriter();
+  assertEquals(
+    refusalOf({ readable, writable }),
+    "readable is locked, writable is locked",
+  );
+  assertEquals(
+    refusalOf({ readable }),
+    "readable is locked, writable is missing",
+  );
+  reader.releaseLock();
+  assertEquals(refusalOf({ readable, writable }), "writable is locked");
+  assertEquals(readable.locked, false);
+});
+
+Deno.test("identifyTransport() refuses an option by the transport's name", async () => {
+  using listener = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    ...certificate,
+  });
+  using tls = await Deno.connectTls({
+    hostname: "localhost",
+    port: listener.addr.port,
+    caCerts,
+  });
+  assertThrows(
+    () => identifyTransport(tls, { noDelay: true }),
+    TypeError,
+    "Cannot open connection with noDelay over TLS: only TCP connections have it",
+  );
+  assertThrows(
+    () => identifyTransport(methods, { keepAlive: true }),
+    TypeError,
+    "Cannot open connection with keepAlive over this transport: only TCP connections have it",
+  );
+  const given = streams();
+  assertThrows(
+    () => identifyTransport(given, { noDelay: true }),
+    TypeError,
+    "Cannot open connection with noDelay over byte streams: only TCP connections have it",
+  );
+  assertEquals([given.readable.locked, given.writable.locked], [false, false]);
+
+  const [near] = transportPair();
+  identifyTransport(near, { noDelay: true, keepAlive: true });
+  identifyTransport(methods, { noDelay: false, keepAlive: undefined });
+  (await listener.accept()).close();
+});

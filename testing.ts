@@ -1,0 +1,33 @@
+/**
+ * For the tests of those who use the module: connections in memory.
+ *
+ * {@linkcode transportPair} makes two transports that behave like the two ends of a
+ * TCP connection, without a socket: a test with them needs no permission, no port
+ * and no time, and gives the same result each time. Faults happen where the test
+ * says.
+ *
+ * @example A peer that vanishes in the midst of a message
+ * ```ts
+ * import { transportPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [near, far] = transportPair();
+ * const bytes = new TextEncoder().encode("hello\n");
+ *
+ * near.stall();
+ * await near.write(bytes);
+ * near.deliver(3);
+ * assertEquals([near.inFlight, far.arrived], [3, 3]);
+ *
+ * const buffer = new Uint8Array(100);
+ * assertEquals(await far.read(buffer), 3);
+ * const rest = far.read(buffer);
+ * assertEquals(far.isReading, true); // and would for ever
+ *
+ * near.resume();
+ * assertEquals(await rest, 3);
+ * ```
+ *
+ * @module
+ */
+export * from "./testing/transport_pair.ts";
