@@ -102,7 +102,12 @@ function anchorsIn(page: string): Set<string> {
 }
 
 Deno.test("Links between the pages lead somewhere", async () => {
-  const pages = ["README.md", "CHANGELOG.md", "dev/testdata/README.md"];
+  const pages = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "dev/testdata/README.md",
+  ];
   for await (const { name } of Deno.readDir(new URL("docs/", root))) {
     if (name.endsWith(".md")) pages.push(`docs/${name}`);
   }
