@@ -5,38 +5,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
-
-const root = new URL("../", import.meta.url);
-
-/** What `deno` prints, run in the project's folder. */
-async function outputOf(
-  ...args: string[]
-): Promise<{ stdout: string; stderr: string }> {
-  const { success, stdout, stderr } = await new Deno.Command("deno", {
-    args,
-    cwd: root,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const texts = [stdout, stderr].map((bytes) =>
-    new TextDecoder().decode(bytes)
-  );
-  assert(success, texts.join("\n"));
-  const [out = "", error = ""] = texts;
-  return { stdout: out, stderr: error };
-}
-
-/** The path of a file of the project, from its root. */
-function pathOf(url: string): string {
-  assert(url.startsWith(root.href), url);
-  return url.slice(root.href.length);
-}
-
-async function entryPoints(): Promise<string[]> {
-  const config: { exports: Record<string, string> } = JSON.parse(
-    await Deno.readTextFile(new URL("deno.json", root)),
-  );
-  return Object.values(config.exports);
-}
+import { entryPoints, isOwn, outputOf, pathOf, root } from "./_project.ts";
 
 Deno.test("The package holds what its entry points import, and nothing else", async () => {
   const needed = new Set([
@@ -51,7 +20,7 @@ Deno.test("The package holds what its entry points import, and nothing else", as
       (await outputOf("info", "--json", entryPoint)).stdout,
     );
     for (const { specifier } of info.modules) {
-      if (specifier.startsWith(root.href)) needed.add(pathOf(specifier));
+      if (isOwn(specifier)) needed.add(pathOf(specifier));
     }
   }
 
@@ -133,7 +102,12 @@ function anchorsIn(page: string): Set<string> {
 }
 
 Deno.test("Links between the pages lead somewhere", async () => {
-  const pages = ["README.md", "CHANGELOG.md", "dev/testdata/README.md"];
+  const pages = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "dev/testdata/README.md",
+  ];
   for await (const { name } of Deno.readDir(new URL("docs/", root))) {
     if (name.endsWith(".md")) pages.push(`docs/${name}`);
   }

@@ -5,6 +5,7 @@
  * and its name in the cases that it takes part in.
  */
 
+import type { Kind } from "./peers/subject.mjs";
 import type { ProgramName } from "./programs.ts";
 
 /** One way for one program to do it. */
@@ -12,11 +13,20 @@ export interface Subject {
   label: string;
   /** It looks for no messages, so only its bytes are checked. */
   isFloor?: true;
+  /** The operation of 0.1 to compare with, where it is not of the same name. */
+  operationOf01?: string;
 }
 
 /** All subjects, by program and operation. */
 export const SUBJECTS = {
   "framed/receive-batches": { label: "@framed/tcp: batches()" },
+  "framed/receive-looked-at": {
+    label: "@framed/tcp: batches(), four bytes of each looked at",
+  },
+  "framed/receive-prefixed": {
+    label: "@framed/tcp: lengthPrefixed(), batches()",
+  },
+  "framed/receive-tls": { label: "@framed/tcp: TLS, batches()" },
   "framed/receive-iterating": { label: "@framed/tcp: iterating" },
   "framed/receive-readable": { label: "@framed/tcp: readable" },
   "framed/receive-text": { label: "@framed/tcp: lines(), iterating" },
@@ -24,7 +34,9 @@ export const SUBJECTS = {
   "framed/send-writer": { label: "@framed/tcp: writable's writer" },
   "framed/send-awaited": { label: "@framed/tcp: send(), each awaited" },
   "framed/request": { label: "@framed/tcp: request()" },
+  "framed/request-tls": { label: "@framed/tcp: TLS, request()" },
   "framed/echo-batches": { label: "@framed/tcp: batches()" },
+  "framed/echo-tls": { label: "@framed/tcp: TLS, batches()" },
   "framed/echo-iterating": {
     label: "@framed/tcp: iterating, each send awaited",
   },
@@ -37,6 +49,12 @@ export const SUBJECTS = {
     label: "@framed/tcp: lengthPrefixed().decoder()",
   },
   "framed/decode-text": { label: "@framed/tcp: lines().decoder()" },
+  "framed/decode-fatal": {
+    label: "@framed/tcp: lines({ fatal: true }).decoder()",
+  },
+  "framed/decode-json": {
+    label: '@framed/tcp: asJson(delimited("\\n")).decoder()',
+  },
   "framed/delimiter-stream": { label: "@framed/tcp: DelimiterStream" },
   "std/receive": { label: "@std/streams: conn.readable, DelimiterStream" },
   "std/receive-text": { label: "@std/streams: conn.readable, TextLineStream" },
@@ -45,6 +63,10 @@ export const SUBJECTS = {
   "std/decode-almost": { label: "@std/streams: DelimiterStream" },
   "std/decode-text": { label: "@std/streams: TextLineStream" },
   "deno/receive-read": { label: "Deno: conn.read, no messages", isFloor: true },
+  "deno/receive-tls": {
+    label: "Deno: TLS, conn.read, no messages",
+    isFloor: true,
+  },
   "deno/receive-views": {
     label: "Deno: conn.read, new buffers, views where messages must end",
     isFloor: true,
@@ -57,7 +79,12 @@ export const SUBJECTS = {
   "deno/send-writer": { label: "Deno: conn.writable's writer" },
   "deno/request": { label: "Deno: conn.write, conn.read, length known" },
   "deno/request-any-length": { label: "Deno: conn.write, conn.read" },
+  "deno/request-tls": { label: "Deno: TLS, conn.write, conn.read" },
   "deno/echo": { label: "Deno: conn.read, conn.write, no messages" },
+  "deno/echo-small": {
+    label: "Deno: conn.read, conn.write, no messages, 512 bytes of buffer",
+  },
+  "deno/echo-tls": { label: "Deno: TLS, conn.read, conn.write, no messages" },
   "deno/echo-views": {
     label: "Deno: conn.read, copies where messages must end, conn.write",
   },
@@ -67,6 +94,10 @@ export const SUBJECTS = {
   },
   "deno/scan": { label: "Deno: indexOf, no messages", isFloor: true },
   "node/receive": { label: "Node: net, Buffer.indexOf" },
+  "node/receive-looked-at": {
+    label: "Node: net, Buffer.indexOf, four bytes of each looked at",
+  },
+  "node/receive-prefixed": { label: "Node: net, Buffer.readUInt32BE" },
   "node/receive-split2": { label: "Node: net, split2" },
   "node/receive-readline": { label: "Node: net, readline" },
   "node/send": { label: "Node: net, cork and drain" },
@@ -74,6 +105,7 @@ export const SUBJECTS = {
   "node/echo": { label: "Node: net, Buffer.indexOf, cork" },
   "node/broadcast": { label: "Node: net, one Buffer to each, cork" },
   "go/receive": { label: "Go: bufio.Scanner" },
+  "go/receive-prefixed": { label: "Go: bufio.Scanner" },
   "go/send": { label: "Go: bufio.Writer" },
   "go/request": { label: "Go: bufio" },
   "go/echo": { label: "Go: bufio" },
@@ -93,11 +125,29 @@ export const SUBJECTS = {
 } satisfies Record<`${ProgramName}/${string}`, Subject>;
 
 /** A program and its operation: `node/echo`. */
-export type SubjectName = keyof typeof SUBJECTS;
+export type SubjectName = keyof typeof SUBJECTS | `0.1/${string}`;
+
+const DESCRIPTIONS: Record<string, Subject> = SUBJECTS;
 
 /** The description of a subject. */
 export function describe(name: SubjectName): Subject {
-  return SUBJECTS[name];
+  const [program, operation] = name.split("/");
+  if (program !== "0.1") return DESCRIPTIONS[name] ?? { label: name };
+  const { label } = DESCRIPTIONS[`framed/${operation}`] ?? { label: name };
+  return { label: label.replace("@framed/tcp:", "@framed/tcp 0.1:") };
+}
+
+/** The same in 0.1, for what the module does. */
+export function in01(name: SubjectName): SubjectName | undefined {
+  const [program, operation] = name.split("/");
+  if (program !== "framed") return undefined;
+  return `0.1/${describe(name).operationOf01 ?? operation}`;
+}
+
+/** All who take part in a case, and all of them in 0.1 as well. */
+export function subjectsOf({ subjects }: Case): SubjectName[] {
+  const all = subjects.flatMap((name) => [name, in01(name) ?? name]);
+  return [...new Set(all)];
 }
 
 /**
@@ -140,8 +190,12 @@ export interface Case {
   messageLength: number;
   /** In memory: the length of a chunk; 64 KiB by default. */
   chunkLength?: number;
-  /** How many letters the messages are made of; 26 by default. */
-  letters?: number;
+  /** What the messages are made of; `"letters"` by default. */
+  kind?: Kind;
+  /** With a length of 4 bytes before each message; `"lines"` by default. */
+  framing?: "lines" | "prefixed";
+  /** What carries the bytes; `"tcp"` by default. */
+  transport?: "tcp" | "tls";
   /**
    * Whether the subject and the far side have a processor each, or share one; left
    * to the scheduler by default.
@@ -158,7 +212,11 @@ export interface Case {
  * waking another processor takes several times what the work takes. So it is not
  * left to the scheduler, which would move them about in the middle of a run.
  */
-function pingPong(processors: "own" | "shared", where: string): Case {
+function pingPong(
+  processors: "own" | "shared",
+  where: string,
+  goals: Pick<Comparison, "reach" | "limit">,
+): Case {
   return {
     name: `ping-pong-${processors}`,
     title: `Ping-pong, 64-byte lines, one in flight, ${where}`,
@@ -174,16 +232,91 @@ function pingPong(processors: "own" | "shared", where: string): Case {
       "tokio/request",
     ],
     comparisons: [
-      { subject: "framed/request", beside: "deno/request", reach: 1 },
       {
         subject: "framed/request",
         beside: "deno/request-any-length",
-        reach: 1,
+        ...goals,
       },
+      { subject: "framed/request", beside: "deno/request" },
       { subject: "framed/request", beside: "go/request", limit: 1 },
       { subject: "framed/request", beside: "node/request" },
       { subject: "framed/request", beside: "tokio/request" },
     ],
+  };
+}
+
+/** Messages as lines over TLS, beside a bare loop of Deno's that finds none. */
+function overTls(
+  operation: "receive" | "request" | "echo",
+  title: string,
+  task: Pick<Case, "mode" | "processors">,
+  goals: Pick<Comparison, "reach" | "limit">,
+): Case {
+  const [own, bare] = [
+    `framed/${operation}-tls`,
+    `deno/${operation}-tls`,
+  ] as const;
+  return {
+    name: `tls-${operation}`,
+    title,
+    messageLength: 64,
+    transport: "tls",
+    ...task,
+    subjects: [own, bare],
+    comparisons: [{ subject: own, beside: bare, ...goals }],
+  };
+}
+
+/** Messages after a length of 4 bytes. */
+function prefixedInMemory(
+  name: string,
+  length: string,
+  messageLength: number,
+): Case {
+  return {
+    name,
+    title: `Decode in memory, ${length} after a length of 4 bytes`,
+    mode: "memory",
+    messageLength,
+    subjects: [
+      "framed/decode-prefixed",
+      "go/decode-prefixed",
+      "tokio/decode-prefixed",
+    ],
+    comparisons: [
+      {
+        subject: "framed/decode-prefixed",
+        beside: "0.1/decode-prefixed",
+        reach: 2,
+      },
+      {
+        subject: "framed/decode-prefixed",
+        beside: "tokio/decode-prefixed",
+        reach: 1.5,
+        limit: 2.2,
+      },
+      { subject: "framed/decode-prefixed", beside: "go/decode-prefixed" },
+    ],
+  };
+}
+
+/** Decoding in memory that only versions of the module are compared in. */
+function decodingBeside01(
+  name: string,
+  subject: "framed/decode-text" | "framed/decode-fatal" | "framed/decode-json",
+  title: string,
+  kind: Kind,
+  goals: Pick<Comparison, "reach" | "limit">,
+): Case {
+  const beside = in01(subject);
+  return {
+    name,
+    title: `Decode in memory, ${title}`,
+    mode: "memory",
+    messageLength: 64,
+    kind,
+    subjects: [subject],
+    comparisons: beside ? [{ subject, beside, ...goals }] : [],
   };
 }
 
@@ -210,8 +343,8 @@ export const CASES: Case[] = [
       {
         subject: "framed/receive-batches",
         beside: "node/receive",
-        reach: 1.6,
-        limit: 2.2,
+        reach: 4.5,
+        limit: 5.7,
       },
       {
         subject: "framed/receive-iterating",
@@ -229,8 +362,54 @@ export const CASES: Case[] = [
       { subject: "deno/receive-views", beside: "node/receive" },
       { subject: "framed/receive-batches", beside: "deno/receive-read" },
       { subject: "framed/receive-batches", beside: "deno/receive-readable" },
-      { subject: "framed/receive-batches", beside: "go/receive" },
+      {
+        subject: "framed/receive-batches",
+        beside: "go/receive",
+        reach: 0.95,
+        limit: 1.1,
+      },
       { subject: "framed/receive-batches", beside: "tokio/receive" },
+    ],
+  },
+  {
+    name: "receive-64-looked-at",
+    title: "Receive, 64-byte lines, four bytes of each looked at",
+    mode: "source",
+    messageLength: 64,
+    subjects: ["framed/receive-looked-at", "node/receive-looked-at"],
+    comparisons: [
+      {
+        subject: "framed/receive-looked-at",
+        beside: "node/receive-looked-at",
+        reach: 3.5,
+        limit: 4.5,
+      },
+    ],
+  },
+  {
+    name: "receive-64-prefixed",
+    title: "Receive, 64 bytes after a length of 4 bytes",
+    mode: "source",
+    messageLength: 64,
+    framing: "prefixed",
+    subjects: [
+      "framed/receive-prefixed",
+      "node/receive-prefixed",
+      "go/receive-prefixed",
+    ],
+    comparisons: [
+      {
+        subject: "framed/receive-prefixed",
+        beside: "node/receive-prefixed",
+        reach: 4,
+        limit: 5,
+      },
+      {
+        subject: "framed/receive-prefixed",
+        beside: "go/receive-prefixed",
+        reach: 0.9,
+        limit: 1.1,
+      },
     ],
   },
   {
@@ -252,7 +431,12 @@ export const CASES: Case[] = [
         reach: 1.5,
         limit: 2.5,
       },
-      { subject: "framed/receive-text", beside: "node/receive-split2" },
+      {
+        subject: "framed/receive-text",
+        beside: "node/receive-split2",
+        reach: 2.5,
+        limit: 3.5,
+      },
       { subject: "framed/receive-text", beside: "node/receive-readline" },
       { subject: "framed/receive-text", beside: "tokio/receive-text" },
     ],
@@ -272,8 +456,18 @@ export const CASES: Case[] = [
       "tokio/receive",
     ],
     comparisons: [
-      { subject: "framed/receive-batches", beside: "node/receive", reach: 1.2 },
-      { subject: "framed/receive-batches", beside: "go/receive", limit: 1 },
+      {
+        subject: "framed/receive-batches",
+        beside: "node/receive",
+        reach: 1.7,
+        limit: 2.3,
+      },
+      {
+        subject: "framed/receive-batches",
+        beside: "go/receive",
+        reach: 0.75,
+        limit: 0.95,
+      },
       { subject: "framed/receive-batches", beside: "std/receive" },
       { subject: "framed/receive-batches", beside: "deno/receive-views" },
       { subject: "deno/receive-views", beside: "node/receive" },
@@ -296,8 +490,18 @@ export const CASES: Case[] = [
       "tokio/send",
     ],
     comparisons: [
-      { subject: "framed/send-windowed", beside: "node/send", reach: 2.6 },
-      { subject: "framed/send-windowed", beside: "tokio/send", limit: 1 },
+      {
+        subject: "framed/send-windowed",
+        beside: "node/send",
+        reach: 2.6,
+        limit: 3.5,
+      },
+      {
+        subject: "framed/send-windowed",
+        beside: "tokio/send",
+        reach: 0.6,
+        limit: 1,
+      },
       {
         subject: "framed/send-writer",
         beside: "deno/send-writer",
@@ -313,8 +517,30 @@ export const CASES: Case[] = [
       { subject: "framed/send-windowed", beside: "go/send" },
     ],
   },
-  pingPong("own", "each side on a processor of its own"),
-  pingPong("shared", "both sides on one processor"),
+  pingPong("own", "each side on a processor of its own", {
+    reach: 0.88,
+    limit: 1,
+  }),
+  pingPong("shared", "both sides on one processor", { reach: 0.93, limit: 1 }),
+  {
+    name: "ping-pong-varied",
+    title:
+      "Ping-pong, lines of 32 to 95 bytes, one in flight, both sides on one processor",
+    mode: "echo",
+    messageLength: 64,
+    kind: "varied",
+    processors: "shared",
+    subjects: ["framed/request", "deno/request-any-length", "node/request"],
+    comparisons: [
+      {
+        subject: "framed/request",
+        beside: "deno/request-any-length",
+        reach: 0.83,
+        limit: 0.9,
+      },
+      { subject: "framed/request", beside: "node/request" },
+    ],
+  },
   {
     name: "echo",
     title: "Pipelined echo, 64-byte lines, 64 connections, 32 in flight each",
@@ -330,8 +556,18 @@ export const CASES: Case[] = [
       "tokio/echo",
     ],
     comparisons: [
-      { subject: "framed/echo-batches", beside: "node/echo", reach: 1.7 },
-      { subject: "framed/echo-batches", beside: "tokio/echo", limit: 0.8 },
+      {
+        subject: "framed/echo-batches",
+        beside: "node/echo",
+        reach: 2,
+        limit: 2.8,
+      },
+      {
+        subject: "framed/echo-batches",
+        beside: "tokio/echo",
+        reach: 0.8,
+        limit: 0.95,
+      },
       {
         subject: "framed/echo-iterating",
         beside: "node/echo",
@@ -353,7 +589,12 @@ export const CASES: Case[] = [
     subjects: ["framed/broadcast", "framed/broadcast-loop", "node/broadcast"],
     comparisons: [
       { subject: "framed/broadcast", beside: "framed/broadcast-loop" },
-      { subject: "framed/broadcast", beside: "node/broadcast" },
+      {
+        subject: "framed/broadcast",
+        beside: "node/broadcast",
+        reach: 0.85,
+        limit: 1,
+      },
     ],
   },
   {
@@ -377,12 +618,26 @@ export const CASES: Case[] = [
     count: 10_000,
     subjects: [
       "framed/echo-iterating",
+      "deno/echo-small",
       "deno/echo",
       "node/echo",
       "go/echo",
       "tokio/echo",
     ],
     comparisons: [
+      {
+        subject: "framed/echo-iterating",
+        beside: "deno/echo-small",
+        metric: "memory",
+        reach: 1 / 1.35,
+        limit: 1 / 1.15,
+      },
+      {
+        subject: "framed/echo-iterating",
+        beside: "deno/echo-small",
+        reach: 0.8,
+        limit: 0.9,
+      },
       {
         subject: "framed/echo-iterating",
         beside: "go/echo",
@@ -399,6 +654,22 @@ export const CASES: Case[] = [
       { subject: "framed/echo-iterating", beside: "go/echo", limit: 1 },
     ],
   },
+  overTls("receive", "Receive, 64-byte lines over TLS", { mode: "source" }, {
+    reach: 0.75,
+    limit: 0.95,
+  }),
+  overTls(
+    "request",
+    "Ping-pong, 64-byte lines over TLS, one in flight, both sides on one processor",
+    { mode: "echo", processors: "shared" },
+    { reach: 0.75, limit: 0.9 },
+  ),
+  overTls(
+    "echo",
+    "Pipelined echo, 64-byte lines over TLS, 64 connections, 32 in flight each",
+    { mode: "pipelined" },
+    { reach: 0.72, limit: 0.85 },
+  ),
   {
     name: "decode-16",
     title: "Decode in memory, 16-byte lines",
@@ -509,21 +780,8 @@ export const CASES: Case[] = [
       },
     ],
   },
-  {
-    name: "decode-prefixed",
-    title: "Decode in memory, 64 bytes after a length of 4 bytes",
-    mode: "memory",
-    messageLength: 64,
-    subjects: [
-      "framed/decode-prefixed",
-      "go/decode-prefixed",
-      "tokio/decode-prefixed",
-    ],
-    comparisons: [
-      { subject: "framed/decode-prefixed", beside: "go/decode-prefixed" },
-      { subject: "framed/decode-prefixed", beside: "tokio/decode-prefixed" },
-    ],
-  },
+  prefixedInMemory("decode-prefixed", "64 bytes", 64),
+  prefixedInMemory("decode-prefixed-1024", "1 KiB", 1024),
   {
     name: "decode-large",
     title: "Decode in memory, one line of 64 MiB in chunks of 1460 bytes",
@@ -554,7 +812,7 @@ export const CASES: Case[] = [
     title: 'Decode in memory, 1 KiB of "a" before each delimiter "aab"',
     mode: "memory",
     messageLength: 1024,
-    letters: 1,
+    kind: "same",
     subjects: ["framed/decode-almost", "std/decode-almost", "go/decode-almost"],
     comparisons: [
       { subject: "framed/decode-almost", beside: "std/decode-almost" },
@@ -572,4 +830,39 @@ export const CASES: Case[] = [
       { subject: "framed/decode-text", beside: "tokio/decode-text" },
     ],
   },
+  decodingBeside01(
+    "decode-text-latin",
+    "framed/decode-text",
+    "64-byte lines of Latin text with accents",
+    "latin",
+    { reach: 1.4, limit: 2.2 },
+  ),
+  decodingBeside01(
+    "decode-text-korean",
+    "framed/decode-text",
+    "64-byte lines of Korean text",
+    "korean",
+    { reach: 1.4, limit: 2.2 },
+  ),
+  decodingBeside01(
+    "decode-fatal",
+    "framed/decode-fatal",
+    "64-byte lines as text, invalid UTF-8 refused",
+    "letters",
+    { reach: 2.5 },
+  ),
+  decodingBeside01(
+    "decode-fatal-latin",
+    "framed/decode-fatal",
+    "64-byte lines of Latin text with accents, invalid UTF-8 refused",
+    "latin",
+    { reach: 2.5 },
+  ),
+  decodingBeside01(
+    "decode-json",
+    "framed/decode-json",
+    "JSON objects with a text of 64 bytes",
+    "letters",
+    { reach: 2.5 },
+  ),
 ];

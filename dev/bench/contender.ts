@@ -2,7 +2,8 @@
 
 import { type Case, describe, type Mode, type SubjectName } from "./cases.ts";
 import { Child } from "./child.ts";
-import { makeMessages, messagesInBlock, Tally } from "./peers/subject.mjs";
+import { expectedBytes, isExpected } from "./expected.ts";
+import { messagesInBlock } from "./peers/subject.mjs";
 import type { Program } from "./programs.ts";
 
 const DEFAULT_CHUNK_LENGTH = 2 ** 16;
@@ -22,7 +23,13 @@ const SETTLE_MS = 250;
 /** What a subject is asked to do. */
 export type Task = Pick<
   Case,
-  "mode" | "messageLength" | "chunkLength" | "letters" | "processors"
+  | "mode"
+  | "messageLength"
+  | "chunkLength"
+  | "kind"
+  | "framing"
+  | "transport"
+  | "processors"
 >;
 
 /** What one run took, for each message or connection. */
@@ -90,18 +97,22 @@ export class Contender implements AsyncDisposable {
       mode,
       messageLength,
       chunkLength = DEFAULT_CHUNK_LENGTH,
+      kind = "letters",
+      framing = "lines",
+      transport = "tcp",
       processors,
     } = task;
-    const lengths = [messageLength, chunkLength].map(String);
+    const ownWords = [operation, `${messageLength}`, `${chunkLength}`, kind];
     this.#name = name;
     this.#task = task;
     this.#subject = new Child(
-      onProcessor(processors && 0, [...program.command, operation, ...lengths]),
+      onProcessor(processors && 0, [...program.command, ...ownWords]),
       program.env,
     );
     if (mode !== "memory") {
       const flags = ["run", "--quiet", "--allow-ffi"];
-      const command = [Deno.execPath(), ...flags, LOAD, String(messageLength)];
+      const words = [`${messageLength}`, kind, framing, transport];
+      const command = [Deno.execPath(), ...flags, LOAD, ...words];
       const processor = processors && (processors === "own" ? 1 : 0);
       this.#load = new Child(onProcessor(processor, command));
     }
@@ -183,18 +194,16 @@ export class Contender implements AsyncDisposable {
     tally: string | undefined,
     loadBytes: number | undefined,
   ): void {
-    const { mode, messageLength, letters } = this.#task;
-    const bytes = count * (messageLength + 1);
+    const bytes = expectedBytes(this.#task, count);
     if (loadBytes !== undefined && loadBytes !== bytes) {
       throw new Error(
         `${this.#name}: ${loadBytes} bytes passed instead of ${bytes}`,
       );
     }
-    if (tally === undefined || mode === "sink") return;
+    if (tally === undefined || this.#task.mode === "sink") return;
     const isRight = describe(this.#name).isFloor
       ? tally.split(" ")[1] === String(bytes)
-      : tally === `${count} ${count * messageLength} -` ||
-        tally === expectedTally(count, messageLength, letters);
+      : isExpected(this.#task, count, tally);
     if (!isRight) {
       throw new Error(
         `${this.#name}: wrong result for ${count} messages: ${tally}`,
@@ -209,27 +218,4 @@ export class Contender implements AsyncDisposable {
       this.#load?.[Symbol.asyncDispose](),
     ]);
   }
-}
-
-const expectedTallies = new Map<string, string>();
-
-function expectedTally(
-  count: number,
-  messageLength: number,
-  letters?: number,
-): string {
-  const key = `${count} ${messageLength} ${letters}`;
-  let expected = expectedTallies.get(key);
-  if (expected === undefined) {
-    const tally = new Tally();
-    const messages = makeMessages(messageLength, letters);
-    while (tally.count < count) {
-      for (const message of messages.slice(0, count - tally.count)) {
-        tally.add(message);
-      }
-    }
-    expected = String(tally);
-    expectedTallies.set(key, expected);
-  }
-  return expected;
 }

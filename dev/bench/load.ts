@@ -8,27 +8,22 @@
  * because a load generator on `Deno.Conn` was the limit itself: 2.3 million
  * pipelined echoes a second against a server in Rust, 4.5 million this way.
  *
- * Started as `load.ts MESSAGE_LENGTH`, it prints the port it listens on. Then
- * each line `MODE PORT COUNT` is one run, answered by how many bytes passed and
- * were right.
+ * Started as `load.ts MESSAGE_LENGTH KIND FRAMING TRANSPORT`, it prints the port it
+ * listens on. Then each line `MODE PORT COUNT` is one run, answered by how many
+ * bytes passed and were right.
  */
 
 import { createInterface } from "node:readline";
 import process from "node:process";
-import { makeBlock, makeMessages } from "./peers/subject.mjs";
-
-const AF_INET = 2;
-const SOCK_STREAM = 1;
-const IPPROTO_TCP = 6;
-const TCP_NODELAY = 1;
-const SOL_SOCKET = 1;
-const SO_RCVTIMEO = 20;
-const SO_SNDTIMEO = 21;
-const SHUT_WR = 1;
-const POLLIN = 1;
-
-/** Nothing here waits for longer, so the process ends by itself. */
-const TIMEOUT_SECONDS = 30;
+import {
+  connect as connectTcp,
+  listenOnLoopback,
+  Poll,
+  sendAll,
+  type Socket,
+} from "./load_sockets.ts";
+import { lengthHeader } from "./peers/_in_memory.ts";
+import { isKind, makeBlock, makeMessages } from "./peers/subject.mjs";
 
 const RECEIVE_BUFFER_LENGTH = 2 ** 18;
 
@@ -41,106 +36,33 @@ const BROADCAST_IN_FLIGHT = 32;
 /** How many connections may be opened before the first of them has answered. */
 const OPENING_WINDOW = 256;
 
-const libc = Deno.dlopen("libc.so.6", {
-  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  listen: { parameters: ["i32", "i32"], result: "i32" },
-  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
-  accept: { parameters: ["i32", "pointer", "pointer"], result: "i32" },
-  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  setsockopt: {
-    parameters: ["i32", "i32", "i32", "buffer", "u32"],
-    result: "i32",
-  },
-  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
-  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
-  poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
-  shutdown: { parameters: ["i32", "i32"], result: "i32" },
-  close: { parameters: ["i32"], result: "i32" },
+const { memcmp } = Deno.dlopen("libc.so.6", {
   memcmp: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
 }).symbols;
 
-type Bytes = Uint8Array<ArrayBuffer>;
+const [messageLength, kind = "letters", framing, transport] = Deno.args;
+if (!isKind(kind)) throw new TypeError(`Unknown kind of messages: ${kind}`);
+const messages = makeMessages(Number(messageLength), kind);
+const block = framing === "prefixed"
+  ? makeBlock(messages, new Uint8Array(), lengthHeader)
+  : makeBlock(messages, new Uint8Array([10]));
+/** The same for all messages, save in echo, which does not ask for it. */
+const frameLength = block.length / messages.length;
 
-function loopbackAddress(port: number): Bytes {
-  const address = new DataView(new ArrayBuffer(16));
-  address.setUint16(0, AF_INET, true);
-  address.setUint16(2, port);
-  address.setUint32(4, 0x7f_00_00_01);
-  return new Uint8Array(address.buffer);
+const tls = transport === "tls" ? await import("./load_tls.ts") : undefined;
+const listener = listenOnLoopback();
+
+function accept(): Socket {
+  const socket = listener.accept();
+  return tls?.acceptTls(socket) ?? socket;
 }
 
-function check(result: number, call: string): number {
-  if (result < 0) throw new Error(`Cannot ${call}: libc returned ${result}`);
-  return result;
+function connect(port: number): Socket {
+  const socket = connectTcp(port);
+  return tls?.connectTls(socket) ?? socket;
 }
 
-function configure(socket: number): number {
-  const timeout = new Uint8Array(
-    new BigInt64Array([BigInt(TIMEOUT_SECONDS), 0n]).buffer,
-  );
-  libc.setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, timeout, timeout.length);
-  libc.setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, timeout, timeout.length);
-  libc.setsockopt(
-    socket,
-    IPPROTO_TCP,
-    TCP_NODELAY,
-    new Uint8Array([1, 0, 0, 0]),
-    4,
-  );
-  return socket;
-}
-
-function listenOnLoopback(): { listener: number; port: number } {
-  const listener = configure(
-    check(libc.socket(AF_INET, SOCK_STREAM, 0), "open a socket"),
-  );
-  const address = loopbackAddress(0);
-  check(libc.bind(listener, address, address.length), "bind");
-  check(libc.listen(listener, 16), "listen");
-  libc.getsockname(
-    listener,
-    address,
-    new Uint8Array([address.length, 0, 0, 0]),
-  );
-  return { listener, port: new DataView(address.buffer).getUint16(2) };
-}
-
-function accept(listener: number): number {
-  return configure(check(libc.accept(listener, null, null), "accept"));
-}
-
-function connect(port: number): number {
-  const socket = configure(
-    check(libc.socket(AF_INET, SOCK_STREAM, 0), "open a socket"),
-  );
-  const address = loopbackAddress(port);
-  check(libc.connect(socket, address, address.length), "connect");
-  return socket;
-}
-
-function send(socket: number, bytes: Bytes): void {
-  for (let sent = 0; sent < bytes.length;) {
-    const rest = bytes.subarray(sent);
-    sent += check(
-      Number(libc.send(socket, rest, BigInt(rest.length), 0)),
-      "send",
-    );
-  }
-}
-
-function receive(socket: number, buffer: Bytes): number {
-  return check(
-    Number(libc.recv(socket, buffer, BigInt(buffer.length), 0)),
-    "receive",
-  );
-}
-
-const messageLength = Number(Deno.args[0]);
-const frameLength = messageLength + 1;
-const block = makeBlock(makeMessages(messageLength), new Uint8Array([10]));
-
-// The block goes on behind its end, so that a view of it can begin anywhere.
+// The block goes on after its end, so that a view of it can begin anywhere.
 const endless = new Uint8Array(block.length + RECEIVE_BUFFER_LENGTH);
 for (let at = 0; at < endless.length; at += block.length) {
   endless.set(block.subarray(0, endless.length - at), at);
@@ -149,7 +71,7 @@ const received = new Uint8Array(RECEIVE_BUFFER_LENGTH);
 
 function expectAt(position: number, length: number): void {
   const expected = endless.subarray(position % block.length);
-  if (libc.memcmp(received, expected, BigInt(length)) !== 0) {
+  if (memcmp(received, expected, BigInt(length)) !== 0) {
     throw new Error(
       `The subject sent wrong bytes between ${position} and ${
         position + length
@@ -158,65 +80,55 @@ function expectAt(position: number, length: number): void {
   }
 }
 
-function source(socket: number, count: number): number {
+function source(socket: Socket, count: number): number {
   const total = count * frameLength;
   for (let sent = 0; sent < total;) {
     const part = block.subarray(0, total - sent);
-    send(socket, part);
+    sendAll(socket, part);
     sent += part.length;
   }
-  libc.shutdown(socket, SHUT_WR);
-  while (receive(socket, received) > 0);
+  socket.end();
+  while (socket.read(received) > 0);
   return total;
 }
 
-function sink(socket: number): number {
+function sink(socket: Socket): number {
   for (let position = 0;;) {
-    const length = receive(socket, received);
+    const length = socket.read(received);
     if (length === 0) return position;
     expectAt(position, length);
     position += length;
   }
 }
 
-function echo(socket: number): number {
+function echo(socket: Socket): number {
   for (let position = 0;;) {
-    const length = receive(socket, received);
+    const length = socket.read(received);
     if (length === 0) return position;
     expectAt(position, length);
-    send(socket, received.subarray(0, length));
+    sendAll(socket, received.subarray(0, length));
     position += length;
   }
 }
 
+const pipes: Socket[] = [];
+
+/** Echoes over many connections, which are kept: handshakes are not measured. */
 function pipelined(port: number, count: number): number {
+  while (pipes.length < PIPELINED_CONNECTIONS) pipes.push(connect(port));
   const total = Math.floor(count / PIPELINED_CONNECTIONS) * frameLength;
   const inFlight = Math.min(PIPELINED_IN_FLIGHT * frameLength, total);
-  const peers = Array.from({ length: PIPELINED_CONNECTIONS }, () => ({
-    socket: connect(port),
-    sent: 0,
-    received: 0,
-  }));
-  // struct pollfd: the socket, the events asked for, the events that came.
-  const polled = new DataView(new ArrayBuffer(8 * peers.length));
-  const polledBytes = new Uint8Array(polled.buffer);
-  peers.forEach(({ socket }, index) => {
-    polled.setInt32(8 * index, socket, true);
-    polled.setInt16(8 * index + 4, POLLIN, true);
-  });
+  const peers = pipes.map((socket) => ({ socket, sent: 0, received: 0 }));
+  const poll = new Poll(pipes);
   for (const peer of peers) {
-    send(peer.socket, endless.subarray(0, inFlight));
+    sendAll(peer.socket, endless.subarray(0, inFlight));
     peer.sent = inFlight;
   }
   for (let unfinished = peers.length; unfinished > 0;) {
-    if (
-      libc.poll(polledBytes, BigInt(peers.length), TIMEOUT_SECONDS * 1000) <= 0
-    ) {
-      throw new Error("The subject did not answer in time");
-    }
+    poll.wait();
     for (const [index, peer] of peers.entries()) {
-      if (polled.getInt16(8 * index + 6, true) === 0) continue;
-      const length = receive(peer.socket, received);
+      if (!poll.isReadable(index)) continue;
+      const length = peer.socket.read(received);
       if (length === 0) {
         throw new Error(`The subject closed after ${peer.received} bytes`);
       }
@@ -227,25 +139,24 @@ function pipelined(port: number, count: number): number {
       const until = Math.min(total, whole + inFlight);
       if (until > peer.sent) {
         const from = peer.sent % block.length;
-        send(peer.socket, endless.subarray(from, from + until - peer.sent));
+        sendAll(peer.socket, endless.subarray(from, from + until - peer.sent));
         peer.sent = until;
       }
       if (peer.received === total) {
-        polled.setInt32(8 * index, -1, true); // poll() passes over it
+        poll.leaveOut(index);
         unfinished--;
       }
     }
   }
-  for (const { socket } of peers) libc.close(socket);
   return peers.length * total;
 }
 
-const receivers: number[] = [];
+const receivers: Socket[] = [];
 
 /** Reads what is to come next, from `position` on. */
-function expectNext(socket: number, position: number, length: number): void {
+function expectNext(socket: Socket, position: number, length: number): void {
   for (const end = position + length; position < end;) {
-    const count = receive(socket, received.subarray(0, end - position));
+    const count = socket.read(received.subarray(0, end - position));
     if (count === 0) throw new Error("The subject closed a connection");
     expectAt(position, count);
     position += count;
@@ -259,31 +170,32 @@ function broadcast(port: number, count: number, inFlight: number): number {
     expectNext(socket, 0, frameLength); // the subject knows it now
     receivers.push(socket);
   }
-  const [sender = 0] = receivers;
+  const [sender] = receivers;
+  if (sender === undefined) throw new Error("There are no receivers");
   const total = Math.floor(count / BROADCAST_RECEIVERS) * frameLength;
   for (let position = 0; position < total;) {
     const length = Math.min(inFlight * frameLength, total - position);
     const from = position % block.length;
-    send(sender, endless.subarray(from, from + length));
+    sendAll(sender, endless.subarray(from, from + length));
     for (const socket of receivers) expectNext(socket, position, length);
     position += length;
   }
   return receivers.length * total;
 }
 
-const held: number[] = [];
+const held: Socket[] = [];
 
 /** Opens connections and keeps them, each after one message there and back. */
 function open(port: number, count: number): number {
-  const opened: number[] = [];
+  const opened: Socket[] = [];
   const message = block.subarray(0, frameLength);
-  const awaitAnswer = (socket: number | undefined) => {
+  const awaitAnswer = (socket: Socket | undefined) => {
     if (socket !== undefined) expectNext(socket, 0, frameLength);
   };
   for (let index = 0; index < count; index++) {
     const socket = connect(port);
     opened.push(socket);
-    send(socket, message);
+    sendAll(socket, message);
     awaitAnswer(opened[index - OPENING_WINDOW]);
   }
   opened.slice(-OPENING_WINDOW).forEach(awaitAnswer);
@@ -292,14 +204,14 @@ function open(port: number, count: number): number {
 }
 
 function release(): number {
-  for (const socket of held.splice(0)) libc.close(socket);
+  for (const socket of held.splice(0)) socket.close();
   return 0;
 }
 
-function serveOnce(act: (socket: number) => number): number {
-  const socket = accept(listener);
+function serveOnce(act: (socket: Socket) => number): number {
+  const socket = accept();
   const bytes = act(socket);
-  libc.close(socket);
+  socket.close();
   return bytes;
 }
 
@@ -315,8 +227,7 @@ const modes: Record<string, (port: number, count: number) => number> = {
   release,
 };
 
-const { listener, port: ownPort } = listenOnLoopback();
-console.log(ownPort);
+console.log(listener.port);
 for await (const line of createInterface({ input: process.stdin })) {
   const [mode = "", port, count] = line.split(" ");
   const act = modes[mode];

@@ -11,11 +11,17 @@
  */
 
 import { parseArgs } from "node:util";
-import { CASES } from "./cases.ts";
+import { CASES, subjectsOf } from "./cases.ts";
 import { drawChart } from "./chart.ts";
 import { type GrowthResult, GROWTHS, measureGrowth } from "./growth.ts";
 import { type CaseResult, measureCase } from "./measure.ts";
-import { messageOf, preparePrograms, programOf } from "./programs.ts";
+import {
+  messageOf,
+  preparePrograms,
+  PROGRAM_NAMES,
+  type ProgramName,
+  programOf,
+} from "./programs.ts";
 import {
   caseText,
   type Environment,
@@ -26,21 +32,30 @@ import {
 } from "./report.ts";
 
 const NAMES = [...CASES, ...GROWTHS].map(({ name }) => name);
+const PEERS = PROGRAM_NAMES.filter((name) => name !== "framed");
 
 const USAGE = `Usage: deno task bench [options]
 
-  --case NAME      measure only this case, or those whose names begin so; may be repeated
+  --only NAMES     only these cases, and those whose names begin so, with commas between
+  --peers NAMES    beside these peers only, with commas between
   --rounds N       rounds after the warm-up (5; with --quick 3)
-  --quick          shorter runs: rough numbers in under two minutes
+  --quick          shorter runs: rough numbers in a few minutes
   --json FILE      write all samples
   --svg FILE       draw the ratios
   --markdown FILE  write the tables
   --help           show this
 
-Cases: ${NAMES.join(", ")}`;
+What changed since 0.1, where messages are received and echoed:
+
+  deno task bench --only receive,echo --peers 0.1
+
+Cases: ${NAMES.join(", ")}
+
+Peers: ${PEERS.join(", ")}`;
 
 interface Options {
   names: string[];
+  peers: ProgramName[];
   rounds: number;
   runSeconds: number;
   growthRuns: number;
@@ -50,10 +65,29 @@ interface Options {
   help: boolean;
 }
 
+/** Those of `all` that a list with commas names; all, where there is no list. */
+function choose<Name extends string>(
+  all: Name[],
+  list: string | undefined,
+  matches: (name: Name, wanted: string) => boolean,
+): Name[] {
+  const wanted = list?.split(",");
+  const unknown = wanted?.find((word) =>
+    !all.some((name) => matches(name, word))
+  );
+  if (unknown !== undefined) {
+    throw new TypeError(`There is no "${unknown}": ${all.join(", ")}`);
+  }
+  return all.filter((name) =>
+    wanted?.some((word) => matches(name, word)) ?? true
+  );
+}
+
 function parseOptions(): Options {
   const { values } = parseArgs({
     options: {
-      case: { type: "string", multiple: true, default: [] },
+      only: { type: "string" },
+      peers: { type: "string" },
       rounds: { type: "string" },
       quick: { type: "boolean", default: false },
       json: { type: "string" },
@@ -62,16 +96,6 @@ function parseOptions(): Options {
       help: { type: "boolean", default: false },
     },
   });
-  const wanted = values.case;
-  const names = wanted.length === 0
-    ? NAMES
-    : NAMES.filter((name) => wanted.some((start) => name.startsWith(start)));
-  const unknown = wanted.find((start) =>
-    !NAMES.some((name) => name.startsWith(start))
-  );
-  if (unknown !== undefined) {
-    throw new TypeError(`There is no case "${unknown}"`);
-  }
   const rounds = Number(values.rounds ?? (values.quick ? 3 : 5));
   if (!Number.isSafeInteger(rounds) || rounds < 1) {
     throw new RangeError(
@@ -80,7 +104,8 @@ function parseOptions(): Options {
   }
   return {
     ...values,
-    names,
+    names: choose(NAMES, values.only, (name, start) => name.startsWith(start)),
+    peers: choose(PEERS, values.peers, (name, word) => name === word),
     rounds,
     runSeconds: values.quick ? 0.1 : 0.4,
     growthRuns: values.quick ? 1 : 3,
@@ -116,13 +141,16 @@ async function measure(options: Options): Promise<void> {
     );
   }
   const cases = CASES.filter(({ name }) => options.names.includes(name));
+  const takesPart = (name: ProgramName) =>
+    name === "framed" || options.peers.includes(name);
   const growths = GROWTHS.filter(({ name }) => options.names.includes(name));
 
   console.error("Preparing the peers");
+  await using stack = new AsyncDisposableStack();
   const { programs, missing } = await preparePrograms([
     "framed",
-    ...cases.flatMap(({ subjects }) => subjects.map(programOf)),
-  ]);
+    ...cases.flatMap(subjectsOf).map(programOf).filter(takesPart),
+  ], stack);
   const environment: Environment = {
     ...describeMachine(),
     versions: [...new Set(programs.values().map(({ version }) => version))],

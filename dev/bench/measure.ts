@@ -1,6 +1,12 @@
 /** Rounds in which all subjects of a case take turns, and what they amount to. */
 
-import type { Case, Comparison, SubjectName } from "./cases.ts";
+import {
+  type Case,
+  type Comparison,
+  in01,
+  type SubjectName,
+  subjectsOf,
+} from "./cases.ts";
 import {
   Contender,
   roundCount,
@@ -53,6 +59,8 @@ export interface SubjectResult {
   cpuNanoseconds: Spread;
   loadBusy?: Spread;
   bytes?: Spread;
+  /** The ratios to the same in 0.1. */
+  beside01?: { time: Spread; cpuTime: Spread; memory?: Spread };
   samples: Sample[];
 }
 
@@ -102,7 +110,7 @@ export async function measureCase(
   programs: Map<ProgramName, Program>,
   options: MeasureOptions,
 ): Promise<CaseResult> {
-  const { name, title, unit = "message", subjects } = task;
+  const { name, title, unit = "message" } = task;
   const result: CaseResult = {
     name,
     title,
@@ -118,7 +126,7 @@ export async function measureCase(
   await using stack = new AsyncDisposableStack();
 
   let entrants: Entrant[] = [];
-  for (const subject of subjects) {
+  for (const subject of subjectsOf(task)) {
     const program = programs.get(programOf(subject));
     if (program === undefined) continue; // The report names it once, for all cases.
     try {
@@ -149,7 +157,12 @@ export async function measureCase(
     }
   }
   for (const [subject, own] of samples) {
-    result.results.push(summarize(subject, own));
+    const before = in01(subject);
+    const others = before && samples.get(before);
+    result.results.push({
+      ...summarize(subject, own),
+      ...(others && { beside01: ratiosOf(own, others) }),
+    });
   }
   for (const comparison of task.comparisons) {
     const [own, others] = [
@@ -241,6 +254,16 @@ function summarize(subject: SubjectName, samples: Sample[]): SubjectResult {
     ...(loadBusy.length > 0 && { loadBusy: spreadOf(loadBusy) }),
     ...(bytes.length > 0 && { bytes: spreadOf(bytes) }),
     samples,
+  };
+}
+
+function ratiosOf(own: Sample[], others: Sample[]) {
+  return {
+    time: ratioOf(own, others, "nanoseconds"),
+    cpuTime: ratioOf(own, others, "cpuNanoseconds"),
+    ...(own.some(({ bytes }) => bytes !== undefined) && {
+      memory: ratioOf(own, others, "bytes"),
+    }),
   };
 }
 

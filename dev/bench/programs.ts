@@ -2,9 +2,19 @@
 
 /** The programs that take part: how each is built, started and named. */
 
+import { fileURLToPath } from "node:url";
 import config from "../../deno.json" with { type: "json" };
 
-const PROGRAM_NAMES = ["framed", "std", "deno", "node", "go", "tokio"] as const;
+/** The names of all programs, the module's own first. */
+export const PROGRAM_NAMES = [
+  "framed",
+  "0.1",
+  "std",
+  "deno",
+  "node",
+  "go",
+  "tokio",
+] as const;
 
 /** Which programs there are. */
 export type ProgramName = typeof PROGRAM_NAMES[number];
@@ -28,16 +38,24 @@ export interface Program {
 const DENO_VERSION = `Deno ${Deno.version.deno}`;
 const SPLIT2 = "split2@4.2.0";
 
+/** The last commit of version 0.1. */
+const COMMIT_OF_01 = "1b8e541";
+
 const PEERS = new URL("./peers/", import.meta.url);
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const TEST_DATA = fileURLToPath(new URL("../testdata/", import.meta.url));
 const BUILD_TIMEOUT_MS = 300_000;
 
 /** Where Debian's packages of Rust crates lie. */
 const DEBIAN_CRATES = "/usr/share/cargo/registry";
 
 /** What is built stays here, for the next time. */
-const CACHE = `${
-  Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME") ?? "/tmp"}/.cache`
-}/framed_tcp_bench`;
+function cacheFolder(): string {
+  const home = Deno.env.get("HOME") ?? "/tmp";
+  return `${
+    Deno.env.get("XDG_CACHE_HOME") ?? `${home}/.cache`
+  }/framed_tcp_bench`;
+}
 
 async function output(
   command: string,
@@ -63,7 +81,7 @@ function peerPath(name: string): string {
 
 /** Copies a folder, but no file that is the same: builders go by the time of a file. */
 async function copySources(name: string): Promise<string> {
-  const target = `${CACHE}/${name}`;
+  const target = `${cacheFolder()}/${name}`;
   await copyFolder(peerPath(name), target);
   return target;
 }
@@ -82,18 +100,44 @@ async function copyFolder(source: string, target: string): Promise<void> {
   }
 }
 
-function denoProgram(file: string, version: string): Program {
+function denoProgram(
+  file: string,
+  version: string,
+  flags: string[] = [`--allow-read=${TEST_DATA}`],
+): Program {
   return {
     command: [
       Deno.execPath(),
       "run",
       "--quiet",
       "--allow-net=127.0.0.1",
+      ...flags,
       peerPath(file),
     ],
     env: {},
     version,
   };
+}
+
+/** Takes version 0.1 out of git, for as long as the programs are needed. */
+async function prepare01(stack: AsyncDisposableStack): Promise<Program> {
+  const folder = await Deno.makeTempDir({ prefix: "framed_tcp_0_1_" });
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const archive = `${folder}/0.1.tar`;
+  try {
+    await output("git", ["archive", "-o", archive, COMMIT_OF_01], ROOT);
+  } catch (error) {
+    throw new Error(`${messageOf(error)}; a shallow clone does not have it`);
+  }
+  await output("tar", ["-xf", archive, "-C", folder]);
+  // With its own configuration, so that it gets the dependencies that it had.
+  const version = `@framed/tcp 0.1, commit ${COMMIT_OF_01}`;
+  const program = denoProgram("framed_0_1.ts", version, [
+    `--config=${folder}/deno.json`,
+    "--allow-read", // what is imported by a path that is not known before
+    "--allow-env=BENCH_FRAMED_0_1",
+  ]);
+  return { ...program, env: { BENCH_FRAMED_0_1: folder } };
 }
 
 async function prepareStd(): Promise<Program> {
@@ -106,7 +150,7 @@ async function prepareStd(): Promise<Program> {
 async function prepareNode(): Promise<Program> {
   const version = `Node ${await output("node", ["--version"])}`;
   const command = ["node", peerPath("node.mjs")];
-  const folder = `${CACHE}/node`;
+  const folder = `${cacheFolder()}/node`;
   await Deno.mkdir(folder, { recursive: true });
   const install = [
     "install",
@@ -162,8 +206,12 @@ async function prepareTokio(): Promise<Program> {
   };
 }
 
-const PROGRAMS: Record<ProgramName, () => Program | Promise<Program>> = {
+const PROGRAMS: Record<
+  ProgramName,
+  (stack: AsyncDisposableStack) => Program | Promise<Program>
+> = {
   framed: () => denoProgram("framed.ts", DENO_VERSION),
+  "0.1": prepare01,
   std: prepareStd,
   deno: () => denoProgram("deno.ts", DENO_VERSION),
   node: prepareNode,
@@ -176,8 +224,14 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The programs that can run here, and for the others the reason why not. */
-export async function preparePrograms(names: Iterable<ProgramName>): Promise<{
+/**
+ * The programs that can run here, and for the others the reason why not. What they
+ * need for a time is put on the stack.
+ */
+export async function preparePrograms(
+  names: Iterable<ProgramName>,
+  stack: AsyncDisposableStack,
+): Promise<{
   programs: Map<ProgramName, Program>;
   missing: Map<ProgramName, string>;
 }> {
@@ -185,7 +239,7 @@ export async function preparePrograms(names: Iterable<ProgramName>): Promise<{
   const missing = new Map<ProgramName, string>();
   for (const name of new Set(names)) {
     try {
-      programs.set(name, await PROGRAMS[name]());
+      programs.set(name, await PROGRAMS[name](stack));
     } catch (error) {
       missing.set(name, messageOf(error));
     }

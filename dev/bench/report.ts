@@ -3,7 +3,7 @@
 import { type Comparison, describe } from "./cases.ts";
 import type { GrowthResult } from "./growth.ts";
 import type { CaseResult, ComparisonResult, Spread } from "./measure.ts";
-import type { ProgramName } from "./programs.ts";
+import { type ProgramName, programOf } from "./programs.ts";
 
 /** Where and when it was measured, and with what. */
 export interface Environment {
@@ -59,6 +59,14 @@ export function formatRatio(ratio: number): string {
   return `${ratio.toFixed(2)}×`;
 }
 
+/** A ratio with its ends: `1.02× (0.97× to 1.05×)`; nothing for nothing. */
+function formatSpread(ratio: Spread | undefined): string {
+  if (ratio === undefined) return "";
+  const [median, least, most] = [ratio.median, ratio.least, ratio.most]
+    .map(formatRatio);
+  return `${median} (${least} to ${most})`;
+}
+
 function table(rows: string[][]): string {
   const [header = [], ...body] = rows;
   const widths = header.map((_, column) =>
@@ -76,7 +84,8 @@ function table(rows: string[][]): string {
 export function comparisonTitle(comparison: Comparison): string {
   const { subject, beside, metric } = comparison;
   const own = describe(subject).label.replace("@framed/tcp: ", "");
-  const title = `${own} beside ${describe(beside).label}`;
+  const other = programOf(beside) === "0.1" ? "0.1" : describe(beside).label;
+  const title = `${own} beside ${other}`;
   return metric === "memory" ? `${title}, memory` : title;
 }
 
@@ -97,6 +106,7 @@ export function caseText(result: CaseResult): string {
     result;
   const hasLoad = results.some(({ loadBusy }) => loadBusy);
   const hasMemory = results.some(({ bytes }) => bytes);
+  const has01 = results.some(({ beside01 }) => beside01);
   const subjects = table([
     [
       "",
@@ -106,9 +116,11 @@ export function caseText(result: CaseResult): string {
       "CPU time",
       ...(hasLoad ? ["far side busy"] : []),
       ...(hasMemory ? ["memory", ""] : []),
+      ...(has01 ? ["beside 0.1", "of CPU time"] : []),
+      ...(has01 && hasMemory ? ["of memory"] : []),
     ],
     ...results.map((
-      { subject, nanoseconds, cpuNanoseconds, loadBusy, bytes },
+      { subject, nanoseconds, cpuNanoseconds, loadBusy, bytes, beside01 },
     ) => [
       describe(subject).label,
       formatTime(nanoseconds.median),
@@ -117,6 +129,9 @@ export function caseText(result: CaseResult): string {
       formatTime(cpuNanoseconds.median),
       ...(loadBusy ? [`${(loadBusy.median * 100).toFixed(0)}%`] : []),
       ...(bytes ? [formatBytes(bytes.median), formatDeviation(bytes)] : []),
+      ...(has01 ? [formatSpread(beside01?.time)] : []),
+      ...(has01 ? [beside01 ? formatRatio(beside01.cpuTime.median) : ""] : []),
+      ...(has01 && hasMemory ? [formatSpread(beside01?.memory)] : []),
     ]),
   ]);
   const ratios = table([
@@ -215,7 +230,7 @@ export function environmentText(environment: Environment): string {
     ...versions.map((version) => `- ${version}`),
     `- ${rounds} rounds after a warm-up, ${runSeconds} s a run, all subjects in turn in each round`,
     ...missing.map(({ program, reason }) =>
-      `- Not installed: ${program} (${reason})`
+      `- Cannot take part: ${program} (${reason})`
     ),
   ].join("\n");
 }
@@ -225,7 +240,8 @@ export const LEGEND =
   `Times are medians; ± is the farthest round. CPU time is that of the subject's
 process, user and system, all threads together. A ratio is the other's time (or
 memory) divided by the module's in the same round, so above 1 the module is
-better; its median is that of the rounds. _To reach_ is the goal set for a
+better; its median is that of the rounds. _Beside 0.1_ is the ratio to the same in
+version 0.1, which takes its turn in the same rounds. _To reach_ is the goal set for a
 ratio, _limit_ what seems possible at best; _of CPU time_ is the same ratio of
 CPU times.`;
 

@@ -17,7 +17,7 @@ import type { ReportRow, SuiteOptions } from "./report_row.ts";
 const LAST_PLACE = 200;
 
 /** Runs a workload with each framing through each of some faults. */
-export async function runThroughFaults(
+async function runThroughFaults(
   workload: Workload,
   faults: readonly NamedFault[],
 ): Promise<Tally> {

@@ -37,7 +37,7 @@ function textMessage(number: number): string {
 }
 
 /** A framing, and its message of each number. */
-export function framingCase<In, Out>(
+function framingCase<In, Out>(
   name: string,
   framing: Framing<In, Out>,
   message: (number: number) => Out,
@@ -147,45 +147,29 @@ function bothWays(name: string, fault: Fault): NamedFault {
   return { name, toServer: fault, toClient: fault, loses: false };
 }
 
-/** The faults that stop a connection for a while behind `place` bytes. */
-export function stallsAt(place: number): NamedFault[] {
+/** The same fault on the way to either side. */
+function eitherWay(
+  what: string,
+  place: number,
+  fault: Fault,
+  loses: boolean,
+): NamedFault[] {
   return [
-    {
-      name: `stall to the server at byte ${place}`,
-      toServer: { stallAt: place },
-      loses: false,
-    },
-    {
-      name: `stall to the client at byte ${place}`,
-      toClient: { stallAt: place },
-      loses: false,
-    },
+    { name: `${what} to the server at byte ${place}`, toServer: fault, loses },
+    { name: `${what} to the client at byte ${place}`, toClient: fault, loses },
   ];
 }
 
-/** The faults that end a connection behind `place` bytes. */
+/** The faults that stop a connection for a while after `place` bytes. */
+export function stallsAt(place: number): NamedFault[] {
+  return eitherWay("stall", place, { stallAt: place }, false);
+}
+
+/** The faults that end a connection after `place` bytes. */
 export function faultsAt(place: number): NamedFault[] {
   return [
-    {
-      name: `reset to the server at byte ${place}`,
-      toServer: { resetAt: place },
-      loses: true,
-    },
-    {
-      name: `reset to the client at byte ${place}`,
-      toClient: { resetAt: place },
-      loses: true,
-    },
-    {
-      name: `half-close to the server at byte ${place}`,
-      toServer: { halfCloseAt: place },
-      loses: true,
-    },
-    {
-      name: `half-close to the client at byte ${place}`,
-      toClient: { halfCloseAt: place },
-      loses: true,
-    },
+    ...eitherWay("reset", place, { resetAt: place }, true),
+    ...eitherWay("half-close", place, { halfCloseAt: place }, true),
   ];
 }
 
@@ -515,7 +499,7 @@ function asItems(source: FaultFraming, messages: unknown[]): unknown[] {
 }
 
 /** A message as something that can be compared. */
-export function comparable(message: unknown): unknown {
+function comparable(message: unknown): unknown {
   return message instanceof Uint8Array
     ? new TextDecoder().decode(message)
     : message;

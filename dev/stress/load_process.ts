@@ -7,8 +7,6 @@ export interface ServerProcessOptions {
   readonly args?: string[];
   /** How many descriptors the process may have. By default as many as the system allows. */
   readonly maxDescriptors?: number;
-  /** A command that runs it, as `ip netns exec` does. */
-  readonly under?: readonly string[];
 }
 
 // After how long without an answer, or an end, a server is killed.
@@ -34,7 +32,7 @@ export class ServerProcess implements AsyncDisposable {
   /** Starts a program, whose first line is given too. */
   static async start(
     file: string,
-    { args = [], maxDescriptors, under = [] }: ServerProcessOptions = {},
+    { args = [], maxDescriptors }: ServerProcessOptions = {},
   ): Promise<{ process: ServerProcess; line: string }> {
     const limit = maxDescriptors ?? '"$(ulimit -Hn)"';
     const child = new Deno.Command("sh", {
@@ -42,7 +40,6 @@ export class ServerProcess implements AsyncDisposable {
         "-c",
         `ulimit -n ${limit}; exec "$@"`,
         "sh",
-        ...under,
         ...["deno", "run", "--cached-only", "-A"],
         file,
         ...args,

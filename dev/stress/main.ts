@@ -19,13 +19,13 @@ import { hasFailed, reportText, rowText, type SuiteResult } from "./report.ts";
 import type { ReportRow, Suite } from "./report_row.ts";
 
 // Enough for the full sizes, with a soak of ten minutes.
-const FULL_SECONDS = 1440;
+const FULL_SECONDS = 1325;
 
 interface NamedSuite {
   readonly name: string;
   readonly title: string;
   readonly rows: Suite;
-  /** Its share of the time; all of them make 1. */
+  /** Its share of the time, in proportion to those of the others. */
   readonly share: number;
 }
 

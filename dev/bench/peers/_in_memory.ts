@@ -1,13 +1,18 @@
 /** Decoding without sockets: the chunks, and the ways to put them through. */
 
-import { makeBlock, makeMessages, type Run, Tally } from "./subject.mjs";
+import {
+  type Kind,
+  makeBlock,
+  makeMessages,
+  type Run,
+  Tally,
+} from "./subject.mjs";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What to decode: which delimiter or header, and which letters between. */
+/** What to decode: which delimiter or header, and what is between. */
 export interface InMemoryOptions {
-  /** How many letters the messages are made of. */
-  letters?: number;
+  kind?: Kind;
   delimiter?: string;
   header?: (message: Uint8Array) => Uint8Array;
 }
@@ -25,8 +30,8 @@ export function inMemory(
   decode: Decode,
   options: InMemoryOptions = {},
 ): Run {
-  const { letters, delimiter = "\n", header } = options;
-  const messages = makeMessages(messageLength, letters);
+  const { kind, delimiter = "\n", header } = options;
+  const messages = makeMessages(messageLength, kind);
   const block = makeBlock(
     messages,
     new TextEncoder().encode(delimiter),
@@ -68,3 +73,11 @@ export function lengthHeader(message: Uint8Array): Uint8Array {
   header.setUint32(0, message.length);
   return new Uint8Array(header.buffer);
 }
+
+/** What begins a JSON object with the message; {@linkcode JSON_DELIMITER} ends it. */
+export function jsonHeader(): Uint8Array {
+  return new TextEncoder().encode('{"text":"');
+}
+
+/** What ends such an object and its line. */
+export const JSON_DELIMITER = '"}\n';

@@ -4,8 +4,10 @@
  */
 
 import { inMemory } from "./_in_memory.ts";
+import { caCerts, certificate } from "../../testdata/certificates.ts";
 import {
   answerDriver,
+  type Kind,
   makeBlock,
   makeMessages,
   messageAt,
@@ -18,9 +20,13 @@ const hostname = "127.0.0.1";
 const newline = new Uint8Array([10]);
 const READ_BUFFER_LENGTH = 2 ** 16;
 const ECHO_BUFFER_LENGTH = 2 ** 12;
+const SMALL_BUFFER_LENGTH = 512;
 
-function makeFrames(messageLength: number): Uint8Array[] {
-  return makeMessages(messageLength).map((message) =>
+function makeFrames(
+  messageLength: number,
+  kind?: Kind,
+): Uint8Array<ArrayBuffer>[] {
+  return makeMessages(messageLength, kind).map((message) =>
     makeBlock([message], newline)
   );
 }
@@ -42,7 +48,7 @@ function viewsOf(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array[] {
   return views;
 }
 
-/** Copies each message, as behind whatever was done to it. */
+/** Copies each message, as after whatever was done to it. */
 function copying(
   length: number,
 ): (bytes: Uint8Array<ArrayBuffer>) => Uint8Array {
@@ -57,20 +63,29 @@ function copying(
   };
 }
 
-function serveEach(act: (conn: Deno.TcpConn) => Promise<void>): number {
-  const listener = Deno.listen({ hostname, port: 0 });
+function serveEach<Conn extends Deno.Conn>(
+  listener: Deno.Listener<Conn, Deno.NetAddr>,
+  act: (conn: Conn) => Promise<void>,
+): number {
   (async () => {
     for await (const conn of listener) act(conn);
   })();
   return listener.addr.port;
 }
 
+function serveTcp(act: (conn: Deno.TcpConn) => Promise<void>): number {
+  return serveEach(Deno.listen({ hostname, port: 0 }), (conn) => {
+    conn.setNoDelay(true);
+    return act(conn);
+  });
+}
+
 async function echo(
-  conn: Deno.TcpConn,
+  conn: Deno.Conn,
   answerTo: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array,
+  bufferLength = ECHO_BUFFER_LENGTH,
 ): Promise<void> {
-  conn.setNoDelay(true);
-  const buffer = new Uint8Array(ECHO_BUFFER_LENGTH);
+  const buffer = new Uint8Array(bufferLength);
   for (;;) {
     const length = await conn.read(buffer);
     if (length === null) break;
@@ -79,31 +94,46 @@ async function echo(
   conn.close();
 }
 
-function request(length: number, bufferLength: number): Run {
-  const frames = makeFrames(length);
+async function connectTcp(port: number): Promise<Deno.TcpConn> {
+  const conn = await Deno.connect({ hostname, port });
+  conn.setNoDelay(true);
+  return conn;
+}
+
+async function connectTls(port: number): Promise<Deno.TlsConn> {
+  return await Deno.startTls(await connectTcp(port), { hostname, caCerts });
+}
+
+/** Asks for one message after the other, with a buffer as long as is given. */
+function request(
+  frames: Uint8Array<ArrayBuffer>[],
+  bufferLength: number,
+  connect: (port: number) => Promise<Deno.Conn> = connectTcp,
+): Run {
   return async (port, count) => {
-    using conn = await Deno.connect({ hostname, port });
-    conn.setNoDelay(true);
+    using conn = await connect(port);
     const tally = new Tally();
     const buffer = new Uint8Array(bufferLength);
     for (let sent = 0; sent < count; sent++) {
-      await writeAll(conn, messageAt(frames, sent));
-      for (let filled = 0; filled <= length;) {
+      const frame = messageAt(frames, sent);
+      await writeAll(conn, frame);
+      for (let filled = 0; filled < frame.length;) {
         const read = await conn.read(buffer.subarray(filled));
         if (read === null) {
           throw new Deno.errors.UnexpectedEof("The far side closed");
         }
         filled += read;
       }
-      tally.add(buffer.subarray(0, length));
+      tally.add(buffer.subarray(0, frame.length - 1));
     }
     return tally;
   };
 }
 
-const operations: Record<string, Operation> = {
-  "receive-read": () => async (port) => {
-    using conn = await Deno.connect({ hostname, port });
+/** Reads to the end, without a look. */
+function receive(connect: (port: number) => Promise<Deno.Conn>): Run {
+  return async (port) => {
+    using conn = await connect(port);
     const tally = new Tally();
     const buffer = new Uint8Array(READ_BUFFER_LENGTH);
     for (
@@ -114,7 +144,12 @@ const operations: Record<string, Operation> = {
       tally.bytes += length;
     }
     return tally;
-  },
+  };
+}
+
+const operations: Record<string, Operation> = {
+  "receive-read": () => receive(connectTcp),
+  "receive-tls": () => receive(connectTls),
   // Messages stay their receiver's, so there is a buffer for each read.
   "receive-views": (length) => async (port) => {
     using conn = await Deno.connect({ hostname, port });
@@ -137,8 +172,7 @@ const operations: Record<string, Operation> = {
   "send-write": (length) => {
     const frames = makeFrames(length);
     return async (port, count) => {
-      using conn = await Deno.connect({ hostname, port });
-      conn.setNoDelay(true);
+      using conn = await connectTcp(port);
       for (let sent = 0; sent < count; sent++) {
         await writeAll(conn, messageAt(frames, sent));
       }
@@ -148,8 +182,7 @@ const operations: Record<string, Operation> = {
   "send-writer": (length) => {
     const frames = makeFrames(length);
     return async (port, count) => {
-      const conn = await Deno.connect({ hostname, port });
-      conn.setNoDelay(true);
+      const conn = await connectTcp(port);
       const writer = conn.writable.getWriter();
       for (let sent = 0; sent < count; sent++) {
         await writer.ready;
@@ -161,11 +194,20 @@ const operations: Record<string, Operation> = {
   },
   // A buffer that the answer fills spares a turn of the event loop where the answer
   // is there at once: only a read that leaves room shows that a socket is empty.
-  "request": (length) => request(length, length + 1),
-  "request-any-length": (length) => request(length, READ_BUFFER_LENGTH),
-  "echo": () => serveEach((conn) => echo(conn, (bytes) => bytes)),
-  "echo-views": (length) =>
-    serveEach((conn) => echo(conn, copying(length + 1))),
+  "request": (length) => request(makeFrames(length), length + 1),
+  "request-any-length": (length, _chunkLength, kind) =>
+    request(makeFrames(length, kind), READ_BUFFER_LENGTH),
+  "request-tls": (length) =>
+    request(makeFrames(length), READ_BUFFER_LENGTH, connectTls),
+  "echo": () => serveTcp((conn) => echo(conn, (bytes) => bytes)),
+  "echo-small": () =>
+    serveTcp((conn) => echo(conn, (bytes) => bytes, SMALL_BUFFER_LENGTH)),
+  "echo-tls": () =>
+    serveEach(
+      Deno.listenTls({ hostname, port: 0, ...certificate }),
+      (conn) => echo(conn, (bytes) => bytes),
+    ),
+  "echo-views": (length) => serveTcp((conn) => echo(conn, copying(length + 1))),
   "decode-views": (length, chunkLength) =>
     inMemory(length, chunkLength, (chunks, tally) => {
       for (const chunk of chunks) {

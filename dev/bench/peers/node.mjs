@@ -46,9 +46,12 @@ function splitLines(onLine, kept = 0) {
   };
 }
 
-/** @param {number} length */
-function makeFrames(length) {
-  return makeMessages(length).map((message) =>
+/**
+ * @param {number} length
+ * @param {import("./subject.mjs").Kind} [kind]
+ */
+function makeFrames(length, kind) {
+  return makeMessages(length, kind).map((message) =>
     makeBlock([message], Buffer.from("\n"))
   );
 }
@@ -64,15 +67,52 @@ async function listen(server) {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-/** @type {Record<string, import("./subject.mjs").Operation>} */
-const operations = {
-  "receive": () => async (port) => {
+/**
+ * Calls with a view of each message that a chunk completes, after its length of 4
+ * bytes, and keeps the rest.
+ *
+ * @param {(message: Buffer) => void} onMessage
+ * @returns {(chunk: Buffer) => void}
+ */
+function splitPrefixed(onMessage) {
+  /** @type {Buffer} */
+  let rest = Buffer.alloc(0);
+  return (chunk) => {
+    const buffer = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+    let start = 0;
+    while (buffer.length - start >= 4) {
+      const end = start + 4 + buffer.readUInt32BE(start);
+      if (end > buffer.length) break;
+      onMessage(buffer.subarray(start + 4, end));
+      start = end;
+    }
+    rest = buffer.subarray(start);
+  };
+}
+
+/**
+ * Receives all that comes.
+ *
+ * @param {(tally: Tally) => (chunk: Buffer) => void} makeOnData
+ * @returns {import("./subject.mjs").Run}
+ */
+function receive(makeOnData) {
+  return async (port) => {
     const tally = new Tally();
     const socket = connect({ host, port });
-    socket.on("data", splitLines((line) => tally.add(line)));
+    socket.on("data", makeOnData(tally));
     await once(socket, "close");
     return tally;
-  },
+  };
+}
+
+/** @type {Record<string, import("./subject.mjs").Operation>} */
+const operations = {
+  "receive": () => receive((tally) => splitLines((line) => tally.add(line))),
+  "receive-looked-at": () =>
+    receive((tally) => splitLines((line) => tally.addLookedAt(line))),
+  "receive-prefixed": () =>
+    receive((tally) => splitPrefixed((message) => tally.add(message))),
   "receive-split2": () => {
     const folder = process.env.BENCH_NODE_FOLDER;
     if (!folder) throw new Error("split2 is not installed");
@@ -114,8 +154,8 @@ const operations = {
       return new Tally();
     };
   },
-  "request": (length) => {
-    const frames = makeFrames(length);
+  "request": (length, _chunkLength, kind) => {
+    const frames = makeFrames(length, kind);
     return async (port, count) => {
       const tally = new Tally();
       const socket = connect({ host, port, noDelay: true });

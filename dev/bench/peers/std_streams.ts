@@ -46,16 +46,16 @@ async function addAll(
   }
 }
 
-function decode(delimiter: string, letters?: number): Operation {
+function decode(delimiter: string): Operation {
   const encoded = new TextEncoder().encode(delimiter);
-  return async (length, chunkLength) => {
+  return async (length, chunkLength, kind) => {
     const DelimiterStream = await delimiterStream();
     return inMemory(
       length,
       chunkLength,
       (chunks, tally) =>
         addAll(pipe(chunks, new DelimiterStream(encoded)), tally),
-      { delimiter, ...(letters && { letters }) },
+      { delimiter, kind },
     );
   };
 }
@@ -88,15 +88,15 @@ const operations: Record<string, Operation> = {
   },
   "decode-lines": decode("\n"),
   "decode-crlf": decode("\r\n"),
-  "decode-almost": decode("aab", 1),
-  "decode-text": async (length, chunkLength) => {
+  "decode-almost": decode("aab"),
+  "decode-text": async (length, chunkLength, kind) => {
     const TextLineStream = await textLineStream();
     return inMemory(length, chunkLength, async (chunks, tally) => {
       const lines = pipe(chunks, new TextDecoderStream()).pipeThrough(
         new TextLineStream(),
       );
       for await (const line of lines) tally.addText(line);
-    });
+    }, { kind });
   },
 };
 

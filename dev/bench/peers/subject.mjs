@@ -4,8 +4,8 @@
  * What the subjects in JavaScript share: the messages, the tally that proves
  * they were received, and the talk with the driver.
  *
- * A subject is started as `program OPERATION MESSAGE_LENGTH CHUNK_LENGTH`. Its
- * first line is its port (0 if it is a client, `unavailable REASON` if it
+ * A subject is started as `program OPERATION MESSAGE_LENGTH CHUNK_LENGTH KIND`.
+ * Its first line is its port (0 if it is a client, `unavailable REASON` if it
  * cannot run). Then each line `PORT COUNT` is one run, answered by the line
  * `COUNT BYTES CHECKSUM`. It ends when its input does.
  */
@@ -13,21 +13,59 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 
-/** How many different letters the messages are made of. */
-export const LETTERS = 26;
+/**
+ * What messages are made of: letters that differ from one message to the next;
+ * the same letter throughout; letters, from half the length to one and a half;
+ * text with an accent here and there; Korean text.
+ *
+ * @typedef {"letters" | "same" | "varied" | "latin" | "korean"} Kind
+ */
+
+const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+
+/** @type {Record<Kind, string>} */
+const ALPHABETS = {
+  letters: LETTERS,
+  same: "a",
+  varied: LETTERS,
+  latin: "le café à la crème est déjà prêt ",
+  korean: "다람쥐 헌 쳇바퀴에 타고파 ",
+};
 
 /**
- * Message number `index`: letters that differ from one message to the next.
+ * Whether a byte is one of a letter's that are not its first.
+ *
+ * @param {number | undefined} byte
+ */
+function continues(byte = 0) {
+  return (byte & 0xc0) === 0x80;
+}
+
+/**
+ * Message number `index`, of `length` bytes or about as many.
  *
  * @param {number} index
  * @param {number} length
- * @param {number} [letters]
+ * @param {Kind} [kind]
  * @returns {Uint8Array<ArrayBuffer>}
  */
-export function makeMessage(index, length, letters = LETTERS) {
-  const message = new Uint8Array(length);
-  for (let at = 0; at < length; at++) {
-    message[at] = 97 + (index * 5 + at) % letters;
+export function makeMessage(index, length, kind = "letters") {
+  const alphabet = ALPHABETS[kind];
+  const first = index * 5 % alphabet.length;
+  const text = new TextEncoder().encode(
+    alphabet.slice(first) + alphabet.slice(0, first),
+  );
+  const message = new Uint8Array(
+    kind === "varied" ? Math.ceil(length / 2) + (index * 37) % length : length,
+  );
+  for (let at = 0; at < message.length; at += text.length) {
+    message.set(text.subarray(0, message.length - at), at);
+  }
+  if (continues(text[message.length % text.length])) {
+    // The last letter is cut off, and others of one byte take its place.
+    let end = message.length - 1;
+    while (continues(message[end])) end--;
+    message.fill(97, end);
   }
   return message;
 }
@@ -46,13 +84,13 @@ export function messagesInBlock(length) {
  * The messages of one block.
  *
  * @param {number} length
- * @param {number} [letters]
+ * @param {Kind} [kind]
  * @returns {Uint8Array<ArrayBuffer>[]}
  */
-export function makeMessages(length, letters = LETTERS) {
+export function makeMessages(length, kind = "letters") {
   return Array.from(
     { length: messagesInBlock(length) },
-    (_, index) => makeMessage(index, length, letters),
+    (_, index) => makeMessage(index, length, kind),
   );
 }
 
@@ -61,9 +99,9 @@ const NOTHING = new Uint8Array();
 /**
  * Message number `index`, where the messages repeat for ever.
  *
- * @param {Uint8Array[]} messages
+ * @param {Uint8Array<ArrayBuffer>[]} messages
  * @param {number} index
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  */
 export function messageAt(messages, index) {
   return messages[index % messages.length] ?? NOTHING;
@@ -106,6 +144,18 @@ export class Tally {
   count = 0;
   bytes = 0;
   checksum = 0;
+  /** What {@linkcode addLookedAt} saw; kept, so that the look is not optimized away. */
+  seen = 0;
+
+  /**
+   * Adds a message of which four bytes are looked at, as a parser would.
+   *
+   * @param {Uint8Array} message
+   */
+  addLookedAt(message) {
+    this.add(message);
+    for (let at = 0; at < 4; at++) this.seen ^= message[at] ?? 0;
+  }
 
   /** @param {Uint8Array} message */
   add(message) {
@@ -147,8 +197,13 @@ export class Tally {
 /**
  * Prepares an operation: gives a client's run, or the port of a server.
  *
- * @typedef {(messageLength: number, chunkLength: number) => Run | number | Promise<Run | number>} Operation
+ * @typedef {(messageLength: number, chunkLength: number, kind: Kind) => Run | number | Promise<Run | number>} Operation
  */
+
+/** @type {(word: string) => word is Kind} */
+export function isKind(word) {
+  return Object.hasOwn(ALPHABETS, word);
+}
 
 /**
  * Answers the driver until it closes our input.
@@ -156,14 +211,20 @@ export class Tally {
  * @param {Record<string, Operation>} operations
  */
 export async function answerDriver(operations) {
-  const [name = "", messageLength, chunkLength] = process.argv.slice(2);
+  const [name = "", messageLength, chunkLength, kind = "letters"] = process.argv
+    .slice(2);
   const operation = operations[name];
   if (operation === undefined) {
     throw new TypeError(`Unknown operation: ${name}`);
   }
+  if (!isKind(kind)) throw new TypeError(`Unknown kind of messages: ${kind}`);
   let prepared;
   try {
-    prepared = await operation(Number(messageLength), Number(chunkLength));
+    prepared = await operation(
+      Number(messageLength),
+      Number(chunkLength),
+      kind,
+    );
   } catch (error) {
     console.log(
       `unavailable ${error instanceof Error ? error.message : error}`,

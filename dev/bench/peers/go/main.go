@@ -168,6 +168,22 @@ func splitPrefixed(data []byte, atEOF bool) (int, []byte, error) {
 	return end, data[4:end], nil
 }
 
+func receive(split bufio.SplitFunc) run {
+	return func(port, _ int) tally {
+		var t tally
+		conn := dial(port)
+		defer conn.Close()
+		scanner := bufio.NewScanner(conn)
+		scanner.Buffer(make([]byte, readerSize), readerSize)
+		scanner.Split(split)
+		for scanner.Scan() {
+			t.add(scanner.Bytes())
+		}
+		check(scanner.Err())
+		return t
+	}
+}
+
 func echo(conn net.Conn) {
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
@@ -188,18 +204,9 @@ func echo(conn net.Conn) {
 func prepare(operation string, length, chunkLength int) (run, int) {
 	switch operation {
 	case "receive":
-		return func(port, _ int) tally {
-			var t tally
-			conn := dial(port)
-			defer conn.Close()
-			scanner := bufio.NewScanner(conn)
-			scanner.Buffer(make([]byte, readerSize), readerSize)
-			for scanner.Scan() {
-				t.add(scanner.Bytes())
-			}
-			check(scanner.Err())
-			return t
-		}, 0
+		return receive(bufio.ScanLines), 0
+	case "receive-prefixed":
+		return receive(splitPrefixed), 0
 	case "send":
 		messages := makeMessages(length, letters)
 		return func(port, count int) tally {

@@ -1,0 +1,59 @@
+/**
+ * Whether the doors that run anywhere type-check with the types of a browser.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { entryPoints, isOwn, pathOf, root } from "./_project.ts";
+
+/** Entry points that need the types of a runtime with sockets. */
+const NEED_SOCKETS = ["mod.ts", "server.ts", "client.ts", "node.ts", "cli.ts"];
+
+/** Files with errors today. One that has none any more fails the test. */
+const KNOWN = [
+  "connection/_countdown.ts",
+  "connection/_linger.ts",
+  "connection/_message_reader.ts",
+  "connection/_message_stream.ts",
+  "connection/_message_writer.ts",
+  "connection/_read_to_end.ts",
+  "connection/_taken_bytes.ts",
+  "connection/broadcast.ts",
+  "connection/connection.ts",
+  "framing/streams.ts",
+  "internal/queue_stream.ts",
+];
+
+Deno.test("The doors that run anywhere type-check with the types of a browser", async () => {
+  const doors = (await entryPoints()).map((path) => path.replace("./", ""))
+    .filter((path) => !NEED_SOCKETS.includes(path));
+  assert(doors.includes("framing.ts"), `${doors}`);
+
+  // The project's own configuration but for the types, so that the two agree.
+  const config: { compilerOptions: object } = JSON.parse(
+    await Deno.readTextFile(new URL("deno.json", root)),
+  );
+  const lib = ["DOM", "DOM.Iterable", "ESNext"];
+  const compilerOptions = { ...config.compilerOptions, lib };
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = `${folder}/deno.json`;
+    await Deno.writeTextFile(
+      path,
+      JSON.stringify({ ...config, compilerOptions }),
+    );
+    const { success, stderr } = await new Deno.Command("deno", {
+      args: ["check", "--quiet", "--config", path, ...doors],
+      cwd: root,
+      env: { NO_COLOR: "1" },
+    }).output();
+    const errors = new TextDecoder().decode(stderr);
+    // "    at file:///…/framing/streams.ts:160:12"
+    const places = [...errors.matchAll(/^ {4}at (file:\S+\.ts):\d+:\d+$/gm)]
+      .map(([, url = ""]) => url).filter(isOwn).map(pathOf);
+    assertEquals([...new Set(places)].sort(), KNOWN, errors);
+    assertEquals(success, places.length === 0, errors);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
