@@ -24,13 +24,8 @@
  *
  * @module
  */
-export type {
-  Bytes,
-  Decoder,
-  Encoder,
-  Framing,
-  Sendable,
-} from "./framing/framing.ts";
+export type { Bytes, Sendable } from "./framing/bytes.ts";
+export type { Decoder, Encoder, Framing } from "./framing/framing.ts";
 export type { ByteInput } from "./framing/byte_input.ts";
 export type { ByteOutput } from "./framing/byte_output.ts";
 export { InputBuffer } from "./framing/input_buffer.ts";

@@ -1,6 +1,6 @@
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
-import type { Bytes, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
 
 /**
  * Options for {@linkcode connect} to every kind of address.

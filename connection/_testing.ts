@@ -10,7 +10,7 @@ import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
 import { delimited } from "../framing/delimited.ts";
 import { toBytes } from "../framing/_utf8.ts";
-import type { Bytes, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
 
 export { toBytes };
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { connect } from "../client/connect.ts";
 import { delimited } from "../framing/delimited.ts";
-import type { Bytes, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
 import { serve } from "../server/serve.ts";
 import { turn } from "./_testing.ts";
 import { atEndOfTurn, untilEndOfTurn } from "./_turns.ts";

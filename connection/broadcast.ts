@@ -1,4 +1,5 @@
-import type { Bytes, Encoder, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { nextTurn } from "../internal/event_loop.ts";
 import { rejected } from "../internal/promises.ts";

@@ -22,7 +22,8 @@ import type { ConnectionOptions } from "./options.ts";
 import { asText } from "../framing/as_text.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
-import type { Bytes, Encoder, Framing, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Encoder, Framing } from "../framing/framing.ts";
 import { unframed } from "../framing/unframed.ts";
 
 type Line = Connection<string, string>;

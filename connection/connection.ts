@@ -1,4 +1,5 @@
-import type { Bytes, Decoder, Framing, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Decoder, Framing } from "../framing/framing.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";

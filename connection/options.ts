@@ -1,4 +1,5 @@
-import type { Bytes, Framing, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Framing } from "../framing/framing.ts";
 
 /**
  * Options for a {@linkcode Connection}, shared by both sides.

@@ -1,5 +1,6 @@
 import type { ByteInput } from "./byte_input.ts";
-import type { Bytes, Decoder } from "./framing.ts";
+import type { Bytes } from "./bytes.ts";
+import type { Decoder } from "./framing.ts";
 
 /** What {@linkcode FrameFinder.find} has found. */
 export type Found = typeof NOTHING | typeof MESSAGE | typeof PASSED;

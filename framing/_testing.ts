@@ -7,7 +7,8 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
-import type { Bytes, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
+import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 import { unframed } from "./unframed.ts";

@@ -1,5 +1,5 @@
 import { malformed } from "./_limits.ts";
-import type { Bytes, Sendable } from "./framing.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
 
 const encoder = new TextEncoder();
 const lossyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });

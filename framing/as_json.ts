@@ -1,6 +1,7 @@
 import { malformed } from "./_limits.ts";
 import { checkUtf8, decodeText } from "./_utf8.ts";
-import type { Bytes, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
+import type { Framing } from "./framing.ts";
 import { mapped } from "./mapped.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { Bytes } from "./framing.ts";
+import type { Bytes } from "./bytes.ts";
 
 /**
  * The bytes that a {@linkcode Decoder} takes messages from.

@@ -1,5 +1,6 @@
 import { ChunkInput } from "./_chunk_input.ts";
-import type { Bytes, Decoder, Encoder, Framing } from "./framing.ts";
+import type { Bytes } from "./bytes.ts";
+import type { Decoder, Encoder, Framing } from "./framing.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 
 /**

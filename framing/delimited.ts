@@ -10,7 +10,8 @@ import { frameDecoder } from "./_frames.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
-import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
+import type { Encoder, Framing } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import type { LimitOptions } from "./limits.ts";
 

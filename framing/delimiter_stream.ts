@@ -7,7 +7,7 @@ import { delimiterSearch } from "./_delimiter_search.ts";
 import { frameDecoder } from "./_frames.ts";
 import { checkChoice, checkLimits } from "./_limits.ts";
 import { type Delimiter, toDelimiters } from "./delimited.ts";
-import type { Bytes } from "./framing.ts";
+import type { Bytes } from "./bytes.ts";
 import type { LimitOptions } from "./limits.ts";
 import { FrameDecoderStream } from "./streams.ts";
 

@@ -2,7 +2,8 @@ import { frameDecoder } from "./_frames.ts";
 import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
 import { checkInteger } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
-import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
+import type { Encoder, Framing } from "./framing.ts";
 
 /**
  * Frames messages that all have the same length.

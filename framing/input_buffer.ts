@@ -2,7 +2,8 @@ import { type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
 import { decodeText } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
-import type { Bytes, Decoder } from "./framing.ts";
+import type { Bytes } from "./bytes.ts";
+import type { Decoder } from "./framing.ts";
 
 const NO_BYTES: Bytes = new Uint8Array(0);
 const NO_SEARCHES: Search[] = [];

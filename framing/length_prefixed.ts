@@ -12,7 +12,8 @@ import {
 import { toBytes } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
-import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
+import type { Encoder, Framing } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import type { LimitOptions } from "./limits.ts";
 

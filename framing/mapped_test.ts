@@ -7,7 +7,8 @@ import {
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { asText } from "./as_text.ts";
 import { delimited } from "./delimited.ts";
-import type { Bytes, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
+import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";

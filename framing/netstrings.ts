@@ -3,7 +3,8 @@ import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
 import { checkLimits, checkSendLength, malformed, tooLong } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
-import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
+import type { Encoder, Framing } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**

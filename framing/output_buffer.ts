@@ -1,5 +1,6 @@
 import type { ByteOutput } from "./byte_output.ts";
-import type { Bytes, Encoder } from "./framing.ts";
+import type { Bytes } from "./bytes.ts";
+import type { Encoder } from "./framing.ts";
 
 /**
  * Bytes of an {@linkcode OutputBuffer} that leave in one write.

@@ -7,7 +7,8 @@ import {
 } from "@std/assert";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
-import type { Bytes, Framing } from "./framing.ts";
+import type { Bytes } from "./bytes.ts";
+import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";

@@ -1,5 +1,6 @@
 import { toBytes } from "./_utf8.ts";
-import type { Bytes, Encoder, Framing, Sendable } from "./framing.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
+import type { Encoder, Framing } from "./framing.ts";
 
 /**
  * No framing: every chunk as it arrives, which is what a bare `read` gives.

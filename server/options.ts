@@ -1,6 +1,6 @@
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
-import type { Bytes, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
 
 /**
  * Does the work for one connection. When it is done, the connection is closed

@@ -1,5 +1,5 @@
 import type { Connection } from "../connection/connection.ts";
-import type { Bytes, Sendable } from "../framing/framing.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
 
 /**
  * Options for {@linkcode Server.shutdown}.

@@ -1,0 +1,38 @@
+/**
+ * Bytes as they are received: a `Uint8Array` over an `ArrayBuffer`.
+ *
+ * It may be a view into a larger buffer. Its own bytes are never written again,
+ * so it is the receiver's for good. Copy it before its buffer is transferred.
+ *
+ * @example Reading a number
+ * ```ts
+ * import { type Bytes, ChunkDecoder, fixedLength } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function numberIn({ buffer, byteOffset }: Bytes): number {
+ *   // The message is one part of its buffer.
+ *   return new DataView(buffer, byteOffset).getUint16(0);
+ * }
+ *
+ * const decoder = new ChunkDecoder(fixedLength(2));
+ * const messages = decoder.decode(new Uint8Array([0, 7, 1, 0]));
+ * assertEquals(messages.map(numberIn), [7, 256]);
+ * ```
+ */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+/**
+ * What framings of bytes take to send: bytes, or a string, which goes as UTF-8.
+ *
+ * @example Bytes and text, in the same framing
+ * ```ts
+ * import { ChunkEncoder, netstrings, type Sendable } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const encoder = new ChunkEncoder(netstrings());
+ * const messages: Sendable[] = ["hi", new Uint8Array([0x68, 0x69])];
+ * const [text, bytes] = messages.map((message) => encoder.encode(message));
+ * assertEquals(text, bytes);
+ * ```
+ */
+export type Sendable = Uint8Array | string;
