@@ -167,16 +167,19 @@ Deno.test("a connection of one's own is framed like any other", async () => {
 
 Deno.test("all that is public comes from mod.ts", () => {
   assertEquals(Object.keys(framedTcp).sort(), [
+    "ChunkDecoder",
+    "ChunkEncoder",
     "Connection",
     "DelimiterStream",
     "FrameDecoderStream",
     "FrameEncoderStream",
     "FramingError",
+    "InputBuffer",
+    "OutputBuffer",
     "asJson",
     "asText",
     "broadcast",
     "connect",
-    "customFraming",
     "delimited",
     "fixedLength",
     "lengthPrefixed",

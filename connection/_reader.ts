@@ -227,6 +227,14 @@ export class Reader<In> {
     this.#serve();
   }
 
+  /** Lets a read that is under way settle, as the transport is being closed. */
+  letSettle(): void {
+    // Else the process could end before those who wait for it go on.
+    if (this.#reading !== undefined && !this.#keepsAlive) {
+      this.#options.transport.ref?.();
+    }
+  }
+
   /** Drops the messages that were not taken, and the one that is being made. */
   drop(): void {
     this.#isBroken = true;

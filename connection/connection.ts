@@ -969,6 +969,7 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#idleCountdown?.stop();
     this.#messageCountdown?.stop();
     this.#stopListening?.();
+    this.#reader.letSettle();
     try {
       this.#transport.close();
     } catch (error) {

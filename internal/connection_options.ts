@@ -32,6 +32,14 @@ export function checkConnectionOptions(
   checkMilliseconds("idleTimeout", options.idleTimeout);
   checkMilliseconds("messageTimeout", options.messageTimeout);
   checkMilliseconds("sendTimeout", options.sendTimeout);
+  if (transport === undefined || transport === "TCP") return;
+  for (const name of ["noDelay", "keepAlive"] as const) {
+    if (options[name] === true) {
+      throw new TypeError(
+        `Cannot open connection with ${name} over ${transport}: only TCP connections have it`,
+      );
+    }
+  }
 }
 
 /** Throws unless the options have a framing. They may be missing in JavaScript. */

@@ -2,7 +2,6 @@ import { assertThrows } from "@std/assert";
 import { checkConnectionOptions, checkFraming } from "./connection_options.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
 import { delimited } from "../framing/delimited.ts";
-import type { Framing } from "../framing/framing.ts";
 
 const framing = delimited(";");
 
@@ -92,17 +91,4 @@ Deno.test("checkConnectionOptions() refuses what is not a framing", () => {
       "framing must have the methods",
     );
   }
-});
-
-Deno.test("checkConnectionOptions() refuses a messageTimeout that could not be kept", () => {
-  const framing: Framing = {
-    decoder: () => ({ decode: () => [], end: () => [] }),
-    encode: (message) => message,
-  };
-  assertThrows(
-    () => checkConnectionOptions({ framing, messageTimeout: 1 }, "TCP"),
-    TypeError,
-    "messageTimeout",
-  );
-  checkConnectionOptions({ framing, idleTimeout: 1 }, "TCP");
 });
