@@ -1,5 +1,6 @@
 import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
+import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import type { Countdown } from "./_countdown.ts";
@@ -17,6 +18,7 @@ export interface ReaderOptions<In> {
   readonly transport: Transport;
   /** A read that leaves room has found all that is there. */
   readonly shortReadMeansEmpty: boolean;
+  /** What takes messages at first; see {@linkcode Reader.decoder}. */
   readonly decoder: Decoder<In>;
   /** The most bytes in one read. */
   readonly readBufferSize: number;
@@ -39,7 +41,9 @@ type Mode =
   /** They are dropped, and read to the peer's end now. */
   | "discard"
   /** Nothing more is read. */
-  | "stop";
+  | "stop"
+  /** Another owner reads; see {@linkcode Reader.detach}. */
+  | "detached";
 
 const FIRST_BUFFER_BYTES = 512;
 
@@ -60,6 +64,8 @@ export class Reader<In> {
   readonly #options: ReaderOptions<In>;
   readonly #input = new InputBuffer();
   readonly #receivers = new Queue<Receiver>();
+  /** What takes the next message. */
+  decoder: Decoder<In>;
   #mode: Mode = "receive";
   #isWatching = false;
   // The loop that reads is running.
@@ -78,6 +84,8 @@ export class Reader<In> {
   #isServing = false;
   #failure: { readonly error: unknown } | undefined;
   #peerEnded: PromiseWithResolvers<void> | undefined;
+  // What the read brings that was under way when another owner took over.
+  #handedOver: PromiseWithResolvers<Bytes | null> | undefined;
   // Whether waiting may keep the process alive, and whether the transport does it.
   #mayKeepAlive = true;
   #keepsAlive = true;
@@ -88,6 +96,7 @@ export class Reader<In> {
 
   constructor(options: ReaderOptions<In>) {
     this.#options = options;
+    this.decoder = options.decoder;
   }
 
   get bytesReceived(): number {
@@ -100,7 +109,7 @@ export class Reader<In> {
 
   /** Whether reading was stopped, by this side or by an error. */
   get isStopped(): boolean {
-    return this.#mode === "stop" || this.#mode === "discard";
+    return this.#mode !== "receive" && this.#mode !== "keep";
   }
 
   /** Whether the peer has ended its side. */
@@ -151,7 +160,7 @@ export class Reader<In> {
 
   /** Takes the next message, for a receiver in its turn. */
   takeMessage(): In | undefined {
-    return this.takeBy(this.#options.decoder);
+    return this.takeBy(this.decoder);
   }
 
   /** Takes the next message as `decoder` reads it, for a receiver in its turn. */
@@ -189,14 +198,26 @@ export class Reader<In> {
     }
   }
 
+  /** Takes up to `length` bytes that are there, for a receiver in its turn. */
+  takeBytes(length: number): Bytes {
+    const bytes = this.#input.take(Math.min(length, this.#input.length));
+    if (this.#hasPeerEnded) this.#options.onEnd();
+    return bytes;
+  }
+
   /** Lets `receiver` wait for its turn. */
   wait(receiver: Receiver): void {
     this.#receivers.push(receiver);
+    this.goOn();
+  }
+
+  /** Serves those who wait with what is there, and reads more if it is wanted. */
+  goOn(): void {
+    this.#serve();
     if (this.#reading !== undefined) {
       this.#updateRef();
-      if (this.#receivers.length === 1) this.#startWaiting();
+      if (this.#isWaited) this.#startWaiting();
     }
-    if (this.#receivers.length === 1 || this.isOver) this.#serve();
     this.#read();
   }
 
@@ -204,7 +225,7 @@ export class Reader<In> {
   leave(receiver: Receiver): void {
     this.#receivers.remove(receiver);
     // A read that is under way goes on, but nothing waits for the peer.
-    if (this.#receivers.length > 0) return;
+    if (this.#isWaited) return;
     this.#stopWaiting();
     this.#updateRef();
   }
@@ -274,6 +295,23 @@ export class Reader<In> {
     return this.stopped;
   }
 
+  /**
+   * Hands the transport over: reads nothing more, and gives what was read and not taken.
+   * What a read that is under way brings is for the new owner too: Deno cannot cancel it.
+   */
+  detach(): { unread: Bytes; underWay: Promise<Bytes | null> | undefined } {
+    const unread = new Uint8Array(this.#input.take(this.#input.length));
+    this.#mode = "detached";
+    this.#isBroken = true;
+    this.#stopWaiting();
+    this.#settlePeerEnded();
+    this.#serve();
+    this.#updateRef();
+    if (this.#reading === undefined) return { unread, underWay: undefined };
+    this.#handedOver = Promise.withResolvers();
+    return { unread, underWay: unobserved(this.#handedOver.promise) };
+  }
+
   /** Whether a wait for messages may keep the process alive. */
   setMayKeepAlive(mayKeepAlive: boolean): void {
     this.#mayKeepAlive = mayKeepAlive;
@@ -281,12 +319,19 @@ export class Reader<In> {
   }
 
   get #isPending(): boolean {
-    return this.#input.length > 0 || this.#options.decoder.pending === true;
+    return this.#input.length > 0 || this.decoder.pending === true;
+  }
+
+  /** Whether a receiver waits for bytes. */
+  get #isWaited(): boolean {
+    const { first, length } = this.#receivers;
+    return first !== undefined && first.wantsBytes?.(length === 1) !== false;
   }
 
   get #wantsBytes(): boolean {
     if (this.#hasPeerEnded || this.#mode === "stop") return false;
-    if (this.#mode !== "receive" || this.#receivers.length > 0) return true;
+    if (this.#mode === "detached") return false;
+    if (this.#mode !== "receive" || this.#isWaited) return true;
     return this.#isWatching &&
       this.#input.length < this.#options.readBufferSize;
   }
@@ -306,7 +351,7 @@ export class Reader<In> {
     const { first } = this.#receivers;
     if (first === undefined) return false;
     const isServed = first.take();
-    if (!isServed && !this.isOver) return false;
+    if (!isServed && !(this.isOver && this.#isWaited)) return false;
     if (this.#receivers.first === first) this.#receivers.shift();
     if (isServed) return true;
     if (this.#failure !== undefined) first.fail(this.#failure.error);
@@ -341,8 +386,14 @@ export class Reader<In> {
         const isDiscarding = this.#mode === "discard";
         const room = isDiscarding ? dropped : this.#room();
         this.#updateRef();
-        if (this.#receivers.length > 0) this.#startWaiting();
+        if (this.#isWaited) this.#startWaiting();
         const length = await transport.read(room);
+        if (this.#handedOver !== undefined) {
+          this.#handedOver.resolve(
+            length === null ? null : room.slice(0, length),
+          );
+          return;
+        }
         if (this.#wasEmpty) noteLook();
         this.#options.idleCountdown?.reset();
         this.#stopWaiting();
@@ -350,6 +401,7 @@ export class Reader<In> {
         else this.#noteBytes(length, room.length, isDiscarding);
       }
     } catch (error) {
+      this.#handedOver?.reject(error);
       // Closing the transport interrupts a read: that is not what went wrong.
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
@@ -409,8 +461,8 @@ export class Reader<In> {
 
   /** Lets the read that is under way keep the process alive if something waits for it. */
   #updateRef(): void {
-    const isWaited = this.#receivers.length > 0 || this.#mode !== "receive";
-    const keepsAlive = this.#mayKeepAlive && isWaited;
+    const isWanted = this.#isWaited || this.#mode !== "receive";
+    const keepsAlive = this.#mayKeepAlive && isWanted;
     if (keepsAlive === this.#keepsAlive) return;
     this.#keepsAlive = keepsAlive;
     const { transport } = this.#options;
@@ -421,7 +473,7 @@ export class Reader<In> {
   /** The part of the buffer to read into. */
   #room(): Uint8Array {
     const { readBufferSize } = this.#options;
-    const isAhead = this.#receivers.length === 0 && this.#mode === "receive";
+    const isAhead = !this.#isWaited && this.#mode === "receive";
     const most = isAhead ? readBufferSize - this.#input.length : readBufferSize;
     // One byte more than last time: a read that fills its buffer does not show that
     // the socket is empty.

@@ -8,6 +8,12 @@ export interface Receiver {
    * @returns Whether it waits no longer.
    */
   take(): boolean;
+  /**
+   * Whether more bytes are to be read for it, which it is by default.
+   *
+   * @param isAlone Whether nothing waits after it.
+   */
+  wantsBytes?(isAlone: boolean): boolean;
   /** Is told that no more messages come. */
   end(): void;
   /** Is told that no more messages come, and why. */

@@ -9,6 +9,7 @@ import type { Transport } from "./transport.ts";
 /** Options for {@linkcode Writer}. */
 export interface WriterOptions<Out> {
   readonly transport: Transport;
+  /** What writes messages at first; see {@linkcode Writer.encoder}. */
   readonly encoder: Encoder<Out>;
   readonly highWaterMark: number;
   readonly sendTimeout: number | undefined;
@@ -38,6 +39,8 @@ const SETTLED = Promise.resolve();
  */
 export class Writer<Out> {
   readonly #options: WriterOptions<Out>;
+  /** What writes the next message. */
+  encoder: Encoder<Out>;
   readonly #sendCountdown: Countdown | undefined;
   readonly #output = new OutputBuffer();
   // The bytes taken out of the output that the transport has not taken.
@@ -60,6 +63,7 @@ export class Writer<Out> {
 
   constructor(options: WriterOptions<Out>) {
     this.#options = options;
+    this.encoder = options.encoder;
     const { sendTimeout, onTimeout } = options;
     if (sendTimeout !== undefined) {
       this.#messageEnds = new Queue();
@@ -72,10 +76,6 @@ export class Writer<Out> {
         );
       });
     }
-  }
-
-  get encoder(): Encoder<Out> {
-    return this.#options.encoder;
   }
 
   get highWaterMark(): number {

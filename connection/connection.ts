@@ -1,9 +1,14 @@
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
-import { checkConnectionOptions } from "../internal/connection_options.ts";
+import {
+  checkConnectionOptions,
+  checkFraming,
+} from "../internal/connection_options.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
+import { bodyStream } from "./_body_stream.ts";
 import { Countdown } from "./_countdown.ts";
+import { DetachedTransport } from "./_detached.ts";
 import {
   DRAIN_MS,
   type Ending,
@@ -82,6 +87,7 @@ export class Connection<In = Bytes, Out = Sendable>
   #isOver = false;
   #isWriteClosed = false;
   #isReleased = false;
+  #isDetached = false;
   #failure: { readonly error: unknown } | undefined;
   #abortController: AbortController | undefined;
   #readable: ReadableStream<In> | undefined;
@@ -556,8 +562,8 @@ export class Connection<In = Bytes, Out = Sendable>
     const { signal, framing } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
-      const wouldHaveNoAnswer = this.#reader.isOver && this.#writer.isOpen;
-      if (wouldHaveNoAnswer) throw noAnswer();
+      const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
+      if (hasNoAnswer && this.#writer.isOpen) throw noAnswer();
       this.#writer.queue(message, this.#writer.encoder);
       return this.#wait<T>(
         this.#taking(framing),
@@ -569,6 +575,147 @@ export class Connection<In = Bytes, Out = Sendable>
     } catch (error) {
       return rejected(error);
     }
+  }
+
+  /**
+   * Receives the next bytes in pieces, such as a body whose length a header told: never
+   * held whole, and read only as the stream is.
+   *
+   * It has its turn like a call of {@linkcode Connection.receive}: messages that are asked
+   * for later come after it. If it is cancelled, the rest is passed over, and the next
+   * message is still received.
+   *
+   * @param length How many bytes.
+   * @returns A stream of them. It fails with the connection's error, and with an error
+   * named `UnexpectedEof` if the peer ends before.
+   * @throws {RangeError} If `length` is not a whole number of at least 0.
+   *
+   * @example A file after its length
+   * ```ts
+   * import { connect, lines, serve, unframed } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     const length = Number(await connection.receive());
+   *     let received = 0;
+   *     for await (const piece of connection.receiveStream(length)) {
+   *       received += piece.length;
+   *     }
+   *     await connection.send(`${received} bytes, then ${await connection.receive()}`);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * await client.send("100000");
+   * await client.send(new Uint8Array(100_000), { framing: unframed() });
+   * await client.send("bye");
+   * assertEquals(await client.receive(), "100000 bytes, then bye");
+   * ```
+   */
+  receiveStream(length: number): ReadableStream<Bytes> {
+    if (!Number.isSafeInteger(length) || length < 0) {
+      throw new RangeError(
+        `Cannot receive stream as length must be a whole number of at least 0: current value is ${length}`,
+      );
+    }
+    return bodyStream(this.#reader, length);
+  }
+
+  /**
+   * Goes on in another framing: from the next message on that is received, and the next
+   * that is sent. What was not received yet is read in the new framing, wherever the
+   * reads have cut it.
+   *
+   * @typeParam I What is received from now on.
+   * @typeParam O What may be sent from now on.
+   * @param framing The framing.
+   * @returns This connection.
+   *
+   * @example A greeting in a line, and then packets
+   * ```ts
+   * import { connect, lengthPrefixed, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing: lines() },
+   *   async (connection) => {
+   *     await connection.send(`hello ${await connection.receive()}`);
+   *     const packets = connection.reframe(lengthPrefixed());
+   *     for await (const packet of packets) await packets.send(packet);
+   *   },
+   * );
+   * const { port } = server.addr;
+   * await using client = await connect({ port, framing: lines() });
+   *
+   * await client.send("Ann");
+   * assertEquals(await client.receive(), "hello Ann");
+   * const packets = client.reframe(lengthPrefixed());
+   * assertEquals(
+   *   await packets.request(new Uint8Array([1, 0x0a])),
+   *   new Uint8Array([1, 0x0a]),
+   * );
+   * ```
+   */
+  reframe<I, O>(framing: Framing<I, O>): Connection<I, O> {
+    checkFraming({ framing });
+    // The same object, seen as what it is from now on.
+    const connection = this as unknown as Connection<I, O>;
+    connection.#reader.decoder = framing.decoder();
+    connection.#writer.encoder = framing.encoder();
+    return connection;
+  }
+
+  /**
+   * Hands the transport over: sends what is queued, and then leaves it open for another
+   * owner. Nothing is lost: what the peer sent and nothing received is given too, and
+   * what a read brings that is under way is the first that the new owner reads.
+   *
+   * The connection is over then, as after {@linkcode Connection.close}, which would do
+   * nothing any more: messages that wait to be received end, and sending is refused.
+   *
+   * @returns The transport, and the bytes that come before what it reads. Rejects with
+   * the cause if the connection has ended with an error, and with an `InvalidStateError`
+   * if it was closed.
+   *
+   * @example From lines to the bare connection
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing: lines() },
+   *   async (connection) => {
+   *     await connection.receive(); // and what follows is for another protocol
+   *     const { transport, unread } = await connection.detach();
+   *     await transport.write(unread);
+   *     transport.close();
+   *   },
+   * );
+   * const { port } = server.addr;
+   * await using client = await connect({ port, framing: lines() });
+   *
+   * client.send("CONNECT");
+   * client.send("echo this");
+   * assertEquals(await client.receive(), "echo this");
+   * ```
+   */
+  async detach(): Promise<{ transport: Transport; unread: Bytes }> {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#isReleased || this.#closing !== undefined) throw hasEnded();
+    await this.#writer.finish(hasEnded);
+    this.#throwIfReleased();
+    const { unread, underWay } = this.#reader.detach();
+    this.#isDetached = true;
+    this.#release();
+    return {
+      transport: underWay === undefined
+        ? this.#transport
+        : new DetachedTransport(this.#transport, underWay),
+      unread,
+    };
   }
 
   /**
@@ -969,6 +1116,23 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#idleCountdown?.stop();
     this.#messageCountdown?.stop();
     this.#stopListening?.();
+    if (!this.#isDetached) this.#closeTransport();
+    this.#writer.stop();
+    const ends = [
+      this.#isDetached || this.#reader.stopped,
+      this.#writer.stopped,
+    ];
+    Promise.all(ends).then(() => {
+      this.#isOver = true;
+      this.#settleClosed();
+    });
+  }
+
+  #throwIfReleased(): void {
+    if (this.#isReleased) throw this.#failure?.error ?? hasEnded();
+  }
+
+  #closeTransport(): void {
     this.#reader.letSettle();
     try {
       this.#transport.close();
@@ -976,17 +1140,19 @@ export class Connection<In = Bytes, Out = Sendable>
       // Its owner has closed it already.
       if (!isClosedAlready(error)) throw error;
     }
-    this.#writer.stop();
-    Promise.all([this.#reader.stopped, this.#writer.stopped]).then(() => {
-      this.#isOver = true;
-      this.#settleClosed();
-    });
   }
 
   #settleClosed(): void {
     if (this.#failure === undefined) this.#closed?.resolve();
     else this.#closed?.reject(this.#failure.error);
   }
+}
+
+function hasEnded(): DOMException {
+  return new DOMException(
+    "Cannot go on: the connection has ended, or its transport was handed over",
+    "InvalidStateError",
+  );
 }
 
 function noAnswer(): Error {

@@ -1,0 +1,70 @@
+import type { Bytes } from "../framing/bytes.ts";
+import type { Address, Transport } from "./transport.ts";
+
+/**
+ * A transport that was handed over while a read was under way: what that brings is
+ * the first that the new owner reads.
+ */
+export class DetachedTransport implements Transport {
+  readonly #transport: Transport;
+  // Only until it was read.
+  #underWay: Promise<Bytes | null> | undefined;
+  #rest: Bytes | undefined;
+
+  constructor(transport: Transport, underWay: Promise<Bytes | null>) {
+    this.#transport = transport;
+    this.#underWay = underWay;
+  }
+
+  get localAddr(): Address | undefined {
+    return this.#transport.localAddr;
+  }
+
+  get remoteAddr(): Address | undefined {
+    return this.#transport.remoteAddr;
+  }
+
+  async read(buffer: Uint8Array): Promise<number | null> {
+    if (this.#underWay !== undefined) {
+      const bytes = await this.#underWay;
+      this.#underWay = undefined;
+      if (bytes === null) return null;
+      this.#rest = bytes;
+    }
+    if (this.#rest === undefined) return await this.#transport.read(buffer);
+    const piece = this.#rest.subarray(0, buffer.length);
+    buffer.set(piece);
+    this.#rest = piece.length < this.#rest.length
+      ? this.#rest.subarray(piece.length)
+      : undefined;
+    return piece.length;
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return this.#transport.write(bytes);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#transport.closeWrite();
+  }
+
+  close(): void {
+    this.#transport.close();
+  }
+
+  ref(): void {
+    this.#transport.ref?.();
+  }
+
+  unref(): void {
+    this.#transport.unref?.();
+  }
+
+  setNoDelay(noDelay?: boolean): void {
+    this.#transport.setNoDelay?.(noDelay);
+  }
+
+  setKeepAlive(keepAlive?: boolean): void {
+    this.#transport.setKeepAlive?.(keepAlive);
+  }
+}

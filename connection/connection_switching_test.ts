@@ -1,0 +1,299 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { toBytes } from "../framing/_utf8.ts";
+import { delimited } from "../framing/delimited.ts";
+import { fixedLength } from "../framing/fixed_length.ts";
+import type { Framing } from "../framing/framing.ts";
+import { FramingError } from "../framing/framing_error.ts";
+import { lengthPrefixed } from "../framing/length_prefixed.ts";
+import { lines } from "../framing/lines.ts";
+import { unframed } from "../framing/unframed.ts";
+import {
+  type PairedTransport,
+  transportPair,
+} from "../testing/transport_pair.ts";
+import { Connection } from "./connection.ts";
+import { pair, until } from "./_testing.ts";
+
+const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
+
+/** Runs `scenario` with `stream` received whole, cut at each place, and byte by byte. */
+async function inEveryCut<In, Out>(
+  framing: Framing<In, Out>,
+  stream: string,
+  scenario: (
+    connection: Connection<In, Out>,
+    far: PairedTransport,
+  ) => Promise<unknown>,
+  expected: unknown,
+): Promise<void> {
+  const bytes = toBytes(stream);
+  const everywhere = bytes.keys().toArray().slice(1);
+  for (const cuts of [[], ...everywhere.map((place) => [place]), everywhere]) {
+    for (const isWatched of [false, true]) {
+      const [near, far] = transportPair();
+      near.cutAt(cuts);
+      await far.write(bytes);
+      await far.closeWrite();
+      await using connection = new Connection(near, { framing });
+      if (isWatched) {
+        connection.peerEnded.catch(() => {});
+        await until(() => near.isReading || near.arrived === 0);
+      }
+      assertEquals(
+        await scenario(connection, far),
+        expected,
+        `Cut at ${cuts}${isWatched ? ", read ahead" : ""}`,
+      );
+      far.close();
+    }
+  }
+}
+
+Deno.test("Connection.reframe() reads what follows in another framing, in every cut", async () => {
+  await inEveryCut(
+    lines(),
+    "one\nSWITCH\n\0\0\0\x03a\nb\0\0\0\0BACK\nlast\n",
+    async (connection) => {
+      const first = await connection.receive();
+      await connection.receive();
+      const packets = connection.reframe(lengthPrefixed());
+      const second = text(await packets.receive());
+      const third = text(await packets.receive());
+      const again = packets.reframe(lines());
+      return [first, second, third, ...await Array.fromAsync(again)];
+    },
+    ["one", "a\nb", "", "BACK", "last"],
+  );
+});
+
+Deno.test("Connection.reframe() switches within a loop over the messages", async () => {
+  await inEveryCut(lines(), "a\n\0\x01b\0\x01c", async (connection) => {
+    const received: unknown[] = [];
+    for await (const message of connection) {
+      received.push(message);
+      connection.reframe(lengthPrefixed({ fieldSize: 2 }));
+    }
+    return received;
+  }, ["a", new Uint8Array([0x62]), new Uint8Array([0x63])]);
+});
+
+Deno.test("Connection.reframe() sends in the new framing, and touches no other connection", async () => {
+  const framing = lines();
+  const [near, far] = transportPair();
+  const [otherNear, otherFar] = transportPair();
+  await using connection = new Connection(near, { framing });
+  await using other = new Connection(otherNear, { framing });
+  connection.send("a");
+  connection.reframe(lengthPrefixed({ fieldSize: 1 })).send("b");
+  other.send("c");
+  await Promise.all([connection.closeWrite(), other.closeWrite()]);
+  const room = new Uint8Array(10);
+  const length = await far.read(room) ?? 0;
+  assertEquals(text(room.subarray(0, length)), "a\n\x01b");
+  assertEquals(await otherFar.read(room), 2);
+  far.close();
+  otherFar.close();
+  assertThrows(() => connection.reframe({} as never), TypeError, "framing");
+});
+
+Deno.test("Connection.receive() takes one message in another framing, in every cut", async () => {
+  await inEveryCut(
+    lines(),
+    "4\na\nb\n0\n3\nxyzend\n",
+    async (connection) => {
+      const bodies: string[] = [];
+      for (let i = 0; i < 3; i++) {
+        const length = Number(await connection.receive());
+        const framing = fixedLength(length);
+        bodies.push(text(await connection.receive({ framing })));
+      }
+      return [
+        ...bodies,
+        await connection.receive(),
+        await connection.receive(),
+      ];
+    },
+    ["a\nb\n", "", "xyz", "end", undefined],
+  );
+});
+
+Deno.test("Connection.receive() serves receivers with different framings in order", async () => {
+  await inEveryCut(lines(), "line\nabcd\0\x02hirest\n", async (connection) => {
+    const received = await Promise.all([
+      connection.receive(),
+      connection.receive({ framing: fixedLength(3) }),
+      connection.receive({ framing: delimited("\0") }),
+      connection.receive({ framing: lengthPrefixed({ fieldSize: 1 }) }),
+      connection.receive(),
+      connection.receive(),
+    ]);
+    return received.map((each) =>
+      each instanceof Uint8Array ? text(each) : each
+    );
+  }, ["line", "abc", "d", "hi", "rest", undefined]);
+});
+
+Deno.test("Connection.receive() in another framing leaves what it did not take when it is aborted", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const receiving = connection.receive({
+    framing: fixedLength(8),
+    signal: controller.signal,
+  });
+  await peer.write("one\n");
+  await until(() => connection.stats().bytesReceived === 4);
+  controller.abort();
+  await assertRejects(() => receiving, DOMException);
+  assertEquals(await connection.receive(), "one");
+});
+
+Deno.test("Connection ends by the error of another framing, after the messages before it", async () => {
+  await inEveryCut(lines(), "one\nmuch too long", async (connection) => {
+    const first = await connection.receive();
+    const framing = lines({ maxLength: 4 });
+    const error = await assertRejects(
+      () => connection.receive({ framing }),
+      FramingError,
+    );
+    await assertRejects(() => connection.closed, FramingError);
+    return [first, error.code, error.offset];
+  }, ["one", "too-long", 4]);
+});
+
+Deno.test("Connection.send() writes one message in another framing", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  connection.send("5");
+  connection.send(new Uint8Array(5).fill(0x61), { framing: unframed() });
+  connection.send("end");
+  await connection.closeWrite();
+  assertEquals(await peer.readToEnd(), "5\naaaaaend\n");
+});
+
+Deno.test("Connection.request() receives an answer in another framing", async () => {
+  await inEveryCut(lines(), "abcd\n", async (connection) => {
+    const answer = connection.request("4 bytes", { framing: fixedLength(4) });
+    const line = connection.request("a line");
+    return [text(await answer), await line];
+  }, ["abcd", ""]);
+});
+
+Deno.test("Connection.receiveStream() gives bytes in pieces, and the message after them, in every cut", async () => {
+  await inEveryCut(
+    lines(),
+    "10\n01234\n6789after\n",
+    async (connection) => {
+      const length = Number(await connection.receive());
+      const pieces = connection.receiveStream(length);
+      const after = connection.receive();
+      const none = connection.receiveStream(0);
+      const body = await new Response(pieces).text();
+      assertEquals(await Array.fromAsync(none), []);
+      return [body, await after, await connection.receive()];
+    },
+    ["01234\n6789", "after", undefined],
+  );
+});
+
+Deno.test("Connection.receiveStream() passes over the rest when it is cancelled, in every cut", async () => {
+  await inEveryCut(lines(), "0123456789after\n", async (connection) => {
+    const reader = connection.receiveStream(10).getReader();
+    const { value } = await reader.read();
+    await reader.cancel();
+    return [(value?.length ?? 0) > 0, await connection.receive()];
+  }, [true, "after"]);
+});
+
+Deno.test("Connection.receiveStream() fails if the peer ends before, and lets the rest go", async () => {
+  await inEveryCut(lines(), "01234", async (connection) => {
+    const pieces = connection.receiveStream(10);
+    const error = await assertRejects(() => new Response(pieces).text(), Error);
+    return error.name;
+  }, "UnexpectedEof");
+  const [near] = transportPair();
+  await using connection = new Connection(near, { framing: lines() });
+  for (const length of [-1, 1.5, NaN, Infinity]) {
+    assertThrows(() => connection.receiveStream(length), RangeError, "length");
+  }
+});
+
+Deno.test("Connection.receiveStream() reads no more than is read from it", async () => {
+  const [near, far] = transportPair({ bufferSize: 1024 });
+  await using connection = new Connection(near, {
+    framing: lines(),
+    readBufferSize: 64,
+  });
+  const sent = new Uint8Array(4096);
+  const sending = (async () => {
+    let rest = sent;
+    while (rest.length > 0) rest = rest.subarray(await far.write(rest));
+  })();
+  const reader = connection.receiveStream(sent.length).getReader();
+  const first = await reader.read();
+  assert((first.value?.length ?? 0) <= 64);
+  await until(() => far.isWriting);
+  assert(connection.stats().bytesReceived <= 128);
+  let length = first.value?.length ?? 0;
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    length += value.length;
+  }
+  assertEquals(length, sent.length);
+  await sending;
+  far.close();
+});
+
+Deno.test("Connection.detach() hands over what was not received, in every cut", async () => {
+  await inEveryCut(lines(), "CONNECT\nraw bytes\n", async (connection) => {
+    assertEquals(await connection.receive(), "CONNECT");
+    const sent = connection.send("ok");
+    const { transport, unread } = await connection.detach();
+    await sent;
+    await connection.closed;
+    assertEquals(await connection.receive(), undefined);
+    await assertRejects(() => connection.send("late"), DOMException);
+    let rest = text(unread);
+    const room = new Uint8Array(3);
+    for (;;) {
+      const length = await transport.read(room);
+      if (length === null) break;
+      rest += text(room.subarray(0, length));
+    }
+    transport.close();
+    return rest;
+  }, "raw bytes\n");
+});
+
+Deno.test("Connection.detach() gives what a read under way brings to the new owner", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const receiving = connection.receive();
+  connection.peerEnded.catch(() => {});
+  const { transport, unread } = await connection.detach();
+  assertEquals(await receiving, undefined);
+  assertEquals(unread.length, 0);
+  await peer.write("hello");
+  const room = new Uint8Array(3);
+  assertEquals(await transport.read(room), 3);
+  assertEquals(text(room), "hel");
+  assertEquals(await transport.read(room), 2);
+  await peer.write("more");
+  assertEquals(await transport.read(room), 3);
+  await transport.write(toBytes("answer"));
+  assertEquals(await peer.read(6), "answer");
+  transport.close();
+});
+
+Deno.test("Connection.detach() is refused after the end", async () => {
+  const [near, far] = transportPair();
+  const connection = new Connection(near, { framing: lines() });
+  await connection.close();
+  await assertRejects(() => connection.detach(), DOMException, "has ended");
+  const [failing] = transportPair();
+  const failed = new Connection(failing, { framing: lines() });
+  failed.abort(new Error("Enough"));
+  await assertRejects(() => failed.detach(), Error, "Enough");
+  far.close();
+});
