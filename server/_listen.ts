@@ -1,13 +1,13 @@
 import { isAbsolute } from "node:path";
-import type { Listener } from "./_listening_server.ts";
 import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
+import type { Listener } from "../internal/serving.ts";
 
 const DEFAULT_PORT = 8000;
 
 /** Listens on a TCP port, with or without TLS. */
 export function listenTcp<In, Out>(
   options: ServeTcpOptions<In, Out>,
-): Listener<Deno.NetAddr> {
+): Listener<Deno.Conn, Deno.NetAddr> {
   const { port = DEFAULT_PORT, hostname, tls, reusePort, tcpBacklog } = options;
   const address = {
     port,
@@ -39,7 +39,7 @@ export function listenTcp<In, Out>(
 /** Listens on a Unix socket. */
 export function listenUnix<In, Out>(
   { path }: ServeUnixOptions<In, Out>,
-): Listener<Deno.UnixAddr> {
+): Listener<Deno.Conn, Deno.UnixAddr> {
   // Deno removes the socket in the end by this path, which would lead elsewhere once
   // the process has changed its folder. One that begins with a zero byte is no file.
   const isFixed = isAbsolute(path) || path.startsWith("\0");

@@ -1,12 +1,13 @@
 import { checkReusePort, listenTcp, listenUnix } from "./_listen.ts";
-import { ListeningServer } from "./_listening_server.ts";
 import type {
   ConnectionHandler,
+  ServeBaseOptions,
   ServeOptions,
   ServeTcpOptions,
   ServeUnixOptions,
 } from "./options.ts";
 import type { Server } from "./server.ts";
+import { Connection } from "../connection/connection.ts";
 import {
   checkCount,
   checkFunction,
@@ -19,6 +20,7 @@ import {
   checkConnectionOptions,
   checkFraming,
 } from "../internal/connection_options.ts";
+import { type Listener, ListeningServer } from "../internal/serving.ts";
 
 /**
  * Serves framed connections on a Unix socket.
@@ -107,8 +109,22 @@ export function serve<In, Out>(
   checkFunction("serve", "handler", handler);
   options.signal?.throwIfAborted();
   return isUnix(options)
-    ? new ListeningServer(listenUnix(options), options, handler)
-    : new ListeningServer(listenTcp(options), options, handler);
+    ? serveFrom(listenUnix(options), options, handler)
+    : serveFrom(listenTcp(options), options, handler);
+}
+
+function serveFrom<In, Out, A extends Deno.Addr>(
+  listener: Listener<Deno.Conn, A>,
+  options: ServeBaseOptions<In, Out, A>,
+  handler: ConnectionHandler<In, Out>,
+): Server<In, Out, A> {
+  return new ListeningServer({
+    listener,
+    // The server's signal is for all connections, so none listens to it itself.
+    open: (conn) => new Connection(conn, { ...options, signal: undefined }),
+    handler,
+    options,
+  });
 }
 
 const MAX_BACKLOG = 2 ** 31 - 1;

@@ -1,57 +1,84 @@
-import type { ConnectionHandler, ServeBaseOptions } from "./options.ts";
-import type { Server, ShutdownOptions } from "./server.ts";
-import { Connection } from "../connection/connection.ts";
-import { checkMilliseconds } from "../internal/checks.ts";
-import { logError } from "../internal/log_error.ts";
-import { isSettledWithin } from "../internal/promises.ts";
+import { checkMilliseconds } from "./checks.ts";
+import { logError } from "./log_error.ts";
+import { isSettledWithin } from "./promises.ts";
 
 const ACCEPT_PAUSE_MS = 100;
 
 /** What a {@linkcode ListeningServer} takes its connections from. */
-export interface Listener<A extends Deno.Addr> {
-  readonly addr: A;
-  accept(): Promise<Deno.Conn>;
+export interface Listener<Incoming, Address> {
+  readonly addr: Address;
+  accept(): Promise<Incoming>;
   close(): void;
   ref(): void;
   /** Throws if it cannot be done. */
   unref(): void;
 }
 
-/** Accepts connections, and runs a handler for each. */
-export class ListeningServer<In, Out, A extends Deno.Addr>
-  implements Server<In, Out, A> {
-  readonly addr: A;
+/** What a listener gives. */
+export interface IncomingConnection {
+  close(): void;
+}
+
+/** What a server does with a connection, of which this folder knows no more. */
+export interface ServedConnection {
+  readonly closed: Promise<void>;
+  readonly signal: AbortSignal;
+  close(): Promise<void>;
+  closeRead(): void;
+  abort(reason?: unknown): void;
+  ref(): void;
+  unref(): void;
+}
+
+/** What a {@linkcode ListeningServer} is told by those who know the runtime. */
+export interface Serving<Incoming, Served, Address> {
+  readonly listener: Listener<Incoming, Address>;
+  /** Makes a connection of what was accepted. */
+  readonly open: (incoming: Incoming) => Served;
+  readonly handler: (connection: Served) => void | Promise<void>;
+  readonly options: {
+    readonly maxConnections?: number | undefined;
+    readonly onListen?: ((addr: Address) => void) | undefined;
+    readonly onError?:
+      | ((error: unknown, connection: Served | undefined) => void)
+      | undefined;
+    readonly signal?: AbortSignal | undefined;
+  };
+}
+
+/** Accepts connections, and runs a handler for each; knows no runtime. */
+export class ListeningServer<
+  Incoming extends IncomingConnection,
+  Served extends ServedConnection,
+  Address,
+> {
+  readonly addr: Address;
   readonly finished: Promise<void>;
-  readonly connections = new Set<Connection<In, Out>>();
-  readonly #listener: Listener<A>;
-  readonly #options: ServeBaseOptions<In, Out, A>;
-  readonly #handler: ConnectionHandler<In, Out>;
+  readonly connections = new Set<Served>();
+  readonly #serving: Serving<Incoming, Served, Address>;
   #isStopped = false;
   #isRef = true;
   // Resolved when a connection ends, or the server stops.
   #ended: PromiseWithResolvers<void> | undefined;
 
-  constructor(
-    listener: Listener<A>,
-    options: ServeBaseOptions<In, Out, A>,
-    handler: ConnectionHandler<In, Out>,
-  ) {
-    this.#listener = listener;
-    this.#options = options;
-    this.#handler = handler;
+  constructor(serving: Serving<Incoming, Served, Address>) {
+    this.#serving = serving;
+    const { listener, options: { signal, onListen } } = serving;
     this.addr = listener.addr;
-    options.signal?.addEventListener("abort", this.#onAbort);
+    signal?.addEventListener("abort", this.#onAbort);
     try {
-      options.onListen?.(this.addr);
+      onListen?.(this.addr);
     } catch (error) {
       this.#stop();
-      options.signal?.removeEventListener("abort", this.#onAbort);
+      signal?.removeEventListener("abort", this.#onAbort);
       throw error;
     }
     this.finished = this.#run();
   }
 
-  async shutdown(options: ShutdownOptions = {}): Promise<void> {
+  async shutdown(
+    options: { readonly timeout?: number | undefined } = {},
+  ): Promise<void> {
     const { timeout } = options;
     checkMilliseconds("timeout", timeout, 0);
     this.#stop();
@@ -76,25 +103,25 @@ export class ListeningServer<In, Out, A extends Deno.Addr>
 
   ref(): void {
     this.#isRef = true;
-    this.#listener.ref();
+    this.#serving.listener.ref();
     for (const connection of this.connections) connection.ref();
   }
 
   unref(): void {
-    this.#listener.unref();
+    this.#serving.listener.unref();
     this.#isRef = false;
     for (const connection of this.connections) connection.unref();
   }
 
   #onAbort = (): void => {
     this.#stop();
-    this.#abortAll(this.#options.signal?.reason);
+    this.#abortAll(this.#serving.options.signal?.reason);
   };
 
   #stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
-    this.#listener.close();
+    this.#serving.listener.close();
     this.#ended?.resolve();
   }
 
@@ -105,19 +132,19 @@ export class ListeningServer<In, Out, A extends Deno.Addr>
   async #run(): Promise<void> {
     await this.#acceptAll();
     while (this.connections.size > 0) await this.#waitForEnd();
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#serving.options.signal?.removeEventListener("abort", this.#onAbort);
   }
 
   async #acceptAll(): Promise<void> {
-    const { maxConnections = Infinity } = this.#options;
+    const { listener, options: { maxConnections = Infinity } } = this.#serving;
     while (!this.#isStopped) {
       if (this.connections.size >= maxConnections) {
         await this.#waitForEnd();
         continue;
       }
-      let conn: Deno.Conn;
+      let incoming: Incoming;
       try {
-        conn = await this.#listener.accept();
+        incoming = await listener.accept();
       } catch (error) {
         if (this.#isStopped) return;
         // The peer was gone before it was accepted, which holds up no other.
@@ -127,8 +154,8 @@ export class ListeningServer<In, Out, A extends Deno.Addr>
         await this.#waitForEnd(ACCEPT_PAUSE_MS);
         continue;
       }
-      if (this.#isStopped) conn.close();
-      else this.#start(conn);
+      if (this.#isStopped) incoming.close();
+      else this.#start(incoming);
     }
   }
 
@@ -142,16 +169,12 @@ export class ListeningServer<In, Out, A extends Deno.Addr>
     clearTimeout(timer);
   }
 
-  #start(conn: Deno.Conn): void {
-    let connection: Connection<In, Out>;
+  #start(incoming: Incoming): void {
+    let connection: Served;
     try {
-      // The server's signal is for all connections, so none listens to it itself.
-      connection = new Connection(conn, {
-        ...this.#options,
-        signal: undefined,
-      });
+      connection = this.#serving.open(incoming);
     } catch (error) {
-      conn.close();
+      incoming.close();
       this.#report(error, undefined);
       return;
     }
@@ -161,9 +184,9 @@ export class ListeningServer<In, Out, A extends Deno.Addr>
   }
 
   /** Runs the handler and what follows; never rejects. */
-  async #handle(connection: Connection<In, Out>): Promise<void> {
+  async #handle(connection: Served): Promise<void> {
     try {
-      await this.#handler(connection);
+      await this.#serving.handler(connection);
       await connection.close();
     } catch (error) {
       // A connection that ended badly may still send what was queued before.
@@ -176,11 +199,8 @@ export class ListeningServer<In, Out, A extends Deno.Addr>
   }
 
   /** Tells of an error; never rejects, as that would end the server. */
-  async #report(
-    error: unknown,
-    connection: Connection<In, Out> | undefined,
-  ): Promise<void> {
-    const { onError = logError } = this.#options;
+  async #report(error: unknown, connection: Served | undefined): Promise<void> {
+    const { onError = logError } = this.#serving.options;
     try {
       await onError(error, connection); // which may be an async function
     } catch (onErrorError) {
