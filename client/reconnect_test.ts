@@ -35,15 +35,14 @@ function serveInTurn(
   let count = 0;
   return serve(
     { hostname, port: 0, framing, onError: () => {} },
-    (connection) =>
-      handlers[Math.min(count++, handlers.length - 1)]?.(connection),
+    (...args) => handlers[Math.min(count++, handlers.length - 1)]?.(...args),
   );
 }
 
 /** A server that answers each line with itself. */
-const echo: ConnectionHandler<string, string> = async (connection) => {
+async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
-};
+}
 
 function hangUp(): void {}
 

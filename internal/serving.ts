@@ -16,6 +16,7 @@ export interface Listener<Incoming, Address> {
 
 /** What a listener gives. */
 export interface IncomingConnection {
+  readonly remoteAddr: unknown;
   close(): void;
 }
 
@@ -30,12 +31,20 @@ export interface ServedConnection {
   unref(): void;
 }
 
+/** What a handler is told beside its connection. */
+export interface HandlerInfo {
+  readonly remoteAddr: unknown;
+  /** Is aborted when the server begins to shut down. */
+  readonly signal: AbortSignal;
+}
+
 /** What a {@linkcode ListeningServer} is told by those who know the runtime. */
 export interface Serving<Incoming, Served, Address> {
   readonly listener: Listener<Incoming, Address>;
   /** Makes a connection of what was accepted. */
   readonly open: (incoming: Incoming) => Served;
-  readonly handler: (connection: Served) => void | Promise<void>;
+  // A method, as a handler may know the addresses that its listener gives.
+  handler(connection: Served, info: HandlerInfo): void | Promise<void>;
   readonly options: {
     readonly maxConnections?: number | undefined;
     readonly onListen?: ((addr: Address) => void) | undefined;
@@ -56,7 +65,12 @@ export class ListeningServer<
   readonly finished: Promise<void>;
   readonly connections = new Set<Served>();
   readonly #serving: Serving<Incoming, Served, Address>;
-  #isStopped = false;
+  // Why the server has begun to shut down.
+  #stop: { readonly reason: unknown } | undefined;
+  // Of the handlers that have asked for their signal. One signal for all would keep
+  // the listeners of connections that have ended, and each would take longer to add
+  // (measured: 10,000 in 355 ms, 20,000 in 1.6 s).
+  readonly #controllers = new Map<Served, AbortController>();
   #isRef = true;
   // Resolved when a connection ends, or the server stops.
   #ended: PromiseWithResolvers<void> | undefined;
@@ -69,7 +83,7 @@ export class ListeningServer<
     try {
       onListen?.(this.addr);
     } catch (error) {
-      this.#stop();
+      this.#beginStop(error);
       signal?.removeEventListener("abort", this.#onAbort);
       throw error;
     }
@@ -81,7 +95,9 @@ export class ListeningServer<
   ): Promise<void> {
     const { timeout } = options;
     checkMilliseconds("timeout", timeout, 0);
-    this.#stop();
+    this.#beginStop(
+      new DOMException("The server is shutting down", "AbortError"),
+    );
     for (const connection of this.connections) connection.closeRead();
     if (timeout === undefined) return await this.finished;
     if (await isSettledWithin(this.finished, timeout)) return;
@@ -114,15 +130,20 @@ export class ListeningServer<
   }
 
   #onAbort = (): void => {
-    this.#stop();
-    this.#abortAll(this.#serving.options.signal?.reason);
+    const reason: unknown = this.#serving.options.signal?.reason;
+    this.#beginStop(reason);
+    this.#abortAll(reason);
   };
 
-  #stop(): void {
-    if (this.#isStopped) return;
-    this.#isStopped = true;
+  /** Accepts no more, and tells the handlers so. */
+  #beginStop(reason: unknown): void {
+    if (this.#stop !== undefined) return;
+    this.#stop = { reason };
     this.#serving.listener.close();
     this.#ended?.resolve();
+    for (const controller of this.#controllers.values()) {
+      controller.abort(reason);
+    }
   }
 
   #abortAll(reason: unknown): void {
@@ -137,7 +158,7 @@ export class ListeningServer<
 
   async #acceptAll(): Promise<void> {
     const { listener, options: { maxConnections = Infinity } } = this.#serving;
-    while (!this.#isStopped) {
+    while (this.#stop === undefined) {
       if (this.connections.size >= maxConnections) {
         await this.#waitForEnd();
         continue;
@@ -146,7 +167,7 @@ export class ListeningServer<
       try {
         incoming = await listener.accept();
       } catch (error) {
-        if (this.#isStopped) return;
+        if (this.#stop !== undefined) return;
         // The peer was gone before it was accepted, which holds up no other.
         if (error instanceof Error && error.name === "NotConnected") continue;
         this.#report(error, undefined);
@@ -154,8 +175,8 @@ export class ListeningServer<
         await this.#waitForEnd(ACCEPT_PAUSE_MS);
         continue;
       }
-      if (this.#isStopped) incoming.close();
-      else this.#start(incoming);
+      if (this.#stop !== undefined) incoming.close();
+      else this.#serve(incoming);
     }
   }
 
@@ -169,7 +190,7 @@ export class ListeningServer<
     clearTimeout(timer);
   }
 
-  #start(incoming: Incoming): void {
+  #serve(incoming: Incoming): void {
     let connection: Served;
     try {
       connection = this.#serving.open(incoming);
@@ -180,13 +201,14 @@ export class ListeningServer<
     }
     if (!this.#isRef) connection.unref();
     this.connections.add(connection);
-    this.#handle(connection);
+    this.#handle(connection, incoming.remoteAddr);
   }
 
   /** Runs the handler and what follows; never rejects. */
-  async #handle(connection: Served): Promise<void> {
+  async #handle(connection: Served, remoteAddr: unknown): Promise<void> {
     try {
-      await this.#serving.handler(connection);
+      const info = new LazyInfo(remoteAddr, () => this.#signalFor(connection));
+      await this.#serving.handler(connection, info);
       await connection.close();
     } catch (error) {
       // A connection that ended badly may still send what was queued before.
@@ -195,7 +217,17 @@ export class ListeningServer<
     }
     await connection.closed.catch(() => {});
     this.connections.delete(connection);
+    this.#controllers.delete(connection);
     this.#ended?.resolve();
+  }
+
+  #signalFor(connection: Served): AbortSignal {
+    if (this.#stop !== undefined) return AbortSignal.abort(this.#stop.reason);
+    const controller = new AbortController();
+    if (this.connections.has(connection)) {
+      this.#controllers.set(connection, controller);
+    }
+    return controller.signal;
   }
 
   /** Tells of an error; never rejects, as that would end the server. */
@@ -207,5 +239,21 @@ export class ListeningServer<
       logError(error);
       logError(onErrorError);
     }
+  }
+}
+
+/** Makes the signal for those who ask. */
+class LazyInfo implements HandlerInfo {
+  readonly remoteAddr: unknown;
+  readonly #makeSignal: () => AbortSignal;
+  #signal: AbortSignal | undefined;
+
+  constructor(remoteAddr: unknown, makeSignal: () => AbortSignal) {
+    this.remoteAddr = remoteAddr;
+    this.#makeSignal = makeSignal;
+  }
+
+  get signal(): AbortSignal {
+    return this.#signal ??= this.#makeSignal();
   }
 }

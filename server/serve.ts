@@ -28,7 +28,8 @@ import { type Listener, ListeningServer } from "../internal/serving.ts";
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @param options The path, the framing, limits and timeouts.
- * @param handler Does the work for one connection.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the path is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -38,7 +39,7 @@ import { type Listener, ListeningServer } from "../internal/serving.ts";
  */
 export function serve<In, Out>(
   options: ServeUnixOptions<In, Out>,
-  handler: ConnectionHandler<In, Out>,
+  handler: ConnectionHandler<In, Out, Deno.UnixAddr>,
 ): Server<In, Out, Deno.UnixAddr>;
 /**
  * Serves framed connections on a TCP port, with TLS if `tls` is given.
@@ -49,7 +50,8 @@ export function serve<In, Out>(
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @param options The address, the framing, limits and timeouts.
- * @param handler Does the work for one connection.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the port is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -80,7 +82,7 @@ export function serve<In, Out>(
  */
 export function serve<In, Out>(
   options: ServeTcpOptions<In, Out>,
-  handler: ConnectionHandler<In, Out>,
+  handler: ConnectionHandler<In, Out, Deno.NetAddr>,
 ): Server<In, Out, Deno.NetAddr>;
 /**
  * Serves framed connections on a TCP port or a Unix socket, whichever the options
@@ -89,7 +91,8 @@ export function serve<In, Out>(
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @param options The address, the framing, limits and timeouts.
- * @param handler Does the work for one connection.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the port or the path is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -99,11 +102,11 @@ export function serve<In, Out>(
  */
 export function serve<In, Out>(
   options: ServeOptions<In, Out>,
-  handler: ConnectionHandler<In, Out>,
+  handler: ConnectionHandler<In, Out, Deno.NetAddr | Deno.UnixAddr>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr>;
 export function serve<In, Out>(
   options: ServeOptions<In, Out>,
-  handler: ConnectionHandler<In, Out>,
+  handler: AnyHandler<In, Out>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr> {
   checkServeOptions(options);
   checkFunction("serve", "handler", handler);
@@ -113,10 +116,14 @@ export function serve<In, Out>(
     : serveFrom(listenTcp(options), options, handler);
 }
 
+type AnyHandler<In, Out> =
+  | ConnectionHandler<In, Out, Deno.NetAddr>
+  | ConnectionHandler<In, Out, Deno.UnixAddr>;
+
 function serveFrom<In, Out, A extends Deno.Addr>(
   listener: Listener<Deno.Conn, A>,
   options: ServeBaseOptions<In, Out, A>,
-  handler: ConnectionHandler<In, Out>,
+  handler: AnyHandler<In, Out>,
 ): Server<In, Out, A> {
   return new ListeningServer({
     listener,

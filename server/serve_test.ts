@@ -29,9 +29,9 @@ import { start } from "../dev/testdata/start.ts";
 const framing = lines();
 const loopback = { hostname: "127.0.0.1", port: 0, framing };
 
-const echo: ConnectionHandler<string, string> = async (connection) => {
+async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
-};
+}
 
 /** Collects the errors of a server, and lets a test wait for the next. */
 function errorLog(): {
@@ -238,12 +238,12 @@ Deno.test("serve() goes on with other connections when a handler throws", async 
     await using server = serve({
       ...loopback,
       onError: (error, connection) => reports.push([error, connection]),
-    }, (connection) => {
+    }, (connection, info) => {
       if (culprit !== undefined || server.connections.size === 1) {
         return echo(connection);
       }
       culprit = connection;
-      return faulty(connection);
+      return faulty(connection, info);
     });
     const { port } = server.addr;
     await using first = await connect({ port, framing });
@@ -626,6 +626,84 @@ Deno.test("Server.shutdown() closes a connection that is accepted too late", asy
   await shutdown;
   assertEquals(await peer.readToEnd(), "");
   assertEquals(handled, 0);
+});
+
+Deno.test("serve() tells a handler its peer's address", async () => {
+  await using server = serve(
+    loopback,
+    (connection, { remoteAddr }) =>
+      connection.send(`${remoteAddr.transport} ${remoteAddr.port}`),
+  );
+  await using client = await connect({ port: server.addr.port, framing });
+  const { localAddr } = client;
+  assert(localAddr.transport === "tcp");
+  assertEquals(await client.receive(), `tcp ${localAddr.port}`);
+});
+
+Deno.test("Server.shutdown() tells the handlers by their signals, which can say goodbye", async () => {
+  const signals = new Set<AbortSignal>();
+  const server = serve(loopback, async (connection, { signal }) => {
+    signals.add(signal);
+    signal.addEventListener("abort", () => connection.send("goodbye"));
+    await echo(connection);
+  });
+  const clients = [];
+  for (let i = 0; i < 3; i++) {
+    const client = await connect({ port: server.addr.port, framing });
+    assertEquals(await client.request("hello"), "hello");
+    clients.push(client);
+  }
+  const [gone, ...others] = clients;
+  await gone?.close();
+  await until(() => server.connections.size === 2);
+  assertEquals([...signals].filter(({ aborted }) => aborted), []);
+  await server.shutdown();
+  for (const client of others) {
+    assertEquals(await Array.fromAsync(client), ["goodbye"]);
+    await client.close();
+  }
+  // One for each connection, and the server has let go of the one that had ended.
+  const reasons = [...signals].filter(({ aborted }) => aborted)
+    .map(({ reason }) => reason.name);
+  assertEquals(reasons, ["AbortError", "AbortError"]);
+});
+
+Deno.test("serve() aborts the signals of handlers by its own, with its reason", async () => {
+  const controller = new AbortController();
+  const reason = new Error("Enough");
+  const late = Promise.withResolvers<AbortSignal>();
+  const server = serve({
+    ...loopback,
+    signal: controller.signal,
+    onError: () => {},
+  }, async (connection, info) => {
+    assertStrictEquals(info.signal, info.signal);
+    await connection.send("begun");
+    await once(info.signal, "abort");
+    late.resolve(info.signal);
+    throw info.signal.reason;
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), "begun");
+  controller.abort(reason);
+  assertStrictEquals((await late.promise).reason, reason);
+  await server.finished;
+});
+
+Deno.test("serve() gives an aborted signal to a handler that asks for it too late", async () => {
+  const stopped = Promise.withResolvers<void>();
+  const names: string[] = [];
+  const server = serve(loopback, async (connection, info) => {
+    await connection.send("begun");
+    await stopped.promise;
+    names.push(info.signal.reason.name);
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), "begun");
+  const shutdown = server.shutdown();
+  stopped.resolve();
+  await shutdown;
+  assertEquals(names, ["AbortError"]);
 });
 
 Deno.test("Server is disposed of by shutting it down", async () => {
