@@ -21,7 +21,7 @@ import {
  * @typeParam Out What may be sent.
  * @param options The address, the framing, limits and timeouts.
  * @returns The connection. Rejects with the system's error, such as
- * `Deno.errors.ConnectionRefused`, with a `TimeoutError`, with the signal's
+ * `Deno.errors.ConnectionRefused`, with the address in its message, with a `TimeoutError`, with the signal's
  * reason, with a `TypeError` if options contradict each other, and with a
  * `RangeError` if a number is out of range.
  *

@@ -81,7 +81,9 @@ export class ListeningServer<
     this.addr = listener.addr;
     signal?.addEventListener("abort", this.#onAbort);
     try {
-      onListen?.(this.addr);
+      // An async function rejects when it is too late to throw here.
+      Promise.resolve(onListen?.(this.addr))
+        .catch((error) => this.#report(error, undefined));
     } catch (error) {
       this.#beginStop(error);
       signal?.removeEventListener("abort", this.#onAbort);
@@ -139,7 +141,11 @@ export class ListeningServer<
   #beginStop(reason: unknown): void {
     if (this.#stop !== undefined) return;
     this.#stop = { reason };
-    this.#serving.listener.close();
+    try {
+      this.#serving.listener.close();
+    } catch (error) {
+      if (!isClosedListener(error)) throw error;
+    }
     this.#ended?.resolve();
     for (const controller of this.#controllers.values()) {
       controller.abort(reason);
@@ -170,6 +176,7 @@ export class ListeningServer<
         if (this.#stop !== undefined) return;
         // The peer was gone before it was accepted, which holds up no other.
         if (error instanceof Error && error.name === "NotConnected") continue;
+        if (isClosedListener(error)) return this.#beginStop(error);
         this.#report(error, undefined);
         // Such as "too many open files", which passes when a connection ends.
         await this.#waitForEnd(ACCEPT_PAUSE_MS);
@@ -240,6 +247,11 @@ export class ListeningServer<
       logError(onErrorError);
     }
   }
+}
+
+/** Whether a listener says that its owner has closed it. */
+function isClosedListener(error: unknown): boolean {
+  return error instanceof Error && error.name === "BadResource";
 }
 
 /** Makes the signal for those who ask. */

@@ -118,14 +118,15 @@ export interface ServeBaseOptions<
   maxConnections?: number | undefined;
   /**
    * Called once with the address when the server listens. What it throws comes
-   * out of {@linkcode serve}, and the server does not listen any more.
+   * out of {@linkcode serve}, and the server does not listen any more. It may be an
+   * async function: the server does not wait for it, and if it rejects, `onError` is
+   * told, without a connection, and the server goes on.
    */
   onListen?: ((addr: A) => void) | undefined;
   /**
    * Called with an error: the one a handler threw, the one that kept what was still
-   * queued when it was done from going out, or the one that kept a connection from
-   * being accepted; there is no `connection` then. By default errors go to
-   * `console.error`.
+   * queued when it was done from going out, or, without a `connection`, the one that
+   * kept a connection from being accepted. By default errors go to `console.error`.
    *
    * A write that fails while the handler runs is told to the handler: by the sends
    * behind it, {@linkcode Connection.closed} and {@linkcode Connection.signal}.
@@ -279,6 +280,97 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
 }
 
 /**
+ * What a server can take its connections from; a `Deno.Listener` is one.
+ *
+ * @typeParam A The kind of address.
+ *
+ * @example A listener that counts
+ * ```ts
+ * import { connect, lines, serve, type ServeListener } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * let accepted = 0;
+ * const listener: ServeListener<Deno.NetAddr> = {
+ *   addr: inner.addr,
+ *   async accept() {
+ *     const conn = await inner.accept();
+ *     accepted++;
+ *     return conn;
+ *   },
+ *   close: () => inner.close(),
+ * };
+ *
+ * const framing = lines();
+ * await using _server = serve(
+ *   { listener, framing },
+ *   (connection) => connection.send("welcome"),
+ * );
+ * await using client = await connect({ port: inner.addr.port, framing });
+ * assertEquals(await client.receive(), "welcome");
+ * assertEquals(accepted, 1);
+ * ```
+ */
+export interface ServeListener<A extends Deno.Addr = Deno.Addr> {
+  /** The address that it listens on. */
+  readonly addr: A;
+  /**
+   * Waits for the next connection.
+   *
+   * When it rejects, `onError` is told and the server tries again after a pause; only
+   * a `Deno.errors.BadResource` says that the listener is closed, and ends the server.
+   */
+  accept(): Promise<Deno.Conn>;
+  /** Stops listening: what waits in `accept` rejects. */
+  close(): void;
+  /** Lets it keep the process alive; what {@linkcode Server.ref} calls. */
+  ref?(): void;
+  /**
+   * Lets the process end; what {@linkcode Server.unref} calls. A listener of
+   * `Deno.listenTls` has it, and keeps the process alive all the same.
+   */
+  unref?(): void;
+}
+
+/**
+ * Options for {@linkcode serve} with a listener of your own.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
+ *
+ * @example A listener that was opened before
+ * ```ts
+ * import { connect, lines, serve, type ServeListenerOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const options: ServeListenerOptions<string, string, Deno.NetAddr> = {
+ *   listener: Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+ *   framing,
+ * };
+ * await using server = serve(
+ *   options,
+ *   (connection) => connection.send("welcome"),
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.receive(), "welcome");
+ * ```
+ */
+export interface ServeListenerOptions<
+  In = Bytes,
+  Out = Sendable,
+  A extends Deno.Addr = Deno.NetAddr | Deno.UnixAddr,
+> extends ServeBaseOptions<In, Out, A> {
+  /**
+   * What connections are taken from. It belongs to the server then, which closes it
+   * when it shuts down. If its owner closes it, the server ends when the connections
+   * that it has have ended.
+   */
+  listener: ServeListener<A>;
+}
+
+/**
  * Options for {@linkcode serve}.
  *
  * @typeParam In What is received.
@@ -309,4 +401,5 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
  */
 export type ServeOptions<In = Bytes, Out = Sendable> =
   | ServeTcpOptions<In, Out>
-  | ServeUnixOptions<In, Out>;
+  | ServeUnixOptions<In, Out>
+  | ServeListenerOptions<In, Out>;

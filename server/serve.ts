@@ -1,7 +1,8 @@
-import { checkReusePort, listenTcp, listenUnix } from "./_listen.ts";
+import { checkReusePort, listenBy, listenTcp, listenUnix } from "./_listen.ts";
 import type {
   ConnectionHandler,
   ServeBaseOptions,
+  ServeListenerOptions,
   ServeOptions,
   ServeTcpOptions,
   ServeUnixOptions,
@@ -85,8 +86,28 @@ export function serve<In, Out>(
   handler: ConnectionHandler<In, Out, Deno.NetAddr>,
 ): Server<In, Out, Deno.NetAddr>;
 /**
- * Serves framed connections on a TCP port or a Unix socket, whichever the options
- * turn out to name.
+ * Serves framed connections of a listener of your own, such as one that
+ * `Deno.listen` gave.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
+ * @param options The listener, the framing, limits and timeouts.
+ * @param handler Does the work for one connection.
+ * @returns The server, to which the listener belongs from now on.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * The listener stays open then.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already, and what `onListen`
+ * throws.
+ */
+export function serve<In, Out, A extends Deno.NetAddr | Deno.UnixAddr>(
+  options: ServeListenerOptions<In, Out, A>,
+  handler: ConnectionHandler<In, Out, A>,
+): Server<In, Out, A>;
+/**
+ * Serves framed connections on a TCP port, a Unix socket or a listener, whichever
+ * the options turn out to name.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
@@ -111,6 +132,9 @@ export function serve<In, Out>(
   checkServeOptions(options);
   checkFunction("serve", "handler", handler);
   options.signal?.throwIfAborted();
+  if (isWithListener(options)) {
+    return serveFrom(listenBy(options.listener), options, handler);
+  }
   return isUnix(options)
     ? serveFrom(listenUnix(options), options, handler)
     : serveFrom(listenTcp(options), options, handler);
@@ -134,6 +158,12 @@ function serveFrom<In, Out, A extends Deno.Addr>(
   });
 }
 
+function isWithListener<In, Out>(
+  options: ServeOptions<In, Out>,
+): options is ServeListenerOptions<In, Out> {
+  return "listener" in options && options.listener !== undefined;
+}
+
 const MAX_BACKLOG = 2 ** 31 - 1;
 
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
@@ -152,6 +182,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
     ["cert", "key", "alpnProtocols"],
     "outside tls: give it inside tls",
   );
+  if (isWithListener(options)) return checkListenerOptions(options);
   if (isUnix(options)) {
     checkPath(options.path);
     refuseOptions(
@@ -175,4 +206,21 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   if (reusePort) checkReusePort();
   checkCount("serve", "tcpBacklog", tcpBacklog, MAX_BACKLOG);
   checkConnectionOptions(options, tls === undefined ? "TCP" : "TLS");
+}
+
+function checkListenerOptions<In, Out>(
+  options: ServeListenerOptions<In, Out>,
+): void {
+  const { listener } = options;
+  for (const name of ["accept", "close"] as const) {
+    checkFunction("serve", `listener.${name}`, listener?.[name]);
+  }
+  refuseOptions(
+    options,
+    ["port", "hostname", "path", "tls", "reusePort", "tcpBacklog"],
+    "with listener: it has its address already",
+  );
+  // Of a listener on a TCP port only its connections tell whether they are TLS.
+  const isUnixListener = listener.addr?.transport === "unix";
+  checkConnectionOptions(options, isUnixListener ? "Unix socket" : "TCP");
 }

@@ -20,7 +20,11 @@ import {
 import { connect } from "../client/connect.ts";
 import type { Connection } from "../connection/connection.ts";
 import { fixedLength, type FramingError, lines } from "../framing.ts";
-import type { ConnectionHandler, ServeTcpOptions } from "./options.ts";
+import type {
+  ConnectionHandler,
+  ServeListener,
+  ServeTcpOptions,
+} from "./options.ts";
 import { serve } from "./serve.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
@@ -92,6 +96,11 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     },
   );
   const path = "/tmp/socket";
+  const listener = {
+    addr: { transport: "unix", path },
+    accept: () => Promise.reject(new Error("Accepted")),
+    close: () => {},
+  };
   const cases: [object, ErrorConstructor, string][] = [
     [{ path, port: 0 }, TypeError, "port with path"],
     [{ path, hostname: "localhost" }, TypeError, "hostname with path"],
@@ -102,6 +111,16 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     [{ path, noDelay: true }, TypeError, "noDelay over Unix socket"],
     [{ path, keepAlive: true }, TypeError, "keepAlive over Unix socket"],
     [{ path: "" }, TypeError, "path"],
+    [{ listener: null }, TypeError, "listener.accept"],
+    [{ listener: {} }, TypeError, "listener.accept"],
+    [{ listener: { accept() {} } }, TypeError, "listener.close"],
+    [{ listener, port: 0 }, TypeError, "port with listener"],
+    [{ listener, hostname: "::" }, TypeError, "hostname with listener"],
+    [{ listener, path }, TypeError, "path with listener"],
+    [{ listener, tls: certificate }, TypeError, "tls with listener"],
+    [{ listener, reusePort: true }, TypeError, "reusePort with listener"],
+    [{ listener, tcpBacklog: 1 }, TypeError, "tcpBacklog with listener"],
+    [{ listener, noDelay: true }, TypeError, "noDelay over Unix socket"],
     [{ ...certificate }, TypeError, "cert outside tls: give it inside tls"],
     [{ key: certificate.key }, TypeError, "key outside tls"],
     [{ alpnProtocols: ["echo"] }, TypeError, "alpnProtocols outside tls"],
@@ -182,6 +201,7 @@ Deno.test("serve() throws at once if the port is in use", () => {
   assertThrows(
     () => serve({ ...loopback, port: taken.addr.port }, echo),
     Deno.errors.AddrInUse,
+    `Cannot listen on 127.0.0.1:${taken.addr.port}: `,
   );
 });
 
@@ -209,6 +229,108 @@ Deno.test("serve() does not listen any more if onListen throws", () => {
   );
   assertStrictEquals(error, mistake);
   Deno.listen({ hostname: "127.0.0.1", port }).close();
+});
+
+Deno.test("serve() tells onError when an async onListen rejects, and goes on", async () => {
+  const mistake = new Error("Mistake");
+  const reports: [unknown, unknown][] = [];
+  const unhandled = await unhandledRejectionsIn(async () => {
+    await using server = serve({
+      ...loopback,
+      async onListen() {
+        await Promise.resolve();
+        throw mistake;
+      },
+      onError: (error, connection) => reports.push([error, connection]),
+    }, echo);
+    await using client = await connect({ port: server.addr.port, framing });
+    assertEquals(await client.request("hello"), "hello");
+  });
+  assertEquals(unhandled, []);
+  assertEquals(reports, [[mistake, undefined]]);
+});
+
+Deno.test("serve() takes connections from a listener of the caller's, and closes it", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const server = serve({ listener, framing }, echo);
+  assertEquals(server.addr, listener.addr);
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  await server.shutdown();
+  assertEquals(await client.receive(), undefined);
+  assertThrows(() => listener.close(), Deno.errors.BadResource);
+});
+
+Deno.test("serve() takes a listener of few methods, of which unref is refused", async () => {
+  const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const listener: ServeListener<Deno.NetAddr> = {
+    addr: inner.addr,
+    accept: () => inner.accept(),
+    close: () => inner.close(),
+  };
+  await using server = serve({ listener, framing }, echo);
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  server.ref();
+  assertThrows(() => server.unref(), Deno.errors.NotSupported, "unref");
+  assertEquals(await client.request("hello"), "hello");
+});
+
+Deno.test("serve() calls ref and unref of its listener", async () => {
+  const calls: string[] = [];
+  const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const listener = overriding(inner, {
+    ref: () => void calls.push("ref"),
+    unref: () => void calls.push("unref"),
+  });
+  await using server = serve({ listener, framing }, echo);
+  server.unref();
+  server.ref();
+  assertEquals(calls, ["unref", "ref"]);
+});
+
+Deno.test("serve() serves the TLS connections of a listener", async () => {
+  const listener = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    ...certificate,
+  });
+  await using server = serve({ listener, framing }, echo);
+  const { port } = server.addr;
+  await using client = await connect({ port, framing, tls: { caCerts } });
+  assertEquals(await client.request("hello"), "hello");
+});
+
+Deno.test("serve() ends with its listener when the caller closes it", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const log = errorLog();
+  const begun = Promise.withResolvers<AbortSignal>();
+  const server = serve(
+    { listener, framing, onError: log.onError },
+    (connection, { signal }) => {
+      begun.resolve(signal);
+      return echo(connection);
+    },
+  );
+  await using client = await connect({ port: listener.addr.port, framing });
+  assertEquals(await client.request("before"), "before");
+  const stopped = once(await begun.promise, "abort");
+  listener.close();
+  await stopped;
+  assertEquals(await client.request("after"), "after");
+  assert(await isPending(server.finished));
+  await client.close();
+  await server.finished;
+  await server.shutdown();
+  assertEquals(log.errors, []);
+});
+
+Deno.test("serve() leaves a listener open if it refuses its options", () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  assertThrows(
+    () => serve({ listener, framing, maxConnections: 0 }, echo),
+    RangeError,
+  );
 });
 
 Deno.test("serve() closes a connection behind what its handler sent", async () => {
