@@ -1,4 +1,5 @@
 import { isAbsolute } from "node:path";
+import { listenOnSocket } from "./_unix_socket.ts";
 import type {
   ServeListener,
   ServeTcpOptions,
@@ -51,11 +52,7 @@ export function listenUnix<In, Out>(
   // Deno removes the socket in the end by this path, which would lead elsewhere once
   // the process has changed its folder. One that begins with a zero byte is no file.
   const isFixed = isAbsolute(path) || path.startsWith("\0");
-  const fixed = isFixed ? path : `${Deno.cwd()}/${path}`;
-  return listening(
-    fixed,
-    () => Deno.listen({ transport: "unix", path: fixed }),
-  );
+  return listenOnSocket(isFixed ? path : `${Deno.cwd()}/${path}`);
 }
 
 /** What `listen` gives; its errors name the address. */

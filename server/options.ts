@@ -272,6 +272,12 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
    * The path of the socket; a relative one begins at the folder of the process when
    * the server begins to listen.
    *
+   * A socket on which nobody listens any more, as a server that was killed leaves it,
+   * is taken over: connecting to it is refused. One that is in use is
+   * `Deno.errors.AddrInUse`, and a file that is no socket is never removed. Of
+   * several servers that start at the same time one gets the path, if they may read
+   * its folder.
+   *
    * When the server stops listening, Deno removes what lies at the path, even if it
    * is the socket of another server by then. So to hand a path over, end the old
    * server before the new one listens.

@@ -1020,6 +1020,128 @@ Deno.test({
   },
 });
 
+/** Leaves the socket of a server that has ended without removing it. */
+function leaveStaleSocket(path: string): void {
+  const listener = Deno.listen({ transport: "unix", path: `${path}.old` });
+  Deno.renameSync(`${path}.old`, path);
+  listener.close();
+}
+
+Deno.test({
+  name: "serve() takes over a socket on which nobody listens any more",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const path = `${folder}/socket`;
+      leaveStaleSocket(path);
+      await using _server = serve({ path, framing }, echo);
+      await using client = await connect({ path, framing });
+      assertEquals(await client.request("hello"), "hello");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "serve() leaves a socket that is in use to its server",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const path = `${folder}/socket`;
+      await using _server = serve({ path, framing }, echo);
+      const error = assertThrows(
+        () => serve({ path, framing }, echo),
+        Deno.errors.AddrInUse,
+        `Cannot listen on ${path}: `,
+      );
+      assertInstanceOf(error.cause, Deno.errors.AddrInUse);
+      await using client = await connect({ path, framing });
+      assertEquals(await client.request("hello"), "hello");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "serve() removes nothing that is no socket",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const path = `${folder}/file`;
+      await Deno.writeTextFile(path, "precious");
+      const link = `${folder}/link`;
+      leaveStaleSocket(`${folder}/socket`);
+      await Deno.symlink(`${folder}/socket`, link);
+      for (const each of [path, link, folder]) {
+        assertThrows(
+          () => serve({ path: each, framing }, echo),
+          Deno.errors.AddrInUse,
+          `Cannot listen on ${each}, a file that is no socket`,
+        );
+      }
+      assertEquals(await Deno.readTextFile(path), "precious");
+      assert((await Deno.lstat(link)).isSymlink);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "serve() gives a stale socket to one of several servers",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/socket`;
+    leaveStaleSocket(path);
+    const time = String(Date.now() + 500);
+    await using programs = new AsyncDisposableStack();
+    const answers = await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        const program = programs.use(start("deno", [
+          "run",
+          "--cached-only",
+          "--allow-all",
+          "serve_on_path.ts",
+          path,
+          time,
+        ]));
+        return (await program.lines.next()).value;
+      }),
+    );
+    await using client = await connect({ path, framing });
+    assertEquals(await client.receive(), "here");
+    assertEquals(answers.sort(), [
+      ...Array.from({ length: 3 }, () => "AddrInUse"),
+      "listening",
+    ]);
+    await client.close();
+    await Deno.remove(folder, { recursive: true });
+  },
+});
+
+Deno.test({
+  name: "serve() takes over no socket while another server may be doing so",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/socket`;
+    leaveStaleSocket(path);
+    {
+      using lock = await Deno.open(folder);
+      await lock.lock(true);
+      assertThrows(() => serve({ path, framing }, echo), Deno.errors.AddrInUse);
+    }
+    await serve({ path, framing }, echo).shutdown();
+    await Deno.remove(folder, { recursive: true });
+  },
+});
+
 Deno.test({
   name: "serve() removes its socket, and nothing else, from another folder too",
   ignore: Deno.build.os === "windows",
