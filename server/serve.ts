@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { checkReusePort, listenBy, listenTcp, listenUnix } from "./_listen.ts";
 import type {
   ConnectionHandler,
@@ -153,6 +154,7 @@ function serveFrom<In, Out, A extends Deno.Addr>(
     listener,
     // The server's signal is for all connections, so none listens to it itself.
     open: (conn) => new Connection(conn, { ...options, signal: undefined }),
+    context: new AsyncLocalStorage(),
     handler,
     options,
   });

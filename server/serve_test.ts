@@ -750,6 +750,89 @@ Deno.test("Server.shutdown() closes a connection that is accepted too late", asy
   assertEquals(handled, 0);
 });
 
+Deno.test("Server.shutdown() within a handler waits for all others", async () => {
+  const isTold = Promise.withResolvers<void>();
+  const server = serve(loopback, async (connection) => {
+    for await (const line of connection) {
+      if (line === "end") {
+        await server.shutdown();
+        connection.send("all others have ended");
+      } else {
+        connection.send("begun");
+        await isTold.promise;
+        connection.send("ended");
+      }
+    }
+  });
+  const { port } = server.addr;
+  await using other = await connect({ port, framing });
+  assertEquals(await other.request("begin"), "begun");
+  await using admin = await connect({ port, framing });
+  const answer = admin.request("end");
+  assert(await isPending(answer));
+  isTold.resolve();
+  assertEquals(await other.receive(), "ended");
+  assertEquals(await other.receive(), undefined);
+  assertEquals(await answer, "all others have ended");
+  await server.finished;
+});
+
+Deno.test("Server.shutdown() within several handlers settles in each", async () => {
+  const server = serve(loopback, async (connection) => {
+    await connection.receive();
+    await server.shutdown();
+    await connection.send("done");
+  });
+  const { port } = server.addr;
+  const clients = [];
+  for (let i = 0; i < 3; i++) clients.push(await connect({ port, framing }));
+  await until(() => server.connections.size === 3);
+  const answers = clients.map((client) => client.request("end"));
+  assertEquals(await Promise.all(answers), ["done", "done", "done"]);
+  for (const client of clients) await client.close();
+  await server.finished;
+});
+
+Deno.test("Server.shutdown() within a handler aborts others after its timeout, and not itself", async () => {
+  const log = errorLog();
+  const server = serve(
+    { ...loopback, onError: log.onError },
+    async (connection) => {
+      const line = await connection.receive();
+      if (line === "end") {
+        await server.shutdown({ timeout: 1 });
+        await connection.send("done");
+      } else {
+        await connection.send("begun");
+        await once(connection.signal, "abort");
+      }
+    },
+  );
+  const { port } = server.addr;
+  await using hung = await connect({ port, framing });
+  assertEquals(await hung.request("begin"), "begun");
+  await using client = await connect({ port, framing });
+  assertEquals(await client.request("end"), "done");
+  await server.finished;
+  assertEquals(await hung.receive(), undefined);
+  assertEquals(log.errors, []);
+});
+
+Deno.test("Server.shutdown() waits for the handler of a connection that has called it too", async () => {
+  const isTold = Promise.withResolvers<void>();
+  const server = serve(loopback, async (connection) => {
+    await server.shutdown();
+    await connection.send("waiting");
+    await isTold.promise;
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), "waiting");
+  const shutdown = server.shutdown();
+  assert(await isPending(shutdown));
+  isTold.resolve();
+  await shutdown;
+});
+
 Deno.test("serve() tells a handler its peer's address", async () => {
   await using server = serve(
     loopback,
