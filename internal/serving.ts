@@ -1,8 +1,11 @@
 import { checkMilliseconds } from "./checks.ts";
 import { logError } from "./log_error.ts";
 import { isSettledWithin } from "./promises.ts";
+import { namingTask } from "./system_error.ts";
+import { startTimer } from "./timer.ts";
 
 const ACCEPT_PAUSE_MS = 100;
+const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** What a {@linkcode ListeningServer} takes its connections from. */
 export interface Listener<Incoming, Address> {
@@ -50,6 +53,10 @@ export interface HandlerContext<Served> {
 /** What a {@linkcode ListeningServer} is told by those who know the runtime. */
 export interface Serving<Incoming, Served, Address> {
   readonly listener: Listener<Incoming, Address>;
+  /** Whether to serve a connection, of which nothing has been read. */
+  readonly isWelcome: (incoming: Incoming) => boolean;
+  /** Settles when a connection has shaken hands, if it has to. */
+  readonly handshake: (incoming: Incoming) => Promise<unknown> | undefined;
   /** Makes a connection of what was accepted. */
   readonly open: (incoming: Incoming) => Served;
   readonly context: HandlerContext<Served>;
@@ -57,6 +64,10 @@ export interface Serving<Incoming, Served, Address> {
   handler(connection: Served, info: HandlerInfo): void | Promise<void>;
   readonly options: {
     readonly maxConnections?: number | undefined;
+    readonly maxConnectionsPerAddress?: number | undefined;
+    readonly maxHandshakes?: number | undefined;
+    readonly handshakeTimeout?: number | undefined;
+    readonly idleTimeout?: number | undefined;
     readonly onListen?: ((addr: Address) => void) | undefined;
     readonly onError?:
       | ((error: unknown, connection: Served | undefined) => void)
@@ -83,6 +94,11 @@ export class ListeningServer<
   readonly #controllers = new Map<Served, AbortController>();
   // Those whose handlers wait for a shutdown, which must not wait for them.
   readonly #callers = new Set<Served>();
+  // How many are open, which may be fewer than have a handler that still runs.
+  #openCount = 0;
+  // Those that have not shaken hands, or wait for a place, and what gives them up.
+  readonly #unserved = new Map<Incoming, (reason: unknown) => void>();
+  readonly #countsByAddress = new Map<string, number>();
   #isRef = true;
   // Resolved when a connection ends, a handler waits, or the server stops.
   #change: PromiseWithResolvers<void> | undefined;
@@ -164,6 +180,7 @@ export class ListeningServer<
       if (!isClosedListener(error)) throw error;
     }
     this.#announceChange();
+    for (const giveUp of this.#unserved.values()) giveUp(reason);
     for (const controller of this.#controllers.values()) {
       controller.abort(reason);
     }
@@ -171,7 +188,9 @@ export class ListeningServer<
 
   async #run(): Promise<void> {
     await this.#acceptAll();
-    while (this.connections.size > 0) await this.#waitForChange();
+    while (this.connections.size > 0 || this.#unserved.size > 0) {
+      await this.#waitForChange();
+    }
     this.#serving.options.signal?.removeEventListener("abort", this.#onAbort);
   }
 
@@ -184,15 +203,16 @@ export class ListeningServer<
   }
 
   async #acceptAll(): Promise<void> {
-    const { listener, options: { maxConnections = Infinity } } = this.#serving;
+    const { listener } = this.#serving;
     while (this.#stop === undefined) {
-      if (this.connections.size >= maxConnections) {
+      if (!this.#hasRoom()) {
         await this.#waitForChange();
         continue;
       }
-      let incoming: Incoming;
       try {
-        incoming = await listener.accept();
+        const incoming = await listener.accept();
+        if (this.#stop === undefined) this.#admit(incoming);
+        else incoming.close();
       } catch (error) {
         if (this.#stop !== undefined) return;
         // The peer was gone before it was accepted, which holds up no other.
@@ -201,19 +221,23 @@ export class ListeningServer<
         this.#report(error, undefined);
         // Such as "too many open files", which passes when a connection ends.
         await this.#waitForChange(ACCEPT_PAUSE_MS);
-        continue;
       }
-      if (this.#stop !== undefined) incoming.close();
-      else this.#serve(incoming);
     }
+  }
+
+  #hasRoom(): boolean {
+    const { maxConnections = Infinity, maxHandshakes = maxConnections } =
+      this.#serving.options;
+    return this.#openCount < maxConnections &&
+      this.#unserved.size < maxHandshakes;
   }
 
   /** Waits for the next change, or for a time at most. */
   async #waitForChange(milliseconds?: number): Promise<void> {
-    const { promise, resolve } = this.#change ??= Promise.withResolvers<void>();
+    const { promise } = this.#change ??= Promise.withResolvers<void>();
     const timer = milliseconds === undefined
       ? undefined
-      : setTimeout(resolve, milliseconds);
+      : setTimeout(() => this.#announceChange(), milliseconds);
     await promise;
     clearTimeout(timer);
   }
@@ -223,17 +247,110 @@ export class ListeningServer<
     this.#change = undefined;
   }
 
+  /** Serves what is welcome and within the limits; closes all else without a word. */
+  #admit(incoming: Incoming): void {
+    if (!this.#isWelcome(incoming) || !this.#countAddress(incoming)) {
+      incoming.close();
+      return;
+    }
+    const handshake = this.#serving.handshake(incoming);
+    if (handshake === undefined) this.#serve(incoming);
+    else this.#serveAfter(handshake, incoming);
+  }
+
+  #isWelcome(incoming: Incoming): boolean {
+    try {
+      return this.#serving.isWelcome(incoming);
+    } catch (error) {
+      this.#report(error, undefined);
+      return false;
+    }
+  }
+
+  /** Counts a connection for its peer's address; false if that has too many. */
+  #countAddress({ remoteAddr }: Incoming): boolean {
+    const { maxConnectionsPerAddress } = this.#serving.options;
+    const hostname = hostnameOf(remoteAddr);
+    if (maxConnectionsPerAddress === undefined || hostname === undefined) {
+      return true;
+    }
+    const count = this.#countsByAddress.get(hostname) ?? 0;
+    if (count >= maxConnectionsPerAddress) return false;
+    this.#countsByAddress.set(hostname, count + 1);
+    return true;
+  }
+
+  #uncountAddress({ remoteAddr }: Incoming): void {
+    const { maxConnectionsPerAddress } = this.#serving.options;
+    const hostname = hostnameOf(remoteAddr);
+    if (maxConnectionsPerAddress === undefined || hostname === undefined) {
+      return;
+    }
+    const count = this.#countsByAddress.get(hostname) ?? 0;
+    if (count > 1) this.#countsByAddress.set(hostname, count - 1);
+    else this.#countsByAddress.delete(hostname);
+  }
+
+  /** Serves a connection when it has shaken hands and there is a place for it. */
+  async #serveAfter(
+    handshake: Promise<unknown>,
+    incoming: Incoming,
+  ): Promise<void> {
+    const { maxConnections = Infinity } = this.#serving.options;
+    const { promise: givenUp, reject } = Promise.withResolvers<never>();
+    this.#unserved.set(incoming, reject);
+    const [option, limit] = this.#handshakeLimit();
+    const stopTimer = startTimer(limit, () => {
+      const message = `Cannot shake hands with ${
+        nameOf(incoming.remoteAddr)
+      } within ${option} of ${limit} ms`;
+      reject(new DOMException(message, "TimeoutError"));
+    });
+    try {
+      await Promise.race([handshake, givenUp]).finally(stopTimer);
+      while (this.#openCount >= maxConnections) {
+        await Promise.race([this.#waitForChange(), givenUp]);
+      }
+    } catch (error) {
+      incoming.close();
+      this.#uncountAddress(incoming);
+      if (this.#stop === undefined) this.#reportHandshake(incoming, error);
+      return;
+    } finally {
+      this.#unserved.delete(incoming);
+      this.#announceChange();
+    }
+    this.#serve(incoming);
+  }
+
+  /** How long a handshake may take, and the option that says so. */
+  #handshakeLimit(): [option: string, milliseconds: number] {
+    const { handshakeTimeout, idleTimeout = Infinity } = this.#serving.options;
+    return handshakeTimeout === undefined &&
+        idleTimeout < DEFAULT_HANDSHAKE_TIMEOUT_MS
+      ? ["idleTimeout", idleTimeout]
+      : ["handshakeTimeout", handshakeTimeout ?? DEFAULT_HANDSHAKE_TIMEOUT_MS];
+  }
+
   #serve(incoming: Incoming): void {
     let connection: Served;
     try {
       connection = this.#serving.open(incoming);
     } catch (error) {
       incoming.close();
+      this.#uncountAddress(incoming);
       this.#report(error, undefined);
       return;
     }
     if (!this.#isRef) connection.unref();
     this.connections.add(connection);
+    this.#openCount++;
+    // Its place is free then, though its handler may go on.
+    connection.closed.catch(() => {}).then(() => {
+      this.#openCount--;
+      this.#uncountAddress(incoming);
+      this.#announceChange();
+    });
     this.#handle(connection, incoming.remoteAddr);
   }
 
@@ -265,6 +382,13 @@ export class ListeningServer<
     return controller.signal;
   }
 
+  /** Tells of a handshake that failed, but no log that a scanner could fill. */
+  #reportHandshake(incoming: Incoming, cause: unknown): void {
+    if (this.#serving.options.onError === undefined) return;
+    const task = `shake hands with ${nameOf(incoming.remoteAddr)}`;
+    this.#report(namingTask(cause, task), undefined);
+  }
+
   /** Tells of an error; never rejects, as that would end the server. */
   async #report(error: unknown, connection: Served | undefined): Promise<void> {
     const { onError = logError } = this.#serving.options;
@@ -280,6 +404,23 @@ export class ListeningServer<
 /** Whether a listener says that its owner has closed it. */
 function isClosedListener(error: unknown): boolean {
   return error instanceof Error && error.name === "BadResource";
+}
+
+/** The address of a peer without its port, if it has one. */
+function hostnameOf(addr: unknown): string | undefined {
+  return typeof addr === "object" && addr !== null && "hostname" in addr &&
+      typeof addr.hostname === "string"
+    ? addr.hostname
+    : undefined;
+}
+
+/** The address of a peer, as errors name it. */
+function nameOf(addr: unknown): string {
+  const hostname = hostnameOf(addr);
+  if (hostname === undefined) return "a peer";
+  return typeof addr === "object" && addr !== null && "port" in addr
+    ? `${hostname}:${addr.port}`
+    : hostname;
 }
 
 /** Makes the signal for those who ask. */

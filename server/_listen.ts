@@ -14,7 +14,7 @@ const DEFAULT_HOSTNAME = "0.0.0.0";
 /** Listens on a TCP port, with or without TLS. */
 export function listenTcp<In, Out>(
   options: ServeTcpOptions<In, Out>,
-): Listener<Deno.Conn, Deno.NetAddr> {
+): Listener<Deno.Conn<Deno.NetAddr>, Deno.NetAddr> {
   const { port = DEFAULT_PORT, hostname, tls, reusePort, tcpBacklog } = options;
   const address = {
     port,
@@ -48,7 +48,7 @@ export function listenTcp<In, Out>(
 /** Listens on a Unix socket. */
 export function listenUnix<In, Out>(
   { path }: ServeUnixOptions<In, Out>,
-): Listener<Deno.Conn, Deno.UnixAddr> {
+): Listener<Deno.Conn<Deno.UnixAddr>, Deno.UnixAddr> {
   // Deno removes the socket in the end by this path, which would lead elsewhere once
   // the process has changed its folder. One that begins with a zero byte is no file.
   const isFixed = isAbsolute(path) || path.startsWith("\0");
@@ -67,7 +67,7 @@ function listening<T>(name: string, listen: () => T): T {
 /** Takes connections from a listener of the caller's. */
 export function listenBy<A extends Deno.Addr>(
   listener: ServeListener<A>,
-): Listener<Deno.Conn, A> {
+): Listener<Deno.Conn<A>, A> {
   return {
     addr: listener.addr,
     accept: () => listener.accept(),

@@ -112,10 +112,50 @@ export interface ServeBaseOptions<
   A extends Deno.Addr = Deno.Addr,
 > extends ConnectionOptions<In, Out> {
   /**
-   * How many connections may be open at once. Further ones wait in the kernel's
-   * backlog until one ends. No limit by default.
+   * How many connections may be open at the same time. Further ones wait in the
+   * kernel's backlog until one is closed: then its place is free, though its handler
+   * may go on. No limit by default.
    */
   maxConnections?: number | undefined;
+  /**
+   * How many connections may be open at the same time from one address: one
+   * `hostname` of the peers', whatever their ports. Those above it are closed
+   * immediately, and `onError` is not told. No limit by default; refused over a Unix
+   * socket, whose peers have no address.
+   *
+   * A peer with IPv6 has many addresses.
+   */
+  maxConnectionsPerAddress?: number | undefined;
+  /**
+   * Says whether to serve a peer, before anything of it is read. One for which it
+   * gives `false` is closed immediately, and `onError` is not told. If it throws, or
+   * gives no boolean, `onError` is told, and the peer is not served. It must not be an
+   * async function.
+   *
+   * Over TLS, Deno begins the handshake by itself, and keeps the socket of a
+   * connection that is closed before its end, until the peer closes it or sends more.
+   */
+  filter?: ((remoteAddr: A) => boolean) | undefined;
+  /**
+   * How many milliseconds the TLS handshake of a connection may take. The handler
+   * runs after it. Time for which the program keeps its own thread busy does not
+   * count. Refused without TLS.
+   *
+   * Without it, a shorter `idleTimeout` holds for the handshake too.
+   *
+   * @default {10_000}
+   */
+  handshakeTimeout?: number | undefined;
+  /**
+   * How many connections may be within their TLS handshake at the same time, or have
+   * shaken hands and wait for a place. They do not count as served, so that
+   * `maxConnections` silent peers keep no other out. Further ones wait in the kernel's
+   * backlog. By default as many as `maxConnections`; refused without TLS.
+   *
+   * So a server holds no more sockets than both say, and those of handshakes that it
+   * gave up: Deno keeps these until the peer closes them or sends more.
+   */
+  maxHandshakes?: number | undefined;
   /**
    * Called once with the address when the server listens. What it throws comes
    * out of {@linkcode serve}, and the server does not listen any more. It may be an
@@ -127,6 +167,10 @@ export interface ServeBaseOptions<
    * Called with an error: the one a handler threw, the one that kept what was still
    * queued when it was done from going out, or, without a `connection`, the one that
    * kept a connection from being accepted. By default errors go to `console.error`.
+   *
+   * A TLS handshake that failed is told without a `connection` too, with the peer's
+   * address in the message. Without `onError` it is told to nobody: scanners cause
+   * as many as they like.
    *
    * A write that fails while the handler runs is told to the handler: by the sends
    * behind it, {@linkcode Connection.closed} and {@linkcode Connection.signal}.
@@ -326,7 +370,7 @@ export interface ServeListener<A extends Deno.Addr = Deno.Addr> {
    * When it rejects, `onError` is told and the server tries again after a pause; only
    * a `Deno.errors.BadResource` says that the listener is closed, and ends the server.
    */
-  accept(): Promise<Deno.Conn>;
+  accept(): Promise<Deno.Conn<A>>;
   /** Stops listening: what waits in `accept` rejects. */
   close(): void;
   /** Lets it keep the process alive; what {@linkcode Server.ref} calls. */

@@ -13,6 +13,7 @@ import { Connection } from "../connection/connection.ts";
 import {
   checkCount,
   checkFunction,
+  checkMilliseconds,
   checkPath,
   checkPort,
   isUnix,
@@ -146,18 +147,40 @@ type AnyHandler<In, Out> =
   | ConnectionHandler<In, Out, Deno.UnixAddr>;
 
 function serveFrom<In, Out, A extends Deno.Addr>(
-  listener: Listener<Deno.Conn, A>,
+  listener: Listener<Deno.Conn<A>, A>,
   options: ServeBaseOptions<In, Out, A>,
   handler: AnyHandler<In, Out>,
 ): Server<In, Out, A> {
   return new ListeningServer({
     listener,
+    isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
+    handshake: (conn) => isTls(conn) ? conn.handshake() : undefined,
     // The server's signal is for all connections, so none listens to it itself.
     open: (conn) => new Connection(conn, { ...options, signal: undefined }),
     context: new AsyncLocalStorage(),
     handler,
     options,
   });
+}
+
+/** Whether the filter lets a peer pass. */
+function passes<A>(
+  remoteAddr: A,
+  filter: ((remoteAddr: A) => unknown) | undefined,
+): boolean {
+  if (filter === undefined) return true;
+  const isPassed = filter(remoteAddr);
+  // The promise of an async function would let all pass.
+  if (typeof isPassed !== "boolean") {
+    throw new TypeError(
+      `Cannot filter as filter must give a boolean: it gave a value of type ${typeof isPassed}`,
+    );
+  }
+  return isPassed;
+}
+
+function isTls(conn: Deno.Conn): conn is Deno.TlsConn {
+  return "handshake" in conn;
 }
 
 function isWithListener<In, Out>(
@@ -167,14 +190,27 @@ function isWithListener<In, Out>(
 }
 
 const MAX_BACKLOG = 2 ** 31 - 1;
+// What a Unix socket has not: peers with addresses, and TLS.
+const NETWORK_OPTIONS = [
+  "maxConnectionsPerAddress",
+  "handshakeTimeout",
+  "maxHandshakes",
+];
 
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   checkFraming(options); // first, as there may be no options at all
-  const { maxConnections } = options;
-  if (maxConnections !== Infinity) {
-    checkCount("serve", "maxConnections", maxConnections);
+  for (
+    const name of [
+      "maxConnections",
+      "maxConnectionsPerAddress",
+      "maxHandshakes",
+    ] as const
+  ) {
+    const count = options[name];
+    if (count !== Infinity) checkCount("serve", name, count);
   }
-  for (const name of ["onListen", "onError"] as const) {
+  checkMilliseconds("handshakeTimeout", options.handshakeTimeout);
+  for (const name of ["onListen", "onError", "filter"] as const) {
     const callback = options[name];
     if (callback !== undefined) checkFunction("serve", name, callback);
   }
@@ -192,6 +228,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
       ["port", "hostname", "tls", "reusePort", "tcpBacklog"],
       "with path: a Unix socket does not have it",
     );
+    refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
     checkConnectionOptions(options, "Unix socket");
     return;
   }
@@ -203,6 +240,13 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   ) {
     throw new TypeError(
       "Cannot serve TLS as tls must have both cert and key, each as PEM",
+    );
+  }
+  if (tls === undefined) {
+    refuseOptions(
+      options,
+      ["handshakeTimeout", "maxHandshakes"],
+      "without tls",
     );
   }
   if (reusePort) checkReusePort();
@@ -224,5 +268,8 @@ function checkListenerOptions<In, Out>(
   );
   // Of a listener on a TCP port only its connections tell whether they are TLS.
   const isUnixListener = listener.addr?.transport === "unix";
+  if (isUnixListener) {
+    refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
+  }
   checkConnectionOptions(options, isUnixListener ? "Unix socket" : "TCP");
 }

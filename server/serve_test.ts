@@ -140,6 +140,17 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     [{ maxConnections: 0 }, RangeError, "maxConnections"],
     [{ maxConnections: 1.5 }, RangeError, "maxConnections"],
     [{ maxConnections: NaN }, RangeError, "maxConnections"],
+    [{ maxConnectionsPerAddress: 0 }, RangeError, "maxConnectionsPerAddress"],
+    [{ path, maxConnectionsPerAddress: 1 }, TypeError, "over Unix socket"],
+    [{ listener, maxConnectionsPerAddress: 1 }, TypeError, "over Unix socket"],
+    [{ tls: certificate, maxHandshakes: 0 }, RangeError, "maxHandshakes"],
+    [{ tls: certificate, handshakeTimeout: 0 }, RangeError, "handshakeTimeout"],
+    [{ maxHandshakes: 1 }, TypeError, "maxHandshakes without tls"],
+    [{ handshakeTimeout: 1 }, TypeError, "handshakeTimeout without tls"],
+    [{ path, maxHandshakes: 1 }, TypeError, "over Unix socket"],
+    [{ path, handshakeTimeout: 1 }, TypeError, "over Unix socket"],
+    [{ listener, handshakeTimeout: 1 }, TypeError, "over Unix socket"],
+    [{ filter: true }, TypeError, "filter"],
     [{ onListen: true }, TypeError, "onListen"],
     [{ onError: "log" }, TypeError, "onError"],
     [{ framing: {} }, TypeError, "framing"],
@@ -510,6 +521,29 @@ Deno.test("serve() goes on accepting after an error, with a pause", async () => 
   assertEquals(reports, [[shortage, undefined]]);
 });
 
+Deno.test("serve() waits for a place after a pause, too", async () => {
+  let accepts = 0;
+  using _listener = replacingListener((listener) => ({
+    accept: () =>
+      ++accepts === 1
+        ? Promise.reject(new Error("Too many open files"))
+        : listener.accept(),
+  }));
+  await using server = serve({
+    ...loopback,
+    maxConnections: 1,
+    onError: () => {},
+  }, echo);
+  const { port } = server.addr;
+  const client = await connect({ port, framing });
+  assertEquals(await client.request("one"), "one");
+  await using next = await connect({ port, framing });
+  const answer = next.request("two");
+  assert(await isPending(answer));
+  await client.close();
+  assertEquals(await answer, "two");
+});
+
 Deno.test({
   name: "serve() survives running out of file descriptors",
   ignore: Deno.build.os === "windows",
@@ -569,6 +603,117 @@ async function countPending(promises: Promise<unknown>[]): Promise<number> {
   const pending = await Promise.all(promises.map(isPending));
   return pending.filter((is) => is).length;
 }
+
+Deno.test("serve() gives the place of a closed connection away though its handler goes on", async () => {
+  const work = Promise.withResolvers<void>();
+  const server = serve(
+    { ...loopback, maxConnections: 1 },
+    async (connection) => {
+      await connection.send("here");
+      await connection.close();
+      await work.promise;
+    },
+  );
+  const { port } = server.addr;
+  for (let i = 0; i < 3; i++) {
+    await using client = await connect({ port, framing });
+    assertEquals(await client.receive(), "here");
+  }
+  assertEquals(server.connections.size, 3);
+  const shutdown = server.shutdown();
+  assert(await isPending(shutdown));
+  work.resolve();
+  await shutdown;
+});
+
+Deno.test("serve() serves those whom the filter lets pass, and closes the others", async () => {
+  const log = errorLog();
+  const addrs: Deno.NetAddr[] = [];
+  let handled = 0;
+  await using server = serve({
+    ...loopback,
+    onError: log.onError,
+    filter: (remoteAddr) => addrs.push(remoteAddr) > 2,
+  }, (connection) => {
+    handled++;
+    return echo(connection);
+  });
+  const { port } = server.addr;
+  for (let i = 0; i < 2; i++) {
+    using peer = await dial(port);
+    assertEquals(await peer.readToEnd(), "");
+  }
+  await using client = await connect({ port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(handled, 1);
+  assertEquals(addrs.at(-1), client.localAddr);
+  assertEquals(log.errors, []);
+});
+
+Deno.test("serve() lets nobody pass by a filter that fails", async () => {
+  const mistake = new Error("Mistake");
+  const filters: ((addr: Deno.NetAddr) => unknown)[] = [
+    () => {
+      throw mistake;
+    },
+    () => Promise.resolve(true),
+    () => undefined,
+  ];
+  for (const filter of filters) {
+    const log = errorLog();
+    const report = log.next;
+    await using server = serve({
+      ...loopback,
+      onError: log.onError,
+      filter: filter as () => boolean,
+    }, echo);
+    using peer = await dial(server.addr.port);
+    assertEquals(await peer.readToEnd(), "");
+    const error = await report;
+    if (error !== mistake) assertInstanceOf(error, TypeError);
+    assertEquals(server.connections.size, 0);
+  }
+});
+
+/** A listener whose connections seem to come from other addresses, in turn. */
+function listeningFrom(...hostnames: string[]): ServeListener<Deno.NetAddr> {
+  const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let count = 0;
+  return overriding<ServeListener<Deno.NetAddr>>(inner, {
+    async accept() {
+      const conn = await inner.accept();
+      const hostname = hostnames[count++ % hostnames.length] ?? "";
+      const remoteAddr = { ...conn.remoteAddr, hostname };
+      return overriding(conn, { remoteAddr });
+    },
+  });
+}
+
+Deno.test("serve() closes connections above maxConnectionsPerAddress", async () => {
+  const log = errorLog();
+  const listener = listeningFrom("::1", "::1", "::1", "::2", "::1");
+  await using server = serve({
+    listener,
+    framing,
+    maxConnectionsPerAddress: 2,
+    onError: log.onError,
+  }, echo);
+  const { port } = listener.addr;
+  const clients = [];
+  for (const expected of ["hello", "hello", undefined, "hello"]) {
+    const client = await connect({ port, framing });
+    const answer = client.request("hello").catch(() => undefined);
+    assertEquals(await answer, expected);
+    clients.push(client);
+  }
+  // A place of that address is free when one of its connections is closed.
+  await clients[0]?.close();
+  await until(() => server.connections.size === 2);
+  const next = await connect({ port, framing });
+  assertEquals(await next.request("hello"), "hello");
+  for (const client of [...clients, next]) await client.close();
+  assertEquals(log.errors, []);
+});
 
 Deno.test("Server.shutdown() delivers what was read, and lets answers go out", async () => {
   const hasRead = Promise.withResolvers<void>();
@@ -1066,11 +1211,175 @@ Deno.test("serve() ends only the connection that speaks no TLS", async () => {
 
   using offender = await dial(port);
   await offender.write("GET / HTTP/1.1\r\n\r\n");
-  await report;
+  const error = await report;
+  assertInstanceOf(error, Deno.errors.InvalidData);
+  assertMatch(error.message, /^Cannot shake hands with 127\.0\.0\.1:\d+: /);
 
   assertEquals(await bystander.request("after"), "after");
   await using next = await connect({ port, framing, tls });
   assertEquals(await next.request("next"), "next");
+});
+
+Deno.test("serve() gives a silent peer up after handshakeTimeout", async () => {
+  const log = errorLog();
+  const report = log.next;
+  let handled = 0;
+  await using server = serve({
+    ...loopback,
+    tls: certificate,
+    handshakeTimeout: 1,
+    onError: log.onError,
+  }, () => {
+    handled++;
+  });
+  using peer = await dial(server.addr.port);
+  const error = await report;
+  assertInstanceOf(error, DOMException);
+  assertEquals(error.name, "TimeoutError");
+  const { port } = peer.conn.localAddr;
+  assertEquals(
+    error.message,
+    `Cannot shake hands with 127.0.0.1:${port} within handshakeTimeout of 1 ms`,
+  );
+  assertEquals(handled, 0);
+});
+
+Deno.test("serve() gives a silent peer up after idleTimeout if that is shorter", async () => {
+  const log = errorLog();
+  const report = log.next;
+  await using server = serve({
+    ...loopback,
+    tls: certificate,
+    idleTimeout: 1,
+    onError: log.onError,
+  }, () => {});
+  using _peer = await dial(server.addr.port);
+  const error = await report;
+  assertInstanceOf(error, DOMException);
+  assertMatch(error.message, /within idleTimeout of 1 ms$/);
+});
+
+Deno.test("serve() tells console.error of no handshake that failed", async () => {
+  using printed = recordingConsoleErrors();
+  await using server = serve({ ...loopback, tls: certificate }, echo);
+  const { port } = server.addr;
+  const tls = { caCerts };
+  using offender = await dial(port);
+  await offender.write("GET / HTTP/1.1\r\n\r\n");
+  await offender.readToEnd();
+  await using client = await connect({ port, framing, tls });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(printed.errors, []);
+});
+
+Deno.test("serve() serves others while maxConnections peers are silent in their handshake", async () => {
+  await using server = serve({
+    ...loopback,
+    tls: certificate,
+    maxConnections: 2,
+    maxHandshakes: 3,
+    onError: () => {},
+  }, echo);
+  const { port } = server.addr;
+  using _silent = await dial(port);
+  using _silentToo = await dial(port);
+  await using client = await connect({ port, framing, tls: { caCerts } });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(server.connections.size, 1);
+});
+
+Deno.test("serve() lets handshakes above maxHandshakes wait", async () => {
+  let accepted = 0;
+  const inner = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    ...certificate,
+  });
+  const listener = overriding(inner, {
+    async accept() {
+      const conn = await inner.accept();
+      accepted++;
+      return conn;
+    },
+  });
+  await using server = serve(
+    { listener, framing, maxHandshakes: 2, onError: () => {} },
+    echo,
+  );
+  const { port } = inner.addr;
+  const silent = [await dial(port), await dial(port), await dial(port)];
+  await until(() => accepted === 2);
+  const connecting = connect({ port, framing, tls: { caCerts } });
+  assert(await isPending(connecting));
+  assertEquals(accepted, 2);
+  assertEquals(server.connections.size, 0);
+  for (const peer of silent) peer.close();
+  await using client = await connecting;
+  assertEquals(await client.request("hello"), "hello");
+});
+
+Deno.test("serve() lets those who have shaken hands wait for a place", async () => {
+  await using server = serve({
+    ...loopback,
+    tls: certificate,
+    maxConnections: 1,
+    maxHandshakes: 3,
+  }, echo);
+  const { port } = server.addr;
+  const clients = await Promise.all(
+    Array.from(
+      { length: 3 },
+      () => connect({ port, framing, tls: { caCerts } }),
+    ),
+  );
+  const answers = clients.map((client, i) => client.request(`${i}`));
+  // Which shakes hands first is not known.
+  const first = await Promise.race(answers);
+  assertEquals(server.connections.size, 1);
+  assertEquals(await countPending(answers), 2);
+  await clients[Number(first)]?.close();
+  const rest = answers.filter((_, i) => i !== Number(first));
+  const second = await Promise.race(rest);
+  assertEquals(await countPending(rest), 1);
+  await clients[Number(second)]?.close();
+  assertEquals((await Promise.all(answers)).sort(), ["0", "1", "2"]);
+  for (const client of clients) await client.close();
+});
+
+Deno.test("Server.shutdown() does not wait for a peer that is silent in its handshake", async () => {
+  const log = errorLog();
+  let accepted = 0;
+  const server = serve({
+    ...loopback,
+    tls: certificate,
+    onError: log.onError,
+    filter: () => ++accepted > 0,
+  }, (connection) => connection.send("welcome"));
+  using _silent = await dial(server.addr.port);
+  await until(() => accepted === 1);
+  await server.shutdown();
+  await server.finished;
+  assertEquals(log.errors, []);
+});
+
+Deno.test("Server.shutdown() closes those who have shaken hands and wait for a place", async () => {
+  const server = serve({
+    ...loopback,
+    tls: certificate,
+    maxConnections: 1,
+    maxHandshakes: 2,
+  }, echo);
+  const { port } = server.addr;
+  const clients = await Promise.all([
+    connect({ port, framing, tls: { caCerts } }),
+    connect({ port, framing, tls: { caCerts } }),
+  ]);
+  await until(() => server.connections.size === 1);
+  await server.shutdown();
+  for (const client of clients) {
+    assertEquals(await client.receive(), undefined);
+    await client.close();
+  }
 });
 
 Deno.test("Server.unref() is refused over TLS", async () => {
