@@ -5,6 +5,7 @@ import type {
   ConnectTlsOptions,
 } from "./options.ts";
 import { isUnix } from "../internal/checks.ts";
+import { namingTask } from "../internal/system_error.ts";
 
 const DEFAULT_HOSTNAME = "127.0.0.1";
 
@@ -41,6 +42,7 @@ export async function dial<In, Out>(
     const { path } = options;
     return await openedInTime(
       Deno.connect({ transport: "unix", path }),
+      options,
       signal,
     );
   }
@@ -52,7 +54,7 @@ export async function dial<In, Out>(
     return conn;
   } catch (error) {
     conn.close();
-    throw error;
+    throw namingAddress(error, options, signal);
   }
 }
 
@@ -63,6 +65,7 @@ async function openTcp<In, Out>(
   // The signal given to Deno stops dialling, but not the look-up of a name.
   const conn = await openedInTime(
     Deno.connect({ ...tcpAddressOf(options), signal }),
+    options,
     signal,
   );
   if (isConnectedToItself(conn)) {
@@ -120,6 +123,7 @@ async function openTls<In, Out>(
   if (cert !== undefined && key !== undefined) {
     return await openedInTime(
       Deno.connectTls({ ...tlsOptions, ...address, cert, key }),
+      options,
       signal,
     );
   }
@@ -137,14 +141,26 @@ async function openTls<In, Out>(
 }
 
 /** The connection, unless `signal` is aborted first; then it is closed when it comes. */
-async function openedInTime<C extends Deno.Conn>(
+async function openedInTime<C extends Deno.Conn, In, Out>(
   opening: Promise<C>,
+  options: ConnectOptions<In, Out>,
   signal: AbortSignal,
 ): Promise<C> {
   try {
     return await abortable(opening, signal);
   } catch (error) {
     opening.then((late) => late.close(), () => {});
-    throw error;
+    throw namingAddress(error, options, signal);
   }
+}
+
+/** The system's error with the address in its message; the signal's reason as it is. */
+function namingAddress<In, Out>(
+  error: unknown,
+  options: ConnectOptions<In, Out>,
+  signal: AbortSignal,
+): unknown {
+  return error === signal.reason
+    ? error
+    : namingTask(error, `connect to ${addressOf(options)}`);
 }

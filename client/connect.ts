@@ -13,6 +13,7 @@ import {
   checkConnectionOptions,
   checkFraming,
 } from "../internal/connection_options.ts";
+import { startTimer } from "../internal/timer.ts";
 
 /**
  * Connects to a server.
@@ -21,7 +22,7 @@ import {
  * @typeParam Out What may be sent.
  * @param options The address, the framing, limits and timeouts.
  * @returns The connection. Rejects with the system's error, such as
- * `Deno.errors.ConnectionRefused`, with a `TimeoutError`, with the signal's
+ * `Deno.errors.ConnectionRefused`, with the address in its message, with a `TimeoutError`, with the signal's
  * reason, with a `TypeError` if options contradict each other, and with a
  * `RangeError` if a number is out of range.
  *
@@ -50,25 +51,14 @@ export async function connect<In, Out>(
   const controller = new AbortController();
   const onAbort = () => controller.abort(signal?.reason);
   signal?.addEventListener("abort", onAbort);
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  if (connectTimeout !== undefined) {
-    const due = performance.now() + connectTimeout;
-    const giveUp = () => {
-      controller.abort(
-        new DOMException(
-          `Cannot connect to ${
-            addressOf(options)
-          } within connectTimeout of ${connectTimeout} ms`,
-          "TimeoutError",
-        ),
-      );
-    };
-    timer = setTimeout(() => {
-      // A timer that is late tells that this thread was busy. The peer gets that time
-      // back, and where it is none, a look at the sockets: a timer comes before them.
-      timer = setTimeout(giveUp, performance.now() - due);
-    }, connectTimeout);
-  }
+  const stopTimer = connectTimeout === undefined
+    ? undefined
+    : startTimer(connectTimeout, () => {
+      const message = `Cannot connect to ${
+        addressOf(options)
+      } within connectTimeout of ${connectTimeout} ms`;
+      controller.abort(new DOMException(message, "TimeoutError"));
+    });
   try {
     const conn = await dial(options, controller.signal);
     try {
@@ -79,7 +69,7 @@ export async function connect<In, Out>(
       throw error;
     }
   } finally {
-    clearTimeout(timer);
+    stopTimer?.();
     signal?.removeEventListener("abort", onAbort);
   }
 }

@@ -4,6 +4,7 @@ import {
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
+  assertStringIncludes,
 } from "@std/assert";
 import { isPending, overriding, Peer } from "../connection/_testing.ts";
 import { connect } from "./connect.ts";
@@ -129,10 +130,14 @@ Deno.test("connect() rejects with the system's error", async () => {
   const listener = listen();
   listener.close();
   for (const tls of [false, true]) {
-    await assertRejects(
-      () => connect({ framing, port: listener.addr.port, tls }),
+    const { port } = listener.addr;
+    const error = await assertRejects(
+      () => connect({ framing, port, tls }),
       Deno.errors.ConnectionRefused,
+      `Cannot connect to 127.0.0.1:${port}: `,
     );
+    assertInstanceOf(error.cause, Deno.errors.ConnectionRefused);
+    assertEquals(Reflect.get(error, "code"), "ECONNREFUSED");
   }
 });
 
@@ -145,6 +150,7 @@ Deno.test({
       await assertRejects(
         () => connect({ framing, path: `${folder}/socket` }),
         Deno.errors.NotFound,
+        `Cannot connect to ${folder}/socket: `,
       );
     } finally {
       await Deno.remove(folder);
@@ -191,6 +197,10 @@ Deno.test("connect() rejects if the certificate is of an unknown authority", asy
     ]);
     assert(connecting.status === "rejected");
     assertInstanceOf(connecting.reason, Deno.errors.InvalidData);
+    assertStringIncludes(
+      connecting.reason.message,
+      `Cannot connect to 127.0.0.1:${listener.addr.port}: `,
+    );
   }
 });
 

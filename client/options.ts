@@ -297,8 +297,64 @@ export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
 }
 
 /**
+ * Options for {@linkcode reconnect} with a way of your own to open a connection.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example One of two servers
+ * ```ts
+ * import { connect, type Connection, lines, reconnect } from "@framed/tcp";
+ * import { type ReconnectByOptions, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using main = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   (connection) => connection.abort(), // and goes away
+ * );
+ * await using spare = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   (connection) => connection.send("welcome"),
+ * );
+ *
+ * const ports = [main.addr.port, spare.addr.port];
+ * let attempts = 0;
+ * function connectInTurn(): Promise<Connection<string, string>> {
+ *   const port = ports[attempts++ % ports.length] ?? 0;
+ *   return connect({ port, framing });
+ * }
+ * const options: ReconnectByOptions<string, string> = { connect: connectInTurn };
+ * const answer = await reconnect(
+ *   { ...options, minTimeout: 1, onError: () => {} },
+ *   (connection) => connection.receive(),
+ * );
+ * assertEquals(answer, "welcome");
+ * assertEquals(attempts, 2);
+ * ```
+ */
+export interface ReconnectByOptions<In = Bytes, Out = Sendable> {
+  /**
+   * Opens the next connection, with a framing of its own. If it rejects, that attempt
+   * has failed. A connection that comes after `signal` was aborted is aborted too.
+   *
+   * Options for {@linkcode connect} are refused beside it: give them to what opens the
+   * connection.
+   */
+  connect: () => Promise<Connection<In, Out>>;
+  /** Ends everything: waiting, connecting and the connection. */
+  signal?: AbortSignal | undefined;
+  /** Not with `connect`. */
+  framing?: undefined;
+  /** Not with `connect`. */
+  port?: undefined;
+  /** Not with `connect`. */
+  path?: undefined;
+}
+
+/**
  * Options for {@linkcode reconnect}: the address, the framing, limits and timeouts
- * as for {@linkcode connect}, and when to try again.
+ * as for {@linkcode connect}, or how to connect, and when to try again.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
@@ -329,5 +385,5 @@ export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
  * ```
  */
 export type ReconnectOptions<In = Bytes, Out = Sendable> =
-  & ConnectOptions<In, Out>
+  & (ConnectOptions<In, Out> | ReconnectByOptions<In, Out>)
   & ReconnectBaseOptions<In, Out>;

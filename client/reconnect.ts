@@ -1,11 +1,17 @@
+import { abortable } from "@std/async/abortable";
 import { delay } from "@std/async/delay";
 import { connect } from "./connect.ts";
-import type { ReconnectOptions } from "./options.ts";
-import type { Connection } from "../connection/connection.ts";
+import type {
+  ReconnectBaseOptions,
+  ReconnectByOptions,
+  ReconnectOptions,
+} from "./options.ts";
+import { Connection } from "../connection/connection.ts";
 import {
   checkCount,
   checkFunction,
   checkMilliseconds,
+  refuseOptions,
 } from "../internal/checks.ts";
 import { checkFraming } from "../internal/connection_options.ts";
 import { logError } from "../internal/log_error.ts";
@@ -45,7 +51,8 @@ import { logError } from "../internal/log_error.ts";
  * @typeParam Out What may be sent.
  * @typeParam T What the handler returns.
  * @param options The address, the framing, limits, timeouts, and when to try again.
- * Its `signal` ends everything: waiting, connecting and the connection.
+ * Its `signal` ends everything: waiting, connecting and the connection. A handler
+ * that goes on all the same is not waited for, and what it throws then is dropped.
  * @param handler Does the work for one connection.
  * @returns What the handler returned. Rejects with what it threw while its
  * connection was open, with a mistake, with the last error after `maxAttempts`, with
@@ -129,7 +136,7 @@ export async function reconnect<In, Out, T>(
     if (isOver) throw error;
     failures = lasted > longestWait(failures) ? 0 : failures + 1;
     if (failures >= maxAttempts) throw error;
-    await onError(error, connection);
+    await unlessAborted(() => onError(error, connection), signal);
     const wait = longestWait(Math.max(0, failures - 1));
     await delay(
       wait * (1 - jitter * Math.random()),
@@ -153,16 +160,53 @@ async function attempt<In, Out, T>(
   options: ReconnectOptions<In, Out>,
   handler: (connection: Connection<In, Out>) => T | Promise<T>,
 ): Promise<{ readonly result: T } | Loss<In, Out>> {
+  const { signal, onConnect } = options;
   let connection: Connection<In, Out> | undefined;
+  // The caller's own connection may not heed the signal.
+  const onAbort = () => connection?.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort);
   try {
-    connection = await connect(options);
-    await options.onConnect?.(connection);
-  } catch (error) {
-    const isOver = isMistake(error, connection);
-    if (connection !== undefined) await abort(connection, error);
-    return { error, connection, isOver, lasted: 0 };
+    try {
+      const opened = connection = await open(options);
+      await unlessAborted(() => onConnect?.(opened), signal);
+    } catch (error) {
+      const isOver = isMistake(error, connection);
+      if (connection !== undefined) await abort(connection, error);
+      return { error, connection, isOver, lasted: 0 };
+    }
+    return await handle(connection, handler, signal);
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
   }
+}
 
+/** Opens a connection, by the caller's function if there is one. */
+async function open<In, Out>(
+  options: ReconnectOptions<In, Out>,
+): Promise<Connection<In, Out>> {
+  if (!isByFunction(options)) return await connect(options);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const opening = options.connect();
+  let connection: Connection<In, Out>;
+  try {
+    connection = await unlessAborted(() => opening, signal);
+  } catch (error) {
+    Promise.resolve(opening).then((late) => late.abort(error)).catch(() => {});
+    throw error;
+  }
+  if (!(connection instanceof Connection)) {
+    throw new TypeError("Cannot reconnect as connect must give a Connection");
+  }
+  return connection;
+}
+
+/** Has a connection handled; throws the handler's own error. */
+async function handle<In, Out, T>(
+  connection: Connection<In, Out>,
+  handler: (connection: Connection<In, Out>) => T | Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly result: T } | Loss<In, Out>> {
   const start = performance.now();
   const lossBy = (error: unknown, isOver = false): Loss<In, Out> => ({
     error,
@@ -172,7 +216,7 @@ async function attempt<In, Out, T>(
   });
   let result: T;
   try {
-    result = await handler(connection);
+    result = await unlessAborted(() => handler(connection), signal);
   } catch (error) {
     const wasOpen = !connection.hasEnded;
     const isOver = isMistake(error, connection);
@@ -192,6 +236,22 @@ async function attempt<In, Out, T>(
       "Cannot go on: the messages of the connection have ended",
     ),
   );
+}
+
+/** What `work` gives, unless `signal` is aborted first: then its reason. */
+async function unlessAborted<T>(
+  work: () => T | Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (signal === undefined) return await work();
+  // A promise, as work may give its value without one.
+  return await abortable(Promise.resolve(work()), signal);
+}
+
+function isByFunction<In, Out>(
+  options: ReconnectOptions<In, Out>,
+): options is ReconnectByOptions<In, Out> & ReconnectBaseOptions<In, Out> {
+  return "connect" in options && options.connect !== undefined;
 }
 
 async function abort<In, Out>(
@@ -223,7 +283,8 @@ interface Schedule {
 function checkReconnectOptions<In, Out>(
   options: ReconnectOptions<In, Out>,
 ): Schedule {
-  checkFraming(options); // first, as there may be no options at all
+  if (options !== undefined && isByFunction(options)) checkByFunction(options);
+  else checkFraming(options); // which may be missing, and the options too
   const {
     onConnect,
     onError,
@@ -263,4 +324,25 @@ function checkReconnectOptions<In, Out>(
     longestWait: (waits) =>
       Math.min(maxTimeout, minTimeout * multiplier ** waits),
   };
+}
+
+const RECONNECT_OPTIONS = new Set([
+  "connect",
+  "signal",
+  "onConnect",
+  "onError",
+  "minTimeout",
+  "maxTimeout",
+  "multiplier",
+  "jitter",
+  "maxAttempts",
+]);
+
+function checkByFunction<In, Out>(options: ReconnectByOptions<In, Out>): void {
+  checkFunction("reconnect", "connect", options.connect);
+  refuseOptions(
+    options,
+    Object.keys(options).filter((name) => !RECONNECT_OPTIONS.has(name)),
+    "with connect: give it to what opens the connection",
+  );
 }

@@ -12,8 +12,10 @@ import {
   MORE_THAN_KERNEL_TAKES,
   overriding,
   turn,
+  unhandledRejectionsIn,
   until,
 } from "../connection/_testing.ts";
+import { connect } from "./connect.ts";
 import type { ConnectOptions, ReconnectOptions } from "./options.ts";
 import type { Connection } from "../connection/connection.ts";
 import { lines, mapped } from "../framing.ts";
@@ -35,15 +37,14 @@ function serveInTurn(
   let count = 0;
   return serve(
     { hostname, port: 0, framing, onError: () => {} },
-    (connection) =>
-      handlers[Math.min(count++, handlers.length - 1)]?.(connection),
+    (...args) => handlers[Math.min(count++, handlers.length - 1)]?.(...args),
   );
 }
 
 /** A server that answers each line with itself. */
-const echo: ConnectionHandler<string, string> = async (connection) => {
+async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
-};
+}
 
 function hangUp(): void {}
 
@@ -100,6 +101,9 @@ Deno.test("reconnect() refuses what cannot work before it opens anything", async
     },
   });
   const port = 1;
+  const connect = () => {
+    throw new Error("Opened");
+  };
   const cases: [object, ErrorConstructor, string][] = [
     [{}, RangeError, "port"],
     [{ port, path: "/tmp/socket" }, TypeError, "port with path"],
@@ -120,6 +124,18 @@ Deno.test("reconnect() refuses what cannot work before it opens anything", async
     [{ port, maxAttempts: NaN }, RangeError, "maxAttempts"],
     [{ port, onConnect: true }, TypeError, "onConnect"],
     [{ port, onError: "log" }, TypeError, "onError"],
+    [{ connect }, TypeError, "framing with connect"],
+    [{ connect, framing: undefined, port }, TypeError, "port with connect"],
+    [
+      { connect, framing: undefined, tls: false },
+      TypeError,
+      "tls with connect",
+    ],
+    [
+      { connect: 1, framing: undefined },
+      TypeError,
+      "connect must be a function",
+    ],
   ];
   for (const [options, errorClass, message] of cases) {
     await assertRejects(
@@ -934,6 +950,131 @@ interface Phase {
   };
 }
 
+Deno.test("reconnect() is ended by its signal though what it waits for goes on", async (t) => {
+  const reason = new Error("Enough");
+
+  /** Runs until `wait` is called, which never ends by itself. */
+  async function ends(
+    run: (wait: () => Promise<never>, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const controller = new AbortController();
+    const hung = Promise.withResolvers<never>();
+    const wait = () => {
+      setTimeout(() => controller.abort(reason), 0);
+      return hung.promise;
+    };
+    const unhandled = await unhandledRejectionsIn(async () => {
+      const error = await assertRejects(() => run(wait, controller.signal));
+      assertStrictEquals(error, reason);
+      hung.reject(new Error("Too late"));
+    });
+    assertEquals(unhandled, []);
+  }
+
+  await using server = serveInTurn(echo);
+  const { port } = server.addr;
+
+  await t.step("the handler", async () => {
+    const opened = Promise.withResolvers<Connection<string, string>>();
+    await ends((wait, signal) =>
+      reconnect({ ...quick, port, signal }, (connection) => {
+        opened.resolve(connection);
+        return wait();
+      })
+    );
+    const { closed } = await opened.promise;
+    assertStrictEquals(await assertRejects(() => closed), reason);
+  });
+
+  await t.step("onConnect", async () => {
+    await ends((onConnect, signal) =>
+      reconnect({ ...quick, port, signal, onConnect }, () => {})
+    );
+  });
+
+  await t.step("onError", async () => {
+    await ends((wait, signal) =>
+      reconnect({
+        ...quick,
+        port,
+        signal,
+        onConnect: () => Promise.reject(new Error("Not logged in")),
+        onError: wait,
+      }, () => {})
+    );
+  });
+
+  await t.step("connect", async () => {
+    await ends((connect, signal) => reconnect({ connect, signal }, () => {}));
+  });
+});
+
+Deno.test("reconnect() takes a way of its caller's to connect", async () => {
+  await using server = serveInTurn(hangUp, echo);
+  const { errors, onError } = errorLog();
+  let attempts = 0;
+  const answer = await reconnect({
+    connect() {
+      if (++attempts === 1) return Promise.reject(new Error("Not yet"));
+      return connect({ port: server.addr.port, framing });
+    },
+    minTimeout: 1,
+    maxTimeout: 2,
+    onError,
+  }, (connection) => connection.request("hello"));
+  assertEquals(answer, "hello");
+  assertEquals(attempts, 3);
+  assertEquals(
+    errors.map((error) => error instanceof Error && error.name),
+    ["Error", "UnexpectedEof"],
+  );
+});
+
+Deno.test("reconnect() aborts a connection of its caller's by its signal", async () => {
+  await using server = serveInTurn(echo);
+  const reason = new Error("Enough");
+  const controller = new AbortController();
+  const { signal } = controller;
+  const open = () => connect({ port: server.addr.port, framing });
+
+  let connection: Connection<string, string> | undefined;
+  const running = reconnect({ connect: open, signal }, async (each) => {
+    connection = each;
+    await each.request("hello");
+    controller.abort(reason);
+    await each.receive();
+  });
+  assertStrictEquals(await assertRejects(() => running), reason);
+  assertStrictEquals(connection?.signal.reason, reason);
+});
+
+Deno.test("reconnect() aborts a connection of its caller's that comes too late", async () => {
+  await using server = serveInTurn(echo);
+  const reason = new Error("Enough");
+  const controller = new AbortController();
+  const opening = Promise.withResolvers<Connection<string, string>>();
+  const running = reconnect({
+    connect() {
+      setTimeout(() => controller.abort(reason), 0);
+      return opening.promise;
+    },
+    signal: controller.signal,
+  }, () => {});
+  assertStrictEquals(await assertRejects(() => running), reason);
+  const late = await connect({ port: server.addr.port, framing });
+  opening.resolve(late);
+  assertStrictEquals(await assertRejects(() => late.closed), reason);
+});
+
+Deno.test("reconnect() does not try again when connect gives no Connection", async () => {
+  const connect = () => Promise.resolve({} as Connection<string, string>);
+  await assertRejects(
+    () => reconnect({ connect }, () => {}),
+    TypeError,
+    "connect must give a Connection",
+  );
+});
+
 Deno.test("reconnect() leaves no listener on its signal when the handler is done", async () => {
   await using server = serveInTurn(hangUp, hangUp, echo);
   const { signal, count } = countingListeners(new AbortController().signal);
@@ -949,6 +1090,7 @@ Deno.test("reconnect() leaves no listener on its signal when the handler is done
 
 Deno.test("reconnect() takes the options of connect() and gives its types", () => {
   // Checked, not run.
+  const open = () => connect({ port: 1, framing });
   const _ = () => [
     reconnect({ framing, port: 1, tls: { caCerts } }, (connection) => {
       const _line: Promise<string | undefined> = connection.receive();
@@ -968,5 +1110,14 @@ Deno.test("reconnect() takes the options of connect() and gives its types", () =
     // @ts-expect-error: a framing of lines sends text
     reconnect({ port: 1, framing }, (connection) => connection.send(1)),
     (options: ConnectOptions) => reconnect(options, () => {}),
+    reconnect({
+      connect: open,
+      onConnect: (connection) => connection.send("text"),
+    }, async (connection) => {
+      const line: string | undefined = await connection.receive();
+      return line?.length ?? 0;
+    }) satisfies Promise<number>,
+    // @ts-expect-error: connect knows the address
+    reconnect({ connect: open, port: 1 }, hangUp),
   ];
 });

@@ -15,3 +15,26 @@ export function systemError(name: SystemErrorName, message: string): Error {
   error.name = name;
   return error;
 }
+
+/**
+ * The error of a system call, with what could not be done and at which address in
+ * its message: of the same class and name, with the same `code`, and the original as
+ * its cause.
+ *
+ * @param task Such as "connect to 127.0.0.1:4000".
+ */
+export function namingTask(error: unknown, task: string): unknown {
+  // These two have no constructor that takes a message and options.
+  if (
+    !(error instanceof Error) || error instanceof DOMException ||
+    error instanceof AggregateError
+  ) return error;
+  const named: Error = Reflect.construct(error.constructor, [
+    `Cannot ${task}: ${error.message}`,
+    { cause: error },
+  ]);
+  if (named.name !== error.name) named.name = error.name;
+  return "code" in error && error.code !== undefined
+    ? Object.assign(named, { code: error.code })
+    : named;
+}

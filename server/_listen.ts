@@ -1,13 +1,20 @@
 import { isAbsolute } from "node:path";
-import type { Listener } from "./_listening_server.ts";
-import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
+import { listenOnSocket } from "./_unix_socket.ts";
+import type {
+  ServeListener,
+  ServeTcpOptions,
+  ServeUnixOptions,
+} from "./options.ts";
+import type { Listener } from "../internal/serving.ts";
+import { namingTask } from "../internal/system_error.ts";
 
 const DEFAULT_PORT = 8000;
+const DEFAULT_HOSTNAME = "0.0.0.0";
 
 /** Listens on a TCP port, with or without TLS. */
 export function listenTcp<In, Out>(
   options: ServeTcpOptions<In, Out>,
-): Listener<Deno.NetAddr> {
+): Listener<Deno.Conn<Deno.NetAddr>, Deno.NetAddr> {
   const { port = DEFAULT_PORT, hostname, tls, reusePort, tcpBacklog } = options;
   const address = {
     port,
@@ -15,14 +22,16 @@ export function listenTcp<In, Out>(
     ...(reusePort !== undefined && { reusePort }),
     ...(tcpBacklog !== undefined && { tcpBacklog }),
   };
-  if (tls === undefined) return Deno.listen(address);
+  const name = `${hostname ?? DEFAULT_HOSTNAME}:${port}`;
+  if (tls === undefined) return listening(name, () => Deno.listen(address));
   const { cert, key, alpnProtocols } = tls;
-  const listener = Deno.listenTls({
-    ...address,
-    cert,
-    key,
-    ...(alpnProtocols && { alpnProtocols }),
-  });
+  const listener = listening(name, () =>
+    Deno.listenTls({
+      ...address,
+      cert,
+      key,
+      ...(alpnProtocols && { alpnProtocols }),
+    }));
   return {
     addr: listener.addr,
     accept: () => listener.accept(),
@@ -39,14 +48,40 @@ export function listenTcp<In, Out>(
 /** Listens on a Unix socket. */
 export function listenUnix<In, Out>(
   { path }: ServeUnixOptions<In, Out>,
-): Listener<Deno.UnixAddr> {
+): Listener<Deno.Conn<Deno.UnixAddr>, Deno.UnixAddr> {
   // Deno removes the socket in the end by this path, which would lead elsewhere once
   // the process has changed its folder. One that begins with a zero byte is no file.
   const isFixed = isAbsolute(path) || path.startsWith("\0");
-  return Deno.listen({
-    transport: "unix",
-    path: isFixed ? path : `${Deno.cwd()}/${path}`,
-  });
+  return listenOnSocket(isFixed ? path : `${Deno.cwd()}/${path}`);
+}
+
+/** What `listen` gives; its errors name the address. */
+function listening<T>(name: string, listen: () => T): T {
+  try {
+    return listen();
+  } catch (error) {
+    throw namingTask(error, `listen on ${name}`);
+  }
+}
+
+/** Takes connections from a listener of the caller's. */
+export function listenBy<A extends Deno.Addr>(
+  listener: ServeListener<A>,
+): Listener<Deno.Conn<A>, A> {
+  return {
+    addr: listener.addr,
+    accept: () => listener.accept(),
+    close: () => listener.close(),
+    ref: () => listener.ref?.(),
+    unref() {
+      if (typeof listener.unref !== "function") {
+        throw new Deno.errors.NotSupported(
+          "Cannot unref server as its listener has no method unref",
+        );
+      }
+      listener.unref();
+    },
+  };
 }
 
 /** Throws where Deno would ignore the option, or end the process for it. */

@@ -3,11 +3,55 @@ import type { ConnectionOptions } from "../connection/options.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 
 /**
+ * What a {@linkcode ConnectionHandler} is told beside its connection.
+ *
+ * @typeParam A The kind of address.
+ *
+ * @example Saying goodbye
+ * ```ts
+ * import { connect, type ConnectionInfo, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection, { remoteAddr, signal }: ConnectionInfo<Deno.NetAddr>) => {
+ *     signal.addEventListener("abort", () => connection.send("goodbye"));
+ *     await connection.send(`hello, ${remoteAddr.hostname}`);
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.receive(), "hello, 127.0.0.1");
+ *
+ * await server.shutdown();
+ * assertEquals(await Array.fromAsync(client), ["goodbye"]);
+ * ```
+ */
+export interface ConnectionInfo<A extends Deno.Addr = Deno.Addr> {
+  /** The address of the peer. */
+  readonly remoteAddr: A;
+  /**
+   * Is aborted when the server begins to shut down: by {@linkcode Server.shutdown},
+   * with an `AbortError`, or by the server's own signal, with its reason.
+   *
+   * After `shutdown()` the connection still sends what its handler sends, and still
+   * gives the messages that were read before. The server's own signal aborts the
+   * connection too.
+   *
+   * Each connection has a signal of its own, made when it is asked for: listeners
+   * on it go with the connection.
+   */
+  readonly signal: AbortSignal;
+}
+
+/**
  * Does the work for one connection. When it is done, the connection is closed
- * behind what it has sent; when it throws, the connection is aborted.
+ * after what it has sent; when it throws, the connection is aborted.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
  *
  * @example A handler that stands on its own
  * ```ts
@@ -27,8 +71,13 @@ import type { Bytes, Sendable } from "../framing/bytes.ts";
  * assertEquals(await client.request("hello"), "hello");
  * ```
  */
-export type ConnectionHandler<In = Bytes, Out = Sendable> = (
+export type ConnectionHandler<
+  In = Bytes,
+  Out = Sendable,
+  A extends Deno.Addr = Deno.Addr,
+> = (
   connection: Connection<In, Out>,
+  info: ConnectionInfo<A>,
 ) => void | Promise<void>;
 
 /**
@@ -63,20 +112,65 @@ export interface ServeBaseOptions<
   A extends Deno.Addr = Deno.Addr,
 > extends ConnectionOptions<In, Out> {
   /**
-   * How many connections may be open at once. Further ones wait in the kernel's
-   * backlog until one ends. No limit by default.
+   * How many connections may be open at the same time. Further ones wait in the
+   * kernel's backlog until one is closed: then its place is free, though its handler
+   * may go on. No limit by default.
    */
   maxConnections?: number | undefined;
   /**
+   * How many connections may be open at the same time from one address: one
+   * `hostname` of the peers', whatever their ports. Those above it are closed
+   * immediately, and `onError` is not told. No limit by default; refused over a Unix
+   * socket, whose peers have no address.
+   *
+   * A peer with IPv6 has many addresses.
+   */
+  maxConnectionsPerAddress?: number | undefined;
+  /**
+   * Says whether to serve a peer, before anything of it is read. One for which it
+   * gives `false` is closed immediately, and `onError` is not told. If it throws, or
+   * gives no boolean, `onError` is told, and the peer is not served. It must not be an
+   * async function.
+   *
+   * Over TLS, Deno begins the handshake by itself, and keeps the socket of a
+   * connection that is closed before its end, until the peer closes it or sends more.
+   */
+  filter?: ((remoteAddr: A) => boolean) | undefined;
+  /**
+   * How many milliseconds the TLS handshake of a connection may take. The handler
+   * runs after it. Time for which the program keeps its own thread busy does not
+   * count. Refused without TLS.
+   *
+   * Without it, a shorter `idleTimeout` holds for the handshake too.
+   *
+   * @default {10_000}
+   */
+  handshakeTimeout?: number | undefined;
+  /**
+   * How many connections may be within their TLS handshake at the same time, or have
+   * shaken hands and wait for a place. They do not count as served, so that
+   * `maxConnections` silent peers keep no other out. Further ones wait in the kernel's
+   * backlog. By default as many as `maxConnections`; refused without TLS.
+   *
+   * So a server holds no more sockets than both say, and those of handshakes that it
+   * gave up: Deno keeps these until the peer closes them or sends more.
+   */
+  maxHandshakes?: number | undefined;
+  /**
    * Called once with the address when the server listens. What it throws comes
-   * out of {@linkcode serve}, and the server does not listen any more.
+   * out of {@linkcode serve}, and the server does not listen any more. It may be an
+   * async function: the server does not wait for it, and if it rejects, `onError` is
+   * told, without a connection, and the server goes on.
    */
   onListen?: ((addr: A) => void) | undefined;
   /**
    * Called with an error: the one a handler threw, the one that kept what was still
-   * queued when it was done from going out, or the one that kept a connection from
-   * being accepted; there is no `connection` then. By default errors go to
-   * `console.error`.
+   * queued when it was done from going out, or, without a `connection`, the one that
+   * kept a connection from being accepted. By default errors go to `console.error`.
+   *
+   * A TLS handshake that failed is told without a `connection` too, with the peer's
+   * address in the message. Without `onError` it is told to nobody: scanners cause
+   * as many as they like.
    *
    * A write that fails while the handler runs is told to the handler: by the sends
    * behind it, {@linkcode Connection.closed} and {@linkcode Connection.signal}.
@@ -222,11 +316,108 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
    * The path of the socket; a relative one begins at the folder of the process when
    * the server begins to listen.
    *
+   * A socket on which nobody listens any more, as a server that was killed leaves it,
+   * is taken over: connecting to it is refused. One that is in use is
+   * `Deno.errors.AddrInUse`, and a file that is no socket is never removed. Of
+   * several servers that start at the same time one gets the path, if they may read
+   * its folder.
+   *
    * When the server stops listening, Deno removes what lies at the path, even if it
    * is the socket of another server by then. So to hand a path over, end the old
    * server before the new one listens.
    */
   path: string;
+}
+
+/**
+ * What a server can take its connections from; a `Deno.Listener` is one.
+ *
+ * @typeParam A The kind of address.
+ *
+ * @example A listener that counts
+ * ```ts
+ * import { connect, lines, serve, type ServeListener } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * let accepted = 0;
+ * const listener: ServeListener<Deno.NetAddr> = {
+ *   addr: inner.addr,
+ *   async accept() {
+ *     const conn = await inner.accept();
+ *     accepted++;
+ *     return conn;
+ *   },
+ *   close: () => inner.close(),
+ * };
+ *
+ * const framing = lines();
+ * await using _server = serve(
+ *   { listener, framing },
+ *   (connection) => connection.send("welcome"),
+ * );
+ * await using client = await connect({ port: inner.addr.port, framing });
+ * assertEquals(await client.receive(), "welcome");
+ * assertEquals(accepted, 1);
+ * ```
+ */
+export interface ServeListener<A extends Deno.Addr = Deno.Addr> {
+  /** The address that it listens on. */
+  readonly addr: A;
+  /**
+   * Waits for the next connection.
+   *
+   * When it rejects, `onError` is told and the server tries again after a pause; only
+   * a `Deno.errors.BadResource` says that the listener is closed, and ends the server.
+   */
+  accept(): Promise<Deno.Conn<A>>;
+  /** Stops listening: what waits in `accept` rejects. */
+  close(): void;
+  /** Lets it keep the process alive; what {@linkcode Server.ref} calls. */
+  ref?(): void;
+  /**
+   * Lets the process end; what {@linkcode Server.unref} calls. A listener of
+   * `Deno.listenTls` has it, and keeps the process alive all the same.
+   */
+  unref?(): void;
+}
+
+/**
+ * Options for {@linkcode serve} with a listener of your own.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
+ *
+ * @example A listener that was opened before
+ * ```ts
+ * import { connect, lines, serve, type ServeListenerOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const options: ServeListenerOptions<string, string, Deno.NetAddr> = {
+ *   listener: Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+ *   framing,
+ * };
+ * await using server = serve(
+ *   options,
+ *   (connection) => connection.send("welcome"),
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.receive(), "welcome");
+ * ```
+ */
+export interface ServeListenerOptions<
+  In = Bytes,
+  Out = Sendable,
+  A extends Deno.Addr = Deno.NetAddr | Deno.UnixAddr,
+> extends ServeBaseOptions<In, Out, A> {
+  /**
+   * What connections are taken from. It belongs to the server then, which closes it
+   * when it shuts down. If its owner closes it, the server ends when the connections
+   * that it has have ended.
+   */
+  listener: ServeListener<A>;
 }
 
 /**
@@ -260,4 +451,5 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
  */
 export type ServeOptions<In = Bytes, Out = Sendable> =
   | ServeTcpOptions<In, Out>
-  | ServeUnixOptions<In, Out>;
+  | ServeUnixOptions<In, Out>
+  | ServeListenerOptions<In, Out>;

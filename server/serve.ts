@@ -1,15 +1,19 @@
-import { checkReusePort, listenTcp, listenUnix } from "./_listen.ts";
-import { ListeningServer } from "./_listening_server.ts";
+import { AsyncLocalStorage } from "node:async_hooks";
+import { checkReusePort, listenBy, listenTcp, listenUnix } from "./_listen.ts";
 import type {
   ConnectionHandler,
+  ServeBaseOptions,
+  ServeListenerOptions,
   ServeOptions,
   ServeTcpOptions,
   ServeUnixOptions,
 } from "./options.ts";
 import type { Server } from "./server.ts";
+import { Connection } from "../connection/connection.ts";
 import {
   checkCount,
   checkFunction,
+  checkMilliseconds,
   checkPath,
   checkPort,
   isUnix,
@@ -19,6 +23,7 @@ import {
   checkConnectionOptions,
   checkFraming,
 } from "../internal/connection_options.ts";
+import { type Listener, ListeningServer } from "../internal/serving.ts";
 
 /**
  * Serves framed connections on a Unix socket.
@@ -26,7 +31,8 @@ import {
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @param options The path, the framing, limits and timeouts.
- * @param handler Does the work for one connection.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the path is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -36,7 +42,7 @@ import {
  */
 export function serve<In, Out>(
   options: ServeUnixOptions<In, Out>,
-  handler: ConnectionHandler<In, Out>,
+  handler: ConnectionHandler<In, Out, Deno.UnixAddr>,
 ): Server<In, Out, Deno.UnixAddr>;
 /**
  * Serves framed connections on a TCP port, with TLS if `tls` is given.
@@ -47,7 +53,8 @@ export function serve<In, Out>(
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @param options The address, the framing, limits and timeouts.
- * @param handler Does the work for one connection.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the port is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -78,16 +85,37 @@ export function serve<In, Out>(
  */
 export function serve<In, Out>(
   options: ServeTcpOptions<In, Out>,
-  handler: ConnectionHandler<In, Out>,
+  handler: ConnectionHandler<In, Out, Deno.NetAddr>,
 ): Server<In, Out, Deno.NetAddr>;
 /**
- * Serves framed connections on a TCP port or a Unix socket, whichever the options
- * turn out to name.
+ * Serves framed connections of a listener of your own, such as one that
+ * `Deno.listen` gave.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
+ * @param options The listener, the framing, limits and timeouts.
+ * @param handler Does the work for one connection.
+ * @returns The server, to which the listener belongs from now on.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * The listener stays open then.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already, and what `onListen`
+ * throws.
+ */
+export function serve<In, Out, A extends Deno.NetAddr | Deno.UnixAddr>(
+  options: ServeListenerOptions<In, Out, A>,
+  handler: ConnectionHandler<In, Out, A>,
+): Server<In, Out, A>;
+/**
+ * Serves framed connections on a TCP port, a Unix socket or a listener, whichever
+ * the options turn out to name.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @param options The address, the framing, limits and timeouts.
- * @param handler Does the work for one connection.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the port or the path is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -97,29 +125,92 @@ export function serve<In, Out>(
  */
 export function serve<In, Out>(
   options: ServeOptions<In, Out>,
-  handler: ConnectionHandler<In, Out>,
+  handler: ConnectionHandler<In, Out, Deno.NetAddr | Deno.UnixAddr>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr>;
 export function serve<In, Out>(
   options: ServeOptions<In, Out>,
-  handler: ConnectionHandler<In, Out>,
+  handler: AnyHandler<In, Out>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr> {
   checkServeOptions(options);
   checkFunction("serve", "handler", handler);
   options.signal?.throwIfAborted();
+  if (isWithListener(options)) {
+    return serveFrom(listenBy(options.listener), options, handler);
+  }
   return isUnix(options)
-    ? new ListeningServer(listenUnix(options), options, handler)
-    : new ListeningServer(listenTcp(options), options, handler);
+    ? serveFrom(listenUnix(options), options, handler)
+    : serveFrom(listenTcp(options), options, handler);
+}
+
+type AnyHandler<In, Out> =
+  | ConnectionHandler<In, Out, Deno.NetAddr>
+  | ConnectionHandler<In, Out, Deno.UnixAddr>;
+
+function serveFrom<In, Out, A extends Deno.Addr>(
+  listener: Listener<Deno.Conn<A>, A>,
+  options: ServeBaseOptions<In, Out, A>,
+  handler: AnyHandler<In, Out>,
+): Server<In, Out, A> {
+  return new ListeningServer({
+    listener,
+    isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
+    handshake: (conn) => isTls(conn) ? conn.handshake() : undefined,
+    // The server's signal is for all connections, so none listens to it itself.
+    open: (conn) => new Connection(conn, { ...options, signal: undefined }),
+    context: new AsyncLocalStorage(),
+    handler,
+    options,
+  });
+}
+
+/** Whether the filter lets a peer pass. */
+function passes<A>(
+  remoteAddr: A,
+  filter: ((remoteAddr: A) => unknown) | undefined,
+): boolean {
+  if (filter === undefined) return true;
+  const isPassed = filter(remoteAddr);
+  // The promise of an async function would let all pass.
+  if (typeof isPassed !== "boolean") {
+    throw new TypeError(
+      `Cannot filter as filter must give a boolean: it gave a value of type ${typeof isPassed}`,
+    );
+  }
+  return isPassed;
+}
+
+function isTls(conn: Deno.Conn): conn is Deno.TlsConn {
+  return "handshake" in conn;
+}
+
+function isWithListener<In, Out>(
+  options: ServeOptions<In, Out>,
+): options is ServeListenerOptions<In, Out> {
+  return "listener" in options && options.listener !== undefined;
 }
 
 const MAX_BACKLOG = 2 ** 31 - 1;
+// What a Unix socket has not: peers with addresses, and TLS.
+const NETWORK_OPTIONS = [
+  "maxConnectionsPerAddress",
+  "handshakeTimeout",
+  "maxHandshakes",
+];
 
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   checkFraming(options); // first, as there may be no options at all
-  const { maxConnections } = options;
-  if (maxConnections !== Infinity) {
-    checkCount("serve", "maxConnections", maxConnections);
+  for (
+    const name of [
+      "maxConnections",
+      "maxConnectionsPerAddress",
+      "maxHandshakes",
+    ] as const
+  ) {
+    const count = options[name];
+    if (count !== Infinity) checkCount("serve", name, count);
   }
-  for (const name of ["onListen", "onError"] as const) {
+  checkMilliseconds("handshakeTimeout", options.handshakeTimeout);
+  for (const name of ["onListen", "onError", "filter"] as const) {
     const callback = options[name];
     if (callback !== undefined) checkFunction("serve", name, callback);
   }
@@ -129,6 +220,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
     ["cert", "key", "alpnProtocols"],
     "outside tls: give it inside tls",
   );
+  if (isWithListener(options)) return checkListenerOptions(options);
   if (isUnix(options)) {
     checkPath(options.path);
     refuseOptions(
@@ -136,6 +228,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
       ["port", "hostname", "tls", "reusePort", "tcpBacklog"],
       "with path: a Unix socket does not have it",
     );
+    refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
     checkConnectionOptions(options, "Unix socket");
     return;
   }
@@ -149,7 +242,34 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
       "Cannot serve TLS as tls must have both cert and key, each as PEM",
     );
   }
+  if (tls === undefined) {
+    refuseOptions(
+      options,
+      ["handshakeTimeout", "maxHandshakes"],
+      "without tls",
+    );
+  }
   if (reusePort) checkReusePort();
   checkCount("serve", "tcpBacklog", tcpBacklog, MAX_BACKLOG);
   checkConnectionOptions(options, tls === undefined ? "TCP" : "TLS");
+}
+
+function checkListenerOptions<In, Out>(
+  options: ServeListenerOptions<In, Out>,
+): void {
+  const { listener } = options;
+  for (const name of ["accept", "close"] as const) {
+    checkFunction("serve", `listener.${name}`, listener?.[name]);
+  }
+  refuseOptions(
+    options,
+    ["port", "hostname", "path", "tls", "reusePort", "tcpBacklog"],
+    "with listener: it has its address already",
+  );
+  // Of a listener on a TCP port only its connections tell whether they are TLS.
+  const isUnixListener = listener.addr?.transport === "unix";
+  if (isUnixListener) {
+    refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
+  }
+  checkConnectionOptions(options, isUnixListener ? "Unix socket" : "TCP");
 }

@@ -20,7 +20,11 @@ import {
 import { connect } from "../client/connect.ts";
 import type { Connection } from "../connection/connection.ts";
 import { fixedLength, type FramingError, lines } from "../framing.ts";
-import type { ConnectionHandler, ServeTcpOptions } from "./options.ts";
+import type {
+  ConnectionHandler,
+  ServeListener,
+  ServeTcpOptions,
+} from "./options.ts";
 import { serve } from "./serve.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
@@ -29,9 +33,9 @@ import { start } from "../dev/testdata/start.ts";
 const framing = lines();
 const loopback = { hostname: "127.0.0.1", port: 0, framing };
 
-const echo: ConnectionHandler<string, string> = async (connection) => {
+async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
-};
+}
 
 /** Collects the errors of a server, and lets a test wait for the next. */
 function errorLog(): {
@@ -92,6 +96,11 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     },
   );
   const path = "/tmp/socket";
+  const listener = {
+    addr: { transport: "unix", path },
+    accept: () => Promise.reject(new Error("Accepted")),
+    close: () => {},
+  };
   const cases: [object, ErrorConstructor, string][] = [
     [{ path, port: 0 }, TypeError, "port with path"],
     [{ path, hostname: "localhost" }, TypeError, "hostname with path"],
@@ -102,6 +111,16 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     [{ path, noDelay: true }, TypeError, "noDelay over Unix socket"],
     [{ path, keepAlive: true }, TypeError, "keepAlive over Unix socket"],
     [{ path: "" }, TypeError, "path"],
+    [{ listener: null }, TypeError, "listener.accept"],
+    [{ listener: {} }, TypeError, "listener.accept"],
+    [{ listener: { accept() {} } }, TypeError, "listener.close"],
+    [{ listener, port: 0 }, TypeError, "port with listener"],
+    [{ listener, hostname: "::" }, TypeError, "hostname with listener"],
+    [{ listener, path }, TypeError, "path with listener"],
+    [{ listener, tls: certificate }, TypeError, "tls with listener"],
+    [{ listener, reusePort: true }, TypeError, "reusePort with listener"],
+    [{ listener, tcpBacklog: 1 }, TypeError, "tcpBacklog with listener"],
+    [{ listener, noDelay: true }, TypeError, "noDelay over Unix socket"],
     [{ ...certificate }, TypeError, "cert outside tls: give it inside tls"],
     [{ key: certificate.key }, TypeError, "key outside tls"],
     [{ alpnProtocols: ["echo"] }, TypeError, "alpnProtocols outside tls"],
@@ -121,6 +140,17 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     [{ maxConnections: 0 }, RangeError, "maxConnections"],
     [{ maxConnections: 1.5 }, RangeError, "maxConnections"],
     [{ maxConnections: NaN }, RangeError, "maxConnections"],
+    [{ maxConnectionsPerAddress: 0 }, RangeError, "maxConnectionsPerAddress"],
+    [{ path, maxConnectionsPerAddress: 1 }, TypeError, "over Unix socket"],
+    [{ listener, maxConnectionsPerAddress: 1 }, TypeError, "over Unix socket"],
+    [{ tls: certificate, maxHandshakes: 0 }, RangeError, "maxHandshakes"],
+    [{ tls: certificate, handshakeTimeout: 0 }, RangeError, "handshakeTimeout"],
+    [{ maxHandshakes: 1 }, TypeError, "maxHandshakes without tls"],
+    [{ handshakeTimeout: 1 }, TypeError, "handshakeTimeout without tls"],
+    [{ path, maxHandshakes: 1 }, TypeError, "over Unix socket"],
+    [{ path, handshakeTimeout: 1 }, TypeError, "over Unix socket"],
+    [{ listener, handshakeTimeout: 1 }, TypeError, "over Unix socket"],
+    [{ filter: true }, TypeError, "filter"],
     [{ onListen: true }, TypeError, "onListen"],
     [{ onError: "log" }, TypeError, "onError"],
     [{ framing: {} }, TypeError, "framing"],
@@ -182,6 +212,7 @@ Deno.test("serve() throws at once if the port is in use", () => {
   assertThrows(
     () => serve({ ...loopback, port: taken.addr.port }, echo),
     Deno.errors.AddrInUse,
+    `Cannot listen on 127.0.0.1:${taken.addr.port}: `,
   );
 });
 
@@ -211,6 +242,108 @@ Deno.test("serve() does not listen any more if onListen throws", () => {
   Deno.listen({ hostname: "127.0.0.1", port }).close();
 });
 
+Deno.test("serve() tells onError when an async onListen rejects, and goes on", async () => {
+  const mistake = new Error("Mistake");
+  const reports: [unknown, unknown][] = [];
+  const unhandled = await unhandledRejectionsIn(async () => {
+    await using server = serve({
+      ...loopback,
+      async onListen() {
+        await Promise.resolve();
+        throw mistake;
+      },
+      onError: (error, connection) => reports.push([error, connection]),
+    }, echo);
+    await using client = await connect({ port: server.addr.port, framing });
+    assertEquals(await client.request("hello"), "hello");
+  });
+  assertEquals(unhandled, []);
+  assertEquals(reports, [[mistake, undefined]]);
+});
+
+Deno.test("serve() takes connections from a listener of the caller's, and closes it", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const server = serve({ listener, framing }, echo);
+  assertEquals(server.addr, listener.addr);
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  await server.shutdown();
+  assertEquals(await client.receive(), undefined);
+  assertThrows(() => listener.close(), Deno.errors.BadResource);
+});
+
+Deno.test("serve() takes a listener of few methods, of which unref is refused", async () => {
+  const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const listener: ServeListener<Deno.NetAddr> = {
+    addr: inner.addr,
+    accept: () => inner.accept(),
+    close: () => inner.close(),
+  };
+  await using server = serve({ listener, framing }, echo);
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  server.ref();
+  assertThrows(() => server.unref(), Deno.errors.NotSupported, "unref");
+  assertEquals(await client.request("hello"), "hello");
+});
+
+Deno.test("serve() calls ref and unref of its listener", async () => {
+  const calls: string[] = [];
+  const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const listener = overriding(inner, {
+    ref: () => void calls.push("ref"),
+    unref: () => void calls.push("unref"),
+  });
+  await using server = serve({ listener, framing }, echo);
+  server.unref();
+  server.ref();
+  assertEquals(calls, ["unref", "ref"]);
+});
+
+Deno.test("serve() serves the TLS connections of a listener", async () => {
+  const listener = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    ...certificate,
+  });
+  await using server = serve({ listener, framing }, echo);
+  const { port } = server.addr;
+  await using client = await connect({ port, framing, tls: { caCerts } });
+  assertEquals(await client.request("hello"), "hello");
+});
+
+Deno.test("serve() ends with its listener when the caller closes it", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const log = errorLog();
+  const begun = Promise.withResolvers<AbortSignal>();
+  const server = serve(
+    { listener, framing, onError: log.onError },
+    (connection, { signal }) => {
+      begun.resolve(signal);
+      return echo(connection);
+    },
+  );
+  await using client = await connect({ port: listener.addr.port, framing });
+  assertEquals(await client.request("before"), "before");
+  const stopped = once(await begun.promise, "abort");
+  listener.close();
+  await stopped;
+  assertEquals(await client.request("after"), "after");
+  assert(await isPending(server.finished));
+  await client.close();
+  await server.finished;
+  await server.shutdown();
+  assertEquals(log.errors, []);
+});
+
+Deno.test("serve() leaves a listener open if it refuses its options", () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  assertThrows(
+    () => serve({ listener, framing, maxConnections: 0 }, echo),
+    RangeError,
+  );
+});
+
 Deno.test("serve() closes a connection behind what its handler sent", async () => {
   await using server = serve(loopback, (connection) => {
     for (let i = 0; i < 10_000; i++) connection.send(`${i}`);
@@ -238,12 +371,12 @@ Deno.test("serve() goes on with other connections when a handler throws", async 
     await using server = serve({
       ...loopback,
       onError: (error, connection) => reports.push([error, connection]),
-    }, (connection) => {
+    }, (connection, info) => {
       if (culprit !== undefined || server.connections.size === 1) {
         return echo(connection);
       }
       culprit = connection;
-      return faulty(connection);
+      return faulty(connection, info);
     });
     const { port } = server.addr;
     await using first = await connect({ port, framing });
@@ -388,6 +521,29 @@ Deno.test("serve() goes on accepting after an error, with a pause", async () => 
   assertEquals(reports, [[shortage, undefined]]);
 });
 
+Deno.test("serve() waits for a place after a pause, too", async () => {
+  let accepts = 0;
+  using _listener = replacingListener((listener) => ({
+    accept: () =>
+      ++accepts === 1
+        ? Promise.reject(new Error("Too many open files"))
+        : listener.accept(),
+  }));
+  await using server = serve({
+    ...loopback,
+    maxConnections: 1,
+    onError: () => {},
+  }, echo);
+  const { port } = server.addr;
+  const client = await connect({ port, framing });
+  assertEquals(await client.request("one"), "one");
+  await using next = await connect({ port, framing });
+  const answer = next.request("two");
+  assert(await isPending(answer));
+  await client.close();
+  assertEquals(await answer, "two");
+});
+
 Deno.test({
   name: "serve() survives running out of file descriptors",
   ignore: Deno.build.os === "windows",
@@ -447,6 +603,117 @@ async function countPending(promises: Promise<unknown>[]): Promise<number> {
   const pending = await Promise.all(promises.map(isPending));
   return pending.filter((is) => is).length;
 }
+
+Deno.test("serve() gives the place of a closed connection away though its handler goes on", async () => {
+  const work = Promise.withResolvers<void>();
+  const server = serve(
+    { ...loopback, maxConnections: 1 },
+    async (connection) => {
+      await connection.send("here");
+      await connection.close();
+      await work.promise;
+    },
+  );
+  const { port } = server.addr;
+  for (let i = 0; i < 3; i++) {
+    await using client = await connect({ port, framing });
+    assertEquals(await client.receive(), "here");
+  }
+  assertEquals(server.connections.size, 3);
+  const shutdown = server.shutdown();
+  assert(await isPending(shutdown));
+  work.resolve();
+  await shutdown;
+});
+
+Deno.test("serve() serves those whom the filter lets pass, and closes the others", async () => {
+  const log = errorLog();
+  const addrs: Deno.NetAddr[] = [];
+  let handled = 0;
+  await using server = serve({
+    ...loopback,
+    onError: log.onError,
+    filter: (remoteAddr) => addrs.push(remoteAddr) > 2,
+  }, (connection) => {
+    handled++;
+    return echo(connection);
+  });
+  const { port } = server.addr;
+  for (let i = 0; i < 2; i++) {
+    using peer = await dial(port);
+    assertEquals(await peer.readToEnd(), "");
+  }
+  await using client = await connect({ port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(handled, 1);
+  assertEquals(addrs.at(-1), client.localAddr);
+  assertEquals(log.errors, []);
+});
+
+Deno.test("serve() lets nobody pass by a filter that fails", async () => {
+  const mistake = new Error("Mistake");
+  const filters: ((addr: Deno.NetAddr) => unknown)[] = [
+    () => {
+      throw mistake;
+    },
+    () => Promise.resolve(true),
+    () => undefined,
+  ];
+  for (const filter of filters) {
+    const log = errorLog();
+    const report = log.next;
+    await using server = serve({
+      ...loopback,
+      onError: log.onError,
+      filter: filter as () => boolean,
+    }, echo);
+    using peer = await dial(server.addr.port);
+    assertEquals(await peer.readToEnd(), "");
+    const error = await report;
+    if (error !== mistake) assertInstanceOf(error, TypeError);
+    assertEquals(server.connections.size, 0);
+  }
+});
+
+/** A listener whose connections seem to come from other addresses, in turn. */
+function listeningFrom(...hostnames: string[]): ServeListener<Deno.NetAddr> {
+  const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let count = 0;
+  return overriding<ServeListener<Deno.NetAddr>>(inner, {
+    async accept() {
+      const conn = await inner.accept();
+      const hostname = hostnames[count++ % hostnames.length] ?? "";
+      const remoteAddr = { ...conn.remoteAddr, hostname };
+      return overriding(conn, { remoteAddr });
+    },
+  });
+}
+
+Deno.test("serve() closes connections above maxConnectionsPerAddress", async () => {
+  const log = errorLog();
+  const listener = listeningFrom("::1", "::1", "::1", "::2", "::1");
+  await using server = serve({
+    listener,
+    framing,
+    maxConnectionsPerAddress: 2,
+    onError: log.onError,
+  }, echo);
+  const { port } = listener.addr;
+  const clients = [];
+  for (const expected of ["hello", "hello", undefined, "hello"]) {
+    const client = await connect({ port, framing });
+    const answer = client.request("hello").catch(() => undefined);
+    assertEquals(await answer, expected);
+    clients.push(client);
+  }
+  // A place of that address is free when one of its connections is closed.
+  await clients[0]?.close();
+  await until(() => server.connections.size === 2);
+  const next = await connect({ port, framing });
+  assertEquals(await next.request("hello"), "hello");
+  for (const client of [...clients, next]) await client.close();
+  assertEquals(log.errors, []);
+});
 
 Deno.test("Server.shutdown() delivers what was read, and lets answers go out", async () => {
   const hasRead = Promise.withResolvers<void>();
@@ -628,6 +895,167 @@ Deno.test("Server.shutdown() closes a connection that is accepted too late", asy
   assertEquals(handled, 0);
 });
 
+Deno.test("Server.shutdown() within a handler waits for all others", async () => {
+  const isTold = Promise.withResolvers<void>();
+  const server = serve(loopback, async (connection) => {
+    for await (const line of connection) {
+      if (line === "end") {
+        await server.shutdown();
+        connection.send("all others have ended");
+      } else {
+        connection.send("begun");
+        await isTold.promise;
+        connection.send("ended");
+      }
+    }
+  });
+  const { port } = server.addr;
+  await using other = await connect({ port, framing });
+  assertEquals(await other.request("begin"), "begun");
+  await using admin = await connect({ port, framing });
+  const answer = admin.request("end");
+  assert(await isPending(answer));
+  isTold.resolve();
+  assertEquals(await other.receive(), "ended");
+  assertEquals(await other.receive(), undefined);
+  assertEquals(await answer, "all others have ended");
+  await server.finished;
+});
+
+Deno.test("Server.shutdown() within several handlers settles in each", async () => {
+  const server = serve(loopback, async (connection) => {
+    await connection.receive();
+    await server.shutdown();
+    await connection.send("done");
+  });
+  const { port } = server.addr;
+  const clients = [];
+  for (let i = 0; i < 3; i++) clients.push(await connect({ port, framing }));
+  await until(() => server.connections.size === 3);
+  const answers = clients.map((client) => client.request("end"));
+  assertEquals(await Promise.all(answers), ["done", "done", "done"]);
+  for (const client of clients) await client.close();
+  await server.finished;
+});
+
+Deno.test("Server.shutdown() within a handler aborts others after its timeout, and not itself", async () => {
+  const log = errorLog();
+  const server = serve(
+    { ...loopback, onError: log.onError },
+    async (connection) => {
+      const line = await connection.receive();
+      if (line === "end") {
+        await server.shutdown({ timeout: 1 });
+        await connection.send("done");
+      } else {
+        await connection.send("begun");
+        await once(connection.signal, "abort");
+      }
+    },
+  );
+  const { port } = server.addr;
+  await using hung = await connect({ port, framing });
+  assertEquals(await hung.request("begin"), "begun");
+  await using client = await connect({ port, framing });
+  assertEquals(await client.request("end"), "done");
+  await server.finished;
+  assertEquals(await hung.receive(), undefined);
+  assertEquals(log.errors, []);
+});
+
+Deno.test("Server.shutdown() waits for the handler of a connection that has called it too", async () => {
+  const isTold = Promise.withResolvers<void>();
+  const server = serve(loopback, async (connection) => {
+    await server.shutdown();
+    await connection.send("waiting");
+    await isTold.promise;
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), "waiting");
+  const shutdown = server.shutdown();
+  assert(await isPending(shutdown));
+  isTold.resolve();
+  await shutdown;
+});
+
+Deno.test("serve() tells a handler its peer's address", async () => {
+  await using server = serve(
+    loopback,
+    (connection, { remoteAddr }) =>
+      connection.send(`${remoteAddr.transport} ${remoteAddr.port}`),
+  );
+  await using client = await connect({ port: server.addr.port, framing });
+  const { localAddr } = client;
+  assert(localAddr.transport === "tcp");
+  assertEquals(await client.receive(), `tcp ${localAddr.port}`);
+});
+
+Deno.test("Server.shutdown() tells the handlers by their signals, which can say goodbye", async () => {
+  const signals = new Set<AbortSignal>();
+  const server = serve(loopback, async (connection, { signal }) => {
+    signals.add(signal);
+    signal.addEventListener("abort", () => connection.send("goodbye"));
+    await echo(connection);
+  });
+  const clients = [];
+  for (let i = 0; i < 3; i++) {
+    const client = await connect({ port: server.addr.port, framing });
+    assertEquals(await client.request("hello"), "hello");
+    clients.push(client);
+  }
+  const [gone, ...others] = clients;
+  await gone?.close();
+  await until(() => server.connections.size === 2);
+  assertEquals([...signals].filter(({ aborted }) => aborted), []);
+  await server.shutdown();
+  for (const client of others) {
+    assertEquals(await Array.fromAsync(client), ["goodbye"]);
+    await client.close();
+  }
+  // One for each connection, and the server has let go of the one that had ended.
+  const reasons = [...signals].filter(({ aborted }) => aborted)
+    .map(({ reason }) => reason.name);
+  assertEquals(reasons, ["AbortError", "AbortError"]);
+});
+
+Deno.test("serve() aborts the signals of handlers by its own, with its reason", async () => {
+  const controller = new AbortController();
+  const reason = new Error("Enough");
+  const late = Promise.withResolvers<AbortSignal>();
+  const server = serve({
+    ...loopback,
+    signal: controller.signal,
+    onError: () => {},
+  }, async (connection, info) => {
+    assertStrictEquals(info.signal, info.signal);
+    await connection.send("begun");
+    await once(info.signal, "abort");
+    late.resolve(info.signal);
+    throw info.signal.reason;
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), "begun");
+  controller.abort(reason);
+  assertStrictEquals((await late.promise).reason, reason);
+  await server.finished;
+});
+
+Deno.test("serve() gives an aborted signal to a handler that asks for it too late", async () => {
+  const stopped = Promise.withResolvers<void>();
+  const names: string[] = [];
+  const server = serve(loopback, async (connection, info) => {
+    await connection.send("begun");
+    await stopped.promise;
+    names.push(info.signal.reason.name);
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), "begun");
+  const shutdown = server.shutdown();
+  stopped.resolve();
+  await shutdown;
+  assertEquals(names, ["AbortError"]);
+});
+
 Deno.test("Server is disposed of by shutting it down", async () => {
   let port = 0;
   let hasEnded = false;
@@ -783,11 +1211,175 @@ Deno.test("serve() ends only the connection that speaks no TLS", async () => {
 
   using offender = await dial(port);
   await offender.write("GET / HTTP/1.1\r\n\r\n");
-  await report;
+  const error = await report;
+  assertInstanceOf(error, Deno.errors.InvalidData);
+  assertMatch(error.message, /^Cannot shake hands with 127\.0\.0\.1:\d+: /);
 
   assertEquals(await bystander.request("after"), "after");
   await using next = await connect({ port, framing, tls });
   assertEquals(await next.request("next"), "next");
+});
+
+Deno.test("serve() gives a silent peer up after handshakeTimeout", async () => {
+  const log = errorLog();
+  const report = log.next;
+  let handled = 0;
+  await using server = serve({
+    ...loopback,
+    tls: certificate,
+    handshakeTimeout: 1,
+    onError: log.onError,
+  }, () => {
+    handled++;
+  });
+  using peer = await dial(server.addr.port);
+  const error = await report;
+  assertInstanceOf(error, DOMException);
+  assertEquals(error.name, "TimeoutError");
+  const { port } = peer.conn.localAddr;
+  assertEquals(
+    error.message,
+    `Cannot shake hands with 127.0.0.1:${port} within handshakeTimeout of 1 ms`,
+  );
+  assertEquals(handled, 0);
+});
+
+Deno.test("serve() gives a silent peer up after idleTimeout if that is shorter", async () => {
+  const log = errorLog();
+  const report = log.next;
+  await using server = serve({
+    ...loopback,
+    tls: certificate,
+    idleTimeout: 1,
+    onError: log.onError,
+  }, () => {});
+  using _peer = await dial(server.addr.port);
+  const error = await report;
+  assertInstanceOf(error, DOMException);
+  assertMatch(error.message, /within idleTimeout of 1 ms$/);
+});
+
+Deno.test("serve() tells console.error of no handshake that failed", async () => {
+  using printed = recordingConsoleErrors();
+  await using server = serve({ ...loopback, tls: certificate }, echo);
+  const { port } = server.addr;
+  const tls = { caCerts };
+  using offender = await dial(port);
+  await offender.write("GET / HTTP/1.1\r\n\r\n");
+  await offender.readToEnd();
+  await using client = await connect({ port, framing, tls });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(printed.errors, []);
+});
+
+Deno.test("serve() serves others while maxConnections peers are silent in their handshake", async () => {
+  await using server = serve({
+    ...loopback,
+    tls: certificate,
+    maxConnections: 2,
+    maxHandshakes: 3,
+    onError: () => {},
+  }, echo);
+  const { port } = server.addr;
+  using _silent = await dial(port);
+  using _silentToo = await dial(port);
+  await using client = await connect({ port, framing, tls: { caCerts } });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(server.connections.size, 1);
+});
+
+Deno.test("serve() lets handshakes above maxHandshakes wait", async () => {
+  let accepted = 0;
+  const inner = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    ...certificate,
+  });
+  const listener = overriding(inner, {
+    async accept() {
+      const conn = await inner.accept();
+      accepted++;
+      return conn;
+    },
+  });
+  await using server = serve(
+    { listener, framing, maxHandshakes: 2, onError: () => {} },
+    echo,
+  );
+  const { port } = inner.addr;
+  const silent = [await dial(port), await dial(port), await dial(port)];
+  await until(() => accepted === 2);
+  const connecting = connect({ port, framing, tls: { caCerts } });
+  assert(await isPending(connecting));
+  assertEquals(accepted, 2);
+  assertEquals(server.connections.size, 0);
+  for (const peer of silent) peer.close();
+  await using client = await connecting;
+  assertEquals(await client.request("hello"), "hello");
+});
+
+Deno.test("serve() lets those who have shaken hands wait for a place", async () => {
+  await using server = serve({
+    ...loopback,
+    tls: certificate,
+    maxConnections: 1,
+    maxHandshakes: 3,
+  }, echo);
+  const { port } = server.addr;
+  const clients = await Promise.all(
+    Array.from(
+      { length: 3 },
+      () => connect({ port, framing, tls: { caCerts } }),
+    ),
+  );
+  const answers = clients.map((client, i) => client.request(`${i}`));
+  // Which shakes hands first is not known.
+  const first = await Promise.race(answers);
+  assertEquals(server.connections.size, 1);
+  assertEquals(await countPending(answers), 2);
+  await clients[Number(first)]?.close();
+  const rest = answers.filter((_, i) => i !== Number(first));
+  const second = await Promise.race(rest);
+  assertEquals(await countPending(rest), 1);
+  await clients[Number(second)]?.close();
+  assertEquals((await Promise.all(answers)).sort(), ["0", "1", "2"]);
+  for (const client of clients) await client.close();
+});
+
+Deno.test("Server.shutdown() does not wait for a peer that is silent in its handshake", async () => {
+  const log = errorLog();
+  let accepted = 0;
+  const server = serve({
+    ...loopback,
+    tls: certificate,
+    onError: log.onError,
+    filter: () => ++accepted > 0,
+  }, (connection) => connection.send("welcome"));
+  using _silent = await dial(server.addr.port);
+  await until(() => accepted === 1);
+  await server.shutdown();
+  await server.finished;
+  assertEquals(log.errors, []);
+});
+
+Deno.test("Server.shutdown() closes those who have shaken hands and wait for a place", async () => {
+  const server = serve({
+    ...loopback,
+    tls: certificate,
+    maxConnections: 1,
+    maxHandshakes: 2,
+  }, echo);
+  const { port } = server.addr;
+  const clients = await Promise.all([
+    connect({ port, framing, tls: { caCerts } }),
+    connect({ port, framing, tls: { caCerts } }),
+  ]);
+  await until(() => server.connections.size === 1);
+  await server.shutdown();
+  for (const client of clients) {
+    assertEquals(await client.receive(), undefined);
+    await client.close();
+  }
 });
 
 Deno.test("Server.unref() is refused over TLS", async () => {
@@ -817,6 +1409,128 @@ Deno.test({
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
+  },
+});
+
+/** Leaves the socket of a server that has ended without removing it. */
+function leaveStaleSocket(path: string): void {
+  const listener = Deno.listen({ transport: "unix", path: `${path}.old` });
+  Deno.renameSync(`${path}.old`, path);
+  listener.close();
+}
+
+Deno.test({
+  name: "serve() takes over a socket on which nobody listens any more",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const path = `${folder}/socket`;
+      leaveStaleSocket(path);
+      await using _server = serve({ path, framing }, echo);
+      await using client = await connect({ path, framing });
+      assertEquals(await client.request("hello"), "hello");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "serve() leaves a socket that is in use to its server",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const path = `${folder}/socket`;
+      await using _server = serve({ path, framing }, echo);
+      const error = assertThrows(
+        () => serve({ path, framing }, echo),
+        Deno.errors.AddrInUse,
+        `Cannot listen on ${path}: `,
+      );
+      assertInstanceOf(error.cause, Deno.errors.AddrInUse);
+      await using client = await connect({ path, framing });
+      assertEquals(await client.request("hello"), "hello");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "serve() removes nothing that is no socket",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const path = `${folder}/file`;
+      await Deno.writeTextFile(path, "precious");
+      const link = `${folder}/link`;
+      leaveStaleSocket(`${folder}/socket`);
+      await Deno.symlink(`${folder}/socket`, link);
+      for (const each of [path, link, folder]) {
+        assertThrows(
+          () => serve({ path: each, framing }, echo),
+          Deno.errors.AddrInUse,
+          `Cannot listen on ${each}, a file that is no socket`,
+        );
+      }
+      assertEquals(await Deno.readTextFile(path), "precious");
+      assert((await Deno.lstat(link)).isSymlink);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "serve() gives a stale socket to one of several servers",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/socket`;
+    leaveStaleSocket(path);
+    const time = String(Date.now() + 500);
+    await using programs = new AsyncDisposableStack();
+    const answers = await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        const program = programs.use(start("deno", [
+          "run",
+          "--cached-only",
+          "--allow-all",
+          "serve_on_path.ts",
+          path,
+          time,
+        ]));
+        return (await program.lines.next()).value;
+      }),
+    );
+    await using client = await connect({ path, framing });
+    assertEquals(await client.receive(), "here");
+    assertEquals(answers.sort(), [
+      ...Array.from({ length: 3 }, () => "AddrInUse"),
+      "listening",
+    ]);
+    await client.close();
+    await Deno.remove(folder, { recursive: true });
+  },
+});
+
+Deno.test({
+  name: "serve() takes over no socket while another server may be doing so",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/socket`;
+    leaveStaleSocket(path);
+    {
+      using lock = await Deno.open(folder);
+      await lock.lock(true);
+      assertThrows(() => serve({ path, framing }, echo), Deno.errors.AddrInUse);
+    }
+    await serve({ path, framing }, echo).shutdown();
+    await Deno.remove(folder, { recursive: true });
   },
 });
 

@@ -82,8 +82,13 @@ export interface Server<
   readonly connections: ReadonlySet<Connection<In, Out>>;
   /**
    * Ends the server, and lets its connections end their work: no more are
-   * accepted, the messages of each end behind those already read from its
+   * accepted, the messages of each end after those already read from its
    * socket, handlers finish, and what is queued is sent.
+   *
+   * A handler may call it, and so may what a handler has started. It does not wait
+   * for that handler then, nor for others that wait for a shutdown, as they would
+   * wait for each other: {@linkcode Server.finished} does, for which no handler must
+   * wait.
    *
    * @param options How long that may take.
    * @returns A promise that settles when all has ended. With a `timeout`, it settles
