@@ -986,7 +986,7 @@ Deno.test("serve() tells a handler its peer's address", async () => {
   );
   await using client = await connect({ port: server.addr.port, framing });
   const { localAddr } = client;
-  assert(localAddr.transport === "tcp");
+  assert(localAddr?.transport === "tcp");
   assertEquals(await client.receive(), `tcp ${localAddr.port}`);
 });
 
