@@ -20,7 +20,7 @@ import type { ConnectOptions, ReconnectOptions } from "./options.ts";
 import type { Connection } from "../connection/connection.ts";
 import { lines, mapped } from "../framing.ts";
 import { reconnect } from "./reconnect.ts";
-import type { ConnectionHandler } from "../server/options.ts";
+import type { ConnectionHandler } from "../server/handler.ts";
 import { serve } from "../server/serve.ts";
 import type { Server } from "../server/server.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";

@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { checkReusePort, listenBy, listenTcp, listenUnix } from "./_listen.ts";
+import type { ServeBaseOptions } from "./base_options.ts";
+import type { ConnectionHandler } from "./handler.ts";
 import type {
-  ConnectionHandler,
-  ServeBaseOptions,
   ServeListenerOptions,
   ServeOptions,
   ServeTcpOptions,

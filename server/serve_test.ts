@@ -20,11 +20,8 @@ import {
 import { connect } from "../client/connect.ts";
 import type { Connection } from "../connection/connection.ts";
 import { fixedLength, type FramingError, lines } from "../framing.ts";
-import type {
-  ConnectionHandler,
-  ServeListener,
-  ServeTcpOptions,
-} from "./options.ts";
+import type { ConnectionHandler } from "./handler.ts";
+import type { ServeListener, ServeTcpOptions } from "./options.ts";
 import { serve } from "./serve.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
