@@ -88,6 +88,8 @@ export class Connection<In = Bytes, Out = Sendable>
   #isWriteClosed = false;
   #isReleased = false;
   #isDetached = false;
+  // Whether messages were dropped that were to be sent, or could have been.
+  #isCutOff = false;
   #failure: { readonly error: unknown } | undefined;
   #abortController: AbortController | undefined;
   #readable: ReadableStream<In> | undefined;
@@ -864,8 +866,11 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Ends the connection now. What is queued, and what was not received, is
-   * dropped. The peer may see this as an ordinary end: the system resets a
-   * connection only if it holds bytes that were not read.
+   * dropped.
+   *
+   * The peer may see this as an ordinary end in Deno, where the system resets a
+   * connection only if it holds bytes that were not read. A transport that has a
+   * `reset()` is reset: those of `@framed/tcp/node` over TCP are.
    *
    * @param reason What waits rejects with it; by default an `AbortError`.
    *
@@ -1027,6 +1032,7 @@ export class Connection<In = Bytes, Out = Sendable>
     if (ending.received === "dropped") this.#reader.drop();
     if (this.#failure !== undefined) {
       // What was still to go out after the first error cannot, nor what was to come in.
+      this.#isCutOff = true;
       this.#writer.fail(this.#failure.error);
       this.#release();
       return;
@@ -1040,7 +1046,8 @@ export class Connection<In = Bytes, Out = Sendable>
     failure: { readonly error: unknown },
   ): Promise<void> {
     const { error } = failure;
-    if (queued === "dropped") {
+    this.#isCutOff = queued === "dropped";
+    if (this.#isCutOff) {
       this.#writer.fail(error);
       this.#writable?.fail(error);
     }
@@ -1135,7 +1142,9 @@ export class Connection<In = Bytes, Out = Sendable>
   #closeTransport(): void {
     this.#reader.letSettle();
     try {
-      this.#transport.close();
+      if (this.#isCutOff && this.#transport.reset !== undefined) {
+        this.#transport.reset();
+      } else this.#transport.close();
     } catch (error) {
       // Its owner has closed it already.
       if (!isClosedAlready(error)) throw error;
