@@ -13,16 +13,22 @@ import { Connection } from "../connection/connection.ts";
 import {
   checkCount,
   checkFunction,
-  checkMilliseconds,
   checkPath,
-  checkPort,
   isUnix,
   refuseOptions,
 } from "../internal/checks.ts";
+import { checkConnectionOptions } from "../internal/connection_options.ts";
 import {
-  checkConnectionOptions,
-  checkFraming,
-} from "../internal/connection_options.ts";
+  checkListener,
+  checkOverTcp,
+  checkOverUnixSocket,
+  checkServingOptions,
+  isUnixListener,
+  MAX_BACKLOG,
+  passes,
+  WITH_LISTENER,
+  WITH_PATH,
+} from "../internal/serve_options.ts";
 import { type Listener, ListeningServer } from "../internal/serving.ts";
 
 /**
@@ -163,22 +169,6 @@ function serveFrom<In, Out, A extends Deno.Addr>(
   });
 }
 
-/** Whether the filter lets a peer pass. */
-function passes<A>(
-  remoteAddr: A,
-  filter: ((remoteAddr: A) => unknown) | undefined,
-): boolean {
-  if (filter === undefined) return true;
-  const isPassed = filter(remoteAddr);
-  // The promise of an async function would let all pass.
-  if (typeof isPassed !== "boolean") {
-    throw new TypeError(
-      `Cannot filter as filter must give a boolean: it gave a value of type ${typeof isPassed}`,
-    );
-  }
-  return isPassed;
-}
-
 function isTls(conn: Deno.Conn): conn is Deno.TlsConn {
   return "handshake" in conn;
 }
@@ -189,87 +179,33 @@ function isWithListener<In, Out>(
   return "listener" in options && options.listener !== undefined;
 }
 
-const MAX_BACKLOG = 2 ** 31 - 1;
-// What a Unix socket has not: peers with addresses, and TLS.
-const NETWORK_OPTIONS = [
-  "maxConnectionsPerAddress",
-  "handshakeTimeout",
-  "maxHandshakes",
-];
-
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
-  checkFraming(options); // first, as there may be no options at all
-  for (
-    const name of [
-      "maxConnections",
-      "maxConnectionsPerAddress",
-      "maxHandshakes",
-    ] as const
-  ) {
-    const count = options[name];
-    if (count !== Infinity) checkCount("serve", name, count);
+  checkServingOptions(options); // first, as there may be no options at all
+  if (isWithListener(options)) {
+    checkListener(options.listener);
+    refuseOptions(options, ADDRESS_OPTIONS, WITH_LISTENER);
+    // Of a listener on a TCP port only its connections tell whether they are TLS.
+    return isUnixListener(options.listener)
+      ? checkOverUnixSocket(options)
+      : checkConnectionOptions(options, "TCP");
   }
-  checkMilliseconds("handshakeTimeout", options.handshakeTimeout);
-  for (const name of ["onListen", "onError", "filter"] as const) {
-    const callback = options[name];
-    if (callback !== undefined) checkFunction("serve", name, callback);
-  }
-  // Left out of account, they would leave the server open to all.
-  refuseOptions(
-    options,
-    ["cert", "key", "alpnProtocols"],
-    "outside tls: give it inside tls",
-  );
-  if (isWithListener(options)) return checkListenerOptions(options);
   if (isUnix(options)) {
     checkPath(options.path);
-    refuseOptions(
-      options,
-      ["port", "hostname", "tls", "reusePort", "tcpBacklog"],
-      "with path: a Unix socket does not have it",
-    );
-    refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
-    checkConnectionOptions(options, "Unix socket");
-    return;
+    refuseOptions(options, ["reusePort", "tcpBacklog"], WITH_PATH);
+    return checkOverUnixSocket(options);
   }
-  const { port, tls, reusePort, tcpBacklog } = options;
-  if (port !== undefined) checkPort(port, 0);
-  if (
-    tls !== undefined &&
-    (typeof tls?.cert !== "string" || typeof tls.key !== "string")
-  ) {
-    throw new TypeError(
-      "Cannot serve TLS as tls must have both cert and key, each as PEM",
-    );
-  }
-  if (tls === undefined) {
-    refuseOptions(
-      options,
-      ["handshakeTimeout", "maxHandshakes"],
-      "without tls",
-    );
-  }
+  checkOverTcp(options);
+  const { tls, reusePort, tcpBacklog } = options;
   if (reusePort) checkReusePort();
   checkCount("serve", "tcpBacklog", tcpBacklog, MAX_BACKLOG);
   checkConnectionOptions(options, tls === undefined ? "TCP" : "TLS");
 }
 
-function checkListenerOptions<In, Out>(
-  options: ServeListenerOptions<In, Out>,
-): void {
-  const { listener } = options;
-  for (const name of ["accept", "close"] as const) {
-    checkFunction("serve", `listener.${name}`, listener?.[name]);
-  }
-  refuseOptions(
-    options,
-    ["port", "hostname", "path", "tls", "reusePort", "tcpBacklog"],
-    "with listener: it has its address already",
-  );
-  // Of a listener on a TCP port only its connections tell whether they are TLS.
-  const isUnixListener = listener.addr?.transport === "unix";
-  if (isUnixListener) {
-    refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
-  }
-  checkConnectionOptions(options, isUnixListener ? "Unix socket" : "TCP");
-}
+const ADDRESS_OPTIONS = [
+  "port",
+  "hostname",
+  "path",
+  "tls",
+  "reusePort",
+  "tcpBacklog",
+];
