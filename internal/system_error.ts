@@ -5,6 +5,7 @@
 export type SystemErrorName =
   | "BadResource" // used after close()
   | "BrokenPipe" // written to a side that is closed
+  | "ConnectionAborted" // by its owner
   | "ConnectionReset" // by the peer
   | "Interrupted" // close() while it was under way
   | "UnexpectedEof"; // before what was asked for
