@@ -8,6 +8,7 @@ export type SystemErrorName =
   | "ConnectionAborted" // by its owner
   | "ConnectionReset" // by the peer
   | "Interrupted" // close() while it was under way
+  | "NotSupported" // by what the caller gave
   | "UnexpectedEof"; // before what was asked for
 
 /** An error that is told by its name, as no class exists in every runtime. */
