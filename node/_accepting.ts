@@ -16,7 +16,7 @@ export const DEFAULT_BACKLOG = 511;
 export interface Incoming<A> extends IncomingConnection {
   readonly remoteAddr: A;
   /** Settles when it has shaken hands, if it has to. */
-  handshake(): Promise<void> | undefined;
+  handshake(): Promise<unknown> | undefined;
   /** What carries it; asked for after the handshake. */
   transport(): Transport;
 }
@@ -202,7 +202,7 @@ export function acceptFrom<A extends NetAddress | UnixAddress>(
       const transport = await listener.accept();
       return {
         remoteAddr: transport.remoteAddr,
-        handshake: () => undefined,
+        handshake: () => transport.handshake?.(),
         transport: () => transport,
         close: () => transport.close(),
       };
@@ -211,7 +211,8 @@ export function acceptFrom<A extends NetAddress | UnixAddress>(
     ref: () => listener.ref?.(),
     unref() {
       if (typeof listener.unref !== "function") {
-        throw new TypeError(
+        throw systemError(
+          "NotSupported",
           "Cannot unref server as its listener has no method unref",
         );
       }

@@ -41,7 +41,7 @@ export class SocketTransport implements Transport {
   /** How many writes were taken immediately, and are still to be called back. */
   #uncalled = 0;
   #hasPeerEnded = false;
-  #hasEnded = false;
+  #sentEnd: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
   #isClosed = false;
   #mayKeepAlive = true;
@@ -87,12 +87,13 @@ export class SocketTransport implements Transport {
   }
 
   closeWrite(): Promise<void> {
-    const refusal = this.#refusal();
-    if (refusal !== undefined) return rejected(refusal);
-    this.#hasEnded = true;
-    const ended = this.#waitForWrite();
-    this.socket.end((error?: Error | null) => this.#settleWrite(error));
-    return ended;
+    if (this.#sentEnd === undefined) {
+      const refusal = this.#refusal();
+      if (refusal !== undefined) return rejected(refusal);
+      this.#sentEnd = this.#waitForWrite();
+      this.socket.end((error?: Error | null) => this.#settleWrite(error));
+    }
+    return this.#sentEnd;
   }
 
   close(): void {
@@ -129,7 +130,7 @@ export class SocketTransport implements Transport {
   #refusal(): unknown {
     if (this.#isClosed) return isClosed();
     if (this.#failure !== undefined) return this.#failure.error;
-    return this.#hasEnded
+    return this.#sentEnd !== undefined
       ? systemError("BrokenPipe", "This side of the transport has ended")
       : undefined;
   }
@@ -237,7 +238,11 @@ export class NetworkTransport extends SocketTransport {
 export class TcpTransport extends NetworkTransport {
   reset(): void {
     this.settleAll();
-    this.socket.resetAndDestroy();
+    // The system refuses to reset a socket that is ending its side, and Node would leave
+    // it open then.
+    const isEnding = this.socket.writableEnded && !this.socket.writableFinished;
+    if (isEnding) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 }
 

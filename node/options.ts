@@ -255,6 +255,35 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
 }
 
 /**
+ * What a {@linkcode ServeListener} gives.
+ *
+ * @typeParam A The kind of address.
+ *
+ * @example One end of a pair in memory
+ * ```ts
+ * import type { AcceptedTransport, NetAddress } from "@framed/tcp/node";
+ * import { transportPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const remoteAddr: NetAddress = {
+ *   transport: "tcp",
+ *   hostname: "192.0.2.1",
+ *   port: 50_000,
+ * };
+ * const [end] = transportPair();
+ * const accepted: AcceptedTransport<NetAddress> = Object.assign(end, { remoteAddr });
+ * assertEquals(accepted.remoteAddr.port, 50_000);
+ * ```
+ */
+export interface AcceptedTransport<A extends Address = Address>
+  extends Transport {
+  /** The address of the peer. */
+  readonly remoteAddr: A;
+  /** Settles when it has shaken hands, if it has to. */
+  handshake?(): Promise<unknown>;
+}
+
+/**
  * What a server can take its connections from, besides a `net.Server`.
  *
  * @typeParam A The kind of address.
@@ -299,7 +328,7 @@ export interface ServeListener<A extends Address = Address> {
    * When it rejects, `onError` is told and the server tries again after a pause; only
    * an error named `BadResource` says that the listener is closed, and ends the server.
    */
-  accept(): Promise<Transport & { readonly remoteAddr: A }>;
+  accept(): Promise<AcceptedTransport<A>>;
   /** Stops listening: what waits in `accept` rejects. */
   close(): void;
   /** Lets it keep the process alive; what {@linkcode Server.ref} calls. */
