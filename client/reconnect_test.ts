@@ -13,6 +13,7 @@ import {
   overriding,
   turn,
   unhandledRejectionsIn,
+  unlessReset,
   until,
 } from "../connection/_testing.ts";
 import { connect } from "./connect.ts";
@@ -392,7 +393,7 @@ Deno.test("reconnect() makes the next connection when what was sent cannot go ou
 Deno.test("reconnect() rejects with what a handler throws on an open connection", async () => {
   const left = Promise.withResolvers<void>();
   await using server = serveInTurn(async (connection) => {
-    await echo(connection);
+    await unlessReset(echo(connection), undefined);
     left.resolve();
   });
   const { errors, onError } = errorLog();
