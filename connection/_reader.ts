@@ -15,6 +15,7 @@ import type { Transport } from "./transport.ts";
 
 /** Options for {@linkcode Reader}. */
 export interface ReaderOptions<In> {
+  /** What is read at first; see {@linkcode Reader.handOver}. */
   readonly transport: Transport;
   /** A read that leaves room has found all that is there. */
   readonly shortReadMeansEmpty: boolean;
@@ -45,6 +46,12 @@ type Mode =
   /** Another owner reads; see {@linkcode Reader.detach}. */
   | "detached";
 
+/** A run of the loop that reads. */
+interface Loop {
+  /** Settles with what its read brings, for another owner. */
+  handedOver?: PromiseWithResolvers<Bytes | null>;
+}
+
 const FIRST_BUFFER_BYTES = 512;
 
 // What is dropped is read into one buffer for all connections.
@@ -68,8 +75,11 @@ export class Reader<In> {
   decoder: Decoder<In>;
   #mode: Mode = "receive";
   #isWatching = false;
+  #transport: Transport;
+  #shortReadMeansEmpty: boolean;
   // The loop that reads is running.
   #reading: Promise<void> | undefined;
+  #loop: Loop = {};
   // The timeouts of waiting for the peer are running.
   #isWaiting = false;
   // The last read left room, so the next one waits for news of the socket.
@@ -82,10 +92,10 @@ export class Reader<In> {
   #hasDroppedBytes = false;
   #isDecoding = false;
   #isServing = false;
+  // Another transport is being made of the present one.
+  #isChanging = false;
   #failure: { readonly error: unknown } | undefined;
   #peerEnded: PromiseWithResolvers<void> | undefined;
-  // What the read brings that was under way when another owner took over.
-  #handedOver: PromiseWithResolvers<Bytes | null> | undefined;
   // Whether waiting may keep the process alive, and whether the transport does it.
   #mayKeepAlive = true;
   #keepsAlive = true;
@@ -97,6 +107,8 @@ export class Reader<In> {
   constructor(options: ReaderOptions<In>) {
     this.#options = options;
     this.decoder = options.decoder;
+    this.#transport = options.transport;
+    this.#shortReadMeansEmpty = options.shortReadMeansEmpty;
   }
 
   get bytesReceived(): number {
@@ -252,7 +264,7 @@ export class Reader<In> {
   letSettle(): void {
     // Else the process could end before those who wait for it go on.
     if (this.#reading !== undefined && !this.#keepsAlive) {
-      this.#options.transport.ref?.();
+      this.#transport.ref?.();
     }
   }
 
@@ -301,15 +313,47 @@ export class Reader<In> {
    */
   detach(): { unread: Bytes; underWay: Promise<Bytes | null> | undefined } {
     const unread = new Uint8Array(this.#input.take(this.#input.length));
+    const underWay = this.#handOver();
     this.#mode = "detached";
     this.#isBroken = true;
     this.#stopWaiting();
     this.#settlePeerEnded();
     this.#serve();
     this.#updateRef();
-    if (this.#reading === undefined) return { unread, underWay: undefined };
-    this.#handedOver = Promise.withResolvers();
-    return { unread, underWay: unobserved(this.#handedOver.promise) };
+    return { unread, underWay };
+  }
+
+  /** Whether bytes were read that nothing has taken. */
+  get hasUnread(): boolean {
+    return this.#input.length > 0;
+  }
+
+  /**
+   * Goes on in another transport, which is made of the present one.
+   *
+   * @param make Makes it, given what a read brings that is under way.
+   */
+  async changeTransport(
+    make: (underWay: Promise<Bytes | null> | undefined) => Promise<Transport>,
+  ): Promise<void> {
+    const underWay = this.#handOver();
+    this.#isChanging = true;
+    try {
+      this.#transport = await make(underWay);
+    } finally {
+      this.#isChanging = false;
+    }
+    this.#shortReadMeansEmpty = this.#wasEmpty = false;
+    this.goOn();
+  }
+
+  /** Stops the loop that reads; gives what its read brings, if one is under way. */
+  #handOver(): Promise<Bytes | null> | undefined {
+    this.#stopWaiting();
+    if (this.#reading === undefined) return undefined;
+    this.#loop.handedOver = Promise.withResolvers();
+    this.#reading = undefined;
+    return unobserved(this.#loop.handedOver.promise);
   }
 
   /** Whether a wait for messages may keep the process alive. */
@@ -330,7 +374,7 @@ export class Reader<In> {
 
   get #wantsBytes(): boolean {
     if (this.#hasPeerEnded || this.#mode === "stop") return false;
-    if (this.#mode === "detached") return false;
+    if (this.#mode === "detached" || this.#isChanging) return false;
     if (this.#mode !== "receive" || this.#isWaited) return true;
     return this.#isWatching &&
       this.#input.length < this.#options.readBufferSize;
@@ -373,7 +417,8 @@ export class Reader<In> {
 
   /** Reads while bytes are wanted. */
   async #readAll(): Promise<void> {
-    const { transport } = this.#options;
+    const transport = this.#transport;
+    const loop: Loop = this.#loop = {};
     try {
       while (this.#wantsBytes) {
         // A read that would have to wait lets what this turn sends leave first.
@@ -381,6 +426,9 @@ export class Reader<In> {
           untilOthersHadTurn();
         if (turn !== undefined) {
           await turn;
+          if (loop.handedOver !== undefined) {
+            return loop.handedOver.resolve(new Uint8Array(0));
+          }
           continue; // it may have ended since
         }
         const isDiscarding = this.#mode === "discard";
@@ -388,11 +436,9 @@ export class Reader<In> {
         this.#updateRef();
         if (this.#isWaited) this.#startWaiting();
         const length = await transport.read(room);
-        if (this.#handedOver !== undefined) {
-          this.#handedOver.resolve(
-            length === null ? null : room.slice(0, length),
-          );
-          return;
+        if (loop.handedOver !== undefined) {
+          const bytes = length === null ? null : room.slice(0, length);
+          return loop.handedOver.resolve(bytes);
         }
         if (this.#wasEmpty) noteLook();
         this.#options.idleCountdown?.reset();
@@ -401,7 +447,7 @@ export class Reader<In> {
         else this.#noteBytes(length, room.length, isDiscarding);
       }
     } catch (error) {
-      this.#handedOver?.reject(error);
+      if (loop.handedOver !== undefined) return loop.handedOver.reject(error);
       // Closing the transport interrupts a read: that is not what went wrong.
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
@@ -412,7 +458,7 @@ export class Reader<In> {
 
   #noteBytes(length: number, roomLength: number, wasDiscarding: boolean): void {
     const isFull = length === roomLength;
-    this.#wasEmpty = !isFull && this.#options.shortReadMeansEmpty;
+    this.#wasEmpty = !isFull && this.#shortReadMeansEmpty;
     if (isFull || this.#mode !== "receive") noteMoved(length);
     if (wasDiscarding || this.isStopped || this.#isBroken) {
       if (length > 0) this.#hasDroppedBytes = true;
@@ -465,9 +511,8 @@ export class Reader<In> {
     const keepsAlive = this.#mayKeepAlive && isWanted;
     if (keepsAlive === this.#keepsAlive) return;
     this.#keepsAlive = keepsAlive;
-    const { transport } = this.#options;
-    if (keepsAlive) transport.ref?.();
-    else transport.unref?.();
+    if (keepsAlive) this.#transport.ref?.();
+    else this.#transport.unref?.();
   }
 
   /** The part of the buffer to read into. */

@@ -20,6 +20,7 @@ import {
 import { messageStream } from "./_readable.ts";
 import { Reader } from "./_reader.ts";
 import { MessageIterator, Waiter } from "./_receivers.ts";
+import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
 import { atEndOfTurn } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
@@ -30,6 +31,7 @@ import type {
   ConnectionStats,
   ReceiveOptions,
   SendOptions,
+  StartTlsOptions,
 } from "./options.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
 
@@ -76,7 +78,7 @@ const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
  */
 export class Connection<In = Bytes, Out = Sendable>
   implements AsyncIterable<In>, AsyncDisposable {
-  readonly #transport: Transport;
+  #transport: Transport;
   readonly #reader: Reader<In>;
   readonly #writer: Writer<Out>;
   readonly #idleCountdown: Countdown | undefined;
@@ -160,6 +162,14 @@ export class Connection<In = Bytes, Out = Sendable>
     }
     if (signal?.aborted) this.abort(signal.reason);
     else if (signal !== undefined) this.#listenTo(signal);
+  }
+
+  /**
+   * What TLS agreed on by ALPN: `null` if that is nothing, `undefined` if the transport
+   * does not tell, such as one without TLS.
+   */
+  get alpnProtocol(): string | null | undefined {
+    return this.#transport.alpnProtocol;
   }
 
   /** The address of this side, if the transport tells it. */
@@ -719,6 +729,77 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
+   * Goes on in TLS, as STARTTLS does: what is queued leaves before, and the next message
+   * that is received or sent is encrypted. {@linkcode Connection.closed},
+   * {@linkcode Connection.signal} and the timeouts go on.
+   *
+   * It is refused while bytes of the peer are unread: they were not encrypted, and would
+   * be taken for messages that were (response injection). A peer that sends such bytes is
+   * broken or under attack: close the connection then.
+   *
+   * @param options Which side this is, names and certificates.
+   * @returns A promise that settles when the handshake is done. If that fails the
+   * connection ends with its error.
+   *
+   * @example A client and a server that agree on it
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const caCerts = [await Deno.readTextFile("dev/testdata/ca.pem")];
+   * const cert = await Deno.readTextFile("dev/testdata/localhost.pem");
+   * const key = await Deno.readTextFile("dev/testdata/localhost.key");
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     await connection.receive(); // "STARTTLS"
+   *     connection.send("go ahead");
+   *     await connection.startTls({ side: "server", cert, key });
+   *     for await (const line of connection) await connection.send(line);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * assertEquals(await client.request("STARTTLS"), "go ahead");
+   * await client.startTls({ serverName: "localhost", caCerts });
+   * assertEquals(await client.request("secret"), "secret");
+   * ```
+   */
+  async startTls(options: StartTlsOptions): Promise<void> {
+    checkStartTlsOptions(options);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
+    if (this.#reader.hasUnread) throw hasUnread();
+    await this.#writer.pause();
+    this.#throwIfReleased();
+    if (this.#reader.hasUnread) {
+      this.#writer.goOnIn(this.#transport);
+      throw hasUnread();
+    }
+    this.#idleCountdown?.resume();
+    try {
+      await this.#reader.changeTransport(async (underWay) => {
+        const lower = underWay === undefined
+          ? this.#transport
+          : new DetachedTransport(this.#transport, underWay);
+        const transport = await startTls(lower, options);
+        if (this.#isReleased) transport.close();
+        this.#throwIfReleased();
+        this.#transport = transport;
+        return transport;
+      });
+    } catch (error) {
+      this.#end(ENDINGS.failed, error);
+      throw this.#cause ?? error; // an abort or a timeout was faster
+    } finally {
+      this.#idleCountdown?.pause();
+    }
+    this.#writer.goOnIn(this.#transport);
+  }
+
+  /**
    * All messages of one read at once, again and again: the fastest way to
    * receive.
    *
@@ -1129,7 +1210,11 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   #throwIfReleased(): void {
-    if (this.#isReleased) throw this.#failure?.error ?? hasEnded();
+    if (this.#isReleased) throw this.#cause ?? hasEnded();
+  }
+
+  get #cause(): unknown {
+    return this.#failure?.error;
   }
 
   #closeTransport(): void {
@@ -1151,6 +1236,13 @@ export class Connection<In = Bytes, Out = Sendable>
 function hasEnded(): DOMException {
   return new DOMException(
     "Cannot go on: the connection has ended, or its transport was handed over",
+    "InvalidStateError",
+  );
+}
+
+function hasUnread(): DOMException {
+  return new DOMException(
+    "Cannot start TLS: bytes of the peer are unread, which were not encrypted",
     "InvalidStateError",
   );
 }

@@ -72,6 +72,12 @@ function hasSetTimeout(timers: unknown): timers is Timers {
     "setTimeout" in timers && "clearTimeout" in timers;
 }
 
+/** A module of Node, where the runtime has it. */
+export function builtinModule<T>(name: string): T | undefined {
+  // Its type is what the caller uses of it.
+  return processOf()?.getBuiltinModule?.(name) as T | undefined;
+}
+
 function processOf(): ProcessLike | undefined {
   const process: unknown = Reflect.get(globalThis, "process");
   return typeof process === "object" && process !== null ? process : undefined;

@@ -66,7 +66,8 @@ export interface TransportPairOptions {
  * assertEquals(await readLengths(far), [1, 6, 3]);
  * ```
  */
-export interface PairedTransport extends Required<Transport>, Disposable {
+export interface PairedTransport
+  extends Required<Omit<Transport, "alpnProtocol">>, Disposable {
   /**
    * Closes this end; it may be called again. What is in flight still arrives, and
    * then the end, unless there are unread bytes: these reset the connection, and
