@@ -51,7 +51,6 @@ export class Writer<Out> {
   #isScheduled = false;
   // The pass of writing that is under way.
   #writing: Promise<void> | undefined;
-  #isEncoding = false;
   // Why no more messages are let in, and why those queued cannot be sent.
   #refusal: (() => unknown) | undefined;
   #failure: { readonly error: unknown } | undefined;
@@ -126,12 +125,8 @@ export class Writer<Out> {
     encoder: Encoder<T>,
   ): void {
     if (this.#refusal !== undefined) throw this.#refusal();
-    this.#isEncoding = true;
-    try {
-      this.#output.push(encoder, message);
-    } finally {
-      this.#isEncoding = false;
-    }
+    this.#output.push(encoder, message);
+    // A function of the framing may have ended the connection.
     if (this.#failure !== undefined) {
       this.#output.clear();
       throw this.#failure.error;
@@ -198,7 +193,7 @@ export class Writer<Out> {
   async finish(refusal: () => unknown = sideHasEnded): Promise<void> {
     this.#refusal ??= refusal;
     // A message that is being encoded has been let in.
-    if (this.#isEncoding) await undefined;
+    if (this.#output.isEncoding) await undefined;
     await this.flush();
   }
 

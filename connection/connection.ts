@@ -453,13 +453,13 @@ export class Connection<In = Bytes, Out = Sendable>
   /** Sends a message in another framing. */
   send<T>(message: T, options: SendOptions<T>): Promise<void>;
   send(message: Out, options?: SendOptions<Out>): Promise<void> {
-    const { framing } = options ?? {};
+    const writer = this.#writer;
     try {
-      this.#writer.queue(message, framing?.encoder() ?? this.#writer.encoder);
+      writer.queue(message, options?.framing?.encoder() ?? writer.encoder);
     } catch (error) {
       return rejected(error);
     }
-    return this.#writer.ready();
+    return writer.ready();
   }
 
   /**

@@ -1,5 +1,4 @@
 import { concat } from "@std/bytes/concat";
-import { scanner } from "./_byte_search/scan.ts";
 import {
   DelimitedFrames,
   type DelimitedRules,
@@ -247,29 +246,30 @@ class DelimitedEncoder implements Encoder<Sendable> {
 
   encode(message: Sendable, output: ByteOutput): void {
     if (typeof message !== "string" || this.#writtenText === undefined) {
-      const bytes = toBytes(message);
-      this.#check(message, bytes);
-      output.writeBytes(bytes);
-      // A delimiter is short: copying takes longer for a single byte.
-      for (const byte of this.#written) output.writeByte(byte);
-      return;
+      return this.#encodeBytes(toBytes(message), output);
     }
     const { maxLength } = this.#rules.limits;
     // UTF-8 takes at most three bytes for each UTF-16 code unit.
-    if (
-      message.length * 3 > maxLength || this.#markText === undefined ||
-      message.includes(this.#markText)
-    ) {
-      this.#check(message, toBytes(message));
-    }
-    output.writeText(message + this.#writtenText);
+    const isShort = message.length * 3 <= maxLength;
+    const hasMark = this.#markText === undefined ||
+      message.includes(this.#markText);
+    if (!isShort || hasMark) this.#check(toBytes(message), hasMark);
+    output.writeText(message);
+    if (this.#writtenText !== "") output.writeText(this.#writtenText);
   }
 
-  /** Throws unless `bytes`, which stand for `message`, would be read back as one message. */
-  #check(message: Sendable, bytes: Uint8Array): void {
-    const hasMark = typeof message === "string" && this.#markText !== undefined
-      ? message.includes(this.#markText)
-      : this.#markByte === -1 || scanner.holds(bytes, this.#markByte);
+  #encodeBytes(bytes: Uint8Array, output: ByteOutput): void {
+    const start = output.length;
+    output.writeBytes(bytes);
+    const mark = this.#markByte;
+    this.#check(bytes, mark === -1 || output.indexOf(mark, start) !== -1);
+    const written = this.#written;
+    // A delimiter is short: copying takes longer for a single byte.
+    for (let i = 0; i < written.length; i++) output.writeByte(written[i]!); // below its length
+  }
+
+  /** Throws unless `bytes` would be read back as one message. */
+  #check(bytes: Uint8Array, hasMark: boolean): void {
     const length = hasMark ? this.#measure(bytes) : bytes.length;
     checkSendLength(length, this.#rules.limits.maxLength);
   }

@@ -247,6 +247,10 @@ class FixedField implements LengthField {
   write(output: ByteOutput, value: number): void {
     output.writeUint(value, this.size, this.#littleEndian);
   }
+
+  set(output: ByteOutput, position: number, value: number): void {
+    output.setUint(position, value, this.size, this.#littleEndian);
+  }
 }
 
 class VarintField implements LengthField {
@@ -365,10 +369,23 @@ class PrefixEncoder implements Encoder<Sendable> {
   }
 
   encode(message: Sendable, output: ByteOutput): void {
+    const { field } = this.#header;
+    if (typeof message === "string" && field instanceof FixedField) {
+      return this.#encodeText(message, field, output);
+    }
     const bytes = toBytes(message);
     checkSendLength(bytes.length, this.#maxLength);
-    this.#header.field.write(output, fieldValue(this.#header, bytes.length));
+    field.write(output, fieldValue(this.#header, bytes.length));
     output.writeBytes(bytes);
+  }
+
+  /** How long text is in UTF-8 is known once it is written. */
+  #encodeText(text: string, field: FixedField, output: ByteOutput): void {
+    const position = output.reserve(field.size);
+    output.writeText(text);
+    const length = output.length - field.size;
+    checkSendLength(length, this.#maxLength);
+    field.set(output, position, fieldValue(this.#header, length));
   }
 }
 

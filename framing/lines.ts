@@ -108,7 +108,8 @@ class LineEncoder implements Encoder<string> {
     if (line.length * 3 > this.#maxLength) {
       checkSendLength(toBytes(line).length, this.#maxLength);
     }
-    output.writeText(line + this.#eol);
+    output.writeText(line);
+    output.writeText(this.#eol);
   }
 }
 
