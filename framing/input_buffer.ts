@@ -11,7 +11,7 @@ const NO_SEARCHES: Search[] = [];
 // long message, a short message is copied, so that it does not keep the whole alive.
 const MAX_SHARED_BYTES = 128 * 1024;
 // More searches than that are forgotten: a framing asks for a few delimiters.
-const MAX_SEARCHES = 64;
+const MAX_SEARCHES = 256;
 
 /**
  * The one buffer of a stream that is read: bytes go in at its tail, and a
@@ -71,7 +71,7 @@ export class InputBuffer implements ByteInput {
 
   /** Looks at one byte; see {@linkcode ByteInput.byteAt}. */
   byteAt(index: number): number | undefined {
-    return index < this.#end - this.#start
+    return index >= 0 && index < this.#end - this.#start
       ? this.#bytes[this.#start + index]
       : undefined;
   }
@@ -84,7 +84,7 @@ export class InputBuffer implements ByteInput {
   ): number | undefined {
     const first = this.#start + index;
     const last = first + size - 1;
-    if (last >= this.#end) return undefined;
+    if (index < 0 || last >= this.#end) return undefined;
     const bytes = this.#bytes;
     // Multiplied, not shifted, as a shift keeps 32 bits only.
     let value = 0;
@@ -127,7 +127,12 @@ export class InputBuffer implements ByteInput {
     let search = this.#search;
     if (search?.sought !== sought) search = this.#searchFor(sought);
     const start = this.#start;
-    const at = search.find(this.#bytes, start + from, this.#end);
+    const at = search.find(
+      this.#bytes,
+      start,
+      start + (from > 0 ? from : 0),
+      this.#end,
+    );
     return at === -1 ? -1 : at - start;
   }
 
