@@ -157,15 +157,19 @@ export class Search {
     if (this.count + found > this.places.length) this.#makeRoom(front, found);
     const { places, count } = this;
     const move = start - this.shift;
-    for (let i = 0; i < found; i++) {
-      const at = offsets[i]!; // below the number found
-      // The scanner has looked at the first two bytes, or at two of them.
-      if (this.#length > 2 && !this.#standsAt(bytes, start + at)) continue;
-      places[this.count] = at + move;
-      this.count++;
+    let next = count;
+    if (this.#length > 2) {
+      for (let i = 0; i < found; i++) {
+        const at = offsets[i]!; // below the number found
+        if (this.#standsAt(bytes, start + at)) places[next++] = at + move;
+      }
+    } else {
+      // The scanner has looked at all of it.
+      for (let i = 0; i < found; i++) places[next++] = offsets[i]! + move;
     }
+    this.count = next;
     this.#to = start + scanned - this.#distance;
-    return this.count - count;
+    return next - count;
   }
 
   /** Provides room for `more` places, without those before `front`. */
