@@ -1,3 +1,4 @@
+import type { ManyDecoder } from "./_frames.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
 
@@ -42,6 +43,12 @@ export class ChunkInput {
       if (message !== undefined) return message;
       this.#copyMore();
     }
+  }
+
+  /** Takes messages as long as they are found fast; see {@linkcode ManyDecoder}. */
+  pullMany<In>(decoder: ManyDecoder<In>, messages: In[]): void {
+    // A copied part of a chunk holds few.
+    if (this.#chunk === undefined) decoder.decodeMany(this.#input, messages);
   }
 
   #goOnInChunk(): void {

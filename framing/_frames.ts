@@ -1,6 +1,8 @@
+import type { Search } from "./_search.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Decoder } from "./framing.ts";
+import type { InputBuffer } from "./input_buffer.ts";
 
 /** What {@linkcode FrameFinder.find} has found. */
 export type Found = typeof NOTHING | typeof MESSAGE | typeof PASSED;
@@ -10,6 +12,43 @@ export const NOTHING = 0;
 export const MESSAGE = 1;
 /** Bytes of no message, or of one that is dropped. */
 export const PASSED = 2;
+
+// So many are found together: their places stay in the processor's fastest cache.
+const MANY_FRAMES = 1024;
+
+/** Where frames lie that follow each other, in bytes from the front of the input. */
+export class Frames {
+  /** For each frame: where its message begins and ends, and where the frame ends. */
+  readonly places: Int32Array;
+  /** How many there may be. */
+  readonly capacity: number;
+  /** How many there are. */
+  count = 0;
+
+  constructor(capacity: number) {
+    this.places = new Int32Array(3 * capacity);
+    this.capacity = capacity;
+  }
+
+  /** Where the last one ends. */
+  get next(): number {
+    return this.places[3 * this.count - 1] ?? 0;
+  }
+}
+
+/** Where many frames are looked for. */
+export interface FrameSource {
+  /** The input. */
+  readonly input: ByteInput;
+  /** Its buffer. */
+  readonly bytes: Uint8Array;
+  /** Where the front of the input lies in it: places count from there. */
+  readonly start: number;
+  /** Where the input ends in it. */
+  readonly end: number;
+  /** The search for {@linkcode FrameFinder.sought}, if it has one. */
+  readonly search: Search | undefined;
+}
 
 /**
  * Finds the messages of one stream that are ranges of its bytes, without taking them.
@@ -28,36 +67,84 @@ export interface FrameFinder {
   readonly maxFrameLength: number;
   /** See {@linkcode Decoder.pending}. */
   readonly pending: boolean;
+  /** What {@linkcode FrameFinder.findMany} wants to be searched for. */
+  readonly sought: number | Uint8Array | undefined;
+  /** ASCII text that stands between messages, and never in one. */
+  readonly separator: string | undefined;
   /**
    * Looks for the message that begins at `from`.
    *
    * @throws {FramingError} If there can be none.
    */
   find(input: ByteInput, from: number, ended: boolean): Found;
+  /**
+   * Adds the frames at the front that are whole, one after another. It stops before
+   * one that `find` has to decide about: what is not a message, or has a consequence
+   * but for where it lies. So it changes nothing, and frames need not be taken.
+   */
+  findMany(source: FrameSource, frames: Frames): void;
 }
 
-/** Makes a decoder that takes the messages which `finder` finds. */
-export function frameDecoder(finder: FrameFinder): Decoder<Bytes> {
-  return new FrameDecoder(finder);
+/** A decoder that can take many messages at a time, for who wants all of them. */
+export abstract class ManyDecoder<In> implements Decoder<In> {
+  abstract readonly maxFrameLength: number | undefined;
+  abstract readonly pending: boolean | undefined;
+  abstract decode(input: ByteInput, ended: boolean): In | undefined;
+
+  /**
+   * Takes messages from the front and adds them, as long as they are found fast:
+   * {@linkcode ManyDecoder.decode} takes what is left.
+   *
+   * @throws What it meets, after it has added the messages before.
+   */
+  abstract decodeMany(input: InputBuffer, messages: In[]): void;
 }
 
-class FrameDecoder implements Decoder<Bytes> {
-  readonly #finder: FrameFinder;
+// Taken by the one decoder that uses it.
+let spareFrames: Frames | undefined;
+
+/** A decoder whose messages are ranges of the bytes. */
+export abstract class RangeDecoder<In> extends ManyDecoder<In> {
+  /** Finds them. */
+  readonly finder: FrameFinder;
 
   constructor(finder: FrameFinder) {
-    this.#finder = finder;
+    super();
+    this.finder = finder;
   }
 
-  get maxFrameLength(): number {
-    return this.#finder.maxFrameLength;
+  override get maxFrameLength(): number {
+    return this.finder.maxFrameLength;
   }
 
-  get pending(): boolean {
-    return this.#finder.pending;
+  override get pending(): boolean {
+    return this.finder.pending;
   }
 
-  decode(input: ByteInput, ended: boolean): Bytes | undefined {
-    const finder = this.#finder;
+  override decodeMany(input: InputBuffer, messages: In[]): void {
+    const frames = spareFrames ?? new Frames(MANY_FRAMES);
+    spareFrames = undefined;
+    try {
+      while (input.findFrames(this.finder, frames)) {
+        this.takeFrames(input, frames, messages);
+      }
+    } finally {
+      spareFrames = frames;
+    }
+  }
+
+  /** Takes the messages of `frames`, of which there is at least one. */
+  protected abstract takeFrames(
+    input: InputBuffer,
+    frames: Frames,
+    messages: In[],
+  ): void;
+}
+
+/** A decoder of messages that are bytes. */
+export class BytesDecoder extends RangeDecoder<Bytes> {
+  override decode(input: ByteInput, ended: boolean): Bytes | undefined {
+    const { finder } = this;
     const found = finder.find(input, 0, ended);
     if (found === NOTHING) return undefined;
     const message = found === MESSAGE
@@ -65,5 +152,14 @@ class FrameDecoder implements Decoder<Bytes> {
       : undefined;
     input.skip(finder.next);
     return message;
+  }
+
+  protected override takeFrames(
+    input: InputBuffer,
+    frames: Frames,
+    messages: Bytes[],
+  ): void {
+    input.addMessages(frames, messages);
+    input.skip(frames.next);
   }
 }

@@ -1,6 +1,8 @@
 import {
   type Found,
   type FrameFinder,
+  type Frames,
+  type FrameSource,
   MESSAGE,
   NOTHING,
   PASSED,
@@ -39,6 +41,8 @@ export interface FrameLayout {
 /** Finds messages whose length is known from their header. */
 export class LengthFrames implements FrameFinder {
   readonly maxFrameLength: number;
+  readonly sought = undefined;
+  readonly separator = undefined;
   readonly #layout: FrameLayout;
   readonly #limits: Limits;
   // The bytes yet to come of a frame whose message is too long.
@@ -85,6 +89,31 @@ export class LengthFrames implements FrameFinder {
     this.end = from + messageEnd;
     this.next = next;
     return MESSAGE;
+  }
+
+  findMany({ input }: FrameSource, frames: Frames): void {
+    if (this.#skip > 0) return;
+    const { maxLength } = this.#limits;
+    const layout = this.#layout;
+    const { lastByte } = layout;
+    const { places, capacity } = frames;
+    const { length } = input;
+    let i = frames.count;
+    try {
+      for (let from = 0; i < capacity && layout.read(input, from); i++) {
+        const next = from + layout.frameLength;
+        const { messageStart, messageEnd } = layout;
+        if (next > length || messageEnd - messageStart > maxLength) break;
+        if (lastByte !== -1 && input.byteAt(next - 1) !== lastByte) break;
+        places[3 * i] = from + messageStart;
+        places[3 * i + 1] = from + messageEnd;
+        places[3 * i + 2] = next;
+        from = next;
+      }
+    } catch {
+      // It is thrown again when the messages before are taken.
+    }
+    frames.count = i;
   }
 
   #nothing(input: ByteInput, from: number, ended: boolean): Found {

@@ -1,5 +1,5 @@
 import { malformed } from "./_limits.ts";
-import { checkUtf8, decodeText } from "./_utf8.ts";
+import { asText } from "./as_text.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Framing } from "./framing.ts";
 import { mapped } from "./mapped.ts";
@@ -28,10 +28,8 @@ import { mapped } from "./mapped.ts";
  * ```
  */
 export function asJson(framing: Framing<Bytes, Sendable>): Framing<unknown> {
-  return mapped<Bytes, Sendable, unknown>(framing, {
-    decode(bytes) {
-      const text = decodeText(bytes);
-      checkUtf8("JSON", text, () => bytes);
+  return mapped<string, string, unknown>(asText(framing, { fatal: true }), {
+    decode(text) {
       try {
         return JSON.parse(text);
       } catch (cause) {

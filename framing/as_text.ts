@@ -1,5 +1,7 @@
 import { checkChoice } from "./_limits.ts";
-import { checkText, checkUtf8, decodeText } from "./_utf8.ts";
+import { BytesDecoder } from "./_frames.ts";
+import { TextFrameDecoder } from "./_text_frames.ts";
+import { checkText, decodeText, REPLACEMENT, utf8Error } from "./_utf8.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Framing } from "./framing.ts";
 import { mapped } from "./mapped.ts";
@@ -62,10 +64,14 @@ export function asText(
 ): Framing<string> {
   const { fatal = false } = options;
   checkChoice("asText", "fatal", fatal, [true, false]);
-  return mapped(framing, {
+  const rules = { what: "text", fatal, malformed: undefined };
+  const asMapped = mapped(framing, {
     decode(bytes) {
       const text = decodeText(bytes);
-      if (fatal) checkUtf8("text", text, () => bytes);
+      const error = fatal && text.includes(REPLACEMENT)
+        ? utf8Error("text", bytes)
+        : undefined;
+      if (error !== undefined) throw error;
       return text;
     },
     encode(text: string) {
@@ -73,4 +79,13 @@ export function asText(
       return text;
     },
   });
+  return {
+    encoder: asMapped.encoder,
+    decoder() {
+      const decoder = framing.decoder();
+      return decoder instanceof BytesDecoder
+        ? new TextFrameDecoder(decoder.finder, rules)
+        : asMapped.decoder();
+    },
+  };
 }

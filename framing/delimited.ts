@@ -5,7 +5,7 @@ import {
   type Trailing,
 } from "./_delimited_frames.ts";
 import { delimiterSearch } from "./_delimiter_search.ts";
-import { frameDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_frames.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
@@ -169,7 +169,7 @@ export function delimited(
   const encoder = new DelimitedEncoder(delimiters, rules);
   return {
     decoder: () =>
-      frameDecoder(new DelimitedFrames(rules, delimiterSearch(delimiters))),
+      new BytesDecoder(new DelimitedFrames(rules, delimiterSearch(delimiters))),
     encoder: () => encoder,
   };
 }

@@ -1,4 +1,4 @@
-import { frameDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_frames.ts";
 import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
 import { checkInteger } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
@@ -49,7 +49,7 @@ export function fixedLength(length: number): Framing<Bytes, Sendable> {
     },
   };
   return {
-    decoder: () => frameDecoder(new LengthFrames(layout, limits)),
+    decoder: () => new BytesDecoder(new LengthFrames(layout, limits)),
     encoder: () => encoder,
   };
 }

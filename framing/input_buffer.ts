@@ -1,3 +1,4 @@
+import type { FrameFinder, Frames } from "./_frames.ts";
 import { type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
 import { decodeText } from "./_utf8.ts";
@@ -10,8 +11,10 @@ const NO_SEARCHES: Search[] = [];
 // Messages are views of buffers up to this size. Out of a larger one, made for a
 // long message, a short message is copied, so that it does not keep the whole alive.
 const MAX_SHARED_BYTES = 128 * 1024;
+// A smaller buffer costs no less to make.
+const LEAST_BYTES = 1024;
 // More searches than that are forgotten: a framing asks for a few delimiters.
-const MAX_SEARCHES = 64;
+const MAX_SEARCHES = 256;
 
 /**
  * The one buffer of a stream that is read: bytes go in at its tail, and a
@@ -71,7 +74,7 @@ export class InputBuffer implements ByteInput {
 
   /** Looks at one byte; see {@linkcode ByteInput.byteAt}. */
   byteAt(index: number): number | undefined {
-    return index < this.#end - this.#start
+    return index >= 0 && index < this.#end - this.#start
       ? this.#bytes[this.#start + index]
       : undefined;
   }
@@ -84,8 +87,13 @@ export class InputBuffer implements ByteInput {
   ): number | undefined {
     const first = this.#start + index;
     const last = first + size - 1;
-    if (last >= this.#end) return undefined;
+    if (index < 0 || last >= this.#end) return undefined;
     const bytes = this.#bytes;
+    if (size === 4 && !littleEndian) {
+      // The most frequent one. Below the end, all bytes are there.
+      return bytes[first]! * 0x1000000 +
+        (bytes[first + 1]! << 16 | bytes[first + 2]! << 8 | bytes[last]!);
+    }
     // Multiplied, not shifted, as a shift keeps 32 bits only.
     let value = 0;
     if (littleEndian) {
@@ -106,10 +114,7 @@ export class InputBuffer implements ByteInput {
       this.#byteOffset + this.#start + start,
       length,
     );
-    const size = this.#size;
-    if (size > MAX_SHARED_BYTES && this.#isOwn && length * 4 < size) {
-      return new Uint8Array(view);
-    }
+    if (this.#isLarge && length * 4 < this.#size) return new Uint8Array(view);
     this.#isLent = true;
     return view;
   }
@@ -124,10 +129,14 @@ export class InputBuffer implements ByteInput {
 
   /** Finds a byte, or several in a row; see {@linkcode ByteInput.indexOf}. */
   indexOf(sought: number | Uint8Array, from = 0): number {
-    let search = this.#search;
-    if (search?.sought !== sought) search = this.#searchFor(sought);
+    const search = this.#searchFor(sought);
     const start = this.#start;
-    const at = search.find(this.#bytes, start + from, this.#end);
+    const at = search.find(
+      this.#bytes,
+      start,
+      start + (from > 0 ? from : 0),
+      this.#end,
+    );
     return at === -1 ? -1 : at - start;
   }
 
@@ -194,6 +203,53 @@ export class InputBuffer implements ByteInput {
     // Asked again for the same bytes, it would say the same.
     this.#needed = Math.max(this.#needed, this.length + 1);
     return undefined;
+  }
+
+  /**
+   * Finds frames at the front, to take them later; tells whether there are any.
+   *
+   * @internal
+   */
+  findFrames(finder: FrameFinder, frames: Frames): boolean {
+    frames.count = 0;
+    if (this.#start === this.#end) return false;
+    const { sought } = finder;
+    finder.findMany({
+      input: this,
+      bytes: this.#bytes,
+      start: this.#start,
+      end: this.#end,
+      search: sought === undefined ? undefined : this.#searchFor(sought),
+    }, frames);
+    return frames.count > 0;
+  }
+
+  /**
+   * Adds the messages of frames that were found, as {@linkcode InputBuffer.bytesAt}
+   * gives them.
+   *
+   * @internal
+   */
+  addMessages(frames: Frames, messages: Bytes[]): void {
+    const { places, count } = frames;
+    // Below the count, all places are there.
+    if (this.#isLarge) {
+      for (let i = 0; i < 3 * count; i += 3) {
+        messages.push(this.bytesAt(places[i]!, places[i + 1]!));
+      }
+      return;
+    }
+    const buffer = this.#buffer;
+    const front = this.#byteOffset + this.#start;
+    // Measured: 15 ns a message, where an array that grows takes 20.
+    let next = messages.length;
+    messages.length += count;
+    for (let i = 0; i < 3 * count; i += 3) {
+      const start = places[i]!;
+      const length = places[i + 1]! - start;
+      messages[next++] = new Uint8Array(buffer, front + start, length);
+    }
+    this.#isLent = true;
   }
 
   /**
@@ -272,6 +328,11 @@ export class InputBuffer implements ByteInput {
     return this.#size;
   }
 
+  /** Whether a small message would keep a large buffer alive. */
+  get #isLarge(): boolean {
+    return this.#size > MAX_SHARED_BYTES && this.#isOwn;
+  }
+
   get #freeLength(): number {
     // What was given belongs to others as well.
     return this.#isOwn ? this.#size - this.#end : 0;
@@ -298,6 +359,7 @@ export class InputBuffer implements ByteInput {
   }
 
   #searchFor(sought: number | Uint8Array): Search {
+    if (this.#search?.sought === sought) return this.#search;
     let search = this.#searches.find((each) => each.sought === sought);
     if (search === undefined) {
       search = searchFor(sought);
@@ -314,8 +376,8 @@ export class InputBuffer implements ByteInput {
     // much as a message says that it needs is trusted only up to four times what came.
     const { length } = rest;
     const grown = this.#needed > length + 1
-      ? Math.min(this.#needed, 4 * length)
-      : Math.min(2 * length, this.#maxFrameLength);
+      ? Math.min(this.#needed, Math.max(4 * length, LEAST_BYTES))
+      : Math.min(Math.max(2 * length, LEAST_BYTES), this.#maxFrameLength);
     const wanted = Math.max(size, length + least, grown);
     if (this.#isOwn && !this.#isLent && wanted <= this.#bytes.length) {
       this.#bytes.copyWithin(0, this.#start, this.#end);

@@ -1,4 +1,4 @@
-import { frameDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_frames.ts";
 import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
 import {
   checkChoice,
@@ -188,7 +188,7 @@ export function lengthPrefixed(
   const encoder = encoderFor(header, limits);
   return {
     decoder: () =>
-      frameDecoder(
+      new BytesDecoder(
         new LengthFrames(
           new LengthPrefixedLayout(header, limits.maxLength),
           limits,

@@ -4,13 +4,12 @@ import {
   type Trailing,
 } from "./_delimited_frames.ts";
 import { LineEnds } from "./_delimiter_search.ts";
-import { MESSAGE, NOTHING } from "./_frames.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
-import { checkText, checkUtf8, toBytes } from "./_utf8.ts";
-import type { ByteInput } from "./byte_input.ts";
+import { TextFrameDecoder } from "./_text_frames.ts";
+import { checkText, toBytes } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import { checkTrailing, type TrailingOptions } from "./delimited.ts";
-import type { Decoder, Encoder, Framing } from "./framing.ts";
+import type { Encoder, Framing } from "./framing.ts";
 
 /**
  * Options for {@linkcode lines}.
@@ -80,9 +79,14 @@ export function lines(options: LinesOptions = {}): Framing<string> {
     trailing,
     limits: checkLimits("lines", options),
   };
+  const textRules = { what: "line", fatal, malformed: undefined };
   const encoder = new LineEncoder(eol, rules.limits.maxLength);
   return {
-    decoder: () => new LineDecoder(rules, fatal),
+    decoder: () =>
+      new TextFrameDecoder(
+        new DelimitedFrames(rules, new LineEnds()),
+        textRules,
+      ),
     encoder: () => encoder,
   };
 }
@@ -110,85 +114,5 @@ class LineEncoder implements Encoder<string> {
     }
     output.writeText(line);
     output.writeText(this.#eol);
-  }
-}
-
-const LINE_FEED = 0x0a;
-// As much text is decoded together: a line that is kept keeps all of it.
-const MAX_TEXT_BYTES = 64 * 1024;
-
-/**
- * Takes lines out of text that is decoded for many of them together: decoding each
- * line alone takes ten times as long.
- */
-class LineDecoder implements Decoder<string> {
-  readonly #frames: DelimitedFrames;
-  readonly #isFatal: boolean;
-  // Text of whole lines. The next line begins at `#at` in it, and at `#offset` in the
-  // stream; it ends at `#endOffset`.
-  #text = "";
-  #at = 0;
-  #offset = 0;
-  #endOffset = 0;
-  // Characters and bytes are one to one.
-  #isOneToOne = false;
-
-  constructor(rules: DelimitedRules, isFatal: boolean) {
-    this.#frames = new DelimitedFrames(rules, new LineEnds());
-    this.#isFatal = isFatal;
-  }
-
-  get maxFrameLength(): number {
-    return this.#frames.maxFrameLength;
-  }
-
-  get pending(): boolean {
-    return this.#frames.pending;
-  }
-
-  decode(input: ByteInput, ended: boolean): string | undefined {
-    const frames = this.#frames;
-    const found = frames.find(input, 0, ended);
-    if (found === NOTHING) return undefined;
-    const { start, end, next } = frames;
-    const line = found === MESSAGE
-      ? this.#lineAt(input, start, end, next)
-      : undefined;
-    input.skip(next);
-    return line;
-  }
-
-  #lineAt(input: ByteInput, start: number, end: number, next: number): string {
-    const { offset } = input;
-    if (offset !== this.#offset || offset + next > this.#endOffset) {
-      const textEnd = input.lastIndexOf(LINE_FEED, MAX_TEXT_BYTES) + 1;
-      if (textEnd <= next) return this.#decode(input, start, end);
-      this.#text = input.textAt(0, textEnd);
-      // No character of UTF-8 has more UTF-16 code units than bytes.
-      this.#isOneToOne = this.#text.length === textEnd;
-      this.#at = 0;
-      this.#endOffset = offset + textEnd;
-    }
-    this.#offset = offset + next;
-    const at = this.#at;
-    // No character of UTF-8 goes over a line feed, so lines decode alike together.
-    const lineFeed = this.#isOneToOne
-      ? at + next - 1
-      : this.#text.indexOf("\n", at);
-    this.#at = lineFeed + 1;
-    // There may be a carriage return before the line feed.
-    const line = this.#text.slice(at, lineFeed - (next - end - 1));
-    if (this.#isFatal) this.#check(input, start, end, line);
-    return line;
-  }
-
-  #decode(input: ByteInput, start: number, end: number): string {
-    const line = input.textAt(start, end);
-    if (this.#isFatal) this.#check(input, start, end, line);
-    return line;
-  }
-
-  #check(input: ByteInput, start: number, end: number, line: string): void {
-    checkUtf8("line", line, () => input.bytesAt(start, end), input.offset);
   }
 }

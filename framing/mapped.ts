@@ -1,6 +1,8 @@
 import { checkFunction } from "../internal/checks.ts";
+import { ManyDecoder } from "./_frames.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
+import type { InputBuffer } from "./input_buffer.ts";
 
 /**
  * How messages of one type are read and written as another.
@@ -85,7 +87,7 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
   };
 }
 
-class MappedDecoder<In, MappedIn> implements Decoder<MappedIn> {
+class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   readonly #decoder: Decoder<In>;
   readonly #mapping: Mapping<In, unknown, MappedIn, never>;
 
@@ -93,24 +95,42 @@ class MappedDecoder<In, MappedIn> implements Decoder<MappedIn> {
     decoder: Decoder<In>,
     mapping: Mapping<In, unknown, MappedIn, never>,
   ) {
+    super();
     this.#decoder = decoder;
     this.#mapping = mapping;
   }
 
-  get maxFrameLength(): number | undefined {
+  override get maxFrameLength(): number | undefined {
     return this.#decoder.maxFrameLength;
   }
 
-  get pending(): boolean | undefined {
+  override get pending(): boolean | undefined {
     return this.#decoder.pending;
   }
 
-  decode(input: ByteInput, ended: boolean): MappedIn | undefined {
+  override decode(input: ByteInput, ended: boolean): MappedIn | undefined {
+    const { offset } = input;
     for (;;) {
       const message = this.#decoder.decode(input, ended);
       if (message === undefined) return undefined;
       const value = this.#mapping.decode(message);
-      if (value !== undefined) return value;
+      // A message that is dropped has taken bytes, so this is called again; if not,
+      // the framing has more messages that need none.
+      if (value !== undefined || input.offset > offset) return value;
+    }
+  }
+
+  override decodeMany(input: InputBuffer, messages: MappedIn[]): void {
+    if (!(this.#decoder instanceof ManyDecoder)) return;
+    const inner: In[] = [];
+    try {
+      this.#decoder.decodeMany(input, inner);
+    } finally {
+      // What it throws comes after the messages before.
+      for (const message of inner) {
+        const value = this.#mapping.decode(message);
+        if (value !== undefined) messages.push(value);
+      }
     }
   }
 }

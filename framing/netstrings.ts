@@ -1,4 +1,4 @@
-import { frameDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_frames.ts";
 import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
 import { checkLimits, checkSendLength, malformed, tooLong } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
@@ -46,7 +46,7 @@ export function netstrings(
   };
   return {
     decoder: () =>
-      frameDecoder(
+      new BytesDecoder(
         new LengthFrames(new NetstringLayout(limits.maxLength), limits),
       ),
     encoder: () => encoder,
