@@ -2,6 +2,7 @@ import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
+import type { Batch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import type { Countdown } from "./_countdown.ts";
 import type { Receiver } from "./_receivers.ts";
@@ -198,16 +199,13 @@ export class Reader<In> {
     return message;
   }
 
-  /** Takes all messages that are there, for a receiver in its turn. */
-  takeAll(): In[] | undefined {
-    const first = this.takeMessage();
-    if (first === undefined) return undefined;
-    const messages = [first];
-    for (;;) {
-      const message = this.takeMessage();
-      if (message === undefined) return messages;
-      messages.push(message);
-    }
+  /** Takes the messages that are there, for a receiver in its turn. */
+  takeBatch(): Batch<In> | undefined {
+    const batch = this.#take(() =>
+      this.#input.takeBatch(this.decoder, this.#hasPeerEnded)
+    );
+    if (batch !== undefined) this.#messagesReceived += batch.length - 1;
+    return batch;
   }
 
   /** Takes up to `length` bytes that are there, for a receiver in its turn. */

@@ -1,3 +1,4 @@
+import type { Batch } from "./batch.ts";
 import type { Search } from "./_search.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
@@ -15,6 +16,8 @@ export const PASSED = 2;
 
 // So many are found together: their places stay in the processor's fastest cache.
 const MANY_FRAMES = 1024;
+// More than one is in use only while batches of several connections are.
+const MAX_SPARE_FRAMES = 16;
 
 /** Where frames lie that follow each other, in bytes from the front of the input. */
 export class Frames {
@@ -28,6 +31,14 @@ export class Frames {
   constructor(capacity: number) {
     this.places = new Int32Array(3 * capacity);
     this.capacity = capacity;
+  }
+
+  /** Adds one. */
+  add(start: number, end: number, next: number): void {
+    const at = 3 * this.count++;
+    this.places[at] = start;
+    this.places[at + 1] = end;
+    this.places[at + 2] = next;
   }
 
   /** Where the last one ends. */
@@ -100,8 +111,18 @@ export abstract class ManyDecoder<In> implements Decoder<In> {
   abstract decodeMany(input: InputBuffer, messages: In[]): void;
 }
 
-// Taken by the one decoder that uses it.
-let spareFrames: Frames | undefined;
+// Taken by those that use them.
+const spareFrames: Frames[] = [];
+
+/** Room for many frames, to be given back with {@linkcode giveBackFrames}. */
+export function takeFrames(): Frames {
+  return spareFrames.pop() ?? new Frames(MANY_FRAMES);
+}
+
+/** Gives back what {@linkcode takeFrames} gave. */
+export function giveBackFrames(frames: Frames): void {
+  if (spareFrames.length < MAX_SPARE_FRAMES) spareFrames.push(frames);
+}
 
 /** A decoder whose messages are ranges of the bytes. */
 export abstract class RangeDecoder<In> extends ManyDecoder<In> {
@@ -122,16 +143,18 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   override decodeMany(input: InputBuffer, messages: In[]): void {
-    const frames = spareFrames ?? new Frames(MANY_FRAMES);
-    spareFrames = undefined;
+    const frames = takeFrames();
     try {
       while (input.findFrames(this.finder, frames)) {
         this.takeFrames(input, frames, messages);
       }
     } finally {
-      spareFrames = frames;
+      giveBackFrames(frames);
     }
   }
+
+  /** Makes a message of its place, if that can be done later, and in any order. */
+  abstract readonly make: MakeMessage<In> | undefined;
 
   /** Takes the messages of `frames`, of which there is at least one. */
   protected abstract takeFrames(
@@ -141,8 +164,17 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   ): void;
 }
 
+/** Makes the message at `index` of a batch. */
+export type MakeMessage<In> = (batch: Batch<In>, index: number) => In;
+
+const bytesOf: MakeMessage<Bytes> = (batch, index) => batch.bytesAt(index);
+
 /** A decoder of messages that are bytes. */
 export class BytesDecoder extends RangeDecoder<Bytes> {
+  override get make(): MakeMessage<Bytes> {
+    return bytesOf;
+  }
+
   override decode(input: ByteInput, ended: boolean): Bytes | undefined {
     const { finder } = this;
     const found = finder.find(input, 0, ended);

@@ -1,6 +1,7 @@
 import {
   type FrameFinder,
   Frames,
+  type MakeMessage,
   MESSAGE,
   NOTHING,
   RangeDecoder,
@@ -15,6 +16,7 @@ const MAX_TEXT_BYTES = 64 * 1024;
 const MAX_FRAMES_AHEAD = 1024;
 const NO_TEXTS: string[] = [];
 const NO_FRAMES = new Frames(0);
+const textOf: MakeMessage<string> = (batch, index) => batch.textAt(index);
 
 /** What a {@linkcode TextFrameDecoder} goes by, whatever the stream. */
 export interface TextRules {
@@ -45,6 +47,11 @@ export class TextFrameDecoder extends RangeDecoder<string> {
   constructor(finder: FrameFinder, rules: TextRules) {
     super(finder);
     this.#rules = rules;
+  }
+
+  override get make(): MakeMessage<string> | undefined {
+    // An error ends the stream where it is met, so those are made in order.
+    return this.#rules.fatal ? undefined : textOf;
   }
 
   override decode(input: ByteInput, ended: boolean): string | undefined {
@@ -140,10 +147,10 @@ export class TextFrameDecoder extends RangeDecoder<string> {
 }
 
 /** Adds the text of each frame. */
-function addTexts(
-  input: InputBuffer,
+export function addTexts(
+  textAt: (start: number, end: number) => string,
   frames: Frames,
-  { separator }: FrameFinder,
+  separator: string | undefined,
   texts: string[],
 ): void {
   const { places, count } = frames;
@@ -158,7 +165,7 @@ function addTexts(
       while (places[3 * last + 1]! - start <= MAX_TEXT_BYTES) last++;
     }
     const end = places[3 * last - 2]!;
-    const text = input.textAt(start, end);
+    const text = textAt(start, end);
     if (text.length === end - start) {
       // Each byte is a character of its own, as no character of UTF-8 has more
       // UTF-16 code units than bytes.
@@ -181,7 +188,7 @@ function addTexts(
       }
     } else {
       for (let i = first; i < last; i++) {
-        texts[next++] = input.textAt(places[3 * i]!, places[3 * i + 1]!);
+        texts[next++] = textAt(places[3 * i]!, places[3 * i + 1]!);
       }
     }
     first = last;

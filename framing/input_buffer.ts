@@ -1,4 +1,11 @@
-import type { FrameFinder, Frames } from "./_frames.ts";
+import {
+  type FrameFinder,
+  type Frames,
+  giveBackFrames,
+  RangeDecoder,
+  takeFrames,
+} from "./_frames.ts";
+import { Batch } from "./batch.ts";
 import { type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
 import { decodeText } from "./_utf8.ts";
@@ -50,14 +57,18 @@ export class InputBuffer implements ByteInput {
   #end = 0;
   // Where in the stream the buffer begins.
   #streamOffset = 0;
-  // Bytes were given out as views: what has been written stays as it is.
-  #isLent = false;
+  // How often bytes were given out as views: what has been written stays as it is then.
+  #lendings = 0;
   // The buffer was made here, and not given with `append`.
   #isOwn = true;
   // The length that `#needer` waits for; no other decoder does.
   #needed = 0;
   #needer: Decoder<unknown> | undefined;
   #maxFrameLength = DEFAULT_MAX_LENGTH_BYTES;
+  // Where the decoder was called last: the frame of the last message begins there.
+  #frameStart = 0;
+  // What was thrown after the messages of a batch.
+  #failure: { readonly error: unknown } | undefined;
   #searches = NO_SEARCHES;
   // The last one.
   #search: Search | undefined;
@@ -115,7 +126,7 @@ export class InputBuffer implements ByteInput {
       length,
     );
     if (this.#isLarge && length * 4 < this.#size) return new Uint8Array(view);
-    this.#isLent = true;
+    this.#lendings++;
     return view;
   }
 
@@ -186,10 +197,11 @@ export class InputBuffer implements ByteInput {
   pull<In>(decoder: Decoder<In>, ended = false): In | undefined {
     const isWaiting = this.#needer === decoder && this.length < this.#needed;
     if (isWaiting && !ended) return undefined;
+    if (this.#failure !== undefined) throw this.#failure.error;
     this.#needer = decoder;
     for (;;) {
       this.#needed = 0;
-      const start = this.#start;
+      const start = this.#frameStart = this.#start;
       const message = decoder.decode(this, ended);
       if (message !== undefined) {
         this.#needed = 0;
@@ -203,6 +215,87 @@ export class InputBuffer implements ByteInput {
     // Asked again for the same bytes, it would say the same.
     this.#needed = Math.max(this.#needed, this.length + 1);
     return undefined;
+  }
+
+  /**
+   * Takes the messages that are there, as many as are found together.
+   *
+   * @typeParam In What is received.
+   * @param decoder What takes them.
+   * @param ended Whether no more bytes come.
+   * @returns The messages, or `undefined` if there are none. Release the batch before
+   * anything else is taken or added.
+   * @throws What {@linkcode InputBuffer.pull} throws, after the messages before it.
+   */
+  takeBatch<In>(decoder: Decoder<In>, ended = false): Batch<In> | undefined {
+    const frames = takeFrames();
+    const start = this.#start;
+    const isRange = decoder instanceof RangeDecoder;
+    const make: ((batch: Batch<In>, index: number) => In) | undefined = isRange
+      ? decoder.make
+      : undefined;
+    let messages: In[] | undefined;
+    if (
+      isRange && make !== undefined && this.#failure === undefined &&
+      this.findFrames(decoder.finder, frames)
+    ) {
+      this.#needed = 0;
+      this.#start += frames.next;
+    } else {
+      messages = [];
+      try {
+        this.#takeOneByOne(decoder, ended, frames, messages, make !== undefined);
+      } catch (error) {
+        if (messages.length === 0) throw error;
+        this.#failure = { error };
+      }
+      if (messages.length === 0) {
+        giveBackFrames(frames);
+        return undefined;
+      }
+    }
+    const bytes = this.#bytes;
+    const lendings = ++this.#lendings;
+    return new Batch({
+      bytes,
+      start,
+      frames,
+      messages,
+      make: make ?? notMade,
+      separator: isRange ? decoder.finder.separator : undefined,
+      release: (hasViews) => {
+        giveBackFrames(frames);
+        // Nothing else was lent since: the buffer may be written again.
+        const isLast = this.#bytes === bytes && this.#lendings === lendings;
+        if (isLast && !hasViews) this.#lendings--;
+      },
+    });
+  }
+
+  /** Takes messages that are not found together; one, if those after it may be. */
+  #takeOneByOne<In>(
+    decoder: Decoder<In>,
+    ended: boolean,
+    frames: Frames,
+    messages: In[],
+    isOne: boolean,
+  ): void {
+    const front = this.#start;
+    frames.count = 0;
+    while (frames.count < (isOne ? 1 : frames.capacity)) {
+      const message = this.pull(decoder, ended);
+      if (message === undefined) return;
+      messages.push(message);
+      const start = this.#frameStart - front;
+      const next = this.#start - front;
+      if (decoder instanceof RangeDecoder) {
+        // The last frame that was found is that of the message.
+        const { start: from, end } = decoder.finder;
+        frames.add(start + from, start + end, next);
+      } else {
+        frames.add(start, next, next);
+      }
+    }
   }
 
   /**
@@ -249,7 +342,7 @@ export class InputBuffer implements ByteInput {
       const length = places[i + 1]! - start;
       messages[next++] = new Uint8Array(buffer, front + start, length);
     }
-    this.#isLent = true;
+    this.#lendings++;
   }
 
   /**
@@ -298,7 +391,7 @@ export class InputBuffer implements ByteInput {
   room(least: number, most: number, size: number): Bytes {
     if (this.#start === this.#end) {
       if (this.#size > 4 * size) this.#use(NO_BYTES, 0);
-      else if (this.#isOwn && !this.#isLent) this.#use(this.#bytes, 0); // all is free
+      else if (this.#isOwn && this.#lendings === 0) this.#use(this.#bytes, 0); // all is free
     }
     if (this.#freeLength < least) this.#makeRoom(least, size);
     return new Uint8Array(
@@ -379,7 +472,7 @@ export class InputBuffer implements ByteInput {
       ? Math.min(this.#needed, Math.max(4 * length, LEAST_BYTES))
       : Math.min(Math.max(2 * length, LEAST_BYTES), this.#maxFrameLength);
     const wanted = Math.max(size, length + least, grown);
-    if (this.#isOwn && !this.#isLent && wanted <= this.#bytes.length) {
+    if (this.#isOwn && this.#lendings === 0 && wanted <= this.#bytes.length) {
       this.#bytes.copyWithin(0, this.#start, this.#end);
       this.#use(this.#bytes, length);
     } else {
@@ -393,7 +486,7 @@ export class InputBuffer implements ByteInput {
   #useGiven(chunk: Uint8Array, start: number): void {
     const bytes = shareable(chunk);
     this.#use(bytes, bytes.length, start);
-    this.#isLent = true; // its giver's
+    this.#lendings = 1; // its giver's
     this.#isOwn = false;
   }
 
@@ -413,7 +506,7 @@ export class InputBuffer implements ByteInput {
     this.#size = bytes.length;
     this.#start = start;
     this.#end = end;
-    this.#isLent = false;
+    this.#lendings = 0;
     this.#isOwn = true;
   }
 }
@@ -422,6 +515,10 @@ export class InputBuffer implements ByteInput {
 // are such that copying is cheap, and keeping the buffer is not.
 const SMALL_PART_BYTES = 16 * 1024;
 const SMALL_BUFFER_BYTES = 4096;
+
+function notMade(): never {
+  throw new TypeError("Cannot make message: it was made before");
+}
 
 /** Whether `length` bytes are so small a part of the buffer that they are copied. */
 function isSmallPart(length: number, { buffer }: Uint8Array): boolean {
