@@ -11,10 +11,10 @@
  *
  * @example Bytes in any chunks come out as the same messages
  * ```ts
- * import { lines } from "@framed/tcp/framing";
+ * import { ChunkDecoder, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
- * const decoder = lines().decoder();
+ * const decoder = new ChunkDecoder(lines());
  * const encoder = new TextEncoder();
  *
  * assertEquals(decoder.decode(encoder.encode("on")), []);

@@ -30,4 +30,5 @@
  *
  * @module
  */
+export * from "./testing/paired_transport.ts";
 export * from "./testing/transport_pair.ts";

@@ -5,7 +5,6 @@ import type { Decoder } from "../framing/framing.ts";
 import type { Batch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import type { Countdown } from "./_countdown.ts";
-import type { Receiver } from "./_receivers.ts";
 import {
   noteLook,
   noteMoved,
@@ -13,6 +12,26 @@ import {
   untilOthersHadTurn,
 } from "./_turns.ts";
 import type { Transport } from "./transport.ts";
+
+/** What waits for messages, in its turn. */
+export interface Receiver {
+  /**
+   * Takes what it wants, if that is there.
+   *
+   * @returns Whether it waits no longer.
+   */
+  take(): boolean;
+  /**
+   * Whether more bytes are to be read for it, which it is by default.
+   *
+   * @param isAlone Whether nothing waits after it.
+   */
+  wantsBytes?(isAlone: boolean): boolean;
+  /** Is told that no more messages come. */
+  end(): void;
+  /** Is told that no more messages come, and why. */
+  fail(error: unknown): void;
+}
 
 /** Options for {@linkcode Reader}. */
 export interface ReaderOptions<In> {

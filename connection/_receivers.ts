@@ -1,24 +1,4 @@
-import type { Reader } from "./_reader.ts";
-
-/** What waits for messages, in its turn. */
-export interface Receiver {
-  /**
-   * Takes what it wants, if that is there.
-   *
-   * @returns Whether it waits no longer.
-   */
-  take(): boolean;
-  /**
-   * Whether more bytes are to be read for it, which it is by default.
-   *
-   * @param isAlone Whether nothing waits after it.
-   */
-  wantsBytes?(isAlone: boolean): boolean;
-  /** Is told that no more messages come. */
-  end(): void;
-  /** Is told that no more messages come, and why. */
-  fail(error: unknown): void;
-}
+import type { Reader, Receiver } from "./_reader.ts";
 
 /** Waits for messages by a promise. */
 export class Waiter<T> implements Receiver {

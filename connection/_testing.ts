@@ -9,10 +9,12 @@ import { once } from "node:events";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
 import { delimited } from "../framing/delimited.ts";
-import { toBytes } from "../framing/_utf8.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 
-export { toBytes };
+/** Text as UTF-8; bytes as they are. */
+export function toBytes(data: string | Uint8Array): Uint8Array {
+  return typeof data === "string" ? new TextEncoder().encode(data) : data;
+}
 
 /** More than the kernel takes for a peer that does not read. */
 export const MORE_THAN_KERNEL_TAKES = 64 * 1024 * 1024;

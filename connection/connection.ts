@@ -41,9 +41,10 @@ const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
 /**
  * A connection that carries messages both ways.
  *
- * **Reading waits for you.** The socket is read only when somebody asks for a
- * message, so a consumer that stops stops the peer, through the kernel's
- * buffers. **Writing waits for the peer.** Await each {@linkcode Connection.send},
+ * **Reading waits for you.** The transport is read when a message is asked for, and
+ * a message is decoded when it is received, so a consumer that stops stops the peer,
+ * through the kernel's buffers. Only to notice the end, one read buffer is read ahead;
+ * see {@linkcode Connection.peerEnded}. **Writing waits for the peer.** Await each {@linkcode Connection.send},
  * and the queue stays bounded. Small messages leave together.
  *
  * Iteration, {@linkcode Connection.receive}, {@linkcode Connection.request},
@@ -258,8 +259,8 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Whether this connection has ended, as far as this side has seen: it broke, was
-   * aborted or closed, or somebody who received has met the end of the peer's
-   * messages. {@linkcode Connection.closeRead} alone ends nothing. Asking reads
+   * aborted or closed, or the peer's messages have ended and all were received.
+   * {@linkcode Connection.closeRead} alone ends nothing. Asking reads
    * nothing. A peer that has ended its messages can still be sent to.
    *
    * @example Telling an end from a loop that was left

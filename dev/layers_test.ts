@@ -10,27 +10,10 @@ import { assertEquals } from "@std/assert";
 import { entryPoints, isOwn, outputOf, pathOf, root } from "./_project.ts";
 
 const KNOWN = {
-  private: [
-    "connection/_send_buffer.ts imports framing/_byte_search/scan.ts",
-    "connection/_testing.ts imports framing/_utf8.ts",
-  ],
-  circles: [
-    "connection/_writer_of.ts, connection/connection.ts",
-  ],
-  deno: [
-    "connection/_countdown.ts",
-    "connection/_linger.ts",
-    "connection/_message_reader.ts",
-    "connection/_message_writer.ts",
-    "connection/_read_to_end.ts",
-    "connection/_taken_bytes.ts",
-    "connection/connection.ts",
-  ],
-  builtins: [
-    "connection/_end_of_turn.ts imports node:process",
-    "connection/_fair_turns.ts imports node:timers/promises",
-    "connection/broadcast.ts imports node:timers",
-  ],
+  private: [],
+  circles: [],
+  deno: ["connection/_countdown.ts"],
+  builtins: [],
 };
 
 const CORE = ["framing", "connection", "internal"];
