@@ -197,12 +197,27 @@ export class Reader<In> {
 
   /** Takes the next message as `decoder` reads it, for a receiver in its turn. */
   takeBy<T>(decoder: Decoder<T>): T | undefined {
+    return this.#take(decoder, false);
+  }
+
+  /** Takes the messages that are there, for a receiver in its turn. */
+  takeBatch(): Batch<In> | undefined {
+    const batch = this.#take(this.decoder, true);
+    if (batch !== undefined) this.#messagesReceived += batch.length - 1;
+    return batch;
+  }
+
+  #take<T>(decoder: Decoder<T>, isBatch: false): T | undefined;
+  #take<T>(decoder: Decoder<T>, isBatch: true): Batch<T> | undefined;
+  #take<T>(decoder: Decoder<T>, isBatch: boolean): T | Batch<T> | undefined {
     if (this.#isDecoding) throw isBeingDecoded();
     if (this.#isBroken) return undefined;
-    let message: T | undefined;
+    let taken: T | Batch<T> | undefined;
     this.#isDecoding = true;
     try {
-      message = this.#input.pull(decoder, this.#hasPeerEnded);
+      taken = isBatch
+        ? this.#input.takeBatch(decoder, this.#hasPeerEnded)
+        : this.#input.pull(decoder, this.#hasPeerEnded);
     } catch (error) {
       this.#isBroken = true;
       this.#isDecoding = false;
@@ -211,20 +226,11 @@ export class Reader<In> {
     }
     this.#isDecoding = false;
     // A function of the framing may have aborted the connection.
-    if (message === undefined || this.#isBroken) return undefined;
+    if (taken === undefined || this.#isBroken) return undefined;
     this.#messagesReceived++;
     this.#options.messageCountdown?.reset();
     if (this.#hasPeerEnded) this.#options.onEnd();
-    return message;
-  }
-
-  /** Takes the messages that are there, for a receiver in its turn. */
-  takeBatch(): Batch<In> | undefined {
-    const batch = this.#take(() =>
-      this.#input.takeBatch(this.decoder, this.#hasPeerEnded)
-    );
-    if (batch !== undefined) this.#messagesReceived += batch.length - 1;
-    return batch;
+    return taken;
   }
 
   /** Takes up to `length` bytes that are there, for a receiver in its turn. */

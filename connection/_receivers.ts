@@ -1,3 +1,4 @@
+import type { Batch } from "../framing/batch.ts";
 import type { Reader, Receiver } from "./_reader.ts";
 
 /** Waits for messages by a promise. */
@@ -74,6 +75,20 @@ export class MessageIterator<T>
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve(); // messages that were not taken are still there
   }
+}
+
+/**
+ * Takes batches for an iteration: each ends the one before.
+ */
+export function batchTaker<In>(
+  reader: Reader<In>,
+): () => Batch<In> | undefined {
+  let last: Batch<In> | undefined;
+  return () => {
+    last?.release();
+    last = reader.takeBatch();
+    return last;
+  };
 }
 
 function iterationEnd(): IteratorReturnResult<undefined> {

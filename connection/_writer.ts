@@ -134,6 +134,14 @@ export class Writer<Out> {
     this.#noteQueued();
   }
 
+  /** Queues the frames of `count` messages, which are copied; throws if it cannot. */
+  queueFrames(frames: Uint8Array, count: number): void {
+    if (this.#refusal !== undefined) throw this.#refusal();
+    this.#output.writeBytes(frames);
+    this.#messagesSent += count - 1;
+    this.#noteQueued();
+  }
+
   /** Queues a frame that nothing writes to again; only while {@linkcode Writer.isOpen}. */
   queueFrame(frame: Uint8Array): void {
     this.#output.pushFrame(frame);

@@ -1,3 +1,4 @@
+import type { Batch } from "../framing/batch.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import {
@@ -19,7 +20,7 @@ import {
 } from "./_ending.ts";
 import { messageStream } from "./_readable.ts";
 import { Reader } from "./_reader.ts";
-import { MessageIterator, Waiter } from "./_receivers.ts";
+import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
 import { atEndOfTurn } from "./_turns.ts";
@@ -801,13 +802,14 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * All messages of one read at once, again and again: the fastest way to
-   * receive.
+   * The messages that came together, again and again, by their places: the fastest way
+   * to receive. A message is made when it is looked at.
    *
-   * @returns An iterable of arrays, none of them empty. It ends where the
-   * messages end, and throws the cause of a bad end.
+   * @returns An iterable of batches, none of them empty. It ends where the messages end,
+   * and throws the error with which the connection ends. A batch is valid until the next
+   * one is asked for.
    *
-   * @example Counting messages
+   * @example Counting messages, and looking at their first bytes
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -822,16 +824,62 @@ export class Connection<In = Bytes, Out = Sendable>
    * await using client = await connect({ port: server.addr.port, framing });
    *
    * let count = 0;
-   * for await (const messages of client.batches()) count += messages.length;
-   *
-   * assertEquals(count, 3);
+   * let first = "";
+   * for await (const batch of client.batches()) {
+   *   count += batch.length;
+   *   for (let i = 0; i < batch.length; i++) {
+   *     first += String.fromCharCode(batch.byteAt(i, 0) ?? 0);
+   *   }
+   * }
+   * assertEquals([count, first], [3, "ott"]);
    * ```
    */
-  batches(): AsyncIterable<In[]> {
+  batches(): AsyncIterable<Batch<In>> {
     return {
       [Symbol.asyncIterator]: () =>
-        new MessageIterator(this.#reader, () => this.#reader.takeAll()),
+        new MessageIterator(this.#reader, batchTaker(this.#reader)),
     };
+  }
+
+  /**
+   * Sends messages of a batch on, framed as they came, in one copy.
+   *
+   * @param batch A batch of this connection, or of another.
+   * @param from The first message, from 0 on.
+   * @param to The first message that is not sent.
+   * @returns A promise like that of {@linkcode Connection.send}. It rejects with a
+   * `RangeError` if there are no such messages, and with an `InvalidStateError` if the
+   * batch is not valid any more.
+   *
+   * @example An echo that makes no messages
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     for await (const batch of connection.batches()) {
+   *       await connection.forward(batch);
+   *     }
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * const answers = ["one", "two"].map((line) => client.request(line));
+   * assertEquals(await Promise.all(answers), ["one", "two"]);
+   * ```
+   */
+  forward(batch: Batch<unknown>, from?: number, to?: number): Promise<void> {
+    const writer = this.#writer;
+    try {
+      const { count, frames } = batch.framesOf(from, to);
+      if (count > 0) writer.queueFrames(frames, count);
+    } catch (error) {
+      return rejected(error);
+    }
+    return writer.ready();
   }
 
   /**

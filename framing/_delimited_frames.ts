@@ -102,26 +102,30 @@ export class DelimitedFrames implements FrameFinder {
     const { takesReturn, longest } = this.#search;
     const delimiterLength = takesReturn ? 1 : longest;
     const isSuffix = disposition === "suffix";
-    const first = search.note(bytes, start, start, end);
-    if (first === -1) return;
-    const { places, count } = search;
-    // Places are told from the front.
-    const shift = search.shift - start;
     const found = frames.places;
     let from = 0;
     let to = 0;
-    for (let next = first; next < count && to < found.length; next++) {
-      const at = places[next]! + shift; // below the count
-      if (at < from) continue; // it overlaps the one before
-      const hasReturn = takesReturn && at > from &&
-        bytes[start + at - 1] === CARRIAGE_RETURN;
-      const contentEnd = hasReturn ? at - 1 : at;
-      if (contentEnd - from > maxLength) break;
-      const frameEnd = at + delimiterLength;
-      found[to] = from;
-      found[to + 1] = isSuffix ? frameEnd : contentEnd;
-      found[to + 2] = from = frameEnd;
-      to += 3;
+    let isTooLong = false;
+    while (to < found.length && !isTooLong) {
+      const first = search.note(bytes, start, start + from, end);
+      if (first === -1) break;
+      const { places, count } = search;
+      // Places are told from the front.
+      const shift = search.shift - start;
+      for (let next = first; next < count && to < found.length; next++) {
+        const at = places[next]! + shift; // below the count
+        if (at < from) continue; // it overlaps the one before
+        const hasReturn = takesReturn && at > from &&
+          bytes[start + at - 1] === CARRIAGE_RETURN;
+        const contentEnd = hasReturn ? at - 1 : at;
+        isTooLong = contentEnd - from > maxLength;
+        if (isTooLong) break;
+        const frameEnd = at + delimiterLength;
+        found[to] = from;
+        found[to + 1] = isSuffix ? frameEnd : contentEnd;
+        found[to + 2] = from = frameEnd;
+        to += 3;
+      }
     }
     frames.count = to / 3;
   }

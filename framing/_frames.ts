@@ -154,7 +154,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   /** Makes a message of its place, if that can be done later, and in any order. */
-  abstract readonly make: MakeMessage<In> | undefined;
+  abstract readonly maker: MessageMaker<In> | undefined;
 
   /** Takes the messages of `frames`, of which there is at least one. */
   protected abstract takeFrames(
@@ -164,15 +164,21 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   ): void;
 }
 
-/** Makes the message at `index` of a batch. */
-export type MakeMessage<In> = (batch: Batch<In>, index: number) => In;
+/** Makes messages of their places in a batch. */
+export interface MessageMaker<In> {
+  one(batch: Batch<unknown>, index: number): In;
+  all(batch: Batch<unknown>): In[];
+}
 
-const bytesOf: MakeMessage<Bytes> = (batch, index) => batch.bytesAt(index);
+const makeBytes: MessageMaker<Bytes> = {
+  one: (batch, index) => batch.bytesAt(index),
+  all: (batch) => batch.allBytes(),
+};
 
 /** A decoder of messages that are bytes. */
 export class BytesDecoder extends RangeDecoder<Bytes> {
-  override get make(): MakeMessage<Bytes> {
-    return bytesOf;
+  override get maker(): MessageMaker<Bytes> {
+    return makeBytes;
   }
 
   override decode(input: ByteInput, ended: boolean): Bytes | undefined {

@@ -1,8 +1,8 @@
 import {
   type FrameFinder,
   Frames,
-  type MakeMessage,
   MESSAGE,
+  type MessageMaker,
   NOTHING,
   RangeDecoder,
 } from "./_frames.ts";
@@ -16,7 +16,10 @@ const MAX_TEXT_BYTES = 64 * 1024;
 const MAX_FRAMES_AHEAD = 1024;
 const NO_TEXTS: string[] = [];
 const NO_FRAMES = new Frames(0);
-const textOf: MakeMessage<string> = (batch, index) => batch.textAt(index);
+const makeTexts: MessageMaker<string> = {
+  one: (batch, index) => batch.textAt(index),
+  all: (batch) => batch.allTexts(),
+};
 
 /** What a {@linkcode TextFrameDecoder} goes by, whatever the stream. */
 export interface TextRules {
@@ -49,9 +52,9 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     this.#rules = rules;
   }
 
-  override get make(): MakeMessage<string> | undefined {
+  override get maker(): MessageMaker<string> | undefined {
     // An error ends the stream where it is met, so those are made in order.
-    return this.#rules.fatal ? undefined : textOf;
+    return this.#rules.fatal ? undefined : makeTexts;
   }
 
   override decode(input: ByteInput, ended: boolean): string | undefined {
@@ -78,7 +81,8 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     messages: string[],
   ): void {
     const first = messages.length;
-    addTexts(input, frames, this.finder, messages);
+    const textAt = (start: number, end: number) => input.textAt(start, end);
+    addTexts(textAt, frames, this.finder.separator, messages);
     if (!this.#rules.fatal) return input.skip(frames.next);
     const { places, count } = frames;
     const texts = messages.splice(first);
@@ -126,7 +130,8 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     this.#texts = [];
     this.#frames = frames;
     this.#at = 0;
-    addTexts(input, frames, this.finder, this.#texts);
+    const textAt = (start: number, end: number) => input.textAt(start, end);
+    addTexts(textAt, frames, this.finder.separator, this.#texts);
     return true;
   }
 

@@ -1,4 +1,5 @@
-import type { Frames } from "./_frames.ts";
+import { concat } from "@std/bytes/concat";
+import type { Frames, MessageMaker } from "./_frames.ts";
 import { addTexts } from "./_text_frames.ts";
 import { decodeText } from "./_utf8.ts";
 import type { Bytes } from "./bytes.ts";
@@ -11,9 +12,9 @@ export interface BatchParts<In> {
   readonly start: number;
   readonly frames: Frames;
   /** The messages, if they were made already. */
-  readonly messages: In[] | undefined;
-  /** Makes the message at `index`. */
-  readonly make: (batch: Batch<In>, index: number) => In;
+  readonly messages: readonly In[] | undefined;
+  /** Makes the messages, unless they were. */
+  readonly maker: MessageMaker<In> | undefined;
   /** ASCII text that stands between messages, and never in one. */
   readonly separator: string | undefined;
   /** Told that the batch is over, and whether messages were given that are views. */
@@ -72,10 +73,10 @@ export class Batch<In> implements Iterable<In> {
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    */
   at(index: number): In {
-    const parts = this.#valid(index);
-    return parts.messages === undefined
-      ? parts.make(this, index)
-      : parts.messages[index]!; // there is one for each frame
+    const { messages, maker } = this.#valid(index);
+    return maker === undefined || messages !== undefined
+      ? messages![index]! // there is one for each frame
+      : maker.one(this, index);
   }
 
   /**
@@ -108,15 +109,41 @@ export class Batch<In> implements Iterable<In> {
    */
   textAt(index: number): string {
     const parts = this.#valid(index);
-    if (this.#texts === undefined) {
-      const { bytes, start, frames, separator } = parts;
-      this.#texts = [];
-      // For all together, which takes a tenth of the time.
-      const textAt = (from: number, to: number) =>
-        decodeText(bytes.subarray(start + from, start + to));
-      addTexts(textAt, frames, separator, this.#texts, false);
-    }
+    this.#texts ??= textsOf(parts);
     return this.#texts[index]!; // there is one for each frame
+  }
+
+  /**
+   * Reads all messages as UTF-8 text, as {@linkcode Batch.textAt} does.
+   *
+   * @returns The texts.
+   * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
+   */
+  allTexts(): string[] {
+    if (this.#parts === undefined) throw isOver();
+    return this.#texts ??= textsOf(this.#parts);
+  }
+
+  /**
+   * The bytes of all messages, as {@linkcode Batch.bytesAt} gives them.
+   *
+   * @returns The bytes of each.
+   * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
+   */
+  allBytes(): Bytes[] {
+    if (this.#parts === undefined) throw isOver();
+    const { bytes, start, frames: { places, count } } = this.#parts;
+    this.#hasViews = true;
+    const { buffer } = bytes;
+    const front = bytes.byteOffset + start;
+    const all: Bytes[] = [];
+    all.length = count; // faster than an array that grows
+    for (let i = 0; i < count; i++) {
+      const from = places[3 * i]!; // below the count, so both are there
+      const length = places[3 * i + 1]! - from;
+      all[i] = new Uint8Array(buffer, front + from, length);
+    }
+    return all;
   }
 
   /**
@@ -144,22 +171,35 @@ export class Batch<In> implements Iterable<In> {
    *
    * @param from The first message, from 0 on.
    * @param to The first message that is not meant.
-   * @returns The bytes of the frames.
+   * @returns How many messages they are of, and the bytes.
    * @throws {RangeError} If there are no such messages.
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    */
-  frames(from: number = 0, to: number = this.length): Uint8Array {
+  framesOf(
+    from: number = 0,
+    to: number = this.length,
+  ): { count: number; frames: Uint8Array } {
+    const parts = this.#parts;
+    if (parts === undefined) throw isOver();
     if (!(from >= 0 && from <= to && to <= this.length)) {
       throw new RangeError(
         `Cannot take messages ${from} to ${to}: there are ${this.length}`,
       );
     }
-    if (this.#parts === undefined) throw isOver();
-    if (from === to) return new Uint8Array(0);
-    const { bytes, start, frames: { places } } = this.#parts;
-    // A frame begins where the one before ends; what lies between two is in neither.
-    const first = from === 0 ? 0 : places[3 * from - 1]!; // there is one before
-    return bytes.subarray(start + first, start + places[3 * to - 1]!); // there is one
+    const { bytes, start, frames: { places }, maker } = parts;
+    const count = to - from;
+    if (maker !== undefined) {
+      // A frame begins where the one before ends.
+      const first = places[3 * from - 1] ?? 0;
+      const last = places[3 * to - 1] ?? 0;
+      return { count, frames: bytes.subarray(start + first, start + last) };
+    }
+    // Between frames there may be others, of which no message was made.
+    const frames = Array.from({ length: count }, (_, i) => {
+      const at = 3 * (from + i);
+      return bytes.subarray(start + places[at]!, start + places[at + 2]!); // valid
+    });
+    return { count, frames: concat(frames) };
   }
 
   /**
@@ -167,9 +207,11 @@ export class Batch<In> implements Iterable<In> {
    *
    * @returns An iterator.
    */
-  *[Symbol.iterator](): Iterator<In, undefined> {
-    for (let i = 0; i < this.length; i++) yield this.at(i);
-    return undefined;
+  [Symbol.iterator](): IterableIterator<In> {
+    if (this.#parts === undefined) throw isOver();
+    const { messages, maker } = this.#parts;
+    // All together, which is faster than one by one.
+    return (messages ?? maker?.all(this) ?? []).values();
   }
 
   /** Ends the batch: it is not used any more. */
@@ -192,6 +234,17 @@ export class Batch<In> implements Iterable<In> {
     }
     return parts;
   }
+}
+
+function textsOf<In>(
+  { bytes, start, frames, separator }: BatchParts<In>,
+): string[] {
+  const texts: string[] = [];
+  // For all together, which takes a tenth of the time.
+  const textAt = (from: number, to: number) =>
+    decodeText(bytes.subarray(start + from, start + to));
+  addTexts(textAt, frames, separator, texts);
+  return texts;
 }
 
 function isOver(): DOMException {

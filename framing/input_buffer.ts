@@ -2,6 +2,7 @@ import {
   type FrameFinder,
   type Frames,
   giveBackFrames,
+  type MessageMaker,
   RangeDecoder,
   takeFrames,
 } from "./_frames.ts";
@@ -229,14 +230,14 @@ export class InputBuffer implements ByteInput {
    */
   takeBatch<In>(decoder: Decoder<In>, ended = false): Batch<In> | undefined {
     const frames = takeFrames();
-    const start = this.#start;
+    let start = this.#start;
     const isRange = decoder instanceof RangeDecoder;
-    const make: ((batch: Batch<In>, index: number) => In) | undefined = isRange
-      ? decoder.make
+    const maker: MessageMaker<In> | undefined = isRange
+      ? decoder.maker
       : undefined;
     let messages: In[] | undefined;
     if (
-      isRange && make !== undefined && this.#failure === undefined &&
+      isRange && maker !== undefined && this.#failure === undefined &&
       this.findFrames(decoder.finder, frames)
     ) {
       this.#needed = 0;
@@ -244,7 +245,13 @@ export class InputBuffer implements ByteInput {
     } else {
       messages = [];
       try {
-        this.#takeOneByOne(decoder, ended, frames, messages, make !== undefined);
+        this.#takeOneByOne(
+          decoder,
+          ended,
+          frames,
+          messages,
+          maker !== undefined,
+        );
       } catch (error) {
         if (messages.length === 0) throw error;
         this.#failure = { error };
@@ -253,6 +260,7 @@ export class InputBuffer implements ByteInput {
         giveBackFrames(frames);
         return undefined;
       }
+      start = this.#start - frames.next;
     }
     const bytes = this.#bytes;
     const lendings = ++this.#lendings;
@@ -261,7 +269,7 @@ export class InputBuffer implements ByteInput {
       start,
       frames,
       messages,
-      make: make ?? notMade,
+      maker,
       separator: isRange ? decoder.finder.separator : undefined,
       release: (hasViews) => {
         giveBackFrames(frames);
@@ -280,12 +288,14 @@ export class InputBuffer implements ByteInput {
     messages: In[],
     isOne: boolean,
   ): void {
-    const front = this.#start;
+    // Where the first frame begins.
+    let front = this.#start;
     frames.count = 0;
     while (frames.count < (isOne ? 1 : frames.capacity)) {
       const message = this.pull(decoder, ended);
       if (message === undefined) return;
       messages.push(message);
+      if (frames.count === 0) front = this.#frameStart;
       const start = this.#frameStart - front;
       const next = this.#start - front;
       if (decoder instanceof RangeDecoder) {
@@ -471,7 +481,7 @@ export class InputBuffer implements ByteInput {
     const grown = this.#needed > length + 1
       ? Math.min(this.#needed, Math.max(4 * length, LEAST_BYTES))
       : Math.min(Math.max(2 * length, LEAST_BYTES), this.#maxFrameLength);
-    const wanted = Math.max(size, length + least, grown);
+    const wanted = Math.max(size, length + least, length > 0 ? grown : 0);
     if (this.#isOwn && this.#lendings === 0 && wanted <= this.#bytes.length) {
       this.#bytes.copyWithin(0, this.#start, this.#end);
       this.#use(this.#bytes, length);
@@ -515,10 +525,6 @@ export class InputBuffer implements ByteInput {
 // are such that copying is cheap, and keeping the buffer is not.
 const SMALL_PART_BYTES = 16 * 1024;
 const SMALL_BUFFER_BYTES = 4096;
-
-function notMade(): never {
-  throw new TypeError("Cannot make message: it was made before");
-}
 
 /** Whether `length` bytes are so small a part of the buffer that they are copied. */
 function isSmallPart(length: number, { buffer }: Uint8Array): boolean {
