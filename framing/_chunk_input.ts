@@ -61,7 +61,8 @@ export class ChunkInput {
   #copyMore(): void {
     if (this.#chunk === undefined) return;
     const start = this.#copied;
-    const more = Math.max(FIRST_PART_BYTES, this.#input.length);
+    const { missing, length } = this.#input;
+    const more = missing > 1 ? missing : Math.max(FIRST_PART_BYTES, length);
     const part = this.#chunk.subarray(start, start + more);
     this.#input.append(part);
     this.#copied += part.length;

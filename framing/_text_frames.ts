@@ -71,8 +71,9 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     messages: string[],
   ): void {
     const first = messages.length;
-    addTexts(input, frames, this.finder, messages);
-    if (!this.#rules.fatal) return input.skip(frames.next);
+    const { fatal } = this.#rules;
+    const hasDamage = addTexts(input, frames, this.finder, messages, fatal);
+    if (!hasDamage) return input.skip(frames.next);
     const { places, count } = frames;
     const texts = messages.splice(first);
     let taken = 0;
@@ -119,7 +120,7 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     this.#texts = [];
     this.#frames = frames;
     this.#at = 0;
-    addTexts(input, frames, this.finder, this.#texts);
+    addTexts(input, frames, this.finder, this.#texts, false);
     return true;
   }
 
@@ -139,14 +140,20 @@ export class TextFrameDecoder extends RangeDecoder<string> {
   }
 }
 
-/** Adds the text of each frame. */
+/**
+ * Adds the text of each frame.
+ *
+ * @returns Whether one may hold bytes that are not UTF-8, if `isFatal`.
+ */
 function addTexts(
   input: InputBuffer,
   frames: Frames,
   { separator }: FrameFinder,
   texts: string[],
-): void {
+  isFatal: boolean,
+): boolean {
   const { places, count } = frames;
+  let hasDamage = false;
   let next = texts.length;
   texts.length += count; // faster than an array that grows
   for (let first = 0; first < count;) {
@@ -159,6 +166,7 @@ function addTexts(
     }
     const end = places[3 * last - 2]!;
     const text = input.textAt(start, end);
+    if (isFatal && text.includes(REPLACEMENT)) hasDamage = true;
     if (text.length === end - start) {
       // Each byte is a character of its own, as no character of UTF-8 has more
       // UTF-16 code units than bytes.
@@ -186,4 +194,5 @@ function addTexts(
     }
     first = last;
   }
+  return hasDamage;
 }

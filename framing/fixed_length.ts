@@ -1,5 +1,5 @@
 import { BytesDecoder } from "./_frames.ts";
-import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
+import { type FrameLayout, LengthFrames, WHOLE } from "./_length_frames.ts";
 import { checkInteger } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
@@ -34,7 +34,8 @@ export function fixedLength(length: number): Framing<Bytes, Sendable> {
     frameLength: length,
     messageStart: 0,
     messageEnd: length,
-    read: () => true,
+    problem: undefined,
+    read: () => WHOLE,
   };
   const limits = { maxLength: length, discard: false, onDiscard: undefined };
   const encoder: Encoder<Sendable> = {

@@ -1,6 +1,7 @@
-import type { FrameFinder, Frames } from "./_frames.ts";
+import type { FrameFinder, Frames, FrameSource } from "./_frames.ts";
 import { type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
+import { readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
@@ -88,20 +89,7 @@ export class InputBuffer implements ByteInput {
     const first = this.#start + index;
     const last = first + size - 1;
     if (index < 0 || last >= this.#end) return undefined;
-    const bytes = this.#bytes;
-    if (size === 4 && !littleEndian) {
-      // The most frequent one. Below the end, all bytes are there.
-      return bytes[first]! * 0x1000000 +
-        (bytes[first + 1]! << 16 | bytes[first + 2]! << 8 | bytes[last]!);
-    }
-    // Multiplied, not shifted, as a shift keeps 32 bits only.
-    let value = 0;
-    if (littleEndian) {
-      for (let i = last; i >= first; i--) value = value * 256 + bytes[i]!; // before the end
-    } else {
-      for (let i = first; i <= last; i++) value = value * 256 + bytes[i]!; // before the end
-    }
-    return value;
+    return readUint(this.#bytes, first, size, littleEndian);
   }
 
   /** Looks at some bytes; see {@linkcode ByteInput.bytesAt}. */
@@ -206,6 +194,16 @@ export class InputBuffer implements ByteInput {
   }
 
   /**
+   * The bytes as they lie in the buffer. They are valid until it changes, and are not
+   * lent: no message may be a view of them.
+   *
+   * @internal
+   */
+  get source(): FrameSource {
+    return { bytes: this.#bytes, start: this.#start, end: this.#end };
+  }
+
+  /**
    * Finds frames at the front, to take them later; tells whether there are any.
    *
    * @internal
@@ -214,13 +212,8 @@ export class InputBuffer implements ByteInput {
     frames.count = 0;
     if (this.#start === this.#end) return false;
     const { sought } = finder;
-    finder.findMany({
-      input: this,
-      bytes: this.#bytes,
-      start: this.#start,
-      end: this.#end,
-      search: sought === undefined ? undefined : this.#searchFor(sought),
-    }, frames);
+    const search = sought === undefined ? undefined : this.#searchFor(sought);
+    finder.findMany(this.source, search, frames);
     return frames.count > 0;
   }
 
@@ -323,6 +316,11 @@ export class InputBuffer implements ByteInput {
     this.#use(NO_BYTES, 0);
   }
 
+  /** How many bytes the decoder that was asked last waits for, beyond those there. */
+  get missing(): number {
+    return this.#needed - this.length;
+  }
+
   /** How large the buffer is. */
   get size(): number {
     return this.#size;
@@ -377,7 +375,7 @@ export class InputBuffer implements ByteInput {
     const { length } = rest;
     const grown = this.#needed > length + 1
       ? Math.min(this.#needed, Math.max(4 * length, LEAST_BYTES))
-      : Math.min(Math.max(2 * length, LEAST_BYTES), this.#maxFrameLength);
+      : Math.min(2 * length, this.#maxFrameLength);
     const wanted = Math.max(size, length + least, grown);
     if (this.#isOwn && !this.#isLent && wanted <= this.#bytes.length) {
       this.#bytes.copyWithin(0, this.#start, this.#end);
@@ -401,12 +399,11 @@ export class InputBuffer implements ByteInput {
   #use(bytes: Bytes, end: number, start = 0): void {
     const moved = this.#start - start;
     this.#streamOffset += moved;
-    // A stream that became quiet does not keep the places of many messages.
-    if (bytes.length < this.#size) {
-      this.#searches = NO_SEARCHES;
-      this.#search = undefined;
+    for (const each of this.#searches) {
+      each.move(moved);
+      // A stream that became quiet does not keep the places of many messages.
+      if (bytes.length < this.#size) each.shrink();
     }
-    for (const each of this.#searches) each.move(moved);
     this.#bytes = bytes;
     this.#buffer = bytes.buffer;
     this.#byteOffset = bytes.byteOffset;

@@ -1,20 +1,24 @@
-import { BytesDecoder } from "./_frames.ts";
-import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
+import { BytesDecoder, type Frames, type FrameSource } from "./_frames.ts";
+import {
+  type FrameLayout,
+  type HeaderState,
+  LengthFrames,
+  PARTIAL,
+  WHOLE,
+  WRONG,
+} from "./_length_frames.ts";
 import {
   checkChoice,
   checkInteger,
   checkLimits,
   checkSendLength,
   type Limits,
-  malformed,
-  tooLong,
 } from "./_limits.ts";
+import { readUint } from "./_uint.ts";
 import { toBytes } from "./_utf8.ts";
-import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Encoder, Framing } from "./framing.ts";
-import { InputBuffer } from "./input_buffer.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**
@@ -190,7 +194,9 @@ export function lengthPrefixed(
     decoder: () =>
       new BytesDecoder(
         new LengthFrames(
-          new LengthPrefixedLayout(header, limits.maxLength),
+          fieldSize === "varint"
+            ? new LengthPrefixedLayout(header)
+            : new FixedFieldLayout(header, littleEndian),
           limits,
         ),
       ),
@@ -215,10 +221,10 @@ interface LengthField {
   /** The size in bytes of the field read last; more than `maxSize` if it has no end. */
   readonly size: number;
   /**
-   * Reads the number at `index`, exact up to `Number.MAX_SAFE_INTEGER`; `undefined`
-   * if it is not whole.
+   * Reads the number at `start`, exact up to `Number.MAX_SAFE_INTEGER`; -1 if it is not
+   * whole, of which there are bytes up to `end`.
    */
-  read(input: ByteInput, index: number): number | undefined;
+  read(bytes: Uint8Array, start: number, end: number): number;
   /** The fewest bytes that hold `value`; more than `maxSize` if none do. */
   sizeOf(value: number): number;
   /** Writes `value`, which fits. */
@@ -236,8 +242,11 @@ class FixedField implements LengthField {
     this.#littleEndian = littleEndian;
   }
 
-  read(input: ByteInput, index: number): number | undefined {
-    return input.uintAt(index, this.size, this.#littleEndian);
+  read(bytes: Uint8Array, start: number, end: number): number {
+    const { size } = this;
+    return start + size > end
+      ? -1
+      : readUint(bytes, start, size, this.#littleEndian);
   }
 
   sizeOf(value: number): number {
@@ -253,12 +262,13 @@ class VarintField implements LengthField {
   readonly maxSize = MAX_VARINT_LENGTH;
   size = 0;
 
-  read(input: ByteInput, index: number): number | undefined {
+  read(bytes: Uint8Array, start: number, end: number): number {
     let value = 0;
     let factor = 1;
     for (let size = 1; size <= MAX_VARINT_LENGTH; size++) {
-      const byte = input.byteAt(index + size - 1);
-      if (byte === undefined) return undefined;
+      const at = start + size - 1;
+      if (at >= end) return -1;
+      const byte = bytes[at]!; // before the end
       value += (byte & 0x7f) * factor;
       this.size = size;
       if (byte < 0x80) return value;
@@ -288,50 +298,82 @@ class LengthPrefixedLayout implements FrameLayout {
   readonly lastByte = -1;
   readonly maxHeaderLength: number;
   readonly #header: Header;
-  readonly #limit: number;
   frameLength = 0;
   messageStart = 0;
+  messageEnd = 0;
+  problem: string | undefined;
 
-  constructor(header: Header, maxLength: number) {
+  constructor(header: Header) {
     this.#header = header;
-    this.#limit = Math.min(maxLength, Number.MAX_SAFE_INTEGER);
     this.maxHeaderLength = header.fieldOffset + header.field.maxSize;
   }
 
-  get messageEnd(): number {
-    return this.frameLength;
-  }
-
-  read(input: ByteInput, from: number): boolean {
+  read(bytes: Uint8Array, start: number, end: number): HeaderState {
     const { field, fieldOffset, adjustment, strip } = this.#header;
-    const value = field.read(input, from + fieldOffset);
-    if (value === undefined) return false;
-    if (field.size > field.maxSize) {
-      throw malformed(
-        this.what,
-        input.offset + from,
-        `its length field has more than ${field.maxSize} bytes`,
-      );
-    }
-    const headerLength = fieldOffset + field.size;
+    const value = field.read(bytes, start + fieldOffset, end);
+    if (value === -1) return PARTIAL;
+    const { size, maxSize } = field;
+    const headerLength = fieldOffset + size;
     // In this order, so that nothing in between is rounded.
     const frameLength = headerLength + (value + adjustment);
-    if (Math.max(value, frameLength) > Number.MAX_SAFE_INTEGER) {
-      throw tooLong(this.what, input.offset + from, this.#limit);
-    }
     const messageStart = strip ?? headerLength;
-    if (frameLength < headerLength || frameLength < messageStart) {
-      throw malformed(
-        this.what,
-        input.offset + from,
-        `its length field says ${value}, so the frame has ${frameLength} bytes, but the least is ${
-          Math.max(headerLength, messageStart)
-        }`,
-      );
+    const least = Math.max(headerLength, messageStart);
+    if (
+      size > maxSize || value > Number.MAX_SAFE_INTEGER ||
+      frameLength > Number.MAX_SAFE_INTEGER || frameLength < least
+    ) {
+      this.problem = size > maxSize
+        ? `its length field has more than ${maxSize} bytes`
+        : frameLength < least
+        ? `its length field says ${value}, so the frame has ${frameLength} bytes, but the least is ${least}`
+        : undefined;
+      return WRONG;
     }
-    this.frameLength = frameLength;
+    this.frameLength = this.messageEnd = frameLength;
     this.messageStart = messageStart;
-    return true;
+    return WHOLE;
+  }
+}
+
+/** The layout with a field of fixed size. */
+class FixedFieldLayout extends LengthPrefixedLayout {
+  readonly #header: Header;
+  readonly #littleEndian: boolean;
+
+  constructor(header: Header, littleEndian: boolean) {
+    super(header);
+    this.#header = header;
+    this.#littleEndian = littleEndian;
+  }
+
+  readMany(
+    { bytes, start, end }: FrameSource,
+    frames: Frames,
+    maxLength: number,
+  ): void {
+    const { field: { size }, fieldOffset, adjustment, strip } = this.#header;
+    const littleEndian = this.#littleEndian;
+    const headerLength = fieldOffset + size;
+    const messageStart = strip ?? headerLength;
+    const least = Math.max(headerLength, messageStart);
+    const { places } = frames;
+    let from = start;
+    let to = 0;
+    while (to < places.length && from + headerLength <= end) {
+      const value = readUint(bytes, from + fieldOffset, size, littleEndian);
+      const length = headerLength + (value + adjustment);
+      // All but a message that is whole and right is left to `read`.
+      const next = from + length;
+      if (next > end || length < least || length - messageStart > maxLength) {
+        break;
+      }
+      places[to] = from + messageStart - start;
+      places[to + 1] = next - start;
+      places[to + 2] = next - start;
+      to += 3;
+      from = next;
+    }
+    frames.count = to / 3;
   }
 }
 
@@ -385,10 +427,8 @@ class WholeFrameEncoder implements Encoder<Sendable> {
   encode(message: Sendable, output: ByteOutput): void {
     const { field, fieldOffset } = this.#header;
     const frame = toBytes(message);
-    const input = new InputBuffer();
-    input.append(frame);
-    const given = field.read(input, fieldOffset);
-    if (given === undefined || field.size > field.maxSize) {
+    const given = field.read(frame, fieldOffset, frame.length);
+    if (given === -1 || field.size > field.maxSize) {
       throw new RangeError(
         `Cannot encode frame of ${frame.length} bytes: too short for a length field at byte ${fieldOffset}`,
       );
