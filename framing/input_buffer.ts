@@ -128,14 +128,6 @@ export class InputBuffer implements ByteInput {
     return at === -1 ? -1 : at - start;
   }
 
-  /** Finds a byte, from the back; see {@linkcode ByteInput.lastIndexOf}. */
-  lastIndexOf(byte: number, end = this.length): number {
-    const last = Math.min(this.#end, this.#start + end) - 1;
-    if (last < this.#start) return -1;
-    const at = this.#bytes.lastIndexOf(byte, last);
-    return at < this.#start ? -1 : at - this.#start;
-  }
-
   /** Takes bytes from the front; see {@linkcode ByteInput.take}. */
   take(length: number): Bytes {
     const bytes = this.bytesAt(0, length);
@@ -178,9 +170,12 @@ export class InputBuffer implements ByteInput {
     for (;;) {
       this.#needed = 0;
       const start = this.#start;
+      // Of the frame at the front: the next one may have another limit.
+      const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
       const message = decoder.decode(this, ended);
       if (message !== undefined) {
         this.#needed = 0;
+        this.#checkLength(this.#start - start, start, maxFrameLength);
         return message;
       }
       if (this.#start === start) break;
@@ -348,11 +343,17 @@ export class InputBuffer implements ByteInput {
   #checkRest(decoder: Decoder<unknown>, ended: boolean): void {
     const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
     this.#maxFrameLength = maxFrameLength;
-    if (Math.max(this.length, this.#needed) > maxFrameLength) {
-      throw tooLong("message", this.offset, maxFrameLength);
-    }
+    const length = Math.max(this.length, this.#needed);
+    this.#checkLength(length, this.#start, maxFrameLength);
     if (ended && (this.length > 0 || decoder.pending === true)) {
       throw truncated("message", this.offset);
+    }
+  }
+
+  /** Throws if a frame at `start` that has so many bytes is too long. */
+  #checkLength(length: number, start: number, maxFrameLength: number): void {
+    if (length > maxFrameLength) {
+      throw tooLong("message", this.#streamOffset + start, maxFrameLength);
     }
   }
 
@@ -375,7 +376,7 @@ export class InputBuffer implements ByteInput {
     const { length } = rest;
     const grown = this.#needed > length + 1
       ? Math.min(this.#needed, Math.max(4 * length, LEAST_BYTES))
-      : Math.min(2 * length, this.#maxFrameLength);
+      : Math.min(4 * length, this.#maxFrameLength);
     const wanted = Math.max(size, length + least, grown);
     if (this.#isOwn && !this.#isLent && wanted <= this.#bytes.length) {
       this.#bytes.copyWithin(0, this.#start, this.#end);
