@@ -44,6 +44,11 @@ export interface FrameLayout {
   /** Reads the header of the frame that begins at `start`, of which bytes are there up to `end`. */
   read(bytes: Uint8Array, start: number, end: number): HeaderState;
   /**
+   * Does the same, for a header without a fixed limit; throws if there can be no frame.
+   * `read` then finds none.
+   */
+  readInput?(input: ByteInput, from: number): HeaderState;
+  /**
    * Does the work of {@linkcode FrameFinder.findMany} in one flat loop, for a header that
    * is so simple that asking for it takes longer than reading it.
    */
@@ -139,6 +144,7 @@ export class LengthFrames implements FrameFinder {
   }
 
   #read(input: ByteInput, from: number): HeaderState {
+    if (this.#layout.readInput) return this.#layout.readInput(input, from);
     if (input instanceof InputBuffer) {
       const { bytes, start, end } = input.source;
       return this.#layout.read(bytes, start + from, end);

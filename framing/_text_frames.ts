@@ -6,8 +6,11 @@ import {
   RangeDecoder,
 } from "./_frames.ts";
 import { type Malformed, refuse } from "./_malformed.ts";
+import { malformed } from "./_limits.ts";
 import { REPLACEMENT, utf8Error } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
+import type { Bytes } from "./bytes.ts";
+import type { FramingError } from "./framing_error.ts";
 import { InputBuffer } from "./input_buffer.ts";
 
 // As much text is decoded together: a message that is kept keeps all of it.
@@ -16,14 +19,31 @@ const MAX_FRAMES_AHEAD = 1024;
 const NO_TEXTS: string[] = [];
 const NO_FRAMES = new Frames(0);
 
-/** What a {@linkcode TextFrameDecoder} goes by, whatever the stream. */
+/** What text is refused, whatever the stream. */
 export interface TextRules {
   /** What a message is called in errors. */
   readonly what: string;
   /** Whether bytes that are not UTF-8 are malformed. */
   readonly fatal: boolean;
-  /** What happens to them then. */
+  /** What else is malformed: a reason, if there is one. */
+  readonly problem?: (text: string) => string | undefined;
+  /** What happens to a message that is malformed. */
   readonly malformed: Malformed;
+}
+
+/** What is wrong with a message that was read as `text`, if anything is. */
+export function malformedText(
+  text: string,
+  { what, fatal, problem }: TextRules,
+  bytes: () => Bytes,
+  offset?: number,
+): FramingError | undefined {
+  const error = fatal && text.includes(REPLACEMENT)
+    ? utf8Error(what, bytes(), offset)
+    : undefined;
+  if (error !== undefined || problem === undefined) return error;
+  const reason = problem(text);
+  return reason === undefined ? undefined : malformed(what, offset, reason);
 }
 
 /**
@@ -71,9 +91,9 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     messages: string[],
   ): void {
     const first = messages.length;
-    const { fatal } = this.#rules;
+    const { fatal, problem } = this.#rules;
     const hasDamage = addTexts(input, frames, this.finder, messages, fatal);
-    if (!hasDamage) return input.skip(frames.next);
+    if (!hasDamage && problem === undefined) return input.skip(frames.next);
     const { places, count } = frames;
     const texts = messages.splice(first);
     let taken = 0;
@@ -98,14 +118,16 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     end: number,
     next: number,
   ): string | undefined {
-    const { what, fatal, malformed } = this.#rules;
-    const error = fatal && text.includes(REPLACEMENT)
-      ? utf8Error(what, input.bytesAt(start, end), input.offset)
-      : undefined;
+    const error = malformedText(
+      text,
+      this.#rules,
+      () => input.bytesAt(start, end),
+      input.offset,
+    );
     input.skip(next);
     this.#offset = input.offset;
     if (error === undefined) return text;
-    refuse(error, malformed);
+    refuse(error, this.#rules.malformed);
     return undefined;
   }
 

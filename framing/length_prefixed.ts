@@ -22,7 +22,8 @@ import type { Encoder, Framing } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**
- * The size of a length field in bytes, or `"varint"` for unsigned LEB128.
+ * The size of a length field in bytes, or `"varint"` for unsigned LEB128. A field of
+ * text has as many digits.
  *
  * @example The same message behind fields of each size
  * ```ts
@@ -63,16 +64,32 @@ export type FieldSize = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
  */
 export interface LengthPrefixedOptions extends LimitOptions {
   /**
-   * The size of the length field in bytes, or `"varint"` for one of 1 to 10
-   * bytes with seven bits in each, the lowest first (unsigned LEB128, as in
-   * Protocol Buffers).
+   * The size of the length field in bytes, or `"varint"` for one of 1 to `maxFieldBytes`
+   * bytes with seven bits in each, the lowest first (unsigned LEB128, as in Protocol
+   * Buffers). A varint that is longer than needed is read, as these do, but never
+   * written.
    *
    * @default {4}
    */
   fieldSize?: FieldSize | undefined;
   /**
-   * Whether the lowest byte of the field comes first. Refused with `"varint"`,
-   * which has an order of its own.
+   * How the field is written: as a `"binary"` number, or as text of `fieldSize` digits,
+   * `"decimal"` or `"hex"`, with zeros before it. Hexadecimal digits are read in any
+   * case and written in lower case.
+   *
+   * @default {"binary"}
+   */
+  fieldFormat?: "binary" | "decimal" | "hex" | undefined;
+  /**
+   * The most bytes of a varint, from 1 to 10: 4 in MQTT, 3 in Minecraft. A longer one is
+   * malformed, and a message whose length it cannot say is not sent.
+   *
+   * @default {10}
+   */
+  maxFieldBytes?: number | undefined;
+  /**
+   * Whether the lowest byte of the field comes first. Refused with `"varint"` and
+   * with text, which have an order of their own.
    *
    * @default {false}
    */
@@ -168,6 +185,8 @@ export function lengthPrefixed(
 ): Framing<Bytes, Sendable> {
   const {
     fieldSize = 4,
+    fieldFormat = "binary",
+    maxFieldBytes,
     littleEndian = false,
     fieldOffset = 0,
     adjustment = 0,
@@ -176,27 +195,40 @@ export function lengthPrefixed(
   const name = "lengthPrefixed";
   checkChoice(name, "fieldSize", fieldSize, FIELD_SIZES);
   checkChoice(name, "littleEndian", littleEndian, [true, false]);
-  if (littleEndian && fieldSize === "varint") {
+  checkChoice(name, "fieldFormat", fieldFormat, ["binary", "decimal", "hex"]);
+  const isVarint = fieldSize === "varint";
+  const isText = fieldFormat !== "binary";
+  if (littleEndian && (isVarint || isText)) {
     throw new TypeError(
-      "Cannot make lengthPrefixed framing as a varint has its own byte order, so littleEndian must not be true",
+      `Cannot make lengthPrefixed framing as a ${
+        isVarint ? "varint" : "text"
+      } has its own byte order, so littleEndian must not be true`,
     );
   }
+  if (isVarint && isText) {
+    throw new TypeError(
+      `Cannot make lengthPrefixed framing as a varint is binary: current fieldFormat is "${fieldFormat}"`,
+    );
+  }
+  checkMaxFieldBytes(maxFieldBytes, isVarint);
   checkInteger(name, "fieldOffset", fieldOffset, 0);
   checkInteger(name, "adjustment", adjustment);
   if (strip !== undefined) checkInteger(name, "strip", strip, 0);
   const limits = checkLimits(name, options);
   const field = fieldSize === "varint"
-    ? new VarintField()
-    : new FixedField(fieldSize, littleEndian);
+    ? new VarintField(maxFieldBytes ?? MAX_VARINT_LENGTH)
+    : fieldFormat === "binary"
+    ? new FixedField(fieldSize, littleEndian)
+    : new TextField(fieldSize, fieldFormat);
   const header = { field, fieldOffset, adjustment, strip };
   const encoder = encoderFor(header, limits);
   return {
     decoder: () =>
       new BytesDecoder(
         new LengthFrames(
-          fieldSize === "varint"
-            ? new LengthPrefixedLayout(header)
-            : new FixedFieldLayout(header, littleEndian),
+          field instanceof FixedField
+            ? new FixedFieldLayout(header, littleEndian)
+            : new LengthPrefixedLayout(header),
           limits,
         ),
       ),
@@ -206,6 +238,23 @@ export function lengthPrefixed(
 
 const FIELD_SIZES: readonly FieldSize[] = [1, 2, 3, 4, 5, 6, 7, 8, "varint"];
 const MAX_VARINT_LENGTH = 10;
+
+function checkMaxFieldBytes(
+  value: number | undefined,
+  isVarint: boolean,
+): void {
+  if (value === undefined) return;
+  if (!isVarint) {
+    throw new TypeError(
+      'Cannot make lengthPrefixed framing as maxFieldBytes is for fieldSize "varint" alone',
+    );
+  }
+  if (!Number.isInteger(value) || value < 1 || value > MAX_VARINT_LENGTH) {
+    throw new RangeError(
+      `Cannot make lengthPrefixed framing as maxFieldBytes must be a whole number from 1 to ${MAX_VARINT_LENGTH}: current value is ${value}`,
+    );
+  }
+}
 
 interface Header {
   readonly field: LengthField;
@@ -218,13 +267,15 @@ interface Header {
 interface LengthField {
   /** The most bytes that it takes. */
   readonly maxSize: number;
-  /** The size in bytes of the field read last; more than `maxSize` if it has no end. */
+  /** The size in bytes of the field read last. */
   readonly size: number;
   /**
    * Reads the number at `start`, exact up to `Number.MAX_SAFE_INTEGER`; -1 if it is not
-   * whole, of which there are bytes up to `end`.
+   * whole, of which there are bytes up to `end`; `NaN` if it is {@linkcode LengthField.wrong}.
    */
   read(bytes: Uint8Array, start: number, end: number): number;
+  /** What is wrong with a field that cannot be read. */
+  readonly wrong: string;
   /** The fewest bytes that hold `value`; more than `maxSize` if none do. */
   sizeOf(value: number): number;
   /** Writes `value`, which fits. */
@@ -232,6 +283,7 @@ interface LengthField {
 }
 
 class FixedField implements LengthField {
+  readonly wrong = ""; // any bytes are a number
   readonly maxSize: number;
   readonly size: number;
   readonly #littleEndian: boolean;
@@ -258,14 +310,61 @@ class FixedField implements LengthField {
   }
 }
 
+/** A number in text: `size` digits. */
+class TextField implements LengthField {
+  readonly maxSize: number;
+  readonly size: number;
+  readonly wrong: string;
+  readonly #base: number;
+
+  constructor(size: number, format: "decimal" | "hex") {
+    this.maxSize = size;
+    this.size = size;
+    this.wrong = `its length field is not ${size} ${format} digits`;
+    this.#base = format === "hex" ? 16 : 10;
+  }
+
+  read(bytes: Uint8Array, start: number, end: number): number {
+    let value = 0;
+    for (let at = start; at < start + this.size; at++) {
+      if (at >= end) return -1;
+      const digit = digitOf(bytes[at]!); // before the end
+      if (digit >= this.#base) return NaN;
+      value = value * this.#base + digit;
+    }
+    return value;
+  }
+
+  sizeOf(value: number): number {
+    return value < this.#base ** this.size ? this.size : this.size + 1;
+  }
+
+  write(output: ByteOutput, value: number): void {
+    output.writeText(value.toString(this.#base).padStart(this.size, "0"));
+  }
+}
+
+/** The value of a digit, hexadecimal ones included; `Infinity` if it is none. */
+function digitOf(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lowerCase = byte | 0x20;
+  return lowerCase >= 0x61 && lowerCase <= 0x66 ? lowerCase - 0x57 : Infinity;
+}
+
 class VarintField implements LengthField {
-  readonly maxSize = MAX_VARINT_LENGTH;
+  readonly maxSize: number;
+  readonly wrong: string;
   size = 0;
+
+  constructor(maxSize: number) {
+    this.maxSize = maxSize;
+    this.wrong = `its length field has more than ${maxSize} bytes`;
+  }
 
   read(bytes: Uint8Array, start: number, end: number): number {
     let value = 0;
     let factor = 1;
-    for (let size = 1; size <= MAX_VARINT_LENGTH; size++) {
+    for (let size = 1; size <= this.maxSize; size++) {
       const at = start + size - 1;
       if (at >= end) return -1;
       const byte = bytes[at]!; // before the end
@@ -274,8 +373,7 @@ class VarintField implements LengthField {
       if (byte < 0x80) return value;
       factor *= 128;
     }
-    this.size = MAX_VARINT_LENGTH + 1;
-    return value;
+    return NaN;
   }
 
   sizeOf(value: number): number {
@@ -292,6 +390,8 @@ class VarintField implements LengthField {
     output.writeByte(rest);
   }
 }
+
+const MAX_LENGTH = Number.MAX_SAFE_INTEGER;
 
 class LengthPrefixedLayout implements FrameLayout {
   readonly what = "length-prefixed message";
@@ -312,26 +412,23 @@ class LengthPrefixedLayout implements FrameLayout {
     const { field, fieldOffset, adjustment, strip } = this.#header;
     const value = field.read(bytes, start + fieldOffset, end);
     if (value === -1) return PARTIAL;
-    const { size, maxSize } = field;
-    const headerLength = fieldOffset + size;
+    const headerLength = fieldOffset + field.size;
     // In this order, so that nothing in between is rounded.
     const frameLength = headerLength + (value + adjustment);
     const messageStart = strip ?? headerLength;
     const least = Math.max(headerLength, messageStart);
-    if (
-      size > maxSize || value > Number.MAX_SAFE_INTEGER ||
-      frameLength > Number.MAX_SAFE_INTEGER || frameLength < least
-    ) {
-      this.problem = size > maxSize
-        ? `its length field has more than ${maxSize} bytes`
-        : frameLength < least
-        ? `its length field says ${value}, so the frame has ${frameLength} bytes, but the least is ${least}`
-        : undefined;
-      return WRONG;
+    // Neither is true of NaN.
+    if (frameLength >= least && Math.max(value, frameLength) <= MAX_LENGTH) {
+      this.frameLength = this.messageEnd = frameLength;
+      this.messageStart = messageStart;
+      return WHOLE;
     }
-    this.frameLength = this.messageEnd = frameLength;
-    this.messageStart = messageStart;
-    return WHOLE;
+    this.problem = Number.isNaN(value)
+      ? field.wrong
+      : frameLength < least
+      ? `its length field says ${value}, so the frame has ${frameLength} bytes, but the least is ${least}`
+      : undefined;
+    return WRONG;
   }
 }
 
@@ -380,7 +477,7 @@ class FixedFieldLayout extends LengthPrefixedLayout {
 function encoderFor(header: Header, limits: Limits): Encoder<Sendable> {
   const { field, fieldOffset, strip } = header;
   const hasDefaultStrip = strip === undefined ||
-    (field instanceof FixedField && strip === fieldOffset + field.size);
+    (!(field instanceof VarintField) && strip === fieldOffset + field.size);
   if (fieldOffset === 0 && hasDefaultStrip) {
     return new PrefixEncoder(header, limits.maxLength);
   }
@@ -428,7 +525,7 @@ class WholeFrameEncoder implements Encoder<Sendable> {
     const { field, fieldOffset } = this.#header;
     const frame = toBytes(message);
     const given = field.read(frame, fieldOffset, frame.length);
-    if (given === -1 || field.size > field.maxSize) {
+    if (given === -1) {
       throw new RangeError(
         `Cannot encode frame of ${frame.length} bytes: too short for a length field at byte ${fieldOffset}`,
       );
