@@ -19,16 +19,21 @@ import { mapped } from "./mapped.ts";
  *
  * @example A JSON value a line
  * ```ts
- * import { asJson, delimited } from "@framed/tcp/framing";
+ * import {
+ *   asJson,
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   delimited,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = asJson(delimited("\n"));
  *
  * assertEquals(
- *   framing.decoder().decode(new TextEncoder().encode('{"id":1}\n[2]\n')),
+ *   new ChunkDecoder(framing).decode(new TextEncoder().encode('{"id":1}\n[2]\n')),
  *   [{ id: 1 }, [2]],
  * );
- * assertEquals(framing.encode({ id: 1 }), new TextEncoder().encode('{"id":1}\n'));
+ * assertEquals(new ChunkEncoder(framing).encode({ id: 1 }), new TextEncoder().encode('{"id":1}\n'));
  * ```
  */
 export function asJson(

@@ -13,6 +13,7 @@ import type { MalformedOptions } from "./malformed.ts";
  * import {
  *   asText,
  *   type AsTextOptions,
+ *   ChunkDecoder,
  *   fixedLength,
  *   FramingError,
  * } from "@framed/tcp/framing";
@@ -20,7 +21,7 @@ import type { MalformedOptions } from "./malformed.ts";
  *
  * function readByte(byte: number, options?: AsTextOptions): string[] {
  *   const framing = asText(fixedLength(1), options);
- *   return framing.decoder().decode(new Uint8Array([byte]));
+ *   return new ChunkDecoder(framing).decode(new Uint8Array([byte]));
  * }
  *
  * assertEquals(readByte(0x41, { fatal: true }), ["A"]);
@@ -49,12 +50,17 @@ export interface AsTextOptions extends MalformedOptions {
  *
  * @example Text with its length before it
  * ```ts
- * import { asText, lengthPrefixed } from "@framed/tcp/framing";
+ * import {
+ *   asText,
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   lengthPrefixed,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = asText(lengthPrefixed());
  *
- * assertEquals(framing.decoder().decode(framing.encode("안녕")), ["안녕"]);
+ * assertEquals(new ChunkDecoder(framing).decode(new ChunkEncoder(framing).encode("안녕")), ["안녕"]);
  * ```
  */
 export function asText(

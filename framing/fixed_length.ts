@@ -17,10 +17,10 @@ import type { Decoder, Encoder, Framing } from "./framing.ts";
  *
  * @example Samples of two bytes
  * ```ts
- * import { fixedLength } from "@framed/tcp/framing";
+ * import { ChunkDecoder, fixedLength } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
- * const decoder = fixedLength(2).decoder();
+ * const decoder = new ChunkDecoder(fixedLength(2));
  *
  * assertEquals(decoder.decode(new Uint8Array([1, 2, 3])), [
  *   new Uint8Array([1, 2]),

@@ -27,12 +27,16 @@ import type { LimitOptions } from "./limits.ts";
  *
  * @example The same message behind fields of each size
  * ```ts
- * import { type FieldSize, lengthPrefixed } from "@framed/tcp/framing";
+ * import {
+ *   ChunkEncoder,
+ *   type FieldSize,
+ *   lengthPrefixed,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const sizes: FieldSize[] = [1, 2, 3, 4, 6, 8, "varint"];
  * const lengths = sizes.map((fieldSize) =>
- *   lengthPrefixed({ fieldSize }).encode("hi").length
+ *   new ChunkEncoder(lengthPrefixed({ fieldSize })).encode("hi").length
  * );
  * assertEquals(lengths, [3, 4, 5, 6, 8, 10, 3]);
  * ```
@@ -45,6 +49,7 @@ export type FieldSize = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
  * @example A header with a kind before the length
  * ```ts
  * import {
+ *   ChunkDecoder,
  *   lengthPrefixed,
  *   type LengthPrefixedOptions,
  * } from "@framed/tcp/framing";
@@ -59,7 +64,7 @@ export type FieldSize = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
  * };
  * const frame = new Uint8Array([42, 2, 0, 0x68, 0x69]);
  *
- * assertEquals(lengthPrefixed(header).decoder().decode(frame), [frame]);
+ * assertEquals(new ChunkDecoder(lengthPrefixed(header)).decode(frame), [frame]);
  * ```
  */
 export interface LengthPrefixedOptions extends LimitOptions {
@@ -133,49 +138,57 @@ export interface LengthPrefixedOptions extends LimitOptions {
  *
  * @example A plain prefix of four bytes
  * ```ts
- * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import {
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   lengthPrefixed,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = lengthPrefixed();
  * const frame = new Uint8Array([0, 0, 0, 2, 0x68, 0x69]);
  *
- * assertEquals(framing.encode("hi"), frame);
- * assertEquals(framing.decoder().decode(frame), [new Uint8Array([0x68, 0x69])]);
+ * assertEquals(new ChunkEncoder(framing).encode("hi"), frame);
+ * assertEquals(new ChunkDecoder(framing).decode(frame), [new Uint8Array([0x68, 0x69])]);
  * ```
  *
  * @example A length that counts itself
  * ```ts
- * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import { ChunkEncoder, lengthPrefixed } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = lengthPrefixed({ fieldSize: 2, adjustment: -2 });
  *
- * assertEquals(framing.encode("hi"), new Uint8Array([0, 4, 0x68, 0x69]));
+ * assertEquals(new ChunkEncoder(framing).encode("hi"), new Uint8Array([0, 4, 0x68, 0x69]));
  * ```
  *
  * @example The header of Modbus TCP, kept with the message
  * ```ts
- * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import {
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   lengthPrefixed,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * // Transaction, protocol, length of what follows, unit; then the request.
  * const framing = lengthPrefixed({ fieldSize: 2, fieldOffset: 4, strip: 0 });
  * const frame = new Uint8Array([0, 1, 0, 0, 0, 6, 17, 3, 0, 107, 0, 3]);
  *
- * assertEquals(framing.decoder().decode(frame), [frame]);
- * assertEquals(framing.encode(frame.with(5, 0)), frame);
+ * assertEquals(new ChunkDecoder(framing).decode(frame), [frame]);
+ * assertEquals(new ChunkEncoder(framing).encode(frame.with(5, 0)), frame);
  * ```
  *
  * @example A varint
  * ```ts
- * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import { ChunkEncoder, lengthPrefixed } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = lengthPrefixed({ fieldSize: "varint" });
  *
- * assertEquals(framing.encode("hi"), new Uint8Array([2, 0x68, 0x69]));
+ * assertEquals(new ChunkEncoder(framing).encode("hi"), new Uint8Array([2, 0x68, 0x69]));
  * assertEquals(
- *   framing.encode("x".repeat(300)).subarray(0, 2),
+ *   new ChunkEncoder(framing).encode("x".repeat(300)).subarray(0, 2),
  *   new Uint8Array([0xac, 2]),
  * );
  * ```

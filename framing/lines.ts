@@ -18,13 +18,13 @@ import type { MalformedOptions } from "./malformed.ts";
  *
  * @example Lines as most protocols of the internet want them
  * ```ts
- * import { lines, type LinesOptions } from "@framed/tcp/framing";
+ * import { ChunkEncoder, lines, type LinesOptions } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const options: LinesOptions = { eol: "\r\n", fatal: true, maxLength: 998 };
  *
  * assertEquals(
- *   lines(options).encode("QUIT"),
+ *   new ChunkEncoder(lines(options)).encode("QUIT"),
  *   new TextEncoder().encode("QUIT\r\n"),
  * );
  * ```
@@ -71,15 +71,15 @@ export interface LinesOptions extends TrailingOptions, MalformedOptions {
  *
  * @example Reading and writing lines
  * ```ts
- * import { lines } from "@framed/tcp/framing";
+ * import { ChunkDecoder, ChunkEncoder, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = lines({ eol: "\r\n" });
- * const decoder = framing.decoder();
+ * const decoder = new ChunkDecoder(framing);
  *
  * assertEquals(decoder.decode(new TextEncoder().encode("a\nb\r\nc")), ["a", "b"]);
  * assertEquals(decoder.end(), ["c"]);
- * assertEquals(framing.encode("hello"), new TextEncoder().encode("hello\r\n"));
+ * assertEquals(new ChunkEncoder(framing).encode("hello"), new TextEncoder().encode("hello\r\n"));
  * ```
  */
 export function lines(options: LinesOptions = {}): Framing<string> {

@@ -16,7 +16,13 @@ import type { MalformedOptions } from "./malformed.ts";
  *
  * @example Numbers as lines
  * ```ts
- * import { lines, mapped, type Mapping } from "@framed/tcp/framing";
+ * import {
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   lines,
+ *   mapped,
+ *   type Mapping,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const numbers: Mapping<string, string, number> = {
@@ -25,7 +31,7 @@ import type { MalformedOptions } from "./malformed.ts";
  * };
  * const framing = mapped(lines(), numbers);
  *
- * assertEquals(framing.decoder().decode(framing.encode(42)), [42]);
+ * assertEquals(new ChunkDecoder(framing).decode(new ChunkEncoder(framing).encode(42)), [42]);
  * ```
  */
 export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
@@ -57,7 +63,7 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
  *
  * @example Dates as lines
  * ```ts
- * import { lines, mapped } from "@framed/tcp/framing";
+ * import { ChunkDecoder, ChunkEncoder, lines, mapped } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = mapped(lines(), {
@@ -66,7 +72,7 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
  * });
  * const date = new Date("2026-01-02T03:04:05Z");
  *
- * const [received] = framing.decoder().decode(framing.encode(date));
+ * const [received] = new ChunkDecoder(framing).decode(new ChunkEncoder(framing).encode(date));
  *
  * assertEquals(received?.getTime(), date.getTime());
  * ```

@@ -28,13 +28,13 @@ import type { LimitOptions } from "./limits.ts";
  *
  * @example Reading a message
  * ```ts
- * import { netstrings } from "@framed/tcp/framing";
+ * import { ChunkDecoder, ChunkEncoder, netstrings } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const bytes = new TextEncoder().encode("5:hello,");
  *
- * assertEquals(netstrings().decoder().decode(bytes), [bytes.subarray(2, 7)]);
- * assertEquals(netstrings().encode("hello"), bytes);
+ * assertEquals(new ChunkDecoder(netstrings()).decode(bytes), [bytes.subarray(2, 7)]);
+ * assertEquals(new ChunkEncoder(netstrings()).encode("hello"), bytes);
  * ```
  */
 export function netstrings(
