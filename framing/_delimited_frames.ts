@@ -9,6 +9,7 @@ import {
   PASSED,
 } from "./_frames.ts";
 import { type Limits, tooLong, truncated } from "./_limits.ts";
+import type { Search } from "./_search.ts";
 import type { ByteInput } from "./byte_input.ts";
 
 const CARRIAGE_RETURN = 0x0d;
@@ -96,7 +97,11 @@ export class DelimitedFrames implements FrameFinder {
     return this.#found(from, disposition === "suffix" ? end : start, next);
   }
 
-  findMany({ bytes, start, end, search }: FrameSource, frames: Frames): void {
+  findMany(
+    { bytes, start, end }: FrameSource,
+    search: Search | undefined,
+    frames: Frames,
+  ): void {
     if (search === undefined || this.#isDiscarding) return;
     const { disposition, limits: { maxLength } } = this.#rules;
     const { takesReturn, longest } = this.#search;

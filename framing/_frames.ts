@@ -21,16 +21,16 @@ const MAX_SPARE_FRAMES = 16;
 
 /** Where frames lie that follow each other, in bytes from the front of the input. */
 export class Frames {
-  /** For each frame: where its message begins and ends, and where the frame ends. */
+  /**
+   * For each frame: where its message begins and ends, and where the frame ends. There
+   * is room for so many.
+   */
   readonly places: Int32Array;
-  /** How many there may be. */
-  readonly capacity: number;
   /** How many there are. */
   count = 0;
 
   constructor(capacity: number) {
     this.places = new Int32Array(3 * capacity);
-    this.capacity = capacity;
   }
 
   /** Adds one. */
@@ -47,18 +47,14 @@ export class Frames {
   }
 }
 
-/** Where many frames are looked for. */
+/** The bytes of an input. */
 export interface FrameSource {
-  /** The input. */
-  readonly input: ByteInput;
   /** Its buffer. */
   readonly bytes: Uint8Array;
-  /** Where the front of the input lies in it: places count from there. */
+  /** Where the front of the input lies in it: places of frames count from there. */
   readonly start: number;
   /** Where the input ends in it. */
   readonly end: number;
-  /** The search for {@linkcode FrameFinder.sought}, if it has one. */
-  readonly search: Search | undefined;
 }
 
 /**
@@ -92,8 +88,14 @@ export interface FrameFinder {
    * Adds the frames at the front that are whole, one after another. It stops before
    * one that `find` has to decide about: what is not a message, or has a consequence
    * but for where it lies. So it changes nothing, and frames need not be taken.
+   *
+   * @param search The search for {@linkcode FrameFinder.sought}.
    */
-  findMany(source: FrameSource, frames: Frames): void;
+  findMany(
+    source: FrameSource,
+    search: Search | undefined,
+    frames: Frames,
+  ): void;
 }
 
 /** A decoder that can take many messages at a time, for who wants all of them. */

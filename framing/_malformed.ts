@@ -1,5 +1,6 @@
 import { checkChoice } from "./_limits.ts";
 import { FramingError } from "./framing_error.ts";
+import type { MalformedOptions } from "./malformed.ts";
 
 /** What happens to a message that is malformed: it is told and dropped, or is an error. */
 export type Malformed = ((error: FramingError) => void) | undefined;
@@ -7,14 +8,14 @@ export type Malformed = ((error: FramingError) => void) | undefined;
 /** Checks the option `onMalformed` of `name`. */
 export function checkMalformed(
   name: string,
-  onMalformed: "error" | "discard" | ((error: FramingError) => void) = "error",
+  { onMalformed = "error" }: MalformedOptions,
 ): Malformed {
   if (typeof onMalformed === "function") return onMalformed;
   checkChoice(name, "onMalformed", onMalformed, ["error", "discard"]);
   return onMalformed === "discard" ? () => {} : undefined;
 }
 
-/** Throws `error`, unless it is a message that is dropped. */
+/** Throws `error`, unless it is of a message that is dropped. */
 export function refuse(error: unknown, malformed: Malformed): void {
   if (malformed === undefined || !(error instanceof FramingError)) throw error;
   malformed(error);

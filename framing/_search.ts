@@ -8,8 +8,10 @@ const NO_PLACES = new Int32Array(0);
 // So few bytes are looked through here: the scanner takes longer to begin.
 const SHORT_BYTES = 48;
 const LEAST_PLACES = 16;
-// Room for more places than that is given up once they are passed.
-const MANY_PLACES = 8 * 1024;
+// Room for more places than that is not kept by a search that needs fewer.
+const FEW_PLACES = 256;
+// It is the next search's: making it takes longer than filling it.
+let sparePlaces: Int32Array = NO_PLACES;
 
 /**
  * Looks for a byte, or for several in a row, in a buffer that grows at its tail.
@@ -93,6 +95,15 @@ export class Search {
     this.#asked -= distance;
   }
 
+  /** Gives up room for many places. What was noted is looked for again if it is asked for. */
+  shrink(): void {
+    if (this.places.length <= FEW_PLACES) return;
+    if (this.places.length > sparePlaces.length) sparePlaces = this.places;
+    this.places = NO_PLACES;
+    this.count = this.#next = 0;
+    this.#from = this.#to = this.#asked;
+  }
+
   /** An earlier place is asked for than before. */
   #goBack(from: number): void {
     if (from < this.#from) {
@@ -115,7 +126,6 @@ export class Search {
     this.count = this.#next = 0;
     this.shift = start;
     this.#from = isApart ? start : Math.max(this.#from, front);
-    if (this.places.length > MANY_PLACES) this.places = NO_PLACES;
   }
 
   /** Notes the first place before `stop`, if there is one; returns how many. */
@@ -163,8 +173,11 @@ export class Search {
         const at = offsets[i]!; // below the number found
         if (this.#standsAt(bytes, start + at)) places[next++] = at + move;
       }
-    } else {
+    } else if (next === 0 && move === 0) {
       // The scanner has looked at all of it.
+      places.set(offsets.subarray(0, found));
+      next = found;
+    } else {
       for (let i = 0; i < found; i++) places[next++] = offsets[i]! + move;
     }
     this.count = next;
@@ -180,7 +193,12 @@ export class Search {
     }
     const kept = this.places.subarray(passed, this.count);
     const length = Math.max(LEAST_PLACES, 2 * kept.length, kept.length + more);
-    const places = new Int32Array(length);
+    let places = sparePlaces;
+    if (length <= FEW_PLACES || places.length < length) {
+      places = new Int32Array(length);
+    } else {
+      sparePlaces = NO_PLACES;
+    }
     places.set(kept);
     this.places = places;
     this.count = kept.length;

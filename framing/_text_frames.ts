@@ -7,8 +7,11 @@ import {
   RangeDecoder,
 } from "./_frames.ts";
 import { type Malformed, refuse } from "./_malformed.ts";
+import { malformed } from "./_limits.ts";
 import { REPLACEMENT, utf8Error } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
+import type { Bytes } from "./bytes.ts";
+import type { FramingError } from "./framing_error.ts";
 import { InputBuffer } from "./input_buffer.ts";
 
 // As much text is decoded together: a message that is kept keeps all of it.
@@ -21,14 +24,31 @@ const makeTexts: MessageMaker<string> = {
   all: (batch) => batch.allTexts(),
 };
 
-/** What a {@linkcode TextFrameDecoder} goes by, whatever the stream. */
+/** What text is refused, whatever the stream. */
 export interface TextRules {
   /** What a message is called in errors. */
   readonly what: string;
   /** Whether bytes that are not UTF-8 are malformed. */
   readonly fatal: boolean;
-  /** What happens to them then. */
+  /** What else is malformed: a reason, if there is one. */
+  readonly problem?: (text: string) => string | undefined;
+  /** What happens to a message that is malformed. */
   readonly malformed: Malformed;
+}
+
+/** What is wrong with a message that was read as `text`, if anything is. */
+export function malformedText(
+  text: string,
+  { what, fatal, problem }: TextRules,
+  bytes: () => Bytes,
+  offset?: number,
+): FramingError | undefined {
+  const error = fatal && text.includes(REPLACEMENT)
+    ? utf8Error(what, bytes(), offset)
+    : undefined;
+  if (error !== undefined || problem === undefined) return error;
+  const reason = problem(text);
+  return reason === undefined ? undefined : malformed(what, offset, reason);
 }
 
 /**
@@ -53,8 +73,9 @@ export class TextFrameDecoder extends RangeDecoder<string> {
   }
 
   override get maker(): MessageMaker<string> | undefined {
+    const { fatal, problem } = this.#rules;
     // An error ends the stream where it is met, so those are made in order.
-    return this.#rules.fatal ? undefined : makeTexts;
+    return fatal || problem !== undefined ? undefined : makeTexts;
   }
 
   override decode(input: ByteInput, ended: boolean): string | undefined {
@@ -81,9 +102,11 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     messages: string[],
   ): void {
     const first = messages.length;
+    const { fatal, problem } = this.#rules;
     const textAt = (start: number, end: number) => input.textAt(start, end);
-    addTexts(textAt, frames, this.finder.separator, messages);
-    if (!this.#rules.fatal) return input.skip(frames.next);
+    const { separator } = this.finder;
+    const hasDamage = addTexts(textAt, frames, separator, messages, fatal);
+    if (!hasDamage && problem === undefined) return input.skip(frames.next);
     const { places, count } = frames;
     const texts = messages.splice(first);
     let taken = 0;
@@ -108,14 +131,16 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     end: number,
     next: number,
   ): string | undefined {
-    const { what, fatal, malformed } = this.#rules;
-    const error = fatal && text.includes(REPLACEMENT)
-      ? utf8Error(what, input.bytesAt(start, end), input.offset)
-      : undefined;
+    const error = malformedText(
+      text,
+      this.#rules,
+      () => input.bytesAt(start, end),
+      input.offset,
+    );
     input.skip(next);
     this.#offset = input.offset;
     if (error === undefined) return text;
-    refuse(error, malformed);
+    refuse(error, this.#rules.malformed);
     return undefined;
   }
 
@@ -131,7 +156,7 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     this.#frames = frames;
     this.#at = 0;
     const textAt = (start: number, end: number) => input.textAt(start, end);
-    addTexts(textAt, frames, this.finder.separator, this.#texts);
+    addTexts(textAt, frames, this.finder.separator, this.#texts, false);
     return true;
   }
 
@@ -151,14 +176,20 @@ export class TextFrameDecoder extends RangeDecoder<string> {
   }
 }
 
-/** Adds the text of each frame. */
+/**
+ * Adds the text of each frame.
+ *
+ * @returns Whether one may hold bytes that are not UTF-8, if `isFatal`.
+ */
 export function addTexts(
   textAt: (start: number, end: number) => string,
   frames: Frames,
   separator: string | undefined,
   texts: string[],
-): void {
+  isFatal: boolean,
+): boolean {
   const { places, count } = frames;
+  let hasDamage = false;
   let next = texts.length;
   texts.length += count; // faster than an array that grows
   for (let first = 0; first < count;) {
@@ -171,6 +202,7 @@ export function addTexts(
     }
     const end = places[3 * last - 2]!;
     const text = textAt(start, end);
+    if (isFatal && text.includes(REPLACEMENT)) hasDamage = true;
     if (text.length === end - start) {
       // Each byte is a character of its own, as no character of UTF-8 has more
       // UTF-16 code units than bytes.
@@ -198,4 +230,5 @@ export function addTexts(
     }
     first = last;
   }
+  return hasDamage;
 }

@@ -19,14 +19,14 @@ import type { LimitOptions } from "./limits.ts";
  *
  * @example One delimiter, or several
  * ```ts
- * import { delimited, type Delimiter } from "@framed/tcp/framing";
+ * import { ChunkDecoder, delimited, type Delimiter } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const delimiters: Delimiter[] = ["\0", new Uint8Array([0]), ["\0", "\n"]];
  * const bytes = new TextEncoder().encode("one\0");
  *
  * for (const delimiter of delimiters) {
- *   const messages = delimited(delimiter).decoder().decode(bytes);
+ *   const messages = new ChunkDecoder(delimited(delimiter)).decode(bytes);
  *   assertEquals(messages, [new TextEncoder().encode("one")]);
  * }
  * ```
@@ -38,11 +38,16 @@ export type Delimiter = Sendable | readonly Sendable[];
  *
  * @example A last line that is not whole
  * ```ts
- * import { FramingError, lines, type TrailingOptions } from "@framed/tcp/framing";
+ * import {
+ *   ChunkDecoder,
+ *   FramingError,
+ *   lines,
+ *   type TrailingOptions,
+ * } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * function readAll(options: TrailingOptions): string[] {
- *   const decoder = lines(options).decoder();
+ *   const decoder = new ChunkDecoder(lines(options));
  *   return [
  *     ...decoder.decode(new TextEncoder().encode("1\n2")),
  *     ...decoder.end(),
@@ -71,11 +76,16 @@ export interface TrailingOptions extends LimitOptions {
  *
  * @example Where the delimiter goes
  * ```ts
- * import { asText, delimited, type DelimitedOptions } from "@framed/tcp/framing";
+ * import {
+ *   asText,
+ *   ChunkDecoder,
+ *   delimited,
+ *   type DelimitedOptions,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * function readAll(options: DelimitedOptions): string[] {
- *   const decoder = asText(delimited(";", options)).decoder();
+ *   const decoder = new ChunkDecoder(asText(delimited(";", options)));
  *   return [...decoder.decode(new TextEncoder().encode("a;b")), ...decoder.end()];
  * }
  *
@@ -118,29 +128,29 @@ export interface DelimitedOptions extends TrailingOptions {
  *
  * @example Messages that end with a zero byte
  * ```ts
- * import { delimited } from "@framed/tcp/framing";
+ * import { ChunkDecoder, ChunkEncoder, delimited } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = delimited("\0");
- * const decoder = framing.decoder();
+ * const decoder = new ChunkDecoder(framing);
  * const bytes = new TextEncoder().encode("one\0two\0th");
  *
  * assertEquals(decoder.decode(bytes), [
  *   bytes.subarray(0, 3),
  *   bytes.subarray(4, 7),
  * ]);
- * assertEquals(framing.encode("three"), new TextEncoder().encode("three\0"));
+ * assertEquals(new ChunkEncoder(framing).encode("three"), new TextEncoder().encode("three\0"));
  * ```
  *
  * @example Several delimiters, each left where it was
  * ```ts
- * import { asText, delimited } from "@framed/tcp/framing";
+ * import { asText, ChunkDecoder, delimited } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = asText(delimited([".", "?", "!"], { disposition: "suffix" }));
  * const bytes = new TextEncoder().encode("Ready? Go!");
  *
- * assertEquals(framing.decoder().decode(bytes), ["Ready?", " Go!"]);
+ * assertEquals(new ChunkDecoder(framing).decode(bytes), ["Ready?", " Go!"]);
  * ```
  */
 export function delimited(

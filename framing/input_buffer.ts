@@ -1,6 +1,7 @@
 import {
   type FrameFinder,
   type Frames,
+  type FrameSource,
   giveBackFrames,
   type MessageMaker,
   RangeDecoder,
@@ -9,6 +10,7 @@ import {
 import { Batch } from "./batch.ts";
 import { type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
+import { readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
@@ -100,20 +102,7 @@ export class InputBuffer implements ByteInput {
     const first = this.#start + index;
     const last = first + size - 1;
     if (index < 0 || last >= this.#end) return undefined;
-    const bytes = this.#bytes;
-    if (size === 4 && !littleEndian) {
-      // The most frequent one. Below the end, all bytes are there.
-      return bytes[first]! * 0x1000000 +
-        (bytes[first + 1]! << 16 | bytes[first + 2]! << 8 | bytes[last]!);
-    }
-    // Multiplied, not shifted, as a shift keeps 32 bits only.
-    let value = 0;
-    if (littleEndian) {
-      for (let i = last; i >= first; i--) value = value * 256 + bytes[i]!; // before the end
-    } else {
-      for (let i = first; i <= last; i++) value = value * 256 + bytes[i]!; // before the end
-    }
-    return value;
+    return readUint(this.#bytes, first, size, littleEndian);
   }
 
   /** Looks at some bytes; see {@linkcode ByteInput.bytesAt}. */
@@ -150,14 +139,6 @@ export class InputBuffer implements ByteInput {
       this.#end,
     );
     return at === -1 ? -1 : at - start;
-  }
-
-  /** Finds a byte, from the back; see {@linkcode ByteInput.lastIndexOf}. */
-  lastIndexOf(byte: number, end = this.length): number {
-    const last = Math.min(this.#end, this.#start + end) - 1;
-    if (last < this.#start) return -1;
-    const at = this.#bytes.lastIndexOf(byte, last);
-    return at < this.#start ? -1 : at - this.#start;
   }
 
   /** Takes bytes from the front; see {@linkcode ByteInput.take}. */
@@ -203,9 +184,12 @@ export class InputBuffer implements ByteInput {
     for (;;) {
       this.#needed = 0;
       const start = this.#frameStart = this.#start;
+      // Of the frame at the front: the next one may have another limit.
+      const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
       const message = decoder.decode(this, ended);
       if (message !== undefined) {
         this.#needed = 0;
+        this.#checkLength(this.#start - start, start, maxFrameLength);
         return message;
       }
       if (this.#start === start) break;
@@ -216,6 +200,58 @@ export class InputBuffer implements ByteInput {
     // Asked again for the same bytes, it would say the same.
     this.#needed = Math.max(this.#needed, this.length + 1);
     return undefined;
+  }
+
+  /**
+   * The bytes as they lie in the buffer. They are valid until it changes, and are not
+   * lent: no message may be a view of them.
+   *
+   * @internal
+   */
+  get source(): FrameSource {
+    return { bytes: this.#bytes, start: this.#start, end: this.#end };
+  }
+
+  /**
+   * Finds frames at the front, to take them later; tells whether there are any.
+   *
+   * @internal
+   */
+  findFrames(finder: FrameFinder, frames: Frames): boolean {
+    frames.count = 0;
+    if (this.#start === this.#end) return false;
+    const { sought } = finder;
+    const search = sought === undefined ? undefined : this.#searchFor(sought);
+    finder.findMany(this.source, search, frames);
+    return frames.count > 0;
+  }
+
+  /**
+   * Adds the messages of frames that were found, as {@linkcode InputBuffer.bytesAt}
+   * gives them.
+   *
+   * @internal
+   */
+  addMessages(frames: Frames, messages: Bytes[]): void {
+    const { places, count } = frames;
+    // Below the count, all places are there.
+    if (this.#isLarge) {
+      for (let i = 0; i < 3 * count; i += 3) {
+        messages.push(this.bytesAt(places[i]!, places[i + 1]!));
+      }
+      return;
+    }
+    const buffer = this.#buffer;
+    const front = this.#byteOffset + this.#start;
+    // Measured: 15 ns a message, where an array that grows takes 20.
+    let next = messages.length;
+    messages.length += count;
+    for (let i = 0; i < 3 * count; i += 3) {
+      const start = places[i]!;
+      const length = places[i + 1]! - start;
+      messages[next++] = new Uint8Array(buffer, front + start, length);
+    }
+    this.#lendings++;
   }
 
   /**
@@ -291,14 +327,14 @@ export class InputBuffer implements ByteInput {
     // Where the first frame begins.
     let front = this.#start;
     frames.count = 0;
-    while (frames.count < (isOne ? 1 : frames.capacity)) {
+    while (frames.count < (isOne ? 1 : frames.places.length / 3)) {
       const message = this.pull(decoder, ended);
       if (message === undefined) return;
       messages.push(message);
       if (frames.count === 0) front = this.#frameStart;
       const start = this.#frameStart - front;
       const next = this.#start - front;
-      if (decoder instanceof RangeDecoder) {
+      if (isOne && decoder instanceof RangeDecoder) {
         // The last frame that was found is that of the message.
         const { start: from, end } = decoder.finder;
         frames.add(start + from, start + end, next);
@@ -306,53 +342,6 @@ export class InputBuffer implements ByteInput {
         frames.add(start, next, next);
       }
     }
-  }
-
-  /**
-   * Finds frames at the front, to take them later; tells whether there are any.
-   *
-   * @internal
-   */
-  findFrames(finder: FrameFinder, frames: Frames): boolean {
-    frames.count = 0;
-    if (this.#start === this.#end) return false;
-    const { sought } = finder;
-    finder.findMany({
-      input: this,
-      bytes: this.#bytes,
-      start: this.#start,
-      end: this.#end,
-      search: sought === undefined ? undefined : this.#searchFor(sought),
-    }, frames);
-    return frames.count > 0;
-  }
-
-  /**
-   * Adds the messages of frames that were found, as {@linkcode InputBuffer.bytesAt}
-   * gives them.
-   *
-   * @internal
-   */
-  addMessages(frames: Frames, messages: Bytes[]): void {
-    const { places, count } = frames;
-    // Below the count, all places are there.
-    if (this.#isLarge) {
-      for (let i = 0; i < 3 * count; i += 3) {
-        messages.push(this.bytesAt(places[i]!, places[i + 1]!));
-      }
-      return;
-    }
-    const buffer = this.#buffer;
-    const front = this.#byteOffset + this.#start;
-    // Measured: 15 ns a message, where an array that grows takes 20.
-    let next = messages.length;
-    messages.length += count;
-    for (let i = 0; i < 3 * count; i += 3) {
-      const start = places[i]!;
-      const length = places[i + 1]! - start;
-      messages[next++] = new Uint8Array(buffer, front + start, length);
-    }
-    this.#lendings++;
   }
 
   /**
@@ -426,6 +415,11 @@ export class InputBuffer implements ByteInput {
     this.#use(NO_BYTES, 0);
   }
 
+  /** How many bytes the decoder that was asked last waits for, beyond those there. */
+  get missing(): number {
+    return this.#needed - this.length;
+  }
+
   /** How large the buffer is. */
   get size(): number {
     return this.#size;
@@ -453,11 +447,17 @@ export class InputBuffer implements ByteInput {
   #checkRest(decoder: Decoder<unknown>, ended: boolean): void {
     const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
     this.#maxFrameLength = maxFrameLength;
-    if (Math.max(this.length, this.#needed) > maxFrameLength) {
-      throw tooLong("message", this.offset, maxFrameLength);
-    }
+    const length = Math.max(this.length, this.#needed);
+    this.#checkLength(length, this.#start, maxFrameLength);
     if (ended && (this.length > 0 || decoder.pending === true)) {
       throw truncated("message", this.offset);
+    }
+  }
+
+  /** Throws if a frame at `start` that has so many bytes is too long. */
+  #checkLength(length: number, start: number, maxFrameLength: number): void {
+    if (length > maxFrameLength) {
+      throw tooLong("message", this.#streamOffset + start, maxFrameLength);
     }
   }
 
@@ -480,7 +480,7 @@ export class InputBuffer implements ByteInput {
     const { length } = rest;
     const grown = this.#needed > length + 1
       ? Math.min(this.#needed, Math.max(4 * length, LEAST_BYTES))
-      : Math.min(Math.max(2 * length, LEAST_BYTES), this.#maxFrameLength);
+      : Math.min(4 * length, this.#maxFrameLength);
     const wanted = Math.max(size, length + least, length > 0 ? grown : 0);
     if (this.#isOwn && this.#lendings === 0 && wanted <= this.#bytes.length) {
       this.#bytes.copyWithin(0, this.#start, this.#end);
@@ -504,12 +504,11 @@ export class InputBuffer implements ByteInput {
   #use(bytes: Bytes, end: number, start = 0): void {
     const moved = this.#start - start;
     this.#streamOffset += moved;
-    // A stream that became quiet does not keep the places of many messages.
-    if (bytes.length < this.#size) {
-      this.#searches = NO_SEARCHES;
-      this.#search = undefined;
+    for (const each of this.#searches) {
+      each.move(moved);
+      // A stream that became quiet does not keep the places of many messages.
+      if (bytes.length < this.#size) each.shrink();
     }
-    for (const each of this.#searches) each.move(moved);
     this.#bytes = bytes;
     this.#buffer = bytes.buffer;
     this.#byteOffset = bytes.byteOffset;

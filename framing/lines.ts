@@ -3,33 +3,36 @@ import {
   type DelimitedRules,
   type Trailing,
 } from "./_delimited_frames.ts";
-import { LineEnds } from "./_delimiter_search.ts";
+import { delimiterSearch, LineEnds } from "./_delimiter_search.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
-import { TextFrameDecoder } from "./_text_frames.ts";
+import { checkMalformed } from "./_malformed.ts";
+import { TextFrameDecoder, type TextRules } from "./_text_frames.ts";
 import { checkText, toBytes } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import { checkTrailing, type TrailingOptions } from "./delimited.ts";
 import type { Encoder, Framing } from "./framing.ts";
+import type { MalformedOptions } from "./malformed.ts";
 
 /**
  * Options for {@linkcode lines}.
  *
  * @example Lines as most protocols of the internet want them
  * ```ts
- * import { lines, type LinesOptions } from "@framed/tcp/framing";
+ * import { ChunkEncoder, lines, type LinesOptions } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const options: LinesOptions = { eol: "\r\n", fatal: true, maxLength: 998 };
  *
  * assertEquals(
- *   lines(options).encode("QUIT"),
+ *   new ChunkEncoder(lines(options)).encode("QUIT"),
  *   new TextEncoder().encode("QUIT\r\n"),
  * );
  * ```
  */
-export interface LinesOptions extends TrailingOptions {
+export interface LinesOptions extends TrailingOptions, MalformedOptions {
   /**
-   * What is written behind each line. Both are read, whatever is written.
+   * What is written after each line. Without `strict` both are read, whatever is
+   * written.
    *
    * @default {"\n"}
    */
@@ -41,6 +44,17 @@ export interface LinesOptions extends TrailingOptions {
    * @default {false}
    */
   fatal?: boolean | undefined;
+  /**
+   * Whether exactly `eol` ends a line, and nothing else.
+   *
+   * With `"\r\n"` a line that holds a lone carriage return or line feed is malformed.
+   * It is not kept in the line, as another program may take it for the line's end:
+   * what one takes for text of a mail is a command for the next (SMTP smuggling). With
+   * `"\n"` a carriage return belongs to its line, wherever it stands.
+   *
+   * @default {false}
+   */
+  strict?: boolean | undefined;
 }
 
 /**
@@ -57,21 +71,27 @@ export interface LinesOptions extends TrailingOptions {
  *
  * @example Reading and writing lines
  * ```ts
- * import { lines } from "@framed/tcp/framing";
+ * import { ChunkDecoder, ChunkEncoder, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = lines({ eol: "\r\n" });
- * const decoder = framing.decoder();
+ * const decoder = new ChunkDecoder(framing);
  *
  * assertEquals(decoder.decode(new TextEncoder().encode("a\nb\r\nc")), ["a", "b"]);
  * assertEquals(decoder.end(), ["c"]);
- * assertEquals(framing.encode("hello"), new TextEncoder().encode("hello\r\n"));
+ * assertEquals(new ChunkEncoder(framing).encode("hello"), new TextEncoder().encode("hello\r\n"));
  * ```
  */
 export function lines(options: LinesOptions = {}): Framing<string> {
-  const { eol = "\n", fatal = false, trailing = "emit" } = options;
+  const {
+    eol = "\n",
+    fatal = false,
+    strict = false,
+    trailing = "emit",
+  } = options;
   checkChoice("lines", "eol", eol, ["\n", "\r\n"]);
   checkChoice("lines", "fatal", fatal, [true, false]);
+  checkChoice("lines", "strict", strict, [true, false]);
   checkTrailing("lines", trailing);
   const rules: DelimitedRules = {
     what: "line",
@@ -79,33 +99,46 @@ export function lines(options: LinesOptions = {}): Framing<string> {
     trailing,
     limits: checkLimits("lines", options),
   };
-  const textRules = { what: "line", fatal, malformed: undefined };
-  const encoder = new LineEncoder(eol, rules.limits.maxLength);
+  const textRules: TextRules = {
+    what: "line",
+    fatal,
+    malformed: checkMalformed("lines", options),
+    ...(strict && eol === "\r\n" && { problem: loneEnd }),
+  };
+  const ends = [toBytes(eol)];
+  const encoder = new LineEncoder(eol, strict, rules.limits.maxLength);
   return {
-    decoder: () =>
-      new TextFrameDecoder(
-        new DelimitedFrames(rules, new LineEnds()),
-        textRules,
-      ),
+    decoder() {
+      const search = strict ? delimiterSearch(ends) : new LineEnds();
+      const frames = new DelimitedFrames(rules, search);
+      return new TextFrameDecoder(frames, textRules);
+    },
     encoder: () => encoder,
   };
 }
 
+function loneEnd(line: string): string | undefined {
+  return line.includes("\n") || line.includes("\r")
+    ? "it holds a lone carriage return or line feed"
+    : undefined;
+}
+
 class LineEncoder implements Encoder<string> {
   readonly #eol: string;
+  readonly #isStrict: boolean;
   readonly #maxLength: number;
 
-  constructor(eol: string, maxLength: number) {
+  constructor(eol: string, isStrict: boolean, maxLength: number) {
     this.#eol = eol;
+    this.#isStrict = isStrict;
     this.#maxLength = maxLength;
   }
 
   encode(line: string, output: ByteOutput): void {
     checkText(line);
-    // A reader takes one carriage return before the line feed for the line's end.
-    if (line.includes("\n") || (this.#eol === "\n" && line.endsWith("\r"))) {
+    if (line.includes("\n") || this.#refusesReturn(line)) {
       throw new TypeError(
-        `Cannot encode line of ${line.length} characters: it must not hold a line feed, nor end with a carriage return before one`,
+        `Cannot encode line of ${line.length} characters: it must not hold a line feed, nor a carriage return that its reader takes for a part of the line's end`,
       );
     }
     // UTF-8 takes at most three bytes for each UTF-16 code unit.
@@ -114,5 +147,11 @@ class LineEncoder implements Encoder<string> {
     }
     output.writeText(line);
     output.writeText(this.#eol);
+  }
+
+  #refusesReturn(line: string): boolean {
+    if (this.#isStrict) return this.#eol === "\r\n" && line.includes("\r");
+    // A reader takes one carriage return before the line feed for the line's end.
+    return this.#eol === "\n" && line.endsWith("\r");
   }
 }

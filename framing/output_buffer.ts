@@ -1,4 +1,5 @@
 import { type BufferSpace, findWithin, scanner } from "./_byte_search/scan.ts";
+import { writeUint } from "./_uint.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Encoder } from "./framing.ts";
@@ -261,7 +262,7 @@ export class OutputBuffer implements ByteOutput {
     checkUint(value, size);
     this.#encodeText();
     this.#makeRoom(size);
-    writeUintTo(this.#buffer, this.#used, value, size, littleEndian);
+    writeUint(this.#buffer, this.#used, value, size, littleEndian);
     this.#used += size;
   }
 
@@ -299,11 +300,11 @@ export class OutputBuffer implements ByteOutput {
     const start = this.#frameStart + position;
     const inBuffer = start - this.#segmentsLength;
     if (inBuffer >= 0) {
-      writeUintTo(this.#buffer, inBuffer, value, size, littleEndian);
+      writeUint(this.#buffer, inBuffer, value, size, littleEndian);
       return;
     }
     const field = new Uint8Array(size);
-    writeUintTo(field, 0, value, size, littleEndian);
+    writeUint(field, 0, value, size, littleEndian);
     for (let i = 0; i < size; i++) this.#setByte(start + i, field[i]!); // below its size
   }
 
@@ -484,21 +485,6 @@ function checkUint(value: number, size: number): void {
     throw new RangeError(
       `Cannot write ${value} as an unsigned integer of ${size} bytes`,
     );
-  }
-}
-
-function writeUintTo(
-  bytes: Uint8Array,
-  start: number,
-  value: number,
-  size: number,
-  littleEndian: boolean,
-): void {
-  let rest = value;
-  for (let i = 0; i < size; i++) {
-    bytes[littleEndian ? start + i : start + size - 1 - i] = rest;
-    // Divided where a shift would keep 32 bits only.
-    rest = size > 4 ? Math.floor(rest / 256) : rest >>> 8;
   }
 }
 
