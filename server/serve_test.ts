@@ -626,6 +626,27 @@ Deno.test("serve() gives the place of a closed connection away though its handle
   await shutdown;
 });
 
+Deno.test("serve() gives the place of a client that was reset away though its handler hangs", async () => {
+  const work = Promise.withResolvers<void>();
+  const log = errorLog();
+  const server = serve(
+    { ...loopback, maxConnections: 1, onError: log.onError },
+    async (connection) => {
+      await connection.send("here");
+      await work.promise; // and receives nothing
+    },
+  );
+  const { port } = server.addr;
+  for (let i = 0; i < 3; i++) {
+    const socket = net.connect(port, "127.0.0.1");
+    await once(socket, "data");
+    socket.resetAndDestroy();
+    await once(socket, "close");
+  }
+  work.resolve();
+  await server.shutdown();
+});
+
 Deno.test("serve() serves those whom the filter lets pass, and closes the others", async () => {
   const log = errorLog();
   const addrs: Deno.NetAddr[] = [];
