@@ -19,7 +19,7 @@ export interface Listener<Incoming, Address> {
 
 /** What a listener gives. */
 export interface IncomingConnection {
-  readonly remoteAddr: unknown;
+  readonly remoteAddr?: unknown;
   close(): void;
 }
 
