@@ -34,6 +34,10 @@ import { logError } from "../internal/log_error.ts";
  * it is the way to finish. Give {@linkcode Connection.signal} to whatever else a
  * handler waits for: the next connection is not made before the handler has ended.
  *
+ * A handler that receives nothing waits for {@linkcode Connection.peerEnded}, which
+ * settles when the server hangs up. {@linkcode Connection.closed} does not: this side
+ * may still send then.
+ *
  * A connection that is left open is closed behind what was sent. If that cannot go
  * out, the next connection is made.
  *

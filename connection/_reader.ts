@@ -154,6 +154,11 @@ export class Reader<In> {
     return this.#hasPeerEnded && (this.#isDone || !this.#isPending);
   }
 
+  /** Whether somebody who asked for it was told that no more comes from the peer. */
+  get hasToldEnd(): boolean {
+    return this.hasAll && (this.#isDone || this.#peerEnded !== undefined);
+  }
+
   /** Whether no message comes any more that is not there. */
   get isOver(): boolean {
     return this.#hasPeerEnded || this.isStopped;

@@ -260,7 +260,8 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Whether this connection has ended, as far as this side has seen: it broke, was
-   * aborted or closed, or the peer's messages have ended and all were received.
+   * aborted or closed, or somebody who received, or waited for
+   * {@linkcode Connection.peerEnded}, has met the end of the peer's messages.
    * {@linkcode Connection.closeRead} alone ends nothing. Asking reads
    * nothing. A peer that has ended its messages can still be sent to.
    *
@@ -284,7 +285,7 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   get hasEnded(): boolean {
     return this.#failure !== undefined || this.#closing !== undefined ||
-      this.#reader.hasAll;
+      this.#reader.hasToldEnd;
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
+import type { Address, Transport } from "../connection/transport.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 
 /**
@@ -28,8 +29,11 @@ import type { Bytes, Sendable } from "../framing/bytes.ts";
  * assertEquals(await Array.fromAsync(client), ["goodbye"]);
  * ```
  */
-export interface ConnectionInfo<A extends Deno.Addr = Deno.Addr> {
-  /** The address of the peer. */
+export interface ConnectionInfo<A extends Address | undefined = Address> {
+  /**
+   * The address of the peer. The `path` of a Unix socket's client is mostly `null`.
+   * Only a transport of a listener of your own may have none.
+   */
   readonly remoteAddr: A;
   /**
    * Is aborted when the server begins to shut down: by {@linkcode Server.shutdown},
@@ -74,7 +78,7 @@ export interface ConnectionInfo<A extends Deno.Addr = Deno.Addr> {
 export type ConnectionHandler<
   In = Bytes,
   Out = Sendable,
-  A extends Deno.Addr = Deno.Addr,
+  A extends Address | undefined = Address,
 > = (
   connection: Connection<In, Out>,
   info: ConnectionInfo<A>,
@@ -86,6 +90,7 @@ export type ConnectionHandler<
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @typeParam A The kind of address.
+ * @typeParam P The kind of the peers' addresses.
  *
  * @example The options that every address has
  * ```ts
@@ -109,7 +114,8 @@ export type ConnectionHandler<
 export interface ServeBaseOptions<
   In = Bytes,
   Out = Sendable,
-  A extends Deno.Addr = Deno.Addr,
+  A extends Address = Address,
+  P extends Address | undefined = A,
 > extends ConnectionOptions<In, Out> {
   /**
    * How many connections may be open at the same time. Further ones wait in the
@@ -135,7 +141,7 @@ export interface ServeBaseOptions<
    * Over TLS, Deno begins the handshake by itself, and keeps the socket of a
    * connection that is closed before its end, until the peer closes it or sends more.
    */
-  filter?: ((remoteAddr: A) => boolean) | undefined;
+  filter?: ((remoteAddr: P) => boolean) | undefined;
   /**
    * How many milliseconds the TLS handshake of a connection may take. The handler
    * runs after it. Time for which the program keeps its own thread busy does not
@@ -280,7 +286,26 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
    * @default {511}
    */
   tcpBacklog?: number | undefined;
+  /** Not with a port. */
+  listener?: undefined;
 }
+
+/**
+ * The address of a peer over a Unix socket, whose `path` is `null` if it has no name,
+ * as that of a client.
+ *
+ * @example Telling who is there
+ * ```ts
+ * import type { UnixPeerAddr } from "@framed/tcp/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function nameOf({ path }: UnixPeerAddr): string {
+ *   return path ?? "a local client";
+ * }
+ * assertEquals(nameOf({ transport: "unix", path: null }), "a local client");
+ * ```
+ */
+export type UnixPeerAddr = Extract<Address, { readonly path: unknown }>;
 
 /**
  * Options for {@linkcode serve} on a Unix socket.
@@ -311,7 +336,7 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
  * ```
  */
 export interface ServeUnixOptions<In = Bytes, Out = Sendable>
-  extends ServeBaseOptions<In, Out, Deno.UnixAddr> {
+  extends ServeBaseOptions<In, Out, Deno.UnixAddr, UnixPeerAddr> {
   /**
    * The path of the socket; a relative one begins at the folder of the process when
    * the server begins to listen.
@@ -330,7 +355,8 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
 }
 
 /**
- * What a server can take its connections from; a `Deno.Listener` is one.
+ * What a server can take its connections from: a `Deno.Listener`, or anything that
+ * gives transports.
  *
  * @typeParam A The kind of address.
  *
@@ -361,7 +387,7 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
  * assertEquals(accepted, 1);
  * ```
  */
-export interface ServeListener<A extends Deno.Addr = Deno.Addr> {
+export interface ServeListener<A extends Address = Address> {
   /** The address that it listens on. */
   readonly addr: A;
   /**
@@ -370,7 +396,7 @@ export interface ServeListener<A extends Deno.Addr = Deno.Addr> {
    * When it rejects, `onError` is told and the server tries again after a pause; only
    * a `Deno.errors.BadResource` says that the listener is closed, and ends the server.
    */
-  accept(): Promise<Deno.Conn<A>>;
+  accept(): Promise<Transport>;
   /** Stops listening: what waits in `accept` rejects. */
   close(): void;
   /** Lets it keep the process alive; what {@linkcode Server.ref} calls. */
@@ -410,8 +436,8 @@ export interface ServeListener<A extends Deno.Addr = Deno.Addr> {
 export interface ServeListenerOptions<
   In = Bytes,
   Out = Sendable,
-  A extends Deno.Addr = Deno.NetAddr | Deno.UnixAddr,
-> extends ServeBaseOptions<In, Out, A> {
+  A extends Address = Address,
+> extends ServeBaseOptions<In, Out, A, Address | undefined> {
   /**
    * What connections are taken from. It belongs to the server then, which closes it
    * when it shuts down. If its owner closes it, the server ends when the connections
@@ -452,4 +478,4 @@ export interface ServeListenerOptions<
 export type ServeOptions<In = Bytes, Out = Sendable> =
   | ServeTcpOptions<In, Out>
   | ServeUnixOptions<In, Out>
-  | ServeListenerOptions<In, Out>;
+  | ServeListenerOptions<In, Out, Deno.NetAddr | Deno.UnixAddr>;

@@ -1,4 +1,5 @@
 import type { Connection } from "../connection/connection.ts";
+import type { Address } from "../connection/transport.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 
 /**
@@ -69,7 +70,7 @@ export interface ShutdownOptions {
 export interface Server<
   In = Bytes,
   Out = Sendable,
-  A extends Deno.Addr = Deno.Addr,
+  A extends Address = Deno.Addr,
 > extends AsyncDisposable {
   /** The address that the server listens on. */
   readonly addr: A;
