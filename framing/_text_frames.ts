@@ -184,7 +184,9 @@ function addTexts(
     let last = count;
     if (places[3 * last - 2]! - start > MAX_TEXT_BYTES) {
       last = first + 1;
-      while (places[3 * last + 1]! - start <= MAX_TEXT_BYTES) last++;
+      while (last < count && places[3 * last + 1]! - start <= MAX_TEXT_BYTES) {
+        last++;
+      }
     }
     const end = places[3 * last - 2]!;
     const text = input.textAt(start, end);

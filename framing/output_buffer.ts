@@ -238,6 +238,11 @@ export class OutputBuffer implements ByteOutput {
 
   /** Leaves room for a field; see {@linkcode ByteOutput.reserve}. */
   reserve(size: number): number {
+    if (!(Number.isSafeInteger(size) && size >= 0)) {
+      throw new RangeError(
+        `Cannot reserve room as its size must be a whole number of at least 0: current value is ${size}`,
+      );
+    }
     const position = this.length;
     this.#makeRoom(size);
     this.#buffer.fill(0, this.#used, this.#used + size);
@@ -421,7 +426,8 @@ function isLowSurrogate(codeUnit: number): boolean {
 
 function checkUint(value: number, size: number): void {
   const isNumber = Number.isSafeInteger(value) && value >= 0;
-  if (!isNumber || !(size >= 1 && size <= 8) || value >= 256 ** size) {
+  const isSize = Number.isInteger(size) && size >= 1 && size <= 8;
+  if (!isNumber || !isSize || value >= 256 ** size) {
     throw new RangeError(
       `Cannot write ${value} as an unsigned integer of ${size} bytes`,
     );
