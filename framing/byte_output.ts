@@ -85,6 +85,7 @@ export interface ByteOutput {
    *
    * @param size Its size in bytes.
    * @returns Where in the frame it begins, for {@linkcode ByteOutput.setUint}.
+   * @throws {RangeError} If `size` is not a whole number of at least 0.
    */
   reserve(size: number): number;
   /**

@@ -268,6 +268,11 @@ export class OutputBuffer implements ByteOutput {
 
   /** Leaves room for a field; see {@linkcode ByteOutput.reserve}. */
   reserve(size: number): number {
+    if (!(Number.isSafeInteger(size) && size >= 0)) {
+      throw new RangeError(
+        `Cannot reserve room as its size must be a whole number of at least 0: current value is ${size}`,
+      );
+    }
     const position = this.length;
     this.#makeRoom(size);
     this.#buffer.fill(0, this.#used, this.#used + size);
