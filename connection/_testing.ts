@@ -331,3 +331,32 @@ export async function unhandledRejectionsIn(
   }
   return reasons;
 }
+
+/** A file beside this one. */
+export function fileUrl(name: string): URL {
+  return new URL(name, import.meta.url);
+}
+
+/** Runs a program with `deno`, and gives its output and exit code. */
+export async function run(
+  program: string,
+): Promise<{ output: string; code: number }> {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(file, program);
+  try {
+    const { code, stdout, stderr } = await new Deno.Command("deno", {
+      args: [
+        "run",
+        "--no-check",
+        "--quiet",
+        "--allow-net=127.0.0.1",
+        `--config=${fileUrl("../deno.json").pathname}`,
+        file,
+      ],
+    }).output();
+    const decoder = new TextDecoder();
+    return { output: decoder.decode(stdout) + decoder.decode(stderr), code };
+  } finally {
+    await Deno.remove(file);
+  }
+}
