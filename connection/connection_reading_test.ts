@@ -20,6 +20,7 @@ import {
   MORE_THAN_KERNEL_TAKES,
   overriding,
   pair,
+  socketPair,
   toBytes,
   turn,
   unhandledRejectionsIn,
@@ -84,7 +85,7 @@ Deno.test("Connection reads the socket only when somebody asks", async () => {
 });
 
 Deno.test("Connection stops the peer when its consumer stops, and loses nothing", async () => {
-  await using ends = await pair({ framing: fixedLength(1024) });
+  await using ends = await socketPair({ framing: fixedLength(1024) });
   const { connection, peer } = ends;
   const flood = peer.write(new Uint8Array(MORE_THAN_KERNEL_TAKES))
     .then(() => peer.conn.closeWrite());
@@ -145,7 +146,7 @@ Deno.test("Connection reads no more than readBufferSize at once", async () => {
 
 Deno.test("Connection reads small when quiet, and up to 64 KiB when busy", async () => {
   let size = 0;
-  await using ends = await pair(
+  await using ends = await socketPair(
     { framing: unframed() },
     (conn) =>
       overriding(conn, {
@@ -423,7 +424,7 @@ Deno.test("Connection.readable gives messages and ends with the peer's", async (
 });
 
 Deno.test("Connection.readable waits for its reader", async () => {
-  await using ends = await pair({ framing: fixedLength(1024) });
+  await using ends = await socketPair({ framing: fixedLength(1024) });
   const { connection, peer } = ends;
   const reader = connection.readable.getReader();
   const flood = peer.write(new Uint8Array(MORE_THAN_KERNEL_TAKES))

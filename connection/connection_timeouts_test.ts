@@ -12,6 +12,7 @@ import {
   MORE_THAN_KERNEL_TAKES,
   overriding,
   pair,
+  socketPair,
   sockets,
   turn,
   unhandledRejectionsIn,
@@ -63,7 +64,7 @@ Deno.test("Connection idleTimeout ends a wait for a silent peer", async () => {
 });
 
 Deno.test("Connection idleTimeout ends a wait for a peer that takes no byte", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     idleTimeout: SOON_MS,
   });
@@ -89,7 +90,7 @@ Deno.test("Connection idleTimeout counts bytes of either way", async () => {
 });
 
 Deno.test("Connection idleTimeout counts bytes that come while the connection closes", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     idleTimeout: LATER_MS,
   });
@@ -175,7 +176,7 @@ Deno.test("Connection messageTimeout counts for a decoder that takes a message i
 });
 
 Deno.test("Connection sendTimeout ends a wait for a peer that takes nothing", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
   });
@@ -223,7 +224,7 @@ Deno.test("Connection sendTimeout gives each message the whole time", async () =
 });
 
 Deno.test("Connection sendTimeout ends a close that waits for the peer", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
   });
@@ -275,7 +276,7 @@ Deno.test("Connection timeouts do not run once an aborted receive() waits no mor
 });
 
 Deno.test("Connection sendTimeout takes nothing more from a peer that sends without end", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
   });
@@ -379,7 +380,7 @@ Deno.test("Connection timeouts leave no timer behind, however the connection end
 
 Deno.test("Connection timeouts leave no rejection unhandled", async () => {
   const reasons = await unhandledRejectionsIn(async () => {
-    await using ends = await pair({ framing, idleTimeout: SOON_MS });
+    await using ends = await socketPair({ framing, idleTimeout: SOON_MS });
     const { connection } = ends;
     const aborted = new Promise((resolve) =>
       connection.signal.addEventListener("abort", resolve)

@@ -8,7 +8,7 @@ import {
 } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
-import { overriding, pair } from "../../connection/_testing.ts";
+import { overriding, socketPair } from "../../connection/_testing.ts";
 import { connect } from "../../client/connect.ts";
 import { Connection } from "../../connection/connection.ts";
 import { FramingError, lines } from "../../framing.ts";
@@ -85,7 +85,7 @@ Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not 
 });
 
 Deno.test("idleTimeout ends a close() whose end the peer does not take", async () => {
-  await using ends = await pair(
+  await using ends = await socketPair(
     { idleTimeout: 30 },
     (conn) => withoutEnd(conn),
   );
@@ -101,7 +101,7 @@ Deno.test("idleTimeout ends a close() whose end the peer does not take", async (
 Deno.test("abort() ends a connection whose end the peer does not take behind a FramingError", async () => {
   const framing = lines({ maxLength: 8 });
   const ending = Promise.withResolvers<void>();
-  await using ends = await pair(
+  await using ends = await socketPair(
     { framing },
     (conn) => withoutEnd(conn, ending.resolve),
   );

@@ -1,7 +1,7 @@
 /** What must hold for every framing, whatever the options, messages and cuts. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "npm:fast-check@4.10.2";
-import { pair, sockets } from "../../connection/_testing.ts";
+import { socketPair, sockets } from "../../connection/_testing.ts";
 import { Connection } from "../../connection/connection.ts";
 import { decodeChunks, type Outcome, text } from "../../framing/_testing.ts";
 import {
@@ -179,7 +179,7 @@ async function checkReceiving(
   const discarded: number[] = [];
   const framing = tried.make((byteLength) => discarded.push(byteLength));
   const [first = 0] = lengths;
-  await using both = await pair({ framing, readBufferSize: 1 + first });
+  await using both = await socketPair({ framing, readBufferSize: 1 + first });
   const { connection, peer } = both;
   const receiving = outcomeOf(connection, discarded);
   try {
