@@ -1,10 +1,14 @@
+import {
+  type Countdown,
+  noteBegun,
+  noteSettled,
+} from "../internal/countdown.ts";
 import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
 import type { Batch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
-import type { Countdown } from "./_countdown.ts";
 import {
   noteLook,
   noteMoved,
@@ -463,7 +467,13 @@ export class Reader<In> {
         const room = isDiscarding ? dropped : this.#room();
         this.#updateRef();
         if (this.#isWaited) this.#startWaiting();
-        const length = await transport.read(room);
+        let length: number | null;
+        const begun = noteBegun();
+        try {
+          length = await transport.read(room);
+        } finally {
+          noteSettled(begun);
+        }
         if (loop.handedOver !== undefined) {
           const bytes = length === null ? null : room.slice(0, length);
           return loop.handedOver.resolve(bytes);

@@ -1,8 +1,8 @@
+import { Countdown, noteBegun, noteSettled } from "../internal/countdown.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer, type OutputSegment } from "../framing/output_buffer.ts";
-import { Countdown } from "./_countdown.ts";
 import { atEndOfTurn, noteMoved, untilOthersHadTurn } from "./_turns.ts";
 import type { Transport } from "./transport.ts";
 
@@ -58,6 +58,7 @@ export class Writer<Out> {
   #messagesSent = 0;
   #blockedTime = 0;
   #writeStartedAt: number | undefined;
+  #begun = 0;
   #room: PromiseWithResolvers<void> | undefined;
   readonly #flushes = new Queue<Flush>();
   // Where in all bytes each message ends that is queued; only for `sendTimeout`.
@@ -293,6 +294,7 @@ export class Writer<Out> {
   #startWaiting(): void {
     // Not `performance.now`, which takes longer than the rest of a write's work.
     this.#writeStartedAt = Date.now();
+    this.#begun = noteBegun();
     this.#sendCountdown?.resume();
     this.#options.idleCountdown?.resume();
   }
@@ -304,6 +306,7 @@ export class Writer<Out> {
       this.#blockedTime += millisecondsSince(startedAt);
     }
     this.#writeStartedAt = undefined;
+    noteSettled(this.#begun);
     this.#sendCountdown?.pause();
     idleCountdown?.reset();
     idleCountdown?.pause();

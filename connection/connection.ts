@@ -5,10 +5,10 @@ import {
   checkConnectionOptions,
   checkFraming,
 } from "../internal/connection_options.ts";
+import { Countdown } from "../internal/countdown.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
-import { Countdown } from "./_countdown.ts";
 import { DetachedTransport } from "./_detached.ts";
 import {
   DRAIN_MS,

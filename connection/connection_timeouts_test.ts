@@ -7,13 +7,17 @@ import {
 } from "@std/assert";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
+import type { ByteStreams, Transport } from "./transport.ts";
+import { transportPair } from "../testing.ts";
 import { type Framing, lines, unframed } from "../framing.ts";
 import {
+  backgroundTimers,
   MORE_THAN_KERNEL_TAKES,
   overriding,
   pair,
   socketPair,
   sockets,
+  toBytes,
   turn,
   unhandledRejectionsIn,
 } from "./_testing.ts";
@@ -320,37 +324,39 @@ Deno.test("Connection timeouts do not count time in which this thread is busy", 
   await connection.closed;
 });
 
-/**
- * Counts the timers of about `delay` ms that are set and not cleared. The test
- * runner does not: these do not keep the process alive.
- */
-function countTimers(delay: number): Disposable & { readonly count: number } {
-  const { setTimeout, clearTimeout } = globalThis;
-  const timers = new Set<unknown>();
-  const replaced: Partial<typeof globalThis> = {
-    setTimeout: Object.assign(
-      (...args: Parameters<typeof setTimeout>) => {
-        const timer = setTimeout(...args);
-        if (Math.abs((args[1] ?? 0) - delay) < 1_000) timers.add(timer);
-        return timer;
-      },
-      setTimeout,
-    ),
-    clearTimeout(timer) {
-      timers.delete(timer);
-      clearTimeout(timer);
-    },
-  };
-  Object.assign(globalThis, replaced);
-  return {
-    get count() {
-      return timers.size;
-    },
-    [Symbol.dispose]() {
-      Object.assign(globalThis, { setTimeout, clearTimeout });
-    },
-  };
+/** Ends of transports whose other ends write to them. */
+function inMemoryPairs(
+  count: number,
+): [near: Transport | ByteStreams, write: () => unknown][] {
+  return Array.from({ length: count }, (_, index) => {
+    if (index % 2 === 0) {
+      const [near, far] = transportPair();
+      return [near, () => far.write(toBytes("beat\n"))];
+    }
+    const { readable, writable } = new TransformStream<Uint8Array>();
+    const writer = writable.getWriter();
+    return [
+      { readable, writable: new WritableStream() },
+      () => writer.write(toBytes("beat\n")).catch(() => {}), // it is ended later
+    ];
+  });
 }
+
+Deno.test("Connection timeouts do not count busy time in memory and over streams, for many", async () => {
+  const pairs = inMemoryPairs(500);
+  const connections = pairs.map(([near]) => new Connection(near, allTimeouts));
+  const received = connections.map((connection) => connection.receive());
+  await turn();
+  for (const [, write] of pairs) setTimeout(write, SOON_MS / 2);
+  blockThread();
+  assertEquals([...new Set(await Promise.all(received))], ["beat"]);
+  const alive = setTimeout(() => {}, NEVER_MS); // as no socket is
+  const silent = await Promise.allSettled(
+    connections.map((connection) => connection.receive()),
+  );
+  clearTimeout(alive);
+  assert(silent.every(({ status }) => status === "rejected"));
+});
 
 Deno.test("Connection timeouts leave no timer behind, however the connection ends", async () => {
   const options = {
@@ -366,13 +372,13 @@ Deno.test("Connection timeouts leave no timer behind, however the connection end
   for (const end of endings) {
     await using ends = await pair(options);
     const { connection, peer } = ends;
-    using timers = countTimers(NEVER_MS);
+    using timers = backgroundTimers();
     await peer.write("1\nhal");
     assertEquals(await connection.receive(), "1");
     connection.receive();
     await connection.send("x");
     await turn();
-    assertEquals(timers.count, 3);
+    assertEquals(timers.count, 1); // for all three
     await end(connection);
     assertEquals(timers.count, 0);
   }

@@ -12,7 +12,7 @@ import { entryPoints, isOwn, outputOf, pathOf, root } from "./_project.ts";
 const KNOWN = {
   private: [],
   circles: [],
-  deno: ["connection/_countdown.ts"],
+  deno: [],
   builtins: [],
 };
 
