@@ -7,7 +7,7 @@ import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
-import type { Batch } from "../framing/batch.ts";
+import { type Batch, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import {
   noteLook,
@@ -225,7 +225,7 @@ export class Reader<In> {
     this.#isDecoding = true;
     try {
       taken = isBatch
-        ? this.#input.takeBatch(decoder, this.#hasPeerEnded)
+        ? takeBatch(this.#input, decoder, this.#hasPeerEnded)
         : this.#input.pull(decoder, this.#hasPeerEnded);
     } catch (error) {
       this.#isBroken = true;
