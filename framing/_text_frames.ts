@@ -95,6 +95,7 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     frames: Frames,
     messages: string[],
   ): void {
+    this.#texts = NO_TEXTS; // they may lie in these frames
     const first = messages.length;
     const { fatal, problem } = this.#rules;
     const textAt = (start: number, end: number) => input.textAt(start, end);

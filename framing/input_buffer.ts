@@ -55,9 +55,10 @@ export class InputBuffer implements ByteInput {
   #lendings = 0;
   // The buffer was made here, and not given with `append`.
   #isOwn = true;
-  // The length that `#needer` waits for; no other decoder does.
+  // The length that `#needer` waits for; no other decoder does, and none elsewhere.
   #needed = 0;
   #needer: Decoder<unknown> | undefined;
+  #neededAt = 0;
   #maxFrameLength = DEFAULT_MAX_LENGTH_BYTES;
   // Where the decoder was called last: the frame of the last message begins there.
   #frameStart = 0;
@@ -168,7 +169,8 @@ export class InputBuffer implements ByteInput {
    * bytes than `maxFrameLength` allows, or the stream has ended inside a message.
    */
   pull<In>(decoder: Decoder<In>, ended = false): In | undefined {
-    const isWaiting = this.#needer === decoder && this.length < this.#needed;
+    const isWaiting = this.#needer === decoder && this.length < this.#needed &&
+      this.#neededAt === this.offset;
     if (isWaiting && !ended) return undefined;
     if (this.#failure !== undefined) throw this.#failure.error;
     this.#needer = decoder;
@@ -190,6 +192,7 @@ export class InputBuffer implements ByteInput {
     if (isRemainder) this.#makeRoom(0, 0); // lets go of the chunk
     // Asked again for the same bytes, it would say the same.
     this.#needed = Math.max(this.#needed, this.length + 1);
+    this.#neededAt = this.offset;
     return undefined;
   }
 
