@@ -40,7 +40,10 @@ export async function program(
   const { default: { name, version } } = await import("../deno.json", {
     with: { type: "json" },
   });
-  const names = [...new Set(imports)].sort();
+  const plainName = (each: string) => each.replace("type ", "");
+  const names = [...new Set(imports)].sort((a, b) =>
+    plainName(a) < plainName(b) ? -1 : 1
+  );
   return `import { ${
     names.join(", ")
   } } from "jsr:${name}@^${version}";\n\n${body}`;
