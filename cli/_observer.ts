@@ -21,6 +21,7 @@ export class Observer implements Disposable {
   readonly #record: Deno.FsFile | undefined;
   readonly #pcap: Deno.FsFile | undefined;
   readonly #started = Date.now();
+  #hasLineEnd = false;
   /** What to guess from, by who sent it. */
   readonly samples: Readonly<Record<Origin, Sample[]>> = {
     client: [],
@@ -101,6 +102,7 @@ export class Observer implements Disposable {
         const time = this.#display.now();
         flow?.data(from, chunk, this.#started + time);
         sample.add(chunk);
+        if (from === "client") this.#noteLineEnd(chunk);
         await take(() => decoder.decode(chunk), time);
         // An error comes after the messages before it, with the next call.
         await take(() => decoder.decode(NO_BYTES), time);
@@ -115,6 +117,19 @@ export class Observer implements Disposable {
     };
   }
 
+  /** A replay ends lines as the client does, which lines do not tell. */
+  #noteLineEnd(chunk: Uint8Array): void {
+    if (this.#hasLineEnd) return;
+    const end = chunk.indexOf(LF);
+    if (end === -1) return;
+    this.#hasLineEnd = true;
+    const { flags } = this.#plan.chosen;
+    if (!flags.includes("--lines") || flags.includes("--eol")) return;
+    if (chunk[end - 1] !== CR) return;
+    const withEnd = [...flags, "--eol", "crlf"];
+    this.#note(recordingHeader(withEnd, new Date(this.#started)));
+  }
+
   #note(line: string): void {
     if (this.#record !== undefined) {
       writeAll(this.#record, new TextEncoder().encode(line));
@@ -127,6 +142,8 @@ export class Observer implements Disposable {
   }
 }
 
+const LF = 0x0a;
+const CR = 0x0d;
 const NO_BYTES = new Uint8Array(0);
 
 /** A connection that is looked at. */

@@ -16,7 +16,7 @@ import {
 /** What happened, besides messages. */
 export type RecordedEvent = "open" | "end" | "reset";
 
-/** The first line of a recording. */
+/** A line about the whole recording. Of several, the last one holds. */
 export function recordingHeader(
   framing: readonly string[],
   started: Date,
