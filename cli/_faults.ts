@@ -110,7 +110,9 @@ const PIECES_A_SECOND = 20;
 /** One direction, with its faults. Without faults every byte arrives once and in order. */
 export class FaultyLine {
   readonly #faults: Faults;
-  readonly #random: () => number;
+  // Of its own, so that cuts are in the same places however many chunks come.
+  readonly #cutRandom: () => number;
+  readonly #jitterRandom: () => number;
   readonly #end: LineEnd;
   readonly #pieces: Piece[] = [];
   #queued = 0;
@@ -126,7 +128,8 @@ export class FaultyLine {
 
   constructor(faults: Faults, seed: number, end: LineEnd) {
     this.#faults = faults;
-    this.#random = randomFrom(seed);
+    this.#cutRandom = randomFrom(seed);
+    this.#jitterRandom = randomFrom(~seed);
     this.#end = end;
     this.#done = this.#run();
     this.#done.catch(() => {});
@@ -136,7 +139,7 @@ export class FaultyLine {
   async push(bytes: Uint8Array): Promise<void> {
     if (this.#isDropping) return;
     const { latency, jitter } = this.#faults;
-    const due = performance.now() + latency + jitter * this.#random();
+    const due = performance.now() + latency + jitter * this.#jitterRandom();
     // What is sent later arrives later, as TCP sees to.
     this.#lastDue = Math.max(this.#lastDue, due);
     this.#pieces.push({ bytes, due: this.#lastDue });
@@ -204,7 +207,7 @@ export class FaultyLine {
     const { cut, rate, stallAfter, resetAfter, halfCloseAfter } = this.#faults;
     if (cut !== undefined && this.#cutLeft === 0) {
       this.#cutLeft = cut.min +
-        Math.floor(this.#random() * (cut.max - cut.min + 1));
+        Math.floor(this.#cutRandom() * (cut.max - cut.min + 1));
     }
     const places = [stallAfter, resetAfter, halfCloseAfter]
       .map((place) => place - this.#passed).filter((left) => left > 0);

@@ -92,6 +92,11 @@ export function guess(samples: readonly Sample[]): Guess[] {
     for (const { bytes, cuts: ofStream, isWhole } of streams) {
       const division = divide(bytes, framing, isWhole);
       if (division === undefined) return [];
+      if (division.ends.length === 0) {
+        // Several reads without one whole message are not read by this framing.
+        if (ofStream.length > 1) return [];
+        bits -= NO_MESSAGE_BITS;
+      }
       const ends = new Set(division.ends);
       const aligned = ofStream.filter((cut) => ends.has(cut)).length;
       alignedCuts += aligned;
@@ -129,6 +134,8 @@ export function guess(samples: readonly Sample[]): Guess[] {
   return [...found.values()];
 }
 
+const NO_MESSAGE_BITS = 6;
+
 /** What it says that reads end where messages do; messages that do so often, anyway. */
 function cutEvidence(
   aligned: number,
@@ -136,7 +143,7 @@ function cutEvidence(
   length: number,
   messages: number,
 ): number {
-  const chance = Math.min(0.9, messages / length);
+  const chance = Math.min(0.9, Math.max(1, messages) / length);
   return aligned * -Math.log2(chance) * 0.8 - (cuts - aligned) * 2;
 }
 
@@ -212,6 +219,20 @@ function isUtf8(bytes: Uint8Array): boolean {
   }
 }
 
+// Messages of text between bytes that are none have been found.
+const TEXT_BITS = 20;
+
+/** Whether messages are text, and what is between them is not. */
+function isTextBetween(
+  messages: readonly Uint8Array[],
+  bytes: Uint8Array,
+): boolean {
+  return readable(bytes) < 1 && messages.some(({ length }) => length > 0) &&
+    messages.every((message) =>
+      message.length === 0 || readable(message) === 1
+    );
+}
+
 const LF = 0x0a;
 const CR = 0x0d;
 
@@ -257,12 +278,15 @@ function delimiterCandidates(): Candidate[] {
   return DELIMITERS.map(([text, cost]) => ({
     flags: ["--delimiter", text],
     cost,
-    evidence({ lengths, taken }, bytes) {
-      const isLeft = taken < bytes.length;
+    evidence({ starts, ends, lengths, taken }, bytes) {
       const empty = lengths.filter((length) => length === 0).length;
+      const messages = starts.map((start, index) =>
+        bytes.subarray(start, start + (lengths[index] ?? 0))
+      );
       // Where it comes by chance, it comes in no good places.
-      return 2 * Math.min(lengths.length - empty, 8) - 2 * empty -
-        (isLeft ? 6 : 0);
+      return 2 * Math.min(ends.length - empty, 8) - 2 * empty +
+        (taken < bytes.length ? -4 : 0) +
+        (isTextBetween(messages, bytes) ? TEXT_BITS : 0);
     },
   }));
 }
@@ -324,12 +348,20 @@ function lengthFlag(size: string, offset: number, adjust: number): string {
 
 /** How unlikely it is that a field of so many bits leads to a place within the bytes. */
 function fieldEvidence(
-  { starts, ends, taken }: Division,
+  { starts, ends, lengths, taken }: Division,
   bytes: Uint8Array,
   bits: number,
   header: number,
 ): number {
-  let evidence = 0;
+  const messages = starts.map((start, index) => {
+    const end = ends[index] ?? start;
+    // A message may have its header still, and a varint more than one byte.
+    const length = Math.min(lengths[index] ?? 0, end - start - header);
+    return bytes.subarray(end - Math.max(0, length), end);
+  });
+  let evidence = isTextBetween(messages, bytes)
+    ? Math.min(TEXT_BITS, 3 * messages.length)
+    : 0;
   for (const [index, start] of starts.entries()) {
     const end = ends[index] ?? start;
     // Zeros lead to themselves.
