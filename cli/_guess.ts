@@ -285,7 +285,7 @@ function delimiterCandidates(): Candidate[] {
       );
       // Where it comes by chance, it comes in no good places.
       return 2 * Math.min(ends.length - empty, 8) - 2 * empty +
-        (taken < bytes.length ? -4 : 0) +
+        (taken < bytes.length ? -10 : 0) +
         (isTextBetween(messages, bytes) ? TEXT_BITS : 0);
     },
   }));
@@ -346,6 +346,8 @@ function lengthFlag(size: string, offset: number, adjust: number): string {
   ].join(",");
 }
 
+const EMPTY_BITS = 3;
+
 /** How unlikely it is that a field of so many bits leads to a place within the bytes. */
 function fieldEvidence(
   { starts, ends, lengths, taken }: Division,
@@ -365,8 +367,8 @@ function fieldEvidence(
   for (const [index, start] of starts.entries()) {
     const end = ends[index] ?? start;
     // Zeros lead to themselves.
-    if (end - start <= header) continue;
-    evidence += Math.max(0, bits - Math.log2(bytes.length - start + 1));
+    if (end - start <= header) evidence -= EMPTY_BITS;
+    else evidence += Math.max(0, bits - Math.log2(bytes.length - start + 1));
   }
   // That the last message ends with the bytes is the surest sign.
   const last = starts.length - 1;
