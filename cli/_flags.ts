@@ -134,7 +134,15 @@ export function parseFlags(
 function wrongFlag(error: unknown, known: readonly Flag[]): UsageError {
   const [reason = ""] = reasonOf(error).split(/\. To |\. Did /);
   const [, unknown] = /^Unknown option '--([\w-]+)/.exec(reason) ?? [];
-  if (unknown === undefined) return new UsageError(reason);
+  if (unknown === undefined) {
+    return new UsageError(
+      // Node says so of a value such as -1.
+      reason.replace(
+        / is ambiguous\.?$/,
+        " begins with a dash: write it after =",
+      ),
+    );
+  }
   const meant = known.filter(({ name }) =>
     name.startsWith(unknown) || unknown.startsWith(name)
   ).map(({ name }) => `--${name}`);

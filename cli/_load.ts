@@ -164,28 +164,27 @@ export class Load {
     lane.connection.send(this.#requests.take(count)).catch(() => {});
   }
 
+  /** How many requests were due by now: the first at the start, and none at the end. */
+  #dueBy(now: number): number {
+    const { rate = 0 } = this.#plan;
+    const requests = (time: number) => (time - this.#start) * rate / 1000;
+    // Rounded, as a sum of milliseconds may be above the end by a trifle.
+    const all = Math.ceil(requests(this.#end) - 1e-6);
+    return Math.min(all, Math.floor(requests(now)) + 1);
+  }
+
   #backlog(): number {
-    const { rate } = this.#plan;
-    if (rate === undefined) return 0;
-    const now = Math.min(performance.now(), this.#end);
-    return Math.max(
-      0,
-      Math.ceil((now - this.#start) * rate / 1000) - this.#due,
-    );
+    if (this.#plan.rate === undefined) return 0;
+    return this.#dueBy(performance.now()) - this.#due;
   }
 
   /** Sends what is due, on connections that have room. */
   #sendDue(now: number): void {
     const { rate = 1, pipeline } = this.#plan;
-    const interval = 1000 / rate;
-    const until = Math.min(now, this.#end);
-    for (;;) {
-      const due = this.#start + this.#due * interval;
-      if (due > until || due >= this.#end) return;
+    for (const due = this.#dueBy(now); this.#due < due; this.#due++) {
       const lane = this.#laneWithRoom(pipeline);
       if (lane === undefined) return;
-      this.#due++;
-      this.#send(lane, 1, due);
+      this.#send(lane, 1, this.#start + this.#due * 1000 / rate);
     }
   }
 

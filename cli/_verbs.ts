@@ -156,8 +156,8 @@ export const VERBS: readonly Verb[] = [
     args: ["LISTEN", "TARGET"],
     summary: "Pass connections on, and show both directions as messages",
     details:
-      "Bytes pass as they are, whether or not the framing fits them. Faults hold in both\n" +
-      "directions; with --seed a run can be repeated.",
+      "Bytes pass as they are, whether or not the framing fits them. Faults hold in\n" +
+      "both directions; with --seed a run can be repeated.",
     groups: [
       {
         title: "Proxy",
@@ -238,9 +238,9 @@ export const VERBS: readonly Verb[] = [
     args: ["FILE", "ADDRESS"],
     summary: "Send what a recording sent, and show the answers",
     details:
-      "A recording is made by proxy --record, or by connect --json. The framing is that of\n" +
-      "the recording, if no flag names another. A message leaves when its time has come and\n" +
-      "what came before it in the recording has come again.",
+      "A recording is made by proxy --record, or by connect --json. The framing is that\n" +
+      "of the recording, if no flag names another. A message leaves when its time has\n" +
+      "come, and when what came before it in the recording has come again.",
     groups: [
       {
         title: "Replay",
@@ -281,9 +281,9 @@ export const VERBS: readonly Verb[] = [
     args: ["ADDRESS"],
     summary: "Send requests, and measure the answers",
     details:
-      "One message comes back for each that is sent, in order. Without --rate, requests are\n" +
-      "sent as fast as they are answered. With it, each is due at its time, and its latency\n" +
-      "counts from then: one that has to wait to be sent is slow too.",
+      "One message comes back for each that is sent, in order. Without --rate, requests\n" +
+      "are sent as fast as they are answered. With it, each is due at its time, and its\n" +
+      "latency counts from then: one that has to wait to be sent is slow too.",
     groups: [
       {
         title: "Bench",
