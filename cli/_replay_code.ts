@@ -36,10 +36,10 @@ await Promise.all(
 );
 ${compares ? "Deno.exit(differences > 0 ? 1 : 0);\n" : ""}
 /** Sends what was sent, in the order in which it was recorded. */
-async function replay([number, steps]: [number, typeof recorded]) {
+async function replay([number, ofConnection]: [number, typeof steps]) {
   await using connection = await connect({
 ${optionLines(options, "    ")}  });
-  for (const { time, from, event, text } of steps) {
+  for (const { time, from, event, text } of ofConnection) {
     if (from === "server") {
       if (text === undefined) continue;
       const answer = await connection.receive();
@@ -54,6 +54,6 @@ ${pause}    if (event === "end") await connection.closeWrite();
     }
   }
 }
-`.replace("typeof recorded", "typeof steps");
+`;
   return program(["connect", ...framing.imports], body);
 }
