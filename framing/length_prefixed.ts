@@ -1,5 +1,5 @@
 import { BytesDecoder } from "./_decoders.ts";
-import { type Frames, type FrameSource } from "./_frames.ts";
+import type { Frames, FrameSource } from "./_frames.ts";
 import {
   type FrameLayout,
   type HeaderState,
