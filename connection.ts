@@ -54,9 +54,35 @@
  * assertEquals(await ben.receive(), "Hello Ben");
  * ```
  *
+ * {@linkcode correlate} lets answers come in any order, each told by its id: for
+ * JSON-RPC, LSP, MQTT, NATS, DNS and Modbus.
+ *
+ * @example Two questions, of which the second is answered first
+ * ```ts
+ * import { connect, correlate, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     const questions = [await connection.receive(), await connection.receive()];
+ *     for (const question of questions.reverse()) {
+ *       await connection.send(`${question}!`);
+ *     }
+ *   },
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ *
+ * const { request } = correlate(client, { id: (line) => Number.parseInt(line) });
+ * const answers = ["one", "two"].map((word) => request((id) => `${id} ${word}`));
+ * assertEquals(await Promise.all(answers), ["1 one!", "2 two!"]);
+ * ```
+ *
  * @module
  */
 export * from "./connection/broadcast.ts";
 export * from "./connection/connection.ts";
+export * from "./connection/correlate.ts";
 export * from "./connection/options.ts";
 export * from "./connection/transport.ts";

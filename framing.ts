@@ -6,15 +6,19 @@
  * the one that your protocol uses, and give it to a connection, a server, a
  * client or a stream.
  *
- * Everything here is a function of bytes, without input or output, and also runs
- * in Node, Bun and browsers.
+ * To write one of your own, see {@linkcode Framing}, {@linkcode ByteInput} and
+ * {@linkcode ByteOutput}. To use one without a connection, see {@linkcode ChunkDecoder},
+ * {@linkcode ChunkEncoder} and {@linkcode FrameDecoderStream}.
+ *
+ * Nothing here reads or writes by itself, and all of it also runs in Node, Bun and
+ * browsers.
  *
  * @example Bytes in any chunks come out as the same messages
  * ```ts
- * import { lines } from "@framed/tcp/framing";
+ * import { ChunkDecoder, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
- * const decoder = lines().decoder();
+ * const decoder = new ChunkDecoder(lines());
  * const encoder = new TextEncoder();
  *
  * assertEquals(decoder.decode(encoder.encode("on")), []);
@@ -36,6 +40,7 @@ export {
   type FramingErrorOptions,
 } from "./framing/framing_error.ts";
 export type { LimitOptions } from "./framing/limits.ts";
+export type { MalformedOptions } from "./framing/malformed.ts";
 export {
   delimited,
   type DelimitedOptions,
@@ -49,11 +54,19 @@ export {
   type LengthPrefixedOptions,
 } from "./framing/length_prefixed.ts";
 export { fixedLength } from "./framing/fixed_length.ts";
+export {
+  contentLength,
+  type ContentLengthOptions,
+} from "./framing/content_length.ts";
+export { jsonSequence } from "./framing/json_sequence.ts";
 export { netstrings } from "./framing/netstrings.ts";
 export { unframed } from "./framing/unframed.ts";
+export { sequence } from "./framing/sequence.ts";
+export { assembled, type Assembler } from "./framing/assembled.ts";
 export { mapped, type Mapping } from "./framing/mapped.ts";
 export { asText, type AsTextOptions } from "./framing/as_text.ts";
 export { asJson } from "./framing/as_json.ts";
+export { Batch, takeBatch } from "./framing/batch.ts";
 export { ChunkDecoder, ChunkEncoder } from "./framing/chunk_decoder.ts";
 export { FrameDecoderStream, FrameEncoderStream } from "./framing/streams.ts";
 export {

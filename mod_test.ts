@@ -167,6 +167,7 @@ Deno.test("a connection of one's own is framed like any other", async () => {
 
 Deno.test("all that is public comes from mod.ts", () => {
   assertEquals(Object.keys(framedTcp).sort(), [
+    "Batch",
     "ChunkDecoder",
     "ChunkEncoder",
     "Connection",
@@ -178,16 +179,22 @@ Deno.test("all that is public comes from mod.ts", () => {
     "OutputBuffer",
     "asJson",
     "asText",
+    "assembled",
     "broadcast",
     "connect",
+    "contentLength",
+    "correlate",
     "delimited",
     "fixedLength",
+    "jsonSequence",
     "lengthPrefixed",
     "lines",
     "mapped",
     "netstrings",
     "reconnect",
+    "sequence",
     "serve",
+    "takeBatch",
     "unframed",
   ]);
 });

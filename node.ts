@@ -44,4 +44,5 @@ export * from "./node/serve.ts";
 export * from "./node/socket_transport.ts";
 export type { ServeBaseOptions } from "./server/base_options.ts";
 export type { ConnectionHandler, ConnectionInfo } from "./server/handler.ts";
+export type { ServeListener } from "./server/serve_listener.ts";
 export type { Server, ShutdownOptions } from "./server/server.ts";

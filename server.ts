@@ -26,4 +26,5 @@ export * from "./server/base_options.ts";
 export * from "./server/handler.ts";
 export * from "./server/options.ts";
 export * from "./server/serve.ts";
+export * from "./server/serve_listener.ts";
 export * from "./server/server.ts";

@@ -16,10 +16,14 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * | throws      | its own error: `reconnect` rejects with it   | the next is made      |
  *
  * A connection has ended as {@linkcode Connection.hasEnded} says: it broke, was aborted
- * or closed, or somebody who received met the end of the peer's messages. So a loop
- * over the messages may just end, or throw the connection's error; a `break` out of
+ * or closed, or the peer's messages have ended and all were received. So a loop over
+ * the messages may just end, or throw the connection's error; a `break` out of
  * it is the way to finish. Give {@linkcode Connection.signal} to whatever else a
  * handler waits for: the next connection is not made before the handler has ended.
+ *
+ * A handler that receives nothing waits for {@linkcode Connection.peerEnded}, which
+ * settles when the server hangs up. {@linkcode Connection.closed} does not: this side
+ * may still send then.
  *
  * A connection that is left open is closed behind what was sent. If that cannot go
  * out, the next connection is made.

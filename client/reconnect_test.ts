@@ -218,6 +218,35 @@ Deno.test("reconnect() makes the next connection when the peer has ended", async
   }
 });
 
+Deno.test("reconnect() makes the next connection when a handler waits for the peer's end alone", async () => {
+  await using server = serveInTurn(hangUp, hangUp, echo);
+  let count = 0;
+  const answer = await reconnect(
+    { ...quick, port: server.addr.port, onError: () => {} },
+    async (connection) => {
+      if (++count === 3) return await connection.request("hello");
+      await connection.peerEnded;
+    },
+  );
+  assertEquals([count, answer], [3, "hello"]);
+});
+
+Deno.test("reconnect() is done when a handler that watches has not met the end that has come", async () => {
+  await using server = serveInTurn((connection) => connection.send("all"));
+  let count = 0;
+  await reconnect(
+    { ...quick, port: server.addr.port },
+    async (connection) => {
+      count++;
+      assertEquals(connection.signal.aborted, false);
+      assertEquals(await connection.receive(), "all");
+      await until(() => server.connections.size === 0);
+      for (let i = 0; i < 3; i++) await turn();
+    },
+  );
+  assertEquals(count, 1);
+});
+
 Deno.test("reconnect() is done when the handler has not met the end that has come", async () => {
   await using server = serveInTurn((connection) => connection.send("all"));
   const used: Connection<string, string>[] = [];

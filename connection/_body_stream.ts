@@ -1,7 +1,7 @@
 import type { Bytes } from "../framing/bytes.ts";
 import { systemError } from "../internal/system_error.ts";
 import type { Reader } from "./_reader.ts";
-import type { Receiver } from "./_receivers.ts";
+import type { Receiver } from "./_reader.ts";
 
 /**
  * The next `length` bytes as a stream of pieces, in the turn of asking for it. What is

@@ -29,7 +29,7 @@ export class DetachedTransport implements Transport {
       const bytes = await this.#underWay;
       this.#underWay = undefined;
       if (bytes === null) return null;
-      this.#rest = bytes;
+      if (bytes.length > 0) this.#rest = bytes;
     }
     if (this.#rest === undefined) return await this.#transport.read(buffer);
     const piece = this.#rest.subarray(0, buffer.length);

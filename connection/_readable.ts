@@ -1,6 +1,6 @@
 import { type QueueSource, QueueStream } from "../internal/queue_stream.ts";
 import type { Reader } from "./_reader.ts";
-import type { Receiver } from "./_receivers.ts";
+import type { Receiver } from "./_reader.ts";
 
 /**
  * The messages of a connection as a stream. It takes a message only when one is

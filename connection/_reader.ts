@@ -1,10 +1,14 @@
+import {
+  type Countdown,
+  noteBegun,
+  noteSettled,
+} from "../internal/countdown.ts";
 import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
+import { type Batch, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
-import type { Countdown } from "./_countdown.ts";
-import type { Receiver } from "./_receivers.ts";
 import {
   noteLook,
   noteMoved,
@@ -13,8 +17,29 @@ import {
 } from "./_turns.ts";
 import type { Transport } from "./transport.ts";
 
+/** What waits for messages, in its turn. */
+export interface Receiver {
+  /**
+   * Takes what it wants, if that is there.
+   *
+   * @returns Whether it waits no longer.
+   */
+  take(): boolean;
+  /**
+   * Whether more bytes are to be read for it, which it is by default.
+   *
+   * @param isAlone Whether nothing waits after it.
+   */
+  wantsBytes?(isAlone: boolean): boolean;
+  /** Is told that no more messages come. */
+  end(): void;
+  /** Is told that no more messages come, and why. */
+  fail(error: unknown): void;
+}
+
 /** Options for {@linkcode Reader}. */
 export interface ReaderOptions<In> {
+  /** What is read at first; see {@linkcode Reader.handOver}. */
   readonly transport: Transport;
   /** A read that leaves room has found all that is there. */
   readonly shortReadMeansEmpty: boolean;
@@ -45,6 +70,12 @@ type Mode =
   /** Another owner reads; see {@linkcode Reader.detach}. */
   | "detached";
 
+/** A run of the loop that reads. */
+interface Loop {
+  /** Settles with what its read brings, for another owner. */
+  handedOver?: PromiseWithResolvers<Bytes | null>;
+}
+
 const FIRST_BUFFER_BYTES = 512;
 
 // What is dropped is read into one buffer for all connections.
@@ -68,8 +99,11 @@ export class Reader<In> {
   decoder: Decoder<In>;
   #mode: Mode = "receive";
   #isWatching = false;
+  #transport: Transport;
+  #shortReadMeansEmpty: boolean;
   // The loop that reads is running.
   #reading: Promise<void> | undefined;
+  #loop: Loop = {};
   // The timeouts of waiting for the peer are running.
   #isWaiting = false;
   // The last read left room, so the next one waits for news of the socket.
@@ -82,10 +116,10 @@ export class Reader<In> {
   #hasDroppedBytes = false;
   #isDecoding = false;
   #isServing = false;
+  // Another transport is being made of the present one.
+  #isChanging = false;
   #failure: { readonly error: unknown } | undefined;
   #peerEnded: PromiseWithResolvers<void> | undefined;
-  // What the read brings that was under way when another owner took over.
-  #handedOver: PromiseWithResolvers<Bytes | null> | undefined;
   // Whether waiting may keep the process alive, and whether the transport does it.
   #mayKeepAlive = true;
   #keepsAlive = true;
@@ -97,6 +131,8 @@ export class Reader<In> {
   constructor(options: ReaderOptions<In>) {
     this.#options = options;
     this.decoder = options.decoder;
+    this.#transport = options.transport;
+    this.#shortReadMeansEmpty = options.shortReadMeansEmpty;
   }
 
   get bytesReceived(): number {
@@ -120,6 +156,11 @@ export class Reader<In> {
   /** Whether the peer has ended its side, and nothing is left to be taken. */
   get hasAll(): boolean {
     return this.#hasPeerEnded && (this.#isDone || !this.#isPending);
+  }
+
+  /** Whether somebody who asked for it was told that no more comes from the peer. */
+  get hasToldEnd(): boolean {
+    return this.hasAll && (this.#isDone || this.#peerEnded !== undefined);
   }
 
   /** Whether no message comes any more that is not there. */
@@ -165,12 +206,27 @@ export class Reader<In> {
 
   /** Takes the next message as `decoder` reads it, for a receiver in its turn. */
   takeBy<T>(decoder: Decoder<T>): T | undefined {
+    return this.#take(decoder, false);
+  }
+
+  /** Takes the messages that are there, for a receiver in its turn. */
+  takeBatch(): Batch<In> | undefined {
+    const batch = this.#take(this.decoder, true);
+    if (batch !== undefined) this.#messagesReceived += batch.length - 1;
+    return batch;
+  }
+
+  #take<T>(decoder: Decoder<T>, isBatch: false): T | undefined;
+  #take<T>(decoder: Decoder<T>, isBatch: true): Batch<T> | undefined;
+  #take<T>(decoder: Decoder<T>, isBatch: boolean): T | Batch<T> | undefined {
     if (this.#isDecoding) throw isBeingDecoded();
     if (this.#isBroken) return undefined;
-    let message: T | undefined;
+    let taken: T | Batch<T> | undefined;
     this.#isDecoding = true;
     try {
-      message = this.#input.pull(decoder, this.#hasPeerEnded);
+      taken = isBatch
+        ? takeBatch(this.#input, decoder, this.#hasPeerEnded)
+        : this.#input.pull(decoder, this.#hasPeerEnded);
     } catch (error) {
       this.#isBroken = true;
       this.#isDecoding = false;
@@ -179,23 +235,11 @@ export class Reader<In> {
     }
     this.#isDecoding = false;
     // A function of the framing may have aborted the connection.
-    if (message === undefined || this.#isBroken) return undefined;
+    if (taken === undefined || this.#isBroken) return undefined;
     this.#messagesReceived++;
     this.#options.messageCountdown?.reset();
     if (this.#hasPeerEnded) this.#options.onEnd();
-    return message;
-  }
-
-  /** Takes all messages that are there, for a receiver in its turn. */
-  takeAll(): In[] | undefined {
-    const first = this.takeMessage();
-    if (first === undefined) return undefined;
-    const messages = [first];
-    for (;;) {
-      const message = this.takeMessage();
-      if (message === undefined) return messages;
-      messages.push(message);
-    }
+    return taken;
   }
 
   /** Takes up to `length` bytes that are there, for a receiver in its turn. */
@@ -252,7 +296,7 @@ export class Reader<In> {
   letSettle(): void {
     // Else the process could end before those who wait for it go on.
     if (this.#reading !== undefined && !this.#keepsAlive) {
-      this.#options.transport.ref?.();
+      this.#transport.ref?.();
     }
   }
 
@@ -301,15 +345,47 @@ export class Reader<In> {
    */
   detach(): { unread: Bytes; underWay: Promise<Bytes | null> | undefined } {
     const unread = new Uint8Array(this.#input.take(this.#input.length));
+    const underWay = this.#handOver();
     this.#mode = "detached";
     this.#isBroken = true;
     this.#stopWaiting();
     this.#settlePeerEnded();
     this.#serve();
     this.#updateRef();
-    if (this.#reading === undefined) return { unread, underWay: undefined };
-    this.#handedOver = Promise.withResolvers();
-    return { unread, underWay: unobserved(this.#handedOver.promise) };
+    return { unread, underWay };
+  }
+
+  /** Whether bytes were read that nothing has taken. */
+  get hasUnread(): boolean {
+    return this.#input.length > 0;
+  }
+
+  /**
+   * Goes on in another transport, which is made of the present one.
+   *
+   * @param make Makes it, given what a read brings that is under way.
+   */
+  async changeTransport(
+    make: (underWay: Promise<Bytes | null> | undefined) => Promise<Transport>,
+  ): Promise<void> {
+    const underWay = this.#handOver();
+    this.#isChanging = true;
+    try {
+      this.#transport = await make(underWay);
+    } finally {
+      this.#isChanging = false;
+    }
+    this.#shortReadMeansEmpty = this.#wasEmpty = false;
+    this.goOn();
+  }
+
+  /** Stops the loop that reads; gives what its read brings, if one is under way. */
+  #handOver(): Promise<Bytes | null> | undefined {
+    this.#stopWaiting();
+    if (this.#reading === undefined) return undefined;
+    this.#loop.handedOver = Promise.withResolvers();
+    this.#reading = undefined;
+    return unobserved(this.#loop.handedOver.promise);
   }
 
   /** Whether a wait for messages may keep the process alive. */
@@ -330,7 +406,7 @@ export class Reader<In> {
 
   get #wantsBytes(): boolean {
     if (this.#hasPeerEnded || this.#mode === "stop") return false;
-    if (this.#mode === "detached") return false;
+    if (this.#mode === "detached" || this.#isChanging) return false;
     if (this.#mode !== "receive" || this.#isWaited) return true;
     return this.#isWatching &&
       this.#input.length < this.#options.readBufferSize;
@@ -373,7 +449,8 @@ export class Reader<In> {
 
   /** Reads while bytes are wanted. */
   async #readAll(): Promise<void> {
-    const { transport } = this.#options;
+    const transport = this.#transport;
+    const loop: Loop = this.#loop = {};
     try {
       while (this.#wantsBytes) {
         // A read that would have to wait lets what this turn sends leave first.
@@ -381,18 +458,25 @@ export class Reader<In> {
           untilOthersHadTurn();
         if (turn !== undefined) {
           await turn;
+          if (loop.handedOver !== undefined) {
+            return loop.handedOver.resolve(new Uint8Array(0));
+          }
           continue; // it may have ended since
         }
         const isDiscarding = this.#mode === "discard";
         const room = isDiscarding ? dropped : this.#room();
         this.#updateRef();
         if (this.#isWaited) this.#startWaiting();
-        const length = await transport.read(room);
-        if (this.#handedOver !== undefined) {
-          this.#handedOver.resolve(
-            length === null ? null : room.slice(0, length),
-          );
-          return;
+        let length: number | null;
+        const begun = noteBegun();
+        try {
+          length = await transport.read(room);
+        } finally {
+          noteSettled(begun);
+        }
+        if (loop.handedOver !== undefined) {
+          const bytes = length === null ? null : room.slice(0, length);
+          return loop.handedOver.resolve(bytes);
         }
         if (this.#wasEmpty) noteLook();
         this.#options.idleCountdown?.reset();
@@ -401,7 +485,7 @@ export class Reader<In> {
         else this.#noteBytes(length, room.length, isDiscarding);
       }
     } catch (error) {
-      this.#handedOver?.reject(error);
+      if (loop.handedOver !== undefined) return loop.handedOver.reject(error);
       // Closing the transport interrupts a read: that is not what went wrong.
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
@@ -412,7 +496,7 @@ export class Reader<In> {
 
   #noteBytes(length: number, roomLength: number, wasDiscarding: boolean): void {
     const isFull = length === roomLength;
-    this.#wasEmpty = !isFull && this.#options.shortReadMeansEmpty;
+    this.#wasEmpty = !isFull && this.#shortReadMeansEmpty;
     if (isFull || this.#mode !== "receive") noteMoved(length);
     if (wasDiscarding || this.isStopped || this.#isBroken) {
       if (length > 0) this.#hasDroppedBytes = true;
@@ -465,9 +549,8 @@ export class Reader<In> {
     const keepsAlive = this.#mayKeepAlive && isWanted;
     if (keepsAlive === this.#keepsAlive) return;
     this.#keepsAlive = keepsAlive;
-    const { transport } = this.#options;
-    if (keepsAlive) transport.ref?.();
-    else transport.unref?.();
+    if (keepsAlive) this.#transport.ref?.();
+    else this.#transport.unref?.();
   }
 
   /** The part of the buffer to read into. */

@@ -1,24 +1,5 @@
-import type { Reader } from "./_reader.ts";
-
-/** What waits for messages, in its turn. */
-export interface Receiver {
-  /**
-   * Takes what it wants, if that is there.
-   *
-   * @returns Whether it waits no longer.
-   */
-  take(): boolean;
-  /**
-   * Whether more bytes are to be read for it, which it is by default.
-   *
-   * @param isAlone Whether nothing waits after it.
-   */
-  wantsBytes?(isAlone: boolean): boolean;
-  /** Is told that no more messages come. */
-  end(): void;
-  /** Is told that no more messages come, and why. */
-  fail(error: unknown): void;
-}
+import type { Batch } from "../framing/batch.ts";
+import type { Reader, Receiver } from "./_reader.ts";
 
 /** Waits for messages by a promise. */
 export class Waiter<T> implements Receiver {
@@ -94,6 +75,20 @@ export class MessageIterator<T>
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve(); // messages that were not taken are still there
   }
+}
+
+/**
+ * Takes batches for an iteration: each ends the one before.
+ */
+export function batchTaker<In>(
+  reader: Reader<In>,
+): () => Batch<In> | undefined {
+  let last: Batch<In> | undefined;
+  return () => {
+    last?.release();
+    last = reader.takeBatch();
+    return last;
+  };
 }
 
 function iterationEnd(): IteratorReturnResult<undefined> {

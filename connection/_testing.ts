@@ -1,18 +1,23 @@
 /**
- * What the tests of connections share: a connection with a raw socket at the
+ * What the tests of connections share: a connection with a bare transport at the
  * other end, which may misbehave, and ways to watch both.
  *
  * @module
  */
 import net from "node:net";
+import timers from "node:timers";
 import { once } from "node:events";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
+import { transportPair } from "../testing/transport_pair.ts";
 import { delimited } from "../framing/delimited.ts";
-import { toBytes } from "../framing/_utf8.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Transport } from "./transport.ts";
 
-export { toBytes };
+/** Text as UTF-8; bytes as they are. */
+export function toBytes(data: string | Uint8Array): Uint8Array {
+  return typeof data === "string" ? new TextEncoder().encode(data) : data;
+}
 
 /** More than the kernel takes for a peer that does not read. */
 export const MORE_THAN_KERNEL_TAKES = 64 * 1024 * 1024;
@@ -21,12 +26,12 @@ export const MORE_THAN_KERNEL_TAKES = 64 * 1024 * 1024;
 const WATCHDOG_MS = 30_000;
 
 /** The bare end of a connection, which knows nothing of messages. */
-export class Peer implements Disposable {
-  readonly conn: Deno.TcpConn;
+export class Peer<T extends Transport = Deno.TcpConn> implements Disposable {
+  readonly conn: T;
   /** How many bytes the kernel has taken. */
   written = 0;
 
-  constructor(conn: Deno.TcpConn) {
+  constructor(conn: T) {
     this.conn = conn;
   }
 
@@ -96,7 +101,7 @@ export class Peer implements Disposable {
 /** A connection and its peer. */
 export interface Pair<In, Out> extends AsyncDisposable {
   readonly connection: Connection<In, Out>;
-  readonly peer: Peer;
+  readonly peer: Peer<Transport>;
 }
 
 let loopbacks = 0;
@@ -128,35 +133,60 @@ export type AnyFramingOptions =
   & { framing?: never };
 
 /**
- * A connection with a raw peer. Both are ended at the end of their scope. If the test
- * names no framing, messages end with a line feed.
+ * A connection in memory with a bare peer. Both are ended at the end of their scope. If
+ * the test names no framing, messages end with a line feed.
  *
- * @param wrap Puts something between the connection and its socket.
+ * @param wrap Puts something between the connection and its transport.
  */
 export function pair<In, Out>(
   options: ConnectionOptions<In, Out>,
-  wrap?: (conn: Deno.TcpConn) => Deno.Conn,
+  wrap?: (conn: Transport) => Transport,
 ): Promise<Pair<In, Out>>;
 export function pair(
   options?: AnyFramingOptions,
-  wrap?: (conn: Deno.TcpConn) => Deno.Conn,
+  wrap?: (conn: Transport) => Transport,
 ): Promise<Pair<Bytes, Sendable>>;
 export function pair<In, Out>(
   options: ConnectionOptions<In, Out> | AnyFramingOptions = {},
-  wrap?: (conn: Deno.TcpConn) => Deno.Conn,
+  wrap?: (conn: Transport) => Transport,
 ): Promise<Pair<In, Out> | Pair<Bytes, Sendable>> {
-  return options.framing === undefined
-    ? framedPair({ ...options, framing: delimited("\n") }, wrap)
-    : framedPair(options, wrap);
+  return Promise.resolve(anyPair(transportPair(), options, wrap));
 }
 
-async function framedPair<In, Out>(
+/** The same over sockets, for what the kernel has a part in. */
+export function socketPair<In, Out>(
   options: ConnectionOptions<In, Out>,
-  wrap: (conn: Deno.TcpConn) => Deno.Conn = (conn) => conn,
-): Promise<Pair<In, Out>> {
-  const [near, far] = await sockets();
+  wrap?: (conn: Deno.TcpConn) => Transport,
+): Promise<Pair<In, Out>>;
+export function socketPair(
+  options?: AnyFramingOptions,
+  wrap?: (conn: Deno.TcpConn) => Transport,
+): Promise<Pair<Bytes, Sendable>>;
+export async function socketPair<In, Out>(
+  options: ConnectionOptions<In, Out> | AnyFramingOptions = {},
+  wrap?: (conn: Deno.TcpConn) => Transport,
+): Promise<Pair<In, Out> | Pair<Bytes, Sendable>> {
+  return anyPair(await sockets(), options, wrap);
+}
+
+function anyPair<In, Out, T extends Transport>(
+  ends: [T, T],
+  options: ConnectionOptions<In, Out> | AnyFramingOptions,
+  wrap?: (conn: T) => Transport,
+): Pair<In, Out> | Pair<Bytes, Sendable> {
+  return options.framing === undefined
+    ? framedPair(ends, { ...options, framing: delimited("\n") }, wrap)
+    : framedPair(ends, options, wrap);
+}
+
+function framedPair<In, Out, T extends Transport>(
+  [near, far]: [T, T],
+  options: ConnectionOptions<In, Out>,
+  wrap: (conn: T) => Transport = (conn) => conn,
+): Pair<In, Out> {
   const connection = new Connection(wrap(near), options);
   const peer = new Peer(far);
+  // Also keeps the process alive, which nothing in memory does.
   const watchdog = setTimeout(() => {
     connection.abort(new Error("The test waited in vain"));
     peer.close();
@@ -253,8 +283,8 @@ export function overriding<T extends object>(
 /** `conn`, with writes that wait for `gate`. */
 export function writingBehind(
   gate: Promise<void>,
-  conn: Deno.TcpConn,
-): Deno.Conn {
+  conn: Transport,
+): Transport {
   return overriding(conn, {
     async write(bytes) {
       await gate;
@@ -319,4 +349,68 @@ export async function unhandledRejectionsIn(
     globalThis.removeEventListener("unhandledrejection", listener);
   }
   return reasons;
+}
+
+/** A file beside this one. */
+export function fileUrl(name: string): URL {
+  return new URL(name, import.meta.url);
+}
+
+/** Runs a program with `deno`, and gives its output and exit code. */
+export async function run(
+  program: string,
+): Promise<{ output: string; code: number }> {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(file, program);
+  try {
+    const { code, stdout, stderr } = await new Deno.Command("deno", {
+      args: [
+        "run",
+        "--no-check",
+        "--quiet",
+        "--allow-net=127.0.0.1",
+        `--config=${fileUrl("../deno.json").pathname}`,
+        file,
+      ],
+    }).output();
+    const decoder = new TextDecoder();
+    return { output: decoder.decode(stdout) + decoder.decode(stderr), code };
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+/** Timers that do not keep the process alive, of which the test runner knows nothing. */
+export interface BackgroundTimers extends Disposable {
+  /** How many were set since, and have neither fired nor been cleared. */
+  readonly count: number;
+}
+
+/** Counts the background timers from now on. */
+export function backgroundTimers(): BackgroundTimers {
+  const { setTimeout, clearTimeout } = timers;
+  const running = new Set<unknown>();
+  timers.setTimeout = Object.assign(
+    (callback: () => void, milliseconds: number) => {
+      const timer = setTimeout(() => {
+        running.delete(timer);
+        callback();
+      }, milliseconds);
+      running.add(timer);
+      return timer;
+    },
+    setTimeout,
+  );
+  timers.clearTimeout = (timer) => {
+    running.delete(timer);
+    clearTimeout(timer);
+  };
+  return {
+    get count() {
+      return running.size;
+    },
+    [Symbol.dispose]() {
+      Object.assign(timers, { setTimeout, clearTimeout });
+    },
+  };
 }

@@ -1,8 +1,8 @@
+import { Countdown, noteBegun, noteSettled } from "../internal/countdown.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Encoder } from "../framing/framing.ts";
-import { OutputBuffer } from "../framing/output_buffer.ts";
-import { Countdown } from "./_countdown.ts";
+import { OutputBuffer, type OutputSegment } from "../framing/output_buffer.ts";
 import { atEndOfTurn, noteMoved, untilOthersHadTurn } from "./_turns.ts";
 import type { Transport } from "./transport.ts";
 
@@ -41,6 +41,9 @@ export class Writer<Out> {
   readonly #options: WriterOptions<Out>;
   /** What writes the next message. */
   encoder: Encoder<Out>;
+  #transport: Transport;
+  // What is queued waits for another transport.
+  #isPaused = false;
   readonly #sendCountdown: Countdown | undefined;
   readonly #output = new OutputBuffer();
   // The bytes taken out of the output that the transport has not taken.
@@ -48,7 +51,6 @@ export class Writer<Out> {
   #isScheduled = false;
   // The pass of writing that is under way.
   #writing: Promise<void> | undefined;
-  #isEncoding = false;
   // Why no more messages are let in, and why those queued cannot be sent.
   #refusal: (() => unknown) | undefined;
   #failure: { readonly error: unknown } | undefined;
@@ -56,6 +58,7 @@ export class Writer<Out> {
   #messagesSent = 0;
   #blockedTime = 0;
   #writeStartedAt: number | undefined;
+  #begun = 0;
   #room: PromiseWithResolvers<void> | undefined;
   readonly #flushes = new Queue<Flush>();
   // Where in all bytes each message ends that is queued; only for `sendTimeout`.
@@ -64,6 +67,7 @@ export class Writer<Out> {
   constructor(options: WriterOptions<Out>) {
     this.#options = options;
     this.encoder = options.encoder;
+    this.#transport = options.transport;
     const { sendTimeout, onTimeout } = options;
     if (sendTimeout !== undefined) {
       this.#messageEnds = new Queue();
@@ -122,16 +126,20 @@ export class Writer<Out> {
     encoder: Encoder<T>,
   ): void {
     if (this.#refusal !== undefined) throw this.#refusal();
-    this.#isEncoding = true;
-    try {
-      this.#output.push(encoder, message);
-    } finally {
-      this.#isEncoding = false;
-    }
+    this.#output.push(encoder, message);
+    // A function of the framing may have ended the connection.
     if (this.#failure !== undefined) {
       this.#output.clear();
       throw this.#failure.error;
     }
+    this.#noteQueued();
+  }
+
+  /** Queues the frames of `count` messages, which are copied; throws if it cannot. */
+  queueFrames(frames: Uint8Array, count: number): void {
+    if (this.#refusal !== undefined) throw this.#refusal();
+    this.#output.writeBytes(frames);
+    this.#messagesSent += count - 1;
     this.#noteQueued();
   }
 
@@ -146,7 +154,7 @@ export class Writer<Out> {
     this.#messageEnds?.push(this.#bytesSent + this.bufferedAmount);
     // Asked here, as a function that makes a closure begins with an object for its
     // variables: 39 bytes a message.
-    if (!this.#isScheduled) this.#scheduleWrite();
+    if (!this.#isScheduled && !this.#isPaused) this.#scheduleWrite();
   }
 
   /** Whether there is room for more. */
@@ -194,7 +202,7 @@ export class Writer<Out> {
   async finish(refusal: () => unknown = sideHasEnded): Promise<void> {
     this.#refusal ??= refusal;
     // A message that is being encoded has been let in.
-    if (this.#isEncoding) await undefined;
+    if (this.#output.isEncoding) await undefined;
     await this.flush();
   }
 
@@ -210,17 +218,42 @@ export class Writer<Out> {
     for (const { deferred } of this.#flushes.takeAll()) deferred.reject(error);
   }
 
+  /**
+   * Writes what is queued now, and lets what is queued later wait until
+   * {@linkcode Writer.goOnIn}.
+   */
+  async pause(): Promise<void> {
+    this.#isPaused = true;
+    const segments = this.#output.takeSegments();
+    for (const { bytes } of segments) this.#underWay += bytes.length;
+    await this.#writing;
+    this.#writing = this.#writeSegments(segments);
+    await this.#writing;
+  }
+
+  /** Goes on, in another transport. */
+  goOnIn(transport: Transport): void {
+    this.#transport = transport;
+    this.#isPaused = false;
+    if (this.bufferedAmount > 0) this.#scheduleWrite();
+  }
+
   #scheduleWrite(): void {
     this.#isScheduled = true;
     atEndOfTurn(() => {
-      this.#writing = this.#writeQueued();
+      if (this.#isPaused) this.#isScheduled = false;
+      else this.#writing = this.#writeQueued();
     });
   }
 
   /** Writes what is queued now. */
-  async #writeQueued(): Promise<void> {
+  #writeQueued(): Promise<void> {
     const segments = this.#output.takeSegments();
     for (const { bytes } of segments) this.#underWay += bytes.length;
+    return this.#writeSegments(segments);
+  }
+
+  async #writeSegments(segments: OutputSegment[]): Promise<void> {
     try {
       for (const segment of segments) await this.#write(segment.bytes);
     } catch (error) {
@@ -232,9 +265,8 @@ export class Writer<Out> {
     this.#isScheduled = false;
     // A write mostly settles without a wait. Writing on now would leave no time to
     // gather: one write for each message that was sent in between.
-    if (this.bufferedAmount > 0 && this.#failure === undefined) {
-      this.#scheduleWrite();
-    }
+    const goesOn = this.#failure === undefined && !this.#isPaused;
+    if (goesOn && this.bufferedAmount > 0) this.#scheduleWrite();
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
@@ -247,7 +279,7 @@ export class Writer<Out> {
       this.#startWaiting();
       let written: number;
       try {
-        written = await this.#options.transport.write(
+        written = await this.#transport.write(
           start === 0 ? bytes : bytes.subarray(start),
         );
       } finally {
@@ -262,6 +294,7 @@ export class Writer<Out> {
   #startWaiting(): void {
     // Not `performance.now`, which takes longer than the rest of a write's work.
     this.#writeStartedAt = Date.now();
+    this.#begun = noteBegun();
     this.#sendCountdown?.resume();
     this.#options.idleCountdown?.resume();
   }
@@ -273,6 +306,7 @@ export class Writer<Out> {
       this.#blockedTime += millisecondsSince(startedAt);
     }
     this.#writeStartedAt = undefined;
+    noteSettled(this.#begun);
     this.#sendCountdown?.pause();
     idleCountdown?.reset();
     idleCountdown?.pause();

@@ -11,7 +11,7 @@ import {
   isPending,
   MORE_THAN_KERNEL_TAKES,
   type Pair,
-  pair,
+  socketPair as pair,
   unhandledRejectionsIn,
   until,
   untilSteady,

@@ -1,13 +1,14 @@
+import type { Batch } from "../framing/batch.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import {
   checkConnectionOptions,
   checkFraming,
 } from "../internal/connection_options.ts";
+import { Countdown } from "../internal/countdown.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
-import { Countdown } from "./_countdown.ts";
 import { DetachedTransport } from "./_detached.ts";
 import {
   DRAIN_MS,
@@ -19,7 +20,8 @@ import {
 } from "./_ending.ts";
 import { messageStream } from "./_readable.ts";
 import { Reader } from "./_reader.ts";
-import { MessageIterator, Waiter } from "./_receivers.ts";
+import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
+import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
 import { atEndOfTurn } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
@@ -30,6 +32,7 @@ import type {
   ConnectionStats,
   ReceiveOptions,
   SendOptions,
+  StartTlsOptions,
 } from "./options.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
 
@@ -39,9 +42,10 @@ const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
 /**
  * A connection that carries messages both ways.
  *
- * **Reading waits for you.** The socket is read only when somebody asks for a
- * message, so a consumer that stops stops the peer, through the kernel's
- * buffers. **Writing waits for the peer.** Await each {@linkcode Connection.send},
+ * **Reading waits for you.** The transport is read when a message is asked for, and
+ * a message is decoded when it is received, so a consumer that stops stops the peer,
+ * through the kernel's buffers. Only to notice the end, one read buffer is read ahead;
+ * see {@linkcode Connection.peerEnded}. **Writing waits for the peer.** Await each {@linkcode Connection.send},
  * and the queue stays bounded. Small messages leave together.
  *
  * Iteration, {@linkcode Connection.receive}, {@linkcode Connection.request},
@@ -76,7 +80,7 @@ const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
  */
 export class Connection<In = Bytes, Out = Sendable>
   implements AsyncIterable<In>, AsyncDisposable {
-  readonly #transport: Transport;
+  #transport: Transport;
   readonly #reader: Reader<In>;
   readonly #writer: Writer<Out>;
   readonly #idleCountdown: Countdown | undefined;
@@ -162,6 +166,14 @@ export class Connection<In = Bytes, Out = Sendable>
     }
     if (signal?.aborted) this.abort(signal.reason);
     else if (signal !== undefined) this.#listenTo(signal);
+  }
+
+  /**
+   * What TLS agreed on by ALPN: `null` if that is nothing, `undefined` if the transport
+   * does not tell, such as one without TLS.
+   */
+  get alpnProtocol(): string | null | undefined {
+    return this.#transport.alpnProtocol;
   }
 
   /** The address of this side, if the transport tells it. */
@@ -250,8 +262,9 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Whether this connection has ended, as far as this side has seen: it broke, was
-   * aborted or closed, or somebody who received has met the end of the peer's
-   * messages. {@linkcode Connection.closeRead} alone ends nothing. Asking reads
+   * aborted or closed, or somebody who received, or waited for
+   * {@linkcode Connection.peerEnded}, has met the end of the peer's messages.
+   * {@linkcode Connection.closeRead} alone ends nothing. Asking reads
    * nothing. A peer that has ended its messages can still be sent to.
    *
    * @example Telling an end from a loop that was left
@@ -274,7 +287,7 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   get hasEnded(): boolean {
     return this.#failure !== undefined || this.#closing !== undefined ||
-      this.#reader.hasAll;
+      this.#reader.hasToldEnd;
   }
 
   /**
@@ -445,13 +458,13 @@ export class Connection<In = Bytes, Out = Sendable>
   /** Sends a message in another framing. */
   send<T>(message: T, options: SendOptions<T>): Promise<void>;
   send(message: Out, options?: SendOptions<Out>): Promise<void> {
-    const { framing } = options ?? {};
+    const writer = this.#writer;
     try {
-      this.#writer.queue(message, framing?.encoder() ?? this.#writer.encoder);
+      writer.queue(message, options?.framing?.encoder() ?? writer.encoder);
     } catch (error) {
       return rejected(error);
     }
-    return this.#writer.ready();
+    return writer.ready();
   }
 
   /**
@@ -721,13 +734,85 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * All messages of one read at once, again and again: the fastest way to
-   * receive.
+   * Goes on in TLS, as STARTTLS does: what is queued leaves before, and the next message
+   * that is received or sent is encrypted. {@linkcode Connection.closed},
+   * {@linkcode Connection.signal} and the timeouts go on.
    *
-   * @returns An iterable of arrays, none of them empty. It ends where the
-   * messages end, and throws the cause of a bad end.
+   * It is refused while bytes of the peer are unread: they were not encrypted, and would
+   * be taken for messages that were (response injection). A peer that sends such bytes is
+   * broken or under attack: close the connection then.
    *
-   * @example Counting messages
+   * @param options Which side this is, names and certificates.
+   * @returns A promise that settles when the handshake is done. If that fails the
+   * connection ends with its error.
+   *
+   * @example A client and a server that agree on it
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const caCerts = [await Deno.readTextFile("dev/testdata/ca.pem")];
+   * const cert = await Deno.readTextFile("dev/testdata/localhost.pem");
+   * const key = await Deno.readTextFile("dev/testdata/localhost.key");
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     await connection.receive(); // "STARTTLS"
+   *     connection.send("go ahead");
+   *     await connection.startTls({ side: "server", cert, key });
+   *     for await (const line of connection) await connection.send(line);
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * assertEquals(await client.request("STARTTLS"), "go ahead");
+   * await client.startTls({ serverName: "localhost", caCerts });
+   * assertEquals(await client.request("secret"), "secret");
+   * ```
+   */
+  async startTls(options: StartTlsOptions): Promise<void> {
+    checkStartTlsOptions(options);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
+    if (this.#reader.hasUnread) throw hasUnread();
+    await this.#writer.pause();
+    this.#throwIfReleased();
+    if (this.#reader.hasUnread) {
+      this.#writer.goOnIn(this.#transport);
+      throw hasUnread();
+    }
+    this.#idleCountdown?.resume();
+    try {
+      await this.#reader.changeTransport(async (underWay) => {
+        const lower = underWay === undefined
+          ? this.#transport
+          : new DetachedTransport(this.#transport, underWay);
+        const transport = await startTls(lower, options);
+        if (this.#isReleased) transport.close();
+        this.#throwIfReleased();
+        this.#transport = transport;
+        return transport;
+      });
+    } catch (error) {
+      this.#end(ENDINGS.failed, error);
+      throw this.#cause ?? error; // an abort or a timeout was faster
+    } finally {
+      this.#idleCountdown?.pause();
+    }
+    this.#writer.goOnIn(this.#transport);
+  }
+
+  /**
+   * The messages that came together, again and again, by their places: the fastest way
+   * to receive. A message is made when it is looked at.
+   *
+   * @returns An iterable of batches, none of them empty. It ends where the messages end,
+   * and throws the error with which the connection ends. A batch is valid until the next
+   * one is asked for.
+   *
+   * @example Counting messages, and looking at their first bytes
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -742,16 +827,62 @@ export class Connection<In = Bytes, Out = Sendable>
    * await using client = await connect({ port: server.addr.port, framing });
    *
    * let count = 0;
-   * for await (const messages of client.batches()) count += messages.length;
-   *
-   * assertEquals(count, 3);
+   * let first = "";
+   * for await (const batch of client.batches()) {
+   *   count += batch.length;
+   *   for (let i = 0; i < batch.length; i++) {
+   *     first += String.fromCharCode(batch.byteAt(i, 0) ?? 0);
+   *   }
+   * }
+   * assertEquals([count, first], [3, "ott"]);
    * ```
    */
-  batches(): AsyncIterable<In[]> {
+  batches(): AsyncIterable<Batch<In>> {
     return {
       [Symbol.asyncIterator]: () =>
-        new MessageIterator(this.#reader, () => this.#reader.takeAll()),
+        new MessageIterator(this.#reader, batchTaker(this.#reader)),
     };
+  }
+
+  /**
+   * Sends messages of a batch on, framed as they came, in one copy.
+   *
+   * @param batch A batch of this connection, or of another.
+   * @param from The first message, from 0 on.
+   * @param to The first message that is not sent.
+   * @returns A promise like that of {@linkcode Connection.send}. It rejects with a
+   * `RangeError` if there are no such messages, and with an `InvalidStateError` if the
+   * batch is not valid any more.
+   *
+   * @example An echo that makes no messages
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   async (connection) => {
+   *     for await (const batch of connection.batches()) {
+   *       await connection.forward(batch);
+   *     }
+   *   },
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * const answers = ["one", "two"].map((line) => client.request(line));
+   * assertEquals(await Promise.all(answers), ["one", "two"]);
+   * ```
+   */
+  forward(batch: Batch<unknown>, from?: number, to?: number): Promise<void> {
+    const writer = this.#writer;
+    try {
+      const { count, frames } = batch.framesOf(from, to);
+      if (count > 0) writer.queueFrames(frames, count);
+    } catch (error) {
+      return rejected(error);
+    }
+    return writer.ready();
   }
 
   /**
@@ -1136,7 +1267,11 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   #throwIfReleased(): void {
-    if (this.#isReleased) throw this.#failure?.error ?? hasEnded();
+    if (this.#isReleased) throw this.#cause ?? hasEnded();
+  }
+
+  get #cause(): unknown {
+    return this.#failure?.error;
   }
 
   #closeTransport(): void {
@@ -1160,6 +1295,13 @@ export class Connection<In = Bytes, Out = Sendable>
 function hasEnded(): DOMException {
   return new DOMException(
     "Cannot go on: the connection has ended, or its transport was handed over",
+    "InvalidStateError",
+  );
+}
+
+function hasUnread(): DOMException {
+  return new DOMException(
+    "Cannot start TLS: bytes of the peer are unread, which were not encrypted",
     "InvalidStateError",
   );
 }

@@ -13,6 +13,7 @@ import {
   overriding,
   pair,
   resettablePair,
+  socketPair,
   sockets,
   turn,
   unhandledRejectionsIn,
@@ -48,7 +49,7 @@ Deno.test("Connection replies to a peer that has half-closed", async () => {
 });
 
 Deno.test("Connection sends more than the kernel takes to a peer that has half-closed", async () => {
-  await using ends = await pair({ framing: unframed() });
+  await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   await peer.conn.closeWrite();
   assertEquals(await connection.receive(), undefined);
@@ -119,7 +120,7 @@ Deno.test("Connection is released when both sides have ended, with no call of cl
 });
 
 Deno.test("Connection.close() is behind what is queued", async () => {
-  await using ends = await pair({ framing: unframed() });
+  await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   connection.send(UNREAD);
   connection.send("the end");
@@ -230,7 +231,7 @@ Deno.test("Connection closes at the end of its scope", async () => {
 });
 
 Deno.test("Connection.abort() ends what waits with its reason", async () => {
-  await using ends = await pair({ framing: unframed() });
+  await using ends = await socketPair({ framing: unframed() });
   const { connection } = ends;
   const { signal } = connection;
   const reader = connection.readable.getReader();
@@ -606,7 +607,7 @@ Deno.test("Connection ends by a reset while a write is blocked", async () => {
 });
 
 Deno.test("Connection ends when its peer closes with unread messages of ours, busy both ways", async () => {
-  await using ends = await pair({ framing: unframed() });
+  await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   const sending = assertRejects(async () => {
     while (true) await connection.send(new Uint8Array(10_000));
@@ -622,7 +623,7 @@ Deno.test("Connection ends when its peer closes with unread messages of ours, bu
 });
 
 Deno.test("Connection itself resets a peer whose messages it did not read", async () => {
-  await using ends = await pair({ framing });
+  await using ends = await socketPair({ framing });
   const { connection, peer } = ends;
   const flooding = peer.write(UNREAD);
   await untilSteady(() => peer.written);
@@ -710,7 +711,7 @@ Deno.test("Connection piped into itself answers the messages before a malformed 
 });
 
 Deno.test("Connection sends all its answers after a malformed message to a peer that is slow", async () => {
-  await using ends = await pair({ framing: longAnswers });
+  await using ends = await socketPair({ framing: longAnswers });
   const { connection, peer } = ends;
   connection.send("x".repeat(MORE_THAN_KERNEL_TAKES / 2));
   await peer.write("much too long\n");
@@ -723,7 +724,7 @@ Deno.test("Connection sends all its answers after a malformed message to a peer 
 Deno.test("Connection is released when its answers after a malformed message cannot go out", async () => {
   const ways = ["peer closes", "abort", "sendTimeout", "idleTimeout"] as const;
   for (const way of ways) {
-    await using ends = await pair({
+    await using ends = await socketPair({
       framing: longAnswers,
       ...(way === "sendTimeout" && { sendTimeout: 20 }),
       ...(way === "idleTimeout" && { idleTimeout: 20 }),
@@ -821,7 +822,7 @@ Deno.test("Connection leaves no rejection unhandled when its peer resets it", as
 });
 
 Deno.test("Connection.close() loses nothing of what was sent though the peer's messages are unread", async () => {
-  await using ends = await pair({ framing: unframed() });
+  await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   await peer.write("x".repeat(100_000));
   connection.send(new Uint8Array(2_000_000));
@@ -835,7 +836,7 @@ Deno.test("Connection.close() loses nothing of what was sent to a peer that it k
   const length = MORE_THAN_KERNEL_TAKES / 4;
   const ways = ["read waits", "message has begun"] as const;
   for (const way of ways) {
-    await using ends = await pair({ framing: longAnswers });
+    await using ends = await socketPair({ framing: longAnswers });
     const { connection, peer } = ends;
     const received = connection.receive();
     if (way === "message has begun") await peer.write("x");
@@ -869,7 +870,7 @@ Deno.test("Connection.close() waits for no peer that ends when it is told to", a
 });
 
 Deno.test("Connection.close() is not blocked by a peer that is blocked by unread bytes", async () => {
-  await using ends = await pair({ framing: unframed() });
+  await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   connection.send(new Uint8Array(2 * MORE_THAN_KERNEL_TAKES));
   const writing = peer.write("x".repeat(MORE_THAN_KERNEL_TAKES));

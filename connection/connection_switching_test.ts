@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { toBytes } from "../framing/_utf8.ts";
 import { delimited } from "../framing/delimited.ts";
 import { fixedLength } from "../framing/fixed_length.ts";
 import type { Framing } from "../framing/framing.ts";
@@ -7,12 +6,10 @@ import { FramingError } from "../framing/framing_error.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { unframed } from "../framing/unframed.ts";
-import {
-  type PairedTransport,
-  transportPair,
-} from "../testing/transport_pair.ts";
+import type { PairedTransport } from "../testing/paired_transport.ts";
+import { transportPair } from "../testing/transport_pair.ts";
 import { Connection } from "./connection.ts";
-import { pair, until } from "./_testing.ts";
+import { pair, toBytes, until } from "./_testing.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 

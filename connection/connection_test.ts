@@ -9,10 +9,12 @@ import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
 import { asJson, delimited, type Framing, lines, mapped } from "../framing.ts";
 import {
+  fileUrl,
   isPending,
   overriding,
   pair,
   Peer,
+  run,
   sockets,
   toBytes,
   turn,
@@ -311,34 +313,6 @@ Deno.test("Connection refuses what it cannot do, and leaves the socket to the ca
   assertEquals(await peer.read(1), "x");
   near.close();
 });
-
-function fileUrl(name: string): URL {
-  return new URL(name, import.meta.url);
-}
-
-/** Runs a program with `deno`, and gives its output and exit code. */
-async function run(
-  program: string,
-): Promise<{ output: string; code: number }> {
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  await Deno.writeTextFile(file, program);
-  try {
-    const { code, stdout, stderr } = await new Deno.Command("deno", {
-      args: [
-        "run",
-        "--no-check",
-        "--quiet",
-        "--allow-net=127.0.0.1",
-        `--config=${fileUrl("../deno.json").pathname}`,
-        file,
-      ],
-    }).output();
-    const decoder = new TextDecoder();
-    return { output: decoder.decode(stdout) + decoder.decode(stderr), code };
-  } finally {
-    await Deno.remove(file);
-  }
-}
 
 Deno.test("Connection.unref() lets the process end, and ref() keeps it", async () => {
   const program = (calls: string) => `

@@ -7,12 +7,17 @@ import {
 } from "@std/assert";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
+import type { ByteStreams, Transport } from "./transport.ts";
+import { transportPair } from "../testing.ts";
 import { type Framing, lines, unframed } from "../framing.ts";
 import {
+  backgroundTimers,
   MORE_THAN_KERNEL_TAKES,
   overriding,
   pair,
+  socketPair,
   sockets,
+  toBytes,
   turn,
   unhandledRejectionsIn,
 } from "./_testing.ts";
@@ -63,7 +68,7 @@ Deno.test("Connection idleTimeout ends a wait for a silent peer", async () => {
 });
 
 Deno.test("Connection idleTimeout ends a wait for a peer that takes no byte", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     idleTimeout: SOON_MS,
   });
@@ -89,7 +94,7 @@ Deno.test("Connection idleTimeout counts bytes of either way", async () => {
 });
 
 Deno.test("Connection idleTimeout counts bytes that come while the connection closes", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     idleTimeout: LATER_MS,
   });
@@ -175,7 +180,7 @@ Deno.test("Connection messageTimeout counts for a decoder that takes a message i
 });
 
 Deno.test("Connection sendTimeout ends a wait for a peer that takes nothing", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
   });
@@ -223,7 +228,7 @@ Deno.test("Connection sendTimeout gives each message the whole time", async () =
 });
 
 Deno.test("Connection sendTimeout ends a close that waits for the peer", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
   });
@@ -275,7 +280,7 @@ Deno.test("Connection timeouts do not run once an aborted receive() waits no mor
 });
 
 Deno.test("Connection sendTimeout takes nothing more from a peer that sends without end", async () => {
-  await using ends = await pair({
+  await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
   });
@@ -319,37 +324,39 @@ Deno.test("Connection timeouts do not count time in which this thread is busy", 
   await connection.closed;
 });
 
-/**
- * Counts the timers of about `delay` ms that are set and not cleared. The test
- * runner does not: these do not keep the process alive.
- */
-function countTimers(delay: number): Disposable & { readonly count: number } {
-  const { setTimeout, clearTimeout } = globalThis;
-  const timers = new Set<unknown>();
-  const replaced: Partial<typeof globalThis> = {
-    setTimeout: Object.assign(
-      (...args: Parameters<typeof setTimeout>) => {
-        const timer = setTimeout(...args);
-        if (Math.abs((args[1] ?? 0) - delay) < 1_000) timers.add(timer);
-        return timer;
-      },
-      setTimeout,
-    ),
-    clearTimeout(timer) {
-      timers.delete(timer);
-      clearTimeout(timer);
-    },
-  };
-  Object.assign(globalThis, replaced);
-  return {
-    get count() {
-      return timers.size;
-    },
-    [Symbol.dispose]() {
-      Object.assign(globalThis, { setTimeout, clearTimeout });
-    },
-  };
+/** Ends of transports whose other ends write to them. */
+function inMemoryPairs(
+  count: number,
+): [near: Transport | ByteStreams, write: () => unknown][] {
+  return Array.from({ length: count }, (_, index) => {
+    if (index % 2 === 0) {
+      const [near, far] = transportPair();
+      return [near, () => far.write(toBytes("beat\n"))];
+    }
+    const { readable, writable } = new TransformStream<Uint8Array>();
+    const writer = writable.getWriter();
+    return [
+      { readable, writable: new WritableStream() },
+      () => writer.write(toBytes("beat\n")).catch(() => {}), // it is ended later
+    ];
+  });
 }
+
+Deno.test("Connection timeouts do not count busy time in memory and over streams, for many", async () => {
+  const pairs = inMemoryPairs(500);
+  const connections = pairs.map(([near]) => new Connection(near, allTimeouts));
+  const received = connections.map((connection) => connection.receive());
+  await turn();
+  for (const [, write] of pairs) setTimeout(write, SOON_MS / 2);
+  blockThread();
+  assertEquals([...new Set(await Promise.all(received))], ["beat"]);
+  const alive = setTimeout(() => {}, NEVER_MS); // as no socket is
+  const silent = await Promise.allSettled(
+    connections.map((connection) => connection.receive()),
+  );
+  clearTimeout(alive);
+  assert(silent.every(({ status }) => status === "rejected"));
+});
 
 Deno.test("Connection timeouts leave no timer behind, however the connection ends", async () => {
   const options = {
@@ -365,13 +372,13 @@ Deno.test("Connection timeouts leave no timer behind, however the connection end
   for (const end of endings) {
     await using ends = await pair(options);
     const { connection, peer } = ends;
-    using timers = countTimers(NEVER_MS);
+    using timers = backgroundTimers();
     await peer.write("1\nhal");
     assertEquals(await connection.receive(), "1");
     connection.receive();
     await connection.send("x");
     await turn();
-    assertEquals(timers.count, 3);
+    assertEquals(timers.count, 1); // for all three
     await end(connection);
     assertEquals(timers.count, 0);
   }
@@ -379,7 +386,7 @@ Deno.test("Connection timeouts leave no timer behind, however the connection end
 
 Deno.test("Connection timeouts leave no rejection unhandled", async () => {
   const reasons = await unhandledRejectionsIn(async () => {
-    await using ends = await pair({ framing, idleTimeout: SOON_MS });
+    await using ends = await socketPair({ framing, idleTimeout: SOON_MS });
     const { connection } = ends;
     const aborted = new Promise((resolve) =>
       connection.signal.addEventListener("abort", resolve)

@@ -24,6 +24,7 @@ import {
   MORE_THAN_KERNEL_TAKES,
   overriding,
   pair,
+  socketPair,
   sockets,
   toBytes,
   turn,
@@ -118,7 +119,7 @@ Deno.test("Connection.send() has copied the bytes when it returns", async () => 
 });
 
 Deno.test("Connection.send() has copied a Buffer, whose slice() is a view, when it returns", async () => {
-  await using ends = await pair({ framing: unframed() });
+  await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   const buffer = Buffer.alloc(100_000, "a");
   connection.send(buffer);
@@ -304,7 +305,7 @@ Deno.test("Connection loses nothing when the kernel takes a write in parts", asy
 
 Deno.test("Connection.send() waits for a peer that stops reading, and goes on with it", async () => {
   const highWaterMark = 32 * 1024;
-  await using ends = await pair({ framing: unframed(), highWaterMark });
+  await using ends = await socketPair({ framing: unframed(), highWaterMark });
   const { connection, peer } = ends;
   const message = new Uint8Array(8 * 1024);
   const total = MORE_THAN_KERNEL_TAKES / message.length;
@@ -333,7 +334,7 @@ Deno.test("Connection.send() waits for a peer that stops reading, and goes on wi
 
 Deno.test("Connection.writable makes writer.ready wait for the peer", async () => {
   const highWaterMark = 32 * 1024;
-  await using ends = await pair({ framing: unframed(), highWaterMark });
+  await using ends = await socketPair({ framing: unframed(), highWaterMark });
   const { connection, peer } = ends;
   const message = new Uint8Array(8 * 1024);
   const total = MORE_THAN_KERNEL_TAKES / message.length;
@@ -358,7 +359,7 @@ Deno.test("Connection.writable makes writer.ready wait for the peer", async () =
 });
 
 Deno.test("Connection.writable carries the peer's slowness back to the source of a pipe", async () => {
-  await using ends = await pair({ framing: unframed() });
+  await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   let pulled = 0;
   const source = new ReadableStream<Uint8Array>({
@@ -666,7 +667,7 @@ Deno.test("Connection.writable has failed if it is first asked for behind the en
 });
 
 Deno.test("Connection.stats() counts no blocked time behind the end", async () => {
-  await using ends = await pair({ framing: unframed() });
+  await using ends = await socketPair({ framing: unframed() });
   const { connection } = ends;
   connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
   await untilSteady(() => connection.stats().bytesSent);

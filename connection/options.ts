@@ -140,6 +140,45 @@ export interface SendOptions<Out> {
 }
 
 /**
+ * Options for {@linkcode Connection.startTls}.
+ *
+ * @example Both sides
+ * ```ts
+ * import type { StartTlsOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const server: StartTlsOptions = {
+ *   side: "server",
+ *   cert: await Deno.readTextFile("dev/testdata/localhost.pem"),
+ *   key: await Deno.readTextFile("dev/testdata/localhost.key"),
+ * };
+ * const client: StartTlsOptions = {
+ *   serverName: "localhost",
+ *   caCerts: [await Deno.readTextFile("dev/testdata/ca.pem")],
+ * };
+ * assertEquals([server.side, client.side ?? "client"], ["server", "client"]);
+ * ```
+ */
+export interface StartTlsOptions {
+  /**
+   * Which side of TLS this is.
+   *
+   * @default {"client"}
+   */
+  side?: "client" | "server" | undefined;
+  /** The name in the server's certificate, which is verified. A client must give it. */
+  serverName?: string | undefined;
+  /** Root certificates to trust instead of the usual ones, each as PEM. */
+  caCerts?: string[] | undefined;
+  /** A certificate chain, as PEM. Needs `key`. A server must give it. */
+  cert?: string | undefined;
+  /** Its private key, as PEM. Needs `cert`. */
+  key?: string | undefined;
+  /** The protocols to offer by ALPN. */
+  alpnProtocols?: string[] | undefined;
+}
+
+/**
  * What a connection has done so far; see {@linkcode Connection.stats}.
  *
  * @example Counting what was sent

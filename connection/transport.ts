@@ -117,6 +117,8 @@ export interface Transport {
   readonly localAddr?: Address | undefined;
   /** The address of the peer, if it is known. */
   readonly remoteAddr?: Address | undefined;
+  /** What TLS agreed on by ALPN; `null` if that is nothing. */
+  readonly alpnProtocol?: string | null | undefined;
   /** Keeps the process alive while something is under way, as at first. */
   ref?(): void;
   /** Lets the process end though something is under way. */

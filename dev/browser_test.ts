@@ -11,17 +11,7 @@ const NEED_SOCKETS = ["mod.ts", "server.ts", "client.ts", "node.ts", "cli.ts"];
 
 /** Files with errors today. One that has none any more fails the test. */
 const KNOWN = [
-  "connection/_countdown.ts",
-  "connection/_linger.ts",
-  "connection/_message_reader.ts",
-  "connection/_message_stream.ts",
-  "connection/_message_writer.ts",
-  "connection/_read_to_end.ts",
-  "connection/_taken_bytes.ts",
   "connection/broadcast.ts",
-  "connection/connection.ts",
-  "framing/streams.ts",
-  "internal/queue_stream.ts",
 ];
 
 Deno.test("The doors that run anywhere type-check with the types of a browser", async () => {

@@ -205,7 +205,7 @@ function kernelBuffers(
   const { state } = Deno.permissions.querySync({ name: "run", command: "cat" });
   if (
     Deno.build.os !== "linux" || state !== "granted" ||
-    localAddr.transport !== "tcp" || remoteAddr.transport !== "tcp"
+    localAddr?.transport !== "tcp" || remoteAddr?.transport !== "tcp"
   ) {
     return { sendBuffer: undefined, farBuffer: undefined };
   }

@@ -14,10 +14,9 @@
  * RESP3 has more of both kinds: null, booleans, doubles, maps, sets, and pushes,
  * which are no answer to anything. A client asks for it with `HELLO 3`.
  *
- * An array may have a million items, and arrive in a thousand reads. So the framing
- * finds items, and what consists of items is put together from them: each byte is
- * looked at once. (A `split` that looked for whole values would begin anew with
- * each read, at the front.)
+ * An array may have a million items, and arrive in a thousand reads. So the decoder
+ * takes item by item, and keeps the arrays that are not whole: each byte is looked at
+ * once.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/redis.ts
@@ -32,17 +31,17 @@
  */
 // deno-lint-ignore-file no-console
 import {
+  type ByteInput,
+  type ByteOutput,
   type Bytes,
   connect,
   type Connection,
-  customFraming,
   type Decoder,
   type Framing,
   FramingError,
   serve,
   type Server,
 } from "@framed/tcp";
-import { concat } from "@std/bytes/concat";
 import { runLesson } from "./_lesson.ts";
 
 /** What is sent and received. A bulk string is bytes, any other string is text. */
@@ -75,159 +74,214 @@ export interface Outgoing {
   version?: 2 | 3;
 }
 
+/** RESP, whole value by whole value. */
+export const framing: Framing<Value, Outgoing> = {
+  decoder: () => new ValueDecoder(),
+  encoder: () => ({
+    encode: ({ value, version = 2 }, output) =>
+      writeValue(value, version, output),
+  }),
+};
+
 /** The longest bulk string. */
 const MAX_BULK_LENGTH = 16 * 1024 * 1024;
 
 /** The longest line, without its end. */
 const MAX_LINE_LENGTH = 64 * 1024;
 
-/** The most that all items of a value may take together, in bytes. */
+/** The most that a value may take with all its items, in bytes. */
 const MAX_VALUE_SIZE = 64 * 1024 * 1024;
 
 /** What an item takes beside its bytes, roughly. */
 const ITEM_SIZE = 16;
 
-/** The beginning of what consists of other items. */
-class Aggregate {
-  constructor(readonly type: string, readonly count: number) {}
-}
+const LF = 0x0a;
+const CR_LF = 0x0d0a;
 
-const items = customFraming<Value | Aggregate, Outgoing>({
-  split: splitItem,
-  encode: encodeValue,
-  maxLength: MAX_BULK_LENGTH + MAX_LINE_LENGTH,
-});
-
-/** RESP, whole value by whole value. */
-export const framing: Framing<Value, Outgoing> = {
-  encode: (message) => items.encode(message),
-  encodeText: ({ value }) => textOf(value),
-  decoder: () => new ValueDecoder(items.decoder()),
-};
-
-const CR = 13;
-const LF = 10;
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** Finds the item at the beginning of `buffered`. */
-function splitItem(
-  buffered: Bytes,
-): { message: Value | Aggregate; length: number } | undefined {
-  const lineEnd = buffered.subarray(0, MAX_LINE_LENGTH + 2).indexOf(LF);
-  if (lineEnd === -1) {
-    if (buffered.length < MAX_LINE_LENGTH + 2) return undefined;
+/** What consists of other items, of which some may be missing. */
+class Aggregate {
+  readonly #type: string;
+  readonly #count: number;
+  readonly #values: Value[] = [];
+
+  constructor(type: string, length: number) {
+    this.#type = type;
+    this.#count = type === "%" || type === "|" ? 2 * length : length;
+  }
+
+  get isWhole(): boolean {
+    return this.#values.length === this.#count;
+  }
+
+  add(value: Value): void {
+    this.#values.push(value);
+  }
+
+  /** Its value, or `undefined` for an attribute, which tells about the next value. */
+  get value(): Value | undefined {
+    const values = this.#values;
+    switch (this.#type) {
+      case "|":
+        return undefined;
+      case "~":
+        return new Set(values);
+      case ">":
+        return new Push(values);
+      case "%": {
+        const map = new Map<Value, Value>();
+        for (let i = 0; i < values.length; i += 2) {
+          map.set(values[i] ?? null, values[i + 1] ?? null);
+        }
+        return map;
+      }
+      default:
+        return values;
+    }
+  }
+}
+
+/** Puts values together from items, for one stream. */
+class ValueDecoder implements Decoder<Value> {
+  readonly maxFrameLength = MAX_LINE_LENGTH + MAX_BULK_LENGTH + 4;
+  // From the outermost to the innermost.
+  readonly #open: Aggregate[] = [];
+  #size = 0;
+
+  /** Whether a value has begun whose other items are to come. */
+  get pending(): boolean {
+    return this.#open.length > 0;
+  }
+
+  decode(input: ByteInput): Value | undefined {
+    for (;;) {
+      const { offset } = input;
+      const item = takeItem(input);
+      if (item === undefined) return undefined;
+      this.#size += ITEM_SIZE + input.offset - offset;
+      if (this.#size > MAX_VALUE_SIZE) throw tooLong("a value", MAX_VALUE_SIZE);
+      const value = this.#add(item);
+      if (value === undefined) continue;
+      this.#size = 0;
+      return value;
+    }
+  }
+
+  /** Gives the value that an item completes, if it does. */
+  #add(item: Value | Aggregate): Value | undefined {
+    for (let next = item;;) {
+      if (next instanceof Aggregate && !next.isWhole) {
+        this.#open.push(next);
+        return undefined;
+      }
+      const value = next instanceof Aggregate ? next.value : next;
+      if (value === undefined) return undefined;
+      const outer = this.#open.pop();
+      if (outer === undefined) return value;
+      outer.add(value);
+      next = outer;
+    }
+  }
+}
+
+/** Takes the item at the front, if it is whole. */
+function takeItem(input: ByteInput): Value | Aggregate | undefined {
+  const lineEnd = input.indexOf(LF);
+  const lineLength = lineEnd === -1 ? input.length : lineEnd;
+  if (lineLength > MAX_LINE_LENGTH + 1) {
     throw tooLong("a line", MAX_LINE_LENGTH);
   }
-  const length = lineEnd + 1;
-  const type = String.fromCharCode(buffered[0] ?? 0);
-  const end = buffered[lineEnd - 1] === CR ? lineEnd - 1 : lineEnd;
-  const line = () => decoder.decode(buffered.subarray(1, end));
+  if (lineEnd === -1) return undefined;
+  const line = input.textAt(0, lineEnd).replace(/\r$/, "");
+  if (/^([!=]|\$(?!-1$))/.test(line)) return takeBulk(line, lineEnd + 1, input);
+  input.skip(lineEnd + 1);
+  return readLine(line);
+}
+
+/** Takes a bulk string, whose bytes begin at `start`. */
+function takeBulk(
+  line: string,
+  start: number,
+  input: ByteInput,
+): Value | undefined {
+  const length = readLength(line, MAX_BULK_LENGTH);
+  const end = start + length;
+  if (input.length < end + 2) return input.need(end + 2);
+  if (input.uintAt(end, 2) !== CR_LF) throw malformed(line);
+  input.skip(start);
+  const bulk = input.take(length);
+  input.skip(2);
+  if (line.startsWith("$")) return bulk;
+  const text = decoder.decode(bulk);
+  // Of a verbatim string the first four say its format, as in "txt:".
+  return line.startsWith("!") ? new RedisError(text) : text.slice(4);
+}
+
+function readLine(line: string): Value | Aggregate {
+  const type = line.charAt(0);
+  const text = line.slice(1);
   switch (type) {
     case "+":
-      return { message: line(), length };
+      return text;
     case "-":
-      return { message: new RedisError(line()), length };
-    case ":":
-      return { message: smallest(readBigInt(line())), length };
-    case "(":
-      return { message: readBigInt(line()), length };
-    case ",":
-      return { message: readDouble(line()), length };
-    case "#":
-      return { message: readBoolean(line()), length };
-    case "_":
-      return { message: null, length };
-    case "$":
-    case "!":
-    case "=": {
-      const bulkLength = readLength(buffered, end, MAX_BULK_LENGTH);
-      if (bulkLength === -1) return { message: null, length };
-      const total = length + bulkLength + 2;
-      if (buffered.length < total) return undefined;
-      if (buffered[total - 2] !== CR || buffered[total - 1] !== LF) {
-        throw malformed("a bulk string without its end");
-      }
-      const bulk = buffered.subarray(length, total - 2);
-      return { message: readBulk(type, bulk), length: total };
+      return new RedisError(text);
+    case ":": {
+      const integer = readBigInt(line);
+      const number = Number(integer);
+      return Number.isSafeInteger(number) ? number : integer;
     }
+    case "(":
+      return readBigInt(line);
+    case ",":
+      return readDouble(line);
+    case "#":
+      if (text !== "t" && text !== "f") throw malformed(line);
+      return text === "t";
+    case "_":
+    case "$": // only "$-1", null as RESP2 has it, comes here
+      return null;
     case "*":
     case "~":
     case "%":
     case "|":
-    case ">": {
-      const count = readLength(buffered, end, MAX_VALUE_SIZE / ITEM_SIZE);
-      if (count === -1) return { message: null, length };
-      return { message: new Aggregate(type, count), length };
-    }
-    default:
+    case ">":
+      if (line === "*-1") return null;
+      return new Aggregate(type, readLength(line, MAX_VALUE_SIZE / ITEM_SIZE));
+    default: {
       // A request as somebody types it, into `nc`.
-      return { message: readWords(buffered.subarray(0, end)), length };
+      const words = line.split(/\s+/).filter((word) => word !== "");
+      return words.map((word) => encoder.encode(word));
+    }
   }
 }
 
-/** The number behind the type, or -1, which stands for null in RESP2. */
-function readLength(buffered: Bytes, end: number, max: number): number {
-  const isNull = buffered[1] === 45 && buffered[2] === 49 && end === 3; // "-1"
-  if (isNull) return -1;
-  let length = 0;
-  for (let i = 1; i < end; i++) {
-    const digit = (buffered[i] ?? 0) - 48;
-    if (digit < 0 || digit > 9) throw malformed("a length that is none");
-    length = 10 * length + digit;
-  }
-  if (end === 1) throw malformed("a length that is none");
-  if (length > max) {
-    throw tooLong(`a length of ${length}`, max);
-  }
+function readLength(line: string, max: number): number {
+  if (!/^.\d+$/.test(line)) throw malformed(line);
+  const length = Number(line.slice(1));
+  if (length > max) throw tooLong(`a length of ${length}`, max);
   return length;
 }
 
-function readBulk(type: string, bulk: Bytes): Value {
-  if (type === "$") return bulk;
-  const text = decoder.decode(bulk);
-  // Of a verbatim string the first four say its format, as in "txt:".
-  return type === "!" ? new RedisError(text) : text.slice(4);
+function readBigInt(line: string): bigint {
+  if (!/^.[+-]?\d+$/.test(line)) throw malformed(line);
+  return BigInt(line.slice(1));
 }
 
-function readBigInt(text: string): bigint {
-  if (!/^[+-]?\d+$/.test(text)) throw malformed("an integer that is none");
-  return BigInt(text.replace("+", ""));
-}
-
-function smallest(integer: bigint): number | bigint {
-  const number = Number(integer);
-  return Number.isSafeInteger(number) ? number : integer;
-}
-
-const NAMED_DOUBLES = new Map([
-  ["inf", Infinity],
-  ["+inf", Infinity],
-  ["-inf", -Infinity],
-  ["nan", NaN],
-]);
-
-function readDouble(text: string): number {
-  const named = NAMED_DOUBLES.get(text);
-  if (named !== undefined) return named;
-  if (!/^[+-]?\d+(\.\d*)?(e[+-]?\d+)?$/i.test(text)) {
-    throw malformed("a double that is none");
+function readDouble(line: string): number {
+  if (line === ",nan") return NaN;
+  if (!/^,[+-]?(inf|\d+(\.\d*)?(e[+-]?\d+)?)$/i.test(line)) {
+    throw malformed(line);
   }
-  return Number(text);
+  return Number(line.slice(1).replace("inf", "Infinity"));
 }
 
-function readBoolean(text: string): boolean {
-  if (text !== "t" && text !== "f") throw malformed("a boolean that is none");
-  return text === "t";
-}
-
-function readWords(line: Bytes): Value[] {
-  const words = decoder.decode(line).split(/\s+/).filter((word) => word !== "");
-  return words.map((word) => encoder.encode(word));
-}
-
-function malformed(what: string): FramingError {
-  return new FramingError(`Cannot decode RESP: ${what}`, { code: "malformed" });
+function malformed(line: string): FramingError {
+  const shown = JSON.stringify(line.slice(0, 40));
+  return new FramingError(`Cannot decode RESP: malformed item ${shown}`, {
+    code: "malformed",
+  });
 }
 
 function tooLong(what: string, limit: number): FramingError {
@@ -237,111 +291,42 @@ function tooLong(what: string, limit: number): FramingError {
   });
 }
 
-/** Puts values together from items, for one stream. */
-class ValueDecoder implements Decoder<Value> {
-  readonly #items: Decoder<Value | Aggregate>;
-  // From the outermost to the innermost that is not whole.
-  readonly #open: { type: string; missing: number; values: Value[] }[] = [];
-  #size = 0;
-  #failure: { error: unknown } | undefined;
-
-  constructor(items: Decoder<Value | Aggregate>) {
-    this.#items = items;
+/** Writes a value. What RESP2 lacks goes as what it has instead. */
+function writeValue(value: Value, version: 2 | 3, output: ByteOutput): void {
+  const isNew = version === 3;
+  const write = (line: string) => output.writeText(`${line}\r\n`);
+  const writeAll = (type: string, length: number, values: Iterable<Value>) => {
+    write(`${type}${length}`);
+    for (const each of values) writeValue(each, version, output);
+  };
+  if (typeof value === "string") {
+    write(`+${oneLine(value)}`);
+  } else if (value instanceof RedisError) {
+    write(`-${oneLine(value.message)}`);
+  } else if (value === null) {
+    write(isNew ? "_" : "$-1");
+  } else if (typeof value === "boolean") {
+    if (isNew) write(value ? "#t" : "#f");
+    else write(`:${Number(value)}`);
+  } else if (typeof value === "number" || typeof value === "bigint") {
+    const digits = `${value}`.replace("Infinity", "inf").replace("NaN", "nan");
+    if (Number.isSafeInteger(value)) write(`:${digits}`);
+    else if (!isNew) write(`$${digits.length}\r\n${digits}`);
+    else write(typeof value === "number" ? `,${digits}` : `(${digits}`);
+  } else if (value instanceof Uint8Array) {
+    write(`$${value.length}`);
+    output.writeBytes(value);
+    write("");
+  } else if (value instanceof Map) {
+    if (isNew) writeAll("%", value.size, [...value].flat());
+    else writeAll("*", 2 * value.size, [...value].flat());
+  } else if (value instanceof Set) {
+    writeAll(isNew ? "~" : "*", value.size, value);
+  } else if (value instanceof Push) {
+    writeAll(isNew ? ">" : "*", value.values.length, value.values);
+  } else {
+    writeAll("*", value.length, value);
   }
-
-  get pending(): boolean {
-    return this.#open.length > 0 || this.#items.pending === true;
-  }
-
-  decode(chunk: Uint8Array): Value[] {
-    return this.#gather(() => this.#items.decode(chunk));
-  }
-
-  end(): Value[] {
-    return this.#gather(() => {
-      const rest = this.#items.end();
-      if (rest.length === 0 && this.#open.length > 0) {
-        throw new FramingError("Cannot decode RESP: it ended inside a value", {
-          code: "truncated",
-        });
-      }
-      return rest;
-    });
-  }
-
-  #gather(read: () => (Value | Aggregate)[]): Value[] {
-    const values: Value[] = [];
-    try {
-      if (this.#failure !== undefined) throw this.#failure.error;
-      for (const item of read()) {
-        const value = this.#add(item);
-        if (value !== undefined) values.push(value);
-      }
-    } catch (error) {
-      // What came whole before an error is delivered before it.
-      this.#failure = { error };
-      if (values.length === 0) throw error;
-    }
-    return values;
-  }
-
-  /** Gives the value that an item completes, if it does. */
-  #add(item: Value | Aggregate): Value | undefined {
-    this.#size += ITEM_SIZE + (item instanceof Uint8Array ? item.length : 0);
-    if (this.#size > MAX_VALUE_SIZE) {
-      throw tooLong("a value", MAX_VALUE_SIZE);
-    }
-    let value: Value;
-    if (item instanceof Aggregate) {
-      const { type, count } = item;
-      const missing = type === "%" || type === "|" ? 2 * count : count;
-      this.#open.push({ type, missing, values: [] });
-      if (missing > 0) return undefined;
-      value = null; // there is nothing to add to the one that was opened
-    } else {
-      value = item;
-    }
-    for (let open = this.#open.at(-1); open !== undefined;) {
-      if (open.missing > 0) {
-        open.values.push(value);
-        open.missing--;
-      }
-      if (open.missing > 0) return undefined;
-      this.#open.pop();
-      // An attribute tells about the value behind it, and may be passed over.
-      if (open.type === "|") return undefined;
-      value = aggregateOf(open.type, open.values);
-      open = this.#open.at(-1);
-    }
-    this.#size = 0;
-    return value;
-  }
-}
-
-function aggregateOf(type: string, values: Value[]): Value {
-  switch (type) {
-    case "~":
-      return new Set(values);
-    case ">":
-      return new Push(values);
-    case "%":
-      return new Map(
-        Array.from(
-          { length: values.length / 2 },
-          (_, i) => [values[2 * i] ?? null, values[2 * i + 1] ?? null],
-        ),
-      );
-    default:
-      return values;
-  }
-}
-
-/** The frame of a value that is all text and short, if it is. */
-function textOf(value: Value): string | undefined {
-  if (typeof value === "string") return `+${oneLine(value)}\r\n`;
-  if (value instanceof RedisError) return `-${oneLine(value.message)}\r\n`;
-  if (Number.isSafeInteger(value)) return `:${value}\r\n`;
-  return undefined;
 }
 
 function oneLine(text: string): string {
@@ -349,53 +334,6 @@ function oneLine(text: string): string {
     throw new TypeError("Cannot encode RESP: a simple string must be one line");
   }
   return text;
-}
-
-function encodeValue({ value, version = 2 }: Outgoing): Uint8Array {
-  return concat(
-    [...partsOf(value, version)].map((part) =>
-      typeof part === "string" ? ascii(part) : part
-    ),
-  );
-}
-
-/** Byte by byte, as `encode` of a TextEncoder takes far longer for a few letters. */
-function ascii(text: string): Bytes {
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
-}
-
-/** The parts of a frame: bytes, and text that is ASCII. */
-function* partsOf(value: Value, version: 2 | 3): Generator<string | Bytes> {
-  const isNew = version === 3; // what RESP2 lacks goes as what it has instead
-  const text = textOf(value);
-  if (text !== undefined) {
-    yield encoder.encode(text);
-  } else if (value === null) {
-    yield isNew ? "_\r\n" : "$-1\r\n";
-  } else if (typeof value === "boolean") {
-    yield isNew ? `#${value ? "t" : "f"}\r\n` : `:${Number(value)}\r\n`;
-  } else if (typeof value === "number" || typeof value === "bigint") {
-    const digits = `${value}`.replace("Infinity", "inf").replace("NaN", "nan");
-    const type = typeof value === "number" ? "," : "(";
-    yield isNew ? `${type}${digits}\r\n` : `$${digits.length}\r\n${digits}\r\n`;
-  } else if (value instanceof Uint8Array) {
-    yield `$${value.length}\r\n`;
-    yield value;
-    yield "\r\n";
-  } else if (value instanceof Map) {
-    yield isNew ? `%${value.size}\r\n` : `*${2 * value.size}\r\n`;
-    for (const each of [...value].flat()) yield* partsOf(each, version);
-  } else if (value instanceof Set) {
-    yield `${isNew ? "~" : "*"}${value.size}\r\n`;
-    for (const each of value) yield* partsOf(each, version);
-  } else if (value instanceof Push || Array.isArray(value)) {
-    const values = value instanceof Push ? value.values : value;
-    const type = isNew && value instanceof Push ? ">" : "*";
-    yield `${type}${values.length}\r\n`;
-    for (const each of values) yield* partsOf(each, version);
-  }
 }
 
 // ---- The server
@@ -423,8 +361,8 @@ const COMMANDS: Record<string, Command> = {
   echo: { takes: [1, 1], run: ([message]) => message ?? null },
   set: {
     takes: [2, 2],
-    run([key, value], database) {
-      database.set(keyOf(key), own(value));
+    run([key, value = bulk("")], database) {
+      database.set(keyOf(key), value);
       return OK;
     },
   },
@@ -451,7 +389,7 @@ const COMMANDS: Record<string, Command> = {
     takes: [2, Infinity],
     run([key, ...values], database) {
       const list = listAt(database, key);
-      list.push(...values.map(own));
+      list.push(...values);
       database.set(keyOf(key), list);
       return list.length;
     },
@@ -568,11 +506,6 @@ function bulk(text: string): Bytes {
 
 function keyOf(key: Bytes | undefined): string {
   return decoder.decode(key);
-}
-
-/** What is kept must be a copy: a request is a view of all that was read with it. */
-function own(value: Bytes | undefined): Bytes {
-  return value?.slice() ?? bulk("");
 }
 
 function integer(value: Bytes | undefined): number {

@@ -1,5 +1,9 @@
-import { connect } from "@framed/tcp";
-import { FrameDecoderStream } from "@framed/tcp/framing";
+import {
+  ChunkDecoder,
+  ChunkEncoder,
+  connect,
+  FrameDecoderStream,
+} from "@framed/tcp";
 import {
   assert,
   assertEquals,
@@ -107,7 +111,7 @@ Deno.test("redis.ts reads all of RESP, however it is cut", () => {
   const wire = bytes(SAMPLES.map(([wire]) => wire).join(""));
   const expected = SAMPLES.map(([, value]) => value);
   for (const length of [1, 2, 3, 7, 50, wire.length]) {
-    const decoder = framing.decoder();
+    const decoder = new ChunkDecoder(framing);
     const values: Value[] = [];
     for (let at = 0; at < wire.length; at += length) {
       values.push(...decoder.decode(wire.slice(at, at + length)));
@@ -119,26 +123,24 @@ Deno.test("redis.ts reads all of RESP, however it is cut", () => {
 });
 
 Deno.test("redis.ts writes what it reads", () => {
+  const decoder = new ChunkDecoder(framing);
+  const encoder = new ChunkEncoder(framing);
   const value: Value = [
     ["text", -7, 1.5, -Infinity, true, null, 2n ** 70n, bytes("a\r\nb")],
     new Map<Value, Value>([["k", new Set([1])]]),
     new RedisError("ERR é"),
   ];
-  const [read] = framing.decoder().decode(
-    framing.encode({ value, version: 3 }),
-  );
+  const [read] = decoder.decode(encoder.encode({ value, version: 3 }));
   assertEquals(comparable(read), comparable(value));
-  const [push] = framing.decoder().decode(
-    framing.encode({ value: new Push([1]), version: 3 }),
-  );
-  assertEquals(comparable(push), { push: [1] });
-  const [older] = framing.decoder().decode(framing.encode({ value }));
+  const push = encoder.encode({ value: new Push([1]), version: 3 });
+  assertEquals(comparable(decoder.decode(push)), [{ push: [1] }]);
+  const [older] = decoder.decode(encoder.encode({ value }));
   assertEquals(comparable(older), [
     ["text", -7, "1.5", "-inf", 1, null, `${2n ** 70n}`, "a\r\nb"],
     ["k", [1]],
     { error: "ERR é" },
   ]);
-  assertThrows(() => framing.encode({ value: "a\r\nb" }), TypeError);
+  assertThrows(() => encoder.encode({ value: "a\r\nb" }), TypeError);
 });
 
 Deno.test("redis.ts refuses what is not RESP, behind what is", () => {
@@ -159,7 +161,7 @@ Deno.test("redis.ts refuses what is not RESP, behind what is", () => {
     ],
   ];
   for (const [wire, code] of refused) {
-    const decoder = framing.decoder();
+    const decoder = new ChunkDecoder(framing);
     assertEquals(decoder.decode(bytes(`+OK\r\n${wire}`)), ["OK"]);
     for (let i = 0; i < 2; i++) {
       const error = assertThrows(() => decoder.decode(bytes("+OK\r\n")));
@@ -167,7 +169,7 @@ Deno.test("redis.ts refuses what is not RESP, behind what is", () => {
     }
   }
   for (const wire of ["*2\r\n:1\r\n", "+O", "$3\r\nab"]) {
-    const decoder = framing.decoder();
+    const decoder = new ChunkDecoder(framing);
     assertEquals(decoder.decode(bytes(wire)), []);
     assertEquals(decoder.pending, true);
     const error = assertThrows(() => decoder.end());

@@ -7,7 +7,7 @@ import {
   temporaryFolder,
 } from "../dev/interop/_peers.ts";
 import { type Bytes, connect, type Connection, serve } from "../mod.ts";
-import { lengthPrefixed } from "../framing.ts";
+import { ChunkEncoder, lengthPrefixed } from "../framing.ts";
 
 const framing = lengthPrefixed();
 
@@ -145,9 +145,10 @@ Deno.test("upload.ts removes a file that was cut short, and says so", async () =
   }
   using conn = await Deno.connect({ port: receiver.port });
   const json = new TextEncoder().encode(JSON.stringify(header));
-  await conn.write(framing.encode(json));
+  const encoder = new ChunkEncoder(framing);
+  await conn.write(encoder.encode(json));
   await conn.read(new Uint8Array(1024));
-  await conn.write(framing.encode(new Uint8Array(50_000)).subarray(0, 9));
+  await conn.write(encoder.encode(new Uint8Array(50_000)).subarray(0, 9));
   await conn.closeWrite();
   await lineThat(program.stdout, /no file: .* the stream ended inside it/);
   assertEquals(filesIn(folder), []);

@@ -1,3 +1,4 @@
+import type { ManyDecoder } from "./_decoders.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
 
@@ -22,10 +23,9 @@ export class ChunkInput {
 
   /** Gives the next chunk; all messages must have been taken from those before. */
   append(chunk: Uint8Array): void {
-    if (this.#input.length === 0 || chunk.length <= FIRST_PART_BYTES) {
-      this.#input.append(chunk);
-      return;
-    }
+    const isCut = this.#input.length > 0 && chunk instanceof Uint8Array &&
+      chunk.length > FIRST_PART_BYTES;
+    if (!isCut) return this.#input.append(chunk);
     this.#chunk = chunk;
     this.#copied = 0;
     this.#copyMore();
@@ -44,6 +44,12 @@ export class ChunkInput {
     }
   }
 
+  /** Takes messages as long as they are found fast; see {@linkcode ManyDecoder}. */
+  pullMany<In>(decoder: ManyDecoder<In>, messages: In[]): void {
+    // A copied part of a chunk holds few.
+    if (this.#chunk === undefined) decoder.decodeMany(this.#input, messages);
+  }
+
   #goOnInChunk(): void {
     if (this.#chunk === undefined) return;
     this.#input.continueIn(this.#chunk, this.#copied - this.#input.length);
@@ -54,7 +60,8 @@ export class ChunkInput {
   #copyMore(): void {
     if (this.#chunk === undefined) return;
     const start = this.#copied;
-    const more = Math.max(FIRST_PART_BYTES, this.#input.length);
+    const { missing, length } = this.#input;
+    const more = missing > 1 ? missing : Math.max(FIRST_PART_BYTES, length);
     const part = this.#chunk.subarray(start, start + more);
     this.#input.append(part);
     this.#copied += part.length;

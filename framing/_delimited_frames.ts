@@ -2,12 +2,17 @@ import type { DelimiterSearch } from "./_delimiter_search.ts";
 import {
   type Found,
   type FrameFinder,
+  type Frames,
+  type FrameSource,
   MESSAGE,
   NOTHING,
   PASSED,
 } from "./_frames.ts";
 import { type Limits, tooLong, truncated } from "./_limits.ts";
+import type { Search } from "./_search.ts";
 import type { ByteInput } from "./byte_input.ts";
+
+const CARRIAGE_RETURN = 0x0d;
 
 /** What becomes of a delimiter; see {@linkcode DelimitedOptions.disposition}. */
 export type Disposition = "discard" | "suffix" | "prefix";
@@ -29,6 +34,8 @@ export interface DelimitedRules {
 /** Finds messages between delimiters. */
 export class DelimitedFrames implements FrameFinder {
   readonly maxFrameLength: number;
+  readonly sought: number | Uint8Array | undefined;
+  readonly separator: string | undefined;
   readonly #rules: DelimitedRules;
   readonly #search: DelimiterSearch;
   // The first message was found, and the remainder.
@@ -47,6 +54,11 @@ export class DelimitedFrames implements FrameFinder {
     this.#search = search;
     // One delimiter before the message, and one that is not whole after it.
     this.maxFrameLength = rules.limits.maxLength + 2 * search.longest;
+    const isPrefix = rules.disposition === "prefix";
+    this.sought = isPrefix ? undefined : search.only;
+    this.separator = rules.disposition === "discard"
+      ? asciiOf(search.only)
+      : undefined;
   }
 
   get pending(): boolean {
@@ -83,6 +95,44 @@ export class DelimitedFrames implements FrameFinder {
       return next > from ? PASSED : this.find(input, from, ended);
     }
     return this.#found(from, disposition === "suffix" ? end : start, next);
+  }
+
+  findMany(
+    { bytes, start, end }: FrameSource,
+    search: Search | undefined,
+    frames: Frames,
+  ): void {
+    if (search === undefined || this.#isDiscarding) return;
+    const { disposition, limits: { maxLength } } = this.#rules;
+    const { takesReturn, longest } = this.#search;
+    const delimiterLength = takesReturn ? 1 : longest;
+    const isSuffix = disposition === "suffix";
+    const found = frames.places;
+    let from = 0;
+    let to = 0;
+    let isTooLong = false;
+    while (to < found.length && !isTooLong) {
+      const first = search.note(bytes, start, start + from, end);
+      if (first === -1) break;
+      const { places, count } = search;
+      // Places are told from the front.
+      const shift = search.shift - start;
+      for (let next = first; next < count && to < found.length; next++) {
+        const at = places[next]! + shift; // below the count
+        if (at < from) continue; // it overlaps the one before
+        const hasReturn = takesReturn && at > from &&
+          bytes[start + at - 1] === CARRIAGE_RETURN;
+        const contentEnd = hasReturn ? at - 1 : at;
+        isTooLong = contentEnd - from > maxLength;
+        if (isTooLong) break;
+        const frameEnd = at + delimiterLength;
+        found[to] = from;
+        found[to + 1] = isSuffix ? frameEnd : contentEnd;
+        found[to + 2] = from = frameEnd;
+        to += 3;
+      }
+    }
+    frames.count = to / 3;
   }
 
   #found(start: number, end: number, next: number): Found {
@@ -146,4 +196,13 @@ export class DelimitedFrames implements FrameFinder {
     this.#discarded = 0;
     limits.onDiscard?.(length);
   }
+}
+
+/** What is sought as text, if it is ASCII. */
+function asciiOf(sought: number | Uint8Array | undefined): string | undefined {
+  if (sought === undefined) return undefined;
+  const bytes = typeof sought === "number" ? [sought] : [...sought];
+  return bytes.every((byte) => byte < 0x80)
+    ? String.fromCharCode(...bytes)
+    : undefined;
 }

@@ -8,6 +8,10 @@ export interface DelimiterSearch {
   readonly end: number;
   /** The length of the longest delimiter. */
   readonly longest: number;
+  /** The only delimiter, as it is searched for. */
+  readonly only: number | Uint8Array | undefined;
+  /** Whether a carriage return before it belongs to it. */
+  readonly takesReturn: boolean;
   /** Looks for the first delimiter from `from` on; tells whether one is there. */
   find(input: ByteInput, from: number, ended: boolean): boolean;
   /** How many of the last bytes, from `from` on, may belong to a delimiter that is not whole yet. */
@@ -26,8 +30,9 @@ export function delimiterSearch(
 
 class OneDelimiter implements DelimiterSearch {
   readonly longest: number;
+  readonly only: number | Uint8Array;
+  readonly takesReturn = false;
   readonly #delimiter: Uint8Array;
-  readonly #sought: Uint8Array | number;
   start = 0;
   end = 0;
 
@@ -35,11 +40,11 @@ class OneDelimiter implements DelimiterSearch {
     const [byte] = delimiter;
     this.longest = delimiter.length;
     this.#delimiter = delimiter;
-    this.#sought = this.longest === 1 && byte !== undefined ? byte : delimiter;
+    this.only = this.longest === 1 && byte !== undefined ? byte : delimiter;
   }
 
   find(input: ByteInput, from: number): boolean {
-    const start = input.indexOf(this.#sought, from);
+    const start = input.indexOf(this.only, from);
     if (start === -1) return false;
     this.start = start;
     this.end = start + this.longest;
@@ -57,6 +62,8 @@ class OneDelimiter implements DelimiterSearch {
  */
 class SeveralDelimiters implements DelimiterSearch {
   readonly longest: number;
+  readonly only = undefined;
+  readonly takesReturn = false;
   readonly #delimiters: readonly Uint8Array[];
   start = 0;
   end = 0;
@@ -110,6 +117,8 @@ const CARRIAGE_RETURN = 0x0d;
 /** Finds the ends of lines: a line feed, and a carriage return right before it. */
 export class LineEnds implements DelimiterSearch {
   readonly longest = 2;
+  readonly only = LINE_FEED;
+  readonly takesReturn = true;
   start = 0;
   end = 0;
 

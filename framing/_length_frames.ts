@@ -1,12 +1,24 @@
 import {
   type Found,
   type FrameFinder,
+  type Frames,
+  type FrameSource,
   MESSAGE,
   NOTHING,
   PASSED,
 } from "./_frames.ts";
 import { type Limits, malformed, tooLong, truncated } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
+import { InputBuffer } from "./input_buffer.ts";
+
+/** What {@linkcode FrameLayout.read} tells of a header. */
+export type HeaderState = typeof PARTIAL | typeof WHOLE | typeof WRONG;
+/** More bytes are needed. */
+export const PARTIAL = 0;
+/** The header is whole, and the fields are set. */
+export const WHOLE = 1;
+/** There can be no such frame: {@linkcode FrameLayout.problem} says why. */
+export const WRONG = 2;
 
 /**
  * Tells from a frame's first bytes how long it is, and where its message lies.
@@ -17,7 +29,7 @@ import type { ByteInput } from "./byte_input.ts";
 export interface FrameLayout {
   /** What is framed, for errors. */
   readonly what: string;
-  /** The most bytes that {@linkcode FrameLayout.read} needs. */
+  /** The most bytes that {@linkcode FrameLayout.read} looks at. */
   readonly maxHeaderLength: number;
   /** The byte that ends each frame, or -1. */
   readonly lastByte: number;
@@ -27,18 +39,27 @@ export interface FrameLayout {
   readonly messageStart: number;
   /** Where in the frame the message ends. */
   readonly messageEnd: number;
+  /** Why there can be no such frame; `undefined` if it is longer than can be counted. */
+  readonly problem: string | undefined;
+  /** Reads the header of the frame that begins at `start`, of which bytes are there up to `end`. */
+  read(bytes: Uint8Array, start: number, end: number): HeaderState;
   /**
-   * Reads the header of the frame that begins at `from`, and sets the fields.
-   *
-   * @returns Whether the header is whole.
-   * @throws {FramingError} If there can be no such frame.
+   * Does the same, for a header without a fixed limit; throws if there can be no frame.
+   * `read` then finds none.
    */
-  read(input: ByteInput, from: number): boolean;
+  readInput?(input: ByteInput, from: number): HeaderState;
+  /**
+   * Does the work of {@linkcode FrameFinder.findMany} in one flat loop, for a header that
+   * is so simple that asking for it takes longer than reading it.
+   */
+  readMany?(source: FrameSource, frames: Frames, maxLength: number): void;
 }
 
 /** Finds messages whose length is known from their header. */
 export class LengthFrames implements FrameFinder {
   readonly maxFrameLength: number;
+  readonly sought = undefined;
+  readonly separator = undefined;
   readonly #layout: FrameLayout;
   readonly #limits: Limits;
   // The bytes yet to come of a frame whose message is too long.
@@ -62,13 +83,19 @@ export class LengthFrames implements FrameFinder {
   find(input: ByteInput, from: number, ended: boolean): Found {
     const layout = this.#layout;
     if (this.#skip > 0) return this.#skipFrom(input, from, ended);
-    if (!layout.read(input, from)) return this.#nothing(input, from, ended);
+    const offset = input.offset + from;
+    switch (this.#read(input, from)) {
+      case PARTIAL:
+        return this.#nothing(input, from, ended);
+      case WRONG:
+        if (layout.problem !== undefined) {
+          throw malformed(layout.what, offset, layout.problem);
+        }
+        throw this.#tooLong(offset);
+    }
     const { messageStart, messageEnd, frameLength } = layout;
     if (messageEnd - messageStart > this.#limits.maxLength) {
-      const offset = input.offset + from;
-      if (!this.#limits.discard) {
-        throw tooLong(layout.what, offset, this.#limits.maxLength);
-      }
+      if (!this.#limits.discard) throw this.#tooLong(offset);
       this.#skip = frameLength;
       this.#skipOffset = offset;
       return this.#skipFrom(input, from, ended);
@@ -79,7 +106,7 @@ export class LengthFrames implements FrameFinder {
       return this.#nothing(input, from, ended);
     }
     if (layout.lastByte !== -1) {
-      this.#checkLastByte(input.byteAt(next - 1), input.offset + from);
+      this.#checkLastByte(input.byteAt(next - 1), offset);
     }
     this.start = from + messageStart;
     this.end = from + messageEnd;
@@ -87,11 +114,55 @@ export class LengthFrames implements FrameFinder {
     return MESSAGE;
   }
 
+  findMany(
+    source: FrameSource,
+    _search: undefined,
+    frames: Frames,
+  ): void {
+    if (this.#skip > 0) return;
+    const { maxLength } = this.#limits;
+    const layout = this.#layout;
+    if (layout.readMany) return layout.readMany(source, frames, maxLength);
+    const { bytes, start, end } = source;
+    const { lastByte } = layout;
+    const { places } = frames;
+    let from = start;
+    let to = 0;
+    while (to < places.length && layout.read(bytes, from, end) === WHOLE) {
+      const { messageStart, messageEnd } = layout;
+      const next = from + layout.frameLength;
+      if (next > end || messageEnd - messageStart > maxLength) break;
+      if (lastByte !== -1 && bytes[next - 1] !== lastByte) break;
+      // Places are told from the front.
+      places[to] = from + messageStart - start;
+      places[to + 1] = from + messageEnd - start;
+      places[to + 2] = next - start;
+      to += 3;
+      from = next;
+    }
+    frames.count = to / 3;
+  }
+
+  #read(input: ByteInput, from: number): HeaderState {
+    if (this.#layout.readInput) return this.#layout.readInput(input, from);
+    if (input instanceof InputBuffer) {
+      const { bytes, start, end } = input.source;
+      return this.#layout.read(bytes, start + from, end);
+    }
+    const end = Math.min(input.length, from + this.#layout.maxHeaderLength);
+    return this.#layout.read(input.bytesAt(from, end), 0, end - from);
+  }
+
   #nothing(input: ByteInput, from: number, ended: boolean): Found {
     if (ended && input.length > from) {
       throw truncated(this.#layout.what, input.offset + from);
     }
     return NOTHING;
+  }
+
+  #tooLong(offset: number): Error {
+    const limit = Math.min(this.#limits.maxLength, Number.MAX_SAFE_INTEGER);
+    return tooLong(this.#layout.what, offset, limit);
   }
 
   /** Passes over the frame whose message is too long. */

@@ -7,8 +7,18 @@ import {
 const NO_PLACES = new Int32Array(0);
 // So few bytes are looked through here: the scanner takes longer to begin.
 const SHORT_BYTES = 48;
+const LEAST_PLACES = 16;
+// Room for more places than that is not kept by a search that needs fewer.
+const FEW_PLACES = 256;
+// It is the next search's: making it takes longer than filling it.
+let sparePlaces: Int32Array = NO_PLACES;
 
-/** Looks for a byte, or for several in a row, in a buffer that grows at its tail. */
+/**
+ * Looks for a byte, or for several in a row, in a buffer that grows at its tail.
+ *
+ * It notes each place that it passes, so that no byte is looked through twice as long
+ * as the buffer holds it, wherever a later look begins.
+ */
 export class Search {
   /** What is sought, as it was given. */
   readonly sought: number | Uint8Array;
@@ -16,15 +26,19 @@ export class Search {
   readonly #last: number;
   readonly #distance: number;
   readonly #length: number;
-  // Where it was found in one look at many bytes: the first `#count`, from `#next` on.
-  #places = NO_PLACES;
-  #count = 0;
+  /**
+   * The first {@linkcode Search.count} are the places noted, each less
+   * {@linkcode Search.shift}, which changes as the buffer moves.
+   */
+  places: Int32Array = NO_PLACES;
+  count = 0;
+  shift = 0;
+  // The first place that is not before the last look.
   #next = 0;
-  // What is added to a place, as the buffer moves.
-  #shift = 0;
-  // What was looked through; each place in it is noted, or before the last one asked for.
+  // What was looked through: every place in it is noted.
   #from = 0;
   #to = 0;
+  // Where the last look began.
   #asked = 0;
 
   constructor(sought: number | Uint8Array) {
@@ -41,86 +55,156 @@ export class Search {
     }
   }
 
-  /** Where it stands first in `bytes`, from `from` on and before `end`; or -1. */
-  find(bytes: Uint8Array, from: number, end: number): number {
-    if (from < this.#asked) this.#goBack(from);
-    this.#asked = from;
-    while (this.#next < this.#count) {
-      const at = this.#places[this.#next]! + this.#shift; // below the count
-      if (at >= from) return at;
-      this.#next++;
-    }
-    return this.#findAnew(bytes, from, end);
+  /**
+   * Where it stands first in `bytes`, from `from` on and before `end`; or -1.
+   *
+   * @param front Where the bytes begin that may be looked through later.
+   */
+  find(bytes: Uint8Array, front: number, from: number, end: number): number {
+    const index = this.note(bytes, front, from, end);
+    return index === -1 ? -1 : this.places[index]! + this.shift; // as it is noted
   }
 
-  #findAnew(bytes: Uint8Array, from: number, end: number): number {
+  /** The same as {@linkcode Search.find}, as an index of {@linkcode Search.places}. */
+  note(bytes: Uint8Array, front: number, from: number, end: number): number {
+    if (from < this.#asked) this.#goBack(from);
+    this.#asked = from;
+    for (; this.#next < this.count; this.#next++) {
+      const place = this.places[this.#next]!; // below the count
+      if (place + this.shift >= from) return this.#next;
+    }
+    // From here on it would not end before `end`.
+    const stop = end - this.#length + 1;
     for (;;) {
       const start = Math.max(from, this.#to);
-      // From here on it would not end before `end`.
-      const stop = end - this.#length + 1;
       if (start >= stop) return -1;
-      if (stop - start <= SHORT_BYTES) {
-        // Not noted: the next look begins there.
-        const at = this.#findShort(bytes, start, stop);
-        if (start > this.#to) this.#from = start;
-        this.#to = at === -1 ? stop : at;
-        return at;
-      }
-      this.#scan(bytes, start, end);
-      if (this.#count > 0) return this.#places[0]! + start; // there is one
+      this.#forget(front, start);
+      const found = stop - start <= SHORT_BYTES
+        ? this.#lookShort(bytes, front, start, stop)
+        : this.#scan(bytes, front, start, stop);
+      this.#next = this.count - found;
+      if (found > 0) return this.#next;
     }
   }
 
   /** The bytes have moved `distance` bytes to the front. */
   move(distance: number): void {
-    this.#shift -= distance;
+    this.shift -= distance;
     this.#from -= distance;
     this.#to -= distance;
     this.#asked -= distance;
   }
 
+  /** Gives up room for many places. What was noted is looked for again if it is asked for. */
+  shrink(): void {
+    if (this.places.length <= FEW_PLACES) return;
+    if (this.places.length > sparePlaces.length) sparePlaces = this.places;
+    this.places = NO_PLACES;
+    this.count = this.#next = 0;
+    this.#from = this.#to = this.#asked;
+  }
+
   /** An earlier place is asked for than before. */
   #goBack(from: number): void {
-    this.#next = 0;
-    if (from >= this.#from) return;
-    this.#count = 0;
-    this.#from = this.#to = from;
+    if (from < this.#from) {
+      this.count = this.#next = 0;
+      this.#from = this.#to = from;
+      return;
+    }
+    while (
+      this.#next > 0 && this.places[this.#next - 1]! + this.shift >= from // above 0
+    ) this.#next--;
   }
 
-  #findShort(bytes: Uint8Array, start: number, stop: number): number {
+  /** Forgets what was noted if it is passed, or apart from what begins at `start`. */
+  #forget(front: number, start: number): void {
+    const { count } = this;
+    const isApart = start > this.#to;
+    const isPassed = count === 0 ||
+      this.places[count - 1]! + this.shift < front; // above 0
+    if (!isApart && !isPassed) return;
+    this.count = this.#next = 0;
+    this.shift = start;
+    this.#from = isApart ? start : Math.max(this.#from, front);
+  }
+
+  /** Notes the first place before `stop`, if there is one; returns how many. */
+  #lookShort(
+    bytes: Uint8Array,
+    front: number,
+    start: number,
+    stop: number,
+  ): number {
     for (let at = start; at < stop; at++) {
-      if (bytes[at] === this.#first && this.#standsAt(bytes, at)) return at;
+      if (bytes[at] !== this.#first || !this.#standsAt(bytes, at)) continue;
+      if (this.count === this.places.length) this.#makeRoom(front, 1);
+      this.places[this.count] = at - this.shift;
+      this.count++;
+      this.#to = at + 1;
+      return 1;
     }
-    return -1;
+    this.#to = stop;
+    return 0;
   }
 
-  /** Notes where it stands in the next bytes, at most as many as the scanner takes. */
-  #scan(bytes: Uint8Array, start: number, end: number): void {
-    const part = bytes.subarray(start, Math.min(end, start + MAX_SCAN_BYTES));
-    let count = scanner.scan(part, this.#first, this.#last, this.#distance);
+  /**
+   * Notes all places in the next bytes, at most as many as the scanner takes; returns
+   * how many.
+   */
+  #scan(bytes: Uint8Array, front: number, start: number, stop: number): number {
+    const scanned = Math.min(
+      MAX_SCAN_BYTES,
+      stop + this.#distance - start,
+    );
+    const part = bytes.subarray(start, start + scanned);
+    const found = scanner.scan(
+      part,
+      this.#first,
+      this.#last,
+      this.#distance,
+    );
     const { offsets } = scanner;
-    // What begins near the end of this part is left for the next one.
-    const stop = part.length - this.#length + 1;
-    if (this.#length > 1) {
-      let kept = 0;
-      for (let i = 0; i < count; i++) {
-        const at = offsets[i]!; // below the count
-        if (at < stop && this.#standsAt(bytes, start + at)) {
-          offsets[kept++] = at;
-        }
+    if (this.count + found > this.places.length) this.#makeRoom(front, found);
+    const { places, count } = this;
+    const move = start - this.shift;
+    let next = count;
+    if (this.#length > 2) {
+      for (let i = 0; i < found; i++) {
+        const at = offsets[i]!; // below the number found
+        if (this.#standsAt(bytes, start + at)) places[next++] = at + move;
       }
-      count = kept;
-    }
-    if (count > this.#places.length) {
-      this.#places = offsets.slice(0, count);
+    } else if (next === 0 && move === 0) {
+      // The scanner has looked at all of it.
+      places.set(offsets.subarray(0, found));
+      next = found;
     } else {
-      this.#places.set(offsets.subarray(0, count));
+      for (let i = 0; i < found; i++) places[next++] = offsets[i]! + move;
     }
-    this.#count = count;
-    this.#next = 0;
-    this.#shift = start;
-    this.#from = start;
-    this.#to = start + stop;
+    this.count = next;
+    this.#to = start + scanned - this.#distance;
+    return next - count;
+  }
+
+  /** Provides room for `more` places, without those before `front`. */
+  #makeRoom(front: number, more: number): void {
+    let passed = 0;
+    while (passed < this.count && this.places[passed]! + this.shift < front) {
+      passed++;
+    }
+    const kept = this.places.subarray(passed, this.count);
+    const length = Math.max(LEAST_PLACES, 2 * kept.length, kept.length + more);
+    let places = sparePlaces;
+    if (length <= FEW_PLACES || places.length < length) {
+      places = new Int32Array(length);
+    } else {
+      sparePlaces = NO_PLACES;
+    }
+    places.set(kept);
+    this.places = places;
+    this.count = kept.length;
+    this.#next = Math.max(0, this.#next - passed);
+    // What was looked through before is not asked for again.
+    this.#from = Math.max(this.#from, front);
   }
 
   /** Whether all of it stands at `at`, where its first byte does. */

@@ -10,6 +10,7 @@ import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
+import { InputBuffer } from "./input_buffer.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 import { unframed } from "./unframed.ts";
 
@@ -159,7 +160,9 @@ export function decodeInEverySplit(
   for (const cuts of cutsOf(stream.length, splits, seed)) {
     number++;
     const chunks = layOut(cutAt(stream, cuts), number % 3);
-    const outcome = decodeChunks(source, chunks, number % 2 === 0);
+    const outcome = number % 4 === 3
+      ? pullChunks(source, chunks, 1 + number % 50)
+      : decodeChunks(source, chunks, number % 2 === 0);
     if (JSON.stringify(outcome) !== fingerprint) {
       assertEquals(
         outcome,
@@ -288,6 +291,61 @@ export function decodeChunks(
       assertEquals([later.code, later.offset], [code, offset]);
     }
   }
+  return outcome;
+}
+
+/**
+ * Decodes one split as a connection does: each chunk is read in parts of at most
+ * `readLength` bytes, and messages are pulled one at a time, of which some after the
+ * next bytes have come. Asserts that messages stay as they were received.
+ */
+export function pullChunks(
+  source: FramingSource,
+  chunks: readonly Uint8Array[],
+  readLength: number,
+): Outcome {
+  const discarded: number[] = [];
+  const framing = typeof source === "function"
+    ? source((byteLength) => discarded.push(byteLength))
+    : source;
+  const decoder = framing.decoder();
+  const input = new InputBuffer();
+  const received: unknown[] = [];
+  const outcome: Outcome = [];
+  const random = seededRandom(readLength);
+  function pull(most: number, ended: boolean) {
+    for (let count = 0; count < most; count++) {
+      const message = input.pull(decoder, ended);
+      if (message === undefined) return;
+      received.push(message);
+      outcome.push(message instanceof Uint8Array ? text(message) : message);
+    }
+  }
+  let failed: FramingError | undefined;
+  try {
+    for (const chunk of chunks) {
+      for (let rest = chunk; rest.length > 0;) {
+        const room = input.room(1, readLength, 2 * readLength);
+        const read = rest.subarray(0, room.length);
+        room.set(read);
+        input.fill(read.length);
+        rest = rest.subarray(read.length);
+        pull(random(3) === 0 ? Infinity : random(3), false);
+      }
+    }
+    pull(Infinity, false);
+    pull(Infinity, true);
+  } catch (error) {
+    if (!(error instanceof FramingError)) throw error;
+    failed = error;
+  }
+  received.forEach((message, index) => {
+    if (message instanceof Uint8Array && text(message) !== outcome[index]) {
+      assertEquals(text(message), outcome[index], "Message was overwritten");
+    }
+  });
+  if (discarded.length > 0) outcome.push({ discarded });
+  if (failed) outcome.push({ code: failed.code, offset: failed.offset });
   return outcome;
 }
 

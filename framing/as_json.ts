@@ -1,7 +1,9 @@
-import { malformed } from "./_limits.ts";
-import { checkUtf8, decodeText } from "./_utf8.ts";
+import { parseJson, stringifyJson } from "./_json.ts";
+import { checkMalformed } from "./_malformed.ts";
+import { textFraming } from "./_text_framing.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Framing } from "./framing.ts";
+import type { MalformedOptions } from "./malformed.ts";
 import { mapped } from "./mapped.ts";
 
 /**
@@ -11,42 +13,38 @@ import { mapped } from "./mapped.ts";
  * know, such as `undefined`, cannot be sent and is a `TypeError`.
  *
  * @param framing Where messages begin and end.
+ * @param options What happens to a message that is not JSON.
  * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If `onMalformed` has a value that is not listed.
  *
  * @example A JSON value a line
  * ```ts
- * import { asJson, delimited } from "@framed/tcp/framing";
+ * import {
+ *   asJson,
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   delimited,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = asJson(delimited("\n"));
  *
  * assertEquals(
- *   framing.decoder().decode(new TextEncoder().encode('{"id":1}\n[2]\n')),
+ *   new ChunkDecoder(framing).decode(new TextEncoder().encode('{"id":1}\n[2]\n')),
  *   [{ id: 1 }, [2]],
  * );
- * assertEquals(framing.encode({ id: 1 }), new TextEncoder().encode('{"id":1}\n'));
+ * assertEquals(new ChunkEncoder(framing).encode({ id: 1 }), new TextEncoder().encode('{"id":1}\n'));
  * ```
  */
-export function asJson(framing: Framing<Bytes, Sendable>): Framing<unknown> {
-  return mapped<Bytes, Sendable, unknown>(framing, {
-    decode(bytes) {
-      const text = decodeText(bytes);
-      checkUtf8("JSON", text, () => bytes);
-      try {
-        return JSON.parse(text);
-      } catch (cause) {
-        const reason = cause instanceof Error ? cause.message : "not JSON";
-        throw malformed("JSON", undefined, reason);
-      }
-    },
-    encode(value) {
-      const text: string | undefined = JSON.stringify(value);
-      if (text === undefined) {
-        throw new TypeError(
-          `Cannot encode message as JSON has no value of its type: current type is ${typeof value}`,
-        );
-      }
-      return text;
-    },
+export function asJson(
+  framing: Framing<Bytes, Sendable>,
+  options: MalformedOptions = {},
+): Framing<unknown> {
+  const onMalformed = checkMalformed("asJson", options);
+  const rules = { what: "JSON", fatal: true, malformed: onMalformed };
+  return mapped<string, string, unknown>(textFraming(framing, rules), {
+    decode: (text) => parseJson(text),
+    encode: stringifyJson,
+    onMalformed,
   });
 }

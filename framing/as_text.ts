@@ -1,8 +1,9 @@
 import { checkChoice } from "./_limits.ts";
-import { checkText, checkUtf8, decodeText } from "./_utf8.ts";
+import { checkMalformed } from "./_malformed.ts";
+import { textFraming } from "./_text_framing.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Framing } from "./framing.ts";
-import { mapped } from "./mapped.ts";
+import type { MalformedOptions } from "./malformed.ts";
 
 /**
  * Options for {@linkcode asText}.
@@ -12,6 +13,7 @@ import { mapped } from "./mapped.ts";
  * import {
  *   asText,
  *   type AsTextOptions,
+ *   ChunkDecoder,
  *   fixedLength,
  *   FramingError,
  * } from "@framed/tcp/framing";
@@ -19,7 +21,7 @@ import { mapped } from "./mapped.ts";
  *
  * function readByte(byte: number, options?: AsTextOptions): string[] {
  *   const framing = asText(fixedLength(1), options);
- *   return framing.decoder().decode(new Uint8Array([byte]));
+ *   return new ChunkDecoder(framing).decode(new Uint8Array([byte]));
  * }
  *
  * assertEquals(readByte(0x41, { fatal: true }), ["A"]);
@@ -27,7 +29,7 @@ import { mapped } from "./mapped.ts";
  * assertThrows(() => readByte(0xff, { fatal: true }), FramingError);
  * ```
  */
-export interface AsTextOptions {
+export interface AsTextOptions extends MalformedOptions {
   /**
    * Whether bytes that are not UTF-8 are an error of code `"malformed"`. If not,
    * each is read as U+FFFD, the replacement character.
@@ -44,16 +46,21 @@ export interface AsTextOptions {
  * @param framing Where messages begin and end.
  * @param options What happens to bytes that are not UTF-8.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `fatal` is not a boolean.
+ * @throws {TypeError} If `fatal` or `onMalformed` has a value that is not listed.
  *
  * @example Text with its length before it
  * ```ts
- * import { asText, lengthPrefixed } from "@framed/tcp/framing";
+ * import {
+ *   asText,
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   lengthPrefixed,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = asText(lengthPrefixed());
  *
- * assertEquals(framing.decoder().decode(framing.encode("안녕")), ["안녕"]);
+ * assertEquals(new ChunkDecoder(framing).decode(new ChunkEncoder(framing).encode("안녕")), ["안녕"]);
  * ```
  */
 export function asText(
@@ -62,15 +69,9 @@ export function asText(
 ): Framing<string> {
   const { fatal = false } = options;
   checkChoice("asText", "fatal", fatal, [true, false]);
-  return mapped(framing, {
-    decode(bytes) {
-      const text = decodeText(bytes);
-      if (fatal) checkUtf8("text", text, () => bytes);
-      return text;
-    },
-    encode(text: string) {
-      checkText(text);
-      return text;
-    },
+  return textFraming(framing, {
+    what: "text",
+    fatal,
+    malformed: checkMalformed("asText", options),
   });
 }

@@ -135,14 +135,6 @@ export interface ByteInput {
    */
   indexOf(sought: number | Uint8Array, from?: number): number;
   /**
-   * Finds a byte, from the back.
-   *
-   * @param byte The byte.
-   * @param end Where to begin: it is found before this index.
-   * @returns Where it lies last, or -1 if it is not there.
-   */
-  lastIndexOf(byte: number, end?: number): number;
-  /**
    * Takes bytes from the front.
    *
    * @param length How many.

@@ -72,10 +72,20 @@ export interface ByteOutput {
    */
   writeUint(value: number, size: number, littleEndian?: boolean): void;
   /**
+   * Finds a byte in what is written of this frame, such as a delimiter that a message
+   * must not hold.
+   *
+   * @param byte The byte.
+   * @param from Where to begin.
+   * @returns Where in the frame it stands first, or -1 if it does not.
+   */
+  indexOf(byte: number, from?: number): number;
+  /**
    * Leaves room for a field to be filled in later, of zeros until then.
    *
    * @param size Its size in bytes.
    * @returns Where in the frame it begins, for {@linkcode ByteOutput.setUint}.
+   * @throws {RangeError} If `size` is not a whole number of at least 0.
    */
   reserve(size: number): number;
   /**

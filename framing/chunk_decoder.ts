@@ -1,4 +1,5 @@
 import { ChunkInput } from "./_chunk_input.ts";
+import { ManyDecoder } from "./_decoders.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
 import { OutputBuffer } from "./output_buffer.ts";
@@ -89,9 +90,13 @@ export class ChunkDecoder<In> {
 
   #pullAll(ended: boolean): In[] {
     const messages: In[] = [];
+    const decoder = this.#decoder;
     try {
       for (;;) {
-        const message = this.#input.pull(this.#decoder, ended);
+        if (decoder instanceof ManyDecoder) {
+          this.#input.pullMany<In>(decoder, messages);
+        }
+        const message = this.#input.pull(decoder, ended);
         if (message === undefined) return messages;
         messages.push(message);
       }

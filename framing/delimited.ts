@@ -1,12 +1,11 @@
 import { concat } from "@std/bytes/concat";
-import { scanner } from "./_byte_search/scan.ts";
 import {
   DelimitedFrames,
   type DelimitedRules,
   type Trailing,
 } from "./_delimited_frames.ts";
 import { delimiterSearch } from "./_delimiter_search.ts";
-import { frameDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_decoders.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
@@ -20,14 +19,14 @@ import type { LimitOptions } from "./limits.ts";
  *
  * @example One delimiter, or several
  * ```ts
- * import { delimited, type Delimiter } from "@framed/tcp/framing";
+ * import { ChunkDecoder, delimited, type Delimiter } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const delimiters: Delimiter[] = ["\0", new Uint8Array([0]), ["\0", "\n"]];
  * const bytes = new TextEncoder().encode("one\0");
  *
  * for (const delimiter of delimiters) {
- *   const messages = delimited(delimiter).decoder().decode(bytes);
+ *   const messages = new ChunkDecoder(delimited(delimiter)).decode(bytes);
  *   assertEquals(messages, [new TextEncoder().encode("one")]);
  * }
  * ```
@@ -39,11 +38,16 @@ export type Delimiter = Sendable | readonly Sendable[];
  *
  * @example A last line that is not whole
  * ```ts
- * import { FramingError, lines, type TrailingOptions } from "@framed/tcp/framing";
+ * import {
+ *   ChunkDecoder,
+ *   FramingError,
+ *   lines,
+ *   type TrailingOptions,
+ * } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * function readAll(options: TrailingOptions): string[] {
- *   const decoder = lines(options).decoder();
+ *   const decoder = new ChunkDecoder(lines(options));
  *   return [
  *     ...decoder.decode(new TextEncoder().encode("1\n2")),
  *     ...decoder.end(),
@@ -72,11 +76,16 @@ export interface TrailingOptions extends LimitOptions {
  *
  * @example Where the delimiter goes
  * ```ts
- * import { asText, delimited, type DelimitedOptions } from "@framed/tcp/framing";
+ * import {
+ *   asText,
+ *   ChunkDecoder,
+ *   delimited,
+ *   type DelimitedOptions,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * function readAll(options: DelimitedOptions): string[] {
- *   const decoder = asText(delimited(";", options)).decoder();
+ *   const decoder = new ChunkDecoder(asText(delimited(";", options)));
  *   return [...decoder.decode(new TextEncoder().encode("a;b")), ...decoder.end()];
  * }
  *
@@ -119,29 +128,29 @@ export interface DelimitedOptions extends TrailingOptions {
  *
  * @example Messages that end with a zero byte
  * ```ts
- * import { delimited } from "@framed/tcp/framing";
+ * import { ChunkDecoder, ChunkEncoder, delimited } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = delimited("\0");
- * const decoder = framing.decoder();
+ * const decoder = new ChunkDecoder(framing);
  * const bytes = new TextEncoder().encode("one\0two\0th");
  *
  * assertEquals(decoder.decode(bytes), [
  *   bytes.subarray(0, 3),
  *   bytes.subarray(4, 7),
  * ]);
- * assertEquals(framing.encode("three"), new TextEncoder().encode("three\0"));
+ * assertEquals(new ChunkEncoder(framing).encode("three"), new TextEncoder().encode("three\0"));
  * ```
  *
  * @example Several delimiters, each left where it was
  * ```ts
- * import { asText, delimited } from "@framed/tcp/framing";
+ * import { asText, ChunkDecoder, delimited } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = asText(delimited([".", "?", "!"], { disposition: "suffix" }));
  * const bytes = new TextEncoder().encode("Ready? Go!");
  *
- * assertEquals(framing.decoder().decode(bytes), ["Ready?", " Go!"]);
+ * assertEquals(new ChunkDecoder(framing).decode(bytes), ["Ready?", " Go!"]);
  * ```
  */
 export function delimited(
@@ -170,7 +179,7 @@ export function delimited(
   const encoder = new DelimitedEncoder(delimiters, rules);
   return {
     decoder: () =>
-      frameDecoder(new DelimitedFrames(rules, delimiterSearch(delimiters))),
+      new BytesDecoder(new DelimitedFrames(rules, delimiterSearch(delimiters))),
     encoder: () => encoder,
   };
 }
@@ -247,29 +256,30 @@ class DelimitedEncoder implements Encoder<Sendable> {
 
   encode(message: Sendable, output: ByteOutput): void {
     if (typeof message !== "string" || this.#writtenText === undefined) {
-      const bytes = toBytes(message);
-      this.#check(message, bytes);
-      output.writeBytes(bytes);
-      // A delimiter is short: copying takes longer for a single byte.
-      for (const byte of this.#written) output.writeByte(byte);
-      return;
+      return this.#encodeBytes(toBytes(message), output);
     }
     const { maxLength } = this.#rules.limits;
     // UTF-8 takes at most three bytes for each UTF-16 code unit.
-    if (
-      message.length * 3 > maxLength || this.#markText === undefined ||
-      message.includes(this.#markText)
-    ) {
-      this.#check(message, toBytes(message));
-    }
-    output.writeText(message + this.#writtenText);
+    const isShort = message.length * 3 <= maxLength;
+    const hasMark = this.#markText === undefined ||
+      message.includes(this.#markText);
+    if (!isShort || hasMark) this.#check(toBytes(message), hasMark);
+    output.writeText(message);
+    if (this.#writtenText !== "") output.writeText(this.#writtenText);
   }
 
-  /** Throws unless `bytes`, which stand for `message`, would be read back as one message. */
-  #check(message: Sendable, bytes: Uint8Array): void {
-    const hasMark = typeof message === "string" && this.#markText !== undefined
-      ? message.includes(this.#markText)
-      : this.#markByte === -1 || scanner.holds(bytes, this.#markByte);
+  #encodeBytes(bytes: Uint8Array, output: ByteOutput): void {
+    const start = output.length;
+    output.writeBytes(bytes);
+    const mark = this.#markByte;
+    this.#check(bytes, mark === -1 || output.indexOf(mark, start) !== -1);
+    const written = this.#written;
+    // A delimiter is short: copying takes longer for a single byte.
+    for (let i = 0; i < written.length; i++) output.writeByte(written[i]!); // below its length
+  }
+
+  /** Throws unless `bytes` would be read back as one message. */
+  #check(bytes: Uint8Array, hasMark: boolean): void {
     const length = hasMark ? this.#measure(bytes) : bytes.length;
     checkSendLength(length, this.#rules.limits.maxLength);
   }

@@ -4,7 +4,7 @@ import {
   type Disposition,
 } from "./_delimited_frames.ts";
 import { delimiterSearch } from "./_delimiter_search.ts";
-import { frameDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_decoders.ts";
 import { checkChoice, checkLimits } from "./_limits.ts";
 import { type Delimiter, toDelimiters } from "./delimited.ts";
 import type { Bytes } from "./bytes.ts";
@@ -84,7 +84,9 @@ export class DelimiterStream extends FrameDecoderStream<Bytes> {
     };
     super({
       decoder: () =>
-        frameDecoder(new DelimitedFrames(rules, delimiterSearch(delimiters))),
+        new BytesDecoder(
+          new DelimitedFrames(rules, delimiterSearch(delimiters)),
+        ),
     });
   }
 }

@@ -1,23 +1,26 @@
-import { frameDecoder } from "./_frames.ts";
-import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
+import { BytesDecoder } from "./_decoders.ts";
+import { type FrameLayout, LengthFrames, WHOLE } from "./_length_frames.ts";
 import { checkInteger } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
-import type { Encoder, Framing } from "./framing.ts";
+import type { Decoder, Encoder, Framing } from "./framing.ts";
 
 /**
  * Frames messages that all have the same length.
  *
+ * The length may be 0, such as one that a header says: where the stream stands, there is
+ * one empty message then, and none after it until another framing has taken more.
+ *
  * @param length The length of each message in bytes.
  * @returns A framing without state, which many connections may share.
- * @throws {RangeError} If `length` is not a whole number of at least 1.
+ * @throws {RangeError} If `length` is not a whole number of at least 0.
  *
  * @example Samples of two bytes
  * ```ts
- * import { fixedLength } from "@framed/tcp/framing";
+ * import { ChunkDecoder, fixedLength } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
- * const decoder = fixedLength(2).decoder();
+ * const decoder = new ChunkDecoder(fixedLength(2));
  *
  * assertEquals(decoder.decode(new Uint8Array([1, 2, 3])), [
  *   new Uint8Array([1, 2]),
@@ -34,7 +37,8 @@ export function fixedLength(length: number): Framing<Bytes, Sendable> {
     frameLength: length,
     messageStart: 0,
     messageEnd: length,
-    read: () => true,
+    problem: undefined,
+    read: () => WHOLE,
   };
   const limits = { maxLength: length, discard: false, onDiscard: undefined };
   const encoder: Encoder<Sendable> = {
@@ -49,7 +53,22 @@ export function fixedLength(length: number): Framing<Bytes, Sendable> {
     },
   };
   return {
-    decoder: () => frameDecoder(new LengthFrames(layout, limits)),
+    decoder: () =>
+      length === 0
+        ? emptyDecoder()
+        : new BytesDecoder(new LengthFrames(layout, limits)),
     encoder: () => encoder,
+  };
+}
+
+/** Gives one empty message at each place where it is asked, else they had no end. */
+function emptyDecoder(): Decoder<Bytes> {
+  let givenAt = -1;
+  return {
+    decode(input) {
+      if (input.offset === givenAt) return undefined;
+      givenAt = input.offset;
+      return input.take(0);
+    },
   };
 }

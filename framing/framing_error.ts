@@ -8,6 +8,7 @@
  * @example Words for each code
  * ```ts
  * import {
+ *   ChunkDecoder,
  *   FramingError,
  *   type FramingErrorCode,
  *   netstrings,
@@ -20,7 +21,7 @@
  *   "malformed": "not a netstring",
  * };
  * const { code } = assertThrows(
- *   () => netstrings().decoder().decode(new TextEncoder().encode("hello")),
+ *   () => new ChunkDecoder(netstrings()).decode(new TextEncoder().encode("hello")),
  *   FramingError,
  * );
  * assertEquals(words[code], "not a netstring");
@@ -59,10 +60,10 @@ export interface FramingErrorOptions extends ErrorOptions {
  *
  * @example Telling a message that is too long from other errors
  * ```ts
- * import { FramingError, lines } from "@framed/tcp/framing";
+ * import { ChunkDecoder, FramingError, lines } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
- * const decoder = lines({ maxLength: 4 }).decoder();
+ * const decoder = new ChunkDecoder(lines({ maxLength: 4 }));
  * const error = assertThrows(
  *   () => decoder.decode(new TextEncoder().encode("hello\n")),
  *   FramingError,

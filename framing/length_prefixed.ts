@@ -1,33 +1,43 @@
-import { frameDecoder } from "./_frames.ts";
-import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
+import { BytesDecoder } from "./_decoders.ts";
+import type { Frames, FrameSource } from "./_frames.ts";
+import {
+  type FrameLayout,
+  type HeaderState,
+  LengthFrames,
+  PARTIAL,
+  WHOLE,
+  WRONG,
+} from "./_length_frames.ts";
 import {
   checkChoice,
   checkInteger,
   checkLimits,
   checkSendLength,
   type Limits,
-  malformed,
-  tooLong,
 } from "./_limits.ts";
+import { readUint } from "./_uint.ts";
 import { toBytes } from "./_utf8.ts";
-import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Encoder, Framing } from "./framing.ts";
-import { InputBuffer } from "./input_buffer.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**
- * The size of a length field in bytes, or `"varint"` for unsigned LEB128.
+ * The size of a length field in bytes, or `"varint"` for unsigned LEB128. A field of
+ * text has as many digits.
  *
  * @example The same message behind fields of each size
  * ```ts
- * import { type FieldSize, lengthPrefixed } from "@framed/tcp/framing";
+ * import {
+ *   ChunkEncoder,
+ *   type FieldSize,
+ *   lengthPrefixed,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const sizes: FieldSize[] = [1, 2, 3, 4, 6, 8, "varint"];
  * const lengths = sizes.map((fieldSize) =>
- *   lengthPrefixed({ fieldSize }).encode("hi").length
+ *   new ChunkEncoder(lengthPrefixed({ fieldSize })).encode("hi").length
  * );
  * assertEquals(lengths, [3, 4, 5, 6, 8, 10, 3]);
  * ```
@@ -40,6 +50,7 @@ export type FieldSize = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
  * @example A header with a kind before the length
  * ```ts
  * import {
+ *   ChunkDecoder,
  *   lengthPrefixed,
  *   type LengthPrefixedOptions,
  * } from "@framed/tcp/framing";
@@ -54,21 +65,37 @@ export type FieldSize = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
  * };
  * const frame = new Uint8Array([42, 2, 0, 0x68, 0x69]);
  *
- * assertEquals(lengthPrefixed(header).decoder().decode(frame), [frame]);
+ * assertEquals(new ChunkDecoder(lengthPrefixed(header)).decode(frame), [frame]);
  * ```
  */
 export interface LengthPrefixedOptions extends LimitOptions {
   /**
-   * The size of the length field in bytes, or `"varint"` for one of 1 to 10
-   * bytes with seven bits in each, the lowest first (unsigned LEB128, as in
-   * Protocol Buffers).
+   * The size of the length field in bytes, or `"varint"` for one of 1 to `maxFieldBytes`
+   * bytes with seven bits in each, the lowest first (unsigned LEB128, as in Protocol
+   * Buffers). A varint that is longer than needed is read, as these do, but never
+   * written.
    *
    * @default {4}
    */
   fieldSize?: FieldSize | undefined;
   /**
-   * Whether the lowest byte of the field comes first. Refused with `"varint"`,
-   * which has an order of its own.
+   * How the field is written: as a `"binary"` number, or as text of `fieldSize` digits,
+   * `"decimal"` or `"hex"`, with zeros before it. Hexadecimal digits are read in any
+   * case and written in lower case.
+   *
+   * @default {"binary"}
+   */
+  fieldFormat?: "binary" | "decimal" | "hex" | undefined;
+  /**
+   * The most bytes of a varint, from 1 to 10: 4 in MQTT, 3 in Minecraft. A longer one is
+   * malformed, and a message whose length it cannot say is not sent.
+   *
+   * @default {10}
+   */
+  maxFieldBytes?: number | undefined;
+  /**
+   * Whether the lowest byte of the field comes first. Refused with `"varint"` and
+   * with text, which have an order of their own.
    *
    * @default {false}
    */
@@ -112,49 +139,57 @@ export interface LengthPrefixedOptions extends LimitOptions {
  *
  * @example A plain prefix of four bytes
  * ```ts
- * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import {
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   lengthPrefixed,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = lengthPrefixed();
  * const frame = new Uint8Array([0, 0, 0, 2, 0x68, 0x69]);
  *
- * assertEquals(framing.encode("hi"), frame);
- * assertEquals(framing.decoder().decode(frame), [new Uint8Array([0x68, 0x69])]);
+ * assertEquals(new ChunkEncoder(framing).encode("hi"), frame);
+ * assertEquals(new ChunkDecoder(framing).decode(frame), [new Uint8Array([0x68, 0x69])]);
  * ```
  *
  * @example A length that counts itself
  * ```ts
- * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import { ChunkEncoder, lengthPrefixed } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = lengthPrefixed({ fieldSize: 2, adjustment: -2 });
  *
- * assertEquals(framing.encode("hi"), new Uint8Array([0, 4, 0x68, 0x69]));
+ * assertEquals(new ChunkEncoder(framing).encode("hi"), new Uint8Array([0, 4, 0x68, 0x69]));
  * ```
  *
  * @example The header of Modbus TCP, kept with the message
  * ```ts
- * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import {
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   lengthPrefixed,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * // Transaction, protocol, length of what follows, unit; then the request.
  * const framing = lengthPrefixed({ fieldSize: 2, fieldOffset: 4, strip: 0 });
  * const frame = new Uint8Array([0, 1, 0, 0, 0, 6, 17, 3, 0, 107, 0, 3]);
  *
- * assertEquals(framing.decoder().decode(frame), [frame]);
- * assertEquals(framing.encode(frame.with(5, 0)), frame);
+ * assertEquals(new ChunkDecoder(framing).decode(frame), [frame]);
+ * assertEquals(new ChunkEncoder(framing).encode(frame.with(5, 0)), frame);
  * ```
  *
  * @example A varint
  * ```ts
- * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import { ChunkEncoder, lengthPrefixed } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = lengthPrefixed({ fieldSize: "varint" });
  *
- * assertEquals(framing.encode("hi"), new Uint8Array([2, 0x68, 0x69]));
+ * assertEquals(new ChunkEncoder(framing).encode("hi"), new Uint8Array([2, 0x68, 0x69]));
  * assertEquals(
- *   framing.encode("x".repeat(300)).subarray(0, 2),
+ *   new ChunkEncoder(framing).encode("x".repeat(300)).subarray(0, 2),
  *   new Uint8Array([0xac, 2]),
  * );
  * ```
@@ -164,6 +199,8 @@ export function lengthPrefixed(
 ): Framing<Bytes, Sendable> {
   const {
     fieldSize = 4,
+    fieldFormat = "binary",
+    maxFieldBytes,
     littleEndian = false,
     fieldOffset = 0,
     adjustment = 0,
@@ -172,25 +209,40 @@ export function lengthPrefixed(
   const name = "lengthPrefixed";
   checkChoice(name, "fieldSize", fieldSize, FIELD_SIZES);
   checkChoice(name, "littleEndian", littleEndian, [true, false]);
-  if (littleEndian && fieldSize === "varint") {
+  checkChoice(name, "fieldFormat", fieldFormat, ["binary", "decimal", "hex"]);
+  const isVarint = fieldSize === "varint";
+  const isText = fieldFormat !== "binary";
+  if (littleEndian && (isVarint || isText)) {
     throw new TypeError(
-      "Cannot make lengthPrefixed framing as a varint has its own byte order, so littleEndian must not be true",
+      `Cannot make lengthPrefixed framing as a ${
+        isVarint ? "varint" : "text"
+      } has its own byte order, so littleEndian must not be true`,
     );
   }
+  if (isVarint && isText) {
+    throw new TypeError(
+      `Cannot make lengthPrefixed framing as a varint is binary: current fieldFormat is "${fieldFormat}"`,
+    );
+  }
+  checkMaxFieldBytes(maxFieldBytes, isVarint);
   checkInteger(name, "fieldOffset", fieldOffset, 0);
   checkInteger(name, "adjustment", adjustment);
   if (strip !== undefined) checkInteger(name, "strip", strip, 0);
   const limits = checkLimits(name, options);
   const field = fieldSize === "varint"
-    ? new VarintField()
-    : new FixedField(fieldSize, littleEndian);
+    ? new VarintField(maxFieldBytes ?? MAX_VARINT_LENGTH)
+    : fieldFormat === "binary"
+    ? new FixedField(fieldSize, littleEndian)
+    : new TextField(fieldSize, fieldFormat);
   const header = { field, fieldOffset, adjustment, strip };
   const encoder = encoderFor(header, limits);
   return {
     decoder: () =>
-      frameDecoder(
+      new BytesDecoder(
         new LengthFrames(
-          new LengthPrefixedLayout(header, limits.maxLength),
+          field instanceof FixedField
+            ? new FixedFieldLayout(header, littleEndian)
+            : new LengthPrefixedLayout(header),
           limits,
         ),
       ),
@@ -200,6 +252,23 @@ export function lengthPrefixed(
 
 const FIELD_SIZES: readonly FieldSize[] = [1, 2, 3, 4, 5, 6, 7, 8, "varint"];
 const MAX_VARINT_LENGTH = 10;
+
+function checkMaxFieldBytes(
+  value: number | undefined,
+  isVarint: boolean,
+): void {
+  if (value === undefined) return;
+  if (!isVarint) {
+    throw new TypeError(
+      'Cannot make lengthPrefixed framing as maxFieldBytes is for fieldSize "varint" alone',
+    );
+  }
+  if (!Number.isInteger(value) || value < 1 || value > MAX_VARINT_LENGTH) {
+    throw new RangeError(
+      `Cannot make lengthPrefixed framing as maxFieldBytes must be a whole number from 1 to ${MAX_VARINT_LENGTH}: current value is ${value}`,
+    );
+  }
+}
 
 interface Header {
   readonly field: LengthField;
@@ -212,13 +281,15 @@ interface Header {
 interface LengthField {
   /** The most bytes that it takes. */
   readonly maxSize: number;
-  /** The size in bytes of the field read last; more than `maxSize` if it has no end. */
+  /** The size in bytes of the field read last. */
   readonly size: number;
   /**
-   * Reads the number at `index`, exact up to `Number.MAX_SAFE_INTEGER`; `undefined`
-   * if it is not whole.
+   * Reads the number at `start`, exact up to `Number.MAX_SAFE_INTEGER`; -1 if it is not
+   * whole, of which there are bytes up to `end`; `NaN` if it is {@linkcode LengthField.wrong}.
    */
-  read(input: ByteInput, index: number): number | undefined;
+  read(bytes: Uint8Array, start: number, end: number): number;
+  /** What is wrong with a field that cannot be read. */
+  readonly wrong: string;
   /** The fewest bytes that hold `value`; more than `maxSize` if none do. */
   sizeOf(value: number): number;
   /** Writes `value`, which fits. */
@@ -226,6 +297,7 @@ interface LengthField {
 }
 
 class FixedField implements LengthField {
+  readonly wrong = ""; // any bytes are a number
   readonly maxSize: number;
   readonly size: number;
   readonly #littleEndian: boolean;
@@ -236,8 +308,11 @@ class FixedField implements LengthField {
     this.#littleEndian = littleEndian;
   }
 
-  read(input: ByteInput, index: number): number | undefined {
-    return input.uintAt(index, this.size, this.#littleEndian);
+  read(bytes: Uint8Array, start: number, end: number): number {
+    const { size } = this;
+    return start + size > end
+      ? -1
+      : readUint(bytes, start, size, this.#littleEndian);
   }
 
   sizeOf(value: number): number {
@@ -247,25 +322,76 @@ class FixedField implements LengthField {
   write(output: ByteOutput, value: number): void {
     output.writeUint(value, this.size, this.#littleEndian);
   }
+
+  set(output: ByteOutput, position: number, value: number): void {
+    output.setUint(position, value, this.size, this.#littleEndian);
+  }
+}
+
+/** A number in text: `size` digits. */
+class TextField implements LengthField {
+  readonly maxSize: number;
+  readonly size: number;
+  readonly wrong: string;
+  readonly #base: number;
+
+  constructor(size: number, format: "decimal" | "hex") {
+    this.maxSize = size;
+    this.size = size;
+    this.wrong = `its length field is not ${size} ${format} digits`;
+    this.#base = format === "hex" ? 16 : 10;
+  }
+
+  read(bytes: Uint8Array, start: number, end: number): number {
+    let value = 0;
+    for (let at = start; at < start + this.size; at++) {
+      if (at >= end) return -1;
+      const digit = digitOf(bytes[at]!); // before the end
+      if (digit >= this.#base) return NaN;
+      value = value * this.#base + digit;
+    }
+    return value;
+  }
+
+  sizeOf(value: number): number {
+    return value < this.#base ** this.size ? this.size : this.size + 1;
+  }
+
+  write(output: ByteOutput, value: number): void {
+    output.writeText(value.toString(this.#base).padStart(this.size, "0"));
+  }
+}
+
+/** The value of a digit, hexadecimal ones included; `Infinity` if it is none. */
+function digitOf(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lowerCase = byte | 0x20;
+  return lowerCase >= 0x61 && lowerCase <= 0x66 ? lowerCase - 0x57 : Infinity;
 }
 
 class VarintField implements LengthField {
-  readonly maxSize = MAX_VARINT_LENGTH;
+  readonly maxSize: number;
+  readonly wrong: string;
   size = 0;
 
-  read(input: ByteInput, index: number): number | undefined {
+  constructor(maxSize: number) {
+    this.maxSize = maxSize;
+    this.wrong = `its length field has more than ${maxSize} bytes`;
+  }
+
+  read(bytes: Uint8Array, start: number, end: number): number {
     let value = 0;
     let factor = 1;
-    for (let size = 1; size <= MAX_VARINT_LENGTH; size++) {
-      const byte = input.byteAt(index + size - 1);
-      if (byte === undefined) return undefined;
+    for (let size = 1; size <= this.maxSize; size++) {
+      const at = start + size - 1;
+      if (at >= end) return -1;
+      const byte = bytes[at]!; // before the end
       value += (byte & 0x7f) * factor;
       this.size = size;
       if (byte < 0x80) return value;
       factor *= 128;
     }
-    this.size = MAX_VARINT_LENGTH + 1;
-    return value;
+    return NaN;
   }
 
   sizeOf(value: number): number {
@@ -283,62 +409,93 @@ class VarintField implements LengthField {
   }
 }
 
+const MAX_LENGTH = Number.MAX_SAFE_INTEGER;
+
 class LengthPrefixedLayout implements FrameLayout {
   readonly what = "length-prefixed message";
   readonly lastByte = -1;
   readonly maxHeaderLength: number;
   readonly #header: Header;
-  readonly #limit: number;
   frameLength = 0;
   messageStart = 0;
+  messageEnd = 0;
+  problem: string | undefined;
 
-  constructor(header: Header, maxLength: number) {
+  constructor(header: Header) {
     this.#header = header;
-    this.#limit = Math.min(maxLength, Number.MAX_SAFE_INTEGER);
     this.maxHeaderLength = header.fieldOffset + header.field.maxSize;
   }
 
-  get messageEnd(): number {
-    return this.frameLength;
-  }
-
-  read(input: ByteInput, from: number): boolean {
+  read(bytes: Uint8Array, start: number, end: number): HeaderState {
     const { field, fieldOffset, adjustment, strip } = this.#header;
-    const value = field.read(input, from + fieldOffset);
-    if (value === undefined) return false;
-    if (field.size > field.maxSize) {
-      throw malformed(
-        this.what,
-        input.offset + from,
-        `its length field has more than ${field.maxSize} bytes`,
-      );
-    }
+    const value = field.read(bytes, start + fieldOffset, end);
+    if (value === -1) return PARTIAL;
     const headerLength = fieldOffset + field.size;
     // In this order, so that nothing in between is rounded.
     const frameLength = headerLength + (value + adjustment);
-    if (Math.max(value, frameLength) > Number.MAX_SAFE_INTEGER) {
-      throw tooLong(this.what, input.offset + from, this.#limit);
-    }
     const messageStart = strip ?? headerLength;
-    if (frameLength < headerLength || frameLength < messageStart) {
-      throw malformed(
-        this.what,
-        input.offset + from,
-        `its length field says ${value}, so the frame has ${frameLength} bytes, but the least is ${
-          Math.max(headerLength, messageStart)
-        }`,
-      );
+    const least = Math.max(headerLength, messageStart);
+    // Neither is true of NaN.
+    if (frameLength >= least && Math.max(value, frameLength) <= MAX_LENGTH) {
+      this.frameLength = this.messageEnd = frameLength;
+      this.messageStart = messageStart;
+      return WHOLE;
     }
-    this.frameLength = frameLength;
-    this.messageStart = messageStart;
-    return true;
+    this.problem = Number.isNaN(value)
+      ? field.wrong
+      : frameLength < least
+      ? `its length field says ${value}, so the frame has ${frameLength} bytes, but the least is ${least}`
+      : undefined;
+    return WRONG;
+  }
+}
+
+/** The layout with a field of fixed size. */
+class FixedFieldLayout extends LengthPrefixedLayout {
+  readonly #header: Header;
+  readonly #littleEndian: boolean;
+
+  constructor(header: Header, littleEndian: boolean) {
+    super(header);
+    this.#header = header;
+    this.#littleEndian = littleEndian;
+  }
+
+  readMany(
+    { bytes, start, end }: FrameSource,
+    frames: Frames,
+    maxLength: number,
+  ): void {
+    const { field: { size }, fieldOffset, adjustment, strip } = this.#header;
+    const littleEndian = this.#littleEndian;
+    const headerLength = fieldOffset + size;
+    const messageStart = strip ?? headerLength;
+    const least = Math.max(headerLength, messageStart);
+    const { places } = frames;
+    let from = start;
+    let to = 0;
+    while (to < places.length && from + headerLength <= end) {
+      const value = readUint(bytes, from + fieldOffset, size, littleEndian);
+      const length = headerLength + (value + adjustment);
+      // All but a message that is whole and right is left to `read`.
+      const next = from + length;
+      if (next > end || length < least || length - messageStart > maxLength) {
+        break;
+      }
+      places[to] = from + messageStart - start;
+      places[to + 1] = next - start;
+      places[to + 2] = next - start;
+      to += 3;
+      from = next;
+    }
+    frames.count = to / 3;
   }
 }
 
 function encoderFor(header: Header, limits: Limits): Encoder<Sendable> {
   const { field, fieldOffset, strip } = header;
   const hasDefaultStrip = strip === undefined ||
-    (field instanceof FixedField && strip === fieldOffset + field.size);
+    (!(field instanceof VarintField) && strip === fieldOffset + field.size);
   if (fieldOffset === 0 && hasDefaultStrip) {
     return new PrefixEncoder(header, limits.maxLength);
   }
@@ -365,10 +522,23 @@ class PrefixEncoder implements Encoder<Sendable> {
   }
 
   encode(message: Sendable, output: ByteOutput): void {
+    const { field } = this.#header;
+    if (typeof message === "string" && field instanceof FixedField) {
+      return this.#encodeText(message, field, output);
+    }
     const bytes = toBytes(message);
     checkSendLength(bytes.length, this.#maxLength);
-    this.#header.field.write(output, fieldValue(this.#header, bytes.length));
+    field.write(output, fieldValue(this.#header, bytes.length));
     output.writeBytes(bytes);
+  }
+
+  /** How long text is in UTF-8 is known once it is written. */
+  #encodeText(text: string, field: FixedField, output: ByteOutput): void {
+    const position = output.reserve(field.size);
+    output.writeText(text);
+    const length = output.length - field.size;
+    checkSendLength(length, this.#maxLength);
+    field.set(output, position, fieldValue(this.#header, length));
   }
 }
 
@@ -385,10 +555,8 @@ class WholeFrameEncoder implements Encoder<Sendable> {
   encode(message: Sendable, output: ByteOutput): void {
     const { field, fieldOffset } = this.#header;
     const frame = toBytes(message);
-    const input = new InputBuffer();
-    input.append(frame);
-    const given = field.read(input, fieldOffset);
-    if (given === undefined || field.size > field.maxSize) {
+    const given = field.read(frame, fieldOffset, frame.length);
+    if (given === -1) {
       throw new RangeError(
         `Cannot encode frame of ${frame.length} bytes: too short for a length field at byte ${fieldOffset}`,
       );

@@ -3,7 +3,7 @@
  *
  * @example Dropping messages that are too long
  * ```ts
- * import { type LimitOptions, lines } from "@framed/tcp/framing";
+ * import { ChunkDecoder, type LimitOptions, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const dropped: number[] = [];
@@ -14,7 +14,7 @@
  * };
  * const bytes = new TextEncoder().encode("one\nthirteen\ntwo\n");
  *
- * assertEquals(lines(limits).decoder().decode(bytes), ["one", "two"]);
+ * assertEquals(new ChunkDecoder(lines(limits)).decode(bytes), ["one", "two"]);
  * assertEquals(dropped, [8]);
  * ```
  */

@@ -1,6 +1,10 @@
 import { checkFunction } from "../internal/checks.ts";
+import { ManyDecoder } from "./_decoders.ts";
+import { checkMalformed, type Malformed, refuse } from "./_malformed.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
+import type { InputBuffer } from "./input_buffer.ts";
+import type { MalformedOptions } from "./malformed.ts";
 
 /**
  * How messages of one type are read and written as another.
@@ -12,7 +16,13 @@ import type { Decoder, Encoder, Framing } from "./framing.ts";
  *
  * @example Numbers as lines
  * ```ts
- * import { lines, mapped, type Mapping } from "@framed/tcp/framing";
+ * import {
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   lines,
+ *   mapped,
+ *   type Mapping,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const numbers: Mapping<string, string, number> = {
@@ -21,12 +31,16 @@ import type { Decoder, Encoder, Framing } from "./framing.ts";
  * };
  * const framing = mapped(lines(), numbers);
  *
- * assertEquals(framing.decoder().decode(framing.encode(42)), [42]);
+ * assertEquals(new ChunkDecoder(framing).decode(new ChunkEncoder(framing).encode(42)), [42]);
  * ```
  */
-export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn> {
-  /** Makes your type of what was received. What it throws ends the stream. */
-  decode: (message: In) => MappedIn;
+export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
+  extends MalformedOptions {
+  /**
+   * Makes your type of what was received; `undefined` drops the message. What it throws
+   * ends the stream, but for a {@linkcode FramingError} if `onMalformed` says so.
+   */
+  decode: (message: In) => MappedIn | undefined;
   /**
    * Makes of your type what can be sent. It is called once a message. What it throws
    * refuses the message.
@@ -44,11 +58,12 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn> {
  * @param framing Where messages begin and end.
  * @param mapping How a message is read and written.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `decode` or `encode` is not a function.
+ * @throws {TypeError} If `decode` or `encode` is not a function, or `onMalformed` has a
+ * value that is not listed.
  *
  * @example Dates as lines
  * ```ts
- * import { lines, mapped } from "@framed/tcp/framing";
+ * import { ChunkDecoder, ChunkEncoder, lines, mapped } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const framing = mapped(lines(), {
@@ -57,7 +72,7 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn> {
  * });
  * const date = new Date("2026-01-02T03:04:05Z");
  *
- * const [received] = framing.decoder().decode(framing.encode(date));
+ * const [received] = new ChunkDecoder(framing).decode(new ChunkEncoder(framing).encode(date));
  *
  * assertEquals(received?.getTime(), date.getTime());
  * ```
@@ -68,10 +83,11 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
 ): Framing<MappedIn, MappedOut> {
   checkFunction("make mapped framing", "decode", mapping.decode);
   checkFunction("make mapped framing", "encode", mapping.encode);
+  const malformed = checkMalformed("mapped", mapping);
   let inner: Encoder<Out> | undefined;
   let encoder: Encoder<MappedOut> | undefined;
   return {
-    decoder: () => new MappedDecoder(framing.decoder(), mapping),
+    decoder: () => new MappedDecoder(framing.decoder(), mapping, malformed),
     encoder() {
       const made = framing.encoder();
       if (encoder !== undefined && made === inner) return encoder; // without state
@@ -85,32 +101,62 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
   };
 }
 
-class MappedDecoder<In, MappedIn> implements Decoder<MappedIn> {
+class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   readonly #decoder: Decoder<In>;
   readonly #mapping: Mapping<In, unknown, MappedIn, never>;
+  readonly #malformed: Malformed;
 
   constructor(
     decoder: Decoder<In>,
     mapping: Mapping<In, unknown, MappedIn, never>,
+    malformed: Malformed,
   ) {
+    super();
     this.#decoder = decoder;
     this.#mapping = mapping;
+    this.#malformed = malformed;
   }
 
-  get maxFrameLength(): number | undefined {
+  override get maxFrameLength(): number | undefined {
     return this.#decoder.maxFrameLength;
   }
 
-  get pending(): boolean | undefined {
+  override get pending(): boolean | undefined {
     return this.#decoder.pending;
   }
 
-  decode(input: ByteInput, ended: boolean): MappedIn | undefined {
+  override decode(input: ByteInput, ended: boolean): MappedIn | undefined {
+    const { offset } = input;
     for (;;) {
       const message = this.#decoder.decode(input, ended);
       if (message === undefined) return undefined;
-      const value = this.#mapping.decode(message);
-      if (value !== undefined) return value;
+      const value = this.#map(message);
+      // A message that is dropped has taken bytes, so this is called again; if not,
+      // the framing has more messages that need none.
+      if (value !== undefined || input.offset > offset) return value;
+    }
+  }
+
+  override decodeMany(input: InputBuffer, messages: MappedIn[]): void {
+    if (!(this.#decoder instanceof ManyDecoder)) return;
+    const inner: In[] = [];
+    try {
+      this.#decoder.decodeMany(input, inner);
+    } finally {
+      // What it throws comes after the messages before.
+      for (const message of inner) {
+        const value = this.#map(message);
+        if (value !== undefined) messages.push(value);
+      }
+    }
+  }
+
+  #map(message: In): MappedIn | undefined {
+    try {
+      return this.#mapping.decode(message);
+    } catch (error) {
+      refuse(error, this.#malformed);
+      return undefined;
     }
   }
 }

@@ -1,8 +1,14 @@
-import { frameDecoder } from "./_frames.ts";
-import { type FrameLayout, LengthFrames } from "./_length_frames.ts";
-import { checkLimits, checkSendLength, malformed, tooLong } from "./_limits.ts";
+import { BytesDecoder } from "./_decoders.ts";
+import {
+  type FrameLayout,
+  type HeaderState,
+  LengthFrames,
+  PARTIAL,
+  WHOLE,
+  WRONG,
+} from "./_length_frames.ts";
+import { checkLimits, checkSendLength } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
-import type { ByteInput } from "./byte_input.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Encoder, Framing } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -22,13 +28,13 @@ import type { LimitOptions } from "./limits.ts";
  *
  * @example Reading a message
  * ```ts
- * import { netstrings } from "@framed/tcp/framing";
+ * import { ChunkDecoder, ChunkEncoder, netstrings } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const bytes = new TextEncoder().encode("5:hello,");
  *
- * assertEquals(netstrings().decoder().decode(bytes), [bytes.subarray(2, 7)]);
- * assertEquals(netstrings().encode("hello"), bytes);
+ * assertEquals(new ChunkDecoder(netstrings()).decode(bytes), [bytes.subarray(2, 7)]);
+ * assertEquals(new ChunkEncoder(netstrings()).encode("hello"), bytes);
  * ```
  */
 export function netstrings(
@@ -46,8 +52,8 @@ export function netstrings(
   };
   return {
     decoder: () =>
-      frameDecoder(
-        new LengthFrames(new NetstringLayout(limits.maxLength), limits),
+      new BytesDecoder(
+        new LengthFrames(new NetstringLayout(), limits),
       ),
     encoder: () => encoder,
   };
@@ -63,39 +69,33 @@ class NetstringLayout implements FrameLayout {
   readonly what = "netstring";
   readonly lastByte = COMMA;
   readonly maxHeaderLength = MAX_DIGITS + 1;
-  readonly #limit: number;
   frameLength = 0;
   messageStart = 0;
   messageEnd = 0;
+  problem: string | undefined;
 
-  constructor(maxLength: number) {
-    this.#limit = Math.min(maxLength, Number.MAX_SAFE_INTEGER);
-  }
-
-  read(input: ByteInput, from: number): boolean {
+  read(bytes: Uint8Array, start: number, end: number): HeaderState {
     let length = 0;
     let digits = 0;
     for (;; digits++) {
-      const byte = input.byteAt(from + digits);
-      if (byte === undefined) return false;
+      if (start + digits >= end) return PARTIAL;
+      const byte = bytes[start + digits]!; // before the end
       if (byte === COLON && digits > 0) break;
       const hasLeadingZero = digits === 1 && length === 0;
       if (byte < ZERO || byte > NINE || hasLeadingZero) {
-        throw malformed(
-          this.what,
-          input.offset + from,
-          `its length has byte ${byte} after ${digits} digits`,
-        );
+        this.problem = `its length has byte ${byte} after ${digits} digits`;
+        return WRONG;
       }
       // In this order, so that nothing in between is above the largest safe integer.
       length = length * 10 + (byte - ZERO);
       if (length > Number.MAX_SAFE_INTEGER) {
-        throw tooLong(this.what, input.offset + from, this.#limit);
+        this.problem = undefined;
+        return WRONG;
       }
     }
     this.messageStart = digits + 1;
     this.messageEnd = this.messageStart + length;
     this.frameLength = this.messageEnd + 1;
-    return true;
+    return WHOLE;
   }
 }

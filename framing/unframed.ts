@@ -11,12 +11,12 @@ import type { Encoder, Framing } from "./framing.ts";
  *
  * @example Two messages that arrive as one chunk
  * ```ts
- * import { unframed } from "@framed/tcp/framing";
+ * import { ChunkDecoder, unframed } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const bytes = new TextEncoder().encode("onetwo");
  *
- * assertEquals(unframed().decoder().decode(bytes), [bytes]);
+ * assertEquals(new ChunkDecoder(unframed()).decode(bytes), [bytes]);
  * ```
  */
 export function unframed(): Framing<Bytes, Sendable> {

@@ -6,7 +6,7 @@ import {
   refuseOptions,
 } from "./checks.ts";
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
-import { startTimer } from "./timer.ts";
+import { startTimer } from "./countdown.ts";
 
 export const DEFAULT_CONNECT_HOSTNAME = "127.0.0.1";
 
@@ -121,10 +121,15 @@ export async function openingInTime<T>(
       } within connectTimeout of ${connectTimeout} ms`;
       controller.abort(new DOMException(message, "TimeoutError"));
     });
+  // A countdown alone would let the process end.
+  const alive = connectTimeout === undefined
+    ? undefined
+    : setInterval(() => {}, connectTimeout);
   try {
     return await open(controller.signal);
   } finally {
     stopTimer?.();
+    clearInterval(alive);
     signal?.removeEventListener("abort", onAbort);
   }
 }

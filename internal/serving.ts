@@ -2,7 +2,7 @@ import { checkMilliseconds } from "./checks.ts";
 import { logError } from "./log_error.ts";
 import { isSettledWithin } from "./promises.ts";
 import { namingTask } from "./system_error.ts";
-import { startTimer } from "./timer.ts";
+import { startTimer } from "./countdown.ts";
 
 const ACCEPT_PAUSE_MS = 100;
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -19,7 +19,7 @@ export interface Listener<Incoming, Address> {
 
 /** What a listener gives. */
 export interface IncomingConnection {
-  readonly remoteAddr: unknown;
+  readonly remoteAddr?: unknown;
   close(): void;
 }
 
@@ -225,6 +225,16 @@ export class ListeningServer<
     }
   }
 
+  /**
+   * Whether a limit needs to know what is open. To notice that a peer is gone, a
+   * connection reads ahead, which those without a limit are spared.
+   */
+  get #countsOpen(): boolean {
+    const { maxConnections = Infinity, maxConnectionsPerAddress = Infinity } =
+      this.#serving.options;
+    return maxConnections < Infinity || maxConnectionsPerAddress < Infinity;
+  }
+
   #hasRoom(): boolean {
     const { maxConnections = Infinity, maxHandshakes = maxConnections } =
       this.#serving.options;
@@ -344,14 +354,18 @@ export class ListeningServer<
     }
     if (!this.#isRef) connection.unref();
     this.connections.add(connection);
+    if (this.#countsOpen) this.#countOpen(connection, incoming);
+    this.#handle(connection, incoming.remoteAddr);
+  }
+
+  /** Counts a connection until it is closed, though its handler may go on. */
+  #countOpen(connection: Served, incoming: Incoming): void {
     this.#openCount++;
-    // Its place is free then, though its handler may go on.
     connection.closed.catch(() => {}).then(() => {
       this.#openCount--;
       this.#uncountAddress(incoming);
       this.#announceChange();
     });
-    this.#handle(connection, incoming.remoteAddr);
   }
 
   /** Runs the handler and what follows; never rejects. */

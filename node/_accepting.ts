@@ -3,11 +3,12 @@ import { createSecureContext, TLSSocket } from "node:tls";
 import { toSystemError } from "./_errors.ts";
 import { addressesOf, transportOf } from "./_socket_transport.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
-import type { ServeListener, ServeTlsOptions } from "./options.ts";
-import type { Transport } from "../connection/transport.ts";
+import type { ServeTlsOptions } from "./options.ts";
+import type { Address, Transport } from "../connection/transport.ts";
 import { Queue } from "../internal/queue.ts";
 import type { IncomingConnection, Listener } from "../internal/serving.ts";
 import { systemError } from "../internal/system_error.ts";
+import type { ServeListener } from "../server/serve_listener.ts";
 
 /** How many connections wait, if the caller does not say it. */
 export const DEFAULT_BACKLOG = 511;
@@ -193,16 +194,16 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
 }
 
 /** Takes connections from a listener of the caller's. */
-export function acceptFrom<A extends NetAddress | UnixAddress>(
+export function acceptFrom<A extends Address>(
   listener: ServeListener<A>,
-): Listener<Incoming<A>, A> {
+): Listener<Incoming<Address | undefined>, A> {
   return {
     addr: listener.addr,
     async accept() {
       const transport = await listener.accept();
       return {
         remoteAddr: transport.remoteAddr,
-        handshake: () => transport.handshake?.(),
+        handshake: () => isTls(transport) ? transport.handshake() : undefined,
         transport: () => transport,
         close: () => transport.close(),
       };
@@ -219,4 +220,10 @@ export function acceptFrom<A extends NetAddress | UnixAddress>(
       listener.unref();
     },
   };
+}
+
+function isTls<T extends Transport>(
+  transport: T,
+): transport is T & { handshake(): Promise<unknown> } {
+  return "handshake" in transport && typeof transport.handshake === "function";
 }

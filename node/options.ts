@@ -7,9 +7,10 @@ import type {
   ReconnectBaseOptions,
   ReconnectByOptions,
 } from "../client/options.ts";
-import type { Address, Transport } from "../connection/transport.ts";
+import type { Address } from "../connection/transport.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { ServeBaseOptions } from "../server/base_options.ts";
+import type { ServeListener } from "../server/serve_listener.ts";
 
 /**
  * Options for {@linkcode connect} to a TCP port, with or without TLS.
@@ -200,6 +201,8 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
    * @default {false}
    */
   ipv6Only?: boolean | undefined;
+  /** Not with a port. */
+  listener?: undefined;
 }
 
 /**
@@ -255,89 +258,6 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
 }
 
 /**
- * What a {@linkcode ServeListener} gives.
- *
- * @typeParam A The kind of address.
- *
- * @example One end of a pair in memory
- * ```ts
- * import type { AcceptedTransport, NetAddress } from "@framed/tcp/node";
- * import { transportPair } from "@framed/tcp/testing";
- * import { assertEquals } from "@std/assert";
- *
- * const remoteAddr: NetAddress = {
- *   transport: "tcp",
- *   hostname: "192.0.2.1",
- *   port: 50_000,
- * };
- * const [end] = transportPair();
- * const accepted: AcceptedTransport<NetAddress> = Object.assign(end, { remoteAddr });
- * assertEquals(accepted.remoteAddr.port, 50_000);
- * ```
- */
-export interface AcceptedTransport<A extends Address = Address>
-  extends Transport {
-  /** The address of the peer. */
-  readonly remoteAddr: A;
-  /** Settles when it has shaken hands, if it has to. */
-  handshake?(): Promise<unknown>;
-}
-
-/**
- * What a server can take its connections from, besides a `net.Server`.
- *
- * @typeParam A The kind of address.
- *
- * @example A listener in memory
- * ```ts
- * import { lines } from "@framed/tcp/framing";
- * import { Connection } from "@framed/tcp/connection";
- * import { type NetAddress, serve, type ServeListener } from "@framed/tcp/node";
- * import { transportPair } from "@framed/tcp/testing";
- * import { assertEquals } from "@std/assert";
- *
- * const addr: NetAddress = { transport: "tcp", hostname: "192.0.2.1", port: 4000 };
- * const [near, far] = transportPair();
- * const arrivals = [Object.assign(far, { remoteAddr: addr })];
- * const closed = Promise.withResolvers<never>();
- * const listener: ServeListener<NetAddress> = {
- *   addr,
- *   accept: async () => arrivals.shift() ?? await closed.promise,
- *   close() {
- *     const error = new Error("Closed");
- *     error.name = "BadResource"; // which ends the server
- *     closed.reject(error);
- *   },
- * };
- *
- * const framing = lines();
- * await using _server = await serve(
- *   { listener, framing },
- *   (connection) => connection.send("welcome"),
- * );
- * await using client = new Connection(near, { framing });
- * assertEquals(await client.receive(), "welcome");
- * ```
- */
-export interface ServeListener<A extends Address = Address> {
-  /** The address that it listens on. */
-  readonly addr: A;
-  /**
-   * Waits for the next connection.
-   *
-   * When it rejects, `onError` is told and the server tries again after a pause; only
-   * an error named `BadResource` says that the listener is closed, and ends the server.
-   */
-  accept(): Promise<AcceptedTransport<A>>;
-  /** Stops listening: what waits in `accept` rejects. */
-  close(): void;
-  /** Lets it keep the process alive; what {@linkcode Server.ref} calls. */
-  ref?(): void;
-  /** Lets the process end; what {@linkcode Server.unref} calls. */
-  unref?(): void;
-}
-
-/**
  * Options for {@linkcode serve} with a listener of your own.
  *
  * @typeParam In What is received.
@@ -371,8 +291,8 @@ export interface ServeListener<A extends Address = Address> {
 export interface ServeListenerOptions<
   In = Bytes,
   Out = Sendable,
-  A extends Address = NetAddress | UnixAddress,
-> extends ServeBaseOptions<In, Out, A> {
+  A extends Address = Address,
+> extends ServeBaseOptions<In, Out, A, Address | undefined> {
   /**
    * What connections are taken from: a `net.Server` that listens, as systemd or a
    * cluster may have given it, or any {@linkcode ServeListener}. It belongs to the
@@ -407,4 +327,4 @@ export interface ServeListenerOptions<
 export type ServeOptions<In = Bytes, Out = Sendable> =
   | ServeTcpOptions<In, Out>
   | ServeUnixOptions<In, Out>
-  | ServeListenerOptions<In, Out>;
+  | ServeListenerOptions<In, Out, NetAddress | UnixAddress>;

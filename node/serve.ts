@@ -10,6 +10,7 @@ import type {
   ServeUnixOptions,
 } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
+import type { Address } from "../connection/transport.ts";
 import {
   checkCount,
   checkFunction,
@@ -112,9 +113,9 @@ export function serve<In, Out>(
  * @throws {RangeError} If a number is out of range.
  * @throws The reason of `signal` if it is aborted already.
  */
-export function serve<In, Out, A extends NetAddress | UnixAddress>(
+export function serve<In, Out, A extends Address>(
   options: ServeListenerOptions<In, Out, A>,
-  handler: ConnectionHandler<In, Out, A>,
+  handler: ConnectionHandler<In, Out, Address | undefined>,
 ): Promise<Server<In, Out, A>>;
 /**
  * Serves framed connections on a TCP port, a Unix socket or a listener, whichever
@@ -158,11 +159,17 @@ export function serve<In, Out>(
 
 type AnyHandler<In, Out> =
   | ConnectionHandler<In, Out, NetAddress>
-  | ConnectionHandler<In, Out, UnixAddress>;
+  | ConnectionHandler<In, Out, UnixAddress>
+  | ConnectionHandler<In, Out, Address | undefined>;
 
-async function serveFrom<In, Out, A extends NetAddress | UnixAddress>(
-  listening: Listener<Incoming<A>, A> | Promise<Listener<Incoming<A>, A>>,
-  options: ServeBaseOptions<In, Out, A>,
+async function serveFrom<
+  In,
+  Out,
+  A extends Address,
+  P extends Address | undefined,
+>(
+  listening: Listener<Incoming<P>, A> | Promise<Listener<Incoming<P>, A>>,
+  options: ServeBaseOptions<In, Out, A, P>,
   handler: AnyHandler<In, Out>,
 ): Promise<Server<In, Out, A>> {
   const listener = await listening;
@@ -183,9 +190,14 @@ async function serveFrom<In, Out, A extends NetAddress | UnixAddress>(
   });
 }
 
+type ListenerOptions<In, Out> = Extract<
+  ServeOptions<In, Out>,
+  { listener: unknown }
+>;
+
 function isWithListener<In, Out>(
   options: ServeOptions<In, Out>,
-): options is ServeListenerOptions<In, Out> {
+): options is ListenerOptions<In, Out> {
   return "listener" in options && options.listener !== undefined;
 }
 
@@ -214,7 +226,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
 }
 
 function checkWithListener<In, Out>(
-  options: ServeListenerOptions<In, Out>,
+  options: ListenerOptions<In, Out>,
 ): void {
   const { listener } = options;
   refuseOptions(options, ADDRESS_OPTIONS, WITH_LISTENER);

@@ -1,10 +1,8 @@
 import { isAbsolute } from "node:path";
 import { listenOnSocket } from "./_unix_socket.ts";
-import type {
-  ServeListener,
-  ServeTcpOptions,
-  ServeUnixOptions,
-} from "./options.ts";
+import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
+import type { ServeListener } from "./serve_listener.ts";
+import type { Address, Transport } from "../connection/transport.ts";
 import type { Listener } from "../internal/serving.ts";
 import { namingTask } from "../internal/system_error.ts";
 
@@ -65,9 +63,9 @@ function listening<T>(name: string, listen: () => T): T {
 }
 
 /** Takes connections from a listener of the caller's. */
-export function listenBy<A extends Deno.Addr>(
+export function listenBy<A extends Address>(
   listener: ServeListener<A>,
-): Listener<Deno.Conn<A>, A> {
+): Listener<Transport, A> {
   return {
     addr: listener.addr,
     accept: () => listener.accept(),

@@ -9,6 +9,7 @@ import type { Bytes, Sendable } from "../framing/bytes.ts";
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
  * @typeParam A The kind of address.
+ * @typeParam P The kind of the peers' addresses.
  *
  * @example The options that every address has
  * ```ts
@@ -33,6 +34,7 @@ export interface ServeBaseOptions<
   In = Bytes,
   Out = Sendable,
   A extends Address = Address,
+  P extends Address | undefined = A,
 > extends ConnectionOptions<In, Out> {
   /**
    * How many connections may be open at the same time. Further ones wait in the
@@ -58,7 +60,7 @@ export interface ServeBaseOptions<
    * Over TLS, Deno begins the handshake by itself, and keeps the socket of a
    * connection that is closed before its end, until the peer closes it or sends more.
    */
-  filter?: ((remoteAddr: A) => boolean) | undefined;
+  filter?: ((remoteAddr: P) => boolean) | undefined;
   /**
    * How many milliseconds the TLS handshake of a connection may take. The handler
    * runs after it. Time for which the program keeps its own thread busy does not
@@ -106,45 +108,4 @@ export interface ServeBaseOptions<
     | undefined;
   /** Ends the server and aborts its connections, with the signal's reason. */
   signal?: AbortSignal | undefined;
-}
-
-/**
- * Options for TLS; see {@linkcode ServeTcpOptions.tls}.
- *
- * @example A server with a certificate
- * ```ts
- * import { connect, lines, serve, type ServeTlsOptions } from "@framed/tcp";
- * import { assertEquals } from "@std/assert";
- *
- * const tls: ServeTlsOptions = {
- *   cert: await Deno.readTextFile("dev/testdata/localhost.pem"),
- *   key: await Deno.readTextFile("dev/testdata/localhost.key"),
- * };
- * const caCerts = [await Deno.readTextFile("dev/testdata/ca.pem")];
- *
- * const framing = lines();
- * await using server = serve(
- *   { hostname: "127.0.0.1", port: 0, framing, tls },
- *   (connection) => connection.send("welcome"),
- * );
- * await using client = await connect({
- *   port: server.addr.port,
- *   framing,
- *   tls: { caCerts },
- * });
- * assertEquals(await client.receive(), "welcome");
- * ```
- */
-export interface ServeTlsOptions {
-  /**
-   * The certificate chain, as PEM.
-   *
-   * Deno keeps the socket of a connection that is closed within its TLS handshake
-   * until the peer ends it.
-   */
-  cert: string;
-  /** The private key of the certificate, as PEM. */
-  key: string;
-  /** The protocols to offer by ALPN. */
-  alpnProtocols?: string[] | undefined;
 }

@@ -28,8 +28,11 @@ import type { Bytes, Sendable } from "../framing/bytes.ts";
  * assertEquals(await Array.fromAsync(client), ["goodbye"]);
  * ```
  */
-export interface ConnectionInfo<A extends Address = Address> {
-  /** The address of the peer. */
+export interface ConnectionInfo<A extends Address | undefined = Address> {
+  /**
+   * The address of the peer. The `path` of a Unix socket's client is mostly `null`.
+   * Only a transport of a listener of your own may have none.
+   */
   readonly remoteAddr: A;
   /**
    * Is aborted when the server begins to shut down: by {@linkcode Server.shutdown},
@@ -74,7 +77,7 @@ export interface ConnectionInfo<A extends Address = Address> {
 export type ConnectionHandler<
   In = Bytes,
   Out = Sendable,
-  A extends Address = Address,
+  A extends Address | undefined = Address,
 > = (
   connection: Connection<In, Out>,
   info: ConnectionInfo<A>,

@@ -1,5 +1,48 @@
-import type { ServeBaseOptions, ServeTlsOptions } from "./base_options.ts";
+import type { ServeBaseOptions } from "./base_options.ts";
+import type { ServeListener } from "./serve_listener.ts";
+import type { Address } from "../connection/transport.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
+
+/**
+ * Options for TLS; see {@linkcode ServeTcpOptions.tls}.
+ *
+ * @example A server with a certificate
+ * ```ts
+ * import { connect, lines, serve, type ServeTlsOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tls: ServeTlsOptions = {
+ *   cert: await Deno.readTextFile("dev/testdata/localhost.pem"),
+ *   key: await Deno.readTextFile("dev/testdata/localhost.key"),
+ * };
+ * const caCerts = [await Deno.readTextFile("dev/testdata/ca.pem")];
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing, tls },
+ *   (connection) => connection.send("welcome"),
+ * );
+ * await using client = await connect({
+ *   port: server.addr.port,
+ *   framing,
+ *   tls: { caCerts },
+ * });
+ * assertEquals(await client.receive(), "welcome");
+ * ```
+ */
+export interface ServeTlsOptions {
+  /**
+   * The certificate chain, as PEM.
+   *
+   * Deno keeps the socket of a connection that is closed within its TLS handshake
+   * until the peer ends it.
+   */
+  cert: string;
+  /** The private key of the certificate, as PEM. */
+  key: string;
+  /** The protocols to offer by ALPN. */
+  alpnProtocols?: string[] | undefined;
+}
 
 /**
  * Options for {@linkcode serve} on a TCP port, with or without TLS.
@@ -55,7 +98,26 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
    * @default {511}
    */
   tcpBacklog?: number | undefined;
+  /** Not with a port. */
+  listener?: undefined;
 }
+
+/**
+ * The address of a peer over a Unix socket, whose `path` is `null` if it has no name,
+ * as that of a client.
+ *
+ * @example Telling who is there
+ * ```ts
+ * import type { UnixPeerAddr } from "@framed/tcp/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function nameOf({ path }: UnixPeerAddr): string {
+ *   return path ?? "a local client";
+ * }
+ * assertEquals(nameOf({ transport: "unix", path: null }), "a local client");
+ * ```
+ */
+export type UnixPeerAddr = Extract<Address, { readonly path: unknown }>;
 
 /**
  * Options for {@linkcode serve} on a Unix socket.
@@ -86,7 +148,7 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
  * ```
  */
 export interface ServeUnixOptions<In = Bytes, Out = Sendable>
-  extends ServeBaseOptions<In, Out, Deno.UnixAddr> {
+  extends ServeBaseOptions<In, Out, Deno.UnixAddr, UnixPeerAddr> {
   /**
    * The path of the socket; a relative one begins at the folder of the process when
    * the server begins to listen.
@@ -102,59 +164,6 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
    * server before the new one listens.
    */
   path: string;
-}
-
-/**
- * What a server can take its connections from; a `Deno.Listener` is one.
- *
- * @typeParam A The kind of address.
- *
- * @example A listener that counts
- * ```ts
- * import { connect, lines, serve, type ServeListener } from "@framed/tcp";
- * import { assertEquals } from "@std/assert";
- *
- * const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * let accepted = 0;
- * const listener: ServeListener<Deno.NetAddr> = {
- *   addr: inner.addr,
- *   async accept() {
- *     const conn = await inner.accept();
- *     accepted++;
- *     return conn;
- *   },
- *   close: () => inner.close(),
- * };
- *
- * const framing = lines();
- * await using _server = serve(
- *   { listener, framing },
- *   (connection) => connection.send("welcome"),
- * );
- * await using client = await connect({ port: inner.addr.port, framing });
- * assertEquals(await client.receive(), "welcome");
- * assertEquals(accepted, 1);
- * ```
- */
-export interface ServeListener<A extends Deno.Addr = Deno.Addr> {
-  /** The address that it listens on. */
-  readonly addr: A;
-  /**
-   * Waits for the next connection.
-   *
-   * When it rejects, `onError` is told and the server tries again after a pause; only
-   * a `Deno.errors.BadResource` says that the listener is closed, and ends the server.
-   */
-  accept(): Promise<Deno.Conn<A>>;
-  /** Stops listening: what waits in `accept` rejects. */
-  close(): void;
-  /** Lets it keep the process alive; what {@linkcode Server.ref} calls. */
-  ref?(): void;
-  /**
-   * Lets the process end; what {@linkcode Server.unref} calls. A listener of
-   * `Deno.listenTls` has it, and keeps the process alive all the same.
-   */
-  unref?(): void;
 }
 
 /**
@@ -185,8 +194,8 @@ export interface ServeListener<A extends Deno.Addr = Deno.Addr> {
 export interface ServeListenerOptions<
   In = Bytes,
   Out = Sendable,
-  A extends Deno.Addr = Deno.NetAddr | Deno.UnixAddr,
-> extends ServeBaseOptions<In, Out, A> {
+  A extends Address = Address,
+> extends ServeBaseOptions<In, Out, A, Address | undefined> {
   /**
    * What connections are taken from. It belongs to the server then, which closes it
    * when it shuts down. If its owner closes it, the server ends when the connections
@@ -227,4 +236,4 @@ export interface ServeListenerOptions<
 export type ServeOptions<In = Bytes, Out = Sendable> =
   | ServeTcpOptions<In, Out>
   | ServeUnixOptions<In, Out>
-  | ServeListenerOptions<In, Out>;
+  | ServeListenerOptions<In, Out, Deno.NetAddr | Deno.UnixAddr>;

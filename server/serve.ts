@@ -7,9 +7,11 @@ import type {
   ServeOptions,
   ServeTcpOptions,
   ServeUnixOptions,
+  UnixPeerAddr,
 } from "./options.ts";
 import type { Server } from "./server.ts";
 import { Connection } from "../connection/connection.ts";
+import type { Address, Transport } from "../connection/transport.ts";
 import {
   checkCount,
   checkFunction,
@@ -48,7 +50,7 @@ import { type Listener, ListeningServer } from "../internal/serving.ts";
  */
 export function serve<In, Out>(
   options: ServeUnixOptions<In, Out>,
-  handler: ConnectionHandler<In, Out, Deno.UnixAddr>,
+  handler: ConnectionHandler<In, Out, UnixPeerAddr>,
 ): Server<In, Out, Deno.UnixAddr>;
 /**
  * Serves framed connections on a TCP port, with TLS if `tls` is given.
@@ -109,9 +111,9 @@ export function serve<In, Out>(
  * @throws The reason of `signal` if it is aborted already, and what `onListen`
  * throws.
  */
-export function serve<In, Out, A extends Deno.NetAddr | Deno.UnixAddr>(
+export function serve<In, Out, A extends Address>(
   options: ServeListenerOptions<In, Out, A>,
-  handler: ConnectionHandler<In, Out, A>,
+  handler: ConnectionHandler<In, Out, Address | undefined>,
 ): Server<In, Out, A>;
 /**
  * Serves framed connections on a TCP port, a Unix socket or a listener, whichever
@@ -131,7 +133,7 @@ export function serve<In, Out, A extends Deno.NetAddr | Deno.UnixAddr>(
  */
 export function serve<In, Out>(
   options: ServeOptions<In, Out>,
-  handler: ConnectionHandler<In, Out, Deno.NetAddr | Deno.UnixAddr>,
+  handler: ConnectionHandler<In, Out, Address | undefined>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr>;
 export function serve<In, Out>(
   options: ServeOptions<In, Out>,
@@ -150,32 +152,42 @@ export function serve<In, Out>(
 
 type AnyHandler<In, Out> =
   | ConnectionHandler<In, Out, Deno.NetAddr>
-  | ConnectionHandler<In, Out, Deno.UnixAddr>;
+  | ConnectionHandler<In, Out, UnixPeerAddr>
+  | ConnectionHandler<In, Out, Address | undefined>;
 
-function serveFrom<In, Out, A extends Deno.Addr>(
-  listener: Listener<Deno.Conn<A>, A>,
-  options: ServeBaseOptions<In, Out, A>,
+function serveFrom<In, Out, A extends Address, T extends Transport>(
+  listener: Listener<T, A>,
+  options: ServeBaseOptions<In, Out, A, T["remoteAddr"]>,
   handler: AnyHandler<In, Out>,
 ): Server<In, Out, A> {
   return new ListeningServer({
     listener,
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
-    handshake: (conn) => isTls(conn) ? conn.handshake() : undefined,
+    handshake: (transport) =>
+      isTls(transport) ? transport.handshake() : undefined,
     // The server's signal is for all connections, so none listens to it itself.
-    open: (conn) => new Connection(conn, { ...options, signal: undefined }),
+    open: (transport) =>
+      new Connection(transport, { ...options, signal: undefined }),
     context: new AsyncLocalStorage(),
     handler,
     options,
   });
 }
 
-function isTls(conn: Deno.Conn): conn is Deno.TlsConn {
-  return "handshake" in conn;
+function isTls<T extends Transport>(
+  transport: T,
+): transport is T & { handshake(): Promise<unknown> } {
+  return "handshake" in transport && typeof transport.handshake === "function";
 }
+
+type ListenerOptions<In, Out> = Extract<
+  ServeOptions<In, Out>,
+  { listener: unknown }
+>;
 
 function isWithListener<In, Out>(
   options: ServeOptions<In, Out>,
-): options is ServeListenerOptions<In, Out> {
+): options is ListenerOptions<In, Out> {
   return "listener" in options && options.listener !== undefined;
 }
 

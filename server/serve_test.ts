@@ -19,11 +19,13 @@ import {
   until,
 } from "../connection/_testing.ts";
 import { connect } from "../client/connect.ts";
-import type { Connection } from "../connection/connection.ts";
+import { Connection } from "../connection/connection.ts";
 import { fixedLength, type FramingError, lines } from "../framing.ts";
 import type { ConnectionHandler } from "./handler.ts";
-import type { ServeListener, ServeTcpOptions } from "./options.ts";
+import type { ServeTcpOptions } from "./options.ts";
+import type { ServeListener } from "./serve_listener.ts";
 import { serve } from "./serve.ts";
+import { transportPair } from "../testing/transport_pair.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
 import { start } from "../dev/testdata/start.ts";
@@ -268,6 +270,27 @@ Deno.test("serve() takes connections from a listener of the caller's, and closes
   await server.shutdown();
   assertEquals(await client.receive(), undefined);
   assertThrows(() => listener.close(), Deno.errors.BadResource);
+});
+
+Deno.test("serve() takes a listener whose transports are no sockets", async () => {
+  const [near, far] = transportPair();
+  const closed = Promise.withResolvers<never>();
+  const accepts = [Promise.resolve(far)];
+  const server = serve({
+    listener: {
+      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+      accept: () => accepts.pop() ?? closed.promise,
+      close: () => closed.reject(new Error("Closed")),
+    },
+    framing,
+  }, (connection, { remoteAddr }) => {
+    connection.send(`${remoteAddr?.transport}`);
+    return echo(connection);
+  });
+  await using client = new Connection(near, { framing });
+  assertEquals(await client.receive(), "tcp");
+  assertEquals(await client.request("hello"), "hello");
+  await server.shutdown();
 });
 
 Deno.test("serve() takes a listener of few methods, of which unref is refused", async () => {
@@ -626,6 +649,27 @@ Deno.test("serve() gives the place of a closed connection away though its handle
   await shutdown;
 });
 
+Deno.test("serve() gives the place of a client that was reset away though its handler hangs", async () => {
+  const work = Promise.withResolvers<void>();
+  const log = errorLog();
+  const server = serve(
+    { ...loopback, maxConnections: 1, onError: log.onError },
+    async (connection) => {
+      await connection.send("here");
+      await work.promise; // and receives nothing
+    },
+  );
+  const { port } = server.addr;
+  for (let i = 0; i < 3; i++) {
+    const socket = net.connect(port, "127.0.0.1");
+    await once(socket, "data");
+    socket.resetAndDestroy();
+    await once(socket, "close");
+  }
+  work.resolve();
+  await server.shutdown();
+});
+
 Deno.test("serve() serves those whom the filter lets pass, and closes the others", async () => {
   const log = errorLog();
   const addrs: Deno.NetAddr[] = [];
@@ -676,7 +720,9 @@ Deno.test("serve() lets nobody pass by a filter that fails", async () => {
 });
 
 /** A listener whose connections seem to come from other addresses, in turn. */
-function listeningFrom(...hostnames: string[]): ServeListener<Deno.NetAddr> {
+function listeningFrom(
+  ...hostnames: string[]
+): ServeListener<Deno.NetAddr> {
   const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   let count = 0;
   return overriding<ServeListener<Deno.NetAddr>>(inner, {

@@ -1,7 +1,7 @@
 import { checkLength } from "../internal/checks.ts";
 import { systemError } from "../internal/system_error.ts";
 import type { Address } from "../connection/transport.ts";
-import type { PairedTransport } from "./transport_pair.ts";
+import type { PairedTransport } from "./paired_transport.ts";
 import type { Receiver, Sender, Way } from "./_way.ts";
 
 /** What a read or a write waits with. */

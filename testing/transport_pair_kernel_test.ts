@@ -8,7 +8,8 @@ import { assert, assertEquals } from "@std/assert";
 import { once } from "node:events";
 import net from "node:net";
 import type { Transport } from "../connection/transport.ts";
-import { type PairedTransport, transportPair } from "./transport_pair.ts";
+import type { PairedTransport } from "./paired_transport.ts";
+import { transportPair } from "./transport_pair.ts";
 
 // A call that should have settled in the kernel fails the test after this long.
 const WATCHDOG_MS = 10_000;

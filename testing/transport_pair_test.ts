@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Transport } from "../connection/transport.ts";
-import { type PairedTransport, transportPair } from "./transport_pair.ts";
+import type { PairedTransport } from "./paired_transport.ts";
+import { transportPair } from "./transport_pair.ts";
 
 /** `length` bytes of which each tells its place. */
 function numbered(length: number, from = 0): Uint8Array {

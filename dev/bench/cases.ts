@@ -42,18 +42,24 @@ export const SUBJECTS = {
   },
   "framed/broadcast": { label: "@framed/tcp: broadcast()" },
   "framed/broadcast-loop": { label: "@framed/tcp: send() to each in a loop" },
-  "framed/decode-lines": { label: '@framed/tcp: delimited("\\n").decoder()' },
-  "framed/decode-crlf": { label: '@framed/tcp: delimited("\\r\\n").decoder()' },
-  "framed/decode-almost": { label: '@framed/tcp: delimited("aab").decoder()' },
-  "framed/decode-prefixed": {
-    label: "@framed/tcp: lengthPrefixed().decoder()",
+  "framed/decode-lines": {
+    label: '@framed/tcp: ChunkDecoder, delimited("\\n")',
   },
-  "framed/decode-text": { label: "@framed/tcp: lines().decoder()" },
+  "framed/decode-crlf": {
+    label: '@framed/tcp: ChunkDecoder, delimited("\\r\\n")',
+  },
+  "framed/decode-almost": {
+    label: '@framed/tcp: ChunkDecoder, delimited("aab")',
+  },
+  "framed/decode-prefixed": {
+    label: "@framed/tcp: ChunkDecoder, lengthPrefixed()",
+  },
+  "framed/decode-text": { label: "@framed/tcp: ChunkDecoder, lines()" },
   "framed/decode-fatal": {
-    label: "@framed/tcp: lines({ fatal: true }).decoder()",
+    label: "@framed/tcp: ChunkDecoder, lines({ fatal: true })",
   },
   "framed/decode-json": {
-    label: '@framed/tcp: asJson(delimited("\\n")).decoder()',
+    label: '@framed/tcp: ChunkDecoder, asJson(delimited("\\n"))',
   },
   "framed/delimiter-stream": { label: "@framed/tcp: DelimiterStream" },
   "std/receive": { label: "@std/streams: conn.readable, DelimiterStream" },

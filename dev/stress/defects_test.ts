@@ -8,8 +8,9 @@ import {
 } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
-import { overriding, pair } from "../../connection/_testing.ts";
+import { overriding, socketPair } from "../../connection/_testing.ts";
 import { connect } from "../../client/connect.ts";
+import { Connection } from "../../connection/connection.ts";
 import { FramingError, lines } from "../../framing.ts";
 import { serve } from "../../server/serve.ts";
 import { certificate } from "../testdata/certificates.ts";
@@ -62,29 +63,29 @@ function withoutEnd(conn: Deno.TcpConn, onEnd?: () => void): Deno.Conn {
 }
 
 Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not go on", async () => {
-  const failure = Promise.withResolvers<unknown>();
-  await using server = serve({
+  using listener = Deno.listenTls({
     hostname: "127.0.0.1",
     port: 0,
-    framing: lines(),
-    tls: certificate,
-    idleTimeout: 30,
-    onError: failure.resolve,
-  }, (connection) => connection.closeWrite());
-  const { port } = server.addr;
+    ...certificate,
+  });
+  const { port } = listener.addr;
   using _silent = await Deno.connect({ hostname: "127.0.0.1", port });
+  await using connection = new Connection(await listener.accept(), {
+    framing: lines(),
+    idleTimeout: 30,
+  });
 
-  const result = await settlement(failure.promise, "closeWrite()");
+  const result = await settlement(connection.closeWrite(), "closeWrite()");
 
-  assert(result.status === "fulfilled");
+  assert(result.status === "rejected");
   assertEquals(
-    String(result.value),
+    String(result.reason),
     "TimeoutError: Cannot go on: the peer neither sent nor took a byte within idleTimeout of 30 ms",
   );
 });
 
 Deno.test("idleTimeout ends a close() whose end the peer does not take", async () => {
-  await using ends = await pair(
+  await using ends = await socketPair(
     { idleTimeout: 30 },
     (conn) => withoutEnd(conn),
   );
@@ -100,7 +101,7 @@ Deno.test("idleTimeout ends a close() whose end the peer does not take", async (
 Deno.test("abort() ends a connection whose end the peer does not take behind a FramingError", async () => {
   const framing = lines({ maxLength: 8 });
   const ending = Promise.withResolvers<void>();
-  await using ends = await pair(
+  await using ends = await socketPair(
     { framing },
     (conn) => withoutEnd(conn, ending.resolve),
   );

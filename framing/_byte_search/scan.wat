@@ -1,9 +1,9 @@
 ;; Finds a byte, or two bytes at a distance, 64 places at a time.
 ;; Built into _scan_wasm.ts by _tools/build_scan.ts.
 (module
-  ;; 64 KiB to look through, 256 bytes to read over, and 64 Ki offsets; from page 6
-  ;; on 3 MiB of buffers for others, and a last page to read over.
-  (memory (export "memory") 55)
+  ;; 64 KiB to look through, 256 bytes to read over, and 64 Ki offsets. Pages that are
+  ;; added hold buffers that are looked through where they lie.
+  (memory (export "memory") 6)
 
   ;; Notes `at` plus the place of each bit of `mask` from `out` on; returns where
   ;; the next note goes.

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  findWithin,
   MAX_SCAN_BYTES,
   MAX_SCAN_DISTANCE,
   scriptScanner,
@@ -32,10 +33,11 @@ Deno.test("wasmScanner() finds what scriptScanner() finds", () => {
   }
 });
 
-Deno.test("wasmScanner() tells of a byte anywhere in a buffer, its own or another", () => {
+Deno.test("wasmScanner() finds a byte anywhere in a buffer, of its space or another", () => {
   const wasm = wasmScanner();
   const size = 256;
-  const own = wasm.reserve(size)!; // the first is always there
+  const space = wasm.bufferSpace(size);
+  const own = space.reserve(size)!; // the first is always there
   const others = [own, new Uint8Array(size)];
   for (const buffer of others) {
     for (let place = 0; place < size; place += 7) {
@@ -44,7 +46,14 @@ Deno.test("wasmScanner() tells of a byte anywhere in a buffer, its own or anothe
       for (let start = 0; start < size; start += 31) {
         for (let end = start; end <= size; end += 29) {
           const isWithin = start <= place && place < end;
-          assertEquals(wasm.holdsWithin(buffer, start, end, 2), isWithin);
+          assertEquals(
+            space.find(buffer, start, end, 2),
+            isWithin ? place : -1,
+          );
+          assertEquals(
+            findWithin(buffer, start, end, 2),
+            isWithin ? place : -1,
+          );
           assertEquals(wasm.holds(buffer.slice(start, end), 2), isWithin);
         }
       }
@@ -54,7 +63,8 @@ Deno.test("wasmScanner() tells of a byte anywhere in a buffer, its own or anothe
 });
 
 Deno.test("wasmScanner() reserves buffers apart from each other while there is room", () => {
-  const { scan, offsets, reserve } = wasmScanner();
+  const { scan, offsets, bufferSpace } = wasmScanner();
+  const { reserve } = bufferSpace(3 * 1024 * 1024);
   const buffers: Uint8Array[] = [];
   for (;;) {
     const buffer = reserve(512 * 1024);

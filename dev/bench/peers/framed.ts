@@ -3,6 +3,7 @@
 import { broadcast, connect, serve } from "../../../mod.ts";
 import {
   asJson,
+  ChunkDecoder,
   delimited,
   DelimiterStream,
   type Framing,
@@ -31,7 +32,7 @@ function decodeWith<In>(
   add: (tally: Tally, message: In) => void,
 ): Decode {
   return (chunks, tally) => {
-    const decoder = framing.decoder();
+    const decoder = new ChunkDecoder(framing);
     for (const chunk of chunks) {
       for (const message of decoder.decode(chunk)) add(tally, message);
     }

@@ -1,0 +1,100 @@
+import { systemError } from "../internal/system_error.ts";
+import type { Address, Transport } from "./transport.ts";
+
+/** What is used of a duplex stream of Node. */
+export interface NodeStream {
+  read(): Uint8Array | null;
+  write(chunk: Uint8Array, done: (error?: unknown) => void): boolean;
+  end(done: () => void): void;
+  destroy(): void;
+  on(event: string, listener: (error: unknown) => void): void;
+}
+
+/** What is known of a stream. */
+type Facts = Pick<Transport, "localAddr" | "remoteAddr" | "alpnProtocol">;
+
+/** A duplex stream of Node, such as one of `node:tls`, as a transport. */
+export class NodeStreamTransport implements Transport {
+  readonly localAddr: Address | undefined;
+  readonly remoteAddr: Address | undefined;
+  readonly alpnProtocol: string | null | undefined;
+  readonly #stream: NodeStream;
+  #rest: Uint8Array | null = null;
+  #hasEnded = false;
+  #failure: { readonly error: unknown } | undefined;
+  // Ends the wait of a read, and of writes.
+  #wake = () => {};
+  readonly #interrupts = new Set<(error: unknown) => void>();
+
+  constructor(stream: NodeStream, facts: Facts) {
+    this.#stream = stream;
+    this.localAddr = facts.localAddr;
+    this.remoteAddr = facts.remoteAddr;
+    this.alpnProtocol = facts.alpnProtocol;
+    stream.on("readable", () => this.#wake());
+    stream.on("end", () => {
+      this.#hasEnded = true;
+      this.#wake();
+    });
+    stream.on("error", (error) => this.#fail(error));
+    stream.on("close", () =>
+      this.#fail(
+        systemError("ConnectionReset", "The stream was closed before its end"),
+      ));
+  }
+
+  async read(buffer: Uint8Array): Promise<number | null> {
+    for (;;) {
+      this.#rest ??= this.#stream.read();
+      if (this.#rest !== null) return this.#takeRest(buffer);
+      if (this.#hasEnded) return null;
+      if (this.#failure !== undefined) throw this.#failure.error;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    await this.#settled((done) => this.#stream.write(bytes, done));
+    return bytes.length;
+  }
+
+  async closeWrite(): Promise<void> {
+    await this.#settled((done) => this.#stream.end(done));
+  }
+
+  close(): void {
+    this.#hasEnded = false;
+    this.#rest = null;
+    this.#fail(systemError("Interrupted", "The transport was closed"));
+    this.#stream.destroy();
+  }
+
+  #takeRest(buffer: Uint8Array): number {
+    const rest = this.#rest ?? new Uint8Array(0);
+    const piece = rest.subarray(0, buffer.length);
+    buffer.set(piece);
+    this.#rest = piece.length < rest.length
+      ? rest.subarray(piece.length)
+      : null;
+    return piece.length;
+  }
+
+  #settled(start: (done: (error?: unknown) => void) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure.error);
+      this.#interrupts.add(reject);
+      start((error) => {
+        this.#interrupts.delete(reject);
+        if (error === undefined || error === null) resolve();
+        else reject(error);
+      });
+    });
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake();
+    for (const interrupt of this.#interrupts) interrupt(error);
+    this.#interrupts.clear();
+  }
+}

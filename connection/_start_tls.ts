@@ -1,0 +1,163 @@
+import { builtinModule } from "../internal/event_loop.ts";
+import {
+  type NodeStream,
+  NodeStreamTransport,
+} from "./_node_stream_transport.ts";
+import type { StartTlsOptions } from "./options.ts";
+import type { Transport } from "./transport.ts";
+
+// What is used of `node:tls` and `node:stream`, which Deno, Node and Bun have. They are
+// asked for when they are needed, as browsers have neither.
+interface Tls {
+  connect(options: object): TlsSocket;
+  TLSSocket: new (socket: object, options: object) => TlsSocket;
+  createSecureContext(options: object): object;
+}
+interface TlsSocket extends NodeStream {
+  readonly alpnProtocol: string | false | null;
+  once(event: string, listener: (error: unknown) => void): void;
+  off(event: string, listener: (error: unknown) => void): void;
+}
+interface Duplex {
+  push(chunk: Uint8Array | null): void;
+  destroy(error: unknown): void;
+}
+type Done = (error?: unknown) => void;
+interface Streams {
+  Duplex: new (methods: {
+    read(this: Duplex): void;
+    write(chunk: Uint8Array, encoding: string, done: Done): void;
+    final(done: Done): void;
+    destroy(error: unknown, done: Done): void;
+  }) => Duplex;
+}
+
+const READ_BUFFER_BYTES = 64 * 1024;
+
+/** Throws unless TLS can be started so. */
+export function checkStartTlsOptions(options: StartTlsOptions): void {
+  const { side = "client", serverName, cert, key } = options;
+  if (side !== "client" && side !== "server") {
+    throw new TypeError(
+      `Cannot start TLS as side must be "client" or "server": current value is ${
+        JSON.stringify(side)
+      }`,
+    );
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError(
+      "Cannot start TLS as cert and key must be given together",
+    );
+  }
+  if (side === "server" && cert === undefined) {
+    throw new TypeError("Cannot start TLS as a server needs cert and key");
+  }
+  if (
+    side === "client" && (typeof serverName !== "string" || serverName === "")
+  ) {
+    throw new TypeError(
+      "Cannot start TLS as a client needs serverName, the name in the server's certificate",
+    );
+  }
+}
+
+/** Shakes hands over `transport`; settles with the transport of what is encrypted. */
+export async function startTls(
+  transport: Transport,
+  options: StartTlsOptions,
+): Promise<Transport> {
+  const tls = builtinModule<Tls>("node:tls");
+  const streams = builtinModule<Streams>("node:stream");
+  if (tls === undefined || streams === undefined) {
+    throw new TypeError("Cannot start TLS as this runtime has no node:tls");
+  }
+  const { side = "client", serverName, caCerts, cert, key, alpnProtocols } =
+    options;
+  const lower = duplexOver(transport, streams);
+  const shared = {
+    cert,
+    key,
+    ...(alpnProtocols && { ALPNProtocols: alpnProtocols }),
+  };
+  const socket = side === "client"
+    ? tls.connect({
+      socket: lower,
+      servername: serverName,
+      ...(caCerts && { ca: caCerts }),
+      ...shared,
+    })
+    : new tls.TLSSocket(lower, {
+      isServer: true,
+      secureContext: tls.createSecureContext({ cert, key }),
+      ...shared,
+    });
+  await secured(socket, side);
+  return new NodeStreamTransport(socket, {
+    localAddr: transport.localAddr,
+    remoteAddr: transport.remoteAddr,
+    alpnProtocol: socket.alpnProtocol || null,
+  });
+}
+
+/** Settles when the handshake is done. */
+function secured(socket: TlsSocket, side: "client" | "server"): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown) => {
+      socket.destroy();
+      reject(
+        error ??
+          new Error("Cannot start TLS: the peer ended within the handshake"),
+      );
+    };
+    const closed = () => fail(undefined);
+    socket.once("error", fail);
+    socket.once("close", closed);
+    // Each is emitted once the peer is verified, if it has to be.
+    socket.once(side === "client" ? "secureConnect" : "secure", () => {
+      socket.off("error", fail);
+      socket.off("close", closed);
+      resolve();
+    });
+  });
+}
+
+/** The transport as a stream of Node, which `node:tls` takes. */
+function duplexOver(transport: Transport, { Duplex }: Streams): Duplex {
+  const buffer = new Uint8Array(READ_BUFFER_BYTES);
+  const settle = async (action: Promise<unknown>, done: Done) => {
+    try {
+      await action;
+    } catch (error) {
+      return done(error);
+    }
+    done();
+  };
+  return new Duplex({
+    read() {
+      transport.read(buffer).then(
+        (length) => this.push(length === null ? null : buffer.slice(0, length)),
+        (error) => this.destroy(error),
+      );
+    },
+    write: (chunk, _encoding, done) =>
+      void settle(writeAll(transport, chunk), done),
+    final: (done) => void settle(transport.closeWrite(), done),
+    destroy(error, done) {
+      try {
+        transport.close();
+      } catch {
+        // Its connection has closed it already.
+      }
+      done(error);
+    },
+  });
+}
+
+async function writeAll(
+  transport: Transport,
+  chunk: Uint8Array,
+): Promise<void> {
+  for (let rest = chunk; rest.length > 0;) {
+    rest = rest.subarray(await transport.write(rest));
+  }
+}

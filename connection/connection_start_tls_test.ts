@@ -1,0 +1,194 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
+import { lengthPrefixed } from "../framing/length_prefixed.ts";
+import { lines } from "../framing/lines.ts";
+import { transportPair } from "../testing/transport_pair.ts";
+import { isPending, sockets, until } from "./_testing.ts";
+import { Connection } from "./connection.ts";
+import type { StartTlsOptions } from "./options.ts";
+import type { Transport } from "./transport.ts";
+
+const framing = lines();
+const asServer: StartTlsOptions = { side: "server", ...certificate };
+const asClient: StartTlsOptions = { serverName: "localhost", caCerts };
+
+interface Ends extends AsyncDisposable {
+  readonly client: Connection<string>;
+  readonly server: Connection<string>;
+}
+
+function framed([near, far]: readonly [Transport, Transport]): Ends {
+  const client = new Connection(near, { framing });
+  const server = new Connection(far, { framing });
+  return {
+    client,
+    server,
+    async [Symbol.asyncDispose]() {
+      for (const end of [client, server]) {
+        end.abort();
+        await end.closed.catch(() => {});
+      }
+    },
+  };
+}
+
+async function unixSockets(): Promise<[Transport, Transport]> {
+  const path = `${await Deno.makeTempDir()}/socket`;
+  using listener = Deno.listen({ transport: "unix", path });
+  return await Promise.all([
+    Deno.connect({ transport: "unix", path }),
+    listener.accept(),
+  ]);
+}
+
+const WAYS: [name: string, open: () => Promise<[Transport, Transport]>][] = [
+  ["TCP", sockets],
+  ["a Unix socket", unixSockets],
+  ["memory", () => Promise.resolve(transportPair())],
+];
+
+for (const [name, open] of WAYS) {
+  Deno.test(`Connection.startTls() encrypts both ways from then on over ${name}`, async () => {
+    await using ends = framed(await open());
+    const { client, server } = ends;
+    client.send("STARTTLS");
+    assertEquals(await server.receive(), "STARTTLS");
+    const answer = server.send("go ahead");
+    const securing = server.startTls(asServer);
+    const early = server.send("encrypted"); // though it is sent before the handshake
+    assertEquals(await client.receive(), "go ahead");
+    await client.startTls(asClient);
+    await Promise.all([answer, securing, early]);
+    assertEquals(await client.receive(), "encrypted");
+    assertEquals(
+      await Promise.all([
+        client.request("é"),
+        (async () => {
+          await server.send(`${await server.receive()}!`);
+        })(),
+      ]),
+      ["é!", undefined],
+    );
+    // Half-close, and a large answer after it.
+    const large = "x".repeat(500_000);
+    await client.closeWrite();
+    assertEquals(await server.receive(), undefined);
+    const sent = server.send(large);
+    assertEquals(await client.receive(), large);
+    await sent;
+    await server.close();
+    assertEquals(await client.receive(), undefined);
+    await client.closed;
+  });
+}
+
+Deno.test("Connection.startTls() works though a read is under way on both sides", async () => {
+  await using ends = framed(await sockets());
+  const { client, server } = ends;
+  const received = [client.receive(), server.receive()];
+  client.peerEnded.catch(() => {});
+  server.peerEnded.catch(() => {});
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  client.send("from client");
+  server.send("from server");
+  assertEquals(await Promise.all(received), ["from server", "from client"]);
+});
+
+Deno.test("Connection.startTls() tells what ALPN agreed on", async () => {
+  await using ends = framed(await sockets());
+  const { client, server } = ends;
+  assertEquals(client.alpnProtocol, undefined);
+  await Promise.all([
+    client.startTls({ ...asClient, alpnProtocols: ["b", "a"] }),
+    server.startTls({ ...asServer, alpnProtocols: ["a"] }),
+  ]);
+  assertEquals([client.alpnProtocol, server.alpnProtocol], ["a", "a"]);
+  assertEquals(client.remoteAddr?.transport, "tcp");
+});
+
+Deno.test("Connection.startTls() is refused while bytes of the peer are unread", async () => {
+  await using ends = framed(await sockets());
+  const { client, server } = ends;
+  server.send("go ahead");
+  server.send("injected");
+  assertEquals(await client.receive(), "go ahead");
+  await assertRejects(
+    () => client.startTls(asClient),
+    DOMException,
+    "bytes of the peer are unread",
+  );
+  // It is as before.
+  assertEquals(await client.receive(), "injected");
+  client.send("still plain");
+  assertEquals(await server.receive(), "still plain");
+});
+
+Deno.test("Connection.startTls() ends the connection if the handshake fails", async () => {
+  const cases: [StartTlsOptions, (server: Connection<string>) => unknown][] = [
+    [
+      { ...asClient, serverName: "example.com" },
+      (server) => server.startTls(asServer),
+    ],
+    [{ serverName: "localhost" }, (server) => server.startTls(asServer)],
+    [asClient, (server) => server.send("no TLS")],
+    [asClient, (server) => server.close()],
+  ];
+  for (const [options, act] of cases) {
+    await using ends = framed(await sockets());
+    const { client, server } = ends;
+    const acting = Promise.resolve(act(server)).catch(() => {});
+    const error = await assertRejects(() => client.startTls(options), Error);
+    assertEquals(await assertRejects(() => client.closed, Error), error);
+    assert(client.signal.aborted);
+    server.abort();
+    await acting;
+  }
+});
+
+Deno.test("Connection.startTls() ends with abort() and by idleTimeout", async () => {
+  const [near, far] = await sockets();
+  const client = new Connection(near, { framing, idleTimeout: 50 });
+  await assertRejects(
+    () => client.startTls(asClient),
+    DOMException,
+    "idleTimeout",
+  );
+  far.close();
+  const [near2, far2] = await sockets();
+  const other = new Connection(near2, { framing });
+  const securing = other.startTls(asClient);
+  assert(await isPending(securing));
+  other.abort(new Error("Enough"));
+  await assertRejects(() => securing, Error);
+  await assertRejects(() => other.closed, Error, "Enough");
+  far2.close();
+});
+
+Deno.test("Connection.startTls() refuses what cannot work", async () => {
+  const wrongs: [StartTlsOptions, message: string][] = [
+    [{}, "serverName"],
+    [{ serverName: "" }, "serverName"],
+    [{ side: "server" }, "cert and key"],
+    [{ ...asClient, cert: "" }, "together"],
+    [{ side: "peer" } as never, "side"],
+  ];
+  const [near, far] = transportPair();
+  const connection = new Connection(near, { framing });
+  for (const [options, message] of wrongs) {
+    await assertRejects(() => connection.startTls(options), TypeError, message);
+  }
+  await connection.close();
+  await assertRejects(() => connection.startTls(asClient), DOMException);
+  far.close();
+});
+
+Deno.test("Connection.startTls() and reframe() go together", async () => {
+  await using ends = framed(await sockets());
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  const packets = client.reframe(lengthPrefixed());
+  const others = server.reframe(lengthPrefixed());
+  packets.send("a\nb");
+  assertEquals(await others.receive(), new TextEncoder().encode("a\nb"));
+  await until(() => packets.stats().bufferedAmount === 0);
+});

@@ -1,0 +1,575 @@
+import { checkCount, checkFunction } from "../internal/checks.ts";
+import { rejected, unobserved } from "../internal/promises.ts";
+import { systemError } from "../internal/system_error.ts";
+import type { Connection } from "./connection.ts";
+
+/**
+ * Options for {@linkcode correlate}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Id What tells requests apart: a number, unless `nextId` gives others.
+ *
+ * @example Which messages of JSON-RPC are answers
+ * ```ts
+ * import type { CorrelateOptions } from "@framed/tcp/connection";
+ * import { assertEquals } from "@std/assert";
+ *
+ * interface Message {
+ *   readonly id?: number;
+ *   readonly method?: string;
+ * }
+ *
+ * const options: CorrelateOptions<Message> = {
+ *   // A request of the peer has an id too, of the peer's own counting.
+ *   id: ({ id, method }) => method === undefined ? id : undefined,
+ * };
+ *
+ * assertEquals(options.id({ id: 7 }), 7);
+ * assertEquals(options.id({ id: 7, method: "ping" }), undefined);
+ * ```
+ */
+export interface CorrelateOptions<In, Id = number> {
+  /**
+   * The id of the request that a received message answers, or `undefined` if it is no
+   * answer. Two ids are the same if a `Map` takes them for the same key.
+   *
+   * If it throws, the connection is aborted with that error.
+   */
+  id: (message: In) => Id | undefined;
+  /**
+   * Called with each message that is no answer, in order: pushes, notifications,
+   * requests of the peer. Without it they are dropped, and counted as unmatched.
+   *
+   * The next message is not received before it has settled, so a slow one slows the
+   * peer down. Therefore it must not await a request of its own: the answer would come
+   * after the message that it works on. Start what needs an answer without awaiting it.
+   * If it throws or rejects, the connection is aborted with that error.
+   */
+  onMessage?: ((message: In) => void | Promise<void>) | undefined;
+  /**
+   * The largest id. Ids are counted from 1, and from 1 again after the largest: give
+   * 65,535 if the protocol has 16 bits for them.
+   *
+   * @default {Number.MAX_SAFE_INTEGER}
+   */
+  maxId?: number | undefined;
+  /**
+   * Makes ids of another kind, or in another order, instead of the counter. It is called
+   * again, up to 100 times, while it gives one that is in use.
+   */
+  nextId?: (() => Id) | undefined;
+}
+
+/**
+ * Options for {@linkcode Correlation.request}.
+ *
+ * @typeParam Id What tells requests apart.
+ *
+ * @example A request that is given up
+ * ```ts
+ * import { correlate, type RequestOptions } from "@framed/tcp/connection";
+ * import { lines } from "@framed/tcp/framing";
+ * import { connectionPair } from "@framed/tcp/testing";
+ * import { assertRejects } from "@std/assert";
+ *
+ * await using pair = connectionPair({ framing: lines() });
+ * const { request } = correlate(pair.near, { id: Number.parseInt });
+ *
+ * const soon: RequestOptions = { signal: AbortSignal.timeout(10) };
+ * await assertRejects(() => request((id) => `${id} hello`, soon), DOMException);
+ * ```
+ */
+export interface RequestOptions<Id = number> {
+  /** Ends the wait for the answer, with its reason. */
+  signal?: AbortSignal | undefined;
+  /**
+   * The id, for a message that has one already. Without `nextId` it must be a whole
+   * number from 1 to `maxId`.
+   */
+  id?: Id | undefined;
+}
+
+/**
+ * Requests whose answers may come in any order; see {@linkcode correlate}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam Id What tells requests apart.
+ *
+ * @example A handler that lives as long as the messages come
+ * ```ts
+ * import { connect, correlate, type Correlation, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const names: string[] = [];
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     const client: Correlation<string, string> = correlate(connection, {
+ *       id: (line) => Number.parseInt(line),
+ *     });
+ *     names.push(await client.request((id) => `${id} name?`));
+ *     await client.ended; // else the connection would be closed here
+ *   },
+ * );
+ *
+ * await using client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.receive(), "1 name?");
+ * await client.send("1 Ann");
+ * await client.close();
+ * await server.shutdown();
+ * assertEquals(names, ["1 Ann"]);
+ * ```
+ */
+export interface Correlation<In, Out, Id = number> {
+  /**
+   * Sends a message that `make` makes for a new id, and receives its answer.
+   *
+   * It does not wait for room to send: count what is outstanding if there may be many.
+   *
+   * The id is in use until the answer comes. If the signal ends the wait, it stays in
+   * use: a late answer is dropped, and the id is free after it. Of ids so given up the
+   * latest 65,536 are remembered.
+   *
+   * @param make Makes the message.
+   * @param options A signal, and an id of your choice.
+   * @returns The answer. Rejects with a `RangeError` if the id is in use, or all are;
+   * with what `make` throws; like {@linkcode Connection.send} if the message is refused;
+   * with the signal's reason; and when the messages end, with the error of the
+   * connection, or one named `UnexpectedEof`.
+   */
+  request(make: (id: Id) => Out, options?: RequestOptions<Id>): Promise<In>;
+  /**
+   * Sends a message that has an id already, and receives its answer.
+   *
+   * @param message The message.
+   * @param options Its id, and a signal.
+   * @returns The answer. Rejects as with a function.
+   */
+  request(
+    message: Out,
+    options: RequestOptions<Id> & { id: Id },
+  ): Promise<In>;
+  /** How many requests wait for their answers. */
+  readonly outstanding: number;
+  /**
+   * How many messages were dropped: answers that no request waited for, as they came
+   * late or twice; and, without `onMessage`, what is no answer.
+   */
+  readonly unmatched: number;
+  /**
+   * Settles when the messages have ended, and `onMessage` with the last of them. Rejects
+   * with the error of the connection. It is never an unhandled rejection.
+   */
+  readonly ended: Promise<void>;
+}
+
+/**
+ * Lets answers come in any order: each request has an id, and its answer has the same.
+ *
+ * From now on it receives all messages of the connection; do not receive any yourself.
+ * Sending stays yours as well, for answers to the peer's requests and for notifications.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param connection The connection.
+ * @param options What the id of an answer is, and what happens to other messages.
+ * @returns What sends requests. Its `request` may be taken out of it.
+ * @throws {TypeError} If a function is none, or both `maxId` and `nextId` are given.
+ * @throws {RangeError} If `maxId` is not a whole number of at least 1.
+ *
+ * @example JSON-RPC, with requests and notifications both ways
+ * ```ts
+ * import { correlate } from "@framed/tcp/connection";
+ * import { lines, mapped } from "@framed/tcp/framing";
+ * import { connectionPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * interface Message {
+ *   readonly id?: number;
+ *   readonly method?: string;
+ *   readonly params?: number[];
+ *   readonly result?: number;
+ * }
+ *
+ * const framing = mapped(lines(), {
+ *   decode: (line): Message => JSON.parse(line),
+ *   encode: (message: Message) => JSON.stringify(message),
+ * });
+ * await using pair = connectionPair({ framing });
+ *
+ * const waiting: Message[] = [];
+ * const server = correlate(pair.far, {
+ *   id: ({ id, method }) => method === undefined ? id : undefined,
+ *   async onMessage(message) {
+ *     waiting.push(message);
+ *     if (waiting.length < 2) return;
+ *     for (const { id, params: [a = 0, b = 0] = [] } of waiting.reverse()) {
+ *       await pair.far.send({ ...(id !== undefined && { id }), result: a + b });
+ *     }
+ *   },
+ * });
+ *
+ * const client = correlate(pair.near, {
+ *   id: ({ id, method }) => method === undefined ? id : undefined,
+ * });
+ * const sums = [[1, 2], [3, 4]].map((params) =>
+ *   client.request((id) => ({ id, method: "add", params }))
+ * );
+ * const results = (await Promise.all(sums)).map(({ result }) => result);
+ * assertEquals(results, [3, 7]); // though the second was answered first
+ * assertEquals(server.outstanding, 0);
+ * ```
+ *
+ * @example Ids of 16 bits in front of each message, as of DNS and Modbus
+ * ```ts
+ * import { correlate } from "@framed/tcp/connection";
+ * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import { connectionPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pair = connectionPair({ framing: lengthPrefixed({ fieldSize: 2 }) });
+ * const { request } = correlate(pair.near, {
+ *   id: (message) => new DataView(message.buffer, message.byteOffset).getUint16(0),
+ *   maxId: 65_535,
+ * });
+ *
+ * const answer = request((id) => Uint8Array.of(id >> 8, id & 0xff, 42));
+ * const question = await pair.far.receive();
+ * await pair.far.send(question ?? "");
+ * assertEquals([...await answer], [0, 1, 42]);
+ * ```
+ */
+export function correlate<In, Out>(
+  connection: Connection<In, Out>,
+  options: CorrelateOptions<In>,
+): Correlation<In, Out>;
+/**
+ * Lets answers come in any order, with ids of any kind, which `nextId` makes.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam Id What tells requests apart.
+ * @param connection The connection.
+ * @param options What the id of an answer is, and what happens to other messages.
+ * @returns What sends requests.
+ *
+ * @example Each answer to an address of its own, as in NATS
+ * ```ts
+ * import { correlate } from "@framed/tcp/connection";
+ * import { lines } from "@framed/tcp/framing";
+ * import { connectionPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pair = connectionPair({ framing: lines() });
+ * const pushes: string[] = [];
+ * const { request } = correlate(pair.near, {
+ *   id: (line) => /^_INBOX\S+/.exec(line)?.[0],
+ *   nextId: () => `_INBOX.${crypto.randomUUID()}`,
+ *   onMessage: (line) => void pushes.push(line),
+ * });
+ *
+ * const answer = request((inbox) => `time ${inbox}`);
+ * const [, inbox] = (await pair.far.receive())?.split(" ") ?? [];
+ * await pair.far.send("news");
+ * await pair.far.send(`${inbox} noon`);
+ * assertEquals(await answer, `${inbox} noon`);
+ * assertEquals(pushes, ["news"]);
+ * ```
+ */
+export function correlate<In, Out, Id>(
+  connection: Connection<In, Out>,
+  options: CorrelateOptions<In, Id> & { nextId: () => Id },
+): Correlation<In, Out, Id>;
+export function correlate<In, Out>(
+  connection: Connection<In, Out>,
+  options: CorrelateOptions<In, unknown>,
+): Correlation<In, Out, unknown> {
+  const { id, onMessage, nextId, maxId } = options;
+  checkFunction(TASK, "id", id);
+  if (onMessage !== undefined) checkFunction(TASK, "onMessage", onMessage);
+  if (nextId !== undefined) checkFunction(TASK, "nextId", nextId);
+  checkCount(TASK, "maxId", maxId);
+  if (nextId !== undefined && maxId !== undefined) {
+    throw new TypeError(
+      "Cannot correlate requests with both maxId and nextId: the counter that maxId limits is not used",
+    );
+  }
+  return new Requests(connection, options);
+}
+
+const TASK = "correlate requests";
+// Older ones are forgotten. An id of more than 16 bits does not come back soon.
+const MAX_GIVEN_UP = 65_536;
+const MAX_TRIES = 100;
+
+interface Outstanding<In> {
+  readonly id: unknown;
+  readonly answer: PromiseWithResolvers<In>;
+  readonly signal: AbortSignal | undefined;
+}
+
+class Requests<In, Out> implements Correlation<In, Out, unknown> {
+  readonly #connection: Connection<In, Out>;
+  readonly #options: CorrelateOptions<In, unknown>;
+  readonly #outstanding = new Map<unknown, Outstanding<In>>();
+  readonly #givenUp = new Set<unknown>();
+  // One listener for all requests with the same signal: removing one of many would take
+  // as long as there are others.
+  readonly #signals = new Map<AbortSignal, SignalWatch<In>>();
+  #lastId = 0;
+  #unmatched = 0;
+  #failure: { readonly error: unknown } | undefined;
+  // The messages given to `onMessage` so far, one after another.
+  #handling = Promise.resolve();
+  #isClosed = false;
+  #stopWaiting: (() => void) | undefined;
+  readonly ended: Promise<void>;
+
+  constructor(
+    connection: Connection<In, Out>,
+    options: CorrelateOptions<In, unknown>,
+  ) {
+    this.#connection = connection;
+    this.#options = options;
+    const onClosed = () => {
+      this.#isClosed = true;
+      this.#stopWaiting?.();
+    };
+    connection.closed.then(onClosed, onClosed);
+    this.ended = unobserved(this.#receive());
+  }
+
+  get outstanding(): number {
+    return this.#outstanding.size;
+  }
+
+  get unmatched(): number {
+    return this.#unmatched;
+  }
+
+  // A field, so that it can be taken out of the object.
+  readonly request = (
+    message: Out | ((id: unknown) => Out),
+    options: RequestOptions<unknown> = {},
+  ): Promise<In> => {
+    const { signal } = options;
+    if (this.#failure !== undefined) return rejected(this.#failure.error);
+    if (signal?.aborted) return rejected(signal.reason);
+    try {
+      const id = options.id === undefined
+        ? this.#newId()
+        : this.#checkId(options.id);
+      const request = { id, answer: Promise.withResolvers<In>(), signal };
+      this.#outstanding.set(id, request);
+      try {
+        this.#send(request, isMaker(message) ? message(id) : message);
+      } catch (error) {
+        this.#outstanding.delete(id);
+        throw error;
+      }
+      if (signal !== undefined) this.#watch(request, signal);
+      return unobserved(request.answer.promise);
+    } catch (error) {
+      return rejected(error);
+    }
+  };
+
+  #send(request: Outstanding<In>, message: Out): void {
+    this.#connection.send(message).catch((error) => {
+      // If the connection has failed, the answer may be there already.
+      if (this.#connection.hasEnded) return;
+      if (this.#take(request)) request.answer.reject(error);
+    });
+  }
+
+  /** Receives all messages, and hands them out. */
+  async #receive(): Promise<void> {
+    try {
+      for await (const message of this.#connection) {
+        const handled = this.#handOut(message);
+        if (handled !== undefined) await handled;
+      }
+    } catch (error) {
+      this.#fail(error);
+      await this.#handling.catch(() => {});
+      throw error;
+    }
+    this.#fail(noAnswer());
+    await this.#handling;
+  }
+
+  /** Hands out one message; what it returns is waited for before the next. */
+  #handOut(message: In): Promise<void> | undefined {
+    const { onMessage } = this.#options;
+    let id: unknown;
+    try {
+      id = this.#options.id(message);
+    } catch (error) {
+      this.#connection.abort(error);
+      throw error;
+    }
+    if (id !== undefined) {
+      this.#answer(id, message);
+    } else if (onMessage !== undefined) {
+      return this.#handle(message, onMessage);
+    } else {
+      this.#unmatched++;
+    }
+  }
+
+  #answer(id: unknown, message: In): void {
+    const request = this.#outstanding.get(id);
+    if (request === undefined) {
+      this.#givenUp.delete(id);
+      this.#unmatched++;
+      return;
+    }
+    this.#take(request);
+    request.answer.resolve(message);
+  }
+
+  /**
+   * Waits for `onMessage`; but not once the connection is closed: requests are to end
+   * then, and no more comes that could be too much.
+   */
+  #handle(
+    message: In,
+    onMessage: (message: In) => void | Promise<void>,
+  ): Promise<void> {
+    const handling = this.#handling.then(() => onMessage(message));
+    this.#handling = handling;
+    handling.catch((error) => this.#connection.abort(error));
+    if (this.#isClosed) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#stopWaiting = resolve;
+      handling.then(resolve, reject);
+    });
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = { error };
+    for (const request of this.#outstanding.values()) {
+      request.answer.reject(error);
+    }
+    this.#outstanding.clear();
+    this.#givenUp.clear();
+    for (const watch of this.#signals.values()) watch.stop();
+    this.#signals.clear();
+  }
+
+  /** Takes a request out, and tells whether it was still outstanding. */
+  #take(request: Outstanding<In>): boolean {
+    const { id, signal } = request;
+    if (this.#outstanding.get(id) !== request) return false;
+    this.#outstanding.delete(id);
+    const watch = signal && this.#signals.get(signal);
+    if (signal !== undefined && watch !== undefined) {
+      watch.requests.delete(request);
+      if (watch.requests.size === 0) {
+        watch.stop();
+        this.#signals.delete(signal);
+      }
+    }
+    return true;
+  }
+
+  #watch(request: Outstanding<In>, signal: AbortSignal): void {
+    if (signal.aborted) return this.#giveUp(request, signal); // by the framing's own function
+    let watch = this.#signals.get(signal);
+    if (watch === undefined) {
+      const requests = new Set<Outstanding<In>>();
+      const onAbort = () => {
+        for (const each of requests) this.#giveUp(each, signal);
+      };
+      signal.addEventListener("abort", onAbort);
+      const stop = () => signal.removeEventListener("abort", onAbort);
+      watch = { requests, stop };
+      this.#signals.set(signal, watch);
+    }
+    watch.requests.add(request);
+  }
+
+  #giveUp(request: Outstanding<In>, signal: AbortSignal): void {
+    if (!this.#take(request)) return;
+    request.answer.reject(signal.reason);
+    this.#givenUp.add(request.id);
+    if (this.#givenUp.size <= MAX_GIVEN_UP) return;
+    for (const oldest of this.#givenUp) {
+      this.#givenUp.delete(oldest);
+      return;
+    }
+  }
+
+  #isInUse(id: unknown): boolean {
+    return this.#outstanding.has(id) || this.#givenUp.has(id);
+  }
+
+  #newId(): unknown {
+    const { nextId, maxId = Number.MAX_SAFE_INTEGER } = this.#options;
+    if (nextId === undefined) return this.#countOn(maxId);
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const id = nextId();
+      if (id === undefined) {
+        throw new TypeError("Cannot send request as nextId() gave no id");
+      }
+      if (!this.#isInUse(id)) return id;
+    }
+    throw new RangeError(
+      `Cannot send request as nextId() gave an id that is in use ${MAX_TRIES} times: ${this.#usage}`,
+    );
+  }
+
+  #countOn(maxId: number): number {
+    if (this.#outstanding.size + this.#givenUp.size >= maxId) {
+      throw new RangeError(
+        `Cannot send request as all ${maxId} ids are in use: ${this.#usage}`,
+      );
+    }
+    do this.#lastId = this.#lastId % maxId + 1; while (
+      this.#isInUse(this.#lastId)
+    );
+    return this.#lastId;
+  }
+
+  #checkId(id: unknown): unknown {
+    const { nextId, maxId } = this.#options;
+    if (nextId === undefined) {
+      checkCount("send request", "id", Number(id), maxId);
+    }
+    if (this.#isInUse(id)) {
+      throw new RangeError(
+        `Cannot send request as its id ${id} is in use: ${
+          this.#givenUp.has(id)
+            ? "its answer may still come"
+            : "another request with it waits for the answer"
+        }`,
+      );
+    }
+    return id;
+  }
+
+  get #usage(): string {
+    return `${this.#outstanding.size} requests wait, and ${this.#givenUp.size} were given up`;
+  }
+}
+
+/** The requests that a signal gives up. */
+interface SignalWatch<In> {
+  readonly requests: Set<Outstanding<In>>;
+  stop(): void;
+}
+
+function isMaker<Out>(
+  message: Out | ((id: unknown) => Out),
+): message is (id: unknown) => Out {
+  return typeof message === "function";
+}
+
+function noAnswer(): Error {
+  return systemError(
+    "UnexpectedEof",
+    "Cannot receive answer: the messages have ended",
+  );
+}

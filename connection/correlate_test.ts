@@ -1,0 +1,683 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { lines } from "../framing/lines.ts";
+import { mapped } from "../framing/mapped.ts";
+import { connectionPair } from "../testing/connection_pair.ts";
+import { Connection } from "./connection.ts";
+import { correlate, type CorrelateOptions } from "./correlate.ts";
+import {
+  isPending,
+  overriding,
+  sockets,
+  turn,
+  unhandledRejectionsIn,
+  until,
+} from "./_testing.ts";
+
+/** A message of a protocol such as JSON-RPC. */
+interface Message {
+  readonly id?: number | undefined;
+  readonly method?: string | undefined;
+  readonly result?: unknown;
+}
+
+const framing = mapped(lines({ maxLength: 1000 }), {
+  decode: (line): Message => JSON.parse(line),
+  encode: (message: Message) => JSON.stringify(message),
+});
+
+const answers: CorrelateOptions<Message> = {
+  id: ({ id, method }) => method === undefined ? id : undefined,
+};
+
+/** Makes a request for each id. */
+function asking(method: string): (id: number) => Message {
+  return (id) => ({ id, method });
+}
+
+/** An error of a request whose messages have ended, by its name. */
+async function rejectsAsEnded(call: () => Promise<unknown>): Promise<void> {
+  const error = await assertRejects(call, Error);
+  assertEquals(error.name, "UnexpectedEof");
+}
+
+Deno.test("correlate() gives each request its answer, in whatever order they come", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  const methods = ["one", "two", "three", "four"];
+  const requests = methods.map((method) => client.request(asking(method)));
+  assertEquals(client.outstanding, 4);
+  for (const expected of methods) {
+    assertEquals((await pair.far.receive())?.method, expected);
+  }
+  for (const id of [3, 1, 4, 2]) await pair.far.send({ id, result: id });
+  assertEquals(await Promise.all(requests), [
+    { id: 1, result: 1 },
+    { id: 2, result: 2 },
+    { id: 3, result: 3 },
+    { id: 4, result: 4 },
+  ]);
+  assertEquals([client.outstanding, client.unmatched], [0, 0]);
+});
+
+Deno.test("correlate() lets both sides ask with the same ids", async () => {
+  await using pair = connectionPair({ framing });
+  const sides = [pair.near, pair.far].map((connection) =>
+    correlate(connection, {
+      ...answers,
+      onMessage: ({ id, method }) =>
+        connection.send({ id, result: `${method} by ${id}` }),
+    })
+  );
+  const requests = sides.flatMap(({ request }) =>
+    ["a", "b"].map((method) => request(asking(method)))
+  );
+  assertEquals(
+    (await Promise.all(requests)).map(({ result }) => result),
+    ["a by 1", "b by 2", "a by 1", "b by 2"],
+  );
+});
+
+Deno.test("correlate() gives what is no answer to onMessage, one after another", async () => {
+  await using pair = connectionPair({ framing });
+  const handled: unknown[] = [];
+  const gates = [1, 2].map(() => Promise.withResolvers<void>());
+  const client = correlate(pair.near, {
+    ...answers,
+    async onMessage({ method }) {
+      handled.push(`begins ${method}`);
+      await gates[Number(method)]?.promise;
+      handled.push(`ends ${method}`);
+    },
+  });
+  const answer = client.request(asking("ask"));
+  for (const method of ["0", "1"]) await pair.far.send({ method });
+  await pair.far.send({ id: 1, result: "after both" });
+  await until(() => handled.length > 0);
+  assert(await isPending(answer));
+  assertEquals(handled, ["begins 0"]);
+  gates[0]?.resolve();
+  await until(() => handled.length > 2);
+  assert(await isPending(answer));
+  gates[1]?.resolve();
+  assertEquals((await answer).result, "after both");
+  assertEquals(handled, ["begins 0", "ends 0", "begins 1", "ends 1"]);
+});
+
+Deno.test("correlate() stops the peer while onMessage works", async () => {
+  await using pair = connectionPair({
+    framing,
+    bufferSize: 1000,
+    highWaterMark: 1000,
+    readBufferSize: 1000,
+  });
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  let handled = 0;
+  correlate(pair.near, {
+    ...answers,
+    async onMessage() {
+      await gate;
+      handled++;
+    },
+  });
+  let sent = 0;
+  const sending = (async () => {
+    while (sent < 1000) {
+      await pair.far.send({ method: "push" });
+      sent++;
+    }
+  })();
+  await until(() => pair.farTransport.isWriting);
+  assert(await isPending(sending));
+  assert(sent < 300, `${sent}`);
+  open();
+  await sending;
+  await until(() => handled === 1000);
+});
+
+Deno.test("correlate() drops what is no answer without onMessage, and counts it", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  const answer = client.request(asking("ask"));
+  await pair.far.send({ method: "push" });
+  await pair.far.send({ id: 1 });
+  await answer;
+  assertEquals(client.unmatched, 1);
+});
+
+Deno.test("correlate() drops answers that no request waits for, and counts them", async () => {
+  await using pair = connectionPair({ framing });
+  const pushes: Message[] = [];
+  const client = correlate(pair.near, {
+    ...answers,
+    onMessage: (message) => void pushes.push(message),
+  });
+  const first = client.request(asking("first"));
+  await pair.far.send({ id: 99 });
+  await pair.far.send({ id: 1, result: "first" });
+  await pair.far.send({ id: 1, result: "again" });
+  assertEquals((await first).result, "first");
+  await until(() => client.unmatched === 2);
+  const second = client.request(asking("second"));
+  await pair.far.send({ id: 2, result: "second" });
+  assertEquals((await second).result, "second");
+  assertEquals(pushes, []);
+});
+
+Deno.test("Correlation.request() takes a message that has an id", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  const own = client.request({ id: 7, method: "own" }, { id: 7 });
+  const chosen = client.request(asking("chosen"), { id: 8 });
+  const counted = client.request(asking("counted"));
+  for (const id of [7, 8, 1]) {
+    assertEquals((await pair.far.receive())?.id, id);
+    await pair.far.send({ id, result: id });
+  }
+  assertEquals(
+    (await Promise.all([own, chosen, counted])).map(({ result }) => result),
+    [7, 8, 1],
+  );
+});
+
+Deno.test("Correlation.request() refuses an id that is in use, and sends nothing", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, { ...answers, maxId: 100 });
+  const first = client.request(asking("first"), { id: 1 });
+  await assertRejects(
+    () => client.request(asking("second"), { id: 1 }),
+    RangeError,
+    "its id 1 is in use: another request",
+  );
+  for (const id of [0, 101, 1.5, NaN]) {
+    await assertRejects(
+      () => client.request(asking("odd"), { id }),
+      RangeError,
+      "id must be a whole number from 1 to 100",
+    );
+  }
+  // The counter passes over it.
+  const third = client.request(asking("third"));
+  assertEquals((await pair.far.receive())?.method, "first");
+  assertEquals(await pair.far.receive(), { id: 2, method: "third" });
+  for (const id of [1, 2]) await pair.far.send({ id });
+  await Promise.all([first, third]);
+});
+
+Deno.test("Correlation.request() begins with 1 again after maxId, and refuses when all ids are in use", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, { ...answers, maxId: 3 });
+  const requests = [1, 2, 3].map(() => client.request(asking("ask")));
+  await assertRejects(
+    () => client.request(asking("ask")),
+    RangeError,
+    "all 3 ids are in use: 3 requests wait, and 0 were given up",
+  );
+  await pair.far.send({ id: 2 });
+  await requests[1];
+  const again = client.request(asking("again"));
+  for (const id of [1, 2, 3, 2]) {
+    assertEquals((await pair.far.receive())?.id, id);
+  }
+  for (const id of [1, 2, 3]) await pair.far.send({ id });
+  await Promise.all([...requests, again]);
+});
+
+Deno.test("Correlation.request() takes ids of any kind from nextId, and asks again for one in use", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const names = ["a", "a", "b", "a", "b", "c"];
+  const client = correlate(pair.near, {
+    id: (line) => line.split(" ")[0],
+    nextId: () => names.shift() ?? "a",
+  });
+  const requests = [1, 2, 3].map((i) => client.request((id) => `${id} ${i}`));
+  await assertRejects(
+    () => client.request((id) => id),
+    RangeError,
+    "nextId() gave an id that is in use 100 times",
+  );
+  for (const line of ["a 1", "b 2", "c 3"]) {
+    assertEquals(await pair.far.receive(), line);
+    await pair.far.send(`${line}!`);
+  }
+  assertEquals(await Promise.all(requests), ["a 1!", "b 2!", "c 3!"]);
+
+  const nothing = correlate(pair.far, {
+    id: (line) => line,
+    nextId: () => undefined,
+  });
+  await assertRejects(() => nothing.request(() => ""), TypeError, "no id");
+});
+
+Deno.test("Correlation.request() is given up by its signal, and keeps its id until the late answer", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, { ...answers, maxId: 2 });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const given = client.request(asking("given up"), { signal });
+  const kept = client.request(asking("kept"));
+  const reason = new Error("Enough");
+  controller.abort(reason);
+  assertStrictEquals(await assertRejects(() => given), reason);
+  assertEquals(client.outstanding, 1);
+  await assertRejects(
+    () => client.request(asking("too early")),
+    RangeError,
+    "1 requests wait, and 1 were given up",
+  );
+  await assertRejects(
+    () => client.request(asking("too early"), { id: 1 }),
+    RangeError,
+    "its answer may still come",
+  );
+  await pair.far.send({ id: 1, result: "late" });
+  await pair.far.send({ id: 2, result: "kept" });
+  assertEquals((await kept).result, "kept");
+  assertEquals(client.unmatched, 1);
+  const next = client.request(asking("next"));
+  await pair.far.send({ id: 1, result: "next" });
+  assertEquals((await next).result, "next");
+});
+
+Deno.test("Correlation.request() sends nothing with a signal that is aborted already", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  const signal = AbortSignal.abort("no time");
+  const reason = await client.request(asking("never"), { signal })
+    .catch((reason) => reason);
+  assertEquals(reason, "no time");
+  await pair.near.closeWrite();
+  assertEquals(await pair.far.receive(), undefined);
+});
+
+Deno.test("Correlation.request() is given up by a signal that is aborted as its message is made", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  const controller = new AbortController();
+  const request = client.request((id) => {
+    controller.abort(new Error("Enough"));
+    return { id };
+  }, { signal: controller.signal });
+  await assertRejects(() => request, Error, "Enough");
+  await pair.far.send({ id: 1 });
+  await until(() => client.unmatched === 1);
+});
+
+Deno.test("Correlation.request() shares a signal among many requests, and leaves no listener", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  let listeners = 0;
+  const signal = overriding(new AbortController().signal, {
+    addEventListener() {
+      listeners++;
+    },
+    removeEventListener() {
+      listeners--;
+    },
+  });
+  const requests = [1, 2, 3].map(() =>
+    client.request(asking("ask"), { signal })
+  );
+  assertEquals(listeners, 1);
+  for (const id of [1, 2]) await pair.far.send({ id });
+  await Promise.all(requests.slice(0, 2));
+  assertEquals(listeners, 1);
+  await pair.far.send({ id: 3 });
+  await requests[2];
+  assertEquals(listeners, 0);
+
+  const last = client.request(asking("ask"), { signal });
+  await pair.near.close();
+  await rejectsAsEnded(() => last);
+  assertEquals(listeners, 0);
+});
+
+Deno.test("Correlation.request() frees the id of a message that cannot be made or sent", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, { ...answers, maxId: 1 });
+  const reason = new Error("No message");
+  const thrown = await assertRejects(() =>
+    client.request(() => {
+      throw reason;
+    })
+  );
+  assertStrictEquals(thrown, reason);
+  await assertRejects(
+    () => client.request(asking("x".repeat(2000))),
+    RangeError,
+  );
+  assertEquals(client.outstanding, 0);
+  const request = client.request(asking("short"));
+  await pair.far.send({ id: 1 });
+  await request;
+});
+
+Deno.test("correlate() rejects all that is outstanding at the peer's end, and later requests", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  const requests = ["a", "b", "c"].map((method) =>
+    client.request(asking(method))
+  );
+  await pair.far.send({ id: 2, result: "in time" });
+  await pair.far.closeWrite();
+  assertEquals((await requests[1])?.result, "in time");
+  for (const i of [0, 2]) {
+    await rejectsAsEnded(() => Promise.resolve(requests[i]));
+  }
+  await rejectsAsEnded(() => client.request(asking("late")));
+  await client.ended;
+  assertEquals(client.outstanding, 0);
+});
+
+Deno.test("correlate() rejects all that is outstanding when its own connection is closed", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  const request = client.request(asking("ask"));
+  await pair.near.close();
+  await rejectsAsEnded(() => request);
+  await client.ended;
+});
+
+Deno.test("correlate() still receives answers after closeWrite()", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  const request = client.request(asking("ask"));
+  await pair.near.closeWrite();
+  await assertRejects(
+    () => client.request(asking("late")),
+    DOMException,
+    "ended",
+  );
+  await pair.far.send({ id: 1, result: "answer" });
+  assertEquals((await request).result, "answer");
+});
+
+Deno.test("correlate() rejects all that is outstanding with the error of the connection", async () => {
+  const ends: Record<
+    string,
+    (pair: ReturnType<typeof connectionPair<Message, Message>>) => unknown
+  > = {
+    "ConnectionReset": ({ farTransport }) => farTransport.reset(),
+    "SyntaxError": ({ farTransport }) =>
+      farTransport.write(new TextEncoder().encode("no JSON\n")),
+    "Error": ({ near }) => near.abort(new Error("Enough")),
+  };
+  for (const [name, end] of Object.entries(ends)) {
+    await using pair = connectionPair({ framing });
+    const client = correlate(pair.near, answers);
+    const requests = [1, 2].map(() => client.request(asking("ask")));
+    await pair.far.receive();
+    await end(pair);
+    const errors = await Promise.all(
+      [...requests, client.ended, pair.near.closed].map((promise) =>
+        assertRejects(() => promise, Error)
+      ),
+    );
+    assertEquals(errors[0]?.name, name);
+    assertEquals(new Set(errors).size, 1);
+    assertStrictEquals(
+      await assertRejects(() => client.request(asking("late"))),
+      errors[0],
+    );
+  }
+});
+
+Deno.test("correlate() delivers the answers that came before an error", async () => {
+  await using pair = connectionPair({ framing });
+  const client = correlate(pair.near, answers);
+  const requests = [1, 2, 3].map(() => client.request(asking("ask")));
+  await until(() => pair.nearTransport.isReading);
+  await pair.farTransport.write(
+    new TextEncoder().encode('{"id":2}\n{"id":1}\nno JSON\n{"id":3}\n'),
+  );
+  assertEquals((await requests[1])?.id, 2);
+  assertEquals((await requests[0])?.id, 1);
+  await assertRejects(() => Promise.resolve(requests[2]), SyntaxError);
+});
+
+Deno.test("correlate() aborts the connection with an error of onMessage or id", async () => {
+  const reason = new Error("Wrong");
+  const faulty: CorrelateOptions<Message>[] = [
+    {
+      ...answers,
+      onMessage() {
+        throw reason;
+      },
+    },
+    { ...answers, onMessage: () => turn().then(() => Promise.reject(reason)) },
+    {
+      id() {
+        throw reason;
+      },
+    },
+  ];
+  for (const options of faulty) {
+    await using pair = connectionPair({ framing });
+    const client = correlate(pair.near, options);
+    const request = client.request(asking("ask"));
+    await pair.far.send({ method: "push" });
+    await pair.far.send({ method: "another" });
+    for (const promise of [request, client.ended, pair.near.closed]) {
+      assertStrictEquals(await assertRejects(() => promise), reason);
+    }
+  }
+});
+
+Deno.test("correlate() rejects what is outstanding when the connection is closed while onMessage works", async () => {
+  for (const way of ["abort", "close", "reset"] as const) {
+    await using pair = connectionPair({ framing });
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    const handled: (string | undefined)[] = [];
+    const client = correlate(pair.near, {
+      ...answers,
+      async onMessage({ method }) {
+        await gate;
+        handled.push(method);
+      },
+    });
+    const requests = [1, 2].map(() => client.request(asking("ask")));
+    await pair.far.send({ method: "one" });
+    await pair.far.send({ method: "two" });
+    await pair.far.send({ id: 2, result: "came before" });
+    await until(() => pair.near.stats().messagesReceived === 1);
+    await turn();
+    if (way === "reset") pair.farTransport.reset();
+    else pair.near[way]();
+    if (way === "close") pair.far.close();
+    await assertRejects(() => Promise.resolve(requests[0]));
+    if (way === "abort") {
+      await assertRejects(() => Promise.resolve(requests[1]));
+    } else {
+      assertEquals((await requests[1])?.result, "came before");
+    }
+    assert(await isPending(client.ended));
+    open();
+    await client.ended.catch(() => {});
+    assertEquals(handled, way === "abort" ? ["one"] : ["one", "two"], way);
+  }
+});
+
+Deno.test("correlate() delivers an answer that was read before the write of its request has failed", async () => {
+  await using pair = connectionPair({
+    framing,
+    highWaterMark: 1,
+    bufferSize: 10,
+  });
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  const client = correlate(pair.near, { ...answers, onMessage: () => gate });
+  const request = client.request(asking("longer than the buffer"));
+  await until(() => pair.nearTransport.isWriting);
+  pair.far.send({ method: "push" });
+  await pair.far.send({ id: 1, result: "soon" });
+  await pair.far.flush();
+  pair.farTransport.reset();
+  await assertRejects(() => pair.near.closed);
+  open();
+  assertEquals((await request).result, "soon");
+});
+
+Deno.test("correlate() leaves no rejection unhandled", async () => {
+  const reasons = await unhandledRejectionsIn(async () => {
+    await using pair = connectionPair({ framing });
+    const client = correlate(pair.near, {
+      ...answers,
+      onMessage: () => Promise.reject(new Error("Wrong")),
+    });
+    client.request(asking("ask"));
+    client.request(asking("ask"), { id: 1 });
+    client.request(asking("x".repeat(2000)));
+    client.request(asking("ask"), { signal: AbortSignal.abort() });
+    const controller = new AbortController();
+    client.request(asking("ask"), { signal: controller.signal });
+    controller.abort();
+    await pair.far.send({ method: "push" });
+    await pair.near.closed.catch(() => {});
+    client.request(asking("late"));
+  });
+  assertEquals(reasons, []);
+});
+
+Deno.test("correlate() goes on in another framing between two messages", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const shouted = mapped(lines(), {
+    decode: (line) => line.toUpperCase(),
+    encode: (line: string) => line,
+  });
+  const pushes: string[] = [];
+  const client = correlate(pair.near, {
+    id: (line) => Number(/^\d+/.exec(line)?.[0]) || undefined,
+    onMessage(line) {
+      pushes.push(line);
+      if (line === "switch") pair.near.reframe(shouted);
+    },
+  });
+  const answer = client.request((id) => `${id} hello`);
+  await pair.far.send("push");
+  await pair.far.send("switch");
+  await pair.far.send("push");
+  await pair.far.send("1 world");
+  assertEquals(await answer, "1 WORLD");
+  assertEquals(pushes, ["push", "switch", "PUSH"]);
+});
+
+Deno.test("correlate() refuses what are no functions, and limits that are none", async () => {
+  await using pair = connectionPair({ framing });
+  const wrong: [object, ErrorConstructor, string][] = [
+    [{}, TypeError, "id must be a function"],
+    [{ ...answers, onMessage: 1 }, TypeError, "onMessage must be a function"],
+    [{ ...answers, nextId: "a" }, TypeError, "nextId must be a function"],
+    [{ ...answers, maxId: 0 }, RangeError, "maxId must be a whole number"],
+    [
+      { ...answers, maxId: 10, nextId: () => 1 },
+      TypeError,
+      "both maxId and nextId",
+    ],
+  ];
+  for (const [options, errorClass, message] of wrong) {
+    assertThrows(
+      () => correlate(pair.near, options as CorrelateOptions<Message>),
+      errorClass,
+      message,
+    );
+  }
+});
+
+Deno.test("correlate() forgets the oldest of many requests that were given up", async () => {
+  await using pair = connectionPair({ framing, highWaterMark: 1e9 });
+  const client = correlate(pair.near, answers);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const requests = Promise.allSettled(
+    Array.from(
+      { length: 65_537 },
+      () => client.request(asking(""), { signal }),
+    ),
+  );
+  controller.abort();
+  await requests;
+  // The first is forgotten, the second is not.
+  const first = client.request(asking("first"), { id: 1 });
+  first.catch(() => {});
+  await assertRejects(
+    () => client.request(asking("second"), { id: 2 }),
+    RangeError,
+  );
+});
+
+/** The milliseconds that `count` outstanding requests take, answered last to first. */
+async function timeOf(count: number): Promise<number> {
+  await using pair = connectionPair({
+    framing: lines(),
+    bufferSize: 1024 * 1024,
+  });
+  const client = correlate(pair.near, { id: Number, maxId: count });
+  const { signal } = new AbortController();
+  const start = performance.now();
+  const requests = Array.from(
+    { length: count },
+    () => client.request(String, { signal }),
+  );
+  for (let received = 0; received < count; received++) {
+    await pair.far.receive();
+  }
+  assertEquals(client.outstanding, count);
+  for (let id = count; id > 0; id--) await pair.far.send(`${id}`);
+  await Promise.all(requests);
+  return performance.now() - start;
+}
+
+Deno.test("correlate() takes linear time for 100,000 outstanding requests", async () => {
+  await timeOf(2000); // warms the code up
+  const failures: string[] = [];
+  while (failures.length < 3) {
+    const one = Math.min(await timeOf(12_500), await timeOf(12_500));
+    const eight = await timeOf(100_000);
+    // Quadratic work would take 64 times as long. Another process may disturb one.
+    if (eight <= 30 * one) return;
+    failures.push(`12,500 took ${one} ms, 100,000 took ${eight} ms`);
+  }
+  throw new Error(failures.join("; "));
+});
+
+Deno.test("correlate() works over sockets", async () => {
+  const [near, far] = await sockets();
+  await using client = new Connection(near, { framing });
+  await using server = new Connection(far, { framing });
+  const pushes: unknown[] = [];
+  const { request, ended } = correlate(client, {
+    ...answers,
+    onMessage: ({ method }) => void pushes.push(method),
+  });
+  const answering = (async () => {
+    let waiting: Message[] = [];
+    for await (const message of server) {
+      waiting.push(message);
+      if (waiting.length < 100) continue;
+      await server.send({ method: "a hundred" });
+      for (const { id, method } of waiting.reverse()) {
+        await server.send({ id, result: method });
+      }
+      waiting = [];
+    }
+    await server.close();
+  })();
+  const methods = Array.from({ length: 1000 }, (_, i) => `method ${i}`);
+  const results = await Promise.all(
+    methods.map((method) => request(asking(method))),
+  );
+  assertEquals(results.map(({ result }) => result), methods);
+  assertEquals(pushes.length, 10);
+  await client.closeWrite();
+  await Promise.all([answering, ended]);
+  await client.closed;
+  assertInstanceOf(
+    await request(asking("late")).catch((error) => error),
+    Error,
+  );
+});

@@ -1,0 +1,113 @@
+import {
+  type FrameFinder,
+  type Frames,
+  giveBackFrames,
+  MESSAGE,
+  NOTHING,
+  takeFrames,
+} from "./_frames.ts";
+import type { ByteInput } from "./byte_input.ts";
+import type { Bytes } from "./bytes.ts";
+import type { Decoder } from "./framing.ts";
+import type { InputBuffer } from "./input_buffer.ts";
+
+/** A decoder that can take many messages at a time, for who wants all of them. */
+export abstract class ManyDecoder<In> implements Decoder<In> {
+  abstract readonly maxFrameLength: number | undefined;
+  abstract readonly pending: boolean | undefined;
+  abstract decode(input: ByteInput, ended: boolean): In | undefined;
+
+  /**
+   * Takes messages from the front and adds them, as long as they are found fast:
+   * {@linkcode ManyDecoder.decode} takes what is left.
+   *
+   * @throws What it meets, after it has added the messages before.
+   */
+  abstract decodeMany(input: InputBuffer, messages: In[]): void;
+}
+
+/** A decoder whose messages are ranges of the bytes. */
+export abstract class RangeDecoder<In> extends ManyDecoder<In> {
+  /** Finds them. */
+  readonly finder: FrameFinder;
+
+  constructor(finder: FrameFinder) {
+    super();
+    this.finder = finder;
+  }
+
+  override get maxFrameLength(): number {
+    return this.finder.maxFrameLength;
+  }
+
+  override get pending(): boolean {
+    return this.finder.pending;
+  }
+
+  override decodeMany(input: InputBuffer, messages: In[]): void {
+    const frames = takeFrames();
+    try {
+      while (input.findFrames(this.finder, frames)) {
+        this.takeFrames(input, frames, messages);
+      }
+    } finally {
+      giveBackFrames(frames);
+    }
+  }
+
+  /** Makes a message of its place, if that can be done later, and in any order. */
+  abstract readonly maker: MessageMaker<In> | undefined;
+
+  /** Takes the messages of `frames`, of which there is at least one. */
+  protected abstract takeFrames(
+    input: InputBuffer,
+    frames: Frames,
+    messages: In[],
+  ): void;
+}
+
+/** Messages of which only the places are known. */
+export interface PlacedMessages {
+  bytesAt(index: number): Bytes;
+  textAt(index: number): string;
+  allBytes(): Bytes[];
+  allTexts(): string[];
+}
+
+/** Makes messages of their places. */
+export interface MessageMaker<In> {
+  one(messages: PlacedMessages, index: number): In;
+  all(messages: PlacedMessages): In[];
+}
+
+const makeBytes: MessageMaker<Bytes> = {
+  one: (messages, index) => messages.bytesAt(index),
+  all: (messages) => messages.allBytes(),
+};
+
+/** A decoder of messages that are bytes. */
+export class BytesDecoder extends RangeDecoder<Bytes> {
+  override get maker(): MessageMaker<Bytes> {
+    return makeBytes;
+  }
+
+  override decode(input: ByteInput, ended: boolean): Bytes | undefined {
+    const { finder } = this;
+    const found = finder.find(input, 0, ended);
+    if (found === NOTHING) return undefined;
+    const message = found === MESSAGE
+      ? input.bytesAt(finder.start, finder.end)
+      : undefined;
+    input.skip(finder.next);
+    return message;
+  }
+
+  protected override takeFrames(
+    input: InputBuffer,
+    frames: Frames,
+    messages: Bytes[],
+  ): void {
+    input.addMessages(frames, messages);
+    input.skip(frames.next);
+  }
+}

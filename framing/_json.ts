@@ -1,0 +1,22 @@
+import { malformed } from "./_limits.ts";
+
+/** Reads JSON; throws a {@linkcode FramingError} if it is none. */
+export function parseJson(text: string, offset?: number): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : "not JSON";
+    throw malformed("JSON", offset, reason);
+  }
+}
+
+/** Writes JSON; throws if it has no such value. */
+export function stringifyJson(value: unknown): string {
+  const text: string | undefined = JSON.stringify(value);
+  if (text === undefined) {
+    throw new TypeError(
+      `Cannot encode message as JSON has no value of its type: current type is ${typeof value}`,
+    );
+  }
+  return text;
+}

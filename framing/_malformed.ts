@@ -1,0 +1,22 @@
+import { checkChoice } from "./_limits.ts";
+import { FramingError } from "./framing_error.ts";
+import type { MalformedOptions } from "./malformed.ts";
+
+/** What happens to a message that is malformed: it is told and dropped, or is an error. */
+export type Malformed = ((error: FramingError) => void) | undefined;
+
+/** Checks the option `onMalformed` of `name`. */
+export function checkMalformed(
+  name: string,
+  { onMalformed = "error" }: MalformedOptions,
+): Malformed {
+  if (typeof onMalformed === "function") return onMalformed;
+  checkChoice(name, "onMalformed", onMalformed, ["error", "discard"]);
+  return onMalformed === "discard" ? () => {} : undefined;
+}
+
+/** Throws `error`, unless it is of a message that is dropped. */
+export function refuse(error: unknown, malformed: Malformed): void {
+  if (malformed === undefined || !(error instanceof FramingError)) throw error;
+  malformed(error);
+}

@@ -1,0 +1,231 @@
+import { type MessageMaker, RangeDecoder } from "./_decoders.ts";
+import { type FrameFinder, Frames, MESSAGE, NOTHING } from "./_frames.ts";
+import { type Malformed, refuse } from "./_malformed.ts";
+import { malformed } from "./_limits.ts";
+import { REPLACEMENT, utf8Error } from "./_utf8.ts";
+import type { ByteInput } from "./byte_input.ts";
+import type { Bytes } from "./bytes.ts";
+import type { FramingError } from "./framing_error.ts";
+import { InputBuffer } from "./input_buffer.ts";
+
+// As much text is decoded together: a message that is kept keeps all of it.
+const MAX_TEXT_BYTES = 64 * 1024;
+const MAX_FRAMES_AHEAD = 1024;
+const NO_TEXTS: string[] = [];
+const NO_FRAMES = new Frames(0);
+const makeTexts: MessageMaker<string> = {
+  one: (messages, index) => messages.textAt(index),
+  all: (messages) => messages.allTexts(),
+};
+
+/** What text is refused, whatever the stream. */
+export interface TextRules {
+  /** What a message is called in errors. */
+  readonly what: string;
+  /** Whether bytes that are not UTF-8 are malformed. */
+  readonly fatal: boolean;
+  /** What else is malformed: a reason, if there is one. */
+  readonly problem?: (text: string) => string | undefined;
+  /** What happens to a message that is malformed. */
+  readonly malformed: Malformed;
+}
+
+/** What is wrong with a message that was read as `text`, if anything is. */
+export function malformedText(
+  text: string,
+  { what, fatal, problem }: TextRules,
+  bytes: () => Bytes,
+  offset?: number,
+): FramingError | undefined {
+  const error = fatal && text.includes(REPLACEMENT)
+    ? utf8Error(what, bytes(), offset)
+    : undefined;
+  if (error !== undefined || problem === undefined) return error;
+  const reason = problem(text);
+  return reason === undefined ? undefined : malformed(what, offset, reason);
+}
+
+/**
+ * A decoder of messages that are UTF-8 text, decoded for many of them together:
+ * decoding each alone takes ten times as long.
+ */
+export class TextFrameDecoder extends RangeDecoder<string> {
+  readonly #rules: TextRules;
+  // Messages that were decoded and not taken, from `#at` on, and where they lay. The
+  // next one begins at `#offset` in the stream.
+  #texts = NO_TEXTS;
+  #frames = NO_FRAMES;
+  #at = 0;
+  #offset = -1;
+  // So many were decoded together. It grows as long as they are all taken: what follows
+  // may be for another decoder.
+  #together = 1;
+
+  constructor(finder: FrameFinder, rules: TextRules) {
+    super(finder);
+    this.#rules = rules;
+  }
+
+  override get maker(): MessageMaker<string> | undefined {
+    const { fatal, problem } = this.#rules;
+    // An error ends the stream where it is met, so those are made in order.
+    return fatal || problem !== undefined ? undefined : makeTexts;
+  }
+
+  override decode(input: ByteInput, ended: boolean): string | undefined {
+    if (input.offset !== this.#offset) {
+      this.#texts = NO_TEXTS;
+      this.#together = 1;
+    } else if (this.#at < this.#texts.length || this.#lookAhead(input)) {
+      return this.#takeNext(input);
+    }
+    const { finder } = this;
+    const found = finder.find(input, 0, ended);
+    if (found === NOTHING) return undefined;
+    const { start, end, next } = finder;
+    if (found === MESSAGE) {
+      return this.#take(input, input.textAt(start, end), start, end, next);
+    }
+    input.skip(next);
+    return undefined;
+  }
+
+  protected override takeFrames(
+    input: InputBuffer,
+    frames: Frames,
+    messages: string[],
+  ): void {
+    this.#texts = NO_TEXTS; // they may lie in these frames
+    const first = messages.length;
+    const { fatal, problem } = this.#rules;
+    const textAt = (start: number, end: number) => input.textAt(start, end);
+    const { separator } = this.finder;
+    const hasDamage = addTexts(textAt, frames, separator, messages, fatal);
+    if (!hasDamage && problem === undefined) return input.skip(frames.next);
+    const { places, count } = frames;
+    const texts = messages.splice(first);
+    let taken = 0;
+    for (let i = 0; i < count; i++) {
+      const text = this.#take(
+        input,
+        texts[i]!, // there is one for each frame, and its three places
+        places[3 * i]! - taken,
+        places[3 * i + 1]! - taken,
+        places[3 * i + 2]! - taken,
+      );
+      taken = places[3 * i + 2]!;
+      if (text !== undefined) messages.push(text);
+    }
+  }
+
+  /** Takes a message from the front, which was decoded as `text`. */
+  #take(
+    input: ByteInput,
+    text: string,
+    start: number,
+    end: number,
+    next: number,
+  ): string | undefined {
+    const error = malformedText(
+      text,
+      this.#rules,
+      () => input.bytesAt(start, end),
+      input.offset,
+    );
+    input.skip(next);
+    this.#offset = input.offset;
+    if (error === undefined) return text;
+    refuse(error, this.#rules.malformed);
+    return undefined;
+  }
+
+  /** Decodes messages that are not wanted yet; tells whether there are any. */
+  #lookAhead(input: ByteInput): boolean {
+    this.#texts = NO_TEXTS;
+    this.#frames = NO_FRAMES;
+    if (!(input instanceof InputBuffer)) return false;
+    const frames = new Frames(Math.min(4 * this.#together, MAX_FRAMES_AHEAD));
+    if (!input.findFrames(this.finder, frames)) return false;
+    this.#together = frames.count;
+    this.#texts = [];
+    this.#frames = frames;
+    this.#at = 0;
+    const textAt = (start: number, end: number) => input.textAt(start, end);
+    addTexts(textAt, frames, this.finder.separator, this.#texts, false);
+    return true;
+  }
+
+  #takeNext(input: ByteInput): string | undefined {
+    const at = this.#at;
+    const { places } = this.#frames;
+    // There is a text, and so there are its places.
+    const before = at === 0 ? 0 : places[3 * at - 1]!;
+    this.#at = at + 1;
+    return this.#take(
+      input,
+      this.#texts[at]!,
+      places[3 * at]! - before,
+      places[3 * at + 1]! - before,
+      places[3 * at + 2]! - before,
+    );
+  }
+}
+
+/**
+ * Adds the text of each frame.
+ *
+ * @returns Whether one may hold bytes that are not UTF-8, if `isFatal`.
+ */
+export function addTexts(
+  textAt: (start: number, end: number) => string,
+  frames: Frames,
+  separator: string | undefined,
+  texts: string[],
+  isFatal: boolean,
+): boolean {
+  const { places, count } = frames;
+  let hasDamage = false;
+  let next = texts.length;
+  texts.length += count; // faster than an array that grows
+  for (let first = 0; first < count;) {
+    // Below the count, all places are there.
+    const start = places[3 * first]!;
+    let last = count;
+    if (places[3 * last - 2]! - start > MAX_TEXT_BYTES) {
+      last = first + 1;
+      while (
+        last < count && places[3 * last + 1]! - start <= MAX_TEXT_BYTES
+      ) last++;
+    }
+    const end = places[3 * last - 2]!;
+    const text = textAt(start, end);
+    if (isFatal && text.includes(REPLACEMENT)) hasDamage = true;
+    if (text.length === end - start) {
+      // Each byte is a character of its own, as no character of UTF-8 has more
+      // UTF-16 code units than bytes.
+      for (let i = first; i < last; i++) {
+        texts[next++] = text.slice(
+          places[3 * i]! - start,
+          places[3 * i + 1]! - start,
+        );
+      }
+    } else if (separator !== undefined) {
+      for (let i = first, at = 0; i < last; i++) {
+        const found = text.indexOf(separator, at);
+        const textEnd = found === -1 ? text.length : found; // the last has none
+        // More than the separator may stand there, such as a carriage return.
+        const more = found === -1
+          ? 0
+          : places[3 * i + 2]! - places[3 * i + 1]! - separator.length;
+        texts[next++] = text.slice(at, textEnd - more);
+        at = textEnd + separator.length;
+      }
+    } else {
+      for (let i = first; i < last; i++) {
+        texts[next++] = textAt(places[3 * i]!, places[3 * i + 1]!);
+      }
+    }
+    first = last;
+  }
+  return hasDamage;
+}

@@ -1,0 +1,38 @@
+/** The unsigned integer of `size` bytes, from 1 to 8, at `start`, where they all are. */
+export function readUint(
+  bytes: Uint8Array,
+  start: number,
+  size: number,
+  littleEndian: boolean,
+): number {
+  const last = start + size - 1;
+  // All of these bytes are there, as said above.
+  if (size === 4 && !littleEndian) {
+    // The most frequent one.
+    return bytes[start]! * 0x1000000 +
+      (bytes[start + 1]! << 16 | bytes[start + 2]! << 8 | bytes[last]!);
+  }
+  // Multiplied, not shifted, as a shift keeps 32 bits only.
+  let value = 0;
+  if (littleEndian) {
+    for (let i = last; i >= start; i--) value = value * 256 + bytes[i]!;
+  } else {
+    for (let i = start; i <= last; i++) value = value * 256 + bytes[i]!;
+  }
+  return value;
+}
+
+/** Writes `value`, which fits, as an unsigned integer of `size` bytes at `start`. */
+export function writeUint(
+  bytes: Uint8Array,
+  start: number,
+  value: number,
+  size: number,
+  littleEndian: boolean,
+): void {
+  let rest = value;
+  for (let i = 0; i < size; i++) {
+    bytes[littleEndian ? start + i : start + size - 1 - i] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
+}

@@ -1,0 +1,162 @@
+import { checkFunction } from "../internal/checks.ts";
+import type { ByteInput } from "./byte_input.ts";
+import type { Decoder, Framing } from "./framing.ts";
+
+/**
+ * Makes messages of the frames of one stream. It is called with each frame and yields
+ * the messages that the frame completes, if any. It returns whether it keeps a message
+ * that has begun and is not whole.
+ *
+ * @typeParam Frame What the framing receives.
+ * @typeParam Message What is received in its place.
+ *
+ * @example Two frames are one message
+ * ```ts
+ * import { assembled, type Assembler, ChunkDecoder, lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function pairs(): Assembler<string, string> {
+ *   let key: string | undefined;
+ *   return function* (line) {
+ *     if (key === undefined) key = line;
+ *     else {
+ *       yield `${key}=${line}`;
+ *       key = undefined;
+ *     }
+ *     return key !== undefined;
+ *   };
+ * }
+ *
+ * const decoder = new ChunkDecoder(assembled(lines(), pairs));
+ * assertEquals(decoder.decode(new TextEncoder().encode("a\n1\nb\n")), ["a=1"]);
+ * assertEquals(decoder.pending, true);
+ * ```
+ */
+export type Assembler<Frame, Message> = (
+  frame: Frame,
+) => Iterator<Message, boolean | void>;
+
+/**
+ * Any framing whose frames are parts of messages, or hold several.
+ *
+ * `assembler` is called once for each stream, so what the function that it returns keeps
+ * in variables is that stream's. A message that has begun when the stream ends is a
+ * {@linkcode FramingError} of code `"truncated"`. What is kept is not limited: to limit
+ * it, throw a {@linkcode FramingError} of code `"too-long"`.
+ *
+ * What is sent passes as the framing takes it: its parts are not this function's to
+ * choose. To send messages, see {@linkcode mapped} or give another `encoder`.
+ *
+ * @typeParam Frame What the framing receives.
+ * @typeParam Message What is received in its place.
+ * @typeParam Out What the framing may send.
+ * @param framing Where frames begin and end.
+ * @param assembler Makes messages of the frames of one stream.
+ * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If `assembler` is not a function.
+ *
+ * @example Messages in fragments, of which the last one is marked, as WebSocket has them
+ * ```ts
+ * import { assembled, ChunkDecoder, FramingError, netstrings } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ * import { concat } from "@std/bytes/concat";
+ *
+ * const MAX_LENGTH = 1024;
+ * const framing = assembled(netstrings(), () => {
+ *   let parts: Uint8Array[] = [];
+ *   let length = 0;
+ *   return function* (frame) {
+ *     length += frame.length - 1;
+ *     if (length > MAX_LENGTH) {
+ *       throw new FramingError("Message too long", { code: "too-long", limit: MAX_LENGTH });
+ *     }
+ *     parts.push(frame.subarray(1));
+ *     if (frame[0] === 0x21) {
+ *       yield new TextDecoder().decode(concat(parts));
+ *       parts = [];
+ *       length = 0;
+ *     }
+ *     return parts.length > 0;
+ *   };
+ * });
+ *
+ * const decoder = new ChunkDecoder(framing);
+ * const bytes = new TextEncoder().encode("4:-hel,3:!lo,4:!bye,");
+ * assertEquals(decoder.decode(bytes), ["hello", "bye"]);
+ * ```
+ *
+ * @example Frames that hold several messages
+ * ```ts
+ * import { assembled, ChunkDecoder, lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = assembled(lines(), () =>
+ *   function* (line) {
+ *     for (const word of line.split(" ")) if (word !== "") yield word;
+ *   });
+ *
+ * const decoder = new ChunkDecoder(framing);
+ * const bytes = new TextEncoder().encode("one two\n\nthree\n");
+ * assertEquals(decoder.decode(bytes), ["one", "two", "three"]);
+ * ```
+ */
+export function assembled<Frame, Message, Out = Frame>(
+  framing: Framing<Frame, Out>,
+  assembler: () => Assembler<Frame, Message>,
+): Framing<Message, Out> {
+  checkFunction("make assembled framing", "assembler", assembler);
+  return {
+    decoder: () => new AssemblingDecoder(framing.decoder(), assembler()),
+    encoder: () => framing.encoder(),
+  };
+}
+
+class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
+  readonly #decoder: Decoder<Frame>;
+  readonly #assemble: Assembler<Frame, Message>;
+  // The messages of the last frame that were not asked for yet.
+  #messages: Iterator<Message, boolean | void> | undefined;
+  #hasBegun = false;
+
+  constructor(
+    decoder: Decoder<Frame>,
+    assemble: Assembler<Frame, Message>,
+  ) {
+    this.#decoder = decoder;
+    this.#assemble = assemble;
+  }
+
+  get maxFrameLength(): number | undefined {
+    return this.#decoder.maxFrameLength;
+  }
+
+  get pending(): boolean | undefined {
+    return this.#hasBegun || this.#decoder.pending;
+  }
+
+  decode(input: ByteInput, ended: boolean): Message | undefined {
+    const { offset } = input;
+    for (;;) {
+      const message = this.#nextOfFrame();
+      if (message !== undefined) return message;
+      // What the frame gave is taken: the next one may have another limit.
+      if (input.offset > offset) return undefined;
+      const frame = this.#decoder.decode(input, ended);
+      if (frame === undefined) return undefined;
+      this.#messages = this.#assemble(frame);
+    }
+  }
+
+  #nextOfFrame(): Message | undefined {
+    while (this.#messages !== undefined) {
+      const { value, done } = this.#messages.next();
+      if (done) {
+        this.#messages = undefined;
+        this.#hasBegun = value === true;
+        return undefined;
+      }
+      if (value !== undefined) return value;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,216 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { bytes, text } from "./_testing.ts";
+import { asJson } from "./as_json.ts";
+import { type Batch, takeBatch } from "./batch.ts";
+import type { Bytes } from "./bytes.ts";
+import { delimited } from "./delimited.ts";
+import type { Framing } from "./framing.ts";
+import { FramingError } from "./framing_error.ts";
+import { InputBuffer } from "./input_buffer.ts";
+import { lengthPrefixed } from "./length_prefixed.ts";
+import { lines } from "./lines.ts";
+
+/** All batches of `stream`, read in chunks of `length` bytes, by what `look` sees. */
+function batchesOf<In, T>(
+  framing: Framing<In, never>,
+  stream: string,
+  length: number,
+  look: (batch: Batch<In>) => T,
+): T[] {
+  const input = new InputBuffer();
+  const decoder = framing.decoder();
+  const seen: T[] = [];
+  const take = (ended: boolean) => {
+    for (;;) {
+      const batch = takeBatch(input, decoder, ended);
+      if (batch === undefined) return;
+      assert(batch.length > 0);
+      seen.push(look(batch));
+      batch.release();
+    }
+  };
+  const all = bytes(stream);
+  for (let at = 0; at < all.length; at += length) {
+    const chunk = all.subarray(at, at + length);
+    input.room(chunk.length, chunk.length, 64).set(chunk);
+    input.fill(chunk.length);
+    take(false);
+  }
+  take(true);
+  return seen;
+}
+
+Deno.test("Batch gives the same messages however they are looked at, in every cut", () => {
+  const stream = "one\r\n\n안녕\nlast".replace(
+    "안녕",
+    "\xec\x95\x88\xeb\x85\x95",
+  );
+  const expected = ["one\r", "", "\xec\x95\x88\xeb\x85\x95", "last"];
+  for (let length = 1; length <= stream.length; length++) {
+    const framing = delimited("\n");
+    const views = batchesOf(framing, stream, length, (batch) => [...batch]);
+    assertEquals(views.flat().map(text), expected);
+    const at = batchesOf(
+      framing,
+      stream,
+      length,
+      (batch) =>
+        Array.from({ length: batch.length }, (_, i) => text(batch.at(i))),
+    );
+    assertEquals(at.flat(), expected);
+    const first = batchesOf(
+      framing,
+      stream,
+      length,
+      (batch) =>
+        Array.from({ length: batch.length }, (_, i) => batch.byteAt(i, 0)),
+    );
+    assertEquals(first.flat(), [0x6f, undefined, 0xec, 0x6c]);
+    const texts = batchesOf(
+      lines(),
+      stream,
+      length,
+      (batch) =>
+        Array.from({ length: batch.length }, (_, i) => batch.textAt(i)),
+    );
+    assertEquals(texts.flat(), ["one", "", "안녕", "last"]);
+    const strings = batchesOf(lines(), stream, length, (batch) => [...batch]);
+    assertEquals(strings.flat(), ["one", "", "안녕", "last"]);
+    const frames = batchesOf(framing, stream, length, ({ framesOf }) =>
+      framesOf)
+      .length;
+    assert(frames > 0);
+  }
+});
+
+Deno.test("Batch.framesOf() gives frames as they came", () => {
+  const input = new InputBuffer();
+  input.append(bytes("\x01a\x02bc\x00\x01d"));
+  const batch = takeBatch(input, lengthPrefixed({ fieldSize: 1 }).decoder());
+  assert(batch !== undefined);
+  const framesOf = (from?: number, to?: number) => {
+    const { count, frames } = batch.framesOf(from, to);
+    return [count, text(frames)];
+  };
+  assertEquals(framesOf(), [4, "\x01a\x02bc\x00\x01d"]);
+  assertEquals(framesOf(1, 3), [2, "\x02bc\x00"]);
+  assertEquals(framesOf(2, 2), [0, ""]);
+  assertThrows(() => batch.framesOf(3, 2), RangeError);
+  assertThrows(() => batch.framesOf(0, 5), RangeError);
+});
+
+Deno.test("Batch delivers the messages before an error first", () => {
+  for (const chunk of [1, 3, 100]) {
+    for (
+      const framing of [
+        lines({ maxLength: 3 }),
+        lines({ maxLength: 3, fatal: true }),
+      ]
+    ) {
+      const seen: string[][] = [];
+      const error = assertThrows(
+        () =>
+          batchesOf(
+            framing,
+            "a\nb\nmuch\nc\n",
+            chunk,
+            (batch) => seen.push([...batch]),
+          ),
+        FramingError,
+      );
+      assertEquals(seen.flat(), ["a", "b"]);
+      assertEquals(error.offset, 4);
+    }
+    const seen: unknown[] = [];
+    assertThrows(
+      () =>
+        batchesOf(
+          asJson(delimited("\n")),
+          "1\n[2]\n{\n3\n",
+          chunk,
+          (batch) => seen.push(...batch),
+        ),
+      FramingError,
+    );
+    assertEquals(seen, [1, [2]]);
+  }
+});
+
+Deno.test("Batch passes over what is discarded", () => {
+  const dropped: number[] = [];
+  const framing = lines({
+    maxLength: 3,
+    oversize: "discard",
+    onDiscard: (length) => dropped.push(length),
+  });
+  for (const chunk of [1, 4, 100]) {
+    const seen = batchesOf(
+      framing,
+      "a\nmuch too long\nb\nc\n",
+      chunk,
+      (batch) => {
+        // A frame that is sent on is that of its message.
+        assert(!text(batch.framesOf().frames).includes("much"));
+        return [...batch];
+      },
+    );
+    assertEquals(seen.flat(), ["a", "b", "c"]);
+  }
+  assertEquals(dropped, [13, 13, 13]);
+});
+
+Deno.test("Batch is over when it was released, and its messages are not", () => {
+  const input = new InputBuffer();
+  const decoder = delimited("\n").decoder();
+  const room = () => input.room(1, 64, 64);
+  room().set(bytes("one\ntwo\n"));
+  input.fill(8);
+  const batch = takeBatch(input, decoder);
+  assert(batch !== undefined);
+  const [one, two] = batch;
+  batch.release();
+  const uses: (() => unknown)[] = [
+    () => batch.at(0),
+    () => batch.byteAt(0, 0),
+    () => batch.textAt(0),
+    () => batch.bytesAt(0),
+    () => [...batch],
+    () => batch.framesOf(),
+  ];
+  for (const use of uses) {
+    assertThrows(use, DOMException, "next one was asked for");
+  }
+  room().set(bytes("xxxx\nyyyy\n"));
+  input.fill(10);
+  const later = takeBatch(input, decoder);
+  assertEquals([one, two].map((each) => text(each ?? new Uint8Array())), [
+    "one",
+    "two",
+  ]);
+  assertThrows(() => later?.at(2), RangeError);
+});
+
+Deno.test("InputBuffer uses its buffer again if no message of a batch was made", () => {
+  const decoder = delimited("\n").decoder();
+  function buffersUsed(look: (batch: Batch<Bytes>) => unknown): number {
+    const input = new InputBuffer();
+    const buffers = new Set<ArrayBufferLike>();
+    for (let i = 0; i < 100; i++) {
+      const room = input.room(64, 64, 512);
+      buffers.add(room.buffer);
+      room.set(bytes("one\ntwo\n"));
+      input.fill(8);
+      const batch = takeBatch(input, decoder);
+      assert(batch !== undefined);
+      look(batch);
+      batch.release();
+    }
+    return buffers.size;
+  }
+  assertEquals(buffersUsed((batch) => batch.length), 1);
+  assertEquals(buffersUsed((batch) => batch.byteAt(0, 0)), 1);
+  assertEquals(buffersUsed((batch) => batch.textAt(1)), 1);
+  assertEquals(buffersUsed((batch) => batch.framesOf().frames.length), 1);
+  assert(buffersUsed((batch) => batch.at(0)) > 1);
+  assert(buffersUsed((batch) => [...batch]) > 1);
+});

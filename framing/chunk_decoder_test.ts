@@ -1,0 +1,225 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  bytes,
+  chunksOf,
+  decodeChunks,
+  encode,
+  pick,
+  pullChunks,
+  randomLargeStream,
+  rounds,
+  seededRandom,
+  text,
+} from "./_testing.ts";
+import { asJson } from "./as_json.ts";
+import { asText } from "./as_text.ts";
+import type { Bytes } from "./bytes.ts";
+import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
+import { delimited } from "./delimited.ts";
+import { fixedLength } from "./fixed_length.ts";
+import type { Framing } from "./framing.ts";
+import { FramingError } from "./framing_error.ts";
+import { lengthPrefixed } from "./length_prefixed.ts";
+import { lines } from "./lines.ts";
+import { mapped } from "./mapped.ts";
+import { netstrings } from "./netstrings.ts";
+
+/** `message` in frames of each kind, with decoders that find many at a time. */
+const KINDS: {
+  framing: Framing<unknown, never>;
+  frame: (message: string) => string;
+}[] = [
+  {
+    framing: delimited("\n", { maxLength: 1e6 }),
+    frame: (message) => `${message}\n`,
+  },
+  {
+    framing: delimited("\r\n", { disposition: "suffix" }),
+    frame: (message) => `${message}\r\n`,
+  },
+  {
+    framing: asText(delimited(["\n", "\r\n"])),
+    frame: (message) => `${message}\n`,
+  },
+  { framing: lines(), frame: (message) => `${message}\r\n` },
+  { framing: lines({ fatal: true }), frame: (message) => `${message}\n` },
+  {
+    framing: lengthPrefixed({ fieldSize: 3 }),
+    frame: (message) =>
+      encode(lengthPrefixed({ fieldSize: 3 }), bytes(message)),
+  },
+  {
+    framing: lengthPrefixed({ fieldSize: "varint" }),
+    frame: (message) =>
+      encode(lengthPrefixed({ fieldSize: "varint" }), bytes(message)),
+  },
+  {
+    framing: netstrings(),
+    frame: (message) => `${message.length}:${message},`,
+  },
+  {
+    framing: mapped(lines(), {
+      decode: (line) => line.startsWith("b") ? undefined : line.length,
+      encode: String,
+    }),
+    frame: (message) => `${message}\n`,
+  },
+];
+
+Deno.test("ChunkDecoder gives what is pulled message by message, in every chunk length", () => {
+  const random = seededRandom(3);
+  const pieces = ["a", "b", "bc", "\xc3\xa9", "\xec\x95\x88"];
+  for (let round = 0; round < rounds(30); round++) {
+    const messages = randomLargeStream(random, pieces, ["|"]).split("|");
+    for (const { framing, frame } of KINDS) {
+      const stream = messages
+        // Cut inside a character, it would not be UTF-8.
+        .map((message) => frame(message.replace(/[\x80-\xff]+$/, "")))
+        .join("");
+      const length = pick(random, [7, 100, 5000, 65_536, stream.length]);
+      const chunks = chunksOf(stream, length, random);
+      const outcome = decodeChunks(framing, chunks);
+      assertEquals(pullChunks(framing, chunks, 1 + random(70_000)), outcome);
+    }
+  }
+});
+
+Deno.test("ChunkDecoder makes views of a chunk, and copies only what is cut", () => {
+  const decoder = new ChunkDecoder(delimited("\n"));
+  const chunks = [bytes("one\ntwo\nth"), bytes(`ree\n${"x\n".repeat(500)}`)];
+  const [first = [], second = []] = chunks.map((chunk) =>
+    decoder.decode(chunk)
+  );
+  assert(first.every(({ buffer }) => buffer === chunks[0]?.buffer));
+  const [joined, ...others] = second;
+  assertEquals(text(joined!), "three");
+  assert(joined?.buffer !== chunks[1]?.buffer);
+  const shared = others.filter(({ buffer }) => buffer === chunks[1]?.buffer);
+  assert(shared.length > 300, `${shared.length} of ${others.length}`);
+});
+
+Deno.test("ChunkDecoder puts an error off until the messages before it were returned", () => {
+  for (const many of [0, 1, 100]) {
+    const decoder = new ChunkDecoder(netstrings());
+    const stream = "1:a,".repeat(many) + "1:b;1:c,";
+    const messages = many > 0 ? decoder.decode(bytes(stream)) : [];
+    assertEquals(messages.length, many);
+    for (const chunk of ["1:d,", ""]) {
+      const error = assertThrows(
+        () => decoder.decode(bytes(many > 0 ? chunk : stream)),
+        FramingError,
+      );
+      assertEquals([error.code, error.offset], ["malformed", 4 * many]);
+    }
+    assertThrows(() => decoder.end(), FramingError);
+  }
+});
+
+Deno.test("ChunkDecoder puts off what a mapping throws among many messages", () => {
+  const mistake = new TypeError("Not a number");
+  const framing = mapped(lines(), {
+    decode(line) {
+      if (line === "x") throw mistake;
+      return Number(line);
+    },
+    encode: String,
+  });
+  const stream = bytes("1\n".repeat(100) + "x\n" + "2\n".repeat(100));
+  const decoder = new ChunkDecoder(framing);
+  assertEquals(decoder.decode(stream).length, 100);
+  assertThrows(() => decoder.decode(new Uint8Array()), TypeError, "Not a");
+});
+
+Deno.test("ChunkDecoder tells onDiscard of a message among many where it lies", () => {
+  const told: string[] = [];
+  const framing = mapped(
+    lines({
+      maxLength: 3,
+      oversize: "discard",
+      onDiscard: (length) => void told.push(`dropped ${length}`),
+    }),
+    { decode: (line) => void told.push(line), encode: String },
+  );
+  const stream = bytes("a\nb\nlong\nc\nlonger\n".repeat(20));
+  assertEquals(new ChunkDecoder(framing).decode(stream), []);
+  const once = ["a", "b", "dropped 4", "c", "dropped 6"];
+  assertEquals(told, Array.from({ length: 20 }, () => once).flat());
+});
+
+Deno.test("ChunkDecoder decodes text that is damaged only here and there", () => {
+  const stream = "ok\n".repeat(50) + "\xff\n" + "\xef\xbf\xbd\n" +
+    "\xec\x95\x88\n".repeat(50);
+  const texts = new ChunkDecoder(lines()).decode(bytes(stream));
+  assertEquals(texts.slice(49, 53), ["ok", "\ufffd", "\ufffd", "안"]);
+  const fatal = new ChunkDecoder(lines({ fatal: true }));
+  assertEquals(fatal.decode(bytes(stream)).length, 50);
+  const error = assertThrows(() => fatal.end(), FramingError);
+  assertEquals([error.code, error.offset], ["malformed", 150]);
+  const sent = "ok\n".repeat(50) + "\xef\xbf\xbd\n".repeat(50);
+  assertEquals(
+    new ChunkDecoder(lines({ fatal: true })).decode(bytes(sent)).length,
+    100,
+  );
+});
+
+Deno.test("ChunkDecoder gives JSON values of every framing of bytes", () => {
+  const values = [1, "é", null, { a: [true] }, "\ufffd"];
+  for (
+    const framing of [
+      delimited("\n"),
+      delimited("→"),
+      netstrings(),
+      lengthPrefixed(),
+      lengthPrefixed({ fieldSize: "varint" }),
+    ]
+  ) {
+    const encoder = new ChunkEncoder(asJson(framing));
+    const frames = values.map((value) => text(encoder.encode(value))).join("");
+    const decoder = new ChunkDecoder(asJson(framing));
+    assertEquals(
+      decoder.decode(bytes(frames.repeat(100))),
+      Array.from({ length: 100 }, () => values).flat(),
+    );
+  }
+});
+
+Deno.test("ChunkDecoder refuses what is no chunk, also with a message begun", () => {
+  for (const wrong of ["x".repeat(1000), undefined, [1], new ArrayBuffer(1)]) {
+    for (const before of ["", "begun"]) {
+      const decoder = new ChunkDecoder(lines());
+      decoder.decode(bytes(before));
+      assertThrows(() => decoder.decode(wrong as never), TypeError, "chunk");
+    }
+  }
+});
+
+Deno.test("ChunkDecoder reads chunks of shared memory", () => {
+  const chunk = new Uint8Array(new SharedArrayBuffer(8));
+  chunk.set(bytes("ab\ncd\nef"));
+  const decoder = new ChunkDecoder(delimited("\n"));
+  const messages: Bytes[] = decoder.decode(chunk);
+  chunk.fill(0);
+  assertEquals(messages.map(text), ["ab", "cd"]);
+  assertEquals(decoder.end().map(text), ["ef"]);
+});
+
+Deno.test("ChunkDecoder gives one empty message of fixedLength(0)", () => {
+  const decoder = new ChunkDecoder(fixedLength(0));
+  assertEquals(decoder.decode(new Uint8Array()).length, 1);
+  assertEquals(decoder.decode(new Uint8Array()).length, 0);
+  assertThrows(
+    () =>
+      new ChunkDecoder(fixedLength(0)).decode(bytes("x")) &&
+      decoder.decode(bytes("x")) && decoder.end(),
+    FramingError,
+  );
+});
+
+Deno.test("ChunkEncoder gives frames that are the caller's", () => {
+  const encoder = new ChunkEncoder(lines());
+  const frame = encoder.encode("one");
+  frame.fill(0);
+  assertEquals(text(encoder.encode("two")), "two\n");
+  assertThrows(() => encoder.encode("no\n"), TypeError);
+  assertEquals(text(encoder.encode("three")), "three\n");
+});

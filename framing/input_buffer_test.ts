@@ -1,0 +1,335 @@
+import {
+  assert,
+  assertEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { assertLinear, bytes, pick, seededRandom, text } from "./_testing.ts";
+import type { Bytes } from "./bytes.ts";
+import { fixedLength } from "./fixed_length.ts";
+import type { Decoder } from "./framing.ts";
+import { FramingError } from "./framing_error.ts";
+import { InputBuffer } from "./input_buffer.ts";
+import { lines } from "./lines.ts";
+
+/** Reads `chunk` as a connection does. */
+function read(input: InputBuffer, chunk: Uint8Array, size = 64): void {
+  for (let rest = chunk; rest.length > 0;) {
+    const room = input.room(1, size, size);
+    const part = rest.subarray(0, room.length);
+    room.set(part);
+    input.fill(part.length);
+    rest = rest.subarray(part.length);
+  }
+}
+
+function holding(stream: string): InputBuffer {
+  const input = new InputBuffer();
+  input.append(bytes(stream));
+  return input;
+}
+
+Deno.test("InputBuffer looks at what is there, and at nothing else", () => {
+  const input = holding("..\x01\x02\x03\x04\xff\xff\xff\xff\xff\xff");
+  input.skip(2);
+  assertEquals(input.length, 10);
+  assertEquals(input.offset, 2);
+  assertEquals([-1, 0, 9, 10, NaN].map((index) => input.byteAt(index)), [
+    undefined,
+    1,
+    255,
+    undefined,
+    undefined,
+  ]);
+  assertEquals(input.uintAt(0, 1), 1);
+  assertEquals(input.uintAt(0, 3), 0x010203);
+  assertEquals(input.uintAt(0, 4), 0x01020304);
+  assertEquals(input.uintAt(0, 4, true), 0x04030201);
+  assertEquals(input.uintAt(4, 4), 0xffffffff);
+  assertEquals(input.uintAt(3, 7), 0x04ffffffffffff);
+  assertEquals(input.uintAt(7, 4), undefined);
+  assertEquals(input.uintAt(-1, 2), undefined);
+  assertEquals(text(input.bytesAt(1, 3)), "\x02\x03");
+  assertEquals(input.indexOf(1, -5), 0);
+  assertEquals(input.indexOf(1, NaN), 0);
+  assertEquals(input.indexOf(0x2e), -1);
+  assertEquals(input.indexOf(bytes("\x02\x03")), 1);
+  assertEquals(input.indexOf(255, 100), -1);
+  for (
+    const wrong of [
+      () => input.bytesAt(0, 11),
+      () => input.bytesAt(-1, 2),
+      () => input.bytesAt(3, 2),
+      () => input.textAt(0, 11),
+      () => input.take(11),
+      () => input.take(-1),
+      () => input.takeText(11),
+      () => input.skip(11),
+      () => input.skip(-1),
+      () => input.skip(NaN),
+      () => input.indexOf(new Uint8Array()),
+    ]
+  ) {
+    assertThrows(wrong, RangeError);
+  }
+  assertEquals(input.length, 10);
+});
+
+Deno.test("InputBuffer takes bytes, text and nothing from the front", () => {
+  const input = holding("ab\xc3\xa9c");
+  assertEquals(text(input.take(2)), "ab");
+  assertEquals(input.takeText(2), "é");
+  assertEquals(text(input.take(0)), "");
+  assertEquals([input.offset, input.length], [4, 1]);
+  input.clear();
+  assertEquals([input.offset, input.length], [5, 0]);
+  input.append(bytes("d"));
+  assertEquals(text(input.take(1)), "d");
+  assertEquals(input.offset, 6);
+});
+
+Deno.test("InputBuffer refuses what is no chunk", () => {
+  for (const wrong of ["abc", undefined, [1], new ArrayBuffer(1)]) {
+    assertThrows(() => new InputBuffer().append(wrong as never), TypeError);
+  }
+});
+
+Deno.test("InputBuffer never writes to bytes that were given out", () => {
+  const random = seededRandom(31);
+  for (let round = 0; round < 200; round++) {
+    const input = new InputBuffer();
+    const kept: { message: Bytes; was: string }[] = [];
+    let next = 0;
+    let taken = 0;
+    for (let step = 0; step < 60; step++) {
+      const length = random(pick(random, [2, 20, 300]));
+      const chunk = Uint8Array.from({ length }, () => next++ & 0xff);
+      if (random(2) === 0) read(input, chunk, 1 + random(200));
+      else input.append(chunk);
+      while (input.length > 0 && random(3) > 0) {
+        const count = random(input.length + 1);
+        if (random(2) === 0) input.skip(count);
+        else {
+          const message = input.take(count);
+          kept.push({ message, was: text(message) });
+        }
+        taken += count;
+        assertEquals(input.offset, taken);
+      }
+      assertEquals(taken + input.length, next);
+      // What is there is the next of the stream.
+      assertEquals(
+        input.byteAt(0),
+        input.length === 0 ? undefined : taken & 0xff,
+      );
+    }
+    for (const { message, was } of kept) assertEquals(text(message), was);
+  }
+});
+
+Deno.test("InputBuffer reads into the same buffer again only if none of it was given out", () => {
+  const input = new InputBuffer();
+  const buffers = new Set<ArrayBuffer>();
+  function next(take: (length: number) => void) {
+    const room = input.room(1, 1000, 1000);
+    buffers.add(room.buffer);
+    room.fill(1);
+    input.fill(room.length);
+    take(input.length);
+  }
+  for (let i = 0; i < 100; i++) next((length) => input.skip(length));
+  for (let i = 0; i < 100; i++) next((length) => input.takeText(length));
+  assertEquals(buffers.size, 1);
+  for (let i = 0; i < 10; i++) next((length) => input.take(length));
+  assertEquals(buffers.size, 10);
+});
+
+Deno.test("InputBuffer copies a small message out of a buffer that was made for a long one", () => {
+  const input = new InputBuffer();
+  const size = 1024 * 1024;
+  const room = input.room(size, size, size);
+  input.fill(room.length);
+  const small = input.take(100);
+  assertEquals(small.buffer.byteLength, 100);
+  // So the buffer was not given out.
+  input.skip(input.length);
+  assertStrictEquals(input.room(1, size, size).buffer, room.buffer);
+  input.fill(size);
+  assertStrictEquals(input.take(size >> 1).buffer, room.buffer);
+});
+
+/** Takes messages of `length` bytes, and counts how often it is asked. */
+function counting(length: number, maxFrameLength?: number) {
+  const decoder = {
+    calls: 0,
+    maxFrameLength,
+    decode(input: Parameters<Decoder<Bytes>["decode"]>[0]) {
+      decoder.calls++;
+      return input.length < length ? input.need(length) : input.take(length);
+    },
+  };
+  return decoder;
+}
+
+Deno.test("InputBuffer asks a decoder again only when there is what it needs", () => {
+  const input = new InputBuffer();
+  const decoder = counting(1000);
+  for (let count = 0; count < 999; count++) {
+    read(input, bytes("x"));
+    assertEquals(input.pull(decoder), undefined);
+    assertEquals(input.missing, 999 - count);
+  }
+  assertEquals(decoder.calls, 1);
+  read(input, bytes("x"));
+  assertEquals(input.pull(decoder)?.length, 1000);
+  assertEquals(decoder.calls, 2);
+  // Without more bytes the same decoder would say the same.
+  for (let i = 0; i < 3; i++) assertEquals(input.pull(decoder), undefined);
+  assertEquals(decoder.calls, 3);
+});
+
+Deno.test("InputBuffer asks another decoder, and at the end, whatever one needs", () => {
+  const input = holding("ab");
+  assertEquals(input.pull(counting(10)), undefined);
+  assertEquals(text(input.pull(fixedLength(1).decoder())!), "a");
+  const ended: boolean[] = [];
+  const decoder: Decoder<string> = {
+    decode(input, isEnd) {
+      ended.push(isEnd);
+      return isEnd && input.length > 0
+        ? input.takeText(input.length)
+        : input.need(100);
+    },
+  };
+  assertEquals(input.pull(decoder), undefined);
+  assertEquals(input.pull(decoder, true), "b");
+  assertEquals(ended, [false, true]);
+});
+
+Deno.test("InputBuffer asks again once bytes were taken past the decoder", () => {
+  const input = holding("0123456789");
+  const decoder = lines().decoder();
+  assertEquals(input.pull(decoder), undefined);
+  input.skip(8);
+  input.append(bytes("\n"));
+  assertEquals(input.pull(decoder), "89");
+  assertEquals(input.pull(decoder), undefined);
+});
+
+Deno.test("InputBuffer calls a decoder again that takes bytes but makes no message", () => {
+  const input = holding("---a--b---");
+  const decoder: Decoder<string> = {
+    decode(input) {
+      if (input.byteAt(0) === 0x2d) return void input.skip(1);
+      return input.length > 0 ? input.takeText(1) : undefined;
+    },
+  };
+  assertEquals(input.pull(decoder), "a");
+  assertEquals(input.pull(decoder), "b");
+  assertEquals(input.pull(decoder), undefined);
+  assertEquals(input.length, 0);
+});
+
+Deno.test("InputBuffer fails as soon as more is needed than a frame may have", () => {
+  const input = holding("..header");
+  input.skip(2);
+  const error = assertThrows(
+    () => input.pull(counting(2 ** 30)),
+    FramingError,
+  );
+  assertEquals([error.code, error.limit, error.offset], [
+    "too-long",
+    1_048_576,
+    2,
+  ]);
+  assertEquals(
+    holding("header").pull(counting(2 ** 30, 2 ** 31)),
+    undefined,
+  );
+});
+
+Deno.test("InputBuffer has the same limit for a frame that came whole", () => {
+  assertEquals(holding("abcd").pull(counting(4, 4))?.length, 4);
+  const input = holding("x12345");
+  input.skip(1);
+  const error = assertThrows(() => input.pull(counting(5, 4)), FramingError);
+  assertEquals([error.code, error.offset], ["too-long", 1]);
+});
+
+Deno.test("InputBuffer reports bytes that are left at the end", () => {
+  const input = holding("abc");
+  const decoder = fixedLength(2).decoder();
+  assertEquals(text(input.pull(decoder, true)!), "ab");
+  const error = assertThrows(() => input.pull(decoder, true), FramingError);
+  assertEquals([error.code, error.offset], ["truncated", 2]);
+  const half: Decoder<string> = { pending: true, decode: () => undefined };
+  assertThrows(() => new InputBuffer().pull(half, true), FramingError);
+});
+
+Deno.test("InputBuffer holds no more than the limit and what is read at once", () => {
+  const maxLength = 100_000;
+  for (const readSize of [512, 16 * 1024]) {
+    for (
+      const decoder of [
+        lines({ maxLength }).decoder(),
+        counting(maxLength, maxLength),
+      ]
+    ) {
+      const input = new InputBuffer();
+      for (let length = 0; length < maxLength;) {
+        const room = input.room(1, readSize, readSize);
+        const count = Math.min(room.length, maxLength - length);
+        input.fill(count);
+        length += count;
+        if (length < maxLength) {
+          assertEquals(input.pull<unknown>(decoder), undefined);
+        }
+        assert(input.size <= maxLength + readSize, `${input.size} bytes`);
+      }
+    }
+  }
+});
+
+Deno.test("InputBuffer trusts a length only as far as bytes have come", () => {
+  const input = new InputBuffer();
+  const decoder = counting(2 ** 30, Infinity);
+  read(input, bytes("header"), 512);
+  assertEquals(input.pull(decoder), undefined);
+  read(input, new Uint8Array(1000), 512);
+  assert(input.size <= 4096, `${input.size} bytes`);
+});
+
+Deno.test("InputBuffer lets go of a large chunk of which little is left", () => {
+  const input = new InputBuffer();
+  const chunk = new Uint8Array(65_536).fill(0x0a);
+  chunk.fill(0x78, -100);
+  input.append(chunk);
+  const decoder = lines().decoder();
+  while (input.pull(decoder) !== undefined);
+  assertEquals(input.length, 100);
+  assert(input.size < 1000, `${input.size} bytes`);
+});
+
+Deno.test("InputBuffer copies a message a constant number of times while it grows", () => {
+  assertLinear((size) => {
+    const input = new InputBuffer();
+    const decoder = counting(size, Infinity);
+    const chunk = new Uint8Array(16);
+    for (let length = 0; length < size; length += 16) {
+      read(input, chunk);
+      input.pull(decoder);
+    }
+    assertEquals(input.length, 0);
+  }, 128 * 1024);
+});
+
+Deno.test("InputBuffer serves decoders that differ from message to message", () => {
+  const input = holding("line\r\n12345tail\nrest");
+  const line = lines().decoder();
+  const five = fixedLength(5).decoder();
+  assertEquals(input.pull(line), "line");
+  assertEquals(text(input.pull(five)!), "12345");
+  assertEquals(input.pull(line), "tail");
+  assertEquals(input.pull(line), undefined);
+  assertEquals(input.takeText(4), "rest");
+});

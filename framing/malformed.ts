@@ -1,0 +1,43 @@
+import type { FramingError } from "./framing_error.ts";
+
+/**
+ * What happens to a message that is malformed, though it is known where it ends.
+ *
+ * @example One bad message does not end the stream
+ * ```ts
+ * import {
+ *   asJson,
+ *   ChunkDecoder,
+ *   delimited,
+ *   type FramingError,
+ *   type MalformedOptions,
+ * } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const dropped: FramingError[] = [];
+ * const options: MalformedOptions = {
+ *   onMalformed: (error) => void dropped.push(error),
+ * };
+ * const decoder = new ChunkDecoder(asJson(delimited("\n"), options));
+ * const bytes = new TextEncoder().encode("1\n{oops\n2\n");
+ *
+ * assertEquals(decoder.decode(bytes), [1, 2]);
+ * assertEquals(dropped.map(({ code }) => code), ["malformed"]);
+ * ```
+ */
+export interface MalformedOptions {
+  /**
+   * What happens to a message that is malformed: `"error"` ends the stream with a
+   * {@linkcode FramingError}; `"discard"` drops that message and goes on with the
+   * next. A function does the same, and is called with the error of each message that
+   * was dropped, such as to count them. Where messages begin and end is not in its
+   * power: bytes that break a rule of the framing itself end the stream.
+   *
+   * @default {"error"}
+   */
+  onMalformed?:
+    | "error"
+    | "discard"
+    | ((error: FramingError) => void)
+    | undefined;
+}

@@ -1,0 +1,242 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { bytes, pick, rounds, seededRandom, text, utf8 } from "./_testing.ts";
+import type { ByteOutput } from "./byte_output.ts";
+import type { Encoder } from "./framing.ts";
+import { OutputBuffer } from "./output_buffer.ts";
+
+/** Writes a frame by a function. */
+function write(
+  output: OutputBuffer,
+  frame: (output: ByteOutput) => void,
+): void {
+  output.push({ encode: () => frame(output) }, undefined);
+}
+
+/** What one frame is, written alone. */
+function frameOf(frame: (output: ByteOutput) => void): string {
+  const output = new OutputBuffer();
+  write(output, frame);
+  return text(output.takeBytes());
+}
+
+Deno.test("OutputBuffer writes bytes, text and numbers in order", () => {
+  assertEquals(
+    frameOf((output) => {
+      output.writeText("é");
+      output.writeByte(0x141);
+      output.writeBytes(bytes("\xff\0"));
+      output.writeText("a");
+      output.writeText("b");
+      output.writeUint(0x010203, 3);
+      output.writeUint(0x010203, 4, true);
+      output.writeUint(Number.MAX_SAFE_INTEGER, 8);
+      assertEquals(output.length, 22);
+    }),
+    "\xc3\xa9A\xff\0ab\x01\x02\x03\x03\x02\x01\0\0\x1f\xff\xff\xff\xff\xff\xff",
+  );
+});
+
+Deno.test("OutputBuffer refuses numbers that do not fit", () => {
+  const output = new OutputBuffer();
+  for (
+    const [value, size] of [
+      [256, 1],
+      [-1, 4],
+      [0.5, 4],
+      [NaN, 4],
+      [2 ** 53, 8],
+      [1, 0],
+      [1, 9],
+      [1, 1.5],
+    ] as const
+  ) {
+    assertThrows(
+      () => write(output, (frame) => frame.writeUint(value, size)),
+      RangeError,
+    );
+  }
+  for (const size of [-1, 0.5, NaN, Infinity]) {
+    assertThrows(
+      () => write(output, (frame) => void frame.reserve(size)),
+      RangeError,
+    );
+  }
+  for (const position of [-1, 2, NaN]) {
+    assertThrows(
+      () =>
+        write(output, (frame) => {
+          frame.writeText("ab");
+          frame.setUint(position, 1, 1);
+        }),
+      RangeError,
+    );
+  }
+  assertEquals(output.byteLength, 0);
+});
+
+Deno.test("OutputBuffer fills in a field wherever its bytes lie", () => {
+  // So that the field lies before, over and after the end of a buffer.
+  for (const before of [0, 3, 1020, 1022, 81_916, 81_918, 81_920, 200_000]) {
+    for (const after of [0, 5, 100_000]) {
+      const output = new OutputBuffer();
+      output.pushFrame(new Uint8Array(100));
+      write(output, (frame) => {
+        for (let left = before; left > 0; left -= 1000) {
+          frame.writeBytes(new Uint8Array(Math.min(left, 1000)).fill(1));
+        }
+        const field = frame.reserve(4);
+        assertEquals(field, before);
+        frame.writeText("x".repeat(after));
+        frame.setUint(field, 0x01020304, 4);
+        frame.setUint(field + 2, frame.length % 65_536, 2, true);
+      });
+      const sent = output.takeBytes().subarray(100);
+      const length = before + 4 + after;
+      assertEquals(sent.length, length);
+      assertEquals(
+        text(sent.subarray(before, before + 4)),
+        text(new Uint8Array([1, 2, length & 255, (length >> 8) & 255])),
+      );
+      assert(sent.subarray(0, before).every((byte) => byte === 1));
+      assert(sent.subarray(before + 4).every((byte) => byte === 0x78));
+    }
+  }
+});
+
+Deno.test("OutputBuffer leaves zeros where a field is not filled in", () => {
+  const output = new OutputBuffer();
+  // So that its buffers were used before.
+  write(output, (frame) => frame.writeText("x".repeat(1000)));
+  for (const segment of output.takeSegments()) segment.giveBack();
+  write(output, (frame) => void frame.reserve(8));
+  assertEquals(text(output.takeBytes()), "\0".repeat(8));
+});
+
+Deno.test("OutputBuffer joins no halves of a surrogate pair from different texts", () => {
+  const output = new OutputBuffer();
+  write(output, (frame) => frame.writeText("\ud83d"));
+  write(output, (frame) => frame.writeText("\ude00"));
+  write(output, (frame) => frame.writeText("😀"));
+  assertEquals(text(output.takeBytes()), utf8("\ufffd\ufffd😀"));
+  assertEquals(
+    frameOf((frame) => {
+      frame.writeText("a\ud83d");
+      frame.writeText("\ude00b");
+    }),
+    utf8("a\ufffd\ufffdb"),
+  );
+});
+
+Deno.test("OutputBuffer tells how many bytes wait, and at most", () => {
+  const output = new OutputBuffer();
+  write(output, (frame) => frame.writeText("aé"));
+  assert(output.maxByteLength >= 3);
+  assertEquals(output.byteLength, 3);
+  assertEquals(output.maxByteLength, 3);
+});
+
+/** Steps of which frames are made: small and large, of each kind. */
+const STEPS: ((output: ByteOutput) => void)[] = [
+  (output) => output.writeByte(1),
+  (output) => output.writeText("text é"),
+  (output) => output.writeText("x".repeat(20_000)),
+  (output) => output.writeText("→".repeat(40_000)),
+  (output) => output.writeBytes(bytes("bytes")),
+  (output) => output.writeBytes(new Uint8Array(70_000).fill(2)),
+  (output) => output.writeBytes(new Uint8Array(300_000).fill(3)),
+  (output) => output.writeUint(7, 8),
+  (output) => output.setUint(output.reserve(3), 5, 3),
+];
+
+Deno.test("OutputBuffer drops all of a frame whose encoder throws, and nothing else", () => {
+  const random = seededRandom(77);
+  for (let round = 0; round < rounds(80); round++) {
+    const output = new OutputBuffer();
+    let expected = "";
+    for (let frames = random(6); frames >= 0; frames--) {
+      const steps = Array.from(
+        { length: random(5) },
+        () => pick(random, STEPS),
+      );
+      const isRefused = random(2) === 0;
+      const encoder: Encoder<undefined> = {
+        encode() {
+          for (const step of steps) step(output);
+          if (isRefused) throw new RangeError("Refused");
+        },
+      };
+      if (isRefused) {
+        assertThrows(
+          () => output.push(encoder, undefined),
+          RangeError,
+          "Refused",
+        );
+      } else {
+        output.push(encoder, undefined);
+        expected += frameOf((alone) => steps.forEach((step) => step(alone)));
+      }
+      if (random(4) === 0) assertEquals(output.byteLength, expected.length);
+      if (random(4) === 0) {
+        const shared = new Uint8Array(pick(random, [3, 30_000])).fill(9);
+        output.pushFrame(shared);
+        expected += text(shared);
+      }
+      if (random(5) === 0) {
+        const sent = output.takeSegments();
+        const length = sent.reduce((sum, { bytes }) => sum + bytes.length, 0);
+        assertEquals(length, expected.length);
+        const parts = sent.map(({ bytes }) => text(bytes));
+        assert(parts.join("") === expected);
+        for (const segment of sent) segment.giveBack();
+        expected = "";
+      }
+    }
+    assert(text(output.takeBytes()) === expected);
+    assertEquals(output.byteLength, 0);
+  }
+});
+
+Deno.test("OutputBuffer gives out no buffer twice", () => {
+  const outputs = [new OutputBuffer(), new OutputBuffer()];
+  const waiting: { sent: string; bytes: Uint8Array }[] = [];
+  for (let round = 0; round < 20; round++) {
+    for (const [index, output] of outputs.entries()) {
+      assertThrows(() =>
+        write(output, (frame) => {
+          frame.writeBytes(new Uint8Array(90_000));
+          frame.writeByte(1);
+          throw new TypeError("Refused");
+        })
+      );
+      write(output, (frame) => frame.writeText(`${round} ${index}`));
+      for (const { bytes } of output.takeSegments()) {
+        waiting.push({ sent: `${round} ${index}`, bytes });
+      }
+    }
+  }
+  for (const { sent, bytes } of waiting) assertEquals(text(bytes), sent);
+});
+
+Deno.test("OutputBuffer refuses a frame within a frame", () => {
+  const output = new OutputBuffer();
+  const error = assertThrows(
+    () => write(output, () => write(output, () => {})),
+    DOMException,
+  );
+  assertEquals(error.name, "InvalidStateError");
+  write(output, (frame) => frame.writeByte(0x61));
+  assertEquals(text(output.takeBytes()), "a");
+});
+
+Deno.test("OutputBuffer can be cleared, also while a frame is written", () => {
+  const output = new OutputBuffer();
+  write(output, (frame) => frame.writeText("gone"));
+  output.clear();
+  assertEquals(output.byteLength, 0);
+  write(output, (frame) => {
+    frame.writeText("gone");
+    output.clear();
+    frame.writeText("kept");
+  });
+  assertEquals(text(output.takeBytes()), "kept");
+});

@@ -1,0 +1,134 @@
+import { checkFunction } from "../internal/checks.ts";
+import { ManyDecoder } from "./_decoders.ts";
+import type { ByteInput } from "./byte_input.ts";
+import type { ByteOutput } from "./byte_output.ts";
+import { ChunkDecoder } from "./chunk_decoder.ts";
+import type { Decoder, Encoder, Framing } from "./framing.ts";
+import type { InputBuffer } from "./input_buffer.ts";
+import { OutputBuffer } from "./output_buffer.ts";
+
+/**
+ * One framing for the first message of a stream, and another for all after it: a
+ * greeting, a header or a handshake, then the protocol proper.
+ *
+ * The first message is received like the others, before them. It decides how the rest
+ * is framed: `next` is called with it. What is sent goes the same way: the first message
+ * by `first`, the rest by what `next` says of the first one, as its receiver reads it.
+ *
+ * If only one direction begins so, take the other part of another framing:
+ * `{ decoder: sequence(header, () => body).decoder, encoder: body.encoder }`.
+ *
+ * @typeParam First What is received first.
+ * @typeParam In What is received later.
+ * @typeParam FirstOut What may be sent first.
+ * @typeParam Out What may be sent later.
+ * @param first The framing of the first message.
+ * @param next Says for the first message how those after it are framed. What it throws
+ * ends the stream.
+ * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If `next` is not a function.
+ *
+ * @example SSH: a line with the version, then packets with their length
+ * ```ts
+ * import { ChunkDecoder, lengthPrefixed, lines, sequence } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = sequence(
+ *   lines({ eol: "\r\n", maxLength: 253 }),
+ *   () => lengthPrefixed({ maxLength: 35_000 }),
+ * );
+ * const decoder = new ChunkDecoder(framing);
+ * const bytes = new TextEncoder().encode("SSH-2.0-x\r\n\0\0\0\x03a\nb");
+ *
+ * assertEquals(decoder.decode(bytes), [
+ *   "SSH-2.0-x",
+ *   new TextEncoder().encode("a\nb"),
+ * ]);
+ * ```
+ *
+ * @example A first line that chooses the framing, in one direction
+ * ```ts
+ * import { asJson, ChunkDecoder, delimited, lines, netstrings, sequence } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const chosen = sequence(
+ *   lines(),
+ *   (line) => asJson(line === "netstrings" ? netstrings() : delimited("\n")),
+ * );
+ * const framing = { decoder: chosen.decoder, encoder: lines().encoder };
+ * const bytes = new TextEncoder().encode("netstrings\n1:7,3:[8],");
+ *
+ * assertEquals(new ChunkDecoder(framing).decode(bytes), ["netstrings", 7, [8]]);
+ * ```
+ */
+export function sequence<First, In, FirstOut = First, Out = In>(
+  first: Framing<First, FirstOut>,
+  next: (message: First) => Framing<In, Out>,
+): Framing<First | In, FirstOut | Out> {
+  checkFunction("make sequence framing", "next", next);
+  return {
+    decoder: () => new SequenceDecoder<First, In>(first, next),
+    encoder: () => sequenceEncoder(first, next),
+  };
+}
+
+class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
+  readonly #next: (message: First) => Pick<Framing<In, never>, "decoder">;
+  readonly #first: Decoder<First>;
+  #later: Decoder<In> | undefined;
+
+  constructor(
+    first: Pick<Framing<First, never>, "decoder">,
+    next: (message: First) => Pick<Framing<In, never>, "decoder">,
+  ) {
+    super();
+    this.#first = first.decoder();
+    this.#next = next;
+  }
+
+  override get maxFrameLength(): number | undefined {
+    return (this.#later ?? this.#first).maxFrameLength;
+  }
+
+  override get pending(): boolean | undefined {
+    return (this.#later ?? this.#first).pending;
+  }
+
+  override decode(input: ByteInput, ended: boolean): First | In | undefined {
+    if (this.#later !== undefined) return this.#later.decode(input, ended);
+    const message = this.#first.decode(input, ended);
+    if (message !== undefined) this.#later = this.#next(message).decoder();
+    return message;
+  }
+
+  override decodeMany(input: InputBuffer, messages: (First | In)[]): void {
+    const later = this.#later;
+    if (later instanceof ManyDecoder) later.decodeMany(input, messages);
+  }
+}
+
+function sequenceEncoder<First, In, FirstOut, Out>(
+  first: Framing<First, FirstOut>,
+  next: (message: First) => Framing<In, Out>,
+): Encoder<FirstOut | Out> {
+  const firstEncoder = first.encoder();
+  let later: Encoder<Out> | undefined;
+  return {
+    encode(message: FirstOut | Out, output: ByteOutput) {
+      // Which of the two types a message has is known by its place alone.
+      if (later !== undefined) return later.encode(message as Out, output);
+      const buffer = new OutputBuffer();
+      buffer.push(firstEncoder, message as FirstOut);
+      const frame = buffer.takeBytes();
+      const [read] = new ChunkDecoder(first).decode(frame);
+      if (read === undefined) {
+        throw new TypeError(
+          `Cannot encode first message of ${frame.length} bytes: its framing reads no message from its frame`,
+        );
+      }
+      const made = next(read).encoder();
+      output.writeBytes(frame);
+      later = made;
+    },
+  };
+}

@@ -1,0 +1,113 @@
+import type { Decoder, Framing } from "../framing/framing.ts";
+import { InputBuffer } from "../framing/input_buffer.ts";
+
+/** What became of a stream. */
+export interface Outcome {
+  readonly messages: readonly unknown[];
+  /** How many messages there were after each chunk. */
+  readonly counts: readonly number[];
+  /** Why it failed, if it did. */
+  readonly failure: { readonly error: unknown } | undefined;
+}
+
+/** How a stream is decoded. */
+export interface DecodeOptions {
+  /** Where it is cut, ascending. */
+  readonly cuts?: readonly number[];
+  /** Whether its end is told. */
+  readonly ended?: boolean;
+  /** As a connection reads it, into one buffer, instead of chunks that are given. */
+  readonly intoBuffer?: boolean;
+  /** Told of each message when it comes. */
+  readonly onMessage?: (message: unknown, index: number) => void;
+}
+
+// A frame that is so many messages is none; one decode() has no use for more looks.
+const MAX_WITHOUT_BYTES = 10_000;
+const MAX_LOOKS_PER_BYTE = 100;
+const MIN_LOOKS = 10_000;
+
+/** What is thrown, and is no fault of the bytes. */
+export class Endless extends Error {}
+
+/** Decodes a stream in one way. */
+export function decodeStream(
+  framing: Pick<Framing<unknown, never>, "decoder">,
+  stream: Uint8Array,
+  options: DecodeOptions = {},
+): Outcome {
+  const { cuts = [], ended = true, intoBuffer = false, onMessage } = options;
+  const input = new InputBuffer();
+  const decoder = bounded(framing.decoder());
+  const messages: unknown[] = [];
+  const counts: number[] = [];
+  const take = (isEnd: boolean) => {
+    let withoutBytes = 0;
+    for (;;) {
+      const { offset } = input;
+      const message = input.pull(decoder, isEnd);
+      if (message === undefined) return;
+      withoutBytes = input.offset === offset ? withoutBytes + 1 : 0;
+      if (withoutBytes > MAX_WITHOUT_BYTES) {
+        throw new Endless(
+          `decode() gave ${MAX_WITHOUT_BYTES} messages without taking a byte`,
+        );
+      }
+      onMessage?.(message, messages.length);
+      messages.push(message);
+    }
+  };
+  try {
+    let start = 0;
+    for (const end of [...cuts, stream.length]) {
+      const chunk = stream.subarray(start, end);
+      start = end;
+      if (intoBuffer) {
+        for (let rest = chunk; rest.length > 0;) {
+          const room = input.room(1, rest.length, 64);
+          room.set(rest.subarray(0, room.length));
+          input.fill(room.length);
+          rest = rest.subarray(room.length);
+          take(false);
+        }
+      } else {
+        input.append(new Uint8Array(chunk));
+        take(false);
+      }
+      counts.push(messages.length);
+    }
+    if (ended) take(true);
+  } catch (error) {
+    if (error instanceof Endless) throw error;
+    return { messages, counts, failure: { error } };
+  }
+  return { messages, counts, failure: undefined };
+}
+
+/** The same decoder, which throws if it looks at its input without end. */
+function bounded<T>(decoder: Decoder<T>): Decoder<T> {
+  return {
+    get maxFrameLength() {
+      return decoder.maxFrameLength;
+    },
+    get pending() {
+      return decoder.pending;
+    },
+    decode(input, ended) {
+      const most = MIN_LOOKS + MAX_LOOKS_PER_BYTE * input.length;
+      let looks = 0;
+      const watched = new Proxy(input, {
+        get(target, name) {
+          if (++looks > most) {
+            throw new Endless(
+              `decode() looked ${most} times at ${target.length} bytes in one call`,
+            );
+          }
+          const value: unknown = Reflect.get(target, name, target);
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+      return decoder.decode(watched, ended);
+    },
+  };
+}

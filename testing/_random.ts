@@ -1,0 +1,75 @@
+/** Integers from 0 to below a limit, the same for the same seed. */
+export type Random = (limit: number) => number;
+
+/** Makes a generator of numbers that are well mixed (mulberry32). */
+export function seededRandom(seed: number): Random {
+  let state = seed;
+  return (limit) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
+  };
+}
+
+// More would take long, and find nothing that fewer do not.
+const MAX_CUTS = 2000;
+
+/** Where to cut `length` bytes, at random: often, or seldom. */
+export function randomCuts(random: Random, length: number): number[] {
+  // Many cuts next to each other, in one part, or few in all.
+  const distance = 1 + random([2, 8, 64, length][random(4)] ?? length);
+  const first = random(2) === 0 ? 0 : random(length);
+  const cuts: number[] = [];
+  for (
+    let at = first + 1 + random(distance);
+    at < length && cuts.length < MAX_CUTS;
+    at += 1 + random(distance)
+  ) cuts.push(at);
+  return cuts;
+}
+
+/** A copy of `stream` that is damaged somewhere, as a peer or a link may. */
+export function damaged(random: Random, stream: Uint8Array): Uint8Array {
+  const at = random(stream.length + 1);
+  const before = stream.subarray(0, at);
+  const after = stream.subarray(at);
+  const some = stream.subarray(at, at + 1 + random(16));
+  const noise = Uint8Array.from({ length: 1 + random(8) }, () => random(256));
+  switch (random(7)) {
+    case 0: // bytes were changed
+      return joined([before, noise, after.subarray(noise.length)]);
+    case 1: // a bit was
+      return joined([
+        before,
+        after.subarray(0, 1).map((byte) => byte ^ (1 << random(8))),
+        after.subarray(1),
+      ]);
+    case 2: // bytes are missing
+      return joined([before, after.subarray(some.length)]);
+    case 3: // bytes came twice
+      return joined([before, some, after]);
+    case 4: // there are bytes too many
+      return joined([before, noise, after]);
+    case 5: // one of the values at which counting goes wrong
+      return joined([
+        before,
+        Uint8Array.of([0, 0x7f, 0x80, 0xff][random(4)] ?? 0),
+        after.subarray(1),
+      ]);
+    default: // nothing of it is right
+      return Uint8Array.from({ length: 1 + random(64) }, () => random(256));
+  }
+}
+
+/** All parts in one array. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const bytes = new Uint8Array(length);
+  let end = 0;
+  for (const part of parts) {
+    bytes.set(part, end);
+    end += part.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,229 @@
+import { Connection } from "../connection/connection.ts";
+import type { ConnectionOptions } from "../connection/options.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { PairedTransport } from "./paired_transport.ts";
+import { checkMilliseconds } from "../internal/checks.ts";
+import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
+
+/**
+ * Options for {@linkcode connectionPair} beside those of the connections.
+ *
+ * @example A test that fails soon
+ * ```ts
+ * import { lines } from "@framed/tcp/framing";
+ * import { connectionPair, type PairOptions } from "@framed/tcp/testing";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const options: PairOptions = { giveUpAfter: 10 };
+ * await using pair = connectionPair({ framing: lines(), ...options });
+ *
+ * await assertRejects(() => pair.near.receive(), DOMException, "in vain");
+ * ```
+ */
+export interface PairOptions extends TransportPairOptions {
+  /**
+   * After how many milliseconds both ends are aborted with a `TimeoutError`, if the pair
+   * was not disposed of before: so a test that waits in vain fails. Until then the pair
+   * keeps the process alive, as a socket would; else no timeout of a connection would
+   * ever come.
+   *
+   * @default {10_000}
+   */
+  giveUpAfter?: number | undefined;
+}
+
+const GIVE_UP_MS = 10_000;
+
+/**
+ * Options for {@linkcode connectionPair} with a framing, limits and timeouts for each end.
+ *
+ * @typeParam In What the near end receives.
+ * @typeParam Out What the near end may send.
+ * @typeParam FarIn What the far end receives.
+ * @typeParam FarOut What the far end may send.
+ *
+ * @example A client that sends numbers, and a server that answers with lines
+ * ```ts
+ * import { fixedLength, type Framing, lines, mapped } from "@framed/tcp/framing";
+ * import { connectionPair, type ConnectionPairOptions } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const numbers = mapped(fixedLength(1), {
+ *   decode: ([number = 0]) => number,
+ *   encode: (number: number) => Uint8Array.of(number),
+ * });
+ * const client: Framing<string, number> = {
+ *   decoder: () => lines().decoder(),
+ *   encoder: () => numbers.encoder(),
+ * };
+ * const server: Framing<number, string> = {
+ *   decoder: () => numbers.decoder(),
+ *   encoder: () => lines().encoder(),
+ * };
+ *
+ * const options: ConnectionPairOptions<string, number, number, string> = {
+ *   near: { framing: client },
+ *   far: { framing: server, idleTimeout: 1000 },
+ * };
+ * await using pair = connectionPair(options);
+ * const answer = pair.near.request(42);
+ * await pair.far.send(`${await pair.far.receive()}!`);
+ * assertEquals(await answer, "42!");
+ * ```
+ */
+export interface ConnectionPairOptions<
+  In = Bytes,
+  Out = Sendable,
+  FarIn = In,
+  FarOut = Out,
+> extends PairOptions {
+  /** The options of the near end. */
+  near: ConnectionOptions<In, Out>;
+  /** The options of the far end. */
+  far: ConnectionOptions<FarIn, FarOut>;
+}
+
+/**
+ * Two connections with each other, in memory; see {@linkcode connectionPair}. Hold it
+ * with `await using`: at the end of its scope both are aborted.
+ *
+ * @typeParam In What the near end receives.
+ * @typeParam Out What the near end may send.
+ * @typeParam FarIn What the far end receives.
+ * @typeParam FarOut What the far end may send.
+ *
+ * @example A peer that resets the connection
+ * ```ts
+ * import { lines } from "@framed/tcp/framing";
+ * import { type ConnectionPair, connectionPair } from "@framed/tcp/testing";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * await using pair: ConnectionPair<string, string> = connectionPair({
+ *   framing: lines(),
+ * });
+ * const answer = pair.near.request("hello");
+ * assertEquals(await pair.far.receive(), "hello");
+ * pair.farTransport.reset();
+ *
+ * const error = await assertRejects(() => answer, Error);
+ * assertEquals(error.name, "ConnectionReset");
+ * ```
+ */
+export interface ConnectionPair<
+  In = Bytes,
+  Out = Sendable,
+  FarIn = In,
+  FarOut = Out,
+> extends AsyncDisposable {
+  /** One end; give it to what is tested, or the other. */
+  readonly near: Connection<In, Out>;
+  /** The other end. */
+  readonly far: Connection<FarIn, FarOut>;
+  /** What carries the near end, for faults. */
+  readonly nearTransport: PairedTransport;
+  /** What carries the far end, for faults. */
+  readonly farTransport: PairedTransport;
+}
+
+/**
+ * Makes two connections with each other, in memory: a client and a handler can talk
+ * without a socket.
+ *
+ * They run over a {@linkcode transportPair}, so buffers fill and block, and ends and
+ * resets are TCP's. Nothing listens, and no permission is needed.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options The framing, limits and timeouts of both ends, and the size of the
+ * buffers between them.
+ * @returns Both ends, and what carries them. Dispose of it.
+ * @throws {TypeError} If an option is not of its type.
+ * @throws {RangeError} If a number is out of range.
+ *
+ * @example Testing a server's handler
+ * ```ts
+ * import type { Connection } from "@framed/tcp/connection";
+ * import { lines } from "@framed/tcp/framing";
+ * import { connectionPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function shout(connection: Connection<string, string>): Promise<void> {
+ *   for await (const line of connection) await connection.send(`${line}!`);
+ * }
+ *
+ * await using pair = connectionPair({ framing: lines() });
+ * const handled = shout(pair.far);
+ * assertEquals(await pair.near.request("hello"), "hello!");
+ *
+ * await pair.near.closeWrite();
+ * await handled; // the handler ends with its client
+ * ```
+ */
+export function connectionPair<In, Out>(
+  options: ConnectionOptions<In, Out> & PairOptions,
+): ConnectionPair<In, Out>;
+/**
+ * Makes two connections with each other, each with options of its own.
+ *
+ * @typeParam In What the near end receives.
+ * @typeParam Out What the near end may send.
+ * @typeParam FarIn What the far end receives.
+ * @typeParam FarOut What the far end may send.
+ * @param options The options of each end.
+ * @returns Both ends.
+ */
+export function connectionPair<In, Out, FarIn, FarOut>(
+  options: ConnectionPairOptions<In, Out, FarIn, FarOut>,
+): ConnectionPair<In, Out, FarIn, FarOut>;
+export function connectionPair<In, Out>(
+  options:
+    | ConnectionOptions<In, Out> & PairOptions
+    | ConnectionPairOptions<In, Out>,
+): ConnectionPair<In, Out> {
+  const { giveUpAfter = GIVE_UP_MS } = options;
+  checkMilliseconds("giveUpAfter", giveUpAfter);
+  const [nearTransport, farTransport] = transportPair(options);
+  const { near, far } = "near" in options
+    ? options
+    : { near: options, far: options };
+  return new Pair({
+    near: new Connection(nearTransport, near),
+    far: new Connection(farTransport, far),
+    nearTransport,
+    farTransport,
+  }, giveUpAfter);
+}
+
+class Pair<In, Out> implements ConnectionPair<In, Out> {
+  readonly near: Connection<In, Out>;
+  readonly far: Connection<In, Out>;
+  readonly nearTransport: PairedTransport;
+  readonly farTransport: PairedTransport;
+
+  readonly #timer: ReturnType<typeof setTimeout>;
+
+  constructor(
+    ends: Omit<ConnectionPair<In, Out>, keyof AsyncDisposable>,
+    giveUpAfter: number,
+  ) {
+    this.near = ends.near;
+    this.far = ends.far;
+    this.nearTransport = ends.nearTransport;
+    this.farTransport = ends.farTransport;
+    this.#timer = setTimeout(() => {
+      const reason = `The test has waited in vain for ${giveUpAfter} ms`;
+      this.#abort(new DOMException(reason, "TimeoutError"));
+    }, giveUpAfter);
+  }
+
+  #abort(reason?: DOMException): void {
+    for (const end of [this.near, this.far]) end.abort(reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#abort();
+    const ends = [this.near, this.far];
+    await Promise.allSettled(ends.map(({ closed }) => closed));
+  }
+}

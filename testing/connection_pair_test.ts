@@ -1,0 +1,96 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { lengthPrefixed } from "../framing/length_prefixed.ts";
+import { lines } from "../framing/lines.ts";
+import { isPending } from "../connection/_testing.ts";
+import { connectionPair } from "./connection_pair.ts";
+
+const framing = lines();
+
+Deno.test("connectionPair() carries messages both ways", async () => {
+  await using pair = connectionPair({ framing });
+  const { near, far } = pair;
+  const answer = near.request("one");
+  assertEquals(await far.receive(), "one");
+  await far.send("two");
+  assertEquals(await answer, "two");
+  await Promise.all([near.close(), far.close()]);
+  assertEquals(await near.receive(), undefined);
+});
+
+Deno.test("connectionPair() gives each end options of its own", async () => {
+  await using pair = connectionPair({
+    near: { framing, highWaterMark: 1 },
+    far: { framing: lengthPrefixed() },
+    bufferSize: 100,
+  });
+  await pair.near.send("\0\0\0\x02hi");
+  assertEquals(await pair.far.receive(), new TextEncoder().encode("hi"));
+});
+
+Deno.test("connectionPair() blocks as its buffers do, and its transports can be faulty", async () => {
+  await using pair = connectionPair({ framing, bufferSize: 10 });
+  const { near, far, nearTransport, farTransport } = pair;
+  near.send("longer than the buffer");
+  const flushed = near.flush();
+  assert(await isPending(flushed));
+  assertEquals(nearTransport.isWriting, true);
+  farTransport.maxRead = 1;
+  assertEquals(await far.receive(), "longer than the buffer");
+  await flushed;
+  farTransport.reset();
+  const error = await assertRejects(() => near.receive(), Error);
+  assertEquals(error.name, "ConnectionReset");
+});
+
+Deno.test("connectionPair() aborts both ends at the end of its scope", async () => {
+  const ends = await (async () => {
+    await using pair = connectionPair({ framing, idleTimeout: 1000 });
+    pair.near.receive();
+    return [pair.near, pair.far];
+  })();
+  for (const end of ends) {
+    const error = await assertRejects(() => end.closed, DOMException);
+    assertEquals(error.name, "AbortError");
+  }
+});
+
+Deno.test("connectionPair() refuses what connections refuse", () => {
+  assertThrows(
+    () => connectionPair({ framing, bufferSize: 0 }),
+    RangeError,
+    "bufferSize",
+  );
+  assertThrows(
+    () => connectionPair({ framing, readBufferSize: -1 }),
+    RangeError,
+    "readBufferSize",
+  );
+});
+
+Deno.test("connectionPair() lets timeouts come, though nothing else keeps the process alive", async () => {
+  await using pair = connectionPair({
+    near: { framing, messageTimeout: 10 },
+    far: { framing },
+  });
+  await pair.farTransport.write(new TextEncoder().encode("half a li"));
+  await assertRejects(
+    () => pair.near.receive(),
+    DOMException,
+    "messageTimeout of 10 ms",
+  );
+});
+
+Deno.test("connectionPair() gives up for a test that waits in vain", async () => {
+  await using pair = connectionPair({ framing, giveUpAfter: 10 });
+  const waiting = [pair.near.receive(), pair.far.receive()];
+  for (const promise of waiting) {
+    const error = await assertRejects(() => promise, DOMException);
+    assertEquals(error.name, "TimeoutError");
+    assertEquals(error.message, "The test has waited in vain for 10 ms");
+  }
+  assertThrows(
+    () => connectionPair({ framing, giveUpAfter: 0 }),
+    RangeError,
+    "giveUpAfter",
+  );
+});

@@ -1,0 +1,700 @@
+import type { Encoder, Framing } from "../framing/framing.ts";
+import { FramingError } from "../framing/framing_error.ts";
+import { OutputBuffer } from "../framing/output_buffer.ts";
+import { checkCount, checkLength } from "../internal/checks.ts";
+import { type DecodeOptions, decodeStream, type Outcome } from "./_decoding.ts";
+import {
+  damaged,
+  joined,
+  type Random,
+  randomCuts,
+  seededRandom,
+} from "./_random.ts";
+import {
+  bytesIn,
+  isSame,
+  overwrite,
+  show,
+  showBytes,
+  showEnds,
+} from "./_same.ts";
+
+/**
+ * The limit of a framing, for {@linkcode verifyFraming}.
+ *
+ * @typeParam Out What may be sent.
+ *
+ * @example Lines of up to 80 bytes
+ * ```ts
+ * import { lines } from "@framed/tcp/framing";
+ * import { verifyFraming, type VerifyLimit } from "@framed/tcp/testing";
+ *
+ * const limit: VerifyLimit<string> = {
+ *   maxLength: 80,
+ *   message: (length) => "x".repeat(length),
+ *   larger: lines(), // which sends what must be refused
+ * };
+ * verifyFraming(lines({ maxLength: 80 }), ["hello"], { limit });
+ * // asserts that 80 bytes pass and 81 do not, wherever they are cut
+ * ```
+ */
+export interface VerifyLimit<Out> {
+  /** The most bytes in a message. */
+  maxLength: number;
+  /** Makes a message of `length` bytes. */
+  message: (length: number) => Out;
+  /**
+   * The same framing with a larger limit, whose encoder makes the frame that must be
+   * refused, if the framing's own refuses to send it.
+   */
+  larger?: Pick<Framing<unknown, Out>, "encoder"> | undefined;
+}
+
+/**
+ * Options for {@linkcode verifyFraming}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example Streams that must be refused
+ * ```ts
+ * import { netstrings } from "@framed/tcp/framing";
+ * import { verifyFraming, type VerifyFramingOptions } from "@framed/tcp/testing";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const encoder = new TextEncoder();
+ * const options: VerifyFramingOptions = {
+ *   refused: ["5:hello;", "05:hello,", "x"].map((text) => encoder.encode(text)),
+ * };
+ * verifyFraming(netstrings(), ["hello", ""], options);
+ *
+ * const fine = { refused: [encoder.encode("2:hi,")] };
+ * assertThrows(() => verifyFraming(netstrings(), ["hello"], fine), Error, "not refused");
+ * ```
+ */
+export interface VerifyFramingOptions<In = unknown, Out = unknown> {
+  /**
+   * What is received for the messages, if it is not what was sent. A string that was
+   * sent is the same as its bytes in UTF-8.
+   *
+   * @default {messages}
+   */
+  received?: readonly In[] | undefined;
+  /** The limit, to verify that so many bytes pass, and one more does not. */
+  limit?: VerifyLimit<Out> | undefined;
+  /** Bytes that must be refused when they come after the messages. */
+  refused?: readonly Uint8Array[] | undefined;
+  /**
+   * Whether each message must come with the last byte of its frame. If not, a peer that
+   * waits for an answer to it may wait for ever.
+   *
+   * @default {true}
+   */
+  prompt?: boolean | undefined;
+  /**
+   * Whether an error may be thrown for wrong bytes. By default only a
+   * {@linkcode FramingError} may.
+   */
+  isAllowed?: ((error: unknown) => boolean) | undefined;
+  /**
+   * How many random ways to cut the stream, and to damage it, are tried.
+   *
+   * @default {200}
+   */
+  rounds?: number | undefined;
+  /**
+   * The seed of what is random. The same gives the same cuts.
+   *
+   * @default {1}
+   */
+  seed?: number | undefined;
+}
+
+/**
+ * Verifies that a framing keeps its promises, and says which bytes, cut where, break
+ * which one.
+ *
+ * - Each message is sent, and read back as itself.
+ * - It is, wherever the stream is cut: nowhere, in all ways if it has up to 10 bytes, at
+ *   each place if it has up to 2,000, between all bytes up to 64 KiB, and in many random
+ *   ways.
+ * - A message stays what it is when more is received, and its receiver may write to it.
+ * - Streams, and both directions of one, share no state.
+ * - What ends in the midst of a message, what is damaged, and what you say must be
+ *   refused, gives an error after the messages before it, the same for every cut, and is
+ *   never decoded without end.
+ * - If you tell the limit, a message may be so long, and no longer.
+ *
+ * `unframed` does not pass, as it promises none of it: it makes a message of each read.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param framing The framing.
+ * @param messages Some messages, best of all kinds: short and long, empty, and with
+ * whatever is special in the framing.
+ * @param options What to verify besides.
+ * @throws {Error} If it breaks a promise; what it threw itself is the `cause`.
+ * @throws {TypeError} If there are no messages.
+ * @throws {RangeError} If a number of the options is out of range.
+ *
+ * @example A framing that takes a length before the rest is there
+ * ```ts
+ * import type { Framing } from "@framed/tcp/framing";
+ * import { verifyFraming } from "@framed/tcp/testing";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const words: Framing<string> = {
+ *   decoder: () => ({
+ *     decode(input) {
+ *       const length = input.byteAt(0);
+ *       if (length === undefined) return undefined;
+ *       input.skip(1); // too early
+ *       return input.length < length ? undefined : input.takeText(length);
+ *     },
+ *   }),
+ *   encoder: () => ({
+ *     encode(word, output) {
+ *       output.writeByte(word.length);
+ *       output.writeText(word);
+ *     },
+ *   }),
+ * };
+ *
+ * assertThrows(
+ *   () => verifyFraming(words, ["one", "two"]),
+ *   Error,
+ *   'cut into "\\x03" | "one\\x03two" at 1: it gives message 0 as "two", which was "one"',
+ * );
+ * ```
+ */
+export function verifyFraming<In, Out>(
+  framing: Framing<In, Out>,
+  messages: readonly Out[],
+  options: VerifyFramingOptions<In, Out> = {},
+): void {
+  const { received = messages, limit, rounds, seed } = options;
+  checkCount(TASK, "rounds", rounds);
+  if (seed !== undefined && !Number.isSafeInteger(seed)) {
+    throw new RangeError(
+      `Cannot ${TASK} as seed must be a whole number: current value is ${seed}`,
+    );
+  }
+  if (messages.length === 0) {
+    throw new TypeError(`Cannot ${TASK} without messages`);
+  }
+  if (received.length !== messages.length) {
+    throw new TypeError(
+      `Cannot ${TASK} as received must have as many messages as are sent: ${received.length} and ${messages.length}`,
+    );
+  }
+  if (limit !== undefined) {
+    checkLength(TASK, "limit.maxLength", limit.maxLength);
+  }
+  new Verification(framing, options).verify(messages, received);
+}
+
+const TASK = "verify framing";
+const DEFAULT_ROUNDS = 200;
+// A stream up to so long is cut in all ways, and at every place.
+const MAX_BYTES_FOR_ALL_WAYS = 10;
+const MAX_BYTES_FOR_EACH_PLACE = 2000;
+const MAX_BYTES_FOR_EACH_BYTE = 64 * 1024;
+const ROUNDS_OF_ONE_FRAME = 20;
+const MAX_TRIES_WITH_FEWER = 500;
+// What is damaged is decoded three times a round, so no more of a stream is taken.
+const MAX_DAMAGED_BYTES = 16 * 1024;
+
+class Verification<In, Out> {
+  readonly #framing: Framing<In, Out>;
+  readonly #options: VerifyFramingOptions<In, Out>;
+  readonly #rounds: number;
+  readonly #seed: number;
+  readonly #random: Random;
+
+  constructor(
+    framing: Framing<In, Out>,
+    options: VerifyFramingOptions<In, Out>,
+  ) {
+    const { rounds = DEFAULT_ROUNDS, seed = 1 } = options;
+    this.#framing = framing;
+    this.#options = options;
+    this.#rounds = rounds;
+    this.#seed = seed;
+    this.#random = seededRandom(seed);
+  }
+
+  verify(messages: readonly Out[], received: readonly unknown[]): void {
+    const frames = this.#encode(messages);
+    const stream = joined(frames);
+    this.#compare(this.#decode(stream, {}), received, stream, [], "");
+    this.#verifyState(stream, received);
+    this.#verifyPromptness(frames, received);
+    this.#verifyCuts(stream, received);
+    this.#verifyEnds(stream, frames, received);
+    for (const refused of this.#options.refused ?? []) {
+      this.#verifyRefusal(stream, received, refused);
+    }
+    this.#verifyLimit(stream, received);
+    this.#verifyDamage(stream);
+  }
+
+  /** Encodes messages in several ways, which must agree, as one stream. */
+  #encode(messages: readonly Out[]): Uint8Array[] {
+    const [one, other] = [this.#framing.encoder(), this.#framing.encoder()];
+    const together = new OutputBuffer();
+    const third = this.#framing.encoder();
+    const frames = messages.map((message, index) => {
+      const name = `message ${index}, ${show(message)}`;
+      const before = bytesIn(message);
+      const frame = encodeAlone(one, message, name);
+      const again = encodeAlone(other, message, name);
+      if (!isSame(frame, again)) {
+        throw new Error(
+          `${name} is encoded as ${showBytes(frame)} in one stream and as ${
+            showBytes(again)
+          } in another: the encoders share state`,
+        );
+      }
+      together.push(third, message);
+      if (!isSame(before, bytesIn(message))) {
+        throw new Error(`${name} was changed as it was encoded`);
+      }
+      return frame;
+    });
+    const sent = together.takeBytes();
+    if (!isSame(sent, joined(frames))) {
+      throw new Error(
+        `messages are encoded as ${
+          showBytes(joined(frames))
+        } one by one, and as ${showBytes(sent)} after another`,
+      );
+    }
+    return frames;
+  }
+
+  #verifyPromptness(
+    frames: readonly Uint8Array[],
+    received: readonly unknown[],
+  ): void {
+    const { prompt = true } = this.#options;
+    const stream = joined(frames);
+    const cuts = endsOf(frames).slice(0, -1);
+    const outcome = this.#decode(stream, { cuts, ended: false });
+    const what = "each frame in a chunk of its own";
+    this.#compare(outcome, received, stream, cuts, what, true);
+    if (!prompt) return;
+    outcome.counts.forEach((count, index) => {
+      if (count === index + 1) return;
+      throw new Error(
+        `frame ${index}, ${
+          showBytes(frames[index] ?? NO_BYTES)
+        }, is there, and ${count} messages have come: its message must come with its last byte (see the option prompt)`,
+      );
+    });
+  }
+
+  #verifyCuts(stream: Uint8Array, received: readonly unknown[]): void {
+    let number = 0;
+    for (const cuts of this.#waysToCut(stream.length)) {
+      this.#verifyCut(stream, received, cuts, {
+        intoBuffer: number % 2 === 1,
+        isOverwriting: number % 4 >= 2,
+      });
+      number++;
+    }
+  }
+
+  #verifyCut(
+    stream: Uint8Array,
+    received: readonly unknown[],
+    cuts: readonly number[],
+    how: { intoBuffer: boolean; isOverwriting: boolean },
+  ): void {
+    const failureOf = (cuts: readonly number[]) => {
+      try {
+        this.#verifyOneCut(stream, received, cuts, how);
+        return undefined;
+      } catch (error) {
+        return { error };
+      }
+    };
+    let failure = failureOf(cuts);
+    if (failure === undefined) return;
+    // Fewer cuts tell more: half of them, then less.
+    let needed = cuts;
+    let tries = MAX_TRIES_WITH_FEWER;
+    for (let size = cuts.length; size >= 1; size = Math.floor(size / 2)) {
+      for (let start = 0; start < needed.length && tries > 0; tries--) {
+        const fewer = needed.toSpliced(start, size);
+        const failed = failureOf(fewer);
+        if (failed === undefined) {
+          start += size;
+        } else {
+          failure = failed;
+          needed = fewer;
+        }
+      }
+    }
+    throw failure.error;
+  }
+
+  #verifyOneCut(
+    stream: Uint8Array,
+    received: readonly unknown[],
+    cuts: readonly number[],
+    { intoBuffer, isOverwriting }: {
+      intoBuffer: boolean;
+      isOverwriting: boolean;
+    },
+  ): void {
+    // As they came; they may change until all has been received.
+    const messages: unknown[] = [];
+    const outcome = this.#decode(stream, {
+      cuts,
+      intoBuffer,
+      onMessage: (message, index) => {
+        const expected = received[index];
+        messages.push(isReceivedAs(expected, message) ? expected : message);
+        if (isOverwriting) overwrite(message);
+      },
+    });
+    const { counts, failure } = outcome;
+    const what = isOverwriting
+      ? "as its receiver writes over each message"
+      : "";
+    this.#compare({ messages, counts, failure }, received, stream, cuts, what);
+    if (isOverwriting) return;
+    this.#compare(
+      outcome,
+      received,
+      stream,
+      cuts,
+      "when all has been received",
+    );
+  }
+
+  /** Decodes two streams by turns, which must not notice each other. */
+  #verifyState(stream: Uint8Array, received: readonly unknown[]): void {
+    let inner: Outcome | undefined;
+    const outer = this.#decode(stream, {
+      onMessage: () => inner ??= this.#decode(stream, {}),
+    });
+    for (const outcome of [outer, inner]) {
+      const what = "while another stream is decoded";
+      if (outcome !== undefined) {
+        this.#compare(outcome, received, stream, [], what);
+      }
+    }
+  }
+
+  /** Ends the stream at each place, or at many. */
+  #verifyEnds(
+    stream: Uint8Array,
+    frames: readonly Uint8Array[],
+    received: readonly unknown[],
+  ): void {
+    const ends = endsOf(frames);
+    const { prompt = true } = this.#options;
+    for (const place of this.#places(stream.length)) {
+      const part = stream.subarray(0, place);
+      const whole = ends.filter((end) => end <= place).length;
+      const { messages, failure } = this.#decode(part, {});
+      const name = `a stream that ends after ${place} bytes, ${
+        showBytes(part)
+      }`;
+      this.#checkError(failure, name);
+      const isRight = messages.length <= whole + 1 &&
+        (messages.length >= whole || !prompt) &&
+        messages.every((message, i) =>
+          i >= whole || isReceivedAs(received[i], message)
+        );
+      if (isRight) continue;
+      throw new Error(
+        `${name}, gives ${
+          showAll(messages)
+        }: not the messages that are whole, ${
+          showAll(received.slice(0, whole))
+        }, and perhaps a remainder`,
+      );
+    }
+  }
+
+  /** Verifies that bytes after the messages are refused, wherever they are cut. */
+  #verifyRefusal(
+    before: Uint8Array,
+    received: readonly unknown[],
+    refused: Uint8Array,
+  ): void {
+    const stream = joined([before, refused]);
+    const name = showBytes(refused);
+    const expected = this.#decode(stream, {});
+    if (expected.failure === undefined) {
+      throw new Error(
+        `${name} after the messages is not refused: ${
+          showAll(expected.messages.slice(received.length))
+        } was received`,
+      );
+    }
+    this.#checkError(expected.failure, `${name} after the messages`);
+    const first = expected.messages.slice(0, received.length);
+    if (!isReceived(received, first)) {
+      throw new Error(
+        `${name} is refused before the messages that come before it: ${
+          showAll(first)
+        } was received`,
+      );
+    }
+    // Cut within the messages, it has been.
+    for (const way of this.#waysToCut(refused.length, ROUNDS_OF_ONE_FRAME)) {
+      const cuts = way.map((place) => before.length + place);
+      this.#compareWith(expected, stream, [before.length, ...cuts]);
+    }
+  }
+
+  #verifyLimit(before: Uint8Array, received: readonly unknown[]): void {
+    const { limit } = this.#options;
+    if (limit === undefined) return;
+    const { maxLength, message, larger } = limit;
+    const longest = message(maxLength);
+    const frame = joined(this.#encode([longest]));
+    const where = `a message of ${maxLength} bytes, which is the limit,`;
+    for (const cuts of this.#waysToCut(frame.length, ROUNDS_OF_ONE_FRAME)) {
+      const { messages, failure } = this.#decode(frame, { cuts });
+      if (failure !== undefined || messages.length !== 1) {
+        throw new Error(
+          `${where} is not received, cut at ${showPlaces(cuts)}: ${
+            showOutcome({ messages, failure })
+          }`,
+          cause(failure),
+        );
+      }
+    }
+    const tooLong = message(maxLength + 1);
+    const source = larger ??
+      (canSend(this.#framing, tooLong) ? this.#framing : undefined);
+    if (source === undefined) return; // refused as it is sent
+    const refused = encodeAlone(source.encoder(), tooLong, "");
+    this.#verifyRefusal(before, received, refused);
+  }
+
+  #verifyDamage(whole: Uint8Array): void {
+    const stream = whole.subarray(0, MAX_DAMAGED_BYTES);
+    for (let round = 0; round < this.#rounds; round++) {
+      const bytes = damaged(this.#random, stream);
+      const expected = this.#decode(bytes, {});
+      this.#checkError(
+        expected.failure,
+        `damaged bytes, ${showBytes(bytes)} (seed ${this.#seed})`,
+      );
+      this.#compareWith(expected, bytes, numbersTo(bytes.length).slice(1));
+      this.#compareWith(
+        expected,
+        bytes,
+        randomCuts(this.#random, bytes.length),
+      );
+    }
+  }
+
+  #decode(stream: Uint8Array, options: DecodeOptions): Outcome {
+    const { cuts = [] } = options;
+    try {
+      return decodeStream(this.#framing, stream, options);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : cause;
+      throw new Error(`${reason}: ${showCut(stream, cuts)}`, { cause });
+    }
+  }
+
+  /** Throws unless the outcome is exactly these messages. */
+  #compare(
+    { messages, failure }: Outcome,
+    received: readonly unknown[],
+    stream: Uint8Array,
+    cuts: readonly number[],
+    what: string,
+    mayBeFewer = false,
+  ): void {
+    const expected = mayBeFewer ? received.slice(0, messages.length) : received;
+    if (failure === undefined && isReceived(expected, messages)) return;
+    const wrong = messages.findIndex((message, i) =>
+      !isReceivedAs(received[i], message)
+    );
+    const place = wrong === -1
+      ? `${messages.length} of ${received.length} messages`
+      : `message ${wrong} as ${show(messages[wrong])}, which was ${
+        wrong < received.length ? show(received[wrong]) : "not sent"
+      }`;
+    const error = failure === undefined
+      ? ""
+      : `, then ${String(failure.error)}`;
+    throw new Error(
+      `${showCut(stream, cuts)} gives ${place}${error}${
+        what === "" ? "" : `, ${what}`
+      } (seed ${this.#seed})`,
+      cause(failure),
+    );
+  }
+
+  /** Throws unless the bytes, cut so, give what they give whole. */
+  #compareWith(
+    expected: Outcome,
+    stream: Uint8Array,
+    cuts: readonly number[],
+  ): void {
+    const outcome = this.#decode(stream, { cuts });
+    if (
+      isSame(outcome.messages, expected.messages) &&
+      isSameFailure(outcome.failure, expected.failure)
+    ) return;
+    throw new Error(
+      `${showCut(stream, cuts)} gives ${
+        showOutcome(outcome)
+      }, and whole it gives ${showOutcome(expected)} (seed ${this.#seed})`,
+      cause(outcome.failure),
+    );
+  }
+
+  #checkError(failure: Outcome["failure"], name: string): void {
+    const { isAllowed = (error) => error instanceof FramingError } =
+      this.#options;
+    if (failure === undefined || isAllowed(failure.error)) return;
+    throw new Error(
+      `${name}, throws ${
+        String(failure.error)
+      }: what the peer does wrong must be a FramingError (see the option isAllowed)`,
+      { cause: failure.error },
+    );
+  }
+
+  /** All places of a short stream, and some of a long one. */
+  #places(length: number): number[] {
+    const isShort = length <= MAX_BYTES_FOR_EACH_PLACE;
+    return isShort
+      ? numbersTo(length + 1)
+      : Array.from({ length: this.#rounds }, () => this.#random(length + 1));
+  }
+
+  /** The ways to cut: nowhere first, as that is the shortest to tell. */
+  *#waysToCut(length: number, rounds = this.#rounds): Generator<number[]> {
+    const hasAllPlaces = length <= MAX_BYTES_FOR_EACH_BYTE;
+    const places = hasAllPlaces ? numbersTo(length).slice(1) : [];
+    const isShort = length <= MAX_BYTES_FOR_EACH_PLACE;
+    // As often as there are ways to decode it.
+    for (let i = 0; i < 4; i++) yield [];
+    for (const place of isShort ? [...places, ...places] : []) yield [place];
+    for (let i = 0; i < 4; i++) yield places;
+    if (length <= MAX_BYTES_FOR_ALL_WAYS) {
+      for (let way = 0; way < 2 ** places.length; way++) {
+        yield places.filter((place) => way & (1 << (place - 1)));
+      }
+      return;
+    }
+    for (let round = 0; round < rounds; round++) {
+      yield randomCuts(this.#random, length);
+    }
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+function encodeAlone<Out>(
+  encoder: Encoder<Out>,
+  message: Out,
+  name: string,
+): Uint8Array {
+  const output = new OutputBuffer();
+  try {
+    output.push(encoder, message);
+  } catch (cause) {
+    throw new Error(`${name} cannot be encoded: ${String(cause)}`, { cause });
+  }
+  return output.takeBytes();
+}
+
+/** The whole numbers from 0 to below `limit`. */
+function numbersTo(limit: number): number[] {
+  return Array.from({ length: limit }, (_, i) => i);
+}
+
+/** Where in the stream each frame ends. */
+function endsOf(frames: readonly Uint8Array[]): number[] {
+  let end = 0;
+  return frames.map(({ length }) => end += length);
+}
+
+function canSend<Out>(framing: Framing<unknown, Out>, message: Out): boolean {
+  try {
+    new OutputBuffer().push(framing.encoder(), message);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a message was received as what was expected; a string also as its bytes. */
+function isReceivedAs(expected: unknown, message: unknown): boolean {
+  return isSame(expected, message) ||
+    typeof expected === "string" && message instanceof Uint8Array &&
+      isSame(new TextEncoder().encode(expected), message);
+}
+
+function isReceived(
+  expected: readonly unknown[],
+  messages: readonly unknown[],
+): boolean {
+  return messages.length === expected.length &&
+    messages.every((message, i) => isReceivedAs(expected[i], message));
+}
+
+/** Whether two streams failed for the same reason, or did not. */
+function isSameFailure(a: Outcome["failure"], b: Outcome["failure"]): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  const [one, other] = [a.error, b.error];
+  if (one instanceof FramingError && other instanceof FramingError) {
+    return one.code === other.code && one.offset === other.offset;
+  }
+  return String(one) === String(other);
+}
+
+function cause(failure: Outcome["failure"]): ErrorOptions {
+  return failure === undefined ? {} : { cause: failure.error };
+}
+
+function showOutcome(
+  { messages, failure }: Pick<Outcome, "messages" | "failure">,
+): string {
+  const error = failure === undefined ? "" : `, then ${String(failure.error)}`;
+  return `${showAll(messages)}${error}`;
+}
+
+const MAX_SHOWN_MESSAGES = 5;
+
+function showAll(messages: readonly unknown[]): string {
+  const shown = messages.slice(0, MAX_SHOWN_MESSAGES).map(show).join(", ");
+  return messages.length > MAX_SHOWN_MESSAGES
+    ? `[${shown}, … (${messages.length} messages)]`
+    : `[${shown}]`;
+}
+
+function showPlaces(cuts: readonly number[]): string {
+  if (cuts.length === 0) return "no place";
+  return cuts.length > 20
+    ? `${cuts.slice(0, 20).join(", ")}, … (${cuts.length} places)`
+    : cuts.join(", ");
+}
+
+/** A stream and how it was cut, in an error. */
+function showCut(stream: Uint8Array, cuts: readonly number[]): string {
+  if (cuts.length === 0) return `${showBytes(stream)}, whole,`;
+  if (cuts.length === stream.length - 1) {
+    return `${showBytes(stream)}, byte by byte,`;
+  }
+  if (cuts.length > 3) {
+    return `${showBytes(stream)}, cut at ${showPlaces(cuts)},`;
+  }
+  const places = [0, ...cuts, stream.length];
+  const chunks = places.slice(1).map((end, i) =>
+    showEnds(stream.subarray(places[i], end))
+  );
+  return `cut into ${chunks.join(" | ")} at ${showPlaces(cuts)}: it`;
+}

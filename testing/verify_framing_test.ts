@@ -1,0 +1,445 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { asJson } from "../framing/as_json.ts";
+import { asText } from "../framing/as_text.ts";
+import { delimited } from "../framing/delimited.ts";
+import { fixedLength } from "../framing/fixed_length.ts";
+import type { Decoder, Framing } from "../framing/framing.ts";
+import { FramingError } from "../framing/framing_error.ts";
+import { lengthPrefixed } from "../framing/length_prefixed.ts";
+import { lines } from "../framing/lines.ts";
+import { mapped } from "../framing/mapped.ts";
+import { netstrings } from "../framing/netstrings.ts";
+import { unframed } from "../framing/unframed.ts";
+import { verifyFraming, type VerifyFramingOptions } from "./verify_framing.ts";
+
+function bytes(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+const x = (length: number) => "x".repeat(length);
+
+/** A byte of length, and so many bytes of text: with another decoder, if one is given. */
+function words(
+  decode: Decoder<string>["decode"] = takeWord,
+  rest: Partial<Decoder<string>> = {},
+): Framing<string> {
+  return {
+    decoder: () => ({ decode, ...rest }),
+    encoder: () => ({
+      encode(word, output) {
+        if (word.length > 9) throw new RangeError("Too long");
+        output.writeByte(word.length);
+        output.writeText(word);
+      },
+    }),
+  };
+}
+
+const takeWord: Decoder<string>["decode"] = (input) => {
+  const length = input.byteAt(0);
+  if (length === undefined || input.length <= length) return undefined;
+  if (length > 9) {
+    throw new FramingError("Too long", {
+      code: "too-long",
+      offset: input.offset,
+    });
+  }
+  input.skip(1);
+  return input.takeText(length);
+};
+
+const SENT = ["one", "", "three", "two"];
+
+/** Why `framing` does not pass. */
+function faultOf<In, Out>(
+  framing: Framing<In, Out>,
+  messages: readonly Out[],
+  options?: VerifyFramingOptions<In, Out>,
+): string {
+  return assertThrows(() => verifyFraming(framing, messages, options), Error)
+    .message;
+}
+
+function assertIncludes(text: string, ...parts: string[]): void {
+  for (const part of parts) {
+    assert(text.includes(part), `${JSON.stringify(part)} in ${text}`);
+  }
+}
+
+Deno.test("verifyFraming() passes the framings of this module", () => {
+  const short = ["", "a", "hello", "→", x(300)];
+  verifyFraming(lines(), short, {
+    limit: {
+      maxLength: 1024 * 1024,
+      message: x,
+      larger: lines({ maxLength: Infinity }),
+    },
+    rounds: 20,
+  });
+  verifyFraming(lines({ eol: "\r\n", maxLength: 300 }), short, {
+    limit: { maxLength: 300, message: x, larger: lines({ eol: "\r\n" }) },
+  });
+  verifyFraming(delimited("--"), ["", "a-b", "c"]);
+  verifyFraming(netstrings({ maxLength: 300 }), short, {
+    limit: { maxLength: 300, message: x, larger: netstrings() },
+    refused: ["05:hello,", "5:hello;", "301:", "hello"].map(bytes),
+  });
+  for (const fieldSize of [1, 2, 4, 8, "varint"] as const) {
+    verifyFraming(lengthPrefixed({ fieldSize, maxLength: 200 }), ["", x(200)], {
+      limit: {
+        maxLength: 200,
+        message: x,
+        larger: lengthPrefixed({ fieldSize }),
+      },
+    });
+  }
+  verifyFraming(fixedLength(3), ["abc", "def"]);
+  verifyFraming(asText(netstrings()), short);
+  verifyFraming(asJson(delimited("\n")), [{ a: [1, null] }, "text", 3]);
+  verifyFraming(words(), SENT, {
+    limit: { maxLength: 9, message: x },
+    refused: [Uint8Array.of(10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)],
+  });
+});
+
+Deno.test("verifyFraming() compares what is received, in depth", () => {
+  const values = mapped(lines(), {
+    decode: (line) => ({ text: line, bytes: [bytes(line)], at: new Date(0) }),
+    encode: (line: string) => line,
+  });
+  const received = ["a", "b"].map((line) => ({
+    text: line,
+    bytes: [bytes(line)],
+    at: new Date(0),
+  }));
+  verifyFraming(values, ["a", "b"], { received });
+  assertIncludes(
+    faultOf(values, ["b", "b"], { received }),
+    'gives message 0 as {"text":"b"',
+    'which was {"text":"a"',
+  );
+});
+
+Deno.test("verifyFraming() finds a message that is not read back", () => {
+  const shouted = mapped(lines(), {
+    decode: (line) => line,
+    encode: (line: string) => line.toUpperCase(),
+  });
+  assertIncludes(
+    faultOf(shouted, ["OK", "oh"]),
+    'gives message 1 as "OH", which was "oh"',
+  );
+  assertIncludes(faultOf(words(), [x(10)]), "message 0", "cannot be encoded");
+});
+
+Deno.test("verifyFraming() names the one cut that breaks a framing", () => {
+  const early = words((input) => {
+    const length = input.byteAt(0);
+    if (length === undefined) return undefined;
+    input.skip(1); // before the rest is there
+    return input.length < length ? undefined : input.takeText(length);
+  });
+  assertIncludes(
+    faultOf(early, ["one", "two"]),
+    'cut into "\\x03" | "one\\x03two" at 1: it gives message 0 as "two", which was "one"',
+  );
+});
+
+Deno.test("verifyFraming() leaves out cuts that do not matter", () => {
+  // Wrong only if a read has exactly two bytes, of a stream too long for each place.
+  let last = 0;
+  const framing: Framing<string> = {
+    decoder() {
+      last = 0;
+      return {
+        decode(input, ended) {
+          const end = input.offset + input.length;
+          const length = end - last;
+          last = end;
+          if (length === 2 && !ended) input.skip(1);
+          return takeWord(input, ended);
+        },
+      };
+    },
+    encoder: () => words().encoder(),
+  };
+  const fault = faultOf(framing, Array.from({ length: 500 }, () => "word"));
+  assertIncludes(fault, "cut");
+  assert(/ at (\d+, )?\d+(, \d+)?: it gives/.test(fault), fault);
+  assert(/ bytes\) …".{40,}" \| "/.test(fault), fault);
+});
+
+Deno.test("verifyFraming() finds a view that is overwritten", () => {
+  // One buffer for all messages of a stream.
+  const framing: Framing<Uint8Array<ArrayBuffer>, Uint8Array> = {
+    decoder() {
+      const buffer = new Uint8Array(3);
+      return {
+        decode(input) {
+          if (input.length < 3) return undefined;
+          buffer.set(input.take(3));
+          return buffer;
+        },
+      };
+    },
+    encoder: () => fixedLength(3).encoder(),
+  };
+  assertIncludes(
+    faultOf(framing, [bytes("abc"), bytes("def")]),
+    'gives message 0 as "def", which was "abc"',
+  );
+});
+
+Deno.test("verifyFraming() finds a message that its receiver must not write to", () => {
+  /** Sends what has changed since the last message. */
+  function changes(isCopied: boolean): Framing<Uint8Array<ArrayBuffer>> {
+    return {
+      decoder() {
+        let last = new Uint8Array(3);
+        return {
+          decode(input) {
+            if (input.length < 3) return undefined;
+            const message = input.take(3).map((byte, i) =>
+              byte ^ (last[i] ?? 0)
+            );
+            last = isCopied ? message.slice() : message;
+            return message;
+          },
+        };
+      },
+      encoder() {
+        let last = new Uint8Array(3);
+        return {
+          encode(message, output) {
+            output.writeBytes(message.map((byte, i) => byte ^ (last[i] ?? 0)));
+            last = message.slice();
+          },
+        };
+      },
+    };
+  }
+  const messages = ["abc", "abd", "xyz"].map(bytes);
+  verifyFraming(changes(true), messages);
+  assertIncludes(
+    faultOf(changes(false), messages),
+    "whole, gives message 1 as",
+    "as its receiver writes over each message",
+  );
+});
+
+Deno.test("verifyFraming() finds state that streams share", () => {
+  let count = 0;
+  const counted: Framing<string> = {
+    ...lines(),
+    encoder: () => ({
+      encode: (line, output) => output.writeText(`${++count}${line}\n`),
+    }),
+  };
+  assertIncludes(faultOf(counted, ["a"]), '"1a\\n"', '"2a\\n"', "share state");
+
+  const decoder = (() => {
+    let number = 0;
+    return {
+      decode: (
+        input: Parameters<Decoder<string>["decode"]>[0],
+        ended: boolean,
+      ) => {
+        const line = lines().decoder().decode(input, ended);
+        if (ended && input.length === 0) number = 0;
+        return line === undefined ? undefined : `${number++}${line}`;
+      },
+    };
+  })();
+  const shared: Framing<string> = { ...lines(), decoder: () => decoder };
+  assertIncludes(
+    faultOf(shared, ["a", "b"], { received: ["0a", "1b"] }),
+    "while another stream is decoded",
+  );
+});
+
+Deno.test("verifyFraming() finds an encoder that changes what is sent", () => {
+  const masking: Framing<Uint8Array<ArrayBuffer>, Uint8Array> = {
+    ...fixedLength(3),
+    encoder: () => ({
+      encode: (message, output) =>
+        output.writeBytes(
+          message.map((_, i) => message[i] = ~(message[i] ?? 0)),
+        ),
+    }),
+  };
+  assertIncludes(faultOf(masking, [bytes("abc")]), "message 0");
+});
+
+Deno.test("verifyFraming() finds a message that waits for the next frame", () => {
+  const late: Framing<string> = {
+    ...words(),
+    decoder: () => ({
+      decode(input, ended) {
+        const length = input.byteAt(0) ?? Infinity;
+        const isNextThere = input.length > length + 1;
+        return ended || isNextThere ? takeWord(input, ended) : undefined;
+      },
+    }),
+  };
+  assertIncludes(faultOf(late, SENT), "frame 0", "with its last byte");
+  verifyFraming(late, SENT, { prompt: false });
+});
+
+Deno.test("verifyFraming() finds an error that comes before the messages", () => {
+  const hasty = words((input, ended) => {
+    if (input.indexOf(0xff) !== -1) {
+      throw new FramingError("Wrong", { code: "malformed" });
+    }
+    return takeWord(input, ended);
+  });
+  assertIncludes(
+    faultOf(hasty, SENT, { refused: [Uint8Array.of(0xff)] }),
+    '"\\xff" is refused before the messages',
+  );
+});
+
+Deno.test("verifyFraming() finds what is not refused, and what is refused otherwise when cut", () => {
+  assertIncludes(
+    faultOf(words(), SENT, { refused: [bytes("\x01a")] }),
+    '"\\x01a" after the messages is not refused: ["a"] was received',
+  );
+  const wavering = words((input, ended) => {
+    if (input.byteAt(0) === 10 && input.length > 3) {
+      const code = input.length === 11 ? "malformed" : "too-long";
+      throw new FramingError("Wrong", { code, offset: input.offset });
+    }
+    return takeWord(input, ended);
+  });
+  assertIncludes(
+    faultOf(wavering, SENT, { refused: [bytes("\x0a123456789a")] }),
+    "and whole it gives",
+  );
+});
+
+Deno.test("verifyFraming() finds a limit that is one byte off", () => {
+  for (
+    const [maxLength, fault] of [
+      [7, "is not refused"],
+      [9, "is not received"],
+    ] as const
+  ) {
+    assertIncludes(
+      faultOf(lines({ maxLength: 8 }), ["a"], {
+        limit: { maxLength: maxLength, message: x, larger: lines() },
+      }),
+      maxLength === 7 ? fault : "cannot be encoded",
+    );
+    assertIncludes(
+      faultOf(
+        { ...lines({ maxLength: 8 }), encoder: () => lines().encoder() },
+        ["a"],
+        { limit: { maxLength, message: x } },
+      ),
+      fault,
+    );
+  }
+});
+
+Deno.test("verifyFraming() finds what is made up when the stream ends inside a message", () => {
+  const inventing = words((input, ended) =>
+    takeWord(input, ended) ??
+      (ended && input.length > 0 ? input.takeText(1) : undefined)
+  );
+  assertIncludes(
+    faultOf(inventing, ["one", "two"]),
+    'a stream that ends after 2 bytes, "\\x03o", gives ["\\u0003", "o"]',
+    "not the messages that are whole, []",
+  );
+  const failing = words((input, ended) => {
+    if (ended && input.length === 2) throw new Error("No way");
+    return takeWord(input, ended);
+  });
+  assertIncludes(
+    faultOf(failing, ["one", "two"]),
+    "a stream that ends after 2 bytes",
+    "throws Error: No way",
+  );
+});
+
+Deno.test("verifyFraming() finds an error that is not the peer's", () => {
+  const numbers = mapped(lines(), {
+    decode: (line) => BigInt(line),
+    encode: (number: bigint) => `${number}`,
+  });
+  const fault = assertThrows(() => verifyFraming(numbers, [1n, 22n]), Error);
+  assertIncludes(fault.message, "SyntaxError", "isAllowed");
+  assert(fault.cause instanceof SyntaxError);
+  verifyFraming(numbers, [1n, 22n], {
+    isAllowed: (error) =>
+      error instanceof FramingError || error instanceof SyntaxError,
+  });
+});
+
+Deno.test("verifyFraming() never hangs", () => {
+  const endless = words(() => "message");
+  assertIncludes(faultOf(endless, ["one"]), "messages without taking a byte");
+  const looking = words((input, ended) => {
+    if (input.byteAt(0) === 0xff) { while (input.byteAt(0) === 0xff); }
+    return takeWord(input, ended);
+  });
+  assertIncludes(
+    faultOf(looking, SENT, { rounds: 5000 }),
+    "in one call",
+  );
+});
+
+Deno.test("verifyFraming() tells that unframed() gives a message for each read", () => {
+  assertIncludes(
+    faultOf(unframed(), ["ab", "c"]),
+    '"abc", whole, gives message 0 as "abc", which was "ab"',
+  );
+});
+
+Deno.test("verifyFraming() does the same with the same seed", () => {
+  // Wrong for two reads of three bytes, one after another.
+  const odd = (): Framing<string> => ({
+    ...words(),
+    decoder() {
+      let ends: number[] = [];
+      return {
+        decode(input, ended) {
+          const end = input.offset + input.length;
+          if (ends.at(-1) !== end) ends = [...ends.slice(-2), end];
+          const [a = 0, b = 0, c = 0] = ends;
+          if (b - a === 3 && c - b === 3 && !ended) input.skip(1);
+          return takeWord(input, ended);
+        },
+      };
+    },
+  });
+  const messages = Array.from({ length: 30 }, (_, i) => x(i % 8));
+  assertEquals(
+    faultOf(odd(), messages, { seed: 7 }),
+    faultOf(odd(), messages, { seed: 7 }),
+  );
+});
+
+Deno.test("verifyFraming() refuses what it cannot verify", () => {
+  assertThrows(() => verifyFraming(lines(), []), TypeError, "without messages");
+  assertThrows(
+    () => verifyFraming(lines(), ["a"], { received: [] }),
+    TypeError,
+    "as many messages",
+  );
+  assertThrows(
+    () => verifyFraming(lines(), ["a"], { rounds: 0 }),
+    RangeError,
+    "rounds",
+  );
+  assertThrows(
+    () => verifyFraming(lines(), ["a"], { seed: 0.5 }),
+    RangeError,
+    "seed",
+  );
+  assertThrows(
+    () =>
+      verifyFraming(lines(), ["a"], { limit: { maxLength: 0, message: x } }),
+    RangeError,
+    "limit.maxLength",
+  );
+});
