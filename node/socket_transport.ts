@@ -82,9 +82,11 @@ export function socketTransport(
 ): Transport {
   const { keepAliveInitialDelay = 0 } = options;
   checkMilliseconds("keepAliveInitialDelay", keepAliveInitialDelay, 0);
-  if (socket.readyState === "opening" || socket.destroyed) {
+  if (socket.pending || socket.destroyed) {
     throw new TypeError(
-      `Cannot make transport as its socket must be connected: current state is ${socket.readyState}`,
+      `Cannot make transport as its socket must be connected: it is ${
+        socket.destroyed ? "closed" : "not connected yet"
+      }`,
     );
   }
   return transportOf(socket, addressesOf(socket), keepAliveInitialDelay);

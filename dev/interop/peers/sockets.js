@@ -1,12 +1,14 @@
 // What the tests of connections, servers and clients use of Deno, by node:net and
 // node:tls. A connection here is the transport that @framed/tcp/node makes of a socket.
 
+import { spawn } from "node:child_process";
 import dns from "node:dns";
 import { once } from "node:events";
 import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import process from "node:process";
+import { Readable, Writable } from "node:stream";
 import tls from "node:tls";
 import { toSystemError } from "../../../node/_errors.ts";
 import { socketTransport } from "../../../node/socket_transport.ts";
@@ -83,6 +85,26 @@ Deno.statSync = (path) => {
 };
 Deno.makeTempDir = () =>
   fs.promises.mkdtemp(`${os.tmpdir()}/framed-tcp-runtimes-`);
+
+/** Programs, with pipes to and from them. */
+Deno.Command = class {
+  constructor(command, { args = [] } = {}) {
+    this.spawn = () => {
+      const child = spawn(command, args, { stdio: ["pipe", "pipe", "ignore"] });
+      const exited = once(child, "exit");
+      return {
+        stdin: Writable.toWeb(child.stdin),
+        stdout: Readable.toWeb(child.stdout),
+        status: exited.then(([code, signal]) => ({
+          code,
+          signal,
+          success: code === 0,
+        })),
+        kill: (signal) => void child.kill(signal),
+      };
+    };
+  }
+};
 
 /** A transport with what Deno's connections have besides. */
 function toConn(socket, addresses = {}) {
