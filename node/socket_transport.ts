@@ -82,7 +82,9 @@ export function socketTransport(
 ): Transport {
   const { keepAliveInitialDelay = 0 } = options;
   checkMilliseconds("keepAliveInitialDelay", keepAliveInitialDelay, 0);
-  if (socket.pending || socket.destroyed) {
+  // Bun never tells it of TLS over a socket.
+  const isPending = socket.pending && !("encrypted" in socket);
+  if (isPending || socket.destroyed) {
     throw new TypeError(
       `Cannot make transport as its socket must be connected: it is ${
         socket.destroyed ? "closed" : "not connected yet"

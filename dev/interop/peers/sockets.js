@@ -113,16 +113,12 @@ function toConn(socket, addresses = {}) {
     Object.defineProperty(conn, side, { value });
   }
   conn[Symbol.dispose] = () => conn.close();
-  if (socket.encrypted) conn.handshake = () => secured(socket);
-  return conn;
-}
-
-/** What a handshake has agreed on, when it is done. */
-async function secured(socket) {
-  if (socket.getProtocol() === null) {
-    await Promise.race([once(socket, "secure"), failingAtEnd(socket)]);
+  if (socket.encrypted) {
+    conn.handshake = async () => ({
+      alpnProtocol: socket.alpnProtocol || null,
+    });
   }
-  return { alpnProtocol: socket.alpnProtocol || null };
+  return conn;
 }
 
 async function failingAtEnd(socket) {
@@ -142,9 +138,8 @@ function listen(toConn, { hostname, port, transport, path }) {
     Object.assign(new Error("Closed"), { name: "BadResource" });
   server.on("connection", (socket) => {
     socket.on("error", () => {});
-    const conn = toConn(socket);
-    if (accepting.length > 0) accepting.shift().resolve(conn);
-    else waiting.push(conn);
+    if (accepting.length > 0) accepting.shift().resolve(toConn(socket));
+    else waiting.push(socket);
   });
   if (transport === "unix") server.listen({ path });
   else server.listen({ port, host: hostname ?? "0.0.0.0" });
@@ -157,12 +152,12 @@ function listen(toConn, { hostname, port, transport, path }) {
     isClosed = true;
     server.close();
     for (const { reject } of accepting) reject(closed());
-    for (const conn of waiting) conn.close();
+    for (const socket of waiting) socket.destroy();
   };
   return {
     addr,
     async accept() {
-      if (waiting.length > 0) return waiting.shift();
+      if (waiting.length > 0) return toConn(waiting.shift());
       if (isClosed) throw closed();
       const deferred = Promise.withResolvers();
       accepting.push(deferred);
@@ -196,14 +191,23 @@ Deno.listenTls = (options) => {
       ALPNProtocols: alpnProtocols,
     });
     secure.on("error", () => {});
-    const handshake = secured(secure);
+    const handshake = Promise.race([
+      once(secure, "secure"),
+      failingAtEnd(secure),
+    ]).then(() => ({ alpnProtocol: secure.alpnProtocol || null }));
     handshake.catch(() => {});
     let conn;
     // Made late, as it pauses the socket, which then tells of no end.
-    return new Proxy({ handshake: () => handshake }, {
+    const close = () => conn === undefined ? secure.destroy() : conn.close();
+    return new Proxy({
+      handshake: () => handshake,
+      close,
+      [Symbol.dispose]: close,
+    }, {
       has: (own, name) => name in own || name in (conn ??= toConn(secure)),
       get(own, name) {
         if (name in own) return own[name];
+        if (name === "then") return undefined; // it is given by a promise
         conn ??= toConn(secure);
         const value = conn[name];
         return typeof value === "function" ? value.bind(conn) : value;
