@@ -101,6 +101,13 @@ export const SKIPPED: readonly Skipped[] = [
       "Connection.startTls() encrypts both ways from then on over memory",
     ],
   },
+  {
+    row: "The input of a child process, as a web stream, does not wait for it",
+    runtime: "bun",
+    tests: [
+      "Connection over child processes waits for a peer that stops receiving, and goes on with it",
+    ],
+  },
   { // It does not tell how much memory buffers take.
     runtime: "bun",
     tests: ["broadcast() keeps a large frame in memory once"],

@@ -36,6 +36,8 @@ const GROUPS: readonly (readonly string[])[] = [
   [
     "connection/connection_ending_test.ts",
     "connection/connection_timeouts_test.ts",
+  ],
+  [
     "connection/correlate_test.ts",
     "connection/ending_table_test.ts",
     "connection/transports_suite_test.ts",
