@@ -1,3 +1,4 @@
+import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { checkReusePort, listenBy, listenTcp, listenUnix } from "./_listen.ts";
 import type {
@@ -158,7 +159,7 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
     listener,
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
     handshake: (transport) =>
-      isTls(transport) ? transport.handshake() : undefined,
+      isTlsTransport(transport) ? shakeHands(transport) : undefined,
     // The server's signal is for all connections, so none listens to it itself.
     open: (transport) =>
       new Connection(transport, { ...options, signal: undefined }),
@@ -182,12 +183,6 @@ function passes<A>(
     );
   }
   return isPassed;
-}
-
-function isTls<T extends Transport>(
-  transport: T,
-): transport is T & { handshake(): Promise<unknown> } {
-  return "handshake" in transport && typeof transport.handshake === "function";
 }
 
 type ListenerOptions<In, Out> = Extract<
