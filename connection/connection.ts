@@ -1147,7 +1147,7 @@ export class Connection<In = Bytes, Out = Sendable>
       await this.#whenClosed.catch(() => {});
       return;
     }
-    await this.#sendRest();
+    await this.#sendRest(ENDINGS.closed);
     this.#release();
     await this.#whenClosed;
   }
@@ -1167,9 +1167,10 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   async #endBy(
-    { unread, queued }: Ending,
+    ending: Ending,
     failure: { readonly error: unknown },
   ): Promise<void> {
+    const { unread, queued } = ending;
     const { error } = failure;
     if (queued === "dropped") {
       this.#writer.fail(error);
@@ -1188,7 +1189,7 @@ export class Connection<In = Bytes, Out = Sendable>
       this.#writable?.letAllIn();
       await new Promise<void>((resolve) => atEndOfTurn(resolve));
       this.#writable?.fail(error);
-      await this.#sendRest(() => error).catch(() => {});
+      await this.#sendRest(ending, () => error).catch(() => {});
     }
     this.#release();
   }
@@ -1202,10 +1203,13 @@ export class Connection<In = Bytes, Out = Sendable>
    * to {@linkcode DRAIN_MS}; from now on, as a peer that is itself blocked by bytes that
    * nothing reads could not take ours.
    */
-  async #sendRest(refusal?: () => unknown): Promise<void> {
+  async #sendRest(
+    { unread }: Ending,
+    refusal?: () => unknown,
+  ): Promise<void> {
     const flushed = this.#writer.finish(refusal);
     const mayLose = this.#writer.messagesSent > 0 && !this.#reader.hasPeerEnded;
-    if (!mayLose) {
+    if (unread !== "drained" || !mayLose) {
       this.#reader.stop();
       return await flushed;
     }
