@@ -191,7 +191,9 @@ export class Reader<In> {
 
   /** Takes the next message, if it is there and nothing waits for it. */
   next(): In | undefined {
-    return this.#receivers.length === 0 ? this.takeMessage() : undefined;
+    return this.#receivers.length === 0
+      ? this.#take(this.decoder, false)
+      : undefined;
   }
 
   /** Takes what `take` takes, if it is there and nothing waits for it. */
@@ -200,8 +202,8 @@ export class Reader<In> {
   }
 
   /** Takes the next message, for a receiver in its turn. */
-  takeMessage(): In | undefined {
-    return this.takeBy(this.decoder);
+  take(): In | undefined {
+    return this.#take(this.decoder, false);
   }
 
   /** Takes the next message as `decoder` reads it, for a receiver in its turn. */

@@ -838,7 +838,7 @@ export class Connection<In = Bytes, Out = Sendable>
   batches(): AsyncIterable<Batch<In>> {
     return {
       [Symbol.asyncIterator]: () =>
-        new MessageIterator(this.#reader, batchTaker(this.#reader)),
+        new MessageIterator(batchTaker(this.#reader)),
     };
   }
 
@@ -892,7 +892,7 @@ export class Connection<In = Bytes, Out = Sendable>
   [Symbol.asyncIterator]():
     & AsyncIterableIterator<In, undefined>
     & AsyncDisposable {
-    return new MessageIterator(this.#reader, () => this.#reader.takeMessage());
+    return new MessageIterator(this.#reader);
   }
 
   /**
@@ -1099,7 +1099,7 @@ export class Connection<In = Bytes, Out = Sendable>
   /** What takes a message by `framing`, or by the connection's own. */
   #taking<T>(framing: Pick<Framing<T, never>, "decoder"> | undefined) {
     const reader = this.#reader as unknown as Reader<T>; // without a framing T is In
-    if (framing === undefined) return () => reader.takeMessage();
+    if (framing === undefined) return () => reader.take();
     const decoder: Decoder<T> = framing.decoder();
     return () => reader.takeBy(decoder);
   }
