@@ -130,7 +130,7 @@ export class Connection<In = Bytes, Out = Sendable>
       ? undefined
       : this.#countdown(
         idleTimeout,
-        `the peer neither sent nor took a byte within idleTimeout of ${idleTimeout} ms`,
+        `nothing was received, and the system took nothing that was sent, within idleTimeout of ${idleTimeout} ms`,
       );
     this.#messageCountdown = messageTimeout === undefined
       ? undefined
@@ -154,6 +154,7 @@ export class Connection<In = Bytes, Out = Sendable>
       highWaterMark,
       sendTimeout,
       idleCountdown: this.#idleCountdown,
+      bytesReceived: () => this.#reader.bytesReceived,
       onTimeout: (error) => this.#end(ENDINGS.failed, error),
       onFailure: (error) => this.#end(endingOfWrite(error), error),
     });

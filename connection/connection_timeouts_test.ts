@@ -227,6 +227,22 @@ Deno.test("Connection sendTimeout gives each message the whole time", async () =
   assertEquals(await peer.readToEnd(), "x".repeat(PARTS));
 });
 
+Deno.test("Connection sendTimeout gives a peer that sends four times as long, and no more", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    sendTimeout: SOON_MS,
+  });
+  const { connection, peer } = ends;
+  const start = performance.now();
+  const sent = connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  const receiving = Array.fromAsync(connection);
+  const beating = setInterval(() => peer.write("beat\n").catch(() => {}), 1);
+  await assertTimesOut(connection, "sendTimeout", sent);
+  clearInterval(beating);
+  assert(performance.now() - start >= SOON_MS * 4);
+  await assertRejects(() => receiving);
+});
+
 Deno.test("Connection sendTimeout ends a close that waits for the peer", async () => {
   await using ends = await socketPair({
     framing: unframed(),

@@ -16,7 +16,7 @@ import type { Framing } from "../framing/framing.ts";
  *   framing: lines({ maxLength: 1000 }),
  *   idleTimeout: 60_000,
  *   messageTimeout: 10_000,
- *   sendTimeout: 10_000,
+ *   sendTimeout: 60_000,
  * };
  * await using server = serve(
  *   { ...careful, hostname: "127.0.0.1", port: 0, maxConnections: 1000 },
@@ -69,8 +69,14 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
    */
   messageTimeout?: number | undefined;
   /**
-   * How many milliseconds the peer may take to accept a message once all before
-   * it are accepted. Off by default.
+   * How many milliseconds it may take until the system has taken a message, once it has
+   * taken all before it; up to four times as long if the peer sends meanwhile. Off by
+   * default.
+   *
+   * Linux tells of room only when a third of its buffer is free, which grows to 4 MiB:
+   * a peer that takes 100 KB/s without a pause seems to take nothing for 14 s. So it
+   * must be more than (`tcp_wmem` / 3 + the longest message) / the slowest rate that is
+   * to pass. 60 seconds let everything above 25 KB/s pass that sends 100 KB at a time.
    */
   sendTimeout?: number | undefined;
   /** Aborts the connection, with its reason. */
