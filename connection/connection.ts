@@ -1,15 +1,18 @@
 import type { Batch } from "../framing/batch.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
+import { OutputBuffer } from "../framing/output_buffer.ts";
 import {
   checkConnectionOptions,
   checkFraming,
+  checkHeartbeat,
 } from "../internal/connection_options.ts";
 import { Countdown } from "../internal/countdown.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
+import { Heartbeat } from "./_heartbeat.ts";
 import {
   DRAIN_MS,
   type Ending,
@@ -30,7 +33,9 @@ import { noteWriter } from "./_writer_of.ts";
 import type {
   ConnectionOptions,
   ConnectionStats,
+  HeartbeatOptions,
   ReceiveOptions,
+  ReframeOptions,
   SendOptions,
   StartTlsOptions,
 } from "./options.ts";
@@ -84,7 +89,9 @@ export class Connection<In = Bytes, Out = Sendable>
   readonly #reader: Reader<In>;
   readonly #writer: Writer<Out>;
   readonly #idleCountdown: Countdown | undefined;
+  readonly #receiveCountdown: Countdown | undefined;
   readonly #messageCountdown: Countdown | undefined;
+  #heartbeat: Heartbeat | undefined;
   #stopListening: (() => void) | undefined;
   // Made for a caller who asks: most connections end without.
   #closed: PromiseWithResolvers<void> | undefined;
@@ -121,16 +128,25 @@ export class Connection<In = Bytes, Out = Sendable>
       readBufferSize = DEFAULT_READ_BUFFER_BYTES,
       highWaterMark = DEFAULT_HIGH_WATER_MARK_BYTES,
       idleTimeout,
+      receiveTimeout,
       messageTimeout,
       sendTimeout,
+      heartbeat,
       signal,
     } = options;
+    if (heartbeat !== undefined) checkBeat(framing, heartbeat);
     this.#transport = identified.transport;
     this.#idleCountdown = idleTimeout === undefined
       ? undefined
       : this.#countdown(
         idleTimeout,
-        `the peer neither sent nor took a byte within idleTimeout of ${idleTimeout} ms`,
+        `nothing was received, and the system took nothing that was sent, within idleTimeout of ${idleTimeout} ms`,
+      );
+    this.#receiveCountdown = receiveTimeout === undefined
+      ? undefined
+      : this.#countdown(
+        receiveTimeout,
+        `nothing was received within receiveTimeout of ${receiveTimeout} ms`,
       );
     this.#messageCountdown = messageTimeout === undefined
       ? undefined
@@ -144,6 +160,7 @@ export class Connection<In = Bytes, Out = Sendable>
       decoder: framing.decoder(),
       readBufferSize,
       idleCountdown: this.#idleCountdown,
+      receiveCountdown: this.#receiveCountdown,
       messageCountdown: this.#messageCountdown,
       onEnd: () => this.#releaseIfEnded(),
       onFailure: (error) => this.#end(endingOfRead(error), error),
@@ -154,6 +171,7 @@ export class Connection<In = Bytes, Out = Sendable>
       highWaterMark,
       sendTimeout,
       idleCountdown: this.#idleCountdown,
+      bytesReceived: () => this.#reader.bytesReceived,
       onTimeout: (error) => this.#end(ENDINGS.failed, error),
       onFailure: (error) => this.#end(endingOfWrite(error), error),
     });
@@ -162,8 +180,13 @@ export class Connection<In = Bytes, Out = Sendable>
     if (options.keepAlive !== undefined) {
       this.#transport.setKeepAlive?.(options.keepAlive);
     }
-    if (signal?.aborted) this.abort(signal.reason);
-    else if (signal !== undefined) this.#listenTo(signal);
+    if (signal?.aborted) {
+      this.abort(signal.reason);
+      return;
+    }
+    if (signal !== undefined) this.#listenTo(signal);
+    if (receiveTimeout !== undefined) this.#reader.watch();
+    if (heartbeat !== undefined) this.#startBeating(heartbeat);
   }
 
   /**
@@ -645,6 +668,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * @typeParam I What is received from now on.
    * @typeParam O What may be sent from now on.
    * @param framing The framing.
+   * @param options The heartbeat from now on; without, there is none, as the message of
+   * the present one is for the present framing.
    * @returns This connection.
    *
    * @example A greeting in a line, and then packets
@@ -672,12 +697,24 @@ export class Connection<In = Bytes, Out = Sendable>
    * );
    * ```
    */
-  reframe<I, O>(framing: Framing<I, O>): Connection<I, O> {
+  reframe<I, O>(
+    framing: Framing<I, O>,
+    options: ReframeOptions<O> = {},
+  ): Connection<I, O> {
     checkFraming({ framing });
+    const { heartbeat } = options;
+    if (heartbeat !== undefined) {
+      checkHeartbeat(heartbeat);
+      checkBeat(framing, heartbeat);
+    }
     // The same object, seen as what it is from now on.
     const connection = this as unknown as Connection<I, O>;
     connection.#reader.decoder = framing.decoder();
     connection.#writer.encoder = framing.encoder();
+    this.#heartbeat?.stop();
+    if (heartbeat !== undefined && !this.#isReleased) {
+      connection.#startBeating(heartbeat);
+    }
     return connection;
   }
 
@@ -1090,6 +1127,17 @@ export class Connection<In = Bytes, Out = Sendable>
     );
   }
 
+  #startBeating({ interval, message }: HeartbeatOptions<Out>): void {
+    this.#heartbeat = new Heartbeat(interval, this.#writer, () => {
+      if (!this.#writer.isOpen) return void this.#heartbeat?.stop();
+      try {
+        this.#writer.queue(beatOf(message), this.#writer.encoder);
+      } catch (error) {
+        this.#end(ENDINGS.failed, error);
+      }
+    });
+  }
+
   #listenTo(signal: AbortSignal): void {
     const onAbort = () => this.abort(signal.reason);
     signal.addEventListener("abort", onAbort);
@@ -1249,7 +1297,9 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#reader.stop(this.#failure);
     this.#writable?.fail(sideHasEnded());
     this.#idleCountdown?.stop();
+    this.#receiveCountdown?.stop();
     this.#messageCountdown?.stop();
+    this.#heartbeat?.stop();
     this.#stopListening?.();
     if (!this.#isDetached) this.#closeTransport();
     this.#writer.stop();
@@ -1299,6 +1349,24 @@ function hasUnread(): DOMException {
     "Cannot start TLS: bytes of the peer are unread, which were not encrypted",
     "InvalidStateError",
   );
+}
+
+/** Throws if the framing does not take the message of a heartbeat. */
+function checkBeat<Out>(
+  framing: Framing<unknown, Out>,
+  { message }: HeartbeatOptions<Out>,
+): void {
+  // What makes messages is not asked before it is time.
+  if (isFunction(message)) return;
+  new OutputBuffer().push(framing.encoder(), message);
+}
+
+function beatOf<Out>(message: Out | (() => Out)): Out {
+  return isFunction(message) ? message() : message;
+}
+
+function isFunction<T>(value: T | (() => T)): value is () => T {
+  return typeof value === "function";
 }
 
 function noAnswer(): Error {
