@@ -53,6 +53,7 @@ function mailServer(options: Partial<ReceiveMailOptions> = {}) {
     mails,
     errors,
     port: server.addr.port,
+    shutdown: () => server.shutdown(),
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
 }
@@ -216,16 +217,18 @@ const DAMAGED: [sent: string, error: string][] = [
 ];
 
 Deno.test("smtp.ts takes no mail where a lone line feed or return would end it", async () => {
-  await using server = mailServer();
-  for (const [index, [sent, name]] of DAMAGED.entries()) {
-    const answers = await answersTo(server.port, sent);
-    const error = server.errors[index];
+  for (const [sent, name] of DAMAGED) {
+    const damaged = mailServer();
+    const answers = await answersTo(damaged.port, sent);
+    await damaged.shutdown(); // and the handler is done
+    const [error] = damaged.errors;
     assert(error instanceof Error, `No error of ${sent.slice(0, 200)}`);
     const isOfFraming = error instanceof FramingError;
     assertEquals(isOfFraming ? error.code : error.name, name);
     if (isOfFraming) assertStringIncludes(answers, `500 ${name}\r\n`);
+    assertEquals(damaged.mails, []);
   }
-  assertEquals(server.mails, []);
+  await using server = mailServer();
   assertStringIncludes(
     await answersTo(server.port, `${ENVELOPE}..\r\n.\r\nQUIT\r\n`),
     "354 Go ahead\r\n250 OK\r\n221 Bye\r\n",
