@@ -33,6 +33,8 @@ import {
 export interface ChosenFraming {
   /** Every message as bytes, so that all of them can be shown as they are. */
   readonly framing: Framing<Bytes, Sendable>;
+  /** The same as the library has it, which is the fastest to count messages with. */
+  readonly own: Pick<Framing<unknown, never>, "decoder">;
   /** The call that makes the framing. */
   readonly code: string;
   /** The functions of the library that `code` calls. */
@@ -193,7 +195,8 @@ export function chooseFraming(flags: Flags): ChosenFraming {
       : flags.all(name).flatMap((value) => [`--${name}`, value])
   );
   try {
-    return { isRaw: kind === "raw", ...makeFraming(kind, flags), flags: given };
+    const made = makeFraming(kind, flags);
+    return { own: made.framing, ...made, isRaw: kind === "raw", flags: given };
   } catch (error) {
     // The library refuses what it cannot honour, with a sentence.
     if (error instanceof TypeError || error instanceof RangeError) {
@@ -203,10 +206,14 @@ export function chooseFraming(flags: Flags): ChosenFraming {
   }
 }
 
+type MadeFraming =
+  & Omit<ChosenFraming, "flags" | "isRaw" | "own">
+  & Partial<Pick<ChosenFraming, "own">>;
+
 function makeFraming(
   kind: string,
   flags: Flags,
-): Omit<ChosenFraming, "flags" | "isRaw"> {
+): MadeFraming {
   const limits = {
     maxLength: flags.size("max-length"),
     oversize: flags.choice("oversize", OVERSIZE),
@@ -261,6 +268,7 @@ function makeFraming(
     }
     case "json-sequence":
       return {
+        own: jsonSequence(limits),
         framing: mapped<unknown, unknown, Bytes, Sendable>(
           jsonSequence(limits),
           {
@@ -300,6 +308,7 @@ function makeFraming(
       };
       return {
         framing: linesOfBytes(options),
+        own: lines(options),
         code: `lines(${callOf(options)})`,
         imports: ["lines"],
         gives: "text",
