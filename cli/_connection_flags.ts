@@ -9,10 +9,9 @@ import {
   type ConnectTlsOptions,
 } from "../client.ts";
 import type { Connection, ConnectionOptions } from "../connection.ts";
-import type { Bytes, Sendable } from "../framing.ts";
+import type { Bytes, Framing, Sendable } from "../framing.ts";
 import type { ServeTlsOptions } from "../server.ts";
 import type { Flag, FlagGroup, Flags } from "./_flags.ts";
-import type { ChosenFraming } from "./_framing_flags.ts";
 import { literal } from "./_literal.ts";
 import { type Place, UsageError } from "./_values.ts";
 
@@ -191,11 +190,11 @@ async function readFlagFile(
 }
 
 /** The options for `connect()`. */
-export async function connectOptions(
+async function connectOptions<In, Out>(
   flags: Flags,
   place: Place,
-  { framing }: Pick<ChosenFraming, "framing">,
-): Promise<ConnectOptions<Bytes, Sendable>> {
+  framing: Framing<In, Out>,
+): Promise<ConnectOptions<In, Out>> {
   const shared = {
     framing,
     connectTimeout: flags.duration("connect-timeout"),
@@ -210,13 +209,13 @@ export async function connectOptions(
 }
 
 /** Connects as the flags say. What the library refuses in them is wrong usage. */
-export async function open(
+export async function open<In, Out>(
   flags: Flags,
   place: Place,
-  chosen: Pick<ChosenFraming, "framing">,
+  { framing }: { readonly framing: Framing<In, Out> },
   signal: AbortSignal,
-): Promise<Connection<Bytes, Sendable>> {
-  const options = await connectOptions(flags, place, chosen);
+): Promise<Connection<In, Out>> {
+  const options = await connectOptions(flags, place, framing);
   try {
     return await connect({ ...options, signal });
   } catch (error) {
