@@ -32,6 +32,7 @@ import { sideHasEnded, Writer } from "./_writer.ts";
 import { noteWriter } from "./_writer_of.ts";
 import type {
   ConnectionOptions,
+  ConnectionRequestOptions,
   ConnectionStats,
   HeartbeatOptions,
   ReceiveOptions,
@@ -567,9 +568,8 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * @typeParam T What is received; by default what the connection's framing gives.
    * @param message The message.
-   * @param options A signal to end the wait, after which the answer is still taken out
-   * when it comes, so that later requests get theirs; and another framing for the
-   * answer.
+   * @param options A signal to give the request up, which ends the connection unless
+   * `onAbort` is `"skip"`; and another framing for the answer.
    * @returns The answer. Rejects like {@linkcode Connection.send}, with the signal's
    * reason, and with an error named `UnexpectedEof` if the messages end before it.
    *
@@ -593,11 +593,16 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   request<T = In>(
     message: Out,
-    options: ReceiveOptions<T> = {},
+    options: ConnectionRequestOptions<T> = {},
   ): Promise<T> {
-    const { signal, framing } = options;
+    const { signal, framing, onAbort = "disconnect" } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
+      if (onAbort !== "disconnect" && onAbort !== "skip") {
+        throw new TypeError(
+          `Cannot send request as onAbort must be "disconnect" or "skip": current value is ${onAbort}`,
+        );
+      }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
       if (hasNoAnswer && this.#writer.isOpen) throw noAnswer();
       this.#writer.queue(message, this.#writer.encoder);
@@ -606,7 +611,14 @@ export class Connection<In = Bytes, Out = Sendable>
         () => {
           throw noAnswer();
         },
-        signal && { signal, keepsPlace: true },
+        signal && {
+          signal,
+          keepsPlace: onAbort === "skip",
+          onAbort: () => {
+            if (onAbort === "skip") return;
+            this.#end(ENDINGS.failed, requestGivenUp(signal.reason));
+          },
+        },
       );
     } catch (error) {
       return rejected(error);
@@ -1156,7 +1168,12 @@ export class Connection<In = Bytes, Out = Sendable>
   #wait<T>(
     take: () => T | undefined,
     end: () => T,
-    abort?: { signal: AbortSignal; keepsPlace: boolean },
+    abort?: {
+      readonly signal: AbortSignal;
+      /** Whether what is waited for is still taken when it comes. */
+      readonly keepsPlace: boolean;
+      readonly onAbort?: () => void;
+    },
   ): Promise<T> {
     const waiter = new Waiter(take, end);
     const { promise } = waiter;
@@ -1165,9 +1182,14 @@ export class Connection<In = Bytes, Out = Sendable>
       const onAbort = () => {
         waiter.fail(signal.reason);
         if (!keepsPlace) this.#reader.leave(waiter);
+        abort.onAbort?.();
       };
-      signal.addEventListener("abort", onAbort);
-      if (signal.aborted) onAbort(); // by the framing's own function
+      if (signal.aborted) { // by the framing's own function
+        onAbort();
+        if (!keepsPlace) return promise;
+      } else {
+        signal.addEventListener("abort", onAbort);
+      }
       const settled = () => signal.removeEventListener("abort", onAbort);
       promise.then(settled, settled);
     }
@@ -1367,6 +1389,14 @@ function beatOf<Out>(message: Out | (() => Out)): Out {
 
 function isFunction<T>(value: T | (() => T)): value is () => T {
   return typeof value === "function";
+}
+
+function requestGivenUp(reason: unknown): DOMException {
+  const error = new DOMException(
+    "Cannot go on: a request was given up, and its answer could be taken for that of another",
+    "AbortError",
+  );
+  return Object.defineProperty(error, "cause", { value: reason });
 }
 
 function noAnswer(): Error {

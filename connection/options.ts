@@ -137,7 +137,7 @@ export interface HeartbeatOptions<Out> {
 }
 
 /**
- * Options for {@linkcode Connection.receive} and {@linkcode Connection.request}.
+ * Options for {@linkcode Connection.receive}.
  *
  * @example A wait that has an end
  * ```ts
@@ -163,6 +163,52 @@ export interface ReceiveOptions<In = unknown> {
    * not take is still there for the next.
    */
   framing?: Pick<Framing<In, never>, "decoder"> | undefined;
+}
+
+/**
+ * Options for {@linkcode Connection.request}.
+ *
+ * @example A peer that answers late, but always
+ * ```ts
+ * import { connect, lines, type ConnectionRequestOptions, serve } from "@framed/tcp";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) {
+ *       if (line === "slow") await new Promise((resolve) => setTimeout(resolve, 50));
+ *       await connection.send(line);
+ *     }
+ *   },
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ *
+ * const patient: ConnectionRequestOptions = {
+ *   signal: AbortSignal.timeout(10),
+ *   onAbort: "skip",
+ * };
+ * await assertRejects(() => client.request("slow", patient), DOMException);
+ * assertEquals(await client.request("quick"), "quick");
+ * ```
+ */
+export interface ConnectionRequestOptions<In = unknown>
+  extends ReceiveOptions<In> {
+  /**
+   * What happens when `signal` gives the request up before its answer has come.
+   *
+   * - `"disconnect"`: the connection ends, with an error named `AbortError`. Answers have
+   *   no names of their own: if this one never came, each later answer would be taken for
+   *   that of the request before, for ever.
+   * - `"skip"`: the answer is dropped when it comes, and later requests get theirs. Only
+   *   for a peer that answers every request in the end.
+   *
+   * Where answers have ids, {@linkcode correlate} needs neither.
+   *
+   * @default {"disconnect"}
+   */
+  onAbort?: "disconnect" | "skip" | undefined;
 }
 
 /**
