@@ -123,7 +123,7 @@ export interface CodeOption {
 
 type ConnectionSettings = Omit<
   ConnectionOptions<Bytes, Sendable>,
-  "framing" | "signal"
+  "framing" | "heartbeat" | "signal"
 >;
 
 /** The options of a connection, of either side. */
