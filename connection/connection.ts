@@ -1043,9 +1043,12 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Ends the connection now. What is queued, and what was not received, is
-   * dropped. The peer may see this as an ordinary end: the system resets a
-   * connection only if it holds bytes that were not read.
+   * Ends the connection now. What is queued, and what was not received, is dropped.
+   *
+   * It is no reset, which Deno cannot ask for. The peer reads what has arrived, then
+   * mostly an ordinary end, even if bytes that it sent were not read; only its writes
+   * fail. If bytes were on their way to it as well, they are lost, and it may read a
+   * reset once. So let the protocol mark the end of what must be whole.
    *
    * @param reason What waits rejects with it; by default an `AbortError`.
    *
