@@ -29,7 +29,7 @@ peerTest(
       ["empty", bytes("")],
       ["large", large],
     ];
-    // All at once: each has its own reply.
+    // Sent together: each has its own reply.
     const [found] = await Promise.all([
       get(connection, ["lines"]),
       ...values.map(([key, value]) => set(connection, key, value)),
