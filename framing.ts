@@ -66,7 +66,7 @@ export { assembled, type Assembler } from "./framing/assembled.ts";
 export { mapped, type Mapping } from "./framing/mapped.ts";
 export { asText, type AsTextOptions } from "./framing/as_text.ts";
 export { asJson } from "./framing/as_json.ts";
-export { Batch, type BatchParts } from "./framing/batch.ts";
+export { Batch, takeBatch } from "./framing/batch.ts";
 export { ChunkDecoder, ChunkEncoder } from "./framing/chunk_decoder.ts";
 export { FrameDecoderStream, FrameEncoderStream } from "./framing/streams.ts";
 export {

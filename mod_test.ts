@@ -183,6 +183,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "broadcast",
     "connect",
     "contentLength",
+    "correlate",
     "delimited",
     "fixedLength",
     "jsonSequence",
@@ -193,6 +194,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "reconnect",
     "sequence",
     "serve",
+    "takeBatch",
     "unframed",
   ]);
 });

@@ -13,7 +13,7 @@ import {
   checkConnectionOptions,
   checkFraming,
 } from "../internal/connection_options.ts";
-import { startTimer } from "../internal/timer.ts";
+import { startTimer } from "../internal/countdown.ts";
 
 /**
  * Connects to a server.
@@ -59,6 +59,10 @@ export async function connect<In, Out>(
       } within connectTimeout of ${connectTimeout} ms`;
       controller.abort(new DOMException(message, "TimeoutError"));
     });
+  // A countdown alone would let the process end.
+  const alive = connectTimeout === undefined
+    ? undefined
+    : setInterval(() => {}, connectTimeout);
   try {
     const conn = await dial(options, controller.signal);
     try {
@@ -70,6 +74,7 @@ export async function connect<In, Out>(
     }
   } finally {
     stopTimer?.();
+    clearInterval(alive);
     signal?.removeEventListener("abort", onAbort);
   }
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import net from "node:net";
+import timers from "node:timers";
 import { once } from "node:events";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
@@ -359,4 +360,39 @@ export async function run(
   } finally {
     await Deno.remove(file);
   }
+}
+
+/** Timers that do not keep the process alive, of which the test runner knows nothing. */
+export interface BackgroundTimers extends Disposable {
+  /** How many were set since, and have neither fired nor been cleared. */
+  readonly count: number;
+}
+
+/** Counts the background timers from now on. */
+export function backgroundTimers(): BackgroundTimers {
+  const { setTimeout, clearTimeout } = timers;
+  const running = new Set<unknown>();
+  timers.setTimeout = Object.assign(
+    (callback: () => void, milliseconds: number) => {
+      const timer = setTimeout(() => {
+        running.delete(timer);
+        callback();
+      }, milliseconds);
+      running.add(timer);
+      return timer;
+    },
+    setTimeout,
+  );
+  timers.clearTimeout = (timer) => {
+    running.delete(timer);
+    clearTimeout(timer);
+  };
+  return {
+    get count() {
+      return running.size;
+    },
+    [Symbol.dispose]() {
+      Object.assign(timers, { setTimeout, clearTimeout });
+    },
+  };
 }

@@ -1,4 +1,4 @@
-import { afterContinuations, nextTurn } from "../internal/event_loop.ts";
+import { afterContinuations, untilLook } from "../internal/event_loop.ts";
 
 let waiting: (() => void)[] = [];
 
@@ -30,7 +30,6 @@ function callAll(): void {
 const MAX_BYTES_MOVED = 256 * 1024;
 /** How long the rest may have to wait for it; a pause takes some 0.1 ms. */
 const MS_BETWEEN_PAUSES = 3;
-const SCHEDULER_TURNS = 61;
 
 let bytesMoved = 0;
 let pausedAt = 0;
@@ -53,7 +52,7 @@ export function noteLook(): void {
  * have to. In Deno a read that finds bytes, or a write that finds room, settles
  * within the turn of the event loop. Which other sockets are ready is looked up only
  * when nothing more can be done immediately, and otherwise once in 61 turns of the
- * scheduler (tokio's `event_interval`), of 128 reads and writes each. So if a few
+ * scheduler, of 128 reads and writes each. So if a few
  * connections are always ready, all others wait for that long (measured: 20 peers
  * that send as fast as they can held up 100 others for 50 to 150 ms, and 20 that
  * were sent lines of 30 bytes, for 1.8 s; now 2 to 10 ms).
@@ -69,7 +68,7 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
 }
 
 async function waitForOthers(): Promise<void> {
-  for (let turn = 0; turn < SCHEDULER_TURNS; turn++) await nextTurn();
+  await untilLook();
   pause = undefined;
   bytesMoved = 0;
   pausedAt = performance.now();

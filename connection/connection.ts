@@ -1,15 +1,18 @@
 import type { Batch } from "../framing/batch.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
+import { OutputBuffer } from "../framing/output_buffer.ts";
 import {
   checkConnectionOptions,
   checkFraming,
+  checkHeartbeat,
 } from "../internal/connection_options.ts";
+import { Countdown } from "../internal/countdown.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
-import { Countdown } from "./_countdown.ts";
 import { DetachedTransport } from "./_detached.ts";
+import { Heartbeat } from "./_heartbeat.ts";
 import {
   DRAIN_MS,
   type Ending,
@@ -29,8 +32,11 @@ import { sideHasEnded, Writer } from "./_writer.ts";
 import { noteWriter } from "./_writer_of.ts";
 import type {
   ConnectionOptions,
+  ConnectionRequestOptions,
   ConnectionStats,
+  HeartbeatOptions,
   ReceiveOptions,
+  ReframeOptions,
   SendOptions,
   StartTlsOptions,
 } from "./options.ts";
@@ -84,7 +90,9 @@ export class Connection<In = Bytes, Out = Sendable>
   readonly #reader: Reader<In>;
   readonly #writer: Writer<Out>;
   readonly #idleCountdown: Countdown | undefined;
+  readonly #receiveCountdown: Countdown | undefined;
   readonly #messageCountdown: Countdown | undefined;
+  #heartbeat: Heartbeat | undefined;
   #stopListening: (() => void) | undefined;
   // Made for a caller who asks: most connections end without.
   #closed: PromiseWithResolvers<void> | undefined;
@@ -121,16 +129,25 @@ export class Connection<In = Bytes, Out = Sendable>
       readBufferSize = DEFAULT_READ_BUFFER_BYTES,
       highWaterMark = DEFAULT_HIGH_WATER_MARK_BYTES,
       idleTimeout,
+      receiveTimeout,
       messageTimeout,
       sendTimeout,
+      heartbeat,
       signal,
     } = options;
+    if (heartbeat !== undefined) checkBeat(framing, heartbeat);
     this.#transport = identified.transport;
     this.#idleCountdown = idleTimeout === undefined
       ? undefined
       : this.#countdown(
         idleTimeout,
-        `the peer neither sent nor took a byte within idleTimeout of ${idleTimeout} ms`,
+        `nothing was received, and the system took nothing that was sent, within idleTimeout of ${idleTimeout} ms`,
+      );
+    this.#receiveCountdown = receiveTimeout === undefined
+      ? undefined
+      : this.#countdown(
+        receiveTimeout,
+        `nothing was received within receiveTimeout of ${receiveTimeout} ms`,
       );
     this.#messageCountdown = messageTimeout === undefined
       ? undefined
@@ -144,6 +161,7 @@ export class Connection<In = Bytes, Out = Sendable>
       decoder: framing.decoder(),
       readBufferSize,
       idleCountdown: this.#idleCountdown,
+      receiveCountdown: this.#receiveCountdown,
       messageCountdown: this.#messageCountdown,
       onEnd: () => this.#releaseIfEnded(),
       onFailure: (error) => this.#end(endingOfRead(error), error),
@@ -154,6 +172,7 @@ export class Connection<In = Bytes, Out = Sendable>
       highWaterMark,
       sendTimeout,
       idleCountdown: this.#idleCountdown,
+      bytesReceived: () => this.#reader.bytesReceived,
       onTimeout: (error) => this.#end(ENDINGS.failed, error),
       onFailure: (error) => this.#end(endingOfWrite(error), error),
     });
@@ -162,8 +181,13 @@ export class Connection<In = Bytes, Out = Sendable>
     if (options.keepAlive !== undefined) {
       this.#transport.setKeepAlive?.(options.keepAlive);
     }
-    if (signal?.aborted) this.abort(signal.reason);
-    else if (signal !== undefined) this.#listenTo(signal);
+    if (signal?.aborted) {
+      this.abort(signal.reason);
+      return;
+    }
+    if (signal !== undefined) this.#listenTo(signal);
+    if (receiveTimeout !== undefined) this.#reader.watch();
+    if (heartbeat !== undefined) this.#startBeating(heartbeat);
   }
 
   /**
@@ -544,9 +568,8 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * @typeParam T What is received; by default what the connection's framing gives.
    * @param message The message.
-   * @param options A signal to end the wait, after which the answer is still taken out
-   * when it comes, so that later requests get theirs; and another framing for the
-   * answer.
+   * @param options A signal to give the request up, which ends the connection unless
+   * `onAbort` is `"skip"`; and another framing for the answer.
    * @returns The answer. Rejects like {@linkcode Connection.send}, with the signal's
    * reason, and with an error named `UnexpectedEof` if the messages end before it.
    *
@@ -570,11 +593,16 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   request<T = In>(
     message: Out,
-    options: ReceiveOptions<T> = {},
+    options: ConnectionRequestOptions<T> = {},
   ): Promise<T> {
-    const { signal, framing } = options;
+    const { signal, framing, onAbort = "disconnect" } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
+      if (onAbort !== "disconnect" && onAbort !== "skip") {
+        throw new TypeError(
+          `Cannot send request as onAbort must be "disconnect" or "skip": current value is ${onAbort}`,
+        );
+      }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
       if (hasNoAnswer && this.#writer.isOpen) throw noAnswer();
       this.#writer.queue(message, this.#writer.encoder);
@@ -583,7 +611,14 @@ export class Connection<In = Bytes, Out = Sendable>
         () => {
           throw noAnswer();
         },
-        signal && { signal, keepsPlace: true },
+        signal && {
+          signal,
+          keepsPlace: onAbort === "skip",
+          onAbort: () => {
+            if (onAbort === "skip") return;
+            this.#end(ENDINGS.failed, requestGivenUp(signal.reason));
+          },
+        },
       );
     } catch (error) {
       return rejected(error);
@@ -645,6 +680,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * @typeParam I What is received from now on.
    * @typeParam O What may be sent from now on.
    * @param framing The framing.
+   * @param options The heartbeat from now on; without, there is none, as the message of
+   * the present one is for the present framing.
    * @returns This connection.
    *
    * @example A greeting in a line, and then packets
@@ -672,12 +709,24 @@ export class Connection<In = Bytes, Out = Sendable>
    * );
    * ```
    */
-  reframe<I, O>(framing: Framing<I, O>): Connection<I, O> {
+  reframe<I, O>(
+    framing: Framing<I, O>,
+    options: ReframeOptions<O> = {},
+  ): Connection<I, O> {
     checkFraming({ framing });
+    const { heartbeat } = options;
+    if (heartbeat !== undefined) {
+      checkHeartbeat(heartbeat);
+      checkBeat(framing, heartbeat);
+    }
     // The same object, seen as what it is from now on.
     const connection = this as unknown as Connection<I, O>;
     connection.#reader.decoder = framing.decoder();
     connection.#writer.encoder = framing.encoder();
+    this.#heartbeat?.stop();
+    if (heartbeat !== undefined && !this.#isReleased) {
+      connection.#startBeating(heartbeat);
+    }
     return connection;
   }
 
@@ -838,7 +887,7 @@ export class Connection<In = Bytes, Out = Sendable>
   batches(): AsyncIterable<Batch<In>> {
     return {
       [Symbol.asyncIterator]: () =>
-        new MessageIterator(this.#reader, batchTaker(this.#reader)),
+        new MessageIterator(batchTaker(this.#reader)),
     };
   }
 
@@ -892,7 +941,7 @@ export class Connection<In = Bytes, Out = Sendable>
   [Symbol.asyncIterator]():
     & AsyncIterableIterator<In, undefined>
     & AsyncDisposable {
-    return new MessageIterator(this.#reader, () => this.#reader.takeMessage());
+    return new MessageIterator(this.#reader);
   }
 
   /**
@@ -1090,6 +1139,17 @@ export class Connection<In = Bytes, Out = Sendable>
     );
   }
 
+  #startBeating({ interval, message }: HeartbeatOptions<Out>): void {
+    this.#heartbeat = new Heartbeat(interval, this.#writer, () => {
+      if (!this.#writer.isOpen) return void this.#heartbeat?.stop();
+      try {
+        this.#writer.queue(beatOf(message), this.#writer.encoder);
+      } catch (error) {
+        this.#end(ENDINGS.failed, error);
+      }
+    });
+  }
+
   #listenTo(signal: AbortSignal): void {
     const onAbort = () => this.abort(signal.reason);
     signal.addEventListener("abort", onAbort);
@@ -1099,7 +1159,7 @@ export class Connection<In = Bytes, Out = Sendable>
   /** What takes a message by `framing`, or by the connection's own. */
   #taking<T>(framing: Pick<Framing<T, never>, "decoder"> | undefined) {
     const reader = this.#reader as unknown as Reader<T>; // without a framing T is In
-    if (framing === undefined) return () => reader.takeMessage();
+    if (framing === undefined) return () => reader.take();
     const decoder: Decoder<T> = framing.decoder();
     return () => reader.takeBy(decoder);
   }
@@ -1108,7 +1168,12 @@ export class Connection<In = Bytes, Out = Sendable>
   #wait<T>(
     take: () => T | undefined,
     end: () => T,
-    abort?: { signal: AbortSignal; keepsPlace: boolean },
+    abort?: {
+      readonly signal: AbortSignal;
+      /** Whether what is waited for is still taken when it comes. */
+      readonly keepsPlace: boolean;
+      readonly onAbort?: () => void;
+    },
   ): Promise<T> {
     const waiter = new Waiter(take, end);
     const { promise } = waiter;
@@ -1117,9 +1182,14 @@ export class Connection<In = Bytes, Out = Sendable>
       const onAbort = () => {
         waiter.fail(signal.reason);
         if (!keepsPlace) this.#reader.leave(waiter);
+        abort.onAbort?.();
       };
-      signal.addEventListener("abort", onAbort);
-      if (signal.aborted) onAbort(); // by the framing's own function
+      if (signal.aborted) { // by the framing's own function
+        onAbort();
+        if (!keepsPlace) return promise;
+      } else {
+        signal.addEventListener("abort", onAbort);
+      }
       const settled = () => signal.removeEventListener("abort", onAbort);
       promise.then(settled, settled);
     }
@@ -1147,7 +1217,7 @@ export class Connection<In = Bytes, Out = Sendable>
       await this.#whenClosed.catch(() => {});
       return;
     }
-    await this.#sendRest();
+    await this.#sendRest(ENDINGS.closed);
     this.#release();
     await this.#whenClosed;
   }
@@ -1167,9 +1237,10 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   async #endBy(
-    { unread, queued }: Ending,
+    ending: Ending,
     failure: { readonly error: unknown },
   ): Promise<void> {
+    const { unread, queued } = ending;
     const { error } = failure;
     if (queued === "dropped") {
       this.#writer.fail(error);
@@ -1188,7 +1259,7 @@ export class Connection<In = Bytes, Out = Sendable>
       this.#writable?.letAllIn();
       await new Promise<void>((resolve) => atEndOfTurn(resolve));
       this.#writable?.fail(error);
-      await this.#sendRest(() => error).catch(() => {});
+      await this.#sendRest(ending, () => error).catch(() => {});
     }
     this.#release();
   }
@@ -1202,10 +1273,13 @@ export class Connection<In = Bytes, Out = Sendable>
    * to {@linkcode DRAIN_MS}; from now on, as a peer that is itself blocked by bytes that
    * nothing reads could not take ours.
    */
-  async #sendRest(refusal?: () => unknown): Promise<void> {
+  async #sendRest(
+    { unread }: Ending,
+    refusal?: () => unknown,
+  ): Promise<void> {
     const flushed = this.#writer.finish(refusal);
     const mayLose = this.#writer.messagesSent > 0 && !this.#reader.hasPeerEnded;
-    if (!mayLose) {
+    if (unread !== "drained" || !mayLose) {
       this.#reader.stop();
       return await flushed;
     }
@@ -1245,7 +1319,9 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#reader.stop(this.#failure);
     this.#writable?.fail(sideHasEnded());
     this.#idleCountdown?.stop();
+    this.#receiveCountdown?.stop();
     this.#messageCountdown?.stop();
+    this.#heartbeat?.stop();
     this.#stopListening?.();
     if (!this.#isDetached) this.#closeTransport();
     this.#writer.stop();
@@ -1295,6 +1371,32 @@ function hasUnread(): DOMException {
     "Cannot start TLS: bytes of the peer are unread, which were not encrypted",
     "InvalidStateError",
   );
+}
+
+/** Throws if the framing does not take the message of a heartbeat. */
+function checkBeat<Out>(
+  framing: Framing<unknown, Out>,
+  { message }: HeartbeatOptions<Out>,
+): void {
+  // What makes messages is not asked before it is time.
+  if (isFunction(message)) return;
+  new OutputBuffer().push(framing.encoder(), message);
+}
+
+function beatOf<Out>(message: Out | (() => Out)): Out {
+  return isFunction(message) ? message() : message;
+}
+
+function isFunction<T>(value: T | (() => T)): value is () => T {
+  return typeof value === "function";
+}
+
+function requestGivenUp(reason: unknown): DOMException {
+  const error = new DOMException(
+    "Cannot go on: a request was given up, and its answer could be taken for that of another",
+    "AbortError",
+  );
+  return Object.defineProperty(error, "cause", { value: reason });
 }
 
 function noAnswer(): Error {

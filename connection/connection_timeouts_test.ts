@@ -7,13 +7,17 @@ import {
 } from "@std/assert";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
+import type { ByteStreams, Transport } from "./transport.ts";
+import { transportPair } from "../testing.ts";
 import { type Framing, lines, unframed } from "../framing.ts";
 import {
+  backgroundTimers,
   MORE_THAN_KERNEL_TAKES,
   overriding,
   pair,
   socketPair,
   sockets,
+  toBytes,
   turn,
   unhandledRejectionsIn,
 } from "./_testing.ts";
@@ -104,6 +108,70 @@ Deno.test("Connection idleTimeout counts bytes that come while the connection cl
   assertEquals(await peer.countToEnd(), MORE_THAN_KERNEL_TAKES);
   peer.close();
   await closing;
+});
+
+Deno.test("Connection receiveTimeout ends a connection with a peer that takes all and sends nothing", async () => {
+  await using ends = await pair({ framing, receiveTimeout: SOON_MS });
+  const { connection, peer } = ends;
+  const drained = peer.countToEnd();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const sending = setInterval(() => connection.send("ping"), 1);
+  connection.signal.addEventListener("abort", () => resolve());
+  await promise;
+  clearInterval(sending);
+  await assertTimesOut(connection, "receiveTimeout");
+  assert(await drained > 0);
+});
+
+Deno.test("Connection receiveTimeout is noticed though nothing is asked for", async () => {
+  const alive = setTimeout(() => {}, NEVER_MS);
+  await using ends = await pair(
+    { framing, receiveTimeout: SOON_MS },
+  );
+  const { connection, peer } = ends;
+  assertEquals(await peer.readToEnd(), "");
+  clearTimeout(alive);
+  await assertTimesOut(connection, "receiveTimeout");
+});
+
+Deno.test("Connection receiveTimeout does not count while what was read ahead is not received", async () => {
+  const readBufferSize = 10;
+  await using ends = await pair({
+    framing,
+    receiveTimeout: SOON_MS,
+    readBufferSize,
+  });
+  const { connection, peer } = ends;
+  await peer.write("12345678\n9\n"); // a byte more than is read ahead
+  await longerThanSoon();
+  await longerThanSoon();
+  assertEquals(await connection.receive(), "12345678");
+  assertEquals(await connection.receive(), "9");
+  await assertTimesOut(connection, "receiveTimeout");
+});
+
+Deno.test("Connection receiveTimeout counts bytes, and not messages", async () => {
+  await using ends = await pair({ framing, receiveTimeout: LATER_MS });
+  const { connection, peer } = ends;
+  for (let i = 0; i < PARTS; i++) {
+    await aPartOfLater();
+    await peer.write("x");
+  }
+  await peer.write("\n");
+  assertEquals(await connection.receive(), "x".repeat(PARTS));
+});
+
+Deno.test("Connection receiveTimeout is over with the peer's messages", async () => {
+  await using ends = await pair({ framing, receiveTimeout: SOON_MS });
+  const { connection, peer } = ends;
+  await peer.conn.closeWrite();
+  await connection.peerEnded;
+  await longerThanSoon();
+  await connection.send("still there");
+  connection.closeRead();
+  await longerThanSoon();
+  await connection.close();
+  assertEquals(await peer.readToEnd(), "still there\n");
 });
 
 Deno.test("Connection messageTimeout ends a wait for the rest of a message", async () => {
@@ -223,6 +291,22 @@ Deno.test("Connection sendTimeout gives each message the whole time", async () =
   assertEquals(await peer.readToEnd(), "x".repeat(PARTS));
 });
 
+Deno.test("Connection sendTimeout gives a peer that sends four times as long, and no more", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    sendTimeout: SOON_MS,
+  });
+  const { connection, peer } = ends;
+  const start = performance.now();
+  const sent = connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  const receiving = Array.fromAsync(connection);
+  const beating = setInterval(() => peer.write("beat\n").catch(() => {}), 1);
+  await assertTimesOut(connection, "sendTimeout", sent);
+  clearInterval(beating);
+  assert(performance.now() - start >= SOON_MS * 4);
+  await assertRejects(() => receiving);
+});
+
 Deno.test("Connection sendTimeout ends a close that waits for the peer", async () => {
   await using ends = await socketPair({
     framing: unframed(),
@@ -320,42 +404,45 @@ Deno.test("Connection timeouts do not count time in which this thread is busy", 
   await connection.closed;
 });
 
-/**
- * Counts the timers of about `delay` ms that are set and not cleared. The test
- * runner does not: these do not keep the process alive.
- */
-function countTimers(delay: number): Disposable & { readonly count: number } {
-  const { setTimeout, clearTimeout } = globalThis;
-  const timers = new Set<unknown>();
-  const replaced: Partial<typeof globalThis> = {
-    setTimeout: Object.assign(
-      (...args: Parameters<typeof setTimeout>) => {
-        const timer = setTimeout(...args);
-        if (Math.abs((args[1] ?? 0) - delay) < 1_000) timers.add(timer);
-        return timer;
-      },
-      setTimeout,
-    ),
-    clearTimeout(timer) {
-      timers.delete(timer);
-      clearTimeout(timer);
-    },
-  };
-  Object.assign(globalThis, replaced);
-  return {
-    get count() {
-      return timers.size;
-    },
-    [Symbol.dispose]() {
-      Object.assign(globalThis, { setTimeout, clearTimeout });
-    },
-  };
+/** Ends of transports whose other ends write to them. */
+function inMemoryPairs(
+  count: number,
+): [near: Transport | ByteStreams, write: () => unknown][] {
+  return Array.from({ length: count }, (_, index) => {
+    if (index % 2 === 0) {
+      const [near, far] = transportPair();
+      return [near, () => far.write(toBytes("beat\n"))];
+    }
+    const { readable, writable } = new TransformStream<Uint8Array>();
+    const writer = writable.getWriter();
+    return [
+      { readable, writable: new WritableStream() },
+      () => writer.write(toBytes("beat\n")).catch(() => {}), // it is ended later
+    ];
+  });
 }
+
+Deno.test("Connection timeouts do not count busy time in memory and over streams, for many", async () => {
+  const pairs = inMemoryPairs(500);
+  const connections = pairs.map(([near]) => new Connection(near, allTimeouts));
+  const received = connections.map((connection) => connection.receive());
+  await turn();
+  for (const [, write] of pairs) setTimeout(write, SOON_MS / 2);
+  blockThread();
+  assertEquals([...new Set(await Promise.all(received))], ["beat"]);
+  const alive = setTimeout(() => {}, NEVER_MS); // as no socket is
+  const silent = await Promise.allSettled(
+    connections.map((connection) => connection.receive()),
+  );
+  clearTimeout(alive);
+  assert(silent.every(({ status }) => status === "rejected"));
+});
 
 Deno.test("Connection timeouts leave no timer behind, however the connection ends", async () => {
   const options = {
     framing,
     idleTimeout: NEVER_MS,
+    receiveTimeout: NEVER_MS,
     messageTimeout: NEVER_MS,
     sendTimeout: NEVER_MS,
   };
@@ -364,15 +451,15 @@ Deno.test("Connection timeouts leave no timer behind, however the connection end
     (connection) => connection.abort(),
   ];
   for (const end of endings) {
+    using timers = backgroundTimers();
     await using ends = await pair(options);
     const { connection, peer } = ends;
-    using timers = countTimers(NEVER_MS);
     await peer.write("1\nhal");
     assertEquals(await connection.receive(), "1");
     connection.receive();
     await connection.send("x");
     await turn();
-    assertEquals(timers.count, 3);
+    assertEquals(timers.count, 1); // for all four
     await end(connection);
     assertEquals(timers.count, 0);
   }
@@ -397,7 +484,14 @@ Deno.test("Connection timeouts leave no rejection unhandled", async () => {
 
 Deno.test("Connection refuses timeouts that no timer can keep", async () => {
   const [near, far] = await sockets();
-  for (const name of ["idleTimeout", "messageTimeout", "sendTimeout"]) {
+  for (
+    const name of [
+      "idleTimeout",
+      "receiveTimeout",
+      "messageTimeout",
+      "sendTimeout",
+    ]
+  ) {
     for (const value of [0, -1, NaN, Infinity, 2 ** 31]) {
       assertThrows(
         () => new Connection(near, { framing, [name]: value }),

@@ -8,18 +8,23 @@ import * as framing from "../framing.ts";
 async function useEachFraming(
   {
     asJson,
+    assembled,
     asText,
-    customFraming,
+    ChunkDecoder,
+    ChunkEncoder,
+    contentLength,
     delimited,
     DelimiterStream,
     fixedLength,
     FrameDecoderStream,
     FrameEncoderStream,
     FramingError,
+    jsonSequence,
     lengthPrefixed,
     lines,
     mapped,
     netstrings,
+    sequence,
     unframed,
   }: typeof framing,
 ): Promise<unknown[]> {
@@ -27,9 +32,10 @@ async function useEachFraming(
     framing: framing.Framing<In, Out>,
     messages: Out[],
   ): unknown {
-    const decoder = framing.decoder();
+    const decoder = new ChunkDecoder(framing);
+    const encoder = new ChunkEncoder(framing);
     const received: unknown[] = messages.flatMap((message) =>
-      [...framing.encode(message)].flatMap((byte) =>
+      [...encoder.encode(message)].flatMap((byte) =>
         decoder.decode(Uint8Array.of(byte))
       )
     );
@@ -50,11 +56,25 @@ async function useEachFraming(
     roundTrip(asText(netstrings()), ["→"]),
     roundTrip(asJson(delimited("\n")), [{ a: [1] }]),
     roundTrip(mapped(lines(), { decode: Number, encode: String }), [12]),
+    roundTrip(contentLength(), ["→"]),
+    roundTrip(jsonSequence(), [{ a: 1 }, 2, "→"]),
+    roundTrip(sequence(lines(), () => asText(netstrings())), ["a", "b\n"]),
     roundTrip(
-      customFraming<number>({
-        split: (buffered) => ({ message: buffered[0] ?? 0, length: 1 }),
-        encode: (byte) => Uint8Array.of(byte),
-      }),
+      assembled(lines(), () =>
+        function* (line) {
+          yield* line;
+        }),
+      ["ab", "→"],
+    ),
+    roundTrip<number, number>(
+      {
+        decoder: () => ({
+          decode: (input) => input.length > 0 ? input.take(1)[0] : undefined,
+        }),
+        encoder: () => ({
+          encode: (byte, output) => output.writeByte(byte),
+        }),
+      },
       [1, 2],
     ),
   ];
@@ -92,6 +112,10 @@ const EXPECTED = [
   ["→"],
   [{ a: [1] }],
   [12],
+  ["→"],
+  [{ a: 1 }, 2, "→"],
+  ["a", "b\n"],
+  ["a", "b", "→"],
   [1, 2],
   "a",
   "b",

@@ -150,7 +150,10 @@ async function listen(
           await nats.flush(); // its answer, and only then more is read
         } catch {
           // It has gone, and what it had not yet answered may have gone with it.
-          tell(client, `* Perhaps lost: "${printable([...batch].join(" / "))}"`);
+          tell(
+            client,
+            `* Perhaps lost: "${printable([...batch].join(" / "))}"`,
+          );
         }
       }
     } finally {

@@ -1,4 +1,4 @@
-import type { ManyDecoder } from "./_frames.ts";
+import type { ManyDecoder } from "./_decoders.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
 

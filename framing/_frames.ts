@@ -1,9 +1,6 @@
-import type { Batch } from "./batch.ts";
 import type { Search } from "./_search.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
-import type { Decoder } from "./framing.ts";
-import type { InputBuffer } from "./input_buffer.ts";
 
 /** What {@linkcode FrameFinder.find} has found. */
 export type Found = typeof NOTHING | typeof MESSAGE | typeof PASSED;
@@ -50,7 +47,7 @@ export class Frames {
 /** The bytes of an input. */
 export interface FrameSource {
   /** Its buffer. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Bytes;
   /** Where the front of the input lies in it: places of frames count from there. */
   readonly start: number;
   /** Where the input ends in it. */
@@ -98,21 +95,6 @@ export interface FrameFinder {
   ): void;
 }
 
-/** A decoder that can take many messages at a time, for who wants all of them. */
-export abstract class ManyDecoder<In> implements Decoder<In> {
-  abstract readonly maxFrameLength: number | undefined;
-  abstract readonly pending: boolean | undefined;
-  abstract decode(input: ByteInput, ended: boolean): In | undefined;
-
-  /**
-   * Takes messages from the front and adds them, as long as they are found fast:
-   * {@linkcode ManyDecoder.decode} takes what is left.
-   *
-   * @throws What it meets, after it has added the messages before.
-   */
-  abstract decodeMany(input: InputBuffer, messages: In[]): void;
-}
-
 // Taken by those that use them.
 const spareFrames: Frames[] = [];
 
@@ -124,82 +106,4 @@ export function takeFrames(): Frames {
 /** Gives back what {@linkcode takeFrames} gave. */
 export function giveBackFrames(frames: Frames): void {
   if (spareFrames.length < MAX_SPARE_FRAMES) spareFrames.push(frames);
-}
-
-/** A decoder whose messages are ranges of the bytes. */
-export abstract class RangeDecoder<In> extends ManyDecoder<In> {
-  /** Finds them. */
-  readonly finder: FrameFinder;
-
-  constructor(finder: FrameFinder) {
-    super();
-    this.finder = finder;
-  }
-
-  override get maxFrameLength(): number {
-    return this.finder.maxFrameLength;
-  }
-
-  override get pending(): boolean {
-    return this.finder.pending;
-  }
-
-  override decodeMany(input: InputBuffer, messages: In[]): void {
-    const frames = takeFrames();
-    try {
-      while (input.findFrames(this.finder, frames)) {
-        this.takeFrames(input, frames, messages);
-      }
-    } finally {
-      giveBackFrames(frames);
-    }
-  }
-
-  /** Makes a message of its place, if that can be done later, and in any order. */
-  abstract readonly maker: MessageMaker<In> | undefined;
-
-  /** Takes the messages of `frames`, of which there is at least one. */
-  protected abstract takeFrames(
-    input: InputBuffer,
-    frames: Frames,
-    messages: In[],
-  ): void;
-}
-
-/** Makes messages of their places in a batch. */
-export interface MessageMaker<In> {
-  one(batch: Batch<unknown>, index: number): In;
-  all(batch: Batch<unknown>): In[];
-}
-
-const makeBytes: MessageMaker<Bytes> = {
-  one: (batch, index) => batch.bytesAt(index),
-  all: (batch) => batch.allBytes(),
-};
-
-/** A decoder of messages that are bytes. */
-export class BytesDecoder extends RangeDecoder<Bytes> {
-  override get maker(): MessageMaker<Bytes> {
-    return makeBytes;
-  }
-
-  override decode(input: ByteInput, ended: boolean): Bytes | undefined {
-    const { finder } = this;
-    const found = finder.find(input, 0, ended);
-    if (found === NOTHING) return undefined;
-    const message = found === MESSAGE
-      ? input.bytesAt(finder.start, finder.end)
-      : undefined;
-    input.skip(finder.next);
-    return message;
-  }
-
-  protected override takeFrames(
-    input: InputBuffer,
-    frames: Frames,
-    messages: Bytes[],
-  ): void {
-    input.addMessages(frames, messages);
-    input.skip(frames.next);
-  }
 }

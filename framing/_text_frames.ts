@@ -1,11 +1,5 @@
-import {
-  type FrameFinder,
-  Frames,
-  MESSAGE,
-  type MessageMaker,
-  NOTHING,
-  RangeDecoder,
-} from "./_frames.ts";
+import { type MessageMaker, RangeDecoder } from "./_decoders.ts";
+import { type FrameFinder, Frames, MESSAGE, NOTHING } from "./_frames.ts";
 import { type Malformed, refuse } from "./_malformed.ts";
 import { malformed } from "./_limits.ts";
 import { REPLACEMENT, utf8Error } from "./_utf8.ts";
@@ -20,8 +14,8 @@ const MAX_FRAMES_AHEAD = 1024;
 const NO_TEXTS: string[] = [];
 const NO_FRAMES = new Frames(0);
 const makeTexts: MessageMaker<string> = {
-  one: (batch, index) => batch.textAt(index),
-  all: (batch) => batch.allTexts(),
+  one: (messages, index) => messages.textAt(index),
+  all: (messages) => messages.allTexts(),
 };
 
 /** What text is refused, whatever the stream. */
@@ -101,6 +95,7 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     frames: Frames,
     messages: string[],
   ): void {
+    this.#texts = NO_TEXTS; // they may lie in these frames
     const first = messages.length;
     const { fatal, problem } = this.#rules;
     const textAt = (start: number, end: number) => input.textAt(start, end);

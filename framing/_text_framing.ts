@@ -1,4 +1,4 @@
-import { BytesDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_decoders.ts";
 import {
   malformedText,
   TextFrameDecoder,

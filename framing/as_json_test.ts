@@ -4,6 +4,7 @@ import { asJson } from "./as_json.ts";
 import { delimited } from "./delimited.ts";
 import { FramingError } from "./framing_error.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
+import { netstrings } from "./netstrings.ts";
 import {
   assertRefuses,
   assertRoundTrip,
@@ -66,4 +67,18 @@ Deno.test("asJson() makes JSON of a value once", () => {
   const framing = asJson(lengthPrefixed({ fieldSize: 1 }));
   assertEquals(text(new ChunkEncoder(framing).encode(value)), "\x011");
   assertEquals(calls, 1);
+});
+
+Deno.test("asJson() drops what is no JSON and goes on, if told so", () => {
+  const errors: string[] = [];
+  const framing = asJson(netstrings(), {
+    onMalformed: ({ code, message }) =>
+      void errors.push(`${code} ${message.slice(0, 18)}`),
+  });
+  assertEquals(decodeInEverySplit(framing, '1:1,1:x,3:"\xff",2:[],'), [1, []]);
+  assertEquals([...new Set(errors)], ["malformed Cannot decode JSON"]);
+  assertThrows(
+    () => asJson(netstrings(), { onMalformed: "drop" as never }),
+    TypeError,
+  );
 });

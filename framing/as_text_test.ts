@@ -2,7 +2,9 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { ChunkDecoder } from "./chunk_decoder.ts";
 import { asText } from "./as_text.ts";
 import { delimited } from "./delimited.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
 import { fixedLength } from "./fixed_length.ts";
+import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { netstrings } from "./netstrings.ts";
@@ -64,5 +66,32 @@ Deno.test("asText() refuses options that cannot work", () => {
     () => asText(netstrings(), { fatal: "no" as never }),
     TypeError,
     'Cannot make asText framing as fatal must be one of true, false: current value is "no"',
+  );
+});
+
+Deno.test("asText() drops what is not UTF-8 and goes on, if told so", () => {
+  for (const framing of [netstrings(), { ...netstrings() }]) {
+    const options = { fatal: true, onMalformed: "discard" } as const;
+    assertEquals(
+      decodeInEverySplit(asText(framing, options), "1:a,1:\xff,2:\xc3\xa9,"),
+      ["a", "é"],
+    );
+  }
+  assertThrows(
+    () => asText(netstrings(), { onMalformed: 1 as never }),
+    TypeError,
+  );
+});
+
+Deno.test("asText() reads a framing of one's own too", () => {
+  const halves: Framing<Bytes, Sendable> = {
+    decoder: () => ({
+      decode: (input) => input.length < 2 ? undefined : input.take(2),
+    }),
+    encoder: fixedLength(2).encoder,
+  };
+  assertEquals(
+    decodeInEverySplit(asText(halves, { fatal: true }), "ab\xc3\xa9\xff.cd"),
+    ["ab", "é", { code: "malformed", offset: undefined }],
   );
 });

@@ -1,25 +1,31 @@
 import { concat } from "@std/bytes/concat";
-import type { Frames, MessageMaker } from "./_frames.ts";
+import { type MessageMaker, RangeDecoder } from "./_decoders.ts";
+import { type Frames, giveBackFrames, takeFrames } from "./_frames.ts";
 import { addTexts } from "./_text_frames.ts";
 import { decodeText } from "./_utf8.ts";
 import type { Bytes } from "./bytes.ts";
+import type { Decoder } from "./framing.ts";
+import type { InputBuffer } from "./input_buffer.ts";
 
 /** What a {@linkcode Batch} is made of. */
-export interface BatchParts<In> {
+interface BatchParts<In> {
   /** The buffer. */
   readonly bytes: Bytes;
   /** Where in it the places of the frames count from. */
   readonly start: number;
   readonly frames: Frames;
   /** The messages, if they were made already. */
-  readonly messages: readonly In[] | undefined;
+  readonly messages?: readonly In[];
   /** Makes the messages, unless they were. */
-  readonly maker: MessageMaker<In> | undefined;
+  readonly maker?: MessageMaker<In>;
   /** ASCII text that stands between messages, and never in one. */
-  readonly separator: string | undefined;
+  readonly separator?: string | undefined;
   /** Told that the batch is over, and whether messages were given that are views. */
   readonly release: (hasViews: boolean) => void;
 }
+
+// Set by the class, whose constructor is for this file alone.
+let batchOf: <In>(parts: BatchParts<In>) => Batch<In>;
 
 /**
  * Messages that came together: their places, not the messages. One is made when it is
@@ -32,7 +38,7 @@ export interface BatchParts<In> {
  *
  * @example Adding up the first byte of each message
  * ```ts
- * import { type Batch, delimited, InputBuffer } from "@framed/tcp/framing";
+ * import { type Batch, delimited, InputBuffer, takeBatch } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * function firstBytes(batch: Batch<Uint8Array>): number {
@@ -43,23 +49,22 @@ export interface BatchParts<In> {
  *
  * const input = new InputBuffer();
  * input.append(new Uint8Array([1, 0xaa, 0, 2, 0xbb, 0, 3]));
- * const batch = input.takeBatch(delimited("\0").decoder());
+ * const batch = takeBatch(input, delimited("\0").decoder());
  * assertEquals(batch && firstBytes(batch), 3);
  * ```
  */
 export class Batch<In> implements Iterable<In> {
+  static {
+    batchOf = (parts) => new Batch(parts);
+  }
+
   /** How many messages there are. */
   readonly length: number;
   #parts: BatchParts<In> | undefined;
   #texts: string[] | undefined;
   #hasViews = false;
 
-  /**
-   * Makes a batch; {@linkcode InputBuffer.takeBatch} does.
-   *
-   * @param parts What it is made of.
-   */
-  constructor(parts: BatchParts<In>) {
+  private constructor(parts: BatchParts<In>) {
     this.#parts = parts;
     this.length = parts.frames.count;
   }
@@ -234,6 +239,110 @@ export class Batch<In> implements Iterable<In> {
     }
     return parts;
   }
+}
+
+/**
+ * Takes the messages that are there, as many as are found together.
+ *
+ * @typeParam In What is received.
+ * @param input Where to take them from.
+ * @param decoder What takes them.
+ * @param ended Whether no more bytes come.
+ * @returns The messages, or `undefined` if there are none. Release the batch before
+ * anything else is taken or added.
+ * @throws What {@linkcode InputBuffer.pull} throws, after the messages before it.
+ *
+ * @example Counting messages
+ * ```ts
+ * import { InputBuffer, lines, takeBatch } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const input = new InputBuffer();
+ * input.append(new TextEncoder().encode("one\ntwo\nthr"));
+ * const batch = takeBatch(input, lines().decoder());
+ * assertEquals(batch?.length, 2);
+ * batch?.release();
+ * assertEquals(input.length, 3);
+ * ```
+ */
+export function takeBatch<In>(
+  input: InputBuffer,
+  decoder: Decoder<In>,
+  ended: boolean = false,
+): Batch<In> | undefined {
+  const frames = takeFrames();
+  const { bytes, start } = input.source;
+  if (decoder instanceof RangeDecoder) {
+    const maker: MessageMaker<In> | undefined = decoder.maker;
+    const { finder } = decoder;
+    if (maker !== undefined && input.findFrames(finder, frames)) {
+      input.skip(frames.next);
+      const { separator } = finder;
+      return madeOf({ bytes, start, frames, maker, separator }, input);
+    }
+  }
+  const messages: In[] = [];
+  try {
+    takeOneByOne(input, decoder, ended, frames, messages);
+  } catch (error) {
+    if (messages.length === 0) throw error;
+    input.failNext(error);
+  }
+  if (messages.length > 0) {
+    // Where the last frame ends is where the input begins now.
+    const { bytes, start } = input.source;
+    return madeOf(
+      { bytes, start: start - frames.next, frames, messages },
+      input,
+    );
+  }
+  giveBackFrames(frames);
+  return undefined;
+}
+
+/** Takes messages that are not found together; one, if those after it may be. */
+function takeOneByOne<In>(
+  input: InputBuffer,
+  decoder: Decoder<In>,
+  ended: boolean,
+  frames: Frames,
+  messages: In[],
+): void {
+  const isRange = decoder instanceof RangeDecoder &&
+    decoder.maker !== undefined;
+  const most = isRange ? 1 : frames.places.length / 3;
+  // Where in the stream the first frame begins.
+  let front = 0;
+  frames.count = 0;
+  while (frames.count < most) {
+    const message = input.pull(decoder, ended);
+    if (message === undefined) return;
+    messages.push(message);
+    if (frames.count === 0) front = input.frameOffset;
+    const start = input.frameOffset - front;
+    const next = input.offset - front;
+    if (isRange) {
+      // The last frame that was found is that of the message.
+      const { start: from, end } = decoder.finder;
+      frames.add(start + from, start + end, next);
+    } else {
+      frames.add(start, next, next);
+    }
+  }
+}
+
+function madeOf<In>(
+  parts: Omit<BatchParts<In>, "release">,
+  input: InputBuffer,
+): Batch<In> {
+  const giveBack = input.lend();
+  return batchOf({
+    ...parts,
+    release(hasViews) {
+      giveBackFrames(parts.frames);
+      giveBack(hasViews);
+    },
+  });
 }
 
 function textsOf<In>(

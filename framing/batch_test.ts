@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { bytes, text } from "./_testing.ts";
 import { asJson } from "./as_json.ts";
-import type { Batch } from "./batch.ts";
+import { type Batch, takeBatch } from "./batch.ts";
 import type { Bytes } from "./bytes.ts";
 import { delimited } from "./delimited.ts";
 import type { Framing } from "./framing.ts";
@@ -22,7 +22,7 @@ function batchesOf<In, T>(
   const seen: T[] = [];
   const take = (ended: boolean) => {
     for (;;) {
-      const batch = input.takeBatch(decoder, ended);
+      const batch = takeBatch(input, decoder, ended);
       if (batch === undefined) return;
       assert(batch.length > 0);
       seen.push(look(batch));
@@ -86,7 +86,7 @@ Deno.test("Batch gives the same messages however they are looked at, in every cu
 Deno.test("Batch.framesOf() gives frames as they came", () => {
   const input = new InputBuffer();
   input.append(bytes("\x01a\x02bc\x00\x01d"));
-  const batch = input.takeBatch(lengthPrefixed({ fieldSize: 1 }).decoder());
+  const batch = takeBatch(input, lengthPrefixed({ fieldSize: 1 }).decoder());
   assert(batch !== undefined);
   const framesOf = (from?: number, to?: number) => {
     const { count, frames } = batch.framesOf(from, to);
@@ -165,7 +165,7 @@ Deno.test("Batch is over when it was released, and its messages are not", () => 
   const room = () => input.room(1, 64, 64);
   room().set(bytes("one\ntwo\n"));
   input.fill(8);
-  const batch = input.takeBatch(decoder);
+  const batch = takeBatch(input, decoder);
   assert(batch !== undefined);
   const [one, two] = batch;
   batch.release();
@@ -182,7 +182,7 @@ Deno.test("Batch is over when it was released, and its messages are not", () => 
   }
   room().set(bytes("xxxx\nyyyy\n"));
   input.fill(10);
-  const later = input.takeBatch(decoder);
+  const later = takeBatch(input, decoder);
   assertEquals([one, two].map((each) => text(each ?? new Uint8Array())), [
     "one",
     "two",
@@ -200,7 +200,7 @@ Deno.test("InputBuffer uses its buffer again if no message of a batch was made",
       buffers.add(room.buffer);
       room.set(bytes("one\ntwo\n"));
       input.fill(8);
-      const batch = input.takeBatch(decoder);
+      const batch = takeBatch(input, decoder);
       assert(batch !== undefined);
       look(batch);
       batch.release();

@@ -1,5 +1,5 @@
 import { ChunkInput } from "./_chunk_input.ts";
-import { ManyDecoder } from "./_frames.ts";
+import { ManyDecoder } from "./_decoders.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
 import { OutputBuffer } from "./output_buffer.ts";

@@ -5,7 +5,7 @@ import {
   type Trailing,
 } from "./_delimited_frames.ts";
 import { delimiterSearch } from "./_delimiter_search.ts";
-import { BytesDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_decoders.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";

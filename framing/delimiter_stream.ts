@@ -4,7 +4,7 @@ import {
   type Disposition,
 } from "./_delimited_frames.ts";
 import { delimiterSearch } from "./_delimiter_search.ts";
-import { BytesDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_decoders.ts";
 import { checkChoice, checkLimits } from "./_limits.ts";
 import { type Delimiter, toDelimiters } from "./delimited.ts";
 import type { Bytes } from "./bytes.ts";

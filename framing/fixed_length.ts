@@ -1,4 +1,4 @@
-import { BytesDecoder } from "./_frames.ts";
+import { BytesDecoder } from "./_decoders.ts";
 import { type FrameLayout, LengthFrames, WHOLE } from "./_length_frames.ts";
 import { checkInteger } from "./_limits.ts";
 import { toBytes } from "./_utf8.ts";

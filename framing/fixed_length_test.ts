@@ -102,3 +102,17 @@ Deno.test("fixedLength() does work linear in the bytes of a huge message", () =>
     decodeInTinyChunks(fixedLength(size), new Uint8Array(size), 4, 1);
   }, 32_768);
 });
+
+Deno.test("fixedLength() of 0 gives one empty message where the stream stands", () => {
+  const input = new InputBuffer();
+  const empty = fixedLength(0).decoder();
+  input.append(bytes("ab"));
+  for (const rest of ["ab", "b", ""]) {
+    assertEquals(input.textAt(0, input.length), rest);
+    assertEquals(input.pull(empty), new Uint8Array());
+    assertEquals(input.pull(empty), undefined);
+    if (rest !== "") input.skip(1);
+  }
+  assertEquals(input.pull(fixedLength(0).decoder(), true), new Uint8Array());
+  assertEquals(encode(fixedLength(0), ""), "");
+});

@@ -1,13 +1,4 @@
-import {
-  type FrameFinder,
-  type Frames,
-  type FrameSource,
-  giveBackFrames,
-  type MessageMaker,
-  RangeDecoder,
-  takeFrames,
-} from "./_frames.ts";
-import { Batch } from "./batch.ts";
+import type { FrameFinder, Frames, FrameSource } from "./_frames.ts";
 import { type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
 import { readUint } from "./_uint.ts";
@@ -64,9 +55,10 @@ export class InputBuffer implements ByteInput {
   #lendings = 0;
   // The buffer was made here, and not given with `append`.
   #isOwn = true;
-  // The length that `#needer` waits for; no other decoder does.
+  // The length that `#needer` waits for; no other decoder does, and none elsewhere.
   #needed = 0;
   #needer: Decoder<unknown> | undefined;
+  #neededAt = 0;
   #maxFrameLength = DEFAULT_MAX_LENGTH_BYTES;
   // Where the decoder was called last: the frame of the last message begins there.
   #frameStart = 0;
@@ -177,7 +169,8 @@ export class InputBuffer implements ByteInput {
    * bytes than `maxFrameLength` allows, or the stream has ended inside a message.
    */
   pull<In>(decoder: Decoder<In>, ended = false): In | undefined {
-    const isWaiting = this.#needer === decoder && this.length < this.#needed;
+    const isWaiting = this.#needer === decoder && this.length < this.#needed &&
+      this.#neededAt === this.offset;
     if (isWaiting && !ended) return undefined;
     if (this.#failure !== undefined) throw this.#failure.error;
     this.#needer = decoder;
@@ -199,6 +192,7 @@ export class InputBuffer implements ByteInput {
     if (isRemainder) this.#makeRoom(0, 0); // lets go of the chunk
     // Asked again for the same bytes, it would say the same.
     this.#needed = Math.max(this.#needed, this.length + 1);
+    this.#neededAt = this.offset;
     return undefined;
   }
 
@@ -255,93 +249,37 @@ export class InputBuffer implements ByteInput {
   }
 
   /**
-   * Takes the messages that are there, as many as are found together.
+   * Where in the stream a decoder was called last: the frame of its message begins there.
    *
-   * @typeParam In What is received.
-   * @param decoder What takes them.
-   * @param ended Whether no more bytes come.
-   * @returns The messages, or `undefined` if there are none. Release the batch before
-   * anything else is taken or added.
-   * @throws What {@linkcode InputBuffer.pull} throws, after the messages before it.
+   * @internal
    */
-  takeBatch<In>(decoder: Decoder<In>, ended = false): Batch<In> | undefined {
-    const frames = takeFrames();
-    let start = this.#start;
-    const isRange = decoder instanceof RangeDecoder;
-    const maker: MessageMaker<In> | undefined = isRange
-      ? decoder.maker
-      : undefined;
-    let messages: In[] | undefined;
-    if (
-      isRange && maker !== undefined && this.#failure === undefined &&
-      this.findFrames(decoder.finder, frames)
-    ) {
-      this.#needed = 0;
-      this.#start += frames.next;
-    } else {
-      messages = [];
-      try {
-        this.#takeOneByOne(
-          decoder,
-          ended,
-          frames,
-          messages,
-          maker !== undefined,
-        );
-      } catch (error) {
-        if (messages.length === 0) throw error;
-        this.#failure = { error };
-      }
-      if (messages.length === 0) {
-        giveBackFrames(frames);
-        return undefined;
-      }
-      start = this.#start - frames.next;
-    }
-    const bytes = this.#bytes;
-    const lendings = ++this.#lendings;
-    return new Batch({
-      bytes,
-      start,
-      frames,
-      messages,
-      maker,
-      separator: isRange ? decoder.finder.separator : undefined,
-      release: (hasViews) => {
-        giveBackFrames(frames);
-        // Nothing else was lent since: the buffer may be written again.
-        const isLast = this.#bytes === bytes && this.#lendings === lendings;
-        if (isLast && !hasViews) this.#lendings--;
-      },
-    });
+  get frameOffset(): number {
+    return this.#streamOffset + this.#frameStart;
   }
 
-  /** Takes messages that are not found together; one, if those after it may be. */
-  #takeOneByOne<In>(
-    decoder: Decoder<In>,
-    ended: boolean,
-    frames: Frames,
-    messages: In[],
-    isOne: boolean,
-  ): void {
-    // Where the first frame begins.
-    let front = this.#start;
-    frames.count = 0;
-    while (frames.count < (isOne ? 1 : frames.places.length / 3)) {
-      const message = this.pull(decoder, ended);
-      if (message === undefined) return;
-      messages.push(message);
-      if (frames.count === 0) front = this.#frameStart;
-      const start = this.#frameStart - front;
-      const next = this.#start - front;
-      if (isOne && decoder instanceof RangeDecoder) {
-        // The last frame that was found is that of the message.
-        const { start: from, end } = decoder.finder;
-        frames.add(start + from, start + end, next);
-      } else {
-        frames.add(start, next, next);
-      }
-    }
+  /**
+   * Lets the next {@linkcode InputBuffer.pull} throw.
+   *
+   * @internal
+   */
+  failNext(error: unknown): void {
+    this.#failure = { error };
+  }
+
+  /**
+   * Lends the bytes that are there: they are not written to until they are given back.
+   *
+   * @returns Gives them back, unless views of them are kept.
+   * @internal
+   */
+  lend(): (hasViews: boolean) => void {
+    const bytes = this.#bytes;
+    const lendings = ++this.#lendings;
+    return (hasViews) => {
+      // Nothing else was lent since: the buffer may be written again.
+      const isLast = this.#bytes === bytes && this.#lendings === lendings;
+      if (isLast && !hasViews) this.#lendings--;
+    };
   }
 
   /**

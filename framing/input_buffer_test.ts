@@ -206,6 +206,16 @@ Deno.test("InputBuffer asks another decoder, and at the end, whatever one needs"
   assertEquals(ended, [false, true]);
 });
 
+Deno.test("InputBuffer asks again once bytes were taken past the decoder", () => {
+  const input = holding("0123456789");
+  const decoder = lines().decoder();
+  assertEquals(input.pull(decoder), undefined);
+  input.skip(8);
+  input.append(bytes("\n"));
+  assertEquals(input.pull(decoder), "89");
+  assertEquals(input.pull(decoder), undefined);
+});
+
 Deno.test("InputBuffer calls a decoder again that takes bytes but makes no message", () => {
   const input = holding("---a--b---");
   const decoder: Decoder<string> = {

@@ -1,4 +1,5 @@
-import { BytesDecoder, type Frames, type FrameSource } from "./_frames.ts";
+import { BytesDecoder } from "./_decoders.ts";
+import type { Frames, FrameSource } from "./_frames.ts";
 import {
   type FrameLayout,
   type HeaderState,

@@ -681,3 +681,92 @@ Deno.test("lengthPrefixed() reserves no memory for a body that has not arrived",
     assertThrows(() => decoder.end(), FramingError);
   }
 });
+
+Deno.test("lengthPrefixed() reads and writes lengths in text", () => {
+  const decimal = lengthPrefixed({ fieldSize: 4, fieldFormat: "decimal" });
+  assertEquals(decodeInEverySplit(decimal, "0002hi00000012twelve bytes0"), [
+    "hi",
+    "",
+    "twelve bytes",
+    failure("truncated", 26),
+  ]);
+  assertEquals(encode(decimal, "hi"), "0002hi");
+  assertRoundTrip(decimal, [bytes("a"), bytes(""), new Uint8Array(1234)]);
+  const hex = lengthPrefixed({
+    fieldSize: 4,
+    fieldFormat: "hex",
+    adjustment: -4,
+  });
+  assertEquals(
+    decodeInEverySplit(hex, "0006a\n0004001Eabcdefghijklmnopqrstuvwxyz"),
+    ["a\n", "", "abcdefghijklmnopqrstuvwxyz"],
+  );
+  assertEquals(encode(hex, "a".repeat(27)), "001f" + "a".repeat(27));
+  const kept = lengthPrefixed({
+    fieldSize: 2,
+    fieldFormat: "decimal",
+    fieldOffset: 1,
+    strip: 0,
+  });
+  assertEquals(encode(kept, "x00ab"), "x02ab");
+  assertRefuses(kept, "x\0\0ab", TypeError);
+  assertEquals(decodeInEverySplit(kept, "x02abx00"), ["x02ab", "x00"]);
+});
+
+Deno.test("lengthPrefixed() refuses text that is no length", () => {
+  const fields = ["12a4", " 123", "-001", "+001", "1.50", "0x10", "\0\0\0\x01"];
+  for (const field of fields) {
+    assertEquals(
+      decodeInEverySplit(
+        lengthPrefixed({ fieldSize: 4, fieldFormat: "decimal" }),
+        `0001a${field}bcdef`,
+      ),
+      ["a", failure("malformed", 5)],
+      field,
+    );
+  }
+  const hex = lengthPrefixed({ fieldSize: 2, fieldFormat: "hex" });
+  for (const field of ["0g", "G0", "0`", "0@", " 1"]) {
+    assertEquals(decodeInEverySplit(hex, `${field}abc`), [
+      failure("malformed", 0),
+    ]);
+  }
+});
+
+Deno.test("lengthPrefixed() refuses messages that a field of text cannot count", () => {
+  const framing = lengthPrefixed({ fieldSize: 2, fieldFormat: "decimal" });
+  assertEquals(encode(framing, "x".repeat(99)), "99" + "x".repeat(99));
+  assertRefuses(framing, "x".repeat(100), RangeError);
+});
+
+Deno.test("lengthPrefixed() allows varints of maxFieldBytes, padded or not", () => {
+  const framing = lengthPrefixed({ fieldSize: "varint", maxFieldBytes: 2 });
+  assertEquals(decodeInEverySplit(framing, "\x01a\x81\0b\x80\0\x80\x80\0"), [
+    "a",
+    "b",
+    "",
+    failure("malformed", 7),
+  ]);
+  assertEquals(encode(framing, "a"), "\x01a");
+  assertEquals(encode(framing, "x".repeat(16_383)).slice(0, 2), "\xff\x7f");
+  assertRefuses(framing, "x".repeat(16_384), RangeError);
+  // At the second byte.
+  assertEquals(bytesUntilError(framing, "\x80\x80\0"), 2);
+});
+
+Deno.test("lengthPrefixed() refuses options of its field that cannot work", () => {
+  const text = { fieldFormat: "decimal" } as const;
+  for (
+    const [options, errorClass] of [
+      [{ fieldFormat: "octal" }, TypeError],
+      [{ ...text, littleEndian: true }, TypeError],
+      [{ ...text, fieldSize: "varint" }, TypeError],
+      [{ maxFieldBytes: 4 }, TypeError],
+      [{ fieldSize: "varint", maxFieldBytes: 0 }, RangeError],
+      [{ fieldSize: "varint", maxFieldBytes: 11 }, RangeError],
+      [{ fieldSize: "varint", maxFieldBytes: 1.5 }, RangeError],
+    ] as const
+  ) {
+    assertThrows(() => lengthPrefixed(options as never), errorClass);
+  }
+});

@@ -1,8 +1,4 @@
-import {
-  DelimitedFrames,
-  type DelimitedRules,
-  type Trailing,
-} from "./_delimited_frames.ts";
+import { DelimitedFrames, type DelimitedRules } from "./_delimited_frames.ts";
 import { delimiterSearch, LineEnds } from "./_delimiter_search.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
 import { checkMalformed } from "./_malformed.ts";

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ChunkDecoder } from "./chunk_decoder.ts";
 import { FramingError } from "./framing_error.ts";
+import { fixedLength } from "./fixed_length.ts";
+import { InputBuffer } from "./input_buffer.ts";
 import { lines, type LinesOptions } from "./lines.ts";
 import {
   assertLinear,
@@ -332,4 +334,115 @@ Deno.test("lines() does work linear in the bytes of a huge line", () => {
     const stream = bytes("a\r".repeat(size / 2) + "\r\n");
     decodeInTinyChunks(lines({ maxLength: Infinity }), stream, 4, 1);
   }, 16_384);
+});
+
+Deno.test("lines() ends lines at eol alone with strict", () => {
+  const crlf = lines({ eol: "\r\n", strict: true });
+  assertEquals(decodeInEverySplit(crlf, "a\r\n\r\nb\r\nc"), [
+    "a",
+    "",
+    "b",
+    "c",
+  ]);
+  const lf = lines({ strict: true });
+  assertEquals(decodeInEverySplit(lf, "a\r\n\rb\nc\r\r\nd\r"), [
+    "a\r",
+    "\rb",
+    "c\r\r",
+    "d\r",
+  ]);
+});
+
+Deno.test("lines() refuses a lone CR or LF with strict CR LF, and nothing else", () => {
+  const framing = lines({ eol: "\r\n", strict: true });
+  const wrongs = ["b\nc", "b\n", "\nb", "b\rc", "b\r", "\rb", "\n.", "b\n\rc"];
+  for (const wrong of wrongs) {
+    assertEquals(decodeInEverySplit(framing, `a\r\n${wrong}\r\nd\r\n`), [
+      "a",
+      failure("malformed", 3),
+    ]);
+  }
+  // What is smuggled is no line, also if it is dropped.
+  const dropped: number[] = [];
+  const discarding = lines({
+    eol: "\r\n",
+    strict: true,
+    onMalformed: ({ offset = -1 }) => void dropped.push(offset),
+  });
+  const stream = "a\r\nx\n.\nRCPT TO:<b>\r\nc\r\n".repeat(30);
+  const received = new ChunkDecoder(discarding).decode(bytes(stream));
+  assertEquals(received, Array.from({ length: 30 }, () => ["a", "c"]).flat());
+  assertEquals(dropped.length, 30);
+  assertEquals(dropped.slice(0, 2), [3, 26]);
+});
+
+Deno.test("lines() counts a line that is strict without its end", () => {
+  const framing = lines({ eol: "\r\n", strict: true, maxLength: 3 });
+  assertEquals(decodeInEverySplit(framing, "abc\r\nabcd\r\n"), [
+    "abc",
+    failure("too-long", 5),
+  ]);
+});
+
+Deno.test("lines() sends with strict what is read back with strict", () => {
+  const crlf = lines({ eol: "\r\n", strict: true });
+  for (const line of ["a\rb", "a\r", "\r", "a\nb", "\n", "a\r\nb"]) {
+    assertRefuses(crlf, line, TypeError);
+  }
+  assertRoundTrip(crlf, ["", "a", "é"]);
+  assertRoundTrip(lines({ strict: true }), ["a\r", "\r", "a\rb"]);
+  assertRefuses(lines({ strict: true }), "a\nb", TypeError);
+});
+
+Deno.test("lines() drops lines that are not UTF-8 and goes on, if told so", () => {
+  const codes: string[] = [];
+  const framing = lines({
+    fatal: true,
+    onMalformed: ({ code, offset }) => void codes.push(`${code} ${offset}`),
+  });
+  assertEquals(decodeInEverySplit(framing, "a\n\xff\nb\n\xc3\n"), ["a", "b"]);
+  assertEquals([...new Set(codes)], ["malformed 2", "malformed 6"]);
+  assertEquals(
+    decodeInEverySplit(
+      lines({ fatal: true, onMalformed: "discard" }),
+      `${"a\n\xff\n".repeat(100)}\xef\xbf\xbd`,
+      { splits: 50 },
+    ).length,
+    101,
+  );
+});
+
+Deno.test("lines() refuses options of what is malformed that cannot work", () => {
+  for (const wrong of ["drop", null, true]) {
+    assertThrows(() => lines({ onMalformed: wrong as never }), TypeError);
+  }
+  for (const wrong of ["yes", 1, null]) {
+    assertThrows(() => lines({ strict: wrong as never }), TypeError);
+  }
+});
+
+Deno.test("lines() reads ahead no more than was taken, so another framing may take over", () => {
+  const input = new InputBuffer();
+  const line = lines().decoder();
+  const body = fixedLength(3).decoder();
+  input.append(bytes("a\n\n\n\nb\nc\n".repeat(50)));
+  for (let round = 0; round < 50; round++) {
+    assertEquals(input.pull(line), "a");
+    assertEquals(input.pull(body), bytes("\n\n\n"));
+    assertEquals(input.pull(line), "b");
+    assertEquals(input.pull(line), "c");
+  }
+  assertEquals(input.length, 0);
+});
+
+Deno.test("lines() does work linear in the lines, whoever takes what lies between", () => {
+  assertLinear((size) => {
+    const input = new InputBuffer();
+    input.append(bytes("x\n\xff\xff".repeat(size)));
+    const line = lines().decoder();
+    for (let count = 0; count < size; count++) {
+      assertEquals(input.pull(line), "x");
+      input.skip(2);
+    }
+  }, 8192);
 });

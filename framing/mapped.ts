@@ -1,5 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
-import { ManyDecoder } from "./_frames.ts";
+import { ManyDecoder } from "./_decoders.ts";
 import { checkMalformed, type Malformed, refuse } from "./_malformed.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";

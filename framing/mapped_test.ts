@@ -22,7 +22,6 @@ import {
   encode,
   failure,
   text,
-  utf8,
 } from "./_testing.ts";
 
 /** Decimal numbers, one a line. */
@@ -225,4 +224,86 @@ Deno.test("mapped() says what its framing says about a message that has begun", 
     return decoder.pending;
   });
   assertEquals(states, [false, true, false]);
+});
+
+const checksums = {
+  // Such as NMEA: a message ends with a sum over what is before it.
+  decode(line: string) {
+    const [value = "", sum] = line.split("*");
+    if (sum !== String(value.length)) {
+      throw new FramingError(`Wrong sum of ${value}`, { code: "malformed" });
+    }
+    return value === "" ? undefined : value;
+  },
+  encode: (value: string) => `${value}*${value.length}`,
+};
+
+Deno.test("mapped() ends at a message that is malformed, or drops it", () => {
+  const stream = "a*1\nbb*1\n*0\nccc*3\n";
+  assertEquals(decodeInEverySplit(mapped(lines(), checksums), stream), [
+    "a",
+    { code: "malformed", offset: undefined },
+  ]);
+  const errors: string[] = [];
+  const framing = mapped(lines(), {
+    ...checksums,
+    onMalformed: ({ message }) => void errors.push(message),
+  });
+  assertEquals(decodeInEverySplit(framing, stream), ["a", "ccc"]);
+  assertEquals([...new Set(errors)], ["Wrong sum of bb"]);
+  assertEquals(
+    decodeInEverySplit(
+      mapped(lines(), { ...checksums, onMalformed: "discard" }),
+      stream.repeat(20),
+      { splits: 50 },
+    ).length,
+    40,
+  );
+});
+
+Deno.test("mapped() drops no message for an error of another kind", () => {
+  const mistake = new TypeError("A mistake");
+  const framing = mapped(lines(), {
+    decode(): string {
+      throw mistake;
+    },
+    encode: String,
+    onMalformed: "discard",
+  });
+  assertStrictEquals(
+    assertThrows(() => new ChunkDecoder(framing).decode(bytes("a\n"))),
+    mistake,
+  );
+  // What breaks the rules of the framing within has no end of its own.
+  assertEquals(
+    decodeInEverySplit(
+      mapped(netstrings(), {
+        decode: text,
+        encode: (a: string) => a,
+        onMalformed: "discard",
+      }),
+      "1:a,x",
+    ),
+    ["a", failure("malformed", 4)],
+  );
+});
+
+Deno.test("mapped() that drops by undefined goes on, in every split", () => {
+  const framing = mapped(lines({ maxLength: 2 }), {
+    decode: (line) => line === "x" ? undefined : line,
+    encode: String,
+  });
+  // Together they are longer than one line may be.
+  assertEquals(decodeInEverySplit(framing, "x\nx\nx\nx\nx\nx\nx\na\nx\n"), [
+    "a",
+  ]);
+  assertEquals(decodeInEverySplit(framing, "x\nx"), []);
+});
+
+Deno.test("mapped() refuses an onMalformed that cannot work", () => {
+  assertThrows(
+    () => mapped(lines(), { ...checksums, onMalformed: "drop" as never }),
+    TypeError,
+    "onMalformed",
+  );
 });

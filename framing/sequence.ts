@@ -1,5 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
-import { ManyDecoder } from "./_frames.ts";
+import { ManyDecoder } from "./_decoders.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";

@@ -41,6 +41,25 @@ export function nextTurn(): Promise<void> {
   });
 }
 
+// How often a loop that is never out of work looks at its sockets: once in so many turns
+// of Deno's scheduler (tokio's `event_interval`).
+const TURNS_PER_LOOK = 61;
+
+/**
+ * Settles when the sockets have been looked at. One look settles at most 128 reads and
+ * writes in Deno, however many are ready. It takes about 0.1 ms where nothing is.
+ *
+ * @param onTurn Is called after each turn of the event loop until then.
+ */
+export async function untilLook(onTurn?: () => void): Promise<void> {
+  const hasImmediates = "setImmediate" in globalThis;
+  const turns = hasImmediates ? TURNS_PER_LOOK : 1;
+  for (let turn = 0; turn < turns; turn++) {
+    await nextTurn();
+    onTurn?.();
+  }
+}
+
 /** A timer that does not keep the process alive. */
 export interface BackgroundTimer {
   /** Ends it before it fires. */

@@ -2,7 +2,7 @@ import { checkMilliseconds } from "./checks.ts";
 import { logError } from "./log_error.ts";
 import { isSettledWithin } from "./promises.ts";
 import { namingTask } from "./system_error.ts";
-import { startTimer } from "./timer.ts";
+import { startTimer } from "./countdown.ts";
 
 const ACCEPT_PAUSE_MS = 100;
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000;

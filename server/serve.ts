@@ -1,3 +1,4 @@
+import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { checkReusePort, listenBy, listenTcp, listenUnix } from "./_listen.ts";
 import type {
@@ -179,7 +180,7 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
     introduce: options.proxyProtocol ? introduce : undefined,
     handshake: (transport) =>
-      isTls(transport) ? transport.handshake() : undefined,
+      isTlsTransport(transport) ? shakeHands(transport) : undefined,
     // The server's signal is for all connections, so none listens to it itself.
     open: (transport) =>
       new Connection(transport, { ...options, signal: undefined }),

@@ -2,7 +2,37 @@ import { Connection } from "../connection/connection.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { PairedTransport } from "./paired_transport.ts";
+import { checkMilliseconds } from "../internal/checks.ts";
 import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
+
+/**
+ * Options for {@linkcode connectionPair} beside those of the connections.
+ *
+ * @example A test that fails soon
+ * ```ts
+ * import { lines } from "@framed/tcp/framing";
+ * import { connectionPair, type PairOptions } from "@framed/tcp/testing";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const options: PairOptions = { giveUpAfter: 10 };
+ * await using pair = connectionPair({ framing: lines(), ...options });
+ *
+ * await assertRejects(() => pair.near.receive(), DOMException, "in vain");
+ * ```
+ */
+export interface PairOptions extends TransportPairOptions {
+  /**
+   * After how many milliseconds both ends are aborted with a `TimeoutError`, if the pair
+   * was not disposed of before: so a test that waits in vain fails. Until then the pair
+   * keeps the process alive, as a socket would; else no timeout of a connection would
+   * ever come.
+   *
+   * @default {10_000}
+   */
+  giveUpAfter?: number | undefined;
+}
+
+const GIVE_UP_MS = 10_000;
 
 /**
  * Options for {@linkcode connectionPair} with a framing, limits and timeouts for each end.
@@ -46,7 +76,7 @@ export interface ConnectionPairOptions<
   Out = Sendable,
   FarIn = In,
   FarOut = Out,
-> extends TransportPairOptions {
+> extends PairOptions {
   /** The options of the near end. */
   near: ConnectionOptions<In, Out>;
   /** The options of the far end. */
@@ -54,8 +84,8 @@ export interface ConnectionPairOptions<
 }
 
 /**
- * Two connections with each other, in memory; see {@linkcode connectionPair}. At the end
- * of its scope both are aborted.
+ * Two connections with each other, in memory; see {@linkcode connectionPair}. Hold it
+ * with `await using`: at the end of its scope both are aborted.
  *
  * @typeParam In What the near end receives.
  * @typeParam Out What the near end may send.
@@ -106,7 +136,7 @@ export interface ConnectionPair<
  * @typeParam Out What may be sent.
  * @param options The framing, limits and timeouts of both ends, and the size of the
  * buffers between them.
- * @returns Both ends.
+ * @returns Both ends, and what carries them. Dispose of it.
  * @throws {TypeError} If an option is not of its type.
  * @throws {RangeError} If a number is out of range.
  *
@@ -130,7 +160,7 @@ export interface ConnectionPair<
  * ```
  */
 export function connectionPair<In, Out>(
-  options: ConnectionOptions<In, Out> & TransportPairOptions,
+  options: ConnectionOptions<In, Out> & PairOptions,
 ): ConnectionPair<In, Out>;
 /**
  * Makes two connections with each other, each with options of its own.
@@ -147,9 +177,11 @@ export function connectionPair<In, Out, FarIn, FarOut>(
 ): ConnectionPair<In, Out, FarIn, FarOut>;
 export function connectionPair<In, Out>(
   options:
-    | ConnectionOptions<In, Out> & TransportPairOptions
+    | ConnectionOptions<In, Out> & PairOptions
     | ConnectionPairOptions<In, Out>,
 ): ConnectionPair<In, Out> {
+  const { giveUpAfter = GIVE_UP_MS } = options;
+  checkMilliseconds("giveUpAfter", giveUpAfter);
   const [nearTransport, farTransport] = transportPair(options);
   const { near, far } = "near" in options
     ? options
@@ -159,7 +191,7 @@ export function connectionPair<In, Out>(
     far: new Connection(farTransport, far),
     nearTransport,
     farTransport,
-  });
+  }, giveUpAfter);
 }
 
 class Pair<In, Out> implements ConnectionPair<In, Out> {
@@ -168,16 +200,30 @@ class Pair<In, Out> implements ConnectionPair<In, Out> {
   readonly nearTransport: PairedTransport;
   readonly farTransport: PairedTransport;
 
-  constructor(ends: Omit<ConnectionPair<In, Out>, keyof AsyncDisposable>) {
+  readonly #timer: ReturnType<typeof setTimeout>;
+
+  constructor(
+    ends: Omit<ConnectionPair<In, Out>, keyof AsyncDisposable>,
+    giveUpAfter: number,
+  ) {
     this.near = ends.near;
     this.far = ends.far;
     this.nearTransport = ends.nearTransport;
     this.farTransport = ends.farTransport;
+    this.#timer = setTimeout(() => {
+      const reason = `The test has waited in vain for ${giveUpAfter} ms`;
+      this.#abort(new DOMException(reason, "TimeoutError"));
+    }, giveUpAfter);
+  }
+
+  #abort(reason?: DOMException): void {
+    for (const end of [this.near, this.far]) end.abort(reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#abort();
     const ends = [this.near, this.far];
-    for (const end of ends) end.abort();
     await Promise.allSettled(ends.map(({ closed }) => closed));
   }
 }

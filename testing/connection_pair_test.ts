@@ -66,3 +66,31 @@ Deno.test("connectionPair() refuses what connections refuse", () => {
     "readBufferSize",
   );
 });
+
+Deno.test("connectionPair() lets timeouts come, though nothing else keeps the process alive", async () => {
+  await using pair = connectionPair({
+    near: { framing, messageTimeout: 10 },
+    far: { framing },
+  });
+  await pair.farTransport.write(new TextEncoder().encode("half a li"));
+  await assertRejects(
+    () => pair.near.receive(),
+    DOMException,
+    "messageTimeout of 10 ms",
+  );
+});
+
+Deno.test("connectionPair() gives up for a test that waits in vain", async () => {
+  await using pair = connectionPair({ framing, giveUpAfter: 10 });
+  const waiting = [pair.near.receive(), pair.far.receive()];
+  for (const promise of waiting) {
+    const error = await assertRejects(() => promise, DOMException);
+    assertEquals(error.name, "TimeoutError");
+    assertEquals(error.message, "The test has waited in vain for 10 ms");
+  }
+  assertThrows(
+    () => connectionPair({ framing, giveUpAfter: 0 }),
+    RangeError,
+    "giveUpAfter",
+  );
+});

@@ -4,12 +4,13 @@ import {
   asJson,
   asText,
   type Bytes,
-  customFraming,
+  contentLength,
   delimited,
   type DelimitedOptions,
   type FieldSize,
   fixedLength,
   type Framing,
+  jsonSequence,
   lengthPrefixed,
   type LengthPrefixedOptions,
   type LimitOptions,
@@ -18,6 +19,7 @@ import {
   mapped,
   netstrings,
   type Sendable,
+  sequence,
   unframed,
 } from "../../framing.ts";
 
@@ -182,6 +184,7 @@ const delimitedShape = fc.record({
 const linesShape = fc.record({
   eol: fc.constantFrom("\n", "\r\n", undefined),
   fatal: fc.constantFrom(true, false, undefined),
+  strict: fc.constantFrom(true, false, undefined),
   trailing,
   limits,
 }).map(({ limits, ...rest }): Shape<Framing<string>> => {
@@ -211,20 +214,29 @@ const lengthPrefixedShape = fc.record({
     "varint",
     undefined,
   ),
+  fieldFormat: fc.constantFrom("binary", "binary", "decimal", "hex"),
   littleEndian: fc.boolean(),
   fieldOffset: fc.oneof(fc.constant(0), fc.nat(3)),
   adjustment: fc.oneof(fc.constant(0), fc.integer({ min: -6, max: 6 })),
   strip: fc.option(fc.nat(6), { nil: undefined }),
   limits,
-}).map(({ limits, littleEndian, ...rest }): BytesShape => {
+}).map(({ limits, littleEndian, fieldFormat, ...rest }): BytesShape => {
+  const isBinary = fieldFormat === "binary" || rest.fieldSize === "varint";
   const options: LengthPrefixedOptions = {
     ...rest,
     ...limits,
-    ...(rest.fieldSize !== "varint" && { littleEndian }),
+    ...(!isBinary && { fieldFormat }),
+    ...(isBinary && rest.fieldSize !== "varint" && { littleEndian }),
   };
   const { fieldSize = 4, fieldOffset, adjustment, strip } = rest;
   const size = fieldSize === "varint" ? 1 : fieldSize;
   const header = (value: number) => {
+    if (!isBinary) {
+      const digits = value.toString(fieldFormat === "hex" ? 16 : 10);
+      return new TextEncoder().encode(
+        "a".repeat(fieldOffset) + digits.padStart(size, "0"),
+      );
+    }
     const field = Array.from({ length: size }, () => 0);
     field[littleEndian || size === 1 ? 0 : size - 1] = value;
     return toArray([...Array(fieldOffset).fill(0x61), ...field]);
@@ -237,7 +249,9 @@ const lengthPrefixedShape = fc.record({
     isFilledIn: strip === 0,
     message: hardSendable,
     plainMessage: isPlain
-      ? bytesOf(hardByte, { maxLength: Math.min(limits.maxLength ?? 99, 99) })
+      ? bytesOf(hardByte, {
+        maxLength: Math.min(limits.maxLength ?? 99, isBinary ? 99 : 1),
+      })
       : undefined,
     pieces: [0, 1, 2, 3, 5, 8, 40, 255].map(header),
   };
@@ -273,30 +287,83 @@ const unframedShape = fc.constant<Shape>({
   message: bytesOf(hardByte, { minLength: 1, maxLength: 24 }),
 });
 
-const customShape = maxLength.map((maxLength): Shape => ({
-  name: `customFraming({ maxLength: ${maxLength} })`,
-  make: () =>
-    customFraming({
-      // One byte of length before each message; above 0xf0 is malformed.
-      split(buffered) {
-        const length = 1 + (buffered[0] ?? 0);
-        if (buffered.length < length) return undefined;
-        return { message: buffered.subarray(1, length), length };
+// A framing as a user writes one: a byte of length before each message.
+const ownShape = maxLength.map((maxLength): Shape => ({
+  name: `own(${maxLength})`,
+  make: () => ({
+    decoder: () => ({
+      maxFrameLength: maxLength,
+      decode(input) {
+        const length = 1 + (input.byteAt(0) ?? Infinity);
+        if (length === Infinity) return undefined;
+        if (input.length < length) return input.need(length);
+        input.skip(1);
+        return input.take(length - 1);
       },
-      encode(message: Uint8Array) {
-        if (message.length > 255) {
+    }),
+    encoder: () => ({
+      encode(message: Uint8Array, output) {
+        if (message.length >= (maxLength ?? 256)) {
           throw new RangeError("Cannot encode message: too long");
         }
-        return toArray([message.length, ...message]);
+        output.writeByte(message.length);
+        output.writeBytes(message);
       },
-      maxLength,
     }),
+  }),
   maxLength,
   message: hardBytes,
   plainMessage: bytesOf(hardByte, {
     maxLength: Math.min((maxLength ?? 99) - 1, 99),
   }),
   pieces: [0, 1, 2, 5].map((length) => toArray([length])),
+}));
+
+const contentLengthShape = limits.map((options): BytesShape => ({
+  name: `contentLength(${JSON.stringify(options)})`,
+  make: (onDiscard) => contentLength(withReport(options, onDiscard)),
+  maxLength: options.maxLength,
+  message: hardSendable,
+  plainMessage: bytesOf(hardByte, {
+    maxLength: Math.min(options.maxLength ?? 99, 99),
+  }),
+  pieces: [
+    "Content-Length: 3\r\n\r\n",
+    "content-length:40\r\n\r\n",
+    "X: y\r\nContent-Length: 0\r\n\r\n",
+    "Content-Length",
+    "\r\n\r\n",
+  ].map((each) => new TextEncoder().encode(each)),
+}));
+
+const jsonSequenceShape = limits.map((options): Shape => ({
+  name: `jsonSequence(${JSON.stringify(options)})`,
+  make: (onDiscard) => jsonSequence(withReport(options, onDiscard)),
+  // Of the bytes: a value may be an object, which has no length.
+  maxLength: Infinity,
+  isText: true,
+  message: fc.jsonValue({ maxDepth: 2 })
+    .map((value) => JSON.parse(JSON.stringify(value))),
+  pieces: ["{}", '"a"', "[1,", "]", "12", " ", "true", '"\\', '{"a":'].map(
+    (each) => new TextEncoder().encode(each),
+  ),
+}));
+
+const sequenceShape = fc.tuple(linesShape, netstringsShape).map((
+  [first, later],
+): Shape => ({
+  name: `sequence(${first.name}, ${later.name})`,
+  make: (onDiscard) =>
+    sequence(first.make(onDiscard), () => asText(later.make(onDiscard))),
+  maxLength: Math.max(
+    first.maxLength ?? DEFAULT_MAX_LENGTH_BYTES,
+    later.maxLength ?? DEFAULT_MAX_LENGTH_BYTES,
+  ),
+  isText: true,
+  message: fc.constantFrom("", "a", "ab", "0:,", "→"),
+  pieces: ["a\n", "\r\n", "1:a,", "0:,", "3:\n\n\n,"].map((each) =>
+    new TextEncoder().encode(each)
+  ),
 }));
 
 const textShape = fc.tuple(
@@ -349,7 +416,10 @@ const shape: fc.Arbitrary<Shape> = fc.oneof<fc.MaybeWeightedArbitrary<Shape>[]>(
   { weight: 2, arbitrary: netstringsShape },
   { weight: 1, arbitrary: fixedLengthShape },
   { weight: 1, arbitrary: unframedShape },
-  { weight: 1, arbitrary: customShape },
+  { weight: 1, arbitrary: ownShape },
+  { weight: 2, arbitrary: contentLengthShape },
+  { weight: 2, arbitrary: jsonSequenceShape },
+  { weight: 1, arbitrary: sequenceShape },
   { weight: 2, arbitrary: textShape },
   { weight: 1, arbitrary: jsonShape },
   { weight: 1, arbitrary: mappedShape },

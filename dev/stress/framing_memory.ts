@@ -2,11 +2,12 @@
 import { runInNewContext } from "node:vm";
 import { setFlagsFromString } from "node:v8";
 import {
-  type Bytes,
-  customFraming,
+  ChunkDecoder,
+  contentLength,
   delimited,
   fixedLength,
   type Framing,
+  jsonSequence,
   lengthPrefixed,
   lines,
   netstrings,
@@ -49,12 +50,21 @@ const CASES: readonly [string, Framing<unknown, never>, Uint8Array][] = [
   ["netstrings, discard", netstrings(discard), startingWith("999999999:")],
   ["fixedLength", fixedLength(MAX_LENGTH_BYTES), x],
   [
-    "customFraming",
-    customFraming({
-      split: () => undefined,
-      encode: (message: Bytes) => message,
-      maxLength: MAX_LENGTH_BYTES,
-    }),
+    "contentLength",
+    contentLength(options),
+    startingWith("Content-Length: 100000\r\n\r\n"),
+  ],
+  ["jsonSequence", jsonSequence(options), startingWith('"')],
+  ["jsonSequence, discard", jsonSequence(discard), startingWith('"')],
+  [
+    "a framing of one's own",
+    {
+      decoder: () => ({
+        maxFrameLength: MAX_LENGTH_BYTES,
+        decode: () => undefined,
+      }),
+      encoder: () => ({ encode: () => {} }),
+    },
     x,
   ],
 ];
@@ -78,12 +88,14 @@ export function checkMemory(
     return Deno.memoryUsage().external;
   };
   let looks = 0;
+  // What all decoders share is made once.
+  new ChunkDecoder(lines()).decode(encoder.encode("x\n".repeat(100)));
   const before = held();
   for (const [name, framing, stream] of CASES) {
     for (const [chunkLength, bufferLength] of chunksAndBuffers(chunkLengths)) {
       const decoders = Array.from(
         { length: DECODERS },
-        () => framing.decoder(),
+        () => new ChunkDecoder(framing),
       );
       let open = decoders;
       for (let start = 0; start < stream.length && open.length > 0;) {

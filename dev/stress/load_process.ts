@@ -76,6 +76,11 @@ export class ServerProcess implements AsyncDisposable {
     this.#child.kill("SIGTERM");
   }
 
+  /** Sends a signal, such as SIGSTOP. */
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
   /** Waits for its end, and gives how it ended and what it printed to standard error. */
   async end(): Promise<{ code: number; stderr: string }> {
     const [{ code }, stderr] = await this.#unlessStuck(

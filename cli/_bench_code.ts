@@ -1,0 +1,67 @@
+import type { BenchPlan } from "./_bench_plan.ts";
+import type { Command } from "./_command.ts";
+import { codeOptions } from "./_connection_flags.ts";
+import { optionLines, program, valueCode } from "./_program.ts";
+import { UsageError } from "./_values.ts";
+
+/** The program of `bench`. */
+export function benchCode(
+  { flags }: Command,
+  plan: BenchPlan,
+): Promise<string> {
+  const {
+    place,
+    chosen,
+    messages,
+    connections,
+    rate,
+    time,
+    pipeline,
+    answers,
+  } = plan;
+  if (answers > 1) {
+    throw new UsageError("--print-code has no program for --answers");
+  }
+  const options = codeOptions(flags, place, chosen.code, "connect");
+  const due = rate === undefined
+    ? `      const due = performance.now();
+      if (due >= end) return;
+`
+    : `      const due = start + sent++ * 1000 / ${rate};
+      if (due >= end) return;
+      await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
+`;
+  const values = messages.map((each) => valueCode(chosen, each));
+  const [first = ""] = values;
+  const message = messages.length === 1
+    ? first
+    : `messages[next++ % messages.length]`;
+  const body = `const latencies: number[] = [];
+const start = performance.now();
+const end = start + ${time};
+${rate === undefined ? "" : "let sent = 0;\n"}${
+    messages.length === 1
+      ? ""
+      : `const messages = [${values.join(", ")}];\nlet next = 0;\n`
+  }
+await Promise.all(Array.from({ length: ${connections} }, async () => {
+  await using connection = await connect({
+${optionLines(options, "    ")}  });
+  // So many requests of a connection are under way.
+  await Promise.all(Array.from({ length: ${pipeline} }, async () => {
+    for (;;) {
+${due}      await connection.request(${message});
+      latencies.push(performance.now() - due);
+    }
+  }));
+}));
+
+latencies.sort((a, b) => a - b);
+console.log(Math.round(latencies.length * 1000 / ${time}), "requests a second");
+for (const percent of [50, 90, 99, 99.9]) {
+  const index = Math.floor(latencies.length * percent / 100);
+  console.log(\`p\${percent}\`, latencies[index]?.toFixed(3), "ms");
+}
+`;
+  return program(["connect", ...chosen.imports], body);
+}

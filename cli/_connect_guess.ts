@@ -1,0 +1,41 @@
+import type { Connection } from "../connection.ts";
+import type { Bytes, Sendable } from "../framing.ts";
+import { type ConnectPlan, sendInput } from "./_connect_plan.ts";
+import { Display } from "./_display.ts";
+import { Sample } from "./_guess.ts";
+import { anyFits, guessReport } from "./_guess_report.ts";
+import { Quiet } from "./_quiet.ts";
+import type { Shell } from "./_shell.ts";
+
+/** Takes what comes as it is, and says at the end which framings fit it. */
+export async function guessAnswers(
+  connection: Connection<Bytes, Sendable>,
+  plan: ConnectPlan,
+  shell: Shell,
+): Promise<number> {
+  const { count, wait, format } = plan;
+  const sample = new Sample();
+  // A person sees what comes; another program gets the result alone.
+  const display = shell.isOutputTerminal
+    ? new Display(shell, { format, isAnnotated: true })
+    : undefined;
+  using quiet = new Quiet(wait);
+  const sending = sendInput(connection, plan, shell).then(() => quiet.begin());
+  const receiving = (async () => {
+    for (let received = 0; received !== count; received++) {
+      const bytes = await quiet.receive(connection);
+      if (bytes === undefined) break;
+      sample.add(bytes);
+      await display?.show({ time: display.now(), from: "server", bytes });
+    }
+    sample.isWhole = connection.hasEnded;
+  })();
+  try {
+    await Promise.race([receiving, sending.then(() => receiving)]);
+  } catch (error) {
+    // Ctrl-C ends the wait, not the guess.
+    if (error !== shell.interrupted.reason) throw error;
+  }
+  await shell.write(`${guessReport([sample])}\n`);
+  return anyFits([sample]) ? 0 : 1;
+}

@@ -1,0 +1,403 @@
+/**
+ * Framing by flags: each is an option of the library, by the same name.
+ *
+ * @module
+ */
+import {
+  type Bytes,
+  contentLength,
+  delimited,
+  fixedLength,
+  type Framing,
+  jsonSequence,
+  lengthPrefixed,
+  type LengthPrefixedOptions,
+  lines,
+  type LinesOptions,
+  mapped,
+  netstrings,
+  type Sendable,
+  unframed,
+} from "../framing.ts";
+import type { Flag, FlagGroup, Flags } from "./_flags.ts";
+import { literal } from "./_literal.ts";
+import {
+  bytesOf,
+  parseCount,
+  parseEscapes,
+  textOf,
+  UsageError,
+} from "./_values.ts";
+
+/** A framing as the tool uses it, and as a program writes it. */
+export interface ChosenFraming {
+  /** Every message as bytes, so that all of them can be shown as they are. */
+  readonly framing: Framing<Bytes, Sendable>;
+  /** The same as the library has it, which is the fastest to count messages with. */
+  readonly own: Pick<Framing<unknown, never>, "decoder">;
+  /** The call that makes the framing. */
+  readonly code: string;
+  /** The functions of the library that `code` calls. */
+  readonly imports: readonly string[];
+  /** What a program receives. */
+  readonly gives: "text" | "bytes" | "values of JSON";
+  /** Whether messages are chunks that say nothing about what was sent. */
+  readonly isRaw: boolean;
+  /** The flags that choose it. */
+  readonly flags: readonly string[];
+}
+
+const LENGTH_FLAG: Flag = {
+  name: "length",
+  value: "SIZE[,le][,…]",
+  help:
+    "A length of SIZE bytes (1 to 8, or varint) before each message; le: lowest byte first; decimal, hex: it is text; max=N: bytes of a varint; offset=N: bytes before it; adjust=N: what to add to it; strip=N: bytes to drop",
+};
+
+const KIND_FLAGS: readonly Flag[] = [
+  { name: "lines", help: "Lines that end with LF or CRLF (the default)" },
+  {
+    name: "delimiter",
+    value: "TEXT",
+    isMultiple: true,
+    help:
+      "What stands between messages, such as '\\0' or '\\x1c\\r'; or several",
+  },
+  LENGTH_FLAG,
+  { name: "varint", help: "The length as a varint before each message" },
+  { name: "netstrings", help: "Netstrings: 5:hello," },
+  {
+    name: "content-length",
+    help: "Header lines with Content-Length, as of language servers",
+  },
+  {
+    name: "json-sequence",
+    help: "Values of JSON, with or without space between",
+  },
+  { name: "fixed", value: "N", help: "Every message has N bytes" },
+  { name: "raw", help: "No framing: what each read brings" },
+];
+
+const EOL = ["lf", "crlf"] as const;
+const TRAILING = ["emit", "error", "discard"] as const;
+const DISPOSITION = ["discard", "suffix", "prefix"] as const;
+const OVERSIZE = ["error", "discard"] as const;
+const ON_MALFORMED = ["error", "discard"] as const;
+
+const OPTION_FLAGS: readonly Flag[] = [
+  {
+    name: "eol",
+    value: "END",
+    choices: EOL,
+    help: "What --lines writes at the end of a line",
+  },
+  { name: "fatal", help: "With --lines, what is not UTF-8 is an error" },
+  {
+    name: "strict",
+    help:
+      "With --lines, only --eol ends a line, and a lone CR or LF is an error",
+  },
+  {
+    name: "on-malformed",
+    value: "RULE",
+    choices: ON_MALFORMED,
+    help: "What happens to a line that --fatal or --strict refuses",
+  },
+  {
+    name: "trailing",
+    value: "RULE",
+    choices: TRAILING,
+    help: "What happens to a last message without its delimiter",
+  },
+  {
+    name: "disposition",
+    value: "RULE",
+    choices: DISPOSITION,
+    help: "What becomes of a delimiter",
+  },
+  { name: "max-length", value: "SIZE", help: "The longest message (1M)" },
+  {
+    name: "max-header-length",
+    value: "SIZE",
+    help: "The longest header of --content-length (8k)",
+  },
+  {
+    name: "oversize",
+    value: "RULE",
+    choices: OVERSIZE,
+    help: "What happens to a message that is longer",
+  },
+];
+
+/** The flags that say where messages begin and end. */
+export const FRAMING_FLAGS: FlagGroup = {
+  title: "Framing",
+  flags: [...KIND_FLAGS, ...OPTION_FLAGS],
+};
+
+/** The flags that each kind of framing takes beside its own. */
+const TAKES: Readonly<Record<string, readonly string[]>> = {
+  lines: [
+    "eol",
+    "fatal",
+    "strict",
+    "on-malformed",
+    "trailing",
+    "max-length",
+    "oversize",
+  ],
+  delimiter: ["disposition", "trailing", "max-length", "oversize"],
+  length: ["max-length", "oversize"],
+  varint: ["max-length", "oversize"],
+  netstrings: ["max-length", "oversize"],
+  "content-length": ["max-length", "max-header-length", "oversize"],
+  "json-sequence": ["max-length", "oversize"],
+  fixed: [],
+  raw: [],
+};
+
+/**
+ * Makes the framing that the flags name: lines, if they name none. With `--guess` there
+ * is none: bytes are taken as they come.
+ */
+export function chooseFraming(flags: Flags): ChosenFraming {
+  const guesses = flags.has("guess");
+  const kinds = KIND_FLAGS.map(({ name }) => name).filter((name) =>
+    flags.has(name)
+  );
+  const [kind = guesses ? "raw" : "lines", another] = kinds;
+  if (guesses && kind !== "raw") {
+    throw new UsageError(`--guess goes without a framing, not with --${kind}`);
+  }
+  if (another !== undefined) {
+    throw new UsageError(
+      `--${kind} and --${another} are two framings: give one`,
+    );
+  }
+  const options = OPTION_FLAGS.map(({ name }) => name).filter((name) =>
+    flags.has(name)
+  );
+  const foreign = options.find((name) => !TAKES[kind]?.includes(name));
+  if (foreign !== undefined) {
+    const kindsOfIt = Object.keys(TAKES).filter((each) =>
+      TAKES[each]?.includes(foreign)
+    );
+    throw new UsageError(
+      `--${foreign} does not go with --${kind}, only with ${
+        kindsOfIt.map((each) => `--${each}`).join(", ")
+      }`,
+    );
+  }
+  const given = [kind, ...options].flatMap((name) =>
+    [...KIND_FLAGS, ...OPTION_FLAGS].find((flag) => flag.name === name)
+        ?.value === undefined
+      ? [`--${name}`]
+      : flags.all(name).flatMap((value) => [`--${name}`, value])
+  );
+  try {
+    const made = makeFraming(kind, flags);
+    return { own: made.framing, ...made, isRaw: kind === "raw", flags: given };
+  } catch (error) {
+    // The library refuses what it cannot honour, with a sentence.
+    if (error instanceof TypeError || error instanceof RangeError) {
+      throw new UsageError(error.message);
+    }
+    throw error;
+  }
+}
+
+type MadeFraming =
+  & Omit<ChosenFraming, "flags" | "isRaw" | "own">
+  & Partial<Pick<ChosenFraming, "own">>;
+
+function makeFraming(
+  kind: string,
+  flags: Flags,
+): MadeFraming {
+  const limits = {
+    maxLength: flags.size("max-length"),
+    oversize: flags.choice("oversize", OVERSIZE),
+  };
+  const trailing = flags.choice("trailing", TRAILING);
+  switch (kind) {
+    case "delimiter": {
+      const delimiters = flags.all("delimiter").map((text) =>
+        parseEscapes("--delimiter", text)
+      );
+      const [first = ""] = delimiters;
+      const delimiter = delimiters.length === 1 ? first : delimiters;
+      const disposition = flags.choice("disposition", DISPOSITION);
+      const options = { disposition, trailing, ...limits };
+      return {
+        framing: delimited(delimiter, options),
+        code: `delimited(${callOf(delimiter, options)})`,
+        imports: ["delimited"],
+        gives: "bytes",
+      };
+    }
+    case "length":
+    case "varint": {
+      const options: LengthPrefixedOptions = kind === "varint"
+        ? { fieldSize: "varint", ...limits }
+        : { ...parseLength(flags.text("length") ?? ""), ...limits };
+      return {
+        framing: lengthPrefixed(options),
+        code: `lengthPrefixed(${callOf(options)})`,
+        imports: ["lengthPrefixed"],
+        gives: "bytes",
+      };
+    }
+    case "netstrings":
+      return {
+        framing: netstrings(limits),
+        code: `netstrings(${callOf(limits)})`,
+        imports: ["netstrings"],
+        gives: "bytes",
+      };
+    case "content-length": {
+      const options = {
+        ...limits,
+        maxHeaderLength: flags.size("max-header-length"),
+      };
+      return {
+        framing: contentLength(options),
+        code: `contentLength(${callOf(options)})`,
+        imports: ["contentLength"],
+        gives: "bytes",
+      };
+    }
+    case "json-sequence":
+      return {
+        own: jsonSequence(limits),
+        framing: mapped<unknown, unknown, Bytes, Sendable>(
+          jsonSequence(limits),
+          {
+            decode: (value) => bytesOf(JSON.stringify(value)),
+            encode: parseJson,
+          },
+        ),
+        code: `jsonSequence(${callOf(limits)})`,
+        imports: ["jsonSequence"],
+        gives: "values of JSON",
+      };
+    case "fixed": {
+      const length = flags.size("fixed") ?? 1;
+      return {
+        framing: fixedLength(length),
+        code: `fixedLength(${callOf(length)})`,
+        imports: ["fixedLength"],
+        gives: "bytes",
+      };
+    }
+    case "raw":
+      return {
+        framing: unframed(),
+        code: "unframed()",
+        imports: ["unframed"],
+        gives: "bytes",
+      };
+    default: {
+      const eol = flags.choice("eol", EOL);
+      const options: LinesOptions = {
+        eol: eol && (eol === "lf" ? "\n" : "\r\n"),
+        fatal: flags.on("fatal"),
+        strict: flags.on("strict"),
+        onMalformed: flags.choice("on-malformed", ON_MALFORMED),
+        trailing,
+        ...limits,
+      };
+      return {
+        framing: linesOfBytes(options),
+        own: lines(options),
+        code: `lines(${callOf(options)})`,
+        imports: ["lines"],
+        gives: "text",
+      };
+    }
+  }
+}
+
+/** The arguments of a call, without options that are left out. */
+function callOf(...args: unknown[]): string {
+  return args.map(literal).filter((text) => text !== "{}").join(", ");
+}
+
+/**
+ * `lines()`, but with bytes: what is not UTF-8 would be shown as U+FFFD, and what a
+ * peer really sends is what this tool is asked for.
+ */
+function linesOfBytes(options: LinesOptions): Framing<Bytes, Sendable> {
+  const { eol, fatal, strict, onMalformed: _, ...others } = options;
+  const text = mapped<string, string, Bytes, Sendable>(lines(options), {
+    decode: bytesOf,
+    // What is no text cannot be a line, which the encoder of lines() says.
+    encode: (message) =>
+      typeof message === "string" ? message : decodeText(message),
+  });
+  if (fatal || strict) return text;
+  const ends = eol === "\r\n" ? ["\r\n", "\n"] : ["\n", "\r\n"];
+  return { ...text, decoder: delimited(ends, others).decoder };
+}
+
+function decodeText(bytes: Uint8Array): string {
+  const text = textOf(bytes);
+  if (text !== undefined) return text;
+  throw new TypeError(
+    `Cannot encode line of ${bytes.length} bytes: it is not UTF-8`,
+  );
+}
+
+function parseJson(message: Sendable): unknown {
+  const text = typeof message === "string" ? message : textOf(message);
+  try {
+    return JSON.parse(text ?? "");
+  } catch {
+    throw new TypeError(`Cannot encode message: it is not JSON`);
+  }
+}
+
+const SIZES: readonly LengthPrefixedOptions["fieldSize"][] = [
+  1,
+  2,
+  3,
+  4,
+  5,
+  6,
+  7,
+  8,
+];
+
+/** Reads `4,le,offset=2,adjust=-4,strip=0`. */
+function parseLength(text: string): LengthPrefixedOptions {
+  const options: LengthPrefixedOptions = {};
+  for (const [index, part] of text.split(",").entries()) {
+    const [name = "", value = ""] = part.split("=", 2);
+    if (index === 0 && part === "varint") options.fieldSize = "varint";
+    else if (index === 0) {
+      const size = SIZES.find((each) => `${each}` === part);
+      if (size === undefined) {
+        throw new UsageError(
+          `--length must begin with a size from 1 to 8 or varint, such as 4,le: current value is "${text}"`,
+        );
+      }
+      options.fieldSize = size;
+    } else if (part === "le") options.littleEndian = true;
+    else if (part === "decimal" || part === "hex") options.fieldFormat = part;
+    else if (name === "max") {
+      options.maxFieldBytes = parseCount("--length max", value);
+    } else if (name === "offset") {
+      options.fieldOffset = parseCount("--length offset", value, 0);
+    } else if (name === "strip") {
+      options.strip = parseCount("--length strip", value, 0);
+    } else if (name === "adjust") {
+      const isNegative = value.startsWith("-");
+      const size = parseCount("--length adjust", value.replace(/^-/, ""), 0);
+      options.adjustment = isNegative ? -size : size;
+    } else if (part !== "be") {
+      throw new UsageError(
+        `--length knows le, be, decimal, hex, max=N, offset=N, adjust=N and strip=N after its size: current value is "${text}"`,
+      );
+    }
+  }
+  return options;
+}

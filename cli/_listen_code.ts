@@ -1,0 +1,121 @@
+import type { Command } from "./_command.ts";
+import { codeOptions } from "./_connection_flags.ts";
+import { literal } from "./_literal.ts";
+import type { ListenPlan } from "./_listen_plan.ts";
+import {
+  type FramingCode,
+  framingCode,
+  indented,
+  inputCode,
+  optionLines,
+  outputCode,
+  program,
+  sentCode,
+  showCode,
+  textCode,
+  valueCode,
+} from "./_program.ts";
+import { UsageError } from "./_values.ts";
+
+/** The program of `listen`: what it does in a pipe. */
+export function listenCode(
+  { flags }: Command,
+  plan: ListenPlan,
+): Promise<string> {
+  const { chosen, format, input, answer, place, count, endsWithFirst } = plan;
+  if (plan.guesses) {
+    throw new UsageError("--print-code has no program for --guess");
+  }
+  const framing = framingCode(chosen, format);
+  const options = codeOptions(flags, place, framing.code, "serve");
+  if (endsWithFirst) options.push({ name: "maxConnections", code: "1" });
+  const imports = ["serve", ...framing.imports];
+  const inLoop = [
+    ...(plan.isQuiet ? [] : [showCode(framing, format, "message")]),
+    ...answerCode(plan, framing),
+    ...(count === undefined
+      ? []
+      : [`if (++count === ${count}) server.shutdown({ timeout: 500 });`]),
+  ];
+  const typed = answer === "typed" ? inputCode(input, chosen.isRaw) : undefined;
+  if (answer === "broadcast" || typed !== undefined) imports.push("broadcast");
+  if (typed !== undefined) imports.push(...typed.imports);
+  const body = [
+    outputCode(format),
+    count === undefined ? "" : "let count = 0;\n",
+    typed === undefined
+      ? ""
+      : "const connected = Promise.withResolvers<void>();\nconst sending = connected.promise.then(sendAll);\n",
+    `const server = serve({\n${
+      optionLines(options)
+    }}, async (connection) => {\n`,
+    typed === undefined ? "" : "  connected.resolve();\n",
+    "  for await (const message of connection) {\n",
+    ...inLoop.map((line) => `    ${line}\n`),
+    "  }\n",
+    typed === undefined ? "" : "  await sending;\n",
+    endsWithFirst ? "  server.shutdown();\n" : "",
+    `});\nconsole.error("Listening on", server.addr);\n`,
+    typed === undefined ? "" : `
+/** Sends standard input to all that are connected. */
+async function sendAll() {
+  const messages = ${indented(typed.source).trimStart()};
+  for await (const message of messages) {
+    await broadcast(server.connections, ${sentCode(framing, typed)}, {
+      slow: "wait",
+    });
+  }
+  for (const connection of server.connections) connection.closeWrite();
+}
+
+`,
+    "await server.finished;\n",
+    typed === undefined
+      ? ""
+      : "Deno.exit(); // standard input may be open still\n",
+  ].join("");
+  return program(imports, body);
+}
+
+function answerCode(
+  { answer, reply, command, format, chosen }: ListenPlan,
+  framing: FramingCode,
+): string[] {
+  switch (answer) {
+    case "echo":
+      return ["await connection.send(message);"];
+    case "reply":
+      return [`await connection.send(${valueCode(framing, reply)});`];
+    case "broadcast":
+      return [
+        "const others = [...server.connections].filter((each) => each !== connection);",
+        "await broadcast(others, message);",
+      ];
+    case "exec": {
+      const isBinary = chosen.isRaw || format === "binary";
+      const output = framing.gives === "bytes"
+        ? "stdout"
+        : isBinary
+        ? "new TextDecoder().decode(stdout)"
+        : 'new TextDecoder().decode(stdout).replace(/\\r?\\n$/, "")';
+      const answer = framing.gives === "values of JSON"
+        ? `JSON.parse(${output})`
+        : output;
+      return [
+        `const child = new Deno.Command("sh", {`,
+        `  args: ["-c", ${literal(command)}],`,
+        `  stdin: "piped",`,
+        `  stdout: "piped",`,
+        `}).spawn();`,
+        `const input = new Blob([${textCode(framing, "message")}]).stream();`,
+        `const fed = input.pipeTo(child.stdin).catch(() => {});`,
+        `const { stdout } = await child.output();`,
+        `await fed;`,
+        `await connection.send(${answer});`,
+      ];
+    }
+    case "discard":
+    case "typed":
+      return [];
+  }
+}

@@ -1,0 +1,164 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { connect } from "../client.ts";
+import { asText, lengthPrefixed, lines, netstrings } from "../framing.ts";
+import { Running, runTool } from "./_testing.ts";
+
+async function answers(args: string[], messages: string[]): Promise<string[]> {
+  await using tool = new Running(["listen", "0", ...args]);
+  await using client = await connect({
+    port: await tool.port(),
+    framing: lines(),
+  });
+  const received: string[] = [];
+  for (const message of messages) received.push(await client.request(message));
+  return received;
+}
+
+Deno.test("listen --echo, --reply and --exec answer each message", async () => {
+  assertEquals(await answers(["--echo"], ["a", "b"]), ["a", "b"]);
+  assertEquals(await answers(["--reply", "+OK\\t", "-e"], ["a", "b"]), [
+    "+OK\t",
+    "+OK\t",
+  ]);
+  assertEquals(await answers(["--exec", "tr a-z A-Z"], ["a", "b"]), ["A", "B"]);
+  assertEquals(await answers(["--exec", "wc -c; :"], ["four"]), ["4"]);
+});
+
+Deno.test("listen shows what it receives, and says who came and went", async () => {
+  await using tool = new Running(["listen", "0", "--echo", "--netstrings"]);
+  {
+    await using client = await connect({
+      port: await tool.port(),
+      framing: asText(netstrings()),
+    });
+    await client.request("hello");
+  }
+  await tool.shell.seen(/ended/);
+  const { code, output, errors } = await tool.interrupt();
+  assertEquals([code, output], [0, "hello\n"]);
+  assertMatch(
+    errors,
+    /^Listening on 127\.0\.0\.1:\d+\n#1 connected from 127\.0\.0\.1:\d+\n#1 ended: 1 received, 1 sent\n$/,
+  );
+});
+
+Deno.test("listen --json shows answers too, and --quiet nothing", async () => {
+  const from: unknown[] = [];
+  for (const flags of [["--json"], ["--json", "--quiet"]]) {
+    await using tool = new Running(["listen", "0", "--reply", "b", ...flags]);
+    await using client = await connect({
+      port: await tool.port(),
+      framing: lines(),
+    });
+    await client.request("a");
+    await client.request("a");
+    const { output } = await tool.interrupt();
+    const messages = output.split("\n").filter((line) => line !== "")
+      .map((line) => JSON.parse(line));
+    from.push(
+      messages.slice(0, 3).map((
+        { from, text, connection },
+      ) => [from, text, connection]),
+    );
+  }
+  assertEquals(from, [[["client", "a", 1], ["server", "b", 1], [
+    "client",
+    "a",
+    1,
+  ]], []]);
+});
+
+Deno.test("listen --broadcast sends to all others", async () => {
+  await using tool = new Running(["listen", "0", "--broadcast"]);
+  const port = await tool.port();
+  const framing = lines();
+  await using ann = await connect({ port, framing });
+  await tool.shell.seen(/#1 connected/);
+  await using ben = await connect({ port, framing });
+  await tool.shell.seen(/#2 connected/);
+  await ann.send("hello");
+  assertEquals(await ben.receive(), "hello");
+  await ben.send("hi");
+  assertEquals(await ann.receive(), "hi");
+});
+
+Deno.test("listen sends standard input to who connects, and --once ends with it", async () => {
+  await using tool = new Running(["listen", "0", "--once"], {
+    input: "one\ntwo\n",
+  });
+  await using client = await connect({
+    port: await tool.port(),
+    framing: lines(),
+  });
+  await client.send("mine");
+  assertEquals(await Array.fromAsync(client), ["one", "two"]);
+  await client.close();
+  const { code, output } = await tool.end();
+  assertEquals([code, output], [0, "mine\n"]);
+});
+
+Deno.test("listen -n ends after so many messages, of all connections", async () => {
+  await using tool = new Running(["listen", "0", "--discard", "-n", "2"]);
+  const port = await tool.port();
+  for (const message of ["a", "b"]) {
+    await using client = await connect({ port, framing: lines() });
+    await client.send(message);
+  }
+  assertEquals((await tool.end()).code, 0);
+
+  await using few = new Running(["listen", "0", "--once", "-n", "2"]);
+  {
+    await using client = await connect({
+      port: await few.port(),
+      framing: lines(),
+    });
+    await client.send("a");
+  }
+  const { code, errors } = await few.end();
+  assertEquals(code, 1);
+  assertMatch(errors, /framed: Received 1 of 2 messages/);
+});
+
+Deno.test("listen tells of a connection that breaks the framing, and goes on", async () => {
+  await using tool = new Running(["listen", "0", "--echo", "--netstrings"]);
+  const port = await tool.port();
+  {
+    await using odd = await connect({ port, framing: lines() });
+    await odd.send("hello");
+    await tool.shell.seen(/#1 failed: Cannot decode netstring/);
+  }
+  await using client = await connect({ port, framing: asText(netstrings()) });
+  assertEquals(await client.request("hi"), "hi");
+});
+
+Deno.test("listen --guess says at Ctrl-C what fits all connections", async () => {
+  await using tool = new Running(["listen", "0", "--guess"]);
+  const port = await tool.port();
+  for (const text of ["hello", "how are you?"]) {
+    await using client = await connect({ port, framing: lengthPrefixed() });
+    await client.send(text);
+    await client.send("fine");
+  }
+  await tool.shell.seen(/#1 ended[^]*#2 ended|#2 ended[^]*#1 ended/);
+  const { code, output } = await tool.interrupt();
+  assertEquals(code, 0);
+  assertMatch(output, /surely {3}--length 4 /);
+});
+
+Deno.test("listen refuses what it cannot do", async () => {
+  const cases: [string[], number, RegExp][] = [
+    [["0", "--echo", "--discard"], 2, /--echo and --discard are two answers/],
+    [["0", "--cert", "dev/testdata/localhost.pem"], 2, /both --cert and --key/],
+    [["unix:/tmp/x", "--alpn", "h2"], 2, /no TLS/],
+    [["0", "--high-water-mark", "0"], 2, /highWaterMark/],
+  ];
+  for (const [args, code, message] of cases) {
+    const ended = await runTool(["listen", ...args]);
+    assertEquals(ended.code, code);
+    assertMatch(ended.errors, message);
+  }
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const ended = await runTool(["listen", `${listener.addr.port}`]);
+  assertEquals(ended.code, 1);
+  assertMatch(ended.errors, /^framed: .*127\.0\.0\.1:\d+.*in use.*\n$/);
+});

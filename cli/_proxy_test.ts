@@ -1,0 +1,291 @@
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { connect } from "../client.ts";
+import { asText, lengthPrefixed, lines, netstrings } from "../framing.ts";
+import { serve } from "../server.ts";
+import { readRecording } from "./_recording.ts";
+import { Running, runTool } from "./_testing.ts";
+import { textOf } from "./_values.ts";
+
+const HOST = { hostname: "127.0.0.1", port: 0 } as const;
+const framing = lines();
+
+/** A server of lines that answers in capitals, and has a last word. */
+function capitals() {
+  return serve({ ...HOST, framing }, async (connection) => {
+    for await (const line of connection) {
+      await connection.send(line.toUpperCase());
+    }
+    await connection.send("bye");
+  });
+}
+
+Deno.test("proxy passes both directions and both ends, and shows the messages", async () => {
+  await using server = capitals();
+  await using tool = new Running(["proxy", "0", `${server.addr.port}`]);
+  const client = await connect({ port: await tool.port(), framing });
+  assertEquals(await client.request("hello"), "HELLO");
+  await client.closeWrite();
+  assertEquals(await Array.fromAsync(client), ["bye"]);
+  await tool.shell.seen(/#1 ended/);
+  const { code, output, errors } = await tool.interrupt();
+  assertEquals(code, 0);
+  assertMatch(
+    output,
+    /^#1 > +5 B {2}hello\n#1 < +\+[\d.]+ .?s +5 B {2}HELLO\n#1 < .* 3 B {2}bye\n$/,
+  );
+  assertMatch(errors, /^Passing 127.*\n#1 connected from 127.*\n#1 ended\n$/);
+});
+
+Deno.test("proxy --json shows each message with its connection", async () => {
+  await using server = capitals();
+  await using tool = new Running([
+    "proxy",
+    "0",
+    `:${server.addr.port}`,
+    "--json",
+  ]);
+  const port = await tool.port();
+  for (const text of ["a", "b"]) {
+    await using client = await connect({ port, framing });
+    await client.request(text);
+  }
+  await tool.shell.seen(/#2 ended/);
+  const { output } = await tool.interrupt();
+  const messages = output.trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals(
+    messages.filter(({ text }) => text !== "bye")
+      .map(({ connection, from, text }) => [connection, from, text]),
+    [[1, "client", "a"], [1, "server", "A"], [2, "client", "b"], [
+      2,
+      "server",
+      "B",
+    ]],
+  );
+});
+
+Deno.test("proxy passes on what does not fit the framing, and says so once", async () => {
+  await using server = capitals();
+  await using tool = new Running([
+    "proxy",
+    "0",
+    `${server.addr.port}`,
+    "--netstrings",
+  ]);
+  await using client = await connect({ port: await tool.port(), framing });
+  assertEquals(await client.request("a"), "A");
+  assertEquals(await client.request("b"), "B");
+  const { output, errors } = await tool.interrupt();
+  assertEquals(output, "");
+  assertEquals(errors.match(/does not fit the framing/g)?.length, 2);
+});
+
+Deno.test("proxy --record keeps messages, ends and the framing, with its line ends", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    await using server = capitals();
+    const args = [
+      "proxy",
+      "0",
+      `${server.addr.port}`,
+      "--quiet",
+      "--record",
+      file,
+    ];
+    await using tool = new Running(args);
+    const client = await connect({
+      port: await tool.port(),
+      framing: lines({ eol: "\r\n" }),
+    });
+    await client.request("a");
+    await client.closeWrite();
+    await Array.fromAsync(client);
+    await tool.shell.seen(/#1 ended/);
+    assertEquals((await tool.interrupt()).output, "");
+    using opened = await Deno.open(file);
+    const recording = await readRecording("it", opened.readable);
+    assertEquals(recording.framing, ["--lines", "--eol", "crlf"]);
+    const steps = recording.connections.get(1) ?? [];
+    assertEquals(
+      steps.map(({ from, bytes }) =>
+        `${from} ${bytes ? textOf(bytes) : "end"}`
+      ),
+      ["client a", "server A", "client end", "server bye", "server end"],
+    );
+    assert(steps.every(({ time }) => time > 0));
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
+Deno.test("proxy --cut and --latency pass every byte in order", async () => {
+  await using server = capitals();
+  const args = [
+    "proxy",
+    "0",
+    `${server.addr.port}`,
+    "--cut",
+    "1-7",
+    "--latency",
+    "5ms",
+  ];
+  await using tool = new Running([...args, "--jitter", "5ms", "--seed", "1"]);
+  await using client = await connect({ port: await tool.port(), framing });
+  const text = "abcdefghij".repeat(50);
+  assertEquals(await client.request(text), text.toUpperCase());
+  await tool.interrupt();
+  assertMatch(tool.shell.errors, /\(--seed 1\)/);
+});
+
+Deno.test("proxy --reset-after resets both sides", async () => {
+  const broke = Promise.withResolvers<unknown>();
+  await using server = serve(
+    { ...HOST, framing, onError: () => {} },
+    async (connection) => {
+      for await (const _line of connection);
+    },
+  );
+  await using tool = new Running([
+    "proxy",
+    "0",
+    `${server.addr.port}`,
+    "--reset-after",
+    "5",
+  ]);
+  await using client = await connect({ port: await tool.port(), framing });
+  client.closed.catch(broke.resolve);
+  await client.send("more than that");
+  await assertRejects(() => client.closed, Deno.errors.ConnectionReset);
+  await tool.shell.seen(/#1 was reset/);
+});
+
+Deno.test("proxy --half-close-after ends one direction, and lets the other go on", async () => {
+  await using server = capitals();
+  const args = ["proxy", "0", `${server.addr.port}`, "--half-close-after", "4"];
+  await using tool = new Running(args);
+  await using client = await connect({ port: await tool.port(), framing });
+  await client.send("abcdef"); // its first 4 bytes arrive, and then the end
+  assertEquals(await client.receive(), "ABCD");
+});
+
+Deno.test("proxy --stall-after lets nothing pass any more, until Ctrl-C", async () => {
+  await using server = capitals();
+  const args = ["proxy", "0", `${server.addr.port}`, "--stall-after", "4"];
+  await using tool = new Running(args);
+  await using client = await connect({ port: await tool.port(), framing });
+  await client.send("abc");
+  await client.send("def");
+  assertEquals(await client.receive(), "ABC");
+  const rest = client.receive();
+  rest.catch(() => {});
+  await tool.shell.seen(/def/);
+  assertEquals((await tool.interrupt()).code, 0);
+});
+
+Deno.test("proxy resets a client whose target is not there", async () => {
+  const listener = Deno.listen(HOST);
+  const { port: closed } = listener.addr;
+  listener.close();
+  await using tool = new Running(["proxy", "0", `${closed}`]);
+  await using client = await connect({ port: await tool.port(), framing });
+  await assertRejects(() => client.receive());
+  const [reason] = await tool.shell.seen(/#1 (.*)\n/);
+  assertEquals(
+    reason,
+    `Cannot connect to 127.0.0.1:${closed}: connection refused`,
+  );
+});
+
+Deno.test("proxy --tls shows what is in a TLS connection", async () => {
+  const [cert = "", key = ""] = await Promise.all(
+    ["localhost.pem", "localhost.key"].map((name) =>
+      Deno.readTextFile(`dev/testdata/${name}`)
+    ),
+  );
+  await using server = serve(
+    { ...HOST, framing, tls: { cert, key } },
+    async (connection) => {
+      for await (const line of connection) {
+        await connection.send(
+          line.toUpperCase(),
+        );
+      }
+    },
+  );
+  const args = [
+    "proxy",
+    "0",
+    `${server.addr.port}`,
+    "--ca",
+    "dev/testdata/ca.pem",
+  ];
+  await using tool = new Running(args);
+  const client = await connect({ port: await tool.port(), framing });
+  assertEquals(await client.request("hello"), "HELLO");
+  await client.close();
+  await tool.shell.seen(/#1 ended/);
+  assertMatch((await tool.interrupt()).output, /hello\n.*HELLO/);
+});
+
+Deno.test("proxy --guess looks at each direction", async () => {
+  await using server = serve(
+    { ...HOST, framing: asText(netstrings()) },
+    async (connection) => {
+      for await (const text of connection) await connection.send(text);
+    },
+  );
+  await using tool = new Running([
+    "proxy",
+    "0",
+    `${server.addr.port}`,
+    "--guess",
+  ]);
+  await using client = await connect({
+    port: await tool.port(),
+    framing: asText(netstrings()),
+  });
+  for (const text of ["hello", "how are you?"]) await client.request(text);
+  const { code, output } = await tool.interrupt();
+  assertEquals(code, 0);
+  assertMatch(
+    output,
+    /From the client: .*\n +surely +--netstrings[^]*From the server: .*\n +surely +--netstrings/,
+  );
+});
+
+Deno.test("proxy says what it cannot do", async () => {
+  using listener = Deno.listen(HOST);
+  const { port } = listener.addr;
+  const used = await runTool(["proxy", `${port}`, "1"]);
+  assertEquals(used, {
+    code: 1,
+    output: "",
+    errors:
+      `framed: Cannot listen on 127.0.0.1:${port}: the address is in use\n`,
+  });
+  const folder = await runTool(["proxy", "0", "1", "--record", "/"]);
+  assertEquals(folder.code, 1);
+  assertMatch(folder.errors, /^framed: .*\n$/);
+  assertEquals((await runTool(["proxy", "0"])).code, 2);
+  assertEquals((await runTool(["proxy", "0", "1", "--length", "x"])).code, 2);
+});
+
+Deno.test("proxy gives messages of length prefixes whole, however they come", async () => {
+  await using server = serve(
+    { ...HOST, framing: lengthPrefixed() },
+    async (connection) => {
+      for await (const message of connection) await connection.send(message);
+    },
+  );
+  const args = ["proxy", "0", `${server.addr.port}`, "--length", "4", "--hex"];
+  await using tool = new Running(args);
+  await using client = await connect({
+    port: await tool.port(),
+    framing: lengthPrefixed(),
+  });
+  await client.request(new Uint8Array([0, 255]));
+  const { output } = await tool.interrupt();
+  assertMatch(
+    output,
+    /^#1 > +2 B \n {2}00000000 {2}00 ff .*\n#1 < .*\n.*00 ff/,
+  );
+});

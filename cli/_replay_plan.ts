@@ -1,0 +1,69 @@
+import type { Command } from "./_command.ts";
+import { parseFlags } from "./_flags.ts";
+import type { Format } from "./_format.ts";
+import {
+  chooseFraming,
+  type ChosenFraming,
+  FRAMING_FLAGS,
+} from "./_framing_flags.ts";
+import { readRecording, type Recording } from "./_recording.ts";
+import { outputFormat } from "./_sending.ts";
+import { parsePlace, type Place, UsageError } from "./_values.ts";
+
+/** All that the command line of `replay` says, checked. */
+export interface ReplayPlan {
+  readonly file: string;
+  readonly recording: Recording;
+  readonly place: Place;
+  readonly chosen: ChosenFraming;
+  readonly format: Format;
+  /** How many times faster; `Infinity` without pauses. */
+  readonly speed: number;
+  readonly compares: boolean;
+  readonly wait: number;
+  readonly isQuiet: boolean;
+}
+
+const DEFAULT_WAIT_MS = 1000;
+
+/** Reads and checks the flags of `replay`, and the recording. */
+export async function planReplay(
+  { flags, args }: Command,
+): Promise<ReplayPlan> {
+  const [file = "", target = ""] = args;
+  const place = parsePlace(target);
+  const speed = parseSpeed(flags.text("speed"));
+  const given = FRAMING_FLAGS.flags.some(({ name }) => flags.has(name))
+    ? chooseFraming(flags)
+    : undefined;
+  const wait = flags.duration("wait") ?? DEFAULT_WAIT_MS;
+  using opened = await Deno.open(file);
+  const recording = await readRecording(file, opened.readable);
+  const chosen = given ??
+    chooseFraming(
+      parseFlags(recording.framing ?? [], FRAMING_FLAGS.flags).flags,
+    );
+  return {
+    file,
+    recording,
+    place,
+    chosen,
+    format: outputFormat(flags, chosen.isRaw),
+    speed,
+    compares: flags.has("diff"),
+    wait,
+    isQuiet: flags.has("quiet"),
+  };
+}
+
+function parseSpeed(text: string | undefined): number {
+  if (text === undefined) return 1;
+  if (text === "max") return Infinity;
+  const speed = Number(text);
+  if (!(speed > 0)) {
+    throw new UsageError(
+      `--speed must be a number above 0, or max: current value is "${text}"`,
+    );
+  }
+  return speed;
+}

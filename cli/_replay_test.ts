@@ -1,0 +1,151 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { lines } from "../framing.ts";
+import { serve } from "../server.ts";
+import { runTool } from "./_testing.ts";
+
+/** A server that answers in capitals, but says `odd` to `word`. */
+function capitals(word?: string) {
+  return serve(
+    { hostname: "127.0.0.1", port: 0, framing: lines() },
+    async (connection) => {
+      for await (const line of connection) {
+        await connection.send(line === word ? "odd" : line.toUpperCase());
+      }
+      await connection.send("bye");
+    },
+  );
+}
+
+const RECORDING = [
+  { recording: 1, framing: ["--lines"] },
+  { time: 1000, connection: 1, from: "client", event: "open" },
+  { time: 1000, connection: 1, from: "client", length: 1, text: "a" },
+  { time: 1001, connection: 1, from: "server", length: 1, text: "A" },
+  { time: 1040, connection: 1, from: "client", length: 1, hex: "62" },
+  { time: 1041, connection: 2, from: "client", text: "x" },
+  { time: 1042, connection: 1, from: "server", text: "B" },
+  { time: 1043, connection: 1, from: "client", event: "end" },
+  { time: 1044, connection: 1, from: "server", text: "bye" },
+  { time: 1045, connection: 1, from: "server", event: "end" },
+  { time: 1046, connection: 2, from: "server", text: "X" },
+];
+
+async function replay(
+  recording: unknown[],
+  port: number,
+  ...flags: string[]
+): ReturnType<typeof runTool> {
+  const file = await Deno.makeTempFile();
+  try {
+    const text = recording.map((each) =>
+      typeof each === "string" ? each : JSON.stringify(each)
+    ).join("\n");
+    await Deno.writeTextFile(file, text);
+    return await runTool(["replay", file, `${port}`, ...flags]);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+Deno.test("replay sends what was sent, at its time, and shows the answers", async () => {
+  await using server = capitals();
+  const start = performance.now();
+  const { code, output, errors } = await replay(RECORDING, server.addr.port);
+  assertEquals(performance.now() - start >= 40, true);
+  assertEquals([code, errors], [
+    0,
+    "Sent 3, received 4 of 4 recorded answers\n",
+  ]);
+  const ofFirst = output.split("\n").filter((line) => line.startsWith("#1"))
+    .map((line) => line.replace(/^#1 (.).* B {2}/, "$1 "));
+  assertEquals(ofFirst, ["> a", "< A", "> b", "< B", "< bye"]);
+});
+
+Deno.test("replay --speed max --diff is content with the same answers", async () => {
+  await using server = capitals();
+  assertEquals(
+    await replay(RECORDING, server.addr.port, "--speed", "max", "--diff"),
+    {
+      code: 0,
+      output: "",
+      errors: "Sent 3, received 4 of 4 recorded answers: none differs\n",
+    },
+  );
+});
+
+Deno.test("replay --diff shows answers that differ, with code 1", async () => {
+  await using server = capitals("b");
+  const { code, output, errors } = await replay(
+    RECORDING,
+    server.addr.port,
+    "--diff",
+  );
+  assertEquals([code, output], [1, "#1 answer 2\n- B\n+ odd\n"]);
+  assertMatch(errors, /4 of 4 recorded answers: 1 differ\n$/);
+  const hex = await replay(RECORDING, server.addr.port, "--diff", "--hex");
+  assertEquals(hex.output, "#1 answer 2\n- 42\n+ 6f6464\n");
+});
+
+Deno.test("replay --diff shows answers that are missing, or too many", async () => {
+  await using server = capitals();
+  const more = RECORDING.toSpliced(3, 0, {
+    time: 1001,
+    connection: 1,
+    from: "server",
+    text: "first",
+  });
+  const missing = await replay(
+    more,
+    server.addr.port,
+    "--diff",
+    "--wait",
+    "50ms",
+  );
+  assertEquals([missing.code, missing.output.split("\n").at(-3)], [
+    1,
+    "#1 answer 4",
+  ]);
+  assertMatch(missing.output, /- bye\n$/);
+  const fewer = RECORDING.filter((each) =>
+    !("text" in each && each.text === "bye")
+  );
+  const extra = await replay(fewer, server.addr.port, "--diff");
+  assertEquals([extra.code, extra.output], [1, "#1 answer 3\n+ bye\n"]);
+});
+
+Deno.test("replay takes what connect --json has printed, and another framing", async () => {
+  await using server = capitals();
+  const lines = [{ text: "a", from: "client", time: 1 }, {
+    text: "A",
+    from: "server",
+    time: 2,
+  }];
+  const { code } = await replay(
+    lines,
+    server.addr.port,
+    "--diff",
+    "--eol",
+    "crlf",
+  );
+  assertEquals(code, 0);
+});
+
+Deno.test("replay names the line that is wrong", async () => {
+  const cases: [unknown[], RegExp][] = [
+    [["{"], /line 1 is not JSON/],
+    [[{ time: 1, from: "client" }], /line 1 must have text, or hex/],
+    [
+      [{ recording: 1, framing: "--lines" }],
+      /line 1 has a framing that is no list/,
+    ],
+  ];
+  for (const [recording, message] of cases) {
+    const { code, errors } = await replay(recording, 1);
+    assertEquals(code, 1);
+    assertMatch(errors, message);
+  }
+  const wrong = await runTool(["replay", "nowhere.jsonl", "1"]);
+  assertEquals(wrong.code, 1);
+  assertMatch(wrong.errors, /^framed: .*nowhere\.jsonl.*\n$/);
+  assertEquals((await replay([], 1, "--speed", "0")).code, 2);
+});

@@ -1,0 +1,41 @@
+/**
+ * What a command line says is to be sent.
+ *
+ * @module
+ */
+import type { Sendable } from "../framing.ts";
+import type { Flags } from "./_flags.ts";
+import {
+  chooseFormat,
+  type Format,
+  FORMATS,
+  type InputOptions,
+  parseMessage,
+} from "./_format.ts";
+
+/** How messages are shown, if no flag says so: as they are, if there is no framing. */
+export function outputFormat(flags: Flags, isRaw: boolean): Format {
+  return chooseFormat(flags) ?? (isRaw ? "binary" : "text");
+}
+
+/** How messages to send are read: by default as they are shown. */
+export function inputOptions(flags: Flags, isRaw: boolean): InputOptions {
+  const given = flags.choice("input", FORMATS);
+  return {
+    format: given ?? outputFormat(flags, isRaw),
+    hasEscapes: flags.has("escapes"),
+    // With --json alone, both what this tool has written and plain lines are sent.
+    acceptsText: given === undefined,
+  };
+}
+
+/** The messages that a flag gives: text, or hexadecimal digits with `--hex`. */
+export function messagesOf(
+  flags: Flags,
+  flag: string,
+  options: InputOptions,
+): Sendable[] {
+  return flags.all(flag).map((text) =>
+    parseMessage(`--${flag}`, text, options)
+  );
+}

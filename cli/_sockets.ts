@@ -1,0 +1,153 @@
+/**
+ * Sockets that can be reset, which `Deno.Conn` cannot be.
+ *
+ * @module
+ */
+import { once } from "node:events";
+import net from "node:net";
+import type { Connection } from "../connection.ts";
+import type { Bytes, Sendable } from "../framing.ts";
+import { type Place, placeName } from "./_values.ts";
+
+/** One side of a connection that is passed on. */
+export interface Side {
+  /** What it sends, read by read. Throws if the connection breaks. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Its address. */
+  readonly remote: Place;
+  write(bytes: Uint8Array): Promise<void>;
+  /** Tells it that no more comes. */
+  end(): void;
+  reset(): void;
+  close(): void;
+}
+
+/** Accepts connections. */
+export class Listener implements AsyncDisposable {
+  readonly #server: net.Server;
+  /** Where it listens. */
+  readonly place: Place;
+
+  private constructor(server: net.Server, place: Place) {
+    this.#server = server;
+    this.place = place;
+  }
+
+  /** Listens; rejects with what the system says, and with the address. */
+  static async listen(
+    place: Place,
+    onSide: (side: Side) => void,
+  ): Promise<Listener> {
+    const server = net.createServer(
+      { allowHalfOpen: true, noDelay: true },
+      (socket) => onSide(new SocketSide(socket)),
+    );
+    server.listen(
+      "path" in place ? place : { host: place.hostname, port: place.port },
+    );
+    try {
+      await once(server, "listening");
+    } catch (cause) {
+      throw named(`Cannot listen on ${placeName(place)}`, cause);
+    }
+    const address = server.address();
+    const isTcp = typeof address === "object" && address !== null;
+    return new Listener(
+      server,
+      isTcp ? { hostname: address.address, port: address.port } : place,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    await closed;
+  }
+}
+
+/** Connects; rejects with what the system says, and with the address. */
+export async function dial(place: Place): Promise<Side> {
+  const socket = net.connect({
+    ...("path" in place ? place : { host: place.hostname, port: place.port }),
+    allowHalfOpen: true,
+    noDelay: true,
+  });
+  try {
+    await once(socket, "connect");
+  } catch (cause) {
+    throw named(`Cannot connect to ${placeName(place)}`, cause);
+  }
+  return new SocketSide(socket);
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "the address is in use",
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset by the peer",
+  EACCES: "permission denied",
+  ENOTFOUND: "the name is not known",
+  ENOENT: "there is no such socket",
+  ETIMEDOUT: "the peer did not answer",
+};
+
+/** The errors of Node are named by their code. */
+function named(task: string, cause: unknown): Error {
+  const code = cause instanceof Error && "code" in cause ? `${cause.code}` : "";
+  const message = cause instanceof Error ? cause.message : `${cause}`;
+  return new Error(`${task}: ${REASONS[code] ?? message}`, { cause });
+}
+
+class SocketSide implements Side {
+  readonly #socket: net.Socket;
+  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly remote: Place;
+
+  constructor(socket: net.Socket) {
+    this.#socket = socket;
+    // Errors come out of reads and writes too.
+    socket.on("error", () => {});
+    this.chunks = socket.iterator({ destroyOnReturn: false });
+    const { remoteAddress, remotePort } = socket;
+    this.remote = remoteAddress === undefined || remotePort === undefined
+      ? { path: "" }
+      : { hostname: remoteAddress, port: remotePort };
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) =>
+      this.#socket.write(bytes, (error) => error ? reject(error) : resolve())
+    );
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  reset(): void {
+    // A Unix socket has no reset; an end that loses bytes is as near as it gets.
+    if (this.#socket.remotePort === undefined) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** A connection as a side: for TLS, which cannot be reset. */
+export function sideOf(
+  connection: Connection<Bytes, Sendable>,
+  remote: Place,
+): Side {
+  return {
+    chunks: connection,
+    remote,
+    async write(bytes) {
+      await connection.send(bytes);
+      await connection.flush();
+    },
+    end: () => void connection.closeWrite(),
+    reset: () => connection.abort(),
+    close: () => connection.abort(),
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * What the tests of the tool share: a shell in memory, and the tool run in it.
+ *
+ * @module
+ */
+import { run } from "./_run.ts";
+import type { Shell } from "./_shell.ts";
+
+/** A shell whose streams are in memory. */
+export class FakeShell implements Shell {
+  readonly input: ReadableStream<Uint8Array>;
+  readonly isInputTerminal = false;
+  readonly isOutputTerminal: boolean;
+  readonly isErrorTerminal = false;
+  readonly hasColor: boolean;
+  readonly #controller = new AbortController();
+  readonly #waiting: {
+    pattern: RegExp;
+    found(match: RegExpExecArray): void;
+  }[] = [];
+  readonly #output: Uint8Array[] = [];
+  /** What was written to standard error. */
+  errors = "";
+
+  constructor(
+    { input = "", isTerminal = false, hasColor = false }: {
+      input?: string | Uint8Array | ReadableStream<Uint8Array>;
+      isTerminal?: boolean;
+      hasColor?: boolean;
+    } = {},
+  ) {
+    this.input = input instanceof ReadableStream
+      ? input
+      : new Blob([typeof input === "string" ? input : new Uint8Array(input)])
+        .stream();
+    this.isOutputTerminal = isTerminal;
+    this.hasColor = hasColor;
+  }
+
+  /** What was written to standard output. */
+  get bytes(): Uint8Array {
+    return new Uint8Array(this.#output.flatMap((each) => [...each]));
+  }
+
+  /** The same as text. */
+  get output(): string {
+    return new TextDecoder().decode(this.bytes);
+  }
+
+  write(output: Uint8Array | string): Promise<void> {
+    this.#output.push(
+      typeof output === "string"
+        ? new TextEncoder().encode(output)
+        : new Uint8Array(output),
+    );
+    this.#look();
+    return Promise.resolve();
+  }
+
+  note(line: string): void {
+    this.noteRaw(`${line}\n`);
+  }
+
+  noteRaw(text: string): void {
+    this.errors += text;
+    this.#look();
+  }
+
+  get interrupted(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Ctrl-C. */
+  interrupt(): void {
+    this.#controller.abort(new DOMException("Interrupted", "AbortError"));
+  }
+
+  /** Waits until something was written that matches, to either stream; gives its groups. */
+  async seen(pattern: RegExp): Promise<string[]> {
+    const { promise, resolve } = Promise.withResolvers<RegExpExecArray>();
+    this.#waiting.push({ pattern, found: resolve });
+    this.#look();
+    return (await promise).slice(1);
+  }
+
+  #look(): void {
+    for (const waiting of [...this.#waiting]) {
+      const match = waiting.pattern.exec(this.errors) ??
+        waiting.pattern.exec(this.output);
+      if (match === null) continue;
+      this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+      waiting.found(match);
+    }
+  }
+}
+
+/** What a command has written, and how it has ended. */
+export interface Ended {
+  readonly code: number;
+  readonly output: string;
+  readonly errors: string;
+}
+
+/** Runs a command line to its end. */
+export async function runTool(
+  args: readonly string[],
+  options?: ConstructorParameters<typeof FakeShell>[0],
+): Promise<Ended> {
+  const shell = new FakeShell(options);
+  const code = await run(args, shell);
+  const { output, errors } = shell;
+  return { code, output, errors };
+}
+
+/** A command that runs until it is interrupted, or ends by itself. */
+export class Running implements AsyncDisposable {
+  readonly shell: FakeShell;
+  readonly #code: Promise<number>;
+
+  constructor(
+    args: readonly string[],
+    options?: ConstructorParameters<typeof FakeShell>[0],
+  ) {
+    this.shell = new FakeShell(options);
+    this.#code = run(args, this.shell);
+  }
+
+  /** The port that it says it listens on. */
+  async port(): Promise<number> {
+    const [port] = await this.shell.seen(
+      /(?:Listening on|Passing) [\d.]+:(\d+)/,
+    );
+    return Number(port);
+  }
+
+  /** Waits until it has ended by itself. */
+  async end(): Promise<Ended> {
+    const code = await this.#code;
+    const { output, errors } = this.shell;
+    return { code, output, errors };
+  }
+
+  /** Ctrl-C, and what came of it. */
+  interrupt(): Promise<Ended> {
+    this.shell.interrupt();
+    return this.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.interrupt();
+  }
+}

@@ -1,0 +1,278 @@
+/**
+ * Peers that are healthy while the process that serves them is busy, stopped, or has
+ * more to do than it can: none of them may be ended.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { caCerts } from "../testdata/certificates.ts";
+import type { Report, Setup } from "./fairness_server.ts";
+import { ServerProcess } from "./load_process.ts";
+
+const LINE = new TextEncoder().encode("beat\n");
+const HALF_LINE = LINE.subarray(0, 2);
+// The end of a line and the beginning of the next, so that one is always under way.
+const ACROSS_LINES = new TextEncoder().encode("at\nbe");
+// Long enough that the work for a message, and not its decoding, is what takes time.
+const LONG_LINE = new TextEncoder().encode(`${"x".repeat(8191)}\n`);
+
+/** A server under trial, and its peers. */
+export class Trial implements AsyncDisposable {
+  readonly #process: ServerProcess;
+  readonly #setup: Setup;
+  readonly #port: number;
+  readonly peers: Deno.Conn[] = [];
+  readonly #timers: ReturnType<typeof setInterval>[] = [];
+
+  private constructor(process: ServerProcess, setup: Setup, port: number) {
+    this.#process = process;
+    this.#setup = setup;
+    this.#port = port;
+  }
+
+  static async start(setup: Setup): Promise<Trial> {
+    const { process, line } = await ServerProcess.start("fairness_server.ts", {
+      args: [JSON.stringify(setup)],
+    });
+    return new Trial(process, setup, Number(line));
+  }
+
+  /** Lets `count` peers connect, and waits until they are served. */
+  async join(count: number): Promise<Deno.Conn[]> {
+    const joined: Deno.Conn[] = [];
+    // The first are not to be silent for as long as the last take.
+    const beating = setInterval(() => {
+      for (const conn of joined) conn.write(LINE).catch(() => {});
+    }, 25);
+    try {
+      for (let i = 0; i < count; i++) {
+        const conn = await this.#connect();
+        if ("handshake" in conn) await (conn as Deno.TlsConn).handshake();
+        joined.push(conn);
+        this.peers.push(conn);
+      }
+      for (;;) {
+        const { open, ended } = await this.report();
+        if (open === this.peers.length) break;
+        assertEquals(ended, {}, "Ended while others were joining");
+        await delay(5);
+      }
+    } finally {
+      clearInterval(beating);
+    }
+    return joined;
+  }
+
+  /** Lets `count` peers connect that are silent. */
+  async joinSilently(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) this.peers.push(await this.#connect());
+  }
+
+  #connect(): Promise<Deno.Conn> {
+    const { door } = this.#setup;
+    const address = { hostname: "localhost", port: this.#port };
+    if (door === "tcp") {
+      return Deno.connect({ ...address, hostname: "127.0.0.1" });
+    }
+    if (door === "tls") return Deno.connectTls({ ...address, caCerts });
+    return Deno.connect({ transport: "unix", path: door.path });
+  }
+
+  /** Lets each peer send a line every so many milliseconds, as healthy devices do. */
+  beat(interval: number): void {
+    const bytes = this.#setup.timeouts.messageTimeout === undefined
+      ? LINE
+      : ACROSS_LINES;
+    for (const conn of this.peers) {
+      this.#timers.push(
+        setInterval(() => conn.write(bytes).catch(() => {}), interval),
+      );
+    }
+  }
+
+  /** Lets each peer send as much as is taken, until it is closed. */
+  flood(): void {
+    for (const conn of this.peers) sendWithoutEnd(conn);
+  }
+
+  /** Keeps the server's thread busy. */
+  async busy(milliseconds: number): Promise<void> {
+    await this.#process.ask(`busy ${milliseconds}`);
+  }
+
+  /** Stops the server's process for a time. */
+  async stop(milliseconds: number): Promise<void> {
+    this.#process.kill("SIGSTOP");
+    await delay(milliseconds);
+    this.#process.kill("SIGCONT");
+  }
+
+  async report(): Promise<Report> {
+    return JSON.parse(await this.#process.ask("report"));
+  }
+
+  /** Lets the server connect to a listener of ours while it is busy. */
+  async connect(options: {
+    readonly count: number;
+    readonly milliseconds: number;
+    readonly connectTimeout: number;
+  }): Promise<number> {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const accepting = (async () => {
+      for await (const conn of listener) this.peers.push(conn);
+    })();
+    const { port } = listener.addr;
+    const failures = await this.#process.ask(
+      `connect ${JSON.stringify({ ...options, port })}`,
+    );
+    listener.close();
+    await accepting;
+    return Number(failures);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const conn of this.peers) conn.close();
+    await this.#process[Symbol.asyncDispose]();
+  }
+}
+
+async function sendWithoutEnd(conn: Deno.Conn): Promise<void> {
+  try {
+    for (;;) {
+      let rest = LONG_LINE;
+      while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
+    }
+  } catch {
+    // The server has ended it.
+  }
+}
+
+/** All lines are in the sockets, and the thread was busy for longer than the limit. */
+export async function busyWithLinesThere(
+  peers: number,
+  setup: Setup,
+  milliseconds: number,
+): Promise<Report> {
+  await using trial = await Trial.start(setup);
+  await trial.join(peers);
+  const busy = trial.busy(milliseconds);
+  await delay(milliseconds / 10);
+  for (const conn of trial.peers) await conn.write(LINE);
+  await busy;
+  await delay(milliseconds / 10);
+  return await trial.report();
+}
+
+/** Peers send regularly, and the thread is busy, or stopped, for longer than the limit. */
+export async function busyWhileOthersBeat(
+  peers: number,
+  setup: Setup,
+  { interval, milliseconds, isStopped = false, silent = 0 }: {
+    readonly interval: number;
+    readonly milliseconds: number;
+    readonly isStopped?: boolean;
+    /** How many more send nothing. */
+    readonly silent?: number;
+  },
+): Promise<Report> {
+  await using trial = await Trial.start(setup);
+  await trial.join(peers);
+  trial.beat(interval);
+  await trial.joinSilently(silent);
+  await delay(interval * 2);
+  if (isStopped) await trial.stop(milliseconds);
+  else await trial.busy(milliseconds);
+  const { idleTimeout = 0 } = setup.timeouts;
+  await delay(Math.max(interval * 3, idleTimeout * 1.5));
+  return await trial.report();
+}
+
+/** Peers always send, and there is work for each message, until those that are silent are ended. */
+export async function overloaded(
+  peers: number,
+  setup: Setup,
+  { milliseconds, silent }: {
+    /** For how long at least, and at most ten times as long. */
+    readonly milliseconds: number;
+    readonly silent: number;
+  },
+): Promise<Report> {
+  await using trial = await Trial.start(setup);
+  await trial.join(peers);
+  trial.flood();
+  await trial.joinSilently(silent);
+  const start = Date.now();
+  await delay(milliseconds);
+  for (;;) {
+    const report = await trial.report();
+    const count = Object.values(report.ended).reduce((sum, n) => sum + n, 0);
+    const areEnded = count >= silent && report.open <= peers;
+    if (areEnded || Date.now() > start + 10 * milliseconds) {
+      return report;
+    }
+    await delay(100);
+  }
+}
+
+/** The server sends one long message to a peer that reads, and is busy meanwhile. */
+export async function busyWhileSending(
+  setup: Setup,
+  milliseconds: number,
+): Promise<Report> {
+  await using trial = await Trial.start(setup);
+  const [conn] = await trial.join(1);
+  const busy = trial.busy(milliseconds);
+  const buffer = new Uint8Array(1024 * 1024);
+  for (let left = setup.sends ?? 0; conn !== undefined && left > 0;) {
+    const length = await conn.read(buffer);
+    if (length === null) break;
+    left -= length;
+  }
+  await busy;
+  return await trial.report();
+}
+
+/** A peer sends one long message, and the server is busy meanwhile. */
+export async function busyWhileReceiving(
+  setup: Setup,
+  { bytes, milliseconds }: {
+    readonly bytes: number;
+    readonly milliseconds: number;
+  },
+): Promise<Report> {
+  await using trial = await Trial.start(setup);
+  const [conn] = await trial.join(1);
+  const { messages } = await trial.report();
+  await conn?.write(HALF_LINE);
+  await delay(10);
+  const busy = trial.busy(milliseconds);
+  const part = new Uint8Array(1024 * 1024).fill(120);
+  try {
+    for (let left = bytes; conn !== undefined && left > 0;) {
+      left -= await conn.write(part.subarray(0, left));
+    }
+    await conn?.write(LINE);
+  } catch {
+    // The server has ended it.
+  }
+  await busy;
+  for (;;) {
+    const report = await trial.report();
+    if (report.messages > messages || report.open === 0) return report;
+    await delay(5);
+  }
+}
+
+/** Many connections are opened, and the thread is busy for longer than their limit. */
+export async function busyWhileConnecting(
+  options: {
+    readonly count: number;
+    readonly milliseconds: number;
+    readonly connectTimeout: number;
+  },
+): Promise<number> {
+  await using trial = await Trial.start({ door: "tcp", timeouts: {} });
+  return await trial.connect(options);
+}

@@ -1,0 +1,115 @@
+// deno-lint-ignore-file no-console -- it tells the test by it
+/**
+ * What is tried for fairness, in a process of its own, so that its peers are never
+ * busy when it is. Its argument is {@linkcode Setup} as JSON. It prints where it
+ * listens, and answers each line of its input with a line.
+ */
+import { connect, type ConnectionOptions, lines, serve } from "../../mod.ts";
+import { certificate } from "../testdata/certificates.ts";
+
+/** How it serves. */
+export interface Setup {
+  readonly door: "tcp" | "tls" | { readonly path: string };
+  readonly timeouts: Omit<ConnectionOptions<string, string>, "framing">;
+  /** Milliseconds of work for each message. */
+  readonly work?: number;
+  /** Sends a message of so many bytes first. */
+  readonly sends?: number;
+}
+
+/** What has happened, for the line `report`. */
+export interface Report {
+  /** Messages received. */
+  readonly messages: number;
+  /** Connections that are open. */
+  readonly open: number;
+  /** How often each timeout has ended a connection. */
+  readonly ended: Readonly<Record<string, number>>;
+  /** The longest time that a connection was open which a timeout ended. */
+  readonly oldest: number;
+}
+
+const MAX_MESSAGE_BYTES = 2 ** 30;
+
+const setup: Setup = JSON.parse(Deno.args[0] ?? "");
+const { door, timeouts, work = 0, sends = 0 } = setup;
+const framing = lines({ maxLength: MAX_MESSAGE_BYTES });
+const started = new WeakMap<object, number>();
+const ended: Record<string, number> = {};
+let messages = 0;
+let oldest = 0;
+
+const options = {
+  ...timeouts,
+  framing,
+  onError(error: unknown, connection?: object) {
+    const [which = String(error)] = String(error).match(/\w+Timeout/) ?? [];
+    ended[which] = (ended[which] ?? 0) + 1;
+    const start = connection && started.get(connection);
+    if (start !== undefined) {
+      oldest = Math.max(oldest, performance.now() - start);
+    }
+  },
+};
+const at = { ...options, hostname: "127.0.0.1", port: 0 };
+const server = serve<string, string>(
+  door === "tcp"
+    ? at
+    : door === "tls"
+    ? { ...at, tls: certificate }
+    : { ...options, path: door.path },
+  async (connection) => {
+    started.set(connection, performance.now());
+    if (sends > 0) await connection.send("x".repeat(sends - 1));
+    for await (const _line of connection) {
+      messages++;
+      if (work > 0) busy(work);
+    }
+  },
+);
+console.log(server.addr.transport === "tcp" ? server.addr.port : "");
+
+function busy(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+}
+
+/** Connects many times, is busy before any can be answered, and counts the failures. */
+async function connectBusy(
+  { count, port, milliseconds, connectTimeout }: {
+    readonly count: number;
+    readonly port: number;
+    readonly milliseconds: number;
+    readonly connectTimeout: number;
+  },
+): Promise<number> {
+  const attempts = Array.from(
+    { length: count },
+    () => connect({ port, framing, connectTimeout }),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  busy(milliseconds);
+  const settled = await Promise.allSettled(attempts);
+  let failures = 0;
+  for (const attempt of settled) {
+    if (attempt.status === "rejected") failures++;
+    else attempt.value.abort();
+  }
+  return failures;
+}
+
+const commands = Deno.stdin.readable.pipeThrough(new TextDecoderStream());
+for await (const command of commands) {
+  const [name, argument = ""] = command.trim().split(" ");
+  if (name === "busy") {
+    busy(Number(argument));
+    console.log("idle");
+  } else if (name === "connect") {
+    console.log(await connectBusy(JSON.parse(argument)));
+  } else {
+    const open = server.connections.size;
+    const report: Report = { messages, open, ended, oldest };
+    console.log(JSON.stringify(report));
+  }
+}
+Deno.exit();

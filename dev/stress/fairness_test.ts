@@ -1,0 +1,113 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  busyWhileConnecting,
+  busyWhileOthersBeat,
+  busyWhileReceiving,
+  busyWhileSending,
+  busyWithLinesThere,
+  overloaded,
+} from "./fairness.ts";
+import type { Setup } from "./fairness_server.ts";
+
+const isWindows = Deno.build.os === "windows";
+const LONG_MESSAGE_BYTES = 50_000_000;
+
+for (
+  const [peers, door] of [[1, "tcp"], [500, "tcp"], [200, "unix"], [
+    30,
+    "tls",
+  ]] as const
+) {
+  Deno.test({
+    name:
+      `idleTimeout ends none whose line is in its socket when the thread was busy (${door}, ${peers})`,
+    ignore: isWindows,
+    async fn() {
+      const folder = await Deno.makeTempDir();
+      try {
+        const path = `${folder}/fair.sock`;
+        const { open, ended } = await busyWithLinesThere(peers, {
+          door: door === "unix" ? { path } : door,
+          timeouts: { idleTimeout: 200 },
+        }, 300);
+        assertEquals({ open, ended }, { open: peers, ended: {} });
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
+}
+
+for (const isStopped of [false, true]) {
+  Deno.test({
+    name: `timeouts end the one that is silent of 300 peers, when the ${
+      isStopped ? "process was stopped" : "thread was busy"
+    } for longer`,
+    ignore: isWindows,
+    async fn() {
+      const limit = 300;
+      const milliseconds = 400;
+      const { open, ended, oldest } = await busyWhileOthersBeat(300, {
+        door: "tcp",
+        timeouts: { idleTimeout: limit, messageTimeout: limit },
+      }, { interval: 60, milliseconds, isStopped, silent: 1 });
+      assertEquals({ open, ended }, { open: 300, ended: { idleTimeout: 1 } });
+      assert(oldest < milliseconds + 2 * limit, `${oldest} ms`);
+    },
+  });
+}
+
+Deno.test({
+  name:
+    "timeouts end those that are silent of 200 peers that always send, when all are too much for the thread",
+  ignore: isWindows,
+  async fn() {
+    const { open, ended } = await overloaded(200, {
+      door: "tcp",
+      timeouts: { idleTimeout: 100, messageTimeout: 100 },
+      work: 0.1,
+    }, { milliseconds: 1000, silent: 2 });
+    assertEquals({ open, ended }, { open: 200, ended: { idleTimeout: 2 } });
+  },
+});
+
+Deno.test({
+  name:
+    "sendTimeout ends none that takes a long message while the thread is busy",
+  ignore: isWindows,
+  async fn() {
+    const setup: Setup = {
+      door: "tcp",
+      timeouts: { sendTimeout: 300 },
+      sends: LONG_MESSAGE_BYTES,
+    };
+    const { ended } = await busyWhileSending(setup, 500);
+    assertEquals(ended, {});
+  },
+});
+
+Deno.test({
+  name:
+    "messageTimeout ends none that sends a long message while the thread is busy",
+  ignore: isWindows,
+  async fn() {
+    const { ended } = await busyWhileReceiving({
+      door: "tcp",
+      timeouts: { messageTimeout: 300 },
+    }, { bytes: LONG_MESSAGE_BYTES, milliseconds: 500 });
+    assertEquals(ended, {});
+  },
+});
+
+Deno.test({
+  name: "connectTimeout ends none of 300 attempts while the thread is busy",
+  ignore: isWindows,
+  async fn() {
+    const failures = await busyWhileConnecting({
+      count: 300,
+      milliseconds: 400,
+      connectTimeout: 200,
+    });
+    assertEquals(failures, 0);
+  },
+});

@@ -1,0 +1,149 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  assertRefuses,
+  bytes,
+  decodeInEverySplit,
+  failure,
+  text,
+} from "./_testing.ts";
+import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
+import { delimited } from "./delimited.ts";
+import { fixedLength } from "./fixed_length.ts";
+import { FramingError } from "./framing_error.ts";
+import { lengthPrefixed } from "./length_prefixed.ts";
+import { lines } from "./lines.ts";
+import { mapped } from "./mapped.ts";
+import { netstrings } from "./netstrings.ts";
+import { sequence } from "./sequence.ts";
+
+const switched = sequence(lines(), () => lengthPrefixed());
+
+Deno.test("sequence() switches after the first message, in every split", () => {
+  assertEquals(decodeInEverySplit(switched, "SWITCH\n\0\0\0\x03a\nb"), [
+    "SWITCH",
+    "a\nb",
+  ]);
+  assertEquals(decodeInEverySplit(switched, "\r\n\0\0\0\0\0\0\0\x01\n"), [
+    "",
+    "",
+    "\n",
+  ]);
+  assertEquals(decodeInEverySplit(switched, ""), []);
+  assertEquals(decodeInEverySplit(switched, "only"), ["only"]);
+});
+
+Deno.test("sequence() asks the first message how the others are framed", () => {
+  const framing = sequence(
+    lines(),
+    (line) => line === "net" ? netstrings() : fixedLength(Number(line)),
+  );
+  assertEquals(decodeInEverySplit(framing, "net\n2:a\n,0:,"), [
+    "net",
+    "a\n",
+    "",
+  ]);
+  assertEquals(decodeInEverySplit(framing, "2\nabcd"), ["2", "ab", "cd"]);
+});
+
+Deno.test("sequence() can be nested", () => {
+  const framing = sequence(
+    lines(),
+    () => sequence(fixedLength(1), () => netstrings()),
+  );
+  assertEquals(decodeInEverySplit(framing, "a\nb2:cd,"), ["a", "b", "cd"]);
+});
+
+Deno.test("sequence() keeps each framing's limit, and tells where an error lies", () => {
+  const framing = sequence(
+    lines({ maxLength: 20 }),
+    () => delimited(";", { maxLength: 2 }),
+  );
+  assertEquals(decodeInEverySplit(framing, "a long greeting\nab;abc;"), [
+    "a long greeting",
+    "ab",
+    failure("too-long", 19),
+  ]);
+  assertEquals(decodeInEverySplit(framing, "x".repeat(30)), [
+    failure("too-long", 0),
+  ]);
+  assertEquals(decodeInEverySplit(switched, "a\n\0\0\0\x02b"), [
+    "a",
+    failure("truncated", 2),
+  ]);
+  const user = sequence(
+    lines({ maxLength: 20 }),
+    () => ({
+      decoder: () => ({
+        maxFrameLength: 3,
+        decode: (input) => input.length < 2 ? undefined : input.takeText(2),
+      }),
+      encoder: () => lines().encoder(),
+    }),
+  );
+  assertEquals(decodeInEverySplit(user, "a long greeting\nabcd"), [
+    "a long greeting",
+    "ab",
+    "cd",
+  ]);
+});
+
+Deno.test("sequence() surfaces what next throws", () => {
+  const framing = sequence(lines(), (line) => {
+    throw new FramingError(`No framing for ${line}`, { code: "malformed" });
+  });
+  assertEquals(decodeInEverySplit(framing, "a\nb\n"), [
+    { code: "malformed", offset: undefined },
+  ]);
+});
+
+Deno.test("sequence() has state for each stream, on both sides", () => {
+  const decoders = [new ChunkDecoder(switched), new ChunkDecoder(switched)];
+  for (const decoder of decoders) {
+    assertEquals(decoder.decode(bytes("x\n")), ["x"]);
+    assertEquals(decoder.decode(bytes("\0\0\0\x01\n")).length, 1);
+  }
+  for (let stream = 0; stream < 2; stream++) {
+    const encoder = new ChunkEncoder(switched);
+    assertEquals(text(encoder.encode("first")), "first\n");
+    assertEquals(text(encoder.encode("a\nb")), "\0\0\0\x03a\nb");
+    assertEquals(text(encoder.encode("")), "\0\0\0\0");
+  }
+});
+
+Deno.test("sequence() sends by what the receiver reads first", () => {
+  const asked: unknown[] = [];
+  const framing = sequence(fixedLength(2), (message) => {
+    asked.push(message);
+    return message[0] === 0x6e ? netstrings() : delimited("\n");
+  });
+  const encoder = new ChunkEncoder(framing);
+  assertEquals(text(encoder.encode("n1")), "n1");
+  assertEquals(text(encoder.encode("ab")), "2:ab,");
+  assertEquals(asked, [bytes("n1")]);
+});
+
+Deno.test("sequence() stays at its first message until that was sent", () => {
+  const encoder = new ChunkEncoder(switched);
+  assertThrows(() => encoder.encode("no\nline"), TypeError);
+  assertEquals(text(encoder.encode("line")), "line\n");
+  assertRefuses(switched, "a\nb", TypeError);
+  // The reader would see no message, and not know how to go on.
+  const dropping = mapped(lines(), {
+    decode: (line) => line === "" ? undefined : line,
+    encode: String,
+  });
+  assertRefuses(sequence(dropping, () => lines()), "", TypeError);
+});
+
+Deno.test("sequence() serves one direction alone", () => {
+  const framing = {
+    decoder: switched.decoder,
+    encoder: lengthPrefixed().encoder,
+  };
+  assertEquals(text(new ChunkEncoder(framing).encode("a")), "\0\0\0\x01a");
+  assert(new ChunkDecoder(framing).decode(bytes("a\n")).length === 1);
+});
+
+Deno.test("sequence() refuses what is no function", () => {
+  assertThrows(() => sequence(lines(), lines() as never), TypeError, "next");
+});

@@ -1,0 +1,214 @@
+import { assert, assertEquals } from "@std/assert";
+import { backgroundTimers, turn } from "../connection/_testing.ts";
+import { Countdown, noteBegun, noteSettled, startTimer } from "./countdown.ts";
+
+const SOON_MS = 20;
+const NEVER_MS = 60_000;
+
+/** Waits by the clock of all countdowns, which does not run while this process has to wait. */
+function sleep(milliseconds: number): Promise<void> {
+  return untilExpired((onExpire) => void startTimer(milliseconds, onExpire));
+}
+
+/** Waits for what does not keep the process alive itself. */
+async function untilExpired(
+  start: (onExpire: () => void) => void,
+): Promise<void> {
+  const alive = setTimeout(() => {}, NEVER_MS);
+  await new Promise<void>(start);
+  clearTimeout(alive);
+}
+
+/** A countdown, and how often it has expired. */
+function counted(limit: number): { countdown: Countdown; expired: number } {
+  const counted = {
+    countdown: new Countdown(limit, () => {
+      counted.expired++;
+    }),
+    expired: 0,
+  };
+  return counted;
+}
+
+Deno.test("Countdown expires once, when its limit is over", async () => {
+  const start = performance.now();
+  // A timer of its own keeps the process alive, as a countdown does not.
+  const alive = setTimeout(() => {}, NEVER_MS);
+  let count = 0;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const countdown = new Countdown(SOON_MS, () => {
+    count++;
+    resolve();
+  });
+  countdown.resume();
+  await promise;
+  assert(performance.now() - start >= SOON_MS);
+  clearTimeout(alive);
+  countdown.pause();
+  countdown.reset();
+  countdown.resume();
+  await sleep(SOON_MS * 3);
+  assertEquals(count, 1);
+});
+
+Deno.test("Countdown runs only while it is resumed", async () => {
+  const limited = counted(SOON_MS);
+  const { countdown } = limited;
+  await sleep(SOON_MS * 3);
+  countdown.resume();
+  countdown.pause();
+  await sleep(SOON_MS * 3);
+  assertEquals(limited.expired, 0);
+  countdown.resume();
+  await sleep(SOON_MS * 3);
+  assertEquals(limited.expired, 1);
+});
+
+Deno.test("Countdown adds up the times for which it is resumed", async () => {
+  const limited = counted(SOON_MS);
+  const { countdown } = limited;
+  for (let i = 0; i < 10; i++) {
+    countdown.resume();
+    await sleep(SOON_MS / 4);
+    countdown.pause();
+  }
+  countdown.resume();
+  await sleep(SOON_MS);
+  assertEquals(limited.expired, 1);
+});
+
+Deno.test("Countdown runs until all who resumed it have paused it", async () => {
+  const running = counted(SOON_MS);
+  running.countdown.resume();
+  running.countdown.resume();
+  running.countdown.pause();
+  const paused = counted(SOON_MS);
+  paused.countdown.resume();
+  paused.countdown.resume();
+  paused.countdown.pause();
+  paused.countdown.pause();
+  await sleep(SOON_MS * 3);
+  assertEquals([running.expired, paused.expired], [1, 0]);
+});
+
+Deno.test("Countdown has the whole time again when it is reset", async () => {
+  const limited = counted(SOON_MS * 20);
+  const { countdown } = limited;
+  countdown.resume();
+  for (let i = 0; i < 25; i++) {
+    await sleep(SOON_MS);
+    countdown.reset();
+  }
+  assertEquals(limited.expired, 0);
+  countdown.stop();
+});
+
+/** Keeps this thread from everything else. */
+function work(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+}
+
+function immediate(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+Deno.test("Countdown does not count time in which this thread is busy", async () => {
+  const limited = counted(SOON_MS * 4);
+  const { countdown } = limited;
+  countdown.resume();
+  for (let i = 0; i < 5; i++) {
+    await turn();
+    work(SOON_MS * 5);
+  }
+  await turn();
+  assertEquals(limited.expired, 0);
+  await sleep(SOON_MS * 10);
+  assertEquals(limited.expired, 1);
+});
+
+Deno.test("Countdown waits until all reads have settled that are ready, however many", async () => {
+  const waits = Array.from({ length: 1000 }, () => counted(SOON_MS));
+  const reads = waits.map(() => noteBegun());
+  for (const { countdown } of waits) countdown.resume();
+  await sleep(SOON_MS / 2);
+  for (const [index, { countdown }] of waits.entries()) {
+    if (index % 100 === 0) {
+      for (let turn = 0; turn < 60; turn++) await immediate();
+      work(SOON_MS);
+    }
+    noteSettled(reads[index] ?? NaN);
+    countdown.reset();
+    countdown.pause();
+  }
+  const expired = waits.filter(({ expired }) => expired > 0);
+  for (const { countdown } of waits) countdown.stop();
+  assertEquals(expired.length, 0);
+});
+
+Deno.test("Countdown expires for one that is silent, though reads of others settle without end", async () => {
+  const limited = counted(SOON_MS);
+  limited.countdown.resume();
+  const silent = noteBegun();
+  const others = counted(SOON_MS);
+  const end = performance.now() + 20_000;
+  while (limited.expired === 0 && performance.now() < end) {
+    const read = noteBegun();
+    others.countdown.resume();
+    await immediate();
+    work(1);
+    noteSettled(read);
+    others.countdown.reset();
+    others.countdown.pause();
+  }
+  noteSettled(silent);
+  others.countdown.stop();
+  assertEquals([limited.expired, others.expired], [1, 0]);
+});
+
+Deno.test("Countdown shares one timer with all others", async () => {
+  using timers = backgroundTimers();
+  const countdowns = Array.from(
+    { length: 10_000 },
+    (_, index) => new Countdown(NEVER_MS + index, () => {}),
+  );
+  for (const countdown of countdowns) countdown.resume();
+  assertEquals(timers.count, 1);
+  // One that is to be more exact has its own time nevertheless.
+  await untilExpired((onExpire) => {
+    new Countdown(SOON_MS, onExpire).resume();
+    assertEquals(timers.count, 1);
+  });
+  for (const countdown of countdowns) countdown.stop();
+  assertEquals(timers.count, 0);
+});
+
+Deno.test("Countdown is not over early when one with a short limit comes", async () => {
+  const long = new Countdown(NEVER_MS, () => {});
+  long.resume();
+  await sleep(400); // well into the time until the clock is observed for it
+  const start = performance.now();
+  await untilExpired((onExpire) => void startTimer(SOON_MS, onExpire));
+  assert(performance.now() - start >= SOON_MS);
+  long.stop();
+});
+
+Deno.test("startTimer() does not call back after it is stopped", async () => {
+  let calls = 0;
+  const stop = startTimer(1, () => calls++);
+  stop();
+  await sleep(SOON_MS);
+  assertEquals(calls, 0);
+});
+
+Deno.test("Countdown leaves no timer when it is stopped, and never runs again", async () => {
+  const limited = counted(SOON_MS);
+  const { countdown } = limited;
+  countdown.resume();
+  countdown.stop();
+  countdown.pause();
+  countdown.reset();
+  countdown.resume();
+  await sleep(SOON_MS * 3);
+  assertEquals(limited.expired, 0);
+});
