@@ -10,6 +10,7 @@ import type {
   ServeUnixOptions,
   UnixPeerAddr,
 } from "./options.ts";
+import { isTls, readProxyHeader } from "./_proxy_protocol.ts";
 import type { Server } from "./server.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Address, Transport } from "../connection/transport.ts";
@@ -138,12 +139,30 @@ export function serve<In, Out>(
   checkFunction("serve", "handler", handler);
   options.signal?.throwIfAborted();
   if (isWithListener(options)) {
-    return serveFrom(listenBy(options.listener), options, handler);
+    return serveFrom(
+      listenBy(options.listener),
+      options,
+      handler,
+      (transport) =>
+        readProxyHeader(transport, (source) => source ?? transport.remoteAddr),
+    );
   }
-  return isUnix(options)
-    ? serveFrom(listenUnix(options), options, handler)
-    : serveFrom(listenTcp(options), options, handler);
+  if (isUnix(options)) return serveFrom(listenUnix(options), options, handler);
+  const listener: Listener<NetworkTransport, Deno.NetAddr> = listenTcp(options);
+  return serveFrom(
+    listener,
+    options,
+    handler,
+    (transport) =>
+      readProxyHeader(transport, (source) =>
+        // A client on a Unix socket is none on the network.
+        source !== undefined && "hostname" in source
+          ? source
+          : transport.remoteAddr),
+  );
 }
+
+type NetworkTransport = Transport & { readonly remoteAddr: Deno.NetAddr };
 
 type AnyHandler<In, Out> =
   | ConnectionHandler<In, Out, Deno.NetAddr>
@@ -154,10 +173,12 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
   listener: Listener<T, A>,
   options: ServeBaseOptions<In, Out, A, T["remoteAddr"]>,
   handler: AnyHandler<In, Out>,
+  introduce?: (transport: T) => Promise<T>,
 ): Server<In, Out, A> {
   return new ListeningServer({
     listener,
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
+    introduce: options.proxyProtocol ? introduce : undefined,
     handshake: (transport) =>
       isTlsTransport(transport) ? shakeHands(transport) : undefined,
     // The server's signal is for all connections, so none listens to it itself.
@@ -221,6 +242,12 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
     const callback = options[name];
     if (callback !== undefined) checkFunction("serve", name, callback);
   }
+  const { proxyProtocol } = options;
+  if (proxyProtocol !== undefined && typeof proxyProtocol !== "boolean") {
+    throw new TypeError(
+      `Cannot serve as proxyProtocol must be true or false: current value is of type ${typeof proxyProtocol}`,
+    );
+  }
   // Left out of account, they would leave the server open to all.
   refuseOptions(
     options,
@@ -235,6 +262,11 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
       ["port", "hostname", "tls", "reusePort", "tcpBacklog"],
       "with path: a Unix socket does not have it",
     );
+    if (proxyProtocol) {
+      throw new TypeError(
+        'Cannot use option proxyProtocol with path, whose peers have no address: give a listener of Deno.listen({ transport: "unix", path })',
+      );
+    }
     refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
     checkConnectionOptions(options, "Unix socket");
     return;
@@ -249,11 +281,16 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
       "Cannot serve TLS as tls must have both cert and key, each as PEM",
     );
   }
-  if (tls === undefined) {
+  if (tls !== undefined && proxyProtocol) {
+    throw new TypeError(
+      "Cannot use option proxyProtocol with tls: the header comes before TLS, which Deno begins by itself; leave tls out, and begin the handler with connection.startTls()",
+    );
+  }
+  if (tls === undefined && !proxyProtocol) {
     refuseOptions(
       options,
       ["handshakeTimeout", "maxHandshakes"],
-      "without tls",
+      "without tls or proxyProtocol",
     );
   }
   if (reusePort) checkReusePort();
@@ -275,7 +312,7 @@ function checkListenerOptions<In, Out>(
   );
   // Of a listener on a TCP port only its connections tell whether they are TLS.
   const isUnixListener = listener.addr?.transport === "unix";
-  if (isUnixListener) {
+  if (isUnixListener && !options.proxyProtocol) {
     refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
   }
   checkConnectionOptions(options, isUnixListener ? "Unix socket" : "TCP");
