@@ -176,11 +176,12 @@ peerTest(
       await page.value(
         `document.getElementById("readBufferSize").value = "65536"`,
       );
-      // Without await, which is switched in the code, the queue goes beyond its limit.
+      // Without await, which is switched in the code, the sender never waits.
       await page.click(".codes [role=switch]");
       await untilIsThere(page, "#await:not(:checked)");
       await page.click("#start");
-      await untilIsThere(page, ".tank.queue.is-over");
+      await page.waitFor(`document.getElementById("scrub").max > 2`);
+      assertEquals(await textOf(page, ".sender .does"), "running");
       await page.click("#stop");
       await untilIsThere(page, "#start:not(:disabled)");
       await page.click("#await");
