@@ -10,6 +10,7 @@ import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
+import { publishClose, publishOpen } from "./_diagnostics.ts";
 import {
   DRAIN_MS,
   type Ending,
@@ -162,6 +163,7 @@ export class Connection<In = Bytes, Out = Sendable>
     if (options.keepAlive !== undefined) {
       this.#transport.setKeepAlive?.(options.keepAlive);
     }
+    publishOpen(this, transport);
     if (signal?.aborted) this.abort(signal.reason);
     else if (signal !== undefined) this.#listenTo(signal);
   }
@@ -1255,6 +1257,7 @@ export class Connection<In = Bytes, Out = Sendable>
     ];
     Promise.all(ends).then(() => {
       this.#isOver = true;
+      publishClose(this, this.#failure);
       this.#settleClosed();
     });
   }
