@@ -6,6 +6,7 @@ import type {
   ConnectTlsOptions,
 } from "./options.ts";
 import { isUnix } from "../internal/checks.ts";
+import type { Origin } from "../internal/origins.ts";
 import { namingTask } from "../internal/system_error.ts";
 
 const DEFAULT_HOSTNAME = "127.0.0.1";
@@ -23,6 +24,15 @@ export function addressOf<In, Out>(options: ConnectOptions<In, Out>): string {
   return isUnix(options)
     ? options.path
     : `${options.hostname ?? DEFAULT_HOSTNAME}:${options.port}`;
+}
+
+/** The server to connect to, by the names of an {@linkcode Origin}. */
+export function serverOf<In, Out>(
+  options: ConnectOptions<In, Out>,
+): Pick<Origin, "address" | "port"> {
+  return isUnix(options)
+    ? { address: options.path }
+    : { address: options.hostname ?? DEFAULT_HOSTNAME, port: options.port };
 }
 
 /** The options for TLS, if it is to be used. */

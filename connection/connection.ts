@@ -12,7 +12,7 @@ import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
-import { Heartbeat } from "./_heartbeat.ts";
+import { publishClose, publishOpen } from "./_diagnostics.ts";
 import {
   DRAIN_MS,
   type Ending,
@@ -21,6 +21,7 @@ import {
   ENDINGS,
   isClosedAlready,
 } from "./_ending.ts";
+import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
 import { Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
@@ -181,6 +182,7 @@ export class Connection<In = Bytes, Out = Sendable>
     if (options.keepAlive !== undefined) {
       this.#transport.setKeepAlive?.(options.keepAlive);
     }
+    publishOpen(this, transport);
     if (signal?.aborted) {
       this.abort(signal.reason);
       return;
@@ -1334,6 +1336,7 @@ export class Connection<In = Bytes, Out = Sendable>
     ];
     Promise.all(ends).then(() => {
       this.#isOver = true;
+      publishClose(this, this.#failure);
       this.#settleClosed();
     });
   }

@@ -1,13 +1,15 @@
-import { type FrameFinder, Frames, MESSAGE, NOTHING } from "./_frames.ts";
+import {
+  type FrameFinder,
+  type Frames,
+  giveBackFrames,
+  MESSAGE,
+  NOTHING,
+  takeFrames,
+} from "./_frames.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
-
-// As many as a read buffer holds of 16 bytes each. Each time that an array of messages
-// grows for more takes as long as ten of them.
-const MANY_FRAMES = 4096;
-let spareFrames: Frames | undefined;
 
 /** A decoder that can take many messages at a time, for who wants all of them. */
 export abstract class ManyDecoder<In> implements Decoder<In> {
@@ -44,14 +46,13 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
 
   override decodeMany(input: InputBuffer, messages: In[]): void {
     // What is told of a message may decode others.
-    const frames = spareFrames ?? new Frames(MANY_FRAMES);
-    spareFrames = undefined;
+    const frames = takeFrames();
     try {
       while (input.findFrames(this.finder, frames)) {
         this.takeFrames(input, frames, messages);
       }
     } finally {
-      spareFrames = frames;
+      giveBackFrames(frames);
     }
   }
 

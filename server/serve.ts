@@ -10,7 +10,7 @@ import type {
   ServeUnixOptions,
   UnixPeerAddr,
 } from "./options.ts";
-import { isTls, readProxyHeader } from "./_proxy_protocol.ts";
+import { readProxyHeader } from "./_proxy_protocol.ts";
 import type { Server } from "./server.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Address, Transport } from "../connection/transport.ts";
@@ -27,7 +27,10 @@ import {
   checkConnectionOptions,
   checkFraming,
 } from "../internal/connection_options.ts";
+import { noteOrigin, type Origin } from "../internal/origins.ts";
 import { type Listener, ListeningServer } from "../internal/serving.ts";
+
+const ORIGIN: Origin = { role: "server" };
 
 /**
  * Serves framed connections on a Unix socket.
@@ -182,8 +185,10 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
     handshake: (transport) =>
       isTlsTransport(transport) ? shakeHands(transport) : undefined,
     // The server's signal is for all connections, so none listens to it itself.
-    open: (transport) =>
-      new Connection(transport, { ...options, signal: undefined }),
+    open: (transport) => {
+      noteOrigin(transport, ORIGIN);
+      return new Connection(transport, { ...options, signal: undefined });
+    },
     context: new AsyncLocalStorage(),
     handler,
     options,
