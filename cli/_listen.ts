@@ -233,7 +233,7 @@ class Listening {
     const { parseMessage } = await import("./_format.ts");
     const terminal = new Terminal({
       commands: [],
-      keepsHistory: true,
+      keepsHistory: this.#plan.keepsHistory,
       hasColor: this.#shell.hasColor,
       onLine: (line) => {
         try {

@@ -31,6 +31,7 @@ export interface ListenPlan {
   readonly endsWithFirst: boolean;
   readonly isQuiet: boolean;
   readonly guesses: boolean;
+  readonly keepsHistory: boolean;
 }
 
 /** Reads and checks the flags of `listen`. */
@@ -63,5 +64,6 @@ export function planListen({ flags, args }: Command): ListenPlan {
     endsWithFirst: flags.has("once"),
     isQuiet: flags.has("quiet"),
     guesses: flags.has("guess"),
+    keepsHistory: !flags.has("no-history"),
   };
 }

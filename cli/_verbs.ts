@@ -42,6 +42,10 @@ const COUNT_FLAG: Flag = {
   value: "N",
   help: "End after N messages were received; fewer are an error",
 };
+const HISTORY_FLAG: Flag = {
+  name: "no-history",
+  help: "Neither read nor keep what was typed",
+};
 const HEARTBEAT_FLAGS: readonly Flag[] = [
   {
     name: "heartbeat",
@@ -97,7 +101,7 @@ export const VERBS: readonly Verb[] = [
           },
           GUESS_FLAG,
           ...HEARTBEAT_FLAGS,
-          { name: "no-history", help: "Neither read nor keep what was typed" },
+          HISTORY_FLAG,
         ],
       },
       FRAMING_FLAGS,
@@ -149,6 +153,7 @@ export const VERBS: readonly Verb[] = [
           ...HEARTBEAT_FLAGS,
           COUNT_FLAG,
           QUIET_FLAG,
+          HISTORY_FLAG,
           GUESS_FLAG,
         ],
       },

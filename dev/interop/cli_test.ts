@@ -281,7 +281,7 @@ peerTest(
         "ended",
         "\x03",
       ]]),
-      ...tool("listen", `unix:${path}`),
+      ...tool("listen", `unix:${path}`, "--no-history"),
     ]);
     await using _answer = answer;
     let hasEnded = false;
