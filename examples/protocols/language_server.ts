@@ -50,8 +50,8 @@ function isMessage(value: unknown): value is Message {
 
 export interface LanguageClient extends AsyncDisposable {
   /** Gives the result, or rejects with what the server says against it. */
-  request(method: string, params: unknown): Promise<unknown>;
-  notify(method: string, params: unknown): Promise<void>;
+  request(method: string, params?: unknown): Promise<unknown>;
+  notify(method: string, params?: unknown): Promise<void>;
 }
 
 /** Speaks to a language server; `onNotification` gets what it says unasked. */
@@ -78,11 +78,12 @@ export function openClient(
   };
 }
 
-/** The server asks for settings, one for each item, and whether it may show progress. */
+/** Servers ask for settings, one for each item; other questions need no answer here. */
 function answer(params: unknown): unknown {
-  const items = typeof params === "object" && params !== null &&
-    "items" in params && Array.isArray(params.items);
-  return items ? params.items.map(() => null) : null;
+  const hasItems = typeof params === "object" && params !== null &&
+    "items" in params;
+  const items = hasItems && Array.isArray(params.items) ? params.items : null;
+  return items && items.map(() => ({ enable: true }));
 }
 
 if (import.meta.main) {
@@ -95,7 +96,10 @@ if (import.meta.main) {
   await using client = openClient(streams, (method, params) => {
     if (method === "textDocument/publishDiagnostics") console.log(params);
   });
-  await client.request("initialize", { capabilities: {}, rootUri: null });
+  await client.request("initialize", {
+    capabilities: {},
+    initializationOptions: { enable: true },
+  });
   await client.notify("initialized", {});
   const uri = "file:///example.ts";
   const text = "const answer = 42;\n";
@@ -104,6 +108,6 @@ if (import.meta.main) {
   const position = { line: 0, character: 6 };
   const hover = { textDocument: { uri }, position };
   console.log(await client.request("textDocument/hover", hover));
-  await client.request("shutdown", null);
-  await client.notify("exit", null);
+  await client.request("shutdown");
+  await client.notify("exit");
 }

@@ -24,6 +24,7 @@ import {
   lengthPrefixed,
   mapped,
 } from "@framed/tcp";
+import type { HeartbeatOptions } from "@framed/tcp";
 
 const [CONNECT, CONNACK, PUBLISH, PUBACK] = [1, 2, 3, 4];
 const [SUBSCRIBE, SUBACK, PINGREQ] = [8, 9, 12];
@@ -64,7 +65,10 @@ export const framing: Framing<Packet> = {
 };
 
 /** Asks whether the broker is there, and shows it that this side is. */
-export const heartbeat = { interval: 30_000, message: { type: PINGREQ } };
+export const heartbeat: HeartbeatOptions<Packet> = {
+  interval: 30_000,
+  message: { type: PINGREQ },
+};
 
 const uint16 = (value: number) => [value >> 8, value & 0xff];
 
@@ -88,7 +92,7 @@ export interface Client {
 
 /** Introduces itself to the broker; `onMessage` gets what others publish. */
 export async function openClient(
-  connection: Connection<Packet>,
+  connection: Connection<Packet, Packet>,
   onMessage: (topic: string, payload: string) => void,
 ): Promise<Client> {
   const hello = [...text("MQTT"), 4, 2, ...uint16(60), ...text("")];

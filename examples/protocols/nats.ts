@@ -36,7 +36,7 @@ export const framing: Framing<Control> = {
       const line = input.textAt(0, lineEnd);
       const [, digits] = /^MSG .* (\d+)$/i.exec(line) ?? [];
       if (digits === undefined) {
-        if (!/^(INFO|PING|PONG|\+OK|-ERR)\b/i.test(` ${line}`.trim())) {
+        if (!/^(INFO|PING|PONG|\+OK|-ERR)( |$)/i.test(line)) {
           throw malformed(line);
         }
         input.skip(lineEnd + 2);
@@ -86,17 +86,14 @@ export type OnMessage = (
 
 /** Shakes hands with a server, in TLS if it asks for that. */
 export async function openClient(
-  connection: Connection<Control>,
+  connection: Connection<Control, Control>,
   onMessage: OnMessage,
   tls: { serverName: string; caCerts?: string[] } = { serverName: "localhost" },
 ): Promise<Client> {
-  const greeting = await connection.receive();
-  const info: unknown = JSON.parse(
-    greeting?.line.slice("INFO ".length) ?? "{}",
-  );
-  if (/"tls_required":\s*true/.test(JSON.stringify(info))) {
-    await connection.startTls(tls);
-  }
+  const { line = "nothing" } = await connection.receive() ?? {};
+  if (!/^INFO /i.test(line)) throw malformed(line);
+  const info: { tls_required?: boolean } = JSON.parse(line.slice(5));
+  if (info.tls_required) await connection.startTls(tls);
   const inbox = `_INBOX.${crypto.randomUUID()}`;
   connection.send({ line: 'CONNECT {"verbose":false,"pedantic":false}' });
   connection.send({ line: `SUB ${inbox}.* 1` });
