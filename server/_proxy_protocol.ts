@@ -4,6 +4,7 @@ import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
+import { isTlsTransport } from "../internal/handshake.ts";
 
 // https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
 const V1_START = new TextEncoder().encode("PROXY ");
@@ -36,7 +37,7 @@ export async function readProxyHeader<A extends Address | undefined>(
   transport: Transport,
   peerAddr: (source: Address | undefined) => A,
 ): Promise<Transport & { readonly remoteAddr: A }> {
-  if (isTls(transport)) {
+  if (isTlsTransport(transport)) {
     throw new TypeError(
       "Cannot read PROXY header as it comes before TLS, which the listener has begun",
     );
@@ -58,13 +59,6 @@ export async function readProxyHeader<A extends Address | undefined>(
   }
   const remoteAddr = peerAddr(header.source);
   return introduced(transport, remoteAddr, input.take(input.length));
-}
-
-/** Whether a transport shakes hands. */
-export function isTls<T extends object>(
-  transport: T,
-): transport is T & { handshake(): Promise<unknown> } {
-  return "handshake" in transport && typeof transport.handshake === "function";
 }
 
 /** Takes the header, in either version, and never a byte after it. */

@@ -10,7 +10,7 @@ import type {
   ServeUnixOptions,
   UnixPeerAddr,
 } from "./options.ts";
-import { isTls, readProxyHeader } from "./_proxy_protocol.ts";
+import { readProxyHeader } from "./_proxy_protocol.ts";
 import type { Server } from "./server.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Address, Transport } from "../connection/transport.ts";
