@@ -8,11 +8,11 @@ import {
   checkHeartbeat,
 } from "../internal/connection_options.ts";
 import { Countdown } from "../internal/countdown.ts";
+import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
-import { publishClose, publishOpen } from "./_diagnostics.ts";
 import {
   DRAIN_MS,
   type Ending,

@@ -52,7 +52,6 @@ export class ConnectionSpans {
   /** Ends the spans of connections that are open. */
   stop(): void {
     for (const [connection, span] of this.#spans) end(span, connection);
-    this.#spans.clear();
   }
 }
 

@@ -1,9 +1,4 @@
-import {
-  type MeterProvider,
-  metrics,
-  trace,
-  type TracerProvider,
-} from "@opentelemetry/api";
+import { metrics, trace } from "@opentelemetry/api";
 import type {
   ConnectionCloseMessage,
   ConnectionOpenMessage,
@@ -42,20 +37,27 @@ type OnClose = (message: ConnectionCloseMessage) => void;
  * ```
  */
 export interface InstrumentOptions {
+  // By what OpenTelemetry's own entry has: a name imported here would be one that this
+  // module's documentation cannot explain.
+
   /**
-   * Makes the metrics.
+   * Makes the metrics: a `MeterProvider` of OpenTelemetry.
    *
    * @default The provider that is registered with OpenTelemetry when the first
    * connection is opened.
    */
-  meterProvider?: MeterProvider | undefined;
+  meterProvider?:
+    | Pick<(typeof import("@opentelemetry/api"))["metrics"], "getMeter">
+    | undefined;
   /**
-   * Makes the spans.
+   * Makes the spans: a `TracerProvider` of OpenTelemetry.
    *
    * @default The provider that is registered with OpenTelemetry when the first
    * connection is opened.
    */
-  tracerProvider?: TracerProvider | undefined;
+  tracerProvider?:
+    | Pick<(typeof import("@opentelemetry/api"))["trace"], "getTracer">
+    | undefined;
 }
 
 let current: Disposable | undefined;

@@ -27,10 +27,8 @@ import {
   checkConnectionOptions,
   checkFraming,
 } from "../internal/connection_options.ts";
-import { noteOrigin, type Origin } from "../internal/origins.ts";
+import { noteOrigin } from "../internal/diagnostics.ts";
 import { type Listener, ListeningServer } from "../internal/serving.ts";
-
-const ORIGIN: Origin = { role: "server" };
 
 /**
  * Serves framed connections on a Unix socket.
@@ -186,7 +184,7 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
       isTlsTransport(transport) ? shakeHands(transport) : undefined,
     // The server's signal is for all connections, so none listens to it itself.
     open: (transport) => {
-      noteOrigin(transport, ORIGIN);
+      noteOrigin(transport, () => ({ role: "server" }));
       return new Connection(transport, { ...options, signal: undefined });
     },
     context: new AsyncLocalStorage(),
