@@ -3,12 +3,7 @@
  *
  * @module
  */
-import {
-  type Bytes,
-  type Framing,
-  type Sendable,
-  unframed,
-} from "../framing.ts";
+import { type Framing, type Sendable, unframed } from "../framing.ts";
 import { benchCode } from "./_bench_code.ts";
 import { type BenchPlan, planBench } from "./_bench_plan.ts";
 import type { Command } from "./_command.ts";
@@ -29,8 +24,8 @@ export async function run(command: Command, shell: Shell): Promise<number> {
   const plan = planBench(command);
   const { interrupted } = shell;
   // Requests are encoded once, and go out as they are.
-  const framing: Framing<Bytes, Sendable> = {
-    decoder: plan.chosen.framing.decoder,
+  const framing: Framing<unknown, Sendable> = {
+    decoder: plan.chosen.own.decoder,
     encoder: unframed().encoder,
   };
   const connections = await connectAll(command, plan, framing, interrupted);
@@ -59,7 +54,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
 async function connectAll(
   { flags }: Command,
   { place, connections }: BenchPlan,
-  framing: Framing<Bytes, Sendable>,
+  framing: Framing<unknown, Sendable>,
   interrupted: AbortSignal,
 ): Promise<LoadConnection[]> {
   // Ctrl-C ends connecting; later it ends the sending alone.

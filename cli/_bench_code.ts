@@ -1,8 +1,7 @@
 import type { BenchPlan } from "./_bench_plan.ts";
 import type { Command } from "./_command.ts";
 import { codeOptions } from "./_connection_flags.ts";
-import { literal } from "./_literal.ts";
-import { optionLines, program } from "./_program.ts";
+import { optionLines, program, valueCode } from "./_program.ts";
 import { UsageError } from "./_values.ts";
 
 /** The program of `bench`. */
@@ -32,8 +31,10 @@ export function benchCode(
       if (due >= end) return;
       await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
 `;
+  const values = messages.map((each) => valueCode(chosen, each));
+  const [first = ""] = values;
   const message = messages.length === 1
-    ? literal(messages[0])
+    ? first
     : `messages[next++ % messages.length]`;
   const body = `const latencies: number[] = [];
 const start = performance.now();
@@ -41,7 +42,7 @@ const end = start + ${time};
 ${rate === undefined ? "" : "let sent = 0;\n"}${
     messages.length === 1
       ? ""
-      : `const messages = ${literal(messages)};\nlet next = 0;\n`
+      : `const messages = [${values.join(", ")}];\nlet next = 0;\n`
   }
 await Promise.all(Array.from({ length: ${connections} }, async () => {
   await using connection = await connect({

@@ -12,7 +12,6 @@ import type { Connection, ConnectionOptions } from "../connection.ts";
 import type { Bytes, Sendable } from "../framing.ts";
 import type { ServeTlsOptions } from "../server.ts";
 import type { Flag, FlagGroup, Flags } from "./_flags.ts";
-import type { ChosenFraming } from "./_framing_flags.ts";
 import { literal } from "./_literal.ts";
 import { type Place, UsageError } from "./_values.ts";
 
@@ -21,6 +20,11 @@ const SHARED_FLAGS: readonly Flag[] = [
     name: "idle-timeout",
     value: "TIME",
     help: "End a connection that is silent for so long",
+  },
+  {
+    name: "receive-timeout",
+    value: "TIME",
+    help: "End a connection whose peer is silent for so long, whatever is sent",
   },
   {
     name: "message-timeout",
@@ -124,13 +128,14 @@ export interface CodeOption {
 
 type ConnectionSettings = Omit<
   ConnectionOptions<Bytes, Sendable>,
-  "framing" | "signal"
+  "framing" | "heartbeat" | "signal"
 >;
 
 /** The options of a connection, of either side. */
 export function connectionSettings(flags: Flags): ConnectionSettings {
   return {
     idleTimeout: flags.duration("idle-timeout"),
+    receiveTimeout: flags.duration("receive-timeout"),
     messageTimeout: flags.duration("message-timeout"),
     sendTimeout: flags.duration("send-timeout"),
     highWaterMark: flags.size("high-water-mark"),
@@ -191,13 +196,19 @@ async function readFlagFile(
 }
 
 /** The options for `connect()`. */
-export async function connectOptions(
+/** The options that say what messages are. */
+export type MessageOptions<In, Out> = Pick<
+  ConnectionOptions<In, Out>,
+  "framing" | "heartbeat"
+>;
+
+async function connectOptions<In, Out>(
   flags: Flags,
   place: Place,
-  { framing }: Pick<ChosenFraming, "framing">,
-): Promise<ConnectOptions<Bytes, Sendable>> {
+  messages: MessageOptions<In, Out>,
+): Promise<ConnectOptions<In, Out>> {
   const shared = {
-    framing,
+    ...messages,
     connectTimeout: flags.duration("connect-timeout"),
     ...connectionSettings(flags),
   };
@@ -210,13 +221,13 @@ export async function connectOptions(
 }
 
 /** Connects as the flags say. What the library refuses in them is wrong usage. */
-export async function open(
+export async function open<In, Out>(
   flags: Flags,
   place: Place,
-  chosen: Pick<ChosenFraming, "framing">,
+  messages: MessageOptions<In, Out>,
   signal: AbortSignal,
-): Promise<Connection<Bytes, Sendable>> {
-  const options = await connectOptions(flags, place, chosen);
+): Promise<Connection<In, Out>> {
+  const options = await connectOptions(flags, place, messages);
   try {
     return await connect({ ...options, signal });
   } catch (error) {

@@ -87,7 +87,9 @@ class Conversation {
     let received = 0;
     try {
       using _terminal = this.#terminal;
-      this.#say(`Connected to ${name} (/help lists commands)`);
+      const { alpnProtocol } = this.#connection;
+      const by = alpnProtocol ? `, which speaks ${alpnProtocol}` : "";
+      this.#say(`Connected to ${name}${by} (/help lists commands)`);
       for (;;) {
         const bytes = await this.#connection.receive({ signal });
         if (bytes === undefined) break;

@@ -4,11 +4,12 @@
  * @module
  */
 import {
-  asText,
   type Bytes,
+  contentLength,
   delimited,
   fixedLength,
   type Framing,
+  jsonSequence,
   lengthPrefixed,
   type LengthPrefixedOptions,
   lines,
@@ -20,18 +21,26 @@ import {
 } from "../framing.ts";
 import type { Flag, FlagGroup, Flags } from "./_flags.ts";
 import { literal } from "./_literal.ts";
-import { bytesOf, parseCount, parseEscapes, UsageError } from "./_values.ts";
+import {
+  bytesOf,
+  parseCount,
+  parseEscapes,
+  textOf,
+  UsageError,
+} from "./_values.ts";
 
 /** A framing as the tool uses it, and as a program writes it. */
 export interface ChosenFraming {
   /** Every message as bytes, so that all of them can be shown as they are. */
   readonly framing: Framing<Bytes, Sendable>;
+  /** The same as the library has it, which is the fastest to count messages with. */
+  readonly own: Pick<Framing<unknown, never>, "decoder">;
   /** The call that makes the framing. */
   readonly code: string;
   /** The functions of the library that `code` calls. */
   readonly imports: readonly string[];
-  /** Whether a program receives text, not bytes. */
-  readonly givesText: boolean;
+  /** What a program receives. */
+  readonly gives: "text" | "bytes" | "values of JSON";
   /** Whether messages are chunks that say nothing about what was sent. */
   readonly isRaw: boolean;
   /** The flags that choose it. */
@@ -42,7 +51,7 @@ const LENGTH_FLAG: Flag = {
   name: "length",
   value: "SIZE[,le][,…]",
   help:
-    "A length of SIZE bytes (1 to 8, or varint) before each message; le: lowest byte first; offset=N: bytes before it; adjust=N: what to add to it; strip=N: bytes to drop",
+    "A length of SIZE bytes (1 to 8, or varint) before each message; le: lowest byte first; decimal, hex: it is text; max=N: bytes of a varint; offset=N: bytes before it; adjust=N: what to add to it; strip=N: bytes to drop",
 };
 
 const KIND_FLAGS: readonly Flag[] = [
@@ -57,6 +66,14 @@ const KIND_FLAGS: readonly Flag[] = [
   LENGTH_FLAG,
   { name: "varint", help: "The length as a varint before each message" },
   { name: "netstrings", help: "Netstrings: 5:hello," },
+  {
+    name: "content-length",
+    help: "Header lines with Content-Length, as of language servers",
+  },
+  {
+    name: "json-sequence",
+    help: "Values of JSON, with or without space between",
+  },
   { name: "fixed", value: "N", help: "Every message has N bytes" },
   { name: "raw", help: "No framing: what each read brings" },
 ];
@@ -65,6 +82,7 @@ const EOL = ["lf", "crlf"] as const;
 const TRAILING = ["emit", "error", "discard"] as const;
 const DISPOSITION = ["discard", "suffix", "prefix"] as const;
 const OVERSIZE = ["error", "discard"] as const;
+const ON_MALFORMED = ["error", "discard"] as const;
 
 const OPTION_FLAGS: readonly Flag[] = [
   {
@@ -74,6 +92,17 @@ const OPTION_FLAGS: readonly Flag[] = [
     help: "What --lines writes at the end of a line",
   },
   { name: "fatal", help: "With --lines, what is not UTF-8 is an error" },
+  {
+    name: "strict",
+    help:
+      "With --lines, only --eol ends a line, and a lone CR or LF is an error",
+  },
+  {
+    name: "on-malformed",
+    value: "RULE",
+    choices: ON_MALFORMED,
+    help: "What happens to a line that --fatal or --strict refuses",
+  },
   {
     name: "trailing",
     value: "RULE",
@@ -87,6 +116,11 @@ const OPTION_FLAGS: readonly Flag[] = [
     help: "What becomes of a delimiter",
   },
   { name: "max-length", value: "SIZE", help: "The longest message (1M)" },
+  {
+    name: "max-header-length",
+    value: "SIZE",
+    help: "The longest header of --content-length (8k)",
+  },
   {
     name: "oversize",
     value: "RULE",
@@ -103,11 +137,21 @@ export const FRAMING_FLAGS: FlagGroup = {
 
 /** The flags that each kind of framing takes beside its own. */
 const TAKES: Readonly<Record<string, readonly string[]>> = {
-  lines: ["eol", "fatal", "trailing", "max-length", "oversize"],
+  lines: [
+    "eol",
+    "fatal",
+    "strict",
+    "on-malformed",
+    "trailing",
+    "max-length",
+    "oversize",
+  ],
   delimiter: ["disposition", "trailing", "max-length", "oversize"],
   length: ["max-length", "oversize"],
   varint: ["max-length", "oversize"],
   netstrings: ["max-length", "oversize"],
+  "content-length": ["max-length", "max-header-length", "oversize"],
+  "json-sequence": ["max-length", "oversize"],
   fixed: [],
   raw: [],
 };
@@ -151,7 +195,8 @@ export function chooseFraming(flags: Flags): ChosenFraming {
       : flags.all(name).flatMap((value) => [`--${name}`, value])
   );
   try {
-    return { isRaw: kind === "raw", ...makeFraming(kind, flags), flags: given };
+    const made = makeFraming(kind, flags);
+    return { own: made.framing, ...made, isRaw: kind === "raw", flags: given };
   } catch (error) {
     // The library refuses what it cannot honour, with a sentence.
     if (error instanceof TypeError || error instanceof RangeError) {
@@ -161,10 +206,14 @@ export function chooseFraming(flags: Flags): ChosenFraming {
   }
 }
 
+type MadeFraming =
+  & Omit<ChosenFraming, "flags" | "isRaw" | "own">
+  & Partial<Pick<ChosenFraming, "own">>;
+
 function makeFraming(
   kind: string,
   flags: Flags,
-): Omit<ChosenFraming, "flags" | "isRaw"> {
+): MadeFraming {
   const limits = {
     maxLength: flags.size("max-length"),
     oversize: flags.choice("oversize", OVERSIZE),
@@ -183,7 +232,7 @@ function makeFraming(
         framing: delimited(delimiter, options),
         code: `delimited(${callOf(delimiter, options)})`,
         imports: ["delimited"],
-        givesText: false,
+        gives: "bytes",
       };
     }
     case "length":
@@ -195,7 +244,7 @@ function makeFraming(
         framing: lengthPrefixed(options),
         code: `lengthPrefixed(${callOf(options)})`,
         imports: ["lengthPrefixed"],
-        givesText: false,
+        gives: "bytes",
       };
     }
     case "netstrings":
@@ -203,7 +252,33 @@ function makeFraming(
         framing: netstrings(limits),
         code: `netstrings(${callOf(limits)})`,
         imports: ["netstrings"],
-        givesText: false,
+        gives: "bytes",
+      };
+    case "content-length": {
+      const options = {
+        ...limits,
+        maxHeaderLength: flags.size("max-header-length"),
+      };
+      return {
+        framing: contentLength(options),
+        code: `contentLength(${callOf(options)})`,
+        imports: ["contentLength"],
+        gives: "bytes",
+      };
+    }
+    case "json-sequence":
+      return {
+        own: jsonSequence(limits),
+        framing: mapped<unknown, unknown, Bytes, Sendable>(
+          jsonSequence(limits),
+          {
+            decode: (value) => bytesOf(JSON.stringify(value)),
+            encode: parseJson,
+          },
+        ),
+        code: `jsonSequence(${callOf(limits)})`,
+        imports: ["jsonSequence"],
+        gives: "values of JSON",
       };
     case "fixed": {
       const length = flags.size("fixed") ?? 1;
@@ -211,7 +286,7 @@ function makeFraming(
         framing: fixedLength(length),
         code: `fixedLength(${callOf(length)})`,
         imports: ["fixedLength"],
-        givesText: false,
+        gives: "bytes",
       };
     }
     case "raw":
@@ -219,21 +294,24 @@ function makeFraming(
         framing: unframed(),
         code: "unframed()",
         imports: ["unframed"],
-        givesText: false,
+        gives: "bytes",
       };
     default: {
       const eol = flags.choice("eol", EOL);
       const options: LinesOptions = {
         eol: eol && (eol === "lf" ? "\n" : "\r\n"),
         fatal: flags.on("fatal"),
+        strict: flags.on("strict"),
+        onMalformed: flags.choice("on-malformed", ON_MALFORMED),
         trailing,
         ...limits,
       };
       return {
         framing: linesOfBytes(options),
+        own: lines(options),
         code: `lines(${callOf(options)})`,
         imports: ["lines"],
-        givesText: true,
+        gives: "text",
       };
     }
   }
@@ -249,26 +327,32 @@ function callOf(...args: unknown[]): string {
  * peer really sends is what this tool is asked for.
  */
 function linesOfBytes(options: LinesOptions): Framing<Bytes, Sendable> {
-  const { eol, fatal, ...others } = options;
+  const { eol, fatal, strict, onMalformed: _, ...others } = options;
   const text = mapped<string, string, Bytes, Sendable>(lines(options), {
     decode: bytesOf,
     // What is no text cannot be a line, which the encoder of lines() says.
     encode: (message) =>
       typeof message === "string" ? message : decodeText(message),
   });
-  if (fatal) return text;
+  if (fatal || strict) return text;
   const ends = eol === "\r\n" ? ["\r\n", "\n"] : ["\n", "\r\n"];
   return { ...text, decoder: delimited(ends, others).decoder };
 }
 
 function decodeText(bytes: Uint8Array): string {
+  const text = textOf(bytes);
+  if (text !== undefined) return text;
+  throw new TypeError(
+    `Cannot encode line of ${bytes.length} bytes: it is not UTF-8`,
+  );
+}
+
+function parseJson(message: Sendable): unknown {
+  const text = typeof message === "string" ? message : textOf(message);
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-      .decode(bytes);
+    return JSON.parse(text ?? "");
   } catch {
-    throw new TypeError(
-      `Cannot encode line of ${bytes.length} bytes: it is not UTF-8`,
-    );
+    throw new TypeError(`Cannot encode message: it is not JSON`);
   }
 }
 
@@ -298,7 +382,10 @@ function parseLength(text: string): LengthPrefixedOptions {
       }
       options.fieldSize = size;
     } else if (part === "le") options.littleEndian = true;
-    else if (name === "offset") {
+    else if (part === "decimal" || part === "hex") options.fieldFormat = part;
+    else if (name === "max") {
+      options.maxFieldBytes = parseCount("--length max", value);
+    } else if (name === "offset") {
       options.fieldOffset = parseCount("--length offset", value, 0);
     } else if (name === "strip") {
       options.strip = parseCount("--length strip", value, 0);
@@ -308,16 +395,9 @@ function parseLength(text: string): LengthPrefixedOptions {
       options.adjustment = isNegative ? -size : size;
     } else if (part !== "be") {
       throw new UsageError(
-        `--length knows le, be, offset=N, adjust=N and strip=N after its size: current value is "${text}"`,
+        `--length knows le, be, decimal, hex, max=N, offset=N, adjust=N and strip=N after its size: current value is "${text}"`,
       );
     }
   }
   return options;
-}
-
-/** A framing of bytes, as text. */
-export function textFraming(
-  framing: Framing<Bytes, Sendable>,
-): Framing<string> {
-  return asText(framing);
 }

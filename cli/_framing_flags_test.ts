@@ -64,6 +64,37 @@ const CASES: [
     "\x02hi",
   ],
   [["--netstrings"], "netstrings()", "hi", "2:hi,"],
+  [
+    ["--eol", "crlf", "--strict", "--on-malformed", "discard"],
+    'lines({ eol: "\\r\\n", strict: true, onMalformed: "discard" })',
+    "hi",
+    "hi\r\n",
+  ],
+  [
+    ["--length", "4,decimal"],
+    'lengthPrefixed({ fieldSize: 4, fieldFormat: "decimal" })',
+    "hi",
+    "0002hi",
+  ],
+  [
+    ["--length", "2,hex,adjust=-2"],
+    'lengthPrefixed({ fieldSize: 2, fieldFormat: "hex", adjustment: -2 })',
+    "0123456789",
+    "0c0123456789",
+  ],
+  [
+    ["--length", "varint,max=4"],
+    'lengthPrefixed({ fieldSize: "varint", maxFieldBytes: 4 })',
+    "hi",
+    "\x02hi",
+  ],
+  [
+    ["--content-length", "--max-header-length", "1k"],
+    "contentLength({ maxHeaderLength: 1024 })",
+    "hi",
+    "Content-Length: 2\r\n\r\nhi",
+  ],
+  [["--json-sequence"], "jsonSequence()", '{"a":1}', '{"a":1}\n'],
   [["--fixed", "2"], "fixedLength(2)", "hi", "hi"],
   [["--raw"], "unframed()", "hi", "hi"],
   [["--guess"], "unframed()", "hi", "hi"],
@@ -114,6 +145,33 @@ Deno.test("Bytes that are not UTF-8 are refused as a line", () => {
   assertEquals(encoder.encode(bytesOf("é")), bytesOf("é\n"));
 });
 
+Deno.test("--strict refuses what another program may take for the end of a line", () => {
+  const strict = choose("--strict", "--eol", "crlf").framing;
+  const decoder = new ChunkDecoder(strict);
+  assertThrows(() => decoder.decode(bytesOf("a\nb\r\n")), FramingError);
+  const dropping = choose(
+    "--strict",
+    "--eol",
+    "crlf",
+    "--on-malformed",
+    "discard",
+  );
+  assertEquals(
+    new ChunkDecoder(dropping.framing).decode(bytesOf("a\nb\r\nc\r\n")),
+    [bytesOf("c")],
+  );
+});
+
+Deno.test("--json-sequence refuses to send what is not JSON", () => {
+  const encoder = new ChunkEncoder(choose("--json-sequence").framing);
+  assertThrows(() => encoder.encode("{"), TypeError, "not JSON");
+  assertThrows(
+    () => encoder.encode(new Uint8Array([0xff])),
+    TypeError,
+    "not JSON",
+  );
+});
+
 Deno.test("Flags that contradict each other, or say nothing, are refused", () => {
   const cases: [string[], string][] = [
     [["--lines", "--raw"], "--lines and --raw are two framings"],
@@ -130,6 +188,8 @@ Deno.test("Flags that contradict each other, or say nothing, are refused", () =>
     [["--length", "2,wide"], "--length knows"],
     [["--length", "varint,le"], "a varint has its own byte order"],
     [["--length", "2,offset=x"], "--length offset must be"],
+    [["--raw", "--strict"], "--strict does not go with --raw"],
+    [["--length", "4,le,decimal"], "littleEndian"],
     [["--delimiter", ""], "each delimiter must have at least 1 byte"],
     [["--max-length", "0"], "maxLength"],
     [["--guess", "--lines"], "--guess goes without a framing"],

@@ -192,6 +192,21 @@ function candidatesFor(streams: readonly Uint8Array[]): Candidate[] {
       // Each has a colon, a comma and its digits in the right places.
       evidence: ({ lengths }) => lengths.length * 16,
     },
+    {
+      flags: ["--content-length"],
+      cost: 0,
+      // Each has a name, a number and a blank line, which come so by design alone.
+      evidence: ({ lengths }) => lengths.length * 24,
+    },
+    {
+      flags: ["--json-sequence"],
+      cost: 5,
+      evidence: ({ lengths }, [first]) =>
+        first === BRACE || first === BRACKET
+          ? Math.min(24, 3 * lengths.length)
+          : -40,
+    },
+    ...digitCandidates(),
     ...fixedCandidates(streams),
   ];
 }
@@ -234,6 +249,8 @@ function isTextBetween(
 }
 
 const LF = 0x0a;
+const BRACE = 0x7b;
+const BRACKET = 0x5b;
 const CR = 0x0d;
 
 function lineCandidates(streams: readonly Uint8Array[]): Candidate[] {
@@ -243,8 +260,11 @@ function lineCandidates(streams: readonly Uint8Array[]): Candidate[] {
   return [{
     flags: isCrLf ? ["--lines", "--eol", "crlf"] : ["--lines"],
     cost: 0,
-    evidence: ({ lengths }, bytes) =>
-      readable(bytes) > 0.97 ? 6 + 2 * Math.min(lengths.length, 10) : -40,
+    evidence: ({ lengths }, bytes) => {
+      if (readable(bytes) <= 0.97) return -40;
+      // The whole of a stream without a line end is one line, by name only.
+      return bytes.includes(LF) ? 8 + 3 * Math.min(lengths.length, 10) : -10;
+    },
   }];
 }
 
@@ -330,6 +350,26 @@ function lengthCandidates(): Candidate[] {
     });
   }
   return candidates;
+}
+
+/** Formats of lengths as text, and the numbers of digits that protocols use. */
+const DIGITS: readonly (readonly [format: string, sizes: readonly number[]])[] =
+  [
+    ["decimal", [2, 3, 4, 5, 6, 8]],
+    ["hex", [2, 4, 8]],
+  ];
+
+function digitCandidates(): Candidate[] {
+  return DIGITS.flatMap(([format, sizes]) =>
+    sizes.flatMap((size) =>
+      [0, -size].map((adjust): Candidate => ({
+        flags: ["--length", lengthFlag(`${size},${format}`, 0, adjust)],
+        cost: 5 + (adjust === 0 ? 0 : 2),
+        evidence: (division, bytes) =>
+          fieldEvidence(division, bytes, 8 * size, size),
+      }))
+    )
+  );
 }
 
 function offsetCost(offset: number): number {

@@ -59,6 +59,9 @@ const CASES: [flags: string[], messages: readonly Sendable[]][] = [
   [["--delimiter", "\\0"], TEXTS],
   [["--delimiter", "\\x1c\\r"], TEXTS],
   [["--netstrings"], TEXTS],
+  [["--content-length"], JSONS],
+  [["--length", "4,decimal"], TEXTS],
+  [["--length", "4,hex,adjust=-4"], TEXTS],
   [["--netstrings"], BINARIES],
   [["--length", "4"], TEXTS],
   [["--length", "4"], BINARIES],
@@ -115,6 +118,12 @@ Deno.test("guess() finds a header with a length in its midst", () => {
     [flags, ...alternatives].map(shellWords)
   );
   assert(all.includes("--length 2,offset=4,strip=0"), all.join("\n"));
+});
+
+Deno.test("guess() finds JSON without anything between", () => {
+  const sample = new Sample();
+  sample.add(bytesOf(JSONS.join("")));
+  assertEquals(best(sample), "--json-sequence");
 });
 
 Deno.test("guess() finds records of one length by the columns that stay the same", () => {

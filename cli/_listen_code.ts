@@ -3,7 +3,9 @@ import { codeOptions } from "./_connection_flags.ts";
 import { literal } from "./_literal.ts";
 import type { ListenPlan } from "./_listen_plan.ts";
 import {
+  type FramingCode,
   framingCode,
+  heartbeatCode,
   indented,
   inputCode,
   optionLines,
@@ -11,6 +13,8 @@ import {
   program,
   sentCode,
   showCode,
+  textCode,
+  valueCode,
 } from "./_program.ts";
 import { UsageError } from "./_values.ts";
 
@@ -25,11 +29,12 @@ export function listenCode(
   }
   const framing = framingCode(chosen, format);
   const options = codeOptions(flags, place, framing.code, "serve");
+  options.push(...heartbeatCode(framing, plan.heartbeat));
   if (endsWithFirst) options.push({ name: "maxConnections", code: "1" });
   const imports = ["serve", ...framing.imports];
   const inLoop = [
     ...(plan.isQuiet ? [] : [showCode(framing, format, "message")]),
-    ...answerCode(plan, framing.givesText),
+    ...answerCode(plan, framing),
     ...(count === undefined
       ? []
       : [`if (++count === ${count}) server.shutdown({ timeout: 500 });`]),
@@ -76,33 +81,39 @@ async function sendAll() {
 
 function answerCode(
   { answer, reply, command, format, chosen }: ListenPlan,
-  givesText: boolean,
+  framing: FramingCode,
 ): string[] {
   switch (answer) {
     case "echo":
       return ["await connection.send(message);"];
     case "reply":
-      return [`await connection.send(${literal(reply)});`];
+      return [`await connection.send(${valueCode(framing, reply)});`];
     case "broadcast":
       return [
         "const others = [...server.connections].filter((each) => each !== connection);",
         "await broadcast(others, message);",
       ];
     case "exec": {
-      const output = givesText ? "new TextDecoder().decode(stdout)" : "stdout";
       const isBinary = chosen.isRaw || format === "binary";
+      const output = framing.gives === "bytes"
+        ? "stdout"
+        : isBinary
+        ? "new TextDecoder().decode(stdout)"
+        : 'new TextDecoder().decode(stdout).replace(/\\r?\\n$/, "")';
+      const answer = framing.gives === "values of JSON"
+        ? `JSON.parse(${output})`
+        : output;
       return [
         `const child = new Deno.Command("sh", {`,
         `  args: ["-c", ${literal(command)}],`,
         `  stdin: "piped",`,
         `  stdout: "piped",`,
         `}).spawn();`,
-        `const fed = new Blob([message]).stream().pipeTo(child.stdin).catch(() => {});`,
+        `const input = new Blob([${textCode(framing, "message")}]).stream();`,
+        `const fed = input.pipeTo(child.stdin).catch(() => {});`,
         `const { stdout } = await child.output();`,
         `await fed;`,
-        isBinary || !givesText
-          ? `await connection.send(${output});`
-          : `await connection.send(${output}.replace(/\\r?\\n$/, ""));`,
+        `await connection.send(${answer});`,
       ];
     }
     case "discard":

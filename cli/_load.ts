@@ -14,7 +14,7 @@ import type { Bytes, Sendable } from "../framing.ts";
 import type { BenchPlan } from "./_bench_plan.ts";
 
 /** A connection that carries requests. */
-export type LoadConnection = Connection<Bytes, Sendable>;
+export type LoadConnection = Connection<unknown, Sendable>;
 
 const NS_PER_MS = 1_000_000;
 const HIGHEST_NS = 3_600_000 * NS_PER_MS;

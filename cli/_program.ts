@@ -8,27 +8,28 @@ import type { CodeOption } from "./_connection_flags.ts";
 import type { Format, InputOptions } from "./_format.ts";
 import type { ChosenFraming } from "./_framing_flags.ts";
 import { literal } from "./_literal.ts";
+import type { Heartbeat } from "./_sending.ts";
 import { textOf, UsageError } from "./_values.ts";
 
 /** A framing as a program has it, and what it gives there. */
 export interface FramingCode {
   readonly code: string;
   readonly imports: readonly string[];
-  readonly givesText: boolean;
+  readonly gives: ChosenFraming["gives"];
 }
 
 /** The framing as a program has it: of text, if text is to be shown. */
 export function framingCode(
-  { code, imports, givesText }: ChosenFraming,
+  { code, imports, gives }: ChosenFraming,
   format: Format,
 ): FramingCode {
-  if (givesText || format === "hex" || format === "binary") {
-    return { code, imports, givesText };
+  if (gives !== "bytes" || format === "hex" || format === "binary") {
+    return { code, imports, gives };
   }
   return {
     code: `asText(${code})`,
     imports: ["asText", ...imports],
-    givesText: true,
+    gives: "text",
   };
 }
 
@@ -59,20 +60,28 @@ export function optionLines(
   ).join("");
 }
 
+/** A message that was received, as an expression of text. */
+export function textCode({ gives }: FramingCode, message: string): string {
+  return gives === "values of JSON" ? `JSON.stringify(${message})` : message;
+}
+
 /** The statement that shows `message`, received by `framing`. */
 export function showCode(
-  { givesText }: FramingCode,
+  framing: FramingCode,
   format: Format,
   message: string,
 ): string {
-  const bytes = givesText ? `new TextEncoder().encode(${message})` : message;
+  const text = textCode(framing, message);
+  const bytes = framing.gives === "bytes"
+    ? message
+    : `new TextEncoder().encode(${text})`;
   switch (format) {
     case "text":
-      return `console.log(${message});`;
+      return `console.log(${text});`;
     case "hex":
       return `console.log(${bytes}.toHex());`;
     case "json":
-      return `console.log(JSON.stringify({ length: ${bytes}.length, text: ${message} }));`;
+      return `console.log(JSON.stringify({ length: ${bytes}.length, text: ${text} }));`;
     case "binary":
       return `await output.write(${bytes});`;
   }
@@ -98,10 +107,10 @@ export interface InputCode {
 /** The messages that flags give. */
 export function messagesCode(
   messages: readonly Sendable[],
-  { givesText }: FramingCode,
+  { gives }: FramingCode,
 ): InputCode {
   const values = messages.map((message) =>
-    givesText && typeof message !== "string"
+    gives !== "bytes" && typeof message !== "string"
       ? textOf(message) ?? message
       : message
   );
@@ -147,14 +156,34 @@ export function inputCode(
   };
 }
 
-/** What is sent of each message: a framing of text takes no bytes. */
+/** What is sent of each message, in the type that the framing takes. */
 export function sentCode(
-  { givesText }: FramingCode,
+  { gives }: FramingCode,
   { message, givesBytes }: InputCode,
 ): string {
-  return givesText && givesBytes
-    ? `new TextDecoder().decode(${message})`
-    : message;
+  if (gives === "bytes") return message;
+  const text = givesBytes ? `new TextDecoder().decode(${message})` : message;
+  return gives === "values of JSON" ? `JSON.parse(${text})` : text;
+}
+
+/** One message that is known, in the type that the framing takes. */
+export function valueCode({ gives }: FramingCode, message: Sendable): string {
+  const text = typeof message === "string" ? message : textOf(message);
+  if (gives === "bytes" || text === undefined) return literal(message);
+  return gives === "text" ? literal(text) : literal(JSON.parse(text));
+}
+
+/** The option for a heartbeat, if there is one. */
+export function heartbeatCode(
+  framing: FramingCode,
+  heartbeat: Heartbeat | undefined,
+): CodeOption[] {
+  if (heartbeat === undefined) return [];
+  const { interval, message } = heartbeat;
+  const code = `{ interval: ${interval}, message: ${
+    valueCode(framing, message)
+  } }`;
+  return [{ name: "heartbeat", code }];
 }
 
 /** Indents the lines of some code. */

@@ -157,6 +157,24 @@ const CHECKED: string[][] = [
   ["proxy", "unix:/tmp/x", "h:1", "--json"],
   ["proxy", "0", "h:1", "--raw"],
   ["bench", "h:1"],
+  ["connect", "h:1", "--heartbeat", "ping", "--receive-timeout", "1m"],
+  [
+    "listen",
+    "0",
+    "--heartbeat",
+    "{}",
+    "--heartbeat-interval",
+    "1s",
+    "--json-sequence",
+  ],
+  ["bench", "h:1", "--json-sequence", "-m", "[1]"],
+  ["connect", "h:1", "--json-sequence", "--hex"],
+  ["connect", "h:1", "--json-sequence", "-m", "{}"],
+  ["connect", "h:1", "--content-length"],
+  ["listen", "0", "--json-sequence", "--exec", "cat"],
+  ["listen", "0", "--json-sequence", "--reply", '{"ok":true}'],
+  ["listen", "0", "--content-length", "--exec", "cat"],
+  ["proxy", "0", "h:1", "--json-sequence"],
   [
     "bench",
     "h:1",
@@ -185,6 +203,7 @@ Deno.test("Programs of --print-code are right by their types", async () => {
     ["replay", recording, "h:1"],
     ["replay", recording, "h:1", "--speed", "max", "--diff"],
     ["replay", recording, "h:1", "--speed", "2.5", "--lines"],
+    ["replay", recording, "h:1", "--json-sequence", "--diff"],
   ];
   const paths = await Promise.all(
     all.map((args, index) => programs.print(`program${index}`, args)),

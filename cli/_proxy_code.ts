@@ -6,6 +6,7 @@ import {
   outputCode,
   program,
   showCode,
+  textCode,
 } from "./_program.ts";
 import type { ProxyPlan } from "./_proxy_plan.ts";
 import { literal } from "./_literal.ts";
@@ -33,7 +34,7 @@ export function proxyCode(
   const framing = framingCode(chosen, format);
   const isArrowed = format === "text" && !plan.isQuiet;
   const show = isArrowed
-    ? "console.log(arrow, message);"
+    ? `console.log(arrow, ${textCode(framing, "message")});`
     : showCode(framing, format, "message");
   const shows = plan.isQuiet
     ? ""

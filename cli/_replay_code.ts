@@ -12,6 +12,10 @@ export function replayCode(
   const { file, place, chosen, speed, compares } = plan;
   const framing = framingCode(chosen, "text");
   const options = codeOptions(flags, place, framing.code, "connect");
+  const isJson = framing.gives === "values of JSON";
+  const [received, sent] = isJson
+    ? ["JSON.stringify(await connection.receive())", "JSON.parse(text)"]
+    : ["await connection.receive()", "text"];
   const pause = speed === Infinity
     ? ""
     : `    const left = start + (time - first) / ${
@@ -42,7 +46,7 @@ ${optionLines(options, "    ")}  });
   for (const { time, from, event, text } of ofConnection) {
     if (from === "server") {
       if (text === undefined) continue;
-      const answer = await connection.receive();
+      const answer = ${received};
       ${show}
       continue;
     }
@@ -50,7 +54,7 @@ ${pause}    if (event === "end") await connection.closeWrite();
     else if (text !== undefined) {
       ${
     compares ? "" : "console.log(`#${number} > ${text}`);\n      "
-  }await connection.send(text);
+  }await connection.send(${sent});
     }
   }
 }

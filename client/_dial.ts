@@ -1,3 +1,4 @@
+import { shakeHands } from "../internal/handshake.ts";
 import { abortable } from "@std/async/abortable";
 import type {
   ConnectOptions,
@@ -37,7 +38,7 @@ export async function dial<In, Out>(
   if (tls === undefined) return await openTcp(options, signal);
   const conn = await openTls(options, tls, signal);
   try {
-    await abortable(conn.handshake(), signal);
+    await abortable(shakeHands(conn), signal);
     return conn;
   } catch (error) {
     conn.close();

@@ -7,9 +7,11 @@ import {
   checkConnectingOptions,
   checkConnectTlsOptions,
   openingInTime,
+  originOf,
   tlsOptionsOf,
 } from "../internal/connecting.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
+import { noteOrigin } from "../internal/diagnostics.ts";
 
 /**
  * Connects to a server.
@@ -46,6 +48,7 @@ export async function connect<In, Out>(
     const conn = await dial(options, signal);
     try {
       signal.throwIfAborted();
+      noteOrigin(conn, () => originOf(options));
       return new Connection(conn, connectionOptionsFor(conn, options));
     } catch (error) {
       conn.close();

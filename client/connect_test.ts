@@ -19,6 +19,7 @@ import type {
   ConnectTlsOptions,
 } from "./options.ts";
 import { type Framing, lines } from "../framing.ts";
+import { serve } from "../server/serve.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
 import { start } from "../dev/testdata/start.ts";
@@ -583,4 +584,24 @@ Deno.test("connect() keeps a half-closed TLS connection for what is to come", as
   conn.close();
   assertEquals(await client.receive(), undefined);
   await client.closed;
+});
+
+Deno.test("connect() and serve() tell what ALPN agreed on", async () => {
+  const agreed = Promise.withResolvers<unknown>();
+  await using server = serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    framing,
+    tls: { ...certificate, alpnProtocols: ["b", "a"] },
+  }, (connection) => agreed.resolve(connection.alpnProtocol));
+  const { port } = server.addr;
+  const tls = { caCerts, serverName: "localhost" };
+  await using client = await connect({
+    port,
+    framing,
+    tls: { ...tls, alpnProtocols: ["a"] },
+  });
+  assertEquals([client.alpnProtocol, await agreed.promise], ["a", "a"]);
+  await using without = await connect({ port, framing, tls });
+  assertEquals(without.alpnProtocol, null);
 });

@@ -95,6 +95,29 @@ function countingListeners(signal: AbortSignal): {
   };
 }
 
+Deno.test("reconnect() goes on with a new connection when a request was given up", async () => {
+  const answers: string[] = [];
+  await using server = serveInTurn(
+    async (connection) => {
+      for await (const line of connection) {
+        if (line !== "ignored") await connection.send(line);
+      }
+    },
+    echo,
+  );
+  const { errors, onError } = errorLog();
+  await reconnect(
+    { ...quick, port: server.addr.port, onError },
+    async (connection) => {
+      const signal = AbortSignal.timeout(50);
+      answers.push(await connection.request("ignored", { signal }));
+      answers.push(await connection.request("next"));
+    },
+  );
+  assertEquals(answers, ["ignored", "next"]);
+  assertEquals(errors.map((error) => error instanceof DOMException), [true]);
+});
+
 Deno.test("reconnect() refuses what cannot work before it opens anything", async () => {
   using _nothing = replacing(Deno as { connect: unknown }, {
     connect: () => {

@@ -45,7 +45,7 @@ class MessageSource<In> implements QueueSource<In> {
       };
       this.#waiting = {
         take: () => {
-          const message = this.#reader.takeMessage();
+          const message = this.#reader.take();
           if (message === undefined) return false;
           settle();
           controller.enqueue(message);

@@ -49,6 +49,8 @@ export interface ReaderOptions<In> {
   readonly readBufferSize: number;
   /** Runs while the peer is waited for, either way. */
   readonly idleCountdown: Countdown | undefined;
+  /** Runs while the transport is read, for whom ever. */
+  readonly receiveCountdown: Countdown | undefined;
   /** Runs while the rest of a message is waited for. */
   readonly messageCountdown: Countdown | undefined;
   /** Told that the peer has ended its side, and again when all of it was taken. */
@@ -106,6 +108,8 @@ export class Reader<In> {
   #loop: Loop = {};
   // The timeouts of waiting for the peer are running.
   #isWaiting = false;
+  // The timeout of reading is running.
+  #isTimed = false;
   // The last read left room, so the next one waits for news of the socket.
   #wasEmpty = false;
   #hasPeerEnded = false;
@@ -191,7 +195,9 @@ export class Reader<In> {
 
   /** Takes the next message, if it is there and nothing waits for it. */
   next(): In | undefined {
-    return this.#receivers.length === 0 ? this.takeMessage() : undefined;
+    return this.#receivers.length === 0
+      ? this.#take(this.decoder, false)
+      : undefined;
   }
 
   /** Takes what `take` takes, if it is there and nothing waits for it. */
@@ -200,8 +206,8 @@ export class Reader<In> {
   }
 
   /** Takes the next message, for a receiver in its turn. */
-  takeMessage(): In | undefined {
-    return this.takeBy(this.decoder);
+  take(): In | undefined {
+    return this.#take(this.decoder, false);
   }
 
   /** Takes the next message as `decoder` reads it, for a receiver in its turn. */
@@ -288,6 +294,7 @@ export class Reader<In> {
     this.#mode = "stop";
     if (!wasStopped) this.#failure ??= failure;
     this.#stopWaiting();
+    this.#stopTiming();
     this.#settlePeerEnded();
     this.#serve();
   }
@@ -314,6 +321,7 @@ export class Reader<In> {
    */
   keep(failure: { readonly error: unknown }): Promise<void> {
     this.#failure = failure;
+    this.#stopTiming();
     this.#mode = "keep";
     this.#read();
     return this.stopped;
@@ -328,6 +336,7 @@ export class Reader<In> {
     if (this.#mode !== "stop") {
       this.#failure = failure;
       this.#stopWaiting();
+      this.#stopTiming();
       this.#mode = "discard";
       this.#settlePeerEnded();
       this.#serve();
@@ -382,6 +391,7 @@ export class Reader<In> {
   /** Stops the loop that reads; gives what its read brings, if one is under way. */
   #handOver(): Promise<Bytes | null> | undefined {
     this.#stopWaiting();
+    this.#stopTiming();
     if (this.#reading === undefined) return undefined;
     this.#loop.handedOver = Promise.withResolvers();
     this.#reading = undefined;
@@ -467,6 +477,7 @@ export class Reader<In> {
         const room = isDiscarding ? dropped : this.#room();
         this.#updateRef();
         if (this.#isWaited) this.#startWaiting();
+        this.#startTiming();
         let length: number | null;
         const begun = noteBegun();
         try {
@@ -480,7 +491,9 @@ export class Reader<In> {
         }
         if (this.#wasEmpty) noteLook();
         this.#options.idleCountdown?.reset();
+        this.#options.receiveCountdown?.reset();
         this.#stopWaiting();
+        this.#stopTiming();
         if (length === null) this.#noteEnd();
         else this.#noteBytes(length, room.length, isDiscarding);
       }
@@ -541,6 +554,19 @@ export class Reader<In> {
     const { idleCountdown, messageCountdown } = this.#options;
     idleCountdown?.pause();
     messageCountdown?.pause();
+  }
+
+  #startTiming(): void {
+    const { receiveCountdown } = this.#options;
+    if (receiveCountdown === undefined || this.#mode !== "receive") return;
+    this.#isTimed = true;
+    receiveCountdown.resume();
+  }
+
+  #stopTiming(): void {
+    if (!this.#isTimed) return;
+    this.#isTimed = false;
+    this.#options.receiveCountdown?.pause();
   }
 
   /** Lets the read that is under way keep the process alive if something waits for it. */

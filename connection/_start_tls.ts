@@ -73,7 +73,8 @@ export async function startTls(
   }
   const { side = "client", serverName, caCerts, cert, key, alpnProtocols } =
     options;
-  const lower = duplexOver(transport, streams);
+  const ended = Promise.withResolvers<void>();
+  const lower = duplexOver(transport, streams, ended.resolve);
   const shared = {
     cert,
     key,
@@ -91,7 +92,7 @@ export async function startTls(
       secureContext: tls.createSecureContext({ cert, key }),
       ...shared,
     });
-  await secured(socket, side);
+  await secured(socket, side, ended.promise);
   return new NodeStreamTransport(socket, {
     localAddr: transport.localAddr,
     remoteAddr: transport.remoteAddr,
@@ -100,7 +101,11 @@ export async function startTls(
 }
 
 /** Settles when the handshake is done. */
-function secured(socket: TlsSocket, side: "client" | "server"): Promise<void> {
+function secured(
+  socket: TlsSocket,
+  side: "client" | "server",
+  peerEnded: Promise<void>,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
       socket.destroy();
@@ -110,10 +115,14 @@ function secured(socket: TlsSocket, side: "client" | "server"): Promise<void> {
       );
     };
     const closed = () => fail(undefined);
+    let isSecured = false;
+    // Deno's TLS does not notice this while it waits for the handshake.
+    peerEnded.then(() => isSecured || closed());
     socket.once("error", fail);
     socket.once("close", closed);
     // Each is emitted once the peer is verified, if it has to be.
     socket.once(side === "client" ? "secureConnect" : "secure", () => {
+      isSecured = true;
       socket.off("error", fail);
       socket.off("close", closed);
       resolve();
@@ -122,7 +131,11 @@ function secured(socket: TlsSocket, side: "client" | "server"): Promise<void> {
 }
 
 /** The transport as a stream of Node, which `node:tls` takes. */
-function duplexOver(transport: Transport, { Duplex }: Streams): Duplex {
+function duplexOver(
+  transport: Transport,
+  { Duplex }: Streams,
+  onEnd: () => void,
+): Duplex {
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
   const settle = async (action: Promise<unknown>, done: Done) => {
     try {
@@ -135,7 +148,10 @@ function duplexOver(transport: Transport, { Duplex }: Streams): Duplex {
   return new Duplex({
     read() {
       transport.read(buffer).then(
-        (length) => this.push(length === null ? null : buffer.slice(0, length)),
+        (length) => {
+          this.push(length === null ? null : buffer.slice(0, length));
+          if (length === null) onEnd();
+        },
         (error) => this.destroy(error),
       );
     },

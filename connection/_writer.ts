@@ -15,6 +15,8 @@ export interface WriterOptions<Out> {
   readonly sendTimeout: number | undefined;
   /** Runs while the peer is waited for, either way. */
   readonly idleCountdown: Countdown | undefined;
+  /** How many bytes of the peer were read. */
+  readonly bytesReceived: () => number;
   /** Told that the peer has not taken a message in time. */
   readonly onTimeout: (error: DOMException) => void;
   /** Told of the error of a write. */
@@ -27,6 +29,9 @@ interface Flush {
 }
 
 const SETTLED = Promise.resolve();
+// How often a message may take `sendTimeout` if bytes of the peer come each time: it is
+// there, and the system tells late of what it takes.
+const MAX_SEND_TIMEOUTS = 4;
 
 /**
  * Writes messages to the transport: the only one that writes, with one write under way
@@ -44,7 +49,11 @@ export class Writer<Out> {
   #transport: Transport;
   // What is queued waits for another transport.
   #isPaused = false;
-  readonly #sendCountdown: Countdown | undefined;
+  #sendCountdown: Countdown | undefined;
+  // For the message that is being sent: how often its time was over, and what had been
+  // received when it began anew.
+  #timeouts = 0;
+  #bytesReceived = 0;
   readonly #output = new OutputBuffer();
   // The bytes taken out of the output that the transport has not taken.
   #underWay = 0;
@@ -68,17 +77,12 @@ export class Writer<Out> {
     this.#options = options;
     this.encoder = options.encoder;
     this.#transport = options.transport;
-    const { sendTimeout, onTimeout } = options;
-    if (sendTimeout !== undefined) {
+    if (options.sendTimeout !== undefined) {
       this.#messageEnds = new Queue();
-      this.#sendCountdown = new Countdown(sendTimeout, () => {
-        onTimeout(
-          new DOMException(
-            `Cannot send message: the peer did not take it within sendTimeout of ${sendTimeout} ms`,
-            "TimeoutError",
-          ),
-        );
-      });
+      this.#sendCountdown = new Countdown(
+        options.sendTimeout,
+        () => this.#noteTimeout(),
+      );
     }
   }
 
@@ -319,15 +323,44 @@ export class Writer<Out> {
     while ((this.#flushes.first?.target ?? Infinity) <= this.#bytesSent) {
       this.#flushes.shift().deferred.resolve();
     }
-    while ((this.#messageEnds?.first ?? Infinity) <= this.#bytesSent) {
-      this.#messageEnds?.shift();
-      // The next message has the whole time.
-      this.#sendCountdown?.reset();
-    }
+    if (this.#messageEnds !== undefined) this.#noteMessages(this.#messageEnds);
     if (this.#room !== undefined && this.hasRoom) {
       this.#room.resolve();
       this.#room = undefined;
     }
+  }
+
+  /** Gives the next message the whole time if one was taken. */
+  #noteMessages(ends: Queue<number>): void {
+    if ((ends.first ?? Infinity) > this.#bytesSent) return;
+    while ((ends.first ?? Infinity) <= this.#bytesSent) ends.shift();
+    this.#sendCountdown?.reset();
+    this.#timeouts = 0;
+    this.#bytesReceived = this.#options.bytesReceived();
+  }
+
+  /** Ends the wait for a peer that does not take a message, unless it is seen to live. */
+  #noteTimeout(): void {
+    const { sendTimeout = NaN, bytesReceived, onTimeout } = this.#options;
+    const received = bytesReceived();
+    this.#timeouts++;
+    if (
+      received > this.#bytesReceived && this.#timeouts < MAX_SEND_TIMEOUTS
+    ) {
+      this.#bytesReceived = received;
+      this.#sendCountdown = new Countdown(
+        sendTimeout,
+        () => this.#noteTimeout(),
+      );
+      this.#sendCountdown.resume(); // as the write goes on
+      return;
+    }
+    onTimeout(
+      new DOMException(
+        `Cannot send message: the system reported no room for all of it within sendTimeout of ${sendTimeout} ms`,
+        "TimeoutError",
+      ),
+    );
   }
 }
 

@@ -3,7 +3,8 @@ import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { quotaExceeded } from "../internal/quota_exceeded.ts";
 import { nextTurn } from "../internal/event_loop.ts";
-import { rejected } from "../internal/promises.ts";
+import { isSettledWithin, rejected } from "../internal/promises.ts";
+import { untilOthersHadTurn } from "./_turns.ts";
 import type { Writer } from "./_writer.ts";
 import { writerOf } from "./_writer_of.ts";
 import type { Connection } from "./connection.ts";
@@ -302,18 +303,22 @@ async function onceOffered<In, Out>(
 ): Promise<BroadcastResult<In, Out>> {
   if (offered.length === 0) return result;
   const refused = new Set(offered.map(({ writer }) => writer));
-  const { promise, resolve } = Promise.withResolvers<void>();
-  // The timer leads to a look at the sockets, and the immediate comes behind that:
-  // immediates alone leave the sockets alone for 60 turns.
-  const timer = setTimeout(() => nextTurn().then(resolve), 0);
-  for (const { writer } of offered) {
-    writer.flush().catch(() => {}).then(() => {
-      refused.delete(writer);
-      if (refused.size === 0) resolve();
-    });
+  const flushes = offered.map(async ({ writer }) => {
+    await writer.flush().catch(() => {});
+    refused.delete(writer);
+  });
+  // Immediates alone would leave the sockets alone for 60 turns: a timer leads to a look.
+  const all = Promise.all(flushes).then(() => {});
+  if (await isSettledWithin(all, 0)) return result;
+  const sent = () =>
+    refused.values().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
+  let before = -1;
+  while (refused.size > 0 && sent() !== before) {
+    before = sent();
+    // A write may wait for the turn of others first.
+    await untilOthersHadTurn();
+    await nextTurn();
   }
-  await promise;
-  clearTimeout(timer);
   for (const writer of refused) refusedAt.set(writer, performance.now());
   return result;
 }

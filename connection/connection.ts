@@ -1,11 +1,14 @@
 import type { Batch } from "../framing/batch.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
+import { OutputBuffer } from "../framing/output_buffer.ts";
 import {
   checkConnectionOptions,
   checkFraming,
+  checkHeartbeat,
 } from "../internal/connection_options.ts";
 import { Countdown } from "../internal/countdown.ts";
+import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
@@ -18,6 +21,7 @@ import {
   ENDINGS,
   isClosedAlready,
 } from "./_ending.ts";
+import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
 import { Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
@@ -29,8 +33,11 @@ import { sideHasEnded, Writer } from "./_writer.ts";
 import { noteWriter } from "./_writer_of.ts";
 import type {
   ConnectionOptions,
+  ConnectionRequestOptions,
   ConnectionStats,
+  HeartbeatOptions,
   ReceiveOptions,
+  ReframeOptions,
   SendOptions,
   StartTlsOptions,
 } from "./options.ts";
@@ -84,7 +91,9 @@ export class Connection<In = Bytes, Out = Sendable>
   readonly #reader: Reader<In>;
   readonly #writer: Writer<Out>;
   readonly #idleCountdown: Countdown | undefined;
+  readonly #receiveCountdown: Countdown | undefined;
   readonly #messageCountdown: Countdown | undefined;
+  #heartbeat: Heartbeat | undefined;
   #stopListening: (() => void) | undefined;
   // Made for a caller who asks: most connections end without.
   #closed: PromiseWithResolvers<void> | undefined;
@@ -123,16 +132,25 @@ export class Connection<In = Bytes, Out = Sendable>
       readBufferSize = DEFAULT_READ_BUFFER_BYTES,
       highWaterMark = DEFAULT_HIGH_WATER_MARK_BYTES,
       idleTimeout,
+      receiveTimeout,
       messageTimeout,
       sendTimeout,
+      heartbeat,
       signal,
     } = options;
+    if (heartbeat !== undefined) checkBeat(framing, heartbeat);
     this.#transport = identified.transport;
     this.#idleCountdown = idleTimeout === undefined
       ? undefined
       : this.#countdown(
         idleTimeout,
-        `the peer neither sent nor took a byte within idleTimeout of ${idleTimeout} ms`,
+        `nothing was received, and the system took nothing that was sent, within idleTimeout of ${idleTimeout} ms`,
+      );
+    this.#receiveCountdown = receiveTimeout === undefined
+      ? undefined
+      : this.#countdown(
+        receiveTimeout,
+        `nothing was received within receiveTimeout of ${receiveTimeout} ms`,
       );
     this.#messageCountdown = messageTimeout === undefined
       ? undefined
@@ -146,6 +164,7 @@ export class Connection<In = Bytes, Out = Sendable>
       decoder: framing.decoder(),
       readBufferSize,
       idleCountdown: this.#idleCountdown,
+      receiveCountdown: this.#receiveCountdown,
       messageCountdown: this.#messageCountdown,
       onEnd: () => this.#releaseIfEnded(),
       onFailure: (error) => this.#end(endingOfRead(error), error),
@@ -156,6 +175,7 @@ export class Connection<In = Bytes, Out = Sendable>
       highWaterMark,
       sendTimeout,
       idleCountdown: this.#idleCountdown,
+      bytesReceived: () => this.#reader.bytesReceived,
       onTimeout: (error) => this.#end(ENDINGS.failed, error),
       onFailure: (error) => this.#end(endingOfWrite(error), error),
     });
@@ -164,8 +184,14 @@ export class Connection<In = Bytes, Out = Sendable>
     if (options.keepAlive !== undefined) {
       this.#transport.setKeepAlive?.(options.keepAlive);
     }
-    if (signal?.aborted) this.abort(signal.reason);
-    else if (signal !== undefined) this.#listenTo(signal);
+    publishOpen(this, transport);
+    if (signal?.aborted) {
+      this.abort(signal.reason);
+      return;
+    }
+    if (signal !== undefined) this.#listenTo(signal);
+    if (receiveTimeout !== undefined) this.#reader.watch();
+    if (heartbeat !== undefined) this.#startBeating(heartbeat);
   }
 
   /**
@@ -546,9 +572,8 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * @typeParam T What is received; by default what the connection's framing gives.
    * @param message The message.
-   * @param options A signal to end the wait, after which the answer is still taken out
-   * when it comes, so that later requests get theirs; and another framing for the
-   * answer.
+   * @param options A signal to give the request up, which ends the connection unless
+   * `onAbort` is `"skip"`; and another framing for the answer.
    * @returns The answer. Rejects like {@linkcode Connection.send}, with the signal's
    * reason, and with an error named `UnexpectedEof` if the messages end before it.
    *
@@ -572,11 +597,16 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   request<T = In>(
     message: Out,
-    options: ReceiveOptions<T> = {},
+    options: ConnectionRequestOptions<T> = {},
   ): Promise<T> {
-    const { signal, framing } = options;
+    const { signal, framing, onAbort = "disconnect" } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
+      if (onAbort !== "disconnect" && onAbort !== "skip") {
+        throw new TypeError(
+          `Cannot send request as onAbort must be "disconnect" or "skip": current value is ${onAbort}`,
+        );
+      }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
       if (hasNoAnswer && this.#writer.isOpen) throw noAnswer();
       this.#writer.queue(message, this.#writer.encoder);
@@ -585,7 +615,14 @@ export class Connection<In = Bytes, Out = Sendable>
         () => {
           throw noAnswer();
         },
-        signal && { signal, keepsPlace: true },
+        signal && {
+          signal,
+          keepsPlace: onAbort === "skip",
+          onAbort: () => {
+            if (onAbort === "skip") return;
+            this.#end(ENDINGS.failed, requestGivenUp(signal.reason));
+          },
+        },
       );
     } catch (error) {
       return rejected(error);
@@ -647,6 +684,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * @typeParam I What is received from now on.
    * @typeParam O What may be sent from now on.
    * @param framing The framing.
+   * @param options The heartbeat from now on; without, there is none, as the message of
+   * the present one is for the present framing.
    * @returns This connection.
    *
    * @example A greeting in a line, and then packets
@@ -674,12 +713,24 @@ export class Connection<In = Bytes, Out = Sendable>
    * );
    * ```
    */
-  reframe<I, O>(framing: Framing<I, O>): Connection<I, O> {
+  reframe<I, O>(
+    framing: Framing<I, O>,
+    options: ReframeOptions<O> = {},
+  ): Connection<I, O> {
     checkFraming({ framing });
+    const { heartbeat } = options;
+    if (heartbeat !== undefined) {
+      checkHeartbeat(heartbeat);
+      checkBeat(framing, heartbeat);
+    }
     // The same object, seen as what it is from now on.
     const connection = this as unknown as Connection<I, O>;
     connection.#reader.decoder = framing.decoder();
     connection.#writer.encoder = framing.encoder();
+    this.#heartbeat?.stop();
+    if (heartbeat !== undefined && !this.#isReleased) {
+      connection.#startBeating(heartbeat);
+    }
     return connection;
   }
 
@@ -840,7 +891,7 @@ export class Connection<In = Bytes, Out = Sendable>
   batches(): AsyncIterable<Batch<In>> {
     return {
       [Symbol.asyncIterator]: () =>
-        new MessageIterator(this.#reader, batchTaker(this.#reader)),
+        new MessageIterator(batchTaker(this.#reader)),
     };
   }
 
@@ -894,7 +945,7 @@ export class Connection<In = Bytes, Out = Sendable>
   [Symbol.asyncIterator]():
     & AsyncIterableIterator<In, undefined>
     & AsyncDisposable {
-    return new MessageIterator(this.#reader, () => this.#reader.takeMessage());
+    return new MessageIterator(this.#reader);
   }
 
   /**
@@ -996,12 +1047,13 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Ends the connection now. What is queued, and what was not received, is
-   * dropped.
+   * Ends the connection now. What is queued, and what was not received, is dropped.
    *
-   * The peer may see this as an ordinary end in Deno, where the system resets a
-   * connection only if it holds bytes that were not read. A transport that has a
-   * `reset()` is reset: those of `@framed/tcp/node` over TCP are.
+   * In Deno it is no reset, which Deno cannot ask for. The peer reads what has arrived,
+   * then mostly an ordinary end, even if bytes that it sent were not read; only its
+   * writes fail. If bytes were on their way to it as well, they are lost, and it may read
+   * a reset once. So let the protocol mark the end of what must be whole. A transport that
+   * has a `reset()`, as those of `@framed/tcp/node` over TCP, is reset.
    *
    * @param reason What waits rejects with it; by default an `AbortError`.
    *
@@ -1095,6 +1147,17 @@ export class Connection<In = Bytes, Out = Sendable>
     );
   }
 
+  #startBeating({ interval, message }: HeartbeatOptions<Out>): void {
+    this.#heartbeat = new Heartbeat(interval, this.#writer, () => {
+      if (!this.#writer.isOpen) return void this.#heartbeat?.stop();
+      try {
+        this.#writer.queue(beatOf(message), this.#writer.encoder);
+      } catch (error) {
+        this.#end(ENDINGS.failed, error);
+      }
+    });
+  }
+
   #listenTo(signal: AbortSignal): void {
     const onAbort = () => this.abort(signal.reason);
     signal.addEventListener("abort", onAbort);
@@ -1104,7 +1167,7 @@ export class Connection<In = Bytes, Out = Sendable>
   /** What takes a message by `framing`, or by the connection's own. */
   #taking<T>(framing: Pick<Framing<T, never>, "decoder"> | undefined) {
     const reader = this.#reader as unknown as Reader<T>; // without a framing T is In
-    if (framing === undefined) return () => reader.takeMessage();
+    if (framing === undefined) return () => reader.take();
     const decoder: Decoder<T> = framing.decoder();
     return () => reader.takeBy(decoder);
   }
@@ -1113,7 +1176,12 @@ export class Connection<In = Bytes, Out = Sendable>
   #wait<T>(
     take: () => T | undefined,
     end: () => T,
-    abort?: { signal: AbortSignal; keepsPlace: boolean },
+    abort?: {
+      readonly signal: AbortSignal;
+      /** Whether what is waited for is still taken when it comes. */
+      readonly keepsPlace: boolean;
+      readonly onAbort?: () => void;
+    },
   ): Promise<T> {
     const waiter = new Waiter(take, end);
     const { promise } = waiter;
@@ -1122,9 +1190,14 @@ export class Connection<In = Bytes, Out = Sendable>
       const onAbort = () => {
         waiter.fail(signal.reason);
         if (!keepsPlace) this.#reader.leave(waiter);
+        abort.onAbort?.();
       };
-      signal.addEventListener("abort", onAbort);
-      if (signal.aborted) onAbort(); // by the framing's own function
+      if (signal.aborted) { // by the framing's own function
+        onAbort();
+        if (!keepsPlace) return promise;
+      } else {
+        signal.addEventListener("abort", onAbort);
+      }
       const settled = () => signal.removeEventListener("abort", onAbort);
       promise.then(settled, settled);
     }
@@ -1152,7 +1225,7 @@ export class Connection<In = Bytes, Out = Sendable>
       await this.#whenClosed.catch(() => {});
       return;
     }
-    await this.#sendRest();
+    await this.#sendRest(ENDINGS.closed);
     this.#release();
     await this.#whenClosed;
   }
@@ -1173,9 +1246,10 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   async #endBy(
-    { unread, queued }: Ending,
+    ending: Ending,
     failure: { readonly error: unknown },
   ): Promise<void> {
+    const { unread, queued } = ending;
     const { error } = failure;
     this.#isCutOff = queued === "dropped";
     if (this.#isCutOff) {
@@ -1195,7 +1269,7 @@ export class Connection<In = Bytes, Out = Sendable>
       this.#writable?.letAllIn();
       await new Promise<void>((resolve) => atEndOfTurn(resolve));
       this.#writable?.fail(error);
-      await this.#sendRest(() => error).catch(() => {});
+      await this.#sendRest(ending, () => error).catch(() => {});
     }
     this.#release();
   }
@@ -1209,10 +1283,13 @@ export class Connection<In = Bytes, Out = Sendable>
    * to {@linkcode DRAIN_MS}; from now on, as a peer that is itself blocked by bytes that
    * nothing reads could not take ours.
    */
-  async #sendRest(refusal?: () => unknown): Promise<void> {
+  async #sendRest(
+    { unread }: Ending,
+    refusal?: () => unknown,
+  ): Promise<void> {
     const flushed = this.#writer.finish(refusal);
     const mayLose = this.#writer.messagesSent > 0 && !this.#reader.hasPeerEnded;
-    if (!mayLose) {
+    if (unread !== "drained" || !mayLose) {
       this.#reader.stop();
       return await flushed;
     }
@@ -1252,7 +1329,9 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#reader.stop(this.#failure);
     this.#writable?.fail(sideHasEnded());
     this.#idleCountdown?.stop();
+    this.#receiveCountdown?.stop();
     this.#messageCountdown?.stop();
+    this.#heartbeat?.stop();
     this.#stopListening?.();
     if (!this.#isDetached) this.#closeTransport();
     this.#writer.stop();
@@ -1262,6 +1341,7 @@ export class Connection<In = Bytes, Out = Sendable>
     ];
     Promise.all(ends).then(() => {
       this.#isOver = true;
+      publishClose(this, this.#failure);
       this.#settleClosed();
     });
   }
@@ -1304,6 +1384,32 @@ function hasUnread(): DOMException {
     "Cannot start TLS: bytes of the peer are unread, which were not encrypted",
     "InvalidStateError",
   );
+}
+
+/** Throws if the framing does not take the message of a heartbeat. */
+function checkBeat<Out>(
+  framing: Framing<unknown, Out>,
+  { message }: HeartbeatOptions<Out>,
+): void {
+  // What makes messages is not asked before it is time.
+  if (isFunction(message)) return;
+  new OutputBuffer().push(framing.encoder(), message);
+}
+
+function beatOf<Out>(message: Out | (() => Out)): Out {
+  return isFunction(message) ? message() : message;
+}
+
+function isFunction<T>(value: T | (() => T)): value is () => T {
+  return typeof value === "function";
+}
+
+function requestGivenUp(reason: unknown): DOMException {
+  const error = new DOMException(
+    "Cannot go on: a request was given up, and its answer could be taken for that of another",
+    "AbortError",
+  );
+  return Object.defineProperty(error, "cause", { value: reason });
 }
 
 function noAnswer(): Error {

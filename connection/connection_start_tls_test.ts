@@ -192,3 +192,17 @@ Deno.test("Connection.startTls() and reframe() go together", async () => {
   assertEquals(await others.receive(), new TextEncoder().encode("a\nb"));
   await until(() => packets.stats().bufferedAmount === 0);
 });
+
+for (const side of ["client", "server"] as const) {
+  Deno.test(`Connection.startTls() rejects as ${side} when the peer ends within the handshake`, async () => {
+    const [near, far] = await sockets();
+    const connection = new Connection(near, { framing });
+    const starting = connection.startTls(
+      side === "client" ? asClient : asServer,
+    );
+    await far.closeWrite();
+    await assertRejects(() => starting, Error, "ended within the handshake");
+    await assertRejects(() => connection.closed, Error, "ended within");
+    far.close();
+  });
+}

@@ -6,7 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { Connection } from "./connection.ts";
-import type { ConnectionOptions } from "./options.ts";
+import type { ConnectionOptions, ConnectionRequestOptions } from "./options.ts";
 import { asJson, delimited, type Framing, lines, mapped } from "../framing.ts";
 import {
   fileUrl,
@@ -73,14 +73,14 @@ Deno.test("Connection.request() sends at once, without waiting for answers befor
   assertEquals(await answers[1], "two");
 });
 
-Deno.test("Connection.request(), aborted, still swallows its answer", async () => {
+Deno.test('Connection.request(), aborted, still swallows its answer with onAbort "skip"', async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const controller = new AbortController();
-  const { signal } = controller;
+  const options = { signal: controller.signal, onAbort: "skip" } as const;
   const first = connection.request("1");
-  const aborted = connection.request("2", { signal });
-  const alsoAborted = connection.request("3", { signal });
+  const aborted = connection.request("2", options);
+  const alsoAborted = connection.request("3", options);
   const last = connection.request("4");
   const reason = new Error("No time");
   controller.abort(reason);
@@ -97,13 +97,61 @@ Deno.test("Connection.request(), aborted and last, swallows an answer that nobod
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const controller = new AbortController();
-  const aborted = connection.request("1", { signal: controller.signal });
+  const { signal } = controller;
+  const aborted = connection.request("1", { signal, onAbort: "skip" });
   controller.abort();
   await assertRejects(() => aborted, DOMException, "aborted");
   await peer.write("one\n");
   const next = connection.request("2");
   await peer.write("two\n");
   assertEquals(await next, "two");
+});
+
+Deno.test("Connection.request(), aborted, ends the connection, as its answer may never come", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const first = connection.request("1");
+  const ignored = connection.request("2", { signal });
+  const next = connection.request("3");
+  await peer.write("one\n");
+  assertEquals(await first, "one");
+  const reason = new Error("No time");
+  controller.abort(reason);
+  assertStrictEquals(await assertRejects(() => ignored), reason);
+  const error = await assertRejects(() => next, DOMException, "given up");
+  assertEquals([error.name, Reflect.get(error, "cause")], [
+    "AbortError",
+    reason,
+  ]);
+  assertStrictEquals(await assertRejects(() => connection.closed), error);
+  assertEquals(connection.hasEnded, true);
+});
+
+Deno.test("Connection.request() is not given up by a signal that is aborted after its answer", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const answer = connection.request("1", { signal: controller.signal });
+  await peer.write("one\n");
+  assertEquals(await answer, "one");
+  controller.abort();
+  const next = connection.request("2");
+  await peer.write("two\n");
+  assertEquals(await next, "two");
+});
+
+Deno.test("Connection.request() refuses an onAbort that it does not know, and sends nothing", async () => {
+  await using ends = await pair({ framing });
+  const { connection } = ends;
+  const options = { onAbort: "wait" } as unknown as ConnectionRequestOptions;
+  await assertRejects(
+    () => connection.request("1", options),
+    TypeError,
+    "onAbort",
+  );
+  assertEquals(connection.stats().messagesSent, 0);
 });
 
 Deno.test("Connection.request() sends nothing with a signal that is aborted already", async () => {

@@ -110,6 +110,70 @@ Deno.test("Connection idleTimeout counts bytes that come while the connection cl
   await closing;
 });
 
+Deno.test("Connection receiveTimeout ends a connection with a peer that takes all and sends nothing", async () => {
+  await using ends = await pair({ framing, receiveTimeout: SOON_MS });
+  const { connection, peer } = ends;
+  const drained = peer.countToEnd();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const sending = setInterval(() => connection.send("ping"), 1);
+  connection.signal.addEventListener("abort", () => resolve());
+  await promise;
+  clearInterval(sending);
+  await assertTimesOut(connection, "receiveTimeout");
+  assert(await drained > 0);
+});
+
+Deno.test("Connection receiveTimeout is noticed though nothing is asked for", async () => {
+  const alive = setTimeout(() => {}, NEVER_MS);
+  await using ends = await pair(
+    { framing, receiveTimeout: SOON_MS },
+  );
+  const { connection, peer } = ends;
+  assertEquals(await peer.readToEnd(), "");
+  clearTimeout(alive);
+  await assertTimesOut(connection, "receiveTimeout");
+});
+
+Deno.test("Connection receiveTimeout does not count while what was read ahead is not received", async () => {
+  const readBufferSize = 10;
+  await using ends = await pair({
+    framing,
+    receiveTimeout: SOON_MS,
+    readBufferSize,
+  });
+  const { connection, peer } = ends;
+  await peer.write("12345678\n9\n"); // a byte more than is read ahead
+  await longerThanSoon();
+  await longerThanSoon();
+  assertEquals(await connection.receive(), "12345678");
+  assertEquals(await connection.receive(), "9");
+  await assertTimesOut(connection, "receiveTimeout");
+});
+
+Deno.test("Connection receiveTimeout counts bytes, and not messages", async () => {
+  await using ends = await pair({ framing, receiveTimeout: LATER_MS });
+  const { connection, peer } = ends;
+  for (let i = 0; i < PARTS; i++) {
+    await aPartOfLater();
+    await peer.write("x");
+  }
+  await peer.write("\n");
+  assertEquals(await connection.receive(), "x".repeat(PARTS));
+});
+
+Deno.test("Connection receiveTimeout is over with the peer's messages", async () => {
+  await using ends = await pair({ framing, receiveTimeout: SOON_MS });
+  const { connection, peer } = ends;
+  await peer.conn.closeWrite();
+  await connection.peerEnded;
+  await longerThanSoon();
+  await connection.send("still there");
+  connection.closeRead();
+  await longerThanSoon();
+  await connection.close();
+  assertEquals(await peer.readToEnd(), "still there\n");
+});
+
 Deno.test("Connection messageTimeout ends a wait for the rest of a message", async () => {
   await using ends = await pair({ framing, messageTimeout: SOON_MS });
   const { connection, peer } = ends;
@@ -225,6 +289,22 @@ Deno.test("Connection sendTimeout gives each message the whole time", async () =
   for (let i = 0; i < PARTS; i++) connection.send("x");
   await connection.closeWrite();
   assertEquals(await peer.readToEnd(), "x".repeat(PARTS));
+});
+
+Deno.test("Connection sendTimeout gives a peer that sends four times as long, and no more", async () => {
+  await using ends = await pair({
+    framing: unframed(),
+    sendTimeout: SOON_MS,
+  });
+  const { connection, peer } = ends;
+  const start = performance.now();
+  const sent = connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  const receiving = Array.fromAsync(connection);
+  const beating = setInterval(() => peer.write("beat\n").catch(() => {}), 1);
+  await assertTimesOut(connection, "sendTimeout", sent);
+  clearInterval(beating);
+  assert(performance.now() - start >= SOON_MS * 4);
+  await assertRejects(() => receiving);
 });
 
 Deno.test("Connection sendTimeout ends a close that waits for the peer", async () => {
@@ -362,6 +442,7 @@ Deno.test("Connection timeouts leave no timer behind, however the connection end
   const options = {
     framing,
     idleTimeout: NEVER_MS,
+    receiveTimeout: NEVER_MS,
     messageTimeout: NEVER_MS,
     sendTimeout: NEVER_MS,
   };
@@ -370,15 +451,15 @@ Deno.test("Connection timeouts leave no timer behind, however the connection end
     (connection) => connection.abort(),
   ];
   for (const end of endings) {
+    using timers = backgroundTimers();
     await using ends = await pair(options);
     const { connection, peer } = ends;
-    using timers = backgroundTimers();
     await peer.write("1\nhal");
     assertEquals(await connection.receive(), "1");
     connection.receive();
     await connection.send("x");
     await turn();
-    assertEquals(timers.count, 1); // for all three
+    assertEquals(timers.count, 1); // for all four
     await end(connection);
     assertEquals(timers.count, 0);
   }
@@ -403,7 +484,14 @@ Deno.test("Connection timeouts leave no rejection unhandled", async () => {
 
 Deno.test("Connection refuses timeouts that no timer can keep", async () => {
   const [near, far] = await sockets();
-  for (const name of ["idleTimeout", "messageTimeout", "sendTimeout"]) {
+  for (
+    const name of [
+      "idleTimeout",
+      "receiveTimeout",
+      "messageTimeout",
+      "sendTimeout",
+    ]
+  ) {
     for (const value of [0, -1, NaN, Infinity, 2 ** 31]) {
       assertThrows(
         () => new Connection(near, { framing, [name]: value }),

@@ -634,6 +634,7 @@ Deno.test("Connection.request() is aborted by a signal while its message is enco
     Error,
     "Enough",
   );
+  await assertRejects(() => connection.closed, DOMException, "given up");
 });
 
 Deno.test("Connection.request() behind the end of this side is refused like send()", async () => {

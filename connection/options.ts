@@ -14,9 +14,9 @@ import type { Framing } from "../framing/framing.ts";
  *
  * const careful: ConnectionOptions<string, string> = {
  *   framing: lines({ maxLength: 1000 }),
- *   idleTimeout: 60_000,
+ *   receiveTimeout: 60_000,
  *   messageTimeout: 10_000,
- *   sendTimeout: 10_000,
+ *   sendTimeout: 60_000,
  * };
  * await using server = serve(
  *   { ...careful, hostname: "127.0.0.1", port: 0, maxConnections: 1000 },
@@ -59,26 +59,85 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
   keepAlive?: boolean | undefined;
   /**
    * For how many milliseconds a wait for the peer may last without a byte either
-   * way. The whole TLS handshake of a server counts as one such wait. Off by
-   * default.
+   * way. Off by default.
+   *
+   * As for all timeouts, time in which this thread is busy or the process is stopped
+   * does not count, nor does the peer's silence while its bytes lie in the socket. Each
+   * is kept to about a tenth, and never early.
    */
   idleTimeout?: number | undefined;
+  /**
+   * For how many milliseconds the peer may send nothing, whatever is sent to it: ends
+   * the connection with a peer that is gone, which a {@linkcode heartbeat} alone would
+   * hide. Off by default.
+   *
+   * It counts also while nothing is received. So the socket is read ahead of who
+   * receives, by at most `readBufferSize`; when that is full, it does not count.
+   */
+  receiveTimeout?: number | undefined;
   /**
    * How many milliseconds we wait for the rest of a message that has begun to
    * arrive. Off by default.
    */
   messageTimeout?: number | undefined;
   /**
-   * How many milliseconds the peer may take to accept a message once all before
-   * it are accepted. Off by default.
+   * How many milliseconds it may take until the system has taken a message, once it has
+   * taken all before it; up to four times as long if the peer sends meanwhile. Off by
+   * default.
+   *
+   * Linux tells of room only when a third of its buffer is free, which grows to 4 MiB:
+   * a peer that takes 100 KB/s without a pause seems to take nothing for 14 s. So it
+   * must be more than (`tcp_wmem` / 3 + the longest message) / the slowest rate that is
+   * to pass. 60 seconds let everything above 25 KB/s pass that sends 100 KB at a time.
    */
   sendTimeout?: number | undefined;
+  /** What is sent when nothing else was, to show the peer that this side is there. */
+  heartbeat?: HeartbeatOptions<Out> | undefined;
   /** Aborts the connection, with its reason. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Options for {@linkcode Connection.receive} and {@linkcode Connection.request}.
+ * Options for {@linkcode ConnectionOptions.heartbeat}.
+ *
+ * @typeParam Out What may be sent.
+ *
+ * @example A client that is there though it has nothing to say
+ * ```ts
+ * import { connect, type HeartbeatOptions, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const heard = Promise.withResolvers<string | undefined>();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing, receiveTimeout: 5000 },
+ *   async (connection) => heard.resolve(await connection.receive()),
+ * );
+ *
+ * const heartbeat: HeartbeatOptions<string> = { interval: 10, message: "ping" };
+ * await using _client = await connect({
+ *   port: server.addr.port,
+ *   framing,
+ *   heartbeat,
+ * });
+ * assertEquals(await heard.promise, "ping");
+ * ```
+ */
+export interface HeartbeatOptions<Out> {
+  /**
+   * After how many milliseconds in which nothing was sent the message is sent, to about
+   * a tenth. While the peer does not take what was sent, nothing is.
+   */
+  interval: number;
+  /**
+   * The message, or what makes it anew each time. An error, of it or of the framing,
+   * ends the connection.
+   */
+  message: Out | (() => Out);
+}
+
+/**
+ * Options for {@linkcode Connection.receive}.
  *
  * @example A wait that has an end
  * ```ts
@@ -104,6 +163,52 @@ export interface ReceiveOptions<In = unknown> {
    * not take is still there for the next.
    */
   framing?: Pick<Framing<In, never>, "decoder"> | undefined;
+}
+
+/**
+ * Options for {@linkcode Connection.request}.
+ *
+ * @example A peer that answers late, but always
+ * ```ts
+ * import { connect, lines, type ConnectionRequestOptions, serve } from "@framed/tcp";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) {
+ *       if (line === "slow") await new Promise((resolve) => setTimeout(resolve, 50));
+ *       await connection.send(line);
+ *     }
+ *   },
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ *
+ * const patient: ConnectionRequestOptions = {
+ *   signal: AbortSignal.timeout(10),
+ *   onAbort: "skip",
+ * };
+ * await assertRejects(() => client.request("slow", patient), DOMException);
+ * assertEquals(await client.request("quick"), "quick");
+ * ```
+ */
+export interface ConnectionRequestOptions<In = unknown>
+  extends ReceiveOptions<In> {
+  /**
+   * What happens when `signal` gives the request up before its answer has come.
+   *
+   * - `"disconnect"`: the connection ends, with an error named `AbortError`. Answers have
+   *   no names of their own: if this one never came, each later answer would be taken for
+   *   that of the request before, for ever.
+   * - `"skip"`: the answer is dropped when it comes, and later requests get theirs. Only
+   *   for a peer that answers every request in the end.
+   *
+   * Where answers have ids, {@linkcode correlate} needs neither.
+   *
+   * @default {"disconnect"}
+   */
+  onAbort?: "disconnect" | "skip" | undefined;
 }
 
 /**
@@ -176,6 +281,40 @@ export interface StartTlsOptions {
   key?: string | undefined;
   /** The protocols to offer by ALPN. */
   alpnProtocols?: string[] | undefined;
+}
+
+/**
+ * Options for {@linkcode Connection.reframe}.
+ *
+ * @typeParam Out What may be sent.
+ *
+ * @example A heartbeat once the greeting is over
+ * ```ts
+ * import { connect, lengthPrefixed, lines, serve } from "@framed/tcp";
+ * import type { ReframeOptions, Sendable } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const beating: ReframeOptions<Sendable> = {
+ *   heartbeat: { interval: 10, message: new Uint8Array([0]) },
+ * };
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing: lines() },
+ *   async (connection) => {
+ *     await connection.send("hello");
+ *     await connection.reframe(lengthPrefixed(), beating).receive();
+ *   },
+ * );
+ * const { port } = server.addr;
+ * await using client = await connect({ port, framing: lines() });
+ *
+ * assertEquals(await client.receive(), "hello");
+ * const packets = client.reframe(lengthPrefixed());
+ * assertEquals(await packets.receive(), new Uint8Array([0]));
+ * ```
+ */
+export interface ReframeOptions<Out> {
+  /** What is sent when nothing else was. */
+  heartbeat?: HeartbeatOptions<Out> | undefined;
 }
 
 /**

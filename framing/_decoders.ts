@@ -9,7 +9,7 @@ import {
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Decoder } from "./framing.ts";
-import type { InputBuffer } from "./input_buffer.ts";
+import { InputBuffer } from "./input_buffer.ts";
 
 /** A decoder that can take many messages at a time, for who wants all of them. */
 export abstract class ManyDecoder<In> implements Decoder<In> {
@@ -45,6 +45,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   override decodeMany(input: InputBuffer, messages: In[]): void {
+    // What is told of a message may decode others.
     const frames = takeFrames();
     try {
       while (input.findFrames(this.finder, frames)) {
@@ -85,13 +86,36 @@ const makeBytes: MessageMaker<Bytes> = {
   all: (messages) => messages.allBytes(),
 };
 
+// So few bytes hold few messages: looking for all of them takes longer.
+const FEW_BYTES = 1024;
+
 /** A decoder of messages that are bytes. */
 export class BytesDecoder extends RangeDecoder<Bytes> {
+  // Frames that were found and not taken, from `#at` on. The first of these begins at
+  // `#offset` in the stream, and `#taken` bytes after those that were found with it.
+  #frames: Frames | undefined;
+  #at = 0;
+  #offset = 0;
+  #taken = 0;
+
   override get maker(): MessageMaker<Bytes> {
     return makeBytes;
   }
 
   override decode(input: ByteInput, ended: boolean): Bytes | undefined {
+    // Another decoder may have taken what was found.
+    if (this.#frames !== undefined && input.offset !== this.#offset) {
+      this.#giveBack(this.#frames);
+    }
+    if (this.#frames === undefined) {
+      if (input.length < FEW_BYTES || !this.#lookAhead(input)) {
+        return this.#decodeOne(input, ended);
+      }
+    }
+    return this.#takeNext(input);
+  }
+
+  #decodeOne(input: ByteInput, ended: boolean): Bytes | undefined {
     const { finder } = this;
     const found = finder.find(input, 0, ended);
     if (found === NOTHING) return undefined;
@@ -100,6 +124,42 @@ export class BytesDecoder extends RangeDecoder<Bytes> {
       : undefined;
     input.skip(finder.next);
     return message;
+  }
+
+  /** Finds frames that are not wanted yet; tells whether there are any. */
+  #lookAhead(input: ByteInput): boolean {
+    if (!(input instanceof InputBuffer)) return false;
+    const frames = takeFrames();
+    if (!input.findFrames(this.finder, frames)) {
+      giveBackFrames(frames);
+      return false;
+    }
+    this.#frames = frames;
+    this.#at = 0;
+    this.#taken = 0;
+    return true;
+  }
+
+  #takeNext(input: ByteInput): Bytes | undefined {
+    const frames = this.#frames;
+    if (frames === undefined) return undefined;
+    const { places } = frames;
+    const taken = this.#taken;
+    const at = this.#at;
+    // Below the count, all places are there.
+    const message = input.bytesAt(places[at]! - taken, places[at + 1]! - taken);
+    const next = places[at + 2]!;
+    input.skip(next - taken);
+    this.#taken = next;
+    this.#at = at + 3;
+    this.#offset = input.offset;
+    if (this.#at === 3 * frames.count) this.#giveBack(frames);
+    return message;
+  }
+
+  #giveBack(frames: Frames): void {
+    giveBackFrames(frames);
+    this.#frames = undefined;
   }
 
   protected override takeFrames(

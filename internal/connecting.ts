@@ -7,6 +7,7 @@ import {
 } from "./checks.ts";
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { startTimer } from "./countdown.ts";
+import type { Origin } from "./diagnostics.ts";
 
 export const DEFAULT_CONNECT_HOSTNAME = "127.0.0.1";
 
@@ -39,6 +40,16 @@ export function nameOfTarget(
   return isUnix(target)
     ? target.path
     : `${target.hostname ?? DEFAULT_CONNECT_HOSTNAME}:${target.port}`;
+}
+
+/** The server to connect to, for those who listen to diagnostics. */
+export function originOf(
+  target: TcpTarget | { readonly path: string },
+): Origin {
+  const role = "client";
+  if (isUnix(target)) return { role, address: target.path };
+  const { hostname: address = DEFAULT_CONNECT_HOSTNAME, port } = target;
+  return { role, address, port };
 }
 
 /** The options for TLS, if it is to be used. */

@@ -11,8 +11,16 @@ export interface CheckedOptions {
   readonly readBufferSize?: number | undefined;
   readonly highWaterMark?: number | undefined;
   readonly idleTimeout?: number | undefined;
+  readonly receiveTimeout?: number | undefined;
   readonly messageTimeout?: number | undefined;
   readonly sendTimeout?: number | undefined;
+  readonly heartbeat?: CheckedHeartbeat | undefined;
+}
+
+/** The options of a heartbeat that are checked. */
+export interface CheckedHeartbeat {
+  readonly interval: number;
+  readonly message: unknown;
 }
 
 /**
@@ -30,8 +38,10 @@ export function checkConnectionOptions(
   checkLength(task, "readBufferSize", options.readBufferSize);
   checkLength(task, "highWaterMark", options.highWaterMark);
   checkMilliseconds("idleTimeout", options.idleTimeout);
+  checkMilliseconds("receiveTimeout", options.receiveTimeout);
   checkMilliseconds("messageTimeout", options.messageTimeout);
   checkMilliseconds("sendTimeout", options.sendTimeout);
+  if (options.heartbeat !== undefined) checkHeartbeat(options.heartbeat);
   if (transport === undefined || transport === "TCP") return;
   for (const name of ["noDelay", "keepAlive"] as const) {
     if (options[name] === true) {
@@ -40,6 +50,24 @@ export function checkConnectionOptions(
       );
     }
   }
+}
+
+/** Throws unless it tells what to send, and how often. */
+export function checkHeartbeat(heartbeat: CheckedHeartbeat): void {
+  if (typeof heartbeat !== "object" || heartbeat === null) {
+    throw new TypeError(
+      `Cannot use heartbeat as it must be { interval, message }: current value is ${heartbeat}`,
+    );
+  }
+  const { interval, message } = heartbeat;
+  if (interval === undefined || message === undefined) {
+    throw new TypeError(
+      `Cannot use heartbeat without ${
+        interval === undefined ? "interval" : "message"
+      }`,
+    );
+  }
+  checkMilliseconds("heartbeat.interval", interval);
 }
 
 /** Throws unless the options have a framing. They may be missing in JavaScript. */

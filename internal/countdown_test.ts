@@ -1,13 +1,22 @@
 import { assert, assertEquals } from "@std/assert";
-import { backgroundTimers } from "../connection/_testing.ts";
+import { backgroundTimers, turn } from "../connection/_testing.ts";
 import { Countdown, noteBegun, noteSettled, startTimer } from "./countdown.ts";
 
 const SOON_MS = 20;
 const NEVER_MS = 60_000;
 
-// Here time itself is the subject.
+/** Waits by the clock of all countdowns, which does not run while this process has to wait. */
 function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+  return untilExpired((onExpire) => void startTimer(milliseconds, onExpire));
+}
+
+/** Waits for what does not keep the process alive itself. */
+async function untilExpired(
+  start: (onExpire: () => void) => void,
+): Promise<void> {
+  const alive = setTimeout(() => {}, NEVER_MS);
+  await new Promise<void>(start);
+  clearTimeout(alive);
 }
 
 /** A countdown, and how often it has expired. */
@@ -109,10 +118,10 @@ Deno.test("Countdown does not count time in which this thread is busy", async ()
   const { countdown } = limited;
   countdown.resume();
   for (let i = 0; i < 5; i++) {
-    await sleep(1);
+    await turn();
     work(SOON_MS * 5);
   }
-  await sleep(1);
+  await turn();
   assertEquals(limited.expired, 0);
   await sleep(SOON_MS * 10);
   assertEquals(limited.expired, 1);
@@ -122,7 +131,7 @@ Deno.test("Countdown waits until all reads have settled that are ready, however 
   const waits = Array.from({ length: 1000 }, () => counted(SOON_MS));
   const reads = waits.map(() => noteBegun());
   for (const { countdown } of waits) countdown.resume();
-  await sleep(SOON_MS);
+  await sleep(SOON_MS / 2);
   for (const [index, { countdown }] of waits.entries()) {
     if (index % 100 === 0) {
       for (let turn = 0; turn < 60; turn++) await immediate();
@@ -156,15 +165,6 @@ Deno.test("Countdown expires for one that is silent, though reads of others sett
   others.countdown.stop();
   assertEquals([limited.expired, others.expired], [1, 0]);
 });
-
-/** Waits for what does not keep the process alive itself. */
-async function untilExpired(
-  start: (onExpire: () => void) => void,
-): Promise<void> {
-  const alive = setTimeout(() => {}, NEVER_MS);
-  await new Promise<void>(start);
-  clearTimeout(alive);
-}
 
 Deno.test("Countdown shares one timer with all others", async () => {
   using timers = backgroundTimers();

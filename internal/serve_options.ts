@@ -24,6 +24,7 @@ export interface ServingOptions extends CheckedOptions {
   readonly maxConnectionsPerAddress?: number | undefined;
   readonly maxHandshakes?: number | undefined;
   readonly handshakeTimeout?: number | undefined;
+  readonly proxyProtocol?: boolean | undefined;
   readonly onListen?: unknown;
   readonly onError?: unknown;
   readonly filter?: unknown;
@@ -47,6 +48,12 @@ export function checkServingOptions(options: ServingOptions): void {
     const callback = options[name];
     if (callback !== undefined) checkFunction("serve", name, callback);
   }
+  const { proxyProtocol } = options;
+  if (proxyProtocol !== undefined && typeof proxyProtocol !== "boolean") {
+    throw new TypeError(
+      `Cannot serve as proxyProtocol must be true or false: current value is of type ${typeof proxyProtocol}`,
+    );
+  }
   // Left out of account, they would leave the server open to all.
   refuseOptions(
     options,
@@ -58,12 +65,14 @@ export function checkServingOptions(options: ServingOptions): void {
 /** Throws if an option cannot be honoured over a Unix socket. */
 export function checkOverUnixSocket(options: ServingOptions): void {
   refuseOptions(options, ["port", "hostname", "tls"], WITH_PATH);
-  // Its peers have no addresses, and no TLS.
-  refuseOptions(
-    options,
-    ["maxConnectionsPerAddress", "handshakeTimeout", "maxHandshakes"],
-    "over Unix socket",
-  );
+  // Its peers have no addresses, unless a proxy tells them, and no TLS.
+  if (!options.proxyProtocol) {
+    refuseOptions(
+      options,
+      ["maxConnectionsPerAddress", "handshakeTimeout", "maxHandshakes"],
+      "over Unix socket",
+    );
+  }
   checkConnectionOptions(options, "Unix socket");
 }
 
@@ -75,15 +84,19 @@ interface ServingTcpOptions extends ServingOptions {
 
 /** Throws if an option cannot be honoured on a port. */
 export function checkOverTcp(options: ServingTcpOptions): void {
-  const { port, tls } = options;
+  const { port, tls, proxyProtocol } = options;
   if (port !== undefined) checkPort(port, 0);
-  if (tls === undefined) {
+  if (tls === undefined && !proxyProtocol) {
     refuseOptions(
       options,
       ["handshakeTimeout", "maxHandshakes"],
-      "without tls",
+      "without tls or proxyProtocol",
     );
-  } else if (typeof tls?.cert !== "string" || typeof tls.key !== "string") {
+  }
+  if (
+    tls !== undefined &&
+    (typeof tls?.cert !== "string" || typeof tls.key !== "string")
+  ) {
     throw new TypeError(
       "Cannot serve TLS as tls must have both cert and key, each as PEM",
     );

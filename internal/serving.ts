@@ -55,6 +55,14 @@ export interface Serving<Incoming, Served, Address> {
   readonly listener: Listener<Incoming, Address>;
   /** Whether to serve a connection, of which nothing has been read. */
   readonly isWelcome: (incoming: Incoming) => boolean;
+  /**
+   * Settles with the connection to serve in place of one that was accepted, if that tells
+   * first whose it is, as a proxy's does. Its peer is what counts then: whether it is
+   * welcome is asked later, and `handshake` not at all.
+   */
+  readonly introduce?:
+    | ((incoming: Incoming) => Promise<Incoming>)
+    | undefined;
   /** Settles when a connection has shaken hands, if it has to. */
   readonly handshake: (incoming: Incoming) => Promise<unknown> | undefined;
   /** Makes a connection of what was accepted. */
@@ -259,13 +267,24 @@ export class ListeningServer<
 
   /** Serves what is welcome and within the limits; closes all else without a word. */
   #admit(incoming: Incoming): void {
-    if (!this.#isWelcome(incoming) || !this.#countAddress(incoming)) {
+    const { introduce } = this.#serving;
+    if (introduce !== undefined) {
+      this.#serveAfter(introduce(incoming), incoming, { isCounted: false });
+      return;
+    }
+    if (!this.#isAdmitted(incoming)) {
       incoming.close();
       return;
     }
     const handshake = this.#serving.handshake(incoming);
-    if (handshake === undefined) this.#serve(incoming);
-    else this.#serveAfter(handshake, incoming);
+    if (handshake === undefined) return this.#serve(incoming);
+    const shaken = handshake.then(() => incoming);
+    this.#serveAfter(shaken, incoming, { isCounted: true });
+  }
+
+  /** Whether to serve a peer; if so, it is counted for its address. */
+  #isAdmitted(incoming: Incoming): boolean {
+    return this.#isWelcome(incoming) && this.#countAddress(incoming);
   }
 
   #isWelcome(incoming: Incoming): boolean {
@@ -303,8 +322,9 @@ export class ListeningServer<
 
   /** Serves a connection when it has shaken hands and there is a place for it. */
   async #serveAfter(
-    handshake: Promise<unknown>,
+    handshake: Promise<Incoming>,
     incoming: Incoming,
+    { isCounted }: { isCounted: boolean },
   ): Promise<void> {
     const { maxConnections = Infinity } = this.#serving.options;
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
@@ -316,21 +336,28 @@ export class ListeningServer<
       } within ${option} of ${limit} ms`;
       reject(new DOMException(message, "TimeoutError"));
     });
+    let counted = isCounted ? incoming : undefined;
+    let shaken: Incoming;
     try {
-      await Promise.race([handshake, givenUp]).finally(stopTimer);
+      shaken = await Promise.race([handshake, givenUp]).finally(stopTimer);
+      if (counted === undefined && !this.#isAdmitted(shaken)) {
+        shaken.close();
+        return;
+      }
+      counted = shaken;
       while (this.#openCount >= maxConnections) {
         await Promise.race([this.#waitForChange(), givenUp]);
       }
     } catch (error) {
       incoming.close();
-      this.#uncountAddress(incoming);
+      if (counted !== undefined) this.#uncountAddress(counted);
       if (this.#stop === undefined) this.#reportHandshake(incoming, error);
       return;
     } finally {
       this.#unserved.delete(incoming);
       this.#announceChange();
     }
-    this.#serve(incoming);
+    this.#serve(shaken);
   }
 
   /** How long a handshake may take, and the option that says so. */

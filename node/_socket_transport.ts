@@ -1,5 +1,6 @@
 import { concat } from "@std/bytes/concat";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { toSystemError } from "./_errors.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { Transport } from "../connection/transport.ts";
@@ -234,6 +235,20 @@ export class NetworkTransport extends SocketTransport {
   }
 }
 
+/** A socket of TLS that has shaken hands. */
+export class TlsTransport extends NetworkTransport {
+  readonly alpnProtocol: string | null;
+
+  constructor(
+    socket: TLSSocket,
+    addresses: Addresses,
+    keepAliveInitialDelay: number,
+  ) {
+    super(socket, addresses, keepAliveInitialDelay);
+    this.alpnProtocol = socket.alpnProtocol || null;
+  }
+}
+
 /** A socket of TCP without TLS, which can be reset. */
 export class TcpTransport extends NetworkTransport {
   reset(): void {
@@ -255,9 +270,14 @@ export function transportOf(
   if (addresses.remoteAddr.transport === "unix") {
     return new SocketTransport(socket, addresses);
   }
-  return "encrypted" in socket
-    ? new NetworkTransport(socket, addresses, keepAliveInitialDelay)
+  return isTls(socket)
+    ? new TlsTransport(socket, addresses, keepAliveInitialDelay)
     : new TcpTransport(socket, addresses, keepAliveInitialDelay);
+}
+
+/** Whether it is a socket of `node:tls`. */
+export function isTls(socket: Socket): socket is TLSSocket {
+  return "encrypted" in socket;
 }
 
 /** The addresses of a socket that is connected, by what it tells. */

@@ -10,9 +10,11 @@ import {
   checkConnectingOptions,
   checkConnectTlsOptions,
   openingInTime,
+  originOf,
   tlsOptionsOf,
 } from "../internal/connecting.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
+import { noteOrigin } from "../internal/diagnostics.ts";
 
 /**
  * Connects to a server, over `node:net` or `node:tls`.
@@ -50,6 +52,7 @@ export async function connect<In, Out>(
     const transport = await dial(options, signal);
     try {
       signal.throwIfAborted();
+      noteOrigin(transport, () => originOf(options));
       return new Connection(transport, options);
     } catch (error) {
       transport.close();

@@ -20,6 +20,7 @@ import {
   refuseOptions,
 } from "../internal/checks.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
+import { noteOrigin } from "../internal/diagnostics.ts";
 import {
   checkListener,
   checkOverTcp,
@@ -182,8 +183,11 @@ async function serveFrom<
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
     handshake: (incoming) => incoming.handshake(),
     // The server's signal is for all connections, so none listens to it itself.
-    open: (incoming) =>
-      new Connection(incoming.transport(), { ...options, signal: undefined }),
+    open(incoming) {
+      const transport = incoming.transport();
+      noteOrigin(transport, () => ({ role: "server" }));
+      return new Connection(transport, { ...options, signal: undefined });
+    },
     context: new AsyncLocalStorage(),
     handler,
     options,
@@ -209,6 +213,9 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   checkServingOptions(options); // first, as there may be no options at all
   refuseOptions(options, ["tcpBacklog"], "of Deno: its name here is backlog");
   refuseOptions(options, ["reusePort"], "of Deno: share a port by a cluster");
+  if (options.proxyProtocol) {
+    throw new TypeError("Cannot use option proxyProtocol: only Deno has it");
+  }
   if (isWithListener(options)) return checkWithListener(options);
   checkCount("serve", "backlog", options.backlog, MAX_BACKLOG);
   if (isUnix(options)) {

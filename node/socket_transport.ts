@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { addressesOf, transportOf } from "./_socket_transport.ts";
+import { addressesOf, isTls, transportOf } from "./_socket_transport.ts";
 import type { Transport } from "../connection/transport.ts";
 import { checkMilliseconds } from "../internal/checks.ts";
 
@@ -83,7 +83,7 @@ export function socketTransport(
   const { keepAliveInitialDelay = 0 } = options;
   checkMilliseconds("keepAliveInitialDelay", keepAliveInitialDelay, 0);
   // Bun never tells it of TLS over a socket.
-  const isPending = socket.pending && !("encrypted" in socket);
+  const isPending = socket.pending && !isTls(socket);
   if (isPending || socket.destroyed) {
     throw new TypeError(
       `Cannot make transport as its socket must be connected: it is ${

@@ -46,25 +46,44 @@ export interface ServeBaseOptions<
    * How many connections may be open at the same time from one address: one
    * `hostname` of the peers', whatever their ports. Those above it are closed
    * immediately, and `onError` is not told. No limit by default; refused over a Unix
-   * socket, whose peers have no address.
+   * socket, whose peers have no address, unless `proxyProtocol` tells one.
    *
    * A peer with IPv6 has many addresses.
    */
   maxConnectionsPerAddress?: number | undefined;
   /**
-   * Says whether to serve a peer, before anything of it is read. One for which it
-   * gives `false` is closed immediately, and `onError` is not told. If it throws, or
-   * gives no boolean, `onError` is told, and the peer is not served. It must not be an
-   * async function.
+   * Says whether to serve a peer, before anything of it is read but the header of
+   * `proxyProtocol`. One for which it gives `false` is closed immediately, and `onError`
+   * is not told. If it throws, or gives no boolean, `onError` is told, and the peer is
+   * not served. It must not be an async function.
    *
    * Over TLS, Deno begins the handshake by itself, and keeps the socket of a
    * connection that is closed before its end, until the peer closes it or sends more.
    */
   filter?: ((remoteAddr: P) => boolean) | undefined;
   /**
-   * How many milliseconds the TLS handshake of a connection may take. The handler
-   * runs after it. Time for which the program keeps its own thread busy does not
-   * count. Refused without TLS.
+   * Whether each connection begins with the header of the PROXY protocol, version 1 or
+   * 2, as a balancer sends it for its client (`send-proxy` of HAProxy, `proxy_protocol`
+   * of nginx). Then `remoteAddr` is the client's, and `filter` and
+   * `maxConnectionsPerAddress` go by it. If the balancer speaks for itself, as in a health
+   * check, or does not know the client, `remoteAddr` is the balancer's.
+   *
+   * A connection without the header, or with one that is damaged, longer than 107 bytes
+   * (version 1) or 16 KiB (version 2), or not whole within `handshakeTimeout`, is closed
+   * before the handler, and told like a TLS handshake that failed. Whoever reaches the
+   * port can claim to be anyone: let only the balancer reach it.
+   *
+   * The header comes before TLS, so this is refused with `tls`: begin the handler with
+   * {@linkcode Connection.startTls} instead. It is refused with `path` too, as a handler
+   * knows no addresses there: give a listener.
+   *
+   * @default {false}
+   */
+  proxyProtocol?: boolean | undefined;
+  /**
+   * How many milliseconds the TLS handshake of a connection may take, or the header of
+   * `proxyProtocol`. The handler runs after it. Time for which the program keeps its own
+   * thread busy does not count. Refused without either.
    *
    * Without it, a shorter `idleTimeout` holds for the handshake too.
    *
@@ -72,10 +91,10 @@ export interface ServeBaseOptions<
    */
   handshakeTimeout?: number | undefined;
   /**
-   * How many connections may be within their TLS handshake at the same time, or have
-   * shaken hands and wait for a place. They do not count as served, so that
-   * `maxConnections` silent peers keep no other out. Further ones wait in the kernel's
-   * backlog. By default as many as `maxConnections`; refused without TLS.
+   * How many connections may be within their TLS handshake, or the header of
+   * `proxyProtocol`, at the same time, or have shaken hands and wait for a place. They do
+   * not count as served, so that `maxConnections` silent peers keep no other out. Further
+   * ones wait in the kernel's backlog. By default as many as `maxConnections`; refused without either.
    *
    * So a server holds no more sockets than both say, and those of handshakes that it
    * gave up: Deno keeps these until the peer closes them or sends more.

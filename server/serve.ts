@@ -1,3 +1,4 @@
+import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { checkReusePort, listenBy, listenTcp, listenUnix } from "./_listen.ts";
 import type { ServeBaseOptions } from "./base_options.ts";
@@ -9,6 +10,7 @@ import type {
   ServeUnixOptions,
   UnixPeerAddr,
 } from "./options.ts";
+import { readProxyHeader } from "./_proxy_protocol.ts";
 import type { Server } from "./server.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Address, Transport } from "../connection/transport.ts";
@@ -20,6 +22,7 @@ import {
   refuseOptions,
 } from "../internal/checks.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
+import { noteOrigin } from "../internal/diagnostics.ts";
 import {
   checkListener,
   checkOverTcp,
@@ -143,12 +146,30 @@ export function serve<In, Out>(
   checkFunction("serve", "handler", handler);
   options.signal?.throwIfAborted();
   if (isWithListener(options)) {
-    return serveFrom(listenBy(options.listener), options, handler);
+    return serveFrom(
+      listenBy(options.listener),
+      options,
+      handler,
+      (transport) =>
+        readProxyHeader(transport, (source) => source ?? transport.remoteAddr),
+    );
   }
-  return isUnix(options)
-    ? serveFrom(listenUnix(options), options, handler)
-    : serveFrom(listenTcp(options), options, handler);
+  if (isUnix(options)) return serveFrom(listenUnix(options), options, handler);
+  const listener: Listener<NetworkTransport, Deno.NetAddr> = listenTcp(options);
+  return serveFrom(
+    listener,
+    options,
+    handler,
+    (transport) =>
+      readProxyHeader(transport, (source) =>
+        // A client on a Unix socket is none on the network.
+        source !== undefined && "hostname" in source
+          ? source
+          : transport.remoteAddr),
+  );
 }
+
+type NetworkTransport = Transport & { readonly remoteAddr: Deno.NetAddr };
 
 type AnyHandler<In, Out> =
   | ConnectionHandler<In, Out, Deno.NetAddr>
@@ -159,25 +180,23 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
   listener: Listener<T, A>,
   options: ServeBaseOptions<In, Out, A, T["remoteAddr"]>,
   handler: AnyHandler<In, Out>,
+  introduce?: (transport: T) => Promise<T>,
 ): Server<In, Out, A> {
   return new ListeningServer({
     listener,
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
+    introduce: options.proxyProtocol ? introduce : undefined,
     handshake: (transport) =>
-      isTls(transport) ? transport.handshake() : undefined,
+      isTlsTransport(transport) ? shakeHands(transport) : undefined,
     // The server's signal is for all connections, so none listens to it itself.
-    open: (transport) =>
-      new Connection(transport, { ...options, signal: undefined }),
+    open: (transport) => {
+      noteOrigin(transport, () => ({ role: "server" }));
+      return new Connection(transport, { ...options, signal: undefined });
+    },
     context: new AsyncLocalStorage(),
     handler,
     options,
   });
-}
-
-function isTls<T extends Transport>(
-  transport: T,
-): transport is T & { handshake(): Promise<unknown> } {
-  return "handshake" in transport && typeof transport.handshake === "function";
 }
 
 type ListenerOptions<In, Out> = Extract<
@@ -204,10 +223,20 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   if (isUnix(options)) {
     checkPath(options.path);
     refuseOptions(options, ["reusePort", "tcpBacklog"], WITH_PATH);
+    if (options.proxyProtocol) {
+      throw new TypeError(
+        'Cannot use option proxyProtocol with path, whose peers have no address: give a listener of Deno.listen({ transport: "unix", path })',
+      );
+    }
     return checkOverUnixSocket(options);
   }
-  checkOverTcp(options);
   const { tls, reusePort, tcpBacklog } = options;
+  if (tls !== undefined && options.proxyProtocol) {
+    throw new TypeError(
+      "Cannot use option proxyProtocol with tls: the header comes before TLS, which Deno begins by itself; leave tls out, and begin the handler with connection.startTls()",
+    );
+  }
+  checkOverTcp(options);
   if (reusePort) checkReusePort();
   checkCount("serve", "tcpBacklog", tcpBacklog, MAX_BACKLOG);
   checkConnectionOptions(options, tls === undefined ? "TCP" : "TLS");

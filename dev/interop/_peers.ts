@@ -13,6 +13,8 @@ const WATCHDOG_MS = 60_000;
 
 /** A program that was started; it does not outlive its scope. */
 export interface Program extends AsyncDisposable {
+  /** The number of its process. */
+  readonly pid: number;
   /** The lines that it prints. */
   readonly stdout: AsyncIterableIterator<string>;
   /** The lines of its standard error. */
@@ -48,6 +50,7 @@ export function start(
   };
   const watchdog = setTimeout(kill, WATCHDOG_MS);
   return {
+    pid: child.pid,
     stdout,
     stderr,
     status,

@@ -362,7 +362,8 @@ class End {
     const take = this.#take();
     const { promise, isAccepted } = this.#sending(
       size,
-      (message) => this.connection.request(message, { signal }),
+      (message) =>
+        this.connection.request(message, { signal, onAbort: "skip" }),
     );
     if (isAccepted) this.#abortable.push(controller);
     this.#note(

@@ -10,7 +10,7 @@ import { certificate } from "../testdata/certificates.ts";
 /** How it serves. */
 export interface Setup {
   readonly door: "tcp" | "tls" | { readonly path: string };
-  readonly timeouts: Omit<ConnectionOptions, "framing">;
+  readonly timeouts: Omit<ConnectionOptions<string, string>, "framing">;
   /** Milliseconds of work for each message. */
   readonly work?: number;
   /** Sends a message of so many bytes first. */

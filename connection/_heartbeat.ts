@@ -1,0 +1,78 @@
+import {
+  type BackgroundTimer,
+  backgroundTimer,
+} from "../internal/event_loop.ts";
+
+/** What a {@linkcode Heartbeat} goes by. */
+export interface Beating {
+  /** How many messages were sent. */
+  readonly messagesSent: number;
+  /** How many bytes have not left: as long as there are any, there is no silence. */
+  readonly bufferedAmount: number;
+}
+
+/** How often within the shortest interval it is looked who is to beat. */
+const LOOKS = 16;
+const MAX_PERIOD_MS = 1000;
+
+// One timer for all, and nothing to do for a message that is sent.
+const heartbeats = new Set<Heartbeat>();
+let timer: BackgroundTimer | undefined;
+let period = Infinity;
+
+function setTimer(): void {
+  timer?.cancel();
+  timer = undefined;
+  period = Infinity;
+  for (const heartbeat of heartbeats) {
+    period = Math.min(period, heartbeat.period);
+  }
+  if (heartbeats.size > 0) timer = backgroundTimer(lookAtAll, period);
+}
+
+function lookAtAll(): void {
+  const now = performance.now();
+  for (const heartbeat of heartbeats) heartbeat.look(now);
+  setTimer();
+}
+
+/** Calls `beat` whenever nothing was sent for `interval` milliseconds. */
+export class Heartbeat {
+  /** How often it is to be looked whether this is due. */
+  readonly period: number;
+  readonly #due: number;
+  readonly #beating: Beating;
+  readonly #beat: () => void;
+  #messagesSent: number;
+  #since = performance.now();
+
+  constructor(interval: number, beating: Beating, beat: () => void) {
+    this.period = Math.min(interval / LOOKS, MAX_PERIOD_MS);
+    // What was sent is noticed up to one look later.
+    this.#due = interval - this.period;
+    this.#beating = beating;
+    this.#messagesSent = beating.messagesSent;
+    this.#beat = beat;
+    heartbeats.add(this);
+    if (this.period < period) setTimer();
+  }
+
+  /** Beats no more. */
+  stop(): void {
+    heartbeats.delete(this);
+    if (heartbeats.size === 0) setTimer();
+  }
+
+  /** Beats if it is due. */
+  look(now: number): void {
+    const { messagesSent, bufferedAmount } = this.#beating;
+    if (messagesSent !== this.#messagesSent || bufferedAmount > 0) {
+      this.#messagesSent = messagesSent;
+      this.#since = now;
+    } else if (now - this.#since >= this.#due) {
+      this.#beat();
+      this.#messagesSent = this.#beating.messagesSent;
+      this.#since = now;
+    }
+  }
+}

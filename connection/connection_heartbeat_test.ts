@@ -1,0 +1,214 @@
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { fixedLength, lengthPrefixed, lines, unframed } from "../framing.ts";
+import { connect, reconnect } from "../client.ts";
+import { serve } from "../server.ts";
+import { transportPair } from "../testing.ts";
+import {
+  backgroundTimers,
+  MORE_THAN_KERNEL_TAKES,
+  pair,
+  turn,
+  until,
+} from "./_testing.ts";
+import { Connection } from "./connection.ts";
+import type { HeartbeatOptions } from "./options.ts";
+
+const framing = lines();
+const SOON_MS = 20;
+const LATER_MS = 300;
+const NEVER_MS = 60_000;
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+Deno.test("Connection heartbeat sends its message whenever nothing else was sent", async () => {
+  await using ends = await pair({
+    framing,
+    heartbeat: { interval: LATER_MS, message: "ping" },
+  });
+  const { connection, peer } = ends;
+  for (let i = 0; i < 30; i++) {
+    await sleep(LATER_MS / 20);
+    connection.send("busy");
+  }
+  const start = performance.now();
+  const busy = "busy\n".repeat(30);
+  assertEquals(await peer.read(busy.length + 10), `${busy}ping\nping\n`);
+  assert(performance.now() - start >= LATER_MS);
+});
+
+Deno.test("Connection heartbeat makes its message each time, by the framing", async () => {
+  let count = 0;
+  await using ends = await pair({
+    framing: lengthPrefixed({ fieldSize: 1 }),
+    heartbeat: { interval: 1, message: () => `${count++}` },
+  });
+  assertEquals(await ends.peer.read(6), "\x010\x011\x012");
+});
+
+Deno.test("Connection heartbeat is not queued for a peer that takes nothing", async () => {
+  let count = 0;
+  await using ends = await pair({
+    framing: unframed(),
+    heartbeat: { interval: 1, message: () => `${count++}` },
+  });
+  const { connection } = ends;
+  connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  const before = count;
+  await sleep(SOON_MS * 3);
+  assertEquals(count, before);
+});
+
+Deno.test("Connection heartbeat ends with this side, however that ends", async () => {
+  const endings: ((connection: Connection<string, string>) => unknown)[] = [
+    (connection) => connection.closeWrite(),
+    (connection) => connection.close(),
+    (connection) => connection.abort(),
+    (connection) => connection.detach(),
+  ];
+  for (const end of endings) {
+    let count = 0;
+    await using ends = await pair({
+      framing,
+      heartbeat: { interval: 1, message: () => `${count++}` },
+    });
+    const { connection } = ends;
+    await until(() => count > 0);
+    const ending = end(connection);
+    const before = count;
+    await sleep(SOON_MS);
+    assertEquals(count, before);
+    ends.peer.close();
+    await ending;
+  }
+});
+
+Deno.test("Connection heartbeat ends the connection by its error", async () => {
+  const error = new Error("No message");
+  await using ends = await pair({
+    framing,
+    heartbeat: {
+      interval: 1,
+      message: () => {
+        throw error;
+      },
+    },
+  });
+  assertStrictEquals(
+    await assertRejects(() => ends.connection.closed),
+    error,
+  );
+});
+
+Deno.test("Connection.reframe() ends the heartbeat, and begins that of the new framing", async () => {
+  await using ends = await pair({
+    framing,
+    heartbeat: { interval: 1, message: "ping" },
+  });
+  const { connection, peer } = ends;
+  assertEquals(await peer.read(5), "ping\n");
+  const packets = connection.reframe(fixedLength(1));
+  await sleep(SOON_MS);
+  await packets.send("x");
+  packets.reframe(lines(), { heartbeat: { interval: 1, message: "pong" } });
+  let read = "";
+  while (!read.endsWith("x")) read += await peer.read(1);
+  assertEquals(read.replaceAll("ping\n", ""), "x");
+  assertEquals(await peer.read(10), "pong\npong\n");
+});
+
+Deno.test("Connection refuses a heartbeat that cannot be sent, immediately", () => {
+  const cases: [unknown, ErrorConstructor, string][] = [
+    [true, TypeError, "{ interval, message }"],
+    [{ message: "ping" }, TypeError, "without interval"],
+    [{ interval: 1 }, TypeError, "without message"],
+    [{ interval: 0, message: "ping" }, RangeError, "heartbeat.interval"],
+    [{ interval: 2 ** 31, message: "ping" }, RangeError, "heartbeat.interval"],
+    [{ interval: 1, message: "two\nlines" }, TypeError, "line"],
+  ];
+  for (const [heartbeat, type, message] of cases) {
+    const [near] = transportPair();
+    assertThrows(
+      () =>
+        new Connection(near, {
+          framing,
+          heartbeat: heartbeat as HeartbeatOptions<string>,
+        }),
+      type,
+      message,
+    );
+    assertEquals(near.isClosed, false);
+  }
+});
+
+Deno.test("Connection heartbeat shares one timer with all others", async () => {
+  using timers = backgroundTimers();
+  const connections = Array.from({ length: 1000 }, () => {
+    const [near] = transportPair();
+    return new Connection(near, {
+      framing,
+      heartbeat: { interval: NEVER_MS, message: "ping" },
+    });
+  });
+  assertEquals(timers.count, 1);
+  for (const connection of connections) connection.abort();
+  await turn();
+  assertEquals(timers.count, 0);
+});
+
+Deno.test("serve(), connect() and reconnect() beat, and end those that do not", async () => {
+  const heartbeat = { interval: SOON_MS, message: "ping" };
+  const ended = Promise.withResolvers<unknown>();
+  await using server = serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    framing,
+    heartbeat,
+    receiveTimeout: LATER_MS,
+    onError: (error) => {
+      // The one that is closed may be met by a beat on its way.
+      if (error instanceof DOMException) ended.resolve(error);
+    },
+  }, async (connection) => {
+    for await (const _beat of connection);
+  });
+  const { port } = server.addr;
+
+  const options = { port, framing, heartbeat, receiveTimeout: LATER_MS };
+  await using client = await connect(options);
+  const heard = await reconnect(
+    options,
+    async (connection) => [await connection.receive(), server.connections.size],
+  );
+  assertEquals(heard, ["ping", 2]);
+  await sleep(LATER_MS * 2);
+  assertEquals([client.hasEnded, server.connections.size], [false, 1]);
+
+  await using silent = await connect({ port, framing });
+  assertEquals(await silent.receive(), "ping");
+  const error = await ended.promise;
+  assert(error instanceof DOMException);
+  assertEquals(error.name, "TimeoutError");
+});
+
+Deno.test("serve(), connect() and reconnect() refuse a heartbeat before they open anything", async () => {
+  const options = {
+    port: 1,
+    framing,
+    heartbeat: { interval: 0, message: "ping" },
+  };
+  assertThrows(() => serve(options, () => {}), RangeError, "heartbeat");
+  await assertRejects(() => connect(options), RangeError, "heartbeat");
+  await assertRejects(
+    () => reconnect(options, () => {}),
+    RangeError,
+    "heartbeat",
+  );
+});

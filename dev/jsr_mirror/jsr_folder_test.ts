@@ -1,0 +1,18 @@
+import { assertEquals } from "@std/assert";
+import { fileURLToPath } from "node:url";
+
+/** What the program prints where `JSR_URL` is this. */
+async function folderOf(registry: string): Promise<string> {
+  const program = fileURLToPath(new URL("jsr_folder.ts", import.meta.url));
+  const { stdout } = await new Deno.Command("deno", {
+    args: ["run", "--allow-env=JSR_URL", program],
+    env: { JSR_URL: registry },
+  }).output();
+  return new TextDecoder().decode(stdout).trim();
+}
+
+Deno.test("jsr_folder.ts prints the mirror's folder, or the project's", async () => {
+  const mirror = new URL("a mirror/", import.meta.url);
+  assertEquals(await folderOf(mirror.href), fileURLToPath(mirror));
+  assertEquals(await folderOf("https://jsr.io/"), ".");
+});

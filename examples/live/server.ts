@@ -1,0 +1,148 @@
+/**
+ * The lesson as a page: what `docs/lesson.md` tells, to be seen and tried.
+ *
+ * ```sh
+ * deno run --allow-net=127.0.0.1 --allow-read=. --allow-run=ss,cat examples/live/server.ts
+ * ```
+ *
+ * There is a real sender and a real receiver, each in a thread, and the figures are
+ * the kernel's own: `ss` tells them on Linux, or `cat` reads `/proc/net/tcp`. Only
+ * this machine reaches the page, and no other page may talk to this server. (Deno wants
+ * leave to read the module's files, as threads are started from them.)
+ *
+ * With `sysctl` in `--allow-run`, and as root, the page can also limit the kernel's
+ * buffers. That holds for the whole machine for as long as a run lasts.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import { parseArgs } from "node:util";
+import { nextInterrupt } from "../_lesson.ts";
+import { Kernel } from "./kernel.ts";
+import { Session } from "./session.ts";
+
+const HOSTNAME = "127.0.0.1";
+const DEFAULT_PORT = 8017;
+/** A page that is open may have three threads. */
+const MAX_SESSIONS = 8;
+
+/** All that the page may do: run what it holds, and talk to its server. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'unsafe-inline'",
+  "style-src 'unsafe-inline'",
+  "img-src data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+];
+
+/** A server of the lesson. */
+export interface LessonServer extends AsyncDisposable {
+  /** Where the page is. */
+  readonly url: string;
+}
+
+/**
+ * Serves the lesson, until it is disposed of.
+ *
+ * @param port The port; 0 for any free one.
+ * @param kernel What tells of sockets.
+ */
+export function serveLesson(port: number, kernel: Kernel): LessonServer {
+  const sessions = new Map<WebSocket, Session>();
+  const server = Deno.serve(
+    { hostname: HOSTNAME, port, onListen() {} },
+    (request) => {
+      if (!isOwn(request, server.addr.port)) {
+        return refusal(403, "This server talks to its own page alone");
+      }
+      switch (new URL(request.url).pathname) {
+        case "/":
+          return servePage(request);
+        case "/link":
+          return openLink(request, kernel, sessions);
+        default:
+          return refusal(404, "There is nothing here");
+      }
+    },
+  );
+  return {
+    url: `http://${HOSTNAME}:${server.addr.port}/`,
+    async [Symbol.asyncDispose]() {
+      for (const [socket, session] of sessions) {
+        socket.close();
+        await session[Symbol.asyncDispose]();
+      }
+      await server.shutdown();
+    },
+  };
+}
+
+/**
+ * Whether a request comes from the page itself. The host is checked as well: a name of
+ * another page may be made to lead here, and its origin would then look like ours.
+ */
+function isOwn({ headers }: Request, port: number): boolean {
+  const host = headers.get("host");
+  const origin = headers.get("origin");
+  return (host === `${HOSTNAME}:${port}` || host === `localhost:${port}`) &&
+    (origin === null || origin === `http://${host}`);
+}
+
+async function servePage({ headers }: Request): Promise<Response> {
+  const page = await Deno.readFile(new URL("page.html", import.meta.url));
+  // Not every browser knows that a page's own server is one for WebSockets, too.
+  const link = `connect-src ws://${headers.get("host")}`;
+  return new Response(page, {
+    headers: {
+      "content-type": "text/html; charset=utf-8",
+      "cache-control": "no-store",
+      "content-security-policy": [...POLICY, link].join("; "),
+      "cross-origin-resource-policy": "same-origin",
+      "x-content-type-options": "nosniff",
+    },
+  });
+}
+
+/** Opens the WebSocket of a page, with a session of its own. */
+function openLink(
+  request: Request,
+  kernel: Kernel,
+  sessions: Map<WebSocket, Session>,
+): Response {
+  if (request.headers.get("upgrade") !== "websocket") {
+    return refusal(426, "This is for the page's WebSocket");
+  }
+  if (sessions.size >= MAX_SESSIONS) {
+    return refusal(503, `More than ${MAX_SESSIONS} pages are open`);
+  }
+  const { socket, response } = Deno.upgradeWebSocket(request);
+  const session = new Session(kernel, (message) => {
+    if (socket.readyState !== WebSocket.OPEN) return;
+    socket.send(JSON.stringify(message));
+  });
+  sessions.set(socket, session);
+  socket.onopen = () => session.greet();
+  socket.onmessage = ({ data }) => session.answer(String(data));
+  socket.onclose = async () => {
+    // Not before, so that a server that ends waits for it.
+    await session[Symbol.asyncDispose]();
+    sessions.delete(socket);
+  };
+  return response;
+}
+
+function refusal(status: number, reason: string): Response {
+  return new Response(`${reason}\n`, { status });
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: { port: { type: "string", default: String(DEFAULT_PORT) } },
+  });
+  const interrupted = nextInterrupt();
+  await using server = serveLesson(Number(values.port), await Kernel.open());
+  console.log(`The lesson is at ${server.url} until you press Ctrl-C`);
+  await interrupted;
+}

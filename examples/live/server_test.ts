@@ -1,0 +1,117 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { lineThat, start } from "../../dev/interop/_peers.ts";
+import { Kernel } from "./kernel.ts";
+import { serveLesson } from "./server.ts";
+
+/** Sends a request with these headers, as no browser would; gives the answer's first line. */
+async function statusOf(url: string, path: string, headers: string[]) {
+  const { hostname, port } = new URL(url);
+  using conn = await Deno.connect({ hostname, port: Number(port) });
+  const request = [`GET ${path} HTTP/1.1`, ...headers, "Connection: close"];
+  await conn.write(new TextEncoder().encode(request.join("\r\n") + "\r\n\r\n"));
+  const answer = await new Response(conn.readable).text();
+  return Number(answer.split(" ")[1]);
+}
+
+Deno.test("serveLesson() serves the page to itself alone", async () => {
+  await using server = serveLesson(0, await Kernel.open());
+  const { host } = new URL(server.url);
+  const { port } = new URL(server.url);
+  const upgrade = [
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+  ];
+  const own = `Host: ${host}`;
+  const statuses = {
+    own: await statusOf(server.url, "/", [own]),
+    byName: await statusOf(server.url, "/", [`Host: localhost:${port}`]),
+    otherHost: await statusOf(server.url, "/", [`Host: evil.example:${port}`]),
+    otherOrigin: await statusOf(server.url, "/link", [
+      own,
+      "Origin: http://evil.example",
+      ...upgrade,
+    ]),
+    otherPort: await statusOf(server.url, "/link", [
+      own,
+      "Origin: http://127.0.0.1:1",
+      ...upgrade,
+    ]),
+    noSocket: await statusOf(server.url, "/link", [own]),
+    elsewhere: await statusOf(server.url, "/server.ts", [own]),
+  };
+  assertEquals(statuses, {
+    own: 200,
+    byName: 200,
+    otherHost: 403,
+    otherOrigin: 403,
+    otherPort: 403,
+    noSocket: 426,
+    elsewhere: 404,
+  });
+});
+
+Deno.test("The page loads nothing from elsewhere", async () => {
+  await using server = serveLesson(0, await Kernel.open());
+  const response = await fetch(server.url);
+  const policy = response.headers.get("content-security-policy") ?? "";
+  assertStringIncludes(policy, "default-src 'none'");
+  const page = await response.text();
+  assertEquals(page.match(/(?:src|href)="(?!#|data:)[^"]*"/g), null);
+});
+
+/** For how many milliseconds a process has kept a processor busy; Linux tells. */
+async function busyTime(pid: number): Promise<number | undefined> {
+  const { state } = await Deno.permissions.query({
+    name: "run",
+    command: "cat",
+  });
+  if (Deno.build.os !== "linux" || state !== "granted") return undefined;
+  const { stdout } = await new Deno.Command("cat", {
+    args: [`/proc/${pid}/stat`],
+  }).output();
+  // After the name in parentheses: 11 fields, then the ticks of 10 ms.
+  const fields = new TextDecoder().decode(stdout).replace(/^.*\) /, "").split(
+    " ",
+  );
+  return 10 * (Number(fields[11]) + Number(fields[12]));
+}
+
+const REST_MS = 1000;
+
+Deno.test("The program rests while a page is open, and ends at Ctrl-C", async () => {
+  await using program = start([
+    "deno",
+    "run",
+    "--quiet",
+    "--no-prompt",
+    "--allow-net=127.0.0.1",
+    "--allow-read",
+    "--allow-run=ss,cat",
+    fileURLToPath(new URL("server.ts", import.meta.url)),
+    "--port=0",
+  ]);
+  const [url = ""] = await lineThat(program.stdout, /at (http:\S+) until/);
+  const page = new WebSocket(new URL("link", url));
+  const greeting: MessageEvent = await once(page, "message").then(([event]) =>
+    event
+  );
+  assertStringIncludes(String(greeting.data), '"hello"');
+
+  const before = await busyTime(program.pid);
+  await new Promise((resolve) => setTimeout(resolve, REST_MS)); // a rate takes time
+  const after = await busyTime(program.pid);
+  if (before !== undefined && after !== undefined) {
+    assert(after - before <= 0.03 * REST_MS, `busy for ${after - before} ms`);
+  }
+
+  const closed = once(page, "close");
+  program.interrupt();
+  await closed;
+  assertEquals((await program.status).code, 0);
+  const errors = await Array.fromAsync(program.stderr);
+  assertEquals(errors.filter((line) => !line.startsWith("Info")), []);
+});

@@ -1,0 +1,65 @@
+/**
+ * HL7 version 2, as hospitals' systems send it, in MLLP: a server that acknowledges each
+ * message.
+ *
+ * ```text
+ * 0b  MSH|^~\&|LAB|...\rPID|1|...\r  1c 0d
+ * ^ start block                      ^ end block
+ * ```
+ *
+ * A message ends with two bytes, so bytes between messages cost that message alone.
+ *
+ * ```sh
+ * deno run --allow-net=127.0.0.1 examples/protocols/hl7.ts
+ * ```
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import { asText, type Connection, delimited, FramingError } from "@framed/tcp";
+import { mapped, serve } from "@framed/tcp";
+
+/** A message as its segments, and these as their fields. */
+export type Message = string[][];
+
+/** What a message lacks drops it: the sender has no acknowledgement, and repeats it. */
+export const framing = mapped(asText(delimited("\x1c\r")), {
+  decode(block): Message {
+    if (!block.startsWith("\x0bMSH|")) {
+      const shown = JSON.stringify(block.slice(0, 40));
+      const code = "malformed";
+      throw new FramingError(`Cannot decode HL7 message ${shown}`, { code });
+    }
+    const segments = block.slice(1).split("\r").filter((each) => each !== "");
+    return segments.map((segment) => segment.split("|"));
+  },
+  encode: (message: Message) =>
+    `\x0b${message.map((fields) => `${fields.join("|")}\r`).join("")}`,
+  onMalformed: "discard",
+});
+
+/** The answer "AA", application accept, to the sender of a message. */
+export function acknowledge([header = []]: Message): Message {
+  const [, encoding = "", from = "", , to = "", , time = "", , , id = ""] =
+    header;
+  const kind = ["", "ACK", id, "P", "2.5"];
+  return [["MSH", encoding, to, "", from, "", time, ...kind], [
+    "MSA",
+    "AA",
+    id,
+  ]];
+}
+
+/** Acknowledges each message once it is taken care of. */
+export async function handle(
+  connection: Connection<Message, Message>,
+): Promise<void> {
+  for await (const message of connection) {
+    console.log(message.map(([segment]) => segment).join(", "));
+    await connection.send(acknowledge(message));
+  }
+}
+
+if (import.meta.main) {
+  serve({ hostname: "127.0.0.1", port: 2575, framing }, handle);
+}

@@ -1,0 +1,58 @@
+/**
+ * NMEA 0183, as receivers for GPS and ships' instruments send it over TCP: sentences with
+ * a checksum, of which a damaged one is dropped and the stream goes on.
+ *
+ * ```text
+ * $GPGLL,4916.45,N,12311.12,W,225444,A*31\r\n
+ *  ^---------- all of these, XORed -^ ^^ as two hexadecimal digits
+ * ```
+ *
+ * ```sh
+ * deno run --allow-net=127.0.0.1 examples/protocols/nmea.ts 10110
+ * ```
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import {
+  connect,
+  type Framing,
+  FramingError,
+  lines,
+  mapped,
+} from "@framed/tcp";
+
+/** The framing of sentences, as their fields; `onDamaged` hears of those dropped. */
+export function sentences(
+  onDamaged: (error: FramingError) => void = () => {},
+): Framing<string[]> {
+  return mapped(lines({ eol: "\r\n", maxLength: 1024 }), {
+    decode(line) {
+      const [, text = "", sum] = /^[$!]([^*]*)\*([0-9A-F]{2})$/i.exec(line) ??
+        [];
+      if (sum === undefined || parseInt(sum, 16) !== checksum(text)) {
+        const shown = JSON.stringify(line.slice(0, 82));
+        const code = "malformed";
+        throw new FramingError(`Cannot decode sentence ${shown}`, { code });
+      }
+      return text.split(",");
+    },
+    encode(fields: string[]) {
+      const text = fields.join(",");
+      const digits = checksum(text).toString(16).padStart(2, "0");
+      return `$${text}*${digits.toUpperCase()}`;
+    },
+    onMalformed: onDamaged,
+  });
+}
+
+function checksum(text: string): number {
+  return new TextEncoder().encode(text).reduce((sum, byte) => sum ^ byte, 0);
+}
+
+if (import.meta.main) {
+  const framing = sentences(({ message }) => console.log(message));
+  const port = Number(Deno.args[0] ?? 10110);
+  await using connection = await connect({ port, framing });
+  for await (const [type, ...fields] of connection) console.log(type, fields);
+}

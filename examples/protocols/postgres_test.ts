@@ -1,0 +1,243 @@
+import { connect, FramingError, serve, unframed } from "@framed/tcp";
+import { assertEquals, assertRejects } from "@std/assert";
+import {
+  assertSuccess,
+  isInstalled,
+  lineThat,
+  peerTest,
+  start,
+  startExample,
+  temporaryFolder,
+} from "../../dev/interop/_peers.ts";
+import { caCerts, certificate } from "../../dev/testdata/certificates.ts";
+import { freePort } from "./_testing.ts";
+import {
+  framing,
+  login,
+  type Postgres,
+  PostgresError,
+  query,
+} from "./postgres.ts";
+
+const hostname = "127.0.0.1";
+const tls = { serverName: "localhost", caCerts };
+// Of the system's user "nobody": PostgreSQL refuses to run as root.
+const NOBODY = 65534;
+
+interface Database extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** A database in a folder of its own; `ann` needs TLS and a password. */
+async function startDatabase(): Promise<Database> {
+  const folder = await temporaryFolder();
+  const data = `${folder.path}/data`;
+  const isRoot = (await Deno.stat(folder.path)).uid === 0;
+  const run = (...command: string[]) =>
+    start(
+      isRoot
+        ? ["setpriv", `--reuid=${NOBODY}`, "--clear-groups", ...command]
+        : command,
+    );
+  const files = { cert: `${folder.path}/cert`, key: `${folder.path}/key` };
+  await Deno.writeTextFile(files.cert, certificate.cert);
+  await Deno.writeTextFile(files.key, certificate.key, { mode: 0o600 });
+  if (isRoot) {
+    for (const path of [folder.path, files.cert, files.key]) {
+      await Deno.chown(path, NOBODY, NOBODY);
+    }
+  }
+  {
+    await using making = run(
+      "initdb",
+      ...["-D", data, "-U", "postgres", "-A", "trust", "--no-sync"],
+      ...["--locale=C", "-E", "UTF8", "--no-instructions"],
+    );
+    await assertSuccess(making);
+  }
+  await Deno.writeTextFile(
+    `${data}/pg_hba.conf`,
+    `host all postgres ${hostname}/32 trust\n` +
+      `hostssl all ann ${hostname}/32 password\n`,
+  );
+  const port = freePort();
+  const program = run(
+    "postgres",
+    ...["-D", data, "-h", hostname, "-p", `${port}`, "-k", "", "-F"],
+    ...["-c", "ssl=on", "-c", `ssl_cert_file=${files.cert}`],
+    ...["-c", `ssl_key_file=${files.key}`],
+  );
+  await lineThat(program.stderr, /ready to accept connections/);
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      program.interrupt(); // its other processes end with it
+      await assertSuccess(program);
+      await program[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const hasSetpriv = await isInstalled("setpriv");
+const hasPostgres = hasSetpriv && await isInstalled("initdb") &&
+  await isInstalled("postgres") && await isInstalled("psql");
+
+function rows(connection: Postgres, sql: string) {
+  return Array.fromAsync(query(connection, sql));
+}
+
+peerTest(
+  hasPostgres,
+  "postgres.ts asks PostgreSQL, plain and over TLS",
+  async () => {
+    await using database = await startDatabase();
+    const { port } = database;
+    await using psql = start(
+      ["psql", "-h", hostname, "-p", `${port}`, "-U", "postgres", "-q"],
+      [
+        "CREATE TABLE words (id int, word text);",
+        "INSERT INTO words VALUES (1, 'é'), (2, NULL), (3, '');",
+        "CREATE ROLE ann LOGIN SUPERUSER PASSWORD 'secret';",
+      ],
+    );
+    await assertSuccess(psql);
+
+    await using plain = await connect({ port, framing });
+    await login(plain, { user: "postgres" });
+    assertEquals(await rows(plain, "SELECT * FROM words ORDER BY id"), [
+      { id: "1", word: "é" },
+      { id: "2", word: null },
+      { id: "3", word: "" },
+    ]);
+    const error = await assertRejects(
+      () => rows(plain, "SELECT * FROM nowhere"),
+      PostgresError,
+      "does not exist",
+    );
+    assertEquals(error.code, "42P01");
+    // A loop that is left loses no answer of the next query.
+    for await (
+      const row of query(plain, "SELECT generate_series(1, 100000) n")
+    ) {
+      if (row.n === "3") break;
+    }
+    assertEquals(await rows(plain, "SELECT 1 AS a; SELECT 2 AS b"), [
+      { a: "1" },
+      { b: "2" },
+    ]);
+    assertEquals(await rows(plain, ""), []);
+    const [large] = await rows(plain, "SELECT repeat('x', 10000000) AS x");
+    assertEquals(large?.x?.length, 10_000_000);
+
+    const ann = { user: "ann", password: "secret" };
+    await using secret = await connect({ port, framing });
+    await login(secret, { ...ann, tls });
+    const sql =
+      `SELECT ssl, usename FROM pg_stat_ssl NATURAL JOIN pg_stat_activity
+    WHERE pid = pg_backend_pid()`;
+    assertEquals(await rows(secret, sql), [{ ssl: "t", usename: "ann" }]);
+
+    for (const wrong of [ann, { ...ann, tls, password: "wrong" }]) {
+      await using other = await connect({ port, framing });
+      await assertRejects(() => login(other, wrong), PostgresError);
+    }
+    // What the client cannot go on with ends its connection, and no other.
+    await using copying = await connect({ port, framing });
+    await login(copying, { user: "postgres" });
+    await assertRejects(
+      () => rows(copying, "COPY words FROM STDIN"),
+      FramingError,
+      "type G",
+    );
+    assertEquals((await rows(plain, "SELECT 1 AS a")).length, 1);
+
+    await using example = startExample("protocols/postgres.ts", [], [
+      ...["--port", `${port}`, "SELECT 6 * 7 AS answer"],
+    ]);
+    assertEquals(await assertSuccess(example), ['{ answer: "42" }']);
+  },
+);
+
+/** A message as PostgreSQL sends it. */
+function message(type: string, body: string, length = body.length + 4): string {
+  return `${type}\0\0${String.fromCharCode(length >> 8, length & 0xff)}${body}`;
+}
+
+const READY = message("Z", "I");
+const ONE_COLUMN = message("T", `\0\x01n\0${"\0".repeat(18)}`);
+
+const DAMAGED: [answer: string, name: string][] = [
+  [message("D", "\0\x01\0\0\0\x01a"), "malformed"],
+  [message("T", "\0\x02n\0"), "malformed"],
+  [message("T", "\0\x01name"), "malformed"],
+  [`${ONE_COLUMN}${message("D", "\0\x01\0\0\0\x09a")}`, "malformed"],
+  [`${ONE_COLUMN}${message("D", "\0")}`, "malformed"],
+  [message("E", "Mno end"), "malformed"],
+  [message("?", ""), "malformed"],
+  ["T\0\0\0\x01", "malformed"], // less than the length of the length
+  ["T\x7f\x7f\x7f\x7f", "too-long"],
+  [ONE_COLUMN.slice(0, -1), "truncated"],
+  [ONE_COLUMN, "UnexpectedEof"],
+  ["", "UnexpectedEof"],
+];
+
+Deno.test("postgres.ts ends with a named error where a message is damaged", async () => {
+  let answer = "";
+  await using server = serve(
+    { hostname, port: 0, framing: unframed() },
+    async (connection) => {
+      await connection.receive();
+      await connection.send(message("R", "\0\0\0\0") + READY);
+      await connection.receive();
+      if (answer !== "") await connection.send(answer);
+    },
+  );
+  for (const [damaged, name] of DAMAGED) {
+    answer = damaged;
+    await using connection = await connect({ port: server.addr.port, framing });
+    await login(connection, { user: "ann" });
+    const error = await assertRejects(
+      () => rows(connection, "SELECT 1"),
+      Error,
+    );
+    assertEquals(
+      error instanceof FramingError ? error.code : error.name,
+      name,
+      JSON.stringify(damaged),
+    );
+  }
+});
+
+Deno.test("postgres.ts gives no password away, and takes no answer from before TLS", async () => {
+  let answers: string[] = [];
+  await using server = serve(
+    { hostname, port: 0, framing: unframed(), onError: () => {} },
+    async (connection) => {
+      for (const answer of answers) {
+        await connection.receive();
+        await connection.send(answer);
+      }
+    },
+  );
+  const wantsPassword = message("R", "\0\0\0\x03");
+  const cases: [
+    answers: string[],
+    tls: typeof tls | undefined,
+    says: string,
+  ][] = [
+    [["N"], tls, "offers no TLS"],
+    [[`S${message("R", "\0\0\0\0")}${READY}`], tls, "unread"],
+    [["S", "no TLS"], tls, ""],
+    [[wantsPassword], undefined, "another way to log in: 3"],
+  ];
+  for (const [given, tls, says] of cases) {
+    answers = given;
+    await using connection = await connect({ port: server.addr.port, framing });
+    const who = { user: "ann", password: "secret", ...(tls && { tls }) };
+    await assertRejects(() => login(connection, who), Error, says);
+  }
+  await using connection = await connect({ port: server.addr.port, framing });
+  await assertRejects(() => login(connection, { user: "\0" }), TypeError);
+  await assertRejects(() => rows(connection, "SELECT '\0'"), TypeError);
+});

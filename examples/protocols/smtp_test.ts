@@ -1,0 +1,309 @@
+import { connect, FramingError, serve, unframed } from "@framed/tcp";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import {
+  assertSuccess,
+  isInstalled,
+  lineThat,
+  peerTest,
+  start,
+  startExample,
+} from "../../dev/interop/_peers.ts";
+import { caCerts, certificate } from "../../dev/testdata/certificates.ts";
+import {
+  commands,
+  type Mail,
+  receiveMail,
+  type ReceiveMailOptions,
+  replies,
+  sendMail,
+} from "./smtp.ts";
+
+const hostname = "127.0.0.1";
+const testdata = new URL("../../dev/testdata/", import.meta.url).pathname;
+
+const MAIL: Mail = {
+  from: "ann@example.com",
+  to: ["ben@example.com", "çağla@example.com"],
+  text: "Subject: Dots\r\n\r\n.\r\n..\r\n.dot\r\n\r\nthe end é\r\n",
+};
+
+/** A server, the mails that it received, and the errors of its connections. */
+function mailServer(options: Partial<ReceiveMailOptions> = {}) {
+  const mails: Mail[] = [];
+  const errors: unknown[] = [];
+  const server = serve(
+    {
+      hostname,
+      port: 0,
+      framing: commands,
+      onError: (error) => void errors.push(error),
+    },
+    (connection) =>
+      receiveMail(connection, {
+        onMail: (mail) => void mails.push(mail),
+        ...options,
+      }),
+  );
+  return {
+    mails,
+    errors,
+    port: server.addr.port,
+    shutdown: () => server.shutdown(),
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+for (const tls of [undefined, { serverName: "localhost", caCerts }]) {
+  const how = tls ? "with STARTTLS" : "plain";
+  Deno.test(`smtp.ts sends a mail to itself, ${how}`, async () => {
+    await using server = mailServer(tls && { certificate });
+    for (let i = 0; i < 2; i++) {
+      await using connection = await connect({
+        port: server.port,
+        framing: replies,
+      });
+      await sendMail(connection, MAIL, tls);
+    }
+    assertEquals(server.mails, [MAIL, MAIL]);
+    assertEquals(server.errors, []);
+  });
+}
+
+// Sends what it is told on standard input, line by line as JSON.
+const SMTPLIB = `
+import json, smtplib, ssl, sys
+port, ca = int(sys.argv[1]), sys.argv[2]
+mail = json.loads(sys.stdin.readline())
+with smtplib.SMTP("127.0.0.1", port, local_hostname="localhost", timeout=20) as client:
+    client._host = "localhost"  # the name in the certificate
+    if ca:
+        try:
+            client.sendmail(mail["from"], mail["to"], b"")
+        except smtplib.SMTPException as error:
+            print("without TLS:", type(error).__name__)
+        client.starttls(context=ssl.create_default_context(cafile=ca))
+    for _ in range(2):
+        client.sendmail(mail["from"], mail["to"], mail["text"].encode())
+print("sent")
+`;
+
+const hasPython = await isInstalled("python3");
+
+for (const ca of ["", `${testdata}ca.pem`]) {
+  const how = ca ? "with STARTTLS" : "plain";
+  peerTest(
+    hasPython,
+    `smtp.ts receives from Python's smtplib, ${how}`,
+    async () => {
+      await using server = mailServer(ca ? { certificate } : {});
+      const mail = { ...MAIL, to: ["ben@example.com"] };
+      await using python = start(
+        ["python3", "-c", SMTPLIB, `${server.port}`, ca],
+        [JSON.stringify(mail)],
+      );
+      const printed = await assertSuccess(python);
+      assertEquals(printed.at(-1), "sent");
+      if (ca) assertEquals(printed[0], "without TLS: SMTPSenderRefused");
+      assertEquals(server.mails, [mail, mail]);
+      assertEquals(server.errors, []);
+    },
+  );
+}
+
+// Prints what it receives as JSON.
+const AIOSMTPD = `
+import asyncio, json, ssl, sys
+from aiosmtpd.smtp import SMTP
+class Handler:
+    async def handle_DATA(self, server, session, envelope):
+        print(json.dumps({
+            "from": envelope.mail_from, "to": envelope.rcpt_tos,
+            "text": envelope.original_content.decode(),
+            "tls": session.ssl is not None}), flush=True)
+        return "250 OK"
+async def main():
+    context = None
+    if len(sys.argv) > 1:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[1], sys.argv[2])
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(Handler(), hostname="localhost", enable_SMTPUTF8=True,
+            tls_context=context, require_starttls=context is not None),
+        "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+`;
+
+/** The Python that has aiosmtpd; Debian's may not be the first on the path. */
+async function pythonWithAiosmtpd(): Promise<string | undefined> {
+  for (const command of ["python3", "/usr/bin/python3"]) {
+    if (!await isInstalled(command)) continue;
+    await using python = start([command, "-c", "import aiosmtpd"]);
+    if ((await python.status).success) return command;
+  }
+  // deno-lint-ignore no-console -- a test that is left out must not go unseen
+  console.log("Skipped the tests with aiosmtpd, which is not installed");
+  return undefined;
+}
+
+const aiosmtpd = await pythonWithAiosmtpd();
+
+for (const isSecure of [false, true]) {
+  const how = isSecure ? "with STARTTLS" : "plain";
+  peerTest(
+    aiosmtpd !== undefined,
+    `smtp.ts sends to aiosmtpd, ${how}`,
+    async () => {
+      const files = ["localhost.pem", "localhost.key"]
+        .map((name) => `${testdata}${name}`);
+      await using server = start([
+        aiosmtpd ?? "",
+        ...["-c", AIOSMTPD, ...(isSecure ? files : [])],
+      ]);
+      const [port = ""] = await lineThat(server.stdout, /^(\d+)$/);
+      await using connection = await connect({
+        port: Number(port),
+        framing: replies,
+      });
+      const mail = { ...MAIL, to: ["ben@example.com"] };
+      const tls = { serverName: "localhost", caCerts };
+      await sendMail(connection, mail, isSecure ? tls : undefined);
+      const { value } = await server.stdout.next();
+      assertEquals(JSON.parse(value), { ...mail, tls: isSecure });
+
+      if (isSecure) return;
+      // No mail goes out in the clear where the server has no TLS.
+      await using other = await connect({
+        port: Number(port),
+        framing: replies,
+      });
+      await assertRejects(() => sendMail(other, mail, tls), Error, "refused");
+    },
+  );
+}
+
+/** What a server answers to bytes, up to its end. */
+async function answersTo(port: number, sent: string): Promise<string> {
+  await using client = await connect({ port, framing: unframed() });
+  client.send(sent);
+  await client.closeWrite();
+  let answers = "";
+  for await (const bytes of client) answers += new TextDecoder().decode(bytes);
+  return answers;
+}
+
+const ENVELOPE =
+  "EHLO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nSubject: x\r\n\r\n";
+const SMUGGLED =
+  "MAIL FROM:<admin@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nevil\r\n.\r\n";
+
+const DAMAGED: [sent: string, error: string][] = [
+  [`${ENVELOPE}hi\n.\r\n${SMUGGLED}`, "malformed"],
+  [`${ENVELOPE}hi\n.\n${SMUGGLED}`, "malformed"],
+  [`${ENVELOPE}hi\r\n.\n${SMUGGLED}`, "malformed"],
+  [`${ENVELOPE}hi\r.\r\n${SMUGGLED}`, "malformed"],
+  [`${ENVELOPE}hi\r\n.\r${SMUGGLED}`, "malformed"],
+  [`${ENVELOPE}${"x".repeat(999)}\r\n.\r\n`, "too-long"],
+  [`${ENVELOPE}hi\r\n.`, "truncated"],
+  [`${ENVELOPE}hi\r\n`, "UnexpectedEof"],
+  [`${ENVELOPE}${`${"x".repeat(998)}\r\n`.repeat(11_000)}`, "too-long"],
+  [`EHLO ${"x".repeat(2000)}`, "too-long"],
+];
+
+Deno.test("smtp.ts takes no mail where a lone line feed or return would end it", async () => {
+  for (const [sent, name] of DAMAGED) {
+    const damaged = mailServer();
+    const answers = await answersTo(damaged.port, sent);
+    await damaged.shutdown(); // and the handler is done
+    const [error] = damaged.errors;
+    assert(error instanceof Error, `No error of ${sent.slice(0, 200)}`);
+    const isOfFraming = error instanceof FramingError;
+    assertEquals(isOfFraming ? error.code : error.name, name);
+    if (isOfFraming) assertStringIncludes(answers, `500 ${name}\r\n`);
+    assertEquals(damaged.mails, []);
+  }
+  await using server = mailServer();
+  assertStringIncludes(
+    await answersTo(server.port, `${ENVELOPE}..\r\n.\r\nQUIT\r\n`),
+    "354 Go ahead\r\n250 OK\r\n221 Bye\r\n",
+  );
+  assertEquals(server.mails.map(({ text }) => text), [
+    "Subject: x\r\n\r\n.\r\n",
+  ]);
+});
+
+Deno.test("smtp.ts refuses commands that come before TLS and after STARTTLS", async () => {
+  await using server = mailServer({ certificate });
+  await answersTo(server.port, `EHLO x\r\nSTARTTLS\r\n${SMUGGLED}`);
+  const [error] = server.errors;
+  assert(error instanceof DOMException);
+  assertStringIncludes(error.message, "unread");
+  assertStringIncludes(
+    await answersTo(server.port, "EHLO x\r\nMAIL FROM:<a@x>\r\nQUIT\r\n"),
+    "530 Must issue",
+  );
+  assertEquals(server.mails, []);
+});
+
+const REPLIES: [sent: string, message: string][] = [
+  ["hello\r\n", "Cannot read reply"],
+  ["999 x\r\n", "Cannot read reply"],
+  ["220-x\r\n".repeat(200), "Cannot read reply"],
+  ["220-x\r\n", "ended"],
+  ["220 a\nb\r\n", "lone"],
+  ["554 no\r\n", "554 no"],
+  ["", "nothing"],
+];
+
+Deno.test("smtp.ts names what a server does wrong", async () => {
+  let greeting = "";
+  await using server = serve(
+    { hostname, port: 0, framing: unframed(), onError: () => {} },
+    async (connection) => {
+      if (greeting !== "") await connection.send(greeting);
+    },
+  );
+  for (const [sent, message] of REPLIES) {
+    greeting = sent;
+    await using connection = await connect({
+      port: server.addr.port,
+      framing: replies,
+    });
+    await assertRejects(() => sendMail(connection, MAIL), Error, message);
+  }
+});
+
+Deno.test("smtp.ts sends no address that is a command, and no lone return", async () => {
+  await using server = mailServer();
+  const wrongs: Partial<Mail>[] = [
+    { from: "a>\r\nRSET" },
+    { to: ["b>\r\nDATA"] },
+    { text: "a\rb" },
+  ];
+  for (const wrong of wrongs) {
+    await using connection = await connect({
+      port: server.port,
+      framing: replies,
+    });
+    await assertRejects(
+      () => sendMail(connection, { ...MAIL, ...wrong }),
+      TypeError,
+      "Cannot encode",
+    );
+  }
+  assertEquals(server.mails, []);
+});
+
+Deno.test("smtp.ts runs alone", async () => {
+  await using example = startExample("protocols/smtp.ts", [], []);
+  assertStringIncludes(
+    (await assertSuccess(example)).join(),
+    "A line with one",
+  );
+});

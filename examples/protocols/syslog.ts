@@ -1,0 +1,74 @@
+/**
+ * A syslog server over TCP, which takes both ways of framing (RFC 6587), told apart by the
+ * first byte of each message.
+ *
+ * ```text
+ * 22 <13>1 - host app - - - hi    a digit: as many bytes as it says
+ * <13>Nov 26 12:00:00 hi\n        anything else: up to the line feed
+ * ```
+ *
+ * ```sh
+ * deno run --allow-net=127.0.0.1 examples/protocols/syslog.ts &
+ * logger --server 127.0.0.1 --port 5140 --tcp --octet-count "hello"
+ * ```
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import { type Decoder, FramingError, lines, mapped, serve } from "@framed/tcp";
+
+const MAX_LENGTH = 64 * 1024;
+const line = lines({ eol: "\n", strict: true, maxLength: MAX_LENGTH });
+
+function decoder(): Decoder<string> {
+  const byLine = line.decoder();
+  return {
+    maxFrameLength: MAX_LENGTH + 10,
+    decode(input, ended) {
+      const first = input.byteAt(0) ?? 0;
+      if (first < 0x30 || first > 0x39) return byLine.decode(input, ended);
+      const space = input.indexOf(0x20);
+      const digits = input.textAt(0, space === -1 ? input.length : space);
+      if (!/^[1-9]\d{0,5}$/.test(digits)) throw malformed(digits);
+      if (space === -1) return undefined;
+      const end = space + 1 + Number(digits);
+      if (input.length < end) return input.need(end);
+      input.skip(space + 1);
+      return input.takeText(Number(digits));
+    },
+  };
+}
+
+/** A message, with what its priority says. */
+export interface Entry {
+  /** From 0, the system cannot be used, to 7, of use to who looks for a fault. */
+  severity: number;
+  facility: number;
+  text: string;
+}
+
+/** A message without priority is dropped; where it ends is known all the same. */
+export const framing = mapped({ decoder, encoder: line.encoder }, {
+  decode(message): Entry {
+    const [, digits, text = ""] = /^<(\d{1,3})>(.*)$/s.exec(message) ?? [];
+    const priority = Number(digits);
+    if (!(priority <= 191)) throw malformed(message);
+    return { severity: priority % 8, facility: priority >> 3, text };
+  },
+  encode: ({ severity, facility, text }: Entry) =>
+    `<${facility * 8 + severity}>${text}`,
+  onMalformed: "discard",
+});
+
+function malformed(what: string): FramingError {
+  const shown = JSON.stringify(what.slice(0, 40));
+  return new FramingError(`Cannot decode syslog message: ${shown}`, {
+    code: "malformed",
+  });
+}
+
+if (import.meta.main) {
+  serve({ hostname: "127.0.0.1", port: 5140, framing }, async (connection) => {
+    for await (const entry of connection) console.log(entry);
+  });
+}

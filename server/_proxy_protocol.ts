@@ -1,0 +1,258 @@
+import type { Address, Transport } from "../connection/transport.ts";
+import type { ByteInput } from "../framing/byte_input.ts";
+import type { Bytes } from "../framing/bytes.ts";
+import type { Decoder } from "../framing/framing.ts";
+import { FramingError } from "../framing/framing_error.ts";
+import { InputBuffer } from "../framing/input_buffer.ts";
+import { isTlsTransport } from "../internal/handshake.ts";
+
+// https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
+const V1_START = new TextEncoder().encode("PROXY ");
+const V2_START = new TextEncoder().encode("\r\n\r\n\0\r\nQUIT\n");
+const CR_LF = new TextEncoder().encode("\r\n");
+const MAX_V1_BYTES = 107; // with its CR LF
+const V2_FIXED_BYTES = 16;
+// What follows the fixed part: two addresses, and facts (TLV) of the proxy's, of which a
+// client's certificate is the largest.
+const MAX_V2_REST_BYTES = 16 * 1024;
+const READ_BYTES = 1024;
+
+/** What a header tells. */
+export interface ProxyHeader {
+  /**
+   * The address of the client; `undefined` if the proxy speaks for itself, as in a health
+   * check, or does not know it.
+   */
+  readonly source: Address | undefined;
+}
+
+/**
+ * Reads the header that a proxy sends first, and gives the transport of what follows.
+ *
+ * @param transport What the proxy has opened.
+ * @param peerAddr Says what the address of the peer is, for that of the client in the
+ * header, if there is one.
+ */
+export async function readProxyHeader<A extends Address | undefined>(
+  transport: Transport,
+  peerAddr: (source: Address | undefined) => A,
+): Promise<Transport & { readonly remoteAddr: A }> {
+  if (isTlsTransport(transport)) {
+    throw new TypeError(
+      "Cannot read PROXY header as it comes before TLS, which the listener has begun",
+    );
+  }
+  const input = new InputBuffer();
+  const decoder = proxyHeaderDecoder();
+  let header: ProxyHeader | undefined;
+  while (header === undefined) {
+    const buffer = new Uint8Array(READ_BYTES);
+    const length = await transport.read(buffer);
+    if (length !== null) input.append(buffer.subarray(0, length));
+    header = input.pull(decoder, length === null);
+    if (header === undefined && length === null) {
+      throw new FramingError(
+        "Cannot read PROXY header: the peer ended before it",
+        { code: "truncated" },
+      );
+    }
+  }
+  const remoteAddr = peerAddr(header.source);
+  return introduced(transport, remoteAddr, input.take(input.length));
+}
+
+/** Takes the header, in either version, and never a byte after it. */
+export function proxyHeaderDecoder(): Decoder<ProxyHeader> {
+  return {
+    maxFrameLength: V2_FIXED_BYTES + MAX_V2_REST_BYTES,
+    decode(input) {
+      if (beginsWith(V1_START, input)) return takeV1(input);
+      if (beginsWith(V2_START, input)) return takeV2(input);
+      throw malformed("it begins with neither version of the protocol");
+    },
+  };
+}
+
+/** Whether the bytes that are there are the beginning of `start`, or begin with it. */
+function beginsWith(start: Uint8Array, input: ByteInput): boolean {
+  const length = Math.min(start.length, input.length);
+  for (let i = 0; i < length; i++) {
+    if (input.byteAt(i) !== start[i]) return false;
+  }
+  return true;
+}
+
+/** Takes a line, such as "PROXY TCP4 192.0.2.1 192.0.2.9 56324 443". */
+function takeV1(input: ByteInput): ProxyHeader | undefined {
+  const end = input.indexOf(CR_LF);
+  const length = end === -1 ? input.length : end + CR_LF.length;
+  if (length > MAX_V1_BYTES || (end === -1 && length === MAX_V1_BYTES)) {
+    throw new FramingError(
+      `Cannot read PROXY header: its line is longer than ${MAX_V1_BYTES} bytes`,
+      { code: "too-long", limit: MAX_V1_BYTES },
+    );
+  }
+  if (end === -1) return undefined;
+  const line = input.takeText(end);
+  input.skip(CR_LF.length);
+  const [, kind, ...fields] = line.split(" ");
+  if (kind === "UNKNOWN") return { source: undefined }; // and may tell anything
+  const [source, destination, port, destinationPort, ...more] = fields;
+  const parse = kind === "TCP4"
+    ? parseIpv4
+    : kind === "TCP6"
+    ? parseIpv6
+    : undefined;
+  const hostname = parse?.(source);
+  if (
+    hostname === undefined || parse?.(destination) === undefined ||
+    !isPort(port) || !isPort(destinationPort) || more.length > 0
+  ) {
+    throw malformed(`its line is ${JSON.stringify(line)}`);
+  }
+  return { source: { transport: "tcp", hostname, port: Number(port) } };
+}
+
+function isPort(text: string | undefined): boolean {
+  return text !== undefined && /^(0|[1-9][0-9]{0,4})$/.test(text) &&
+    Number(text) <= 65_535;
+}
+
+function parseIpv4(text = ""): string | undefined {
+  const parts = text.split(".");
+  const isAddress = parts.length === 4 &&
+    parts.every((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) && +part <= 255);
+  return isAddress ? text : undefined;
+}
+
+/** Gives an address in its one usual form, so that the same are counted as the same. */
+function parseIpv6(text = ""): string | undefined {
+  if (!/^[0-9a-f:.]+$/i.test(text)) return undefined;
+  return URL.parse(`tcp://[${text}]`)?.hostname.slice(1, -1);
+}
+
+type Read = (input: ByteInput) => Address | undefined;
+
+interface Family {
+  /** How many bytes its two addresses take. */
+  readonly length: number;
+  readonly read: Read;
+}
+
+const IPV4_BYTES = 12;
+const IPV6_BYTES = 36;
+const UNIX_PATH_BYTES = 108;
+
+/** By the byte that says address family and protocol. */
+const FAMILIES: Readonly<Record<number, Family>> = {
+  0x00: { length: 0, read: () => undefined },
+  0x11: { length: IPV4_BYTES, read: (input) => readIpv4(input, "tcp") },
+  0x12: { length: IPV4_BYTES, read: (input) => readIpv4(input, "udp") },
+  0x21: { length: IPV6_BYTES, read: (input) => readIpv6(input, "tcp") },
+  0x22: { length: IPV6_BYTES, read: (input) => readIpv6(input, "udp") },
+  0x31: { length: 2 * UNIX_PATH_BYTES, read: readUnix },
+  0x32: { length: 2 * UNIX_PATH_BYTES, read: readUnix },
+};
+
+function takeV2(input: ByteInput): ProxyHeader | undefined {
+  const command = input.byteAt(12);
+  if (command === undefined) return undefined;
+  if (command !== 0x20 && command !== 0x21) {
+    throw malformed(
+      `its version and command are 0x${command.toString(16)}`,
+    );
+  }
+  const isLocal = command === 0x20; // the proxy itself, such as a health check
+  const kind = input.byteAt(13);
+  if (kind === undefined) return undefined;
+  const family = isLocal ? FAMILIES[0] : FAMILIES[kind];
+  if (family === undefined) {
+    throw malformed(`its address family is 0x${kind.toString(16)}`);
+  }
+  const rest = input.uintAt(14, 2);
+  if (rest === undefined) return undefined;
+  if (rest < family.length) {
+    throw malformed(
+      `${rest} bytes cannot hold addresses of ${family.length} bytes`,
+    );
+  }
+  if (rest > MAX_V2_REST_BYTES) {
+    throw new FramingError(
+      `Cannot read PROXY header: ${rest} bytes after its first ${V2_FIXED_BYTES} are more than ${MAX_V2_REST_BYTES}`,
+      { code: "too-long", limit: MAX_V2_REST_BYTES },
+    );
+  }
+  const length = V2_FIXED_BYTES + rest;
+  if (input.length < length) return input.need(length);
+  const source = family.read(input);
+  input.skip(length);
+  return { source };
+}
+
+function readIpv4(input: ByteInput, transport: "tcp" | "udp"): Address {
+  const hostname = input.bytesAt(V2_FIXED_BYTES, V2_FIXED_BYTES + 4).join(".");
+  const port = input.uintAt(V2_FIXED_BYTES + 8, 2) ?? 0;
+  return { transport, hostname, port };
+}
+
+function readIpv6(input: ByteInput, transport: "tcp" | "udp"): Address {
+  const groups = Array.from(
+    { length: 8 },
+    (_, i) => input.uintAt(V2_FIXED_BYTES + 2 * i, 2)?.toString(16),
+  );
+  const hostname = parseIpv6(groups.join(":")) ?? "";
+  const port = input.uintAt(V2_FIXED_BYTES + 32, 2) ?? 0;
+  return { transport, hostname, port };
+}
+
+function readUnix(input: ByteInput): Address {
+  const path = input.textAt(V2_FIXED_BYTES, V2_FIXED_BYTES + UNIX_PATH_BYTES);
+  // What follows a zero is padding; only the first byte of an abstract name is one.
+  const end = path.indexOf("\0", 1);
+  const name = end === -1 ? path : path.slice(0, end);
+  return { transport: "unix", path: name === "\0" ? null : name };
+}
+
+/**
+ * The same transport for another peer, with what was read of it already.
+ *
+ * It has the methods that the transport has and no others, as options such as `noDelay`
+ * are refused by them.
+ */
+function introduced<A extends Address | undefined>(
+  transport: Transport,
+  remoteAddr: A,
+  unread: Bytes,
+): Transport & { readonly remoteAddr: A } {
+  let rest = unread;
+  const { ref, unref, setNoDelay, setKeepAlive } = transport;
+  return {
+    localAddr: transport.localAddr,
+    remoteAddr,
+    read(buffer) {
+      if (rest.length === 0) return transport.read(buffer);
+      const piece = rest.subarray(0, buffer.length);
+      buffer.set(piece);
+      rest = rest.subarray(piece.length);
+      return Promise.resolve(piece.length);
+    },
+    write: (bytes) => transport.write(bytes),
+    closeWrite: () => transport.closeWrite(),
+    close: () => transport.close(),
+    ...(ref && { ref: () => ref.call(transport) }),
+    ...(unref && { unref: () => unref.call(transport) }),
+    ...(setNoDelay && {
+      setNoDelay: (value) => setNoDelay.call(transport, value),
+    }),
+    ...(setKeepAlive && {
+      setKeepAlive: (value) => setKeepAlive.call(transport, value),
+    }),
+  };
+}
+
+function malformed(what: string): FramingError {
+  return new FramingError(`Cannot read PROXY header: ${what}`, {
+    code: "malformed",
+    offset: 0,
+  });
+}
