@@ -101,8 +101,7 @@ export class Connection<In = Bytes, Out = Sendable>
   #isWriteClosed = false;
   #isReleased = false;
   #isDetached = false;
-  // Whether messages were dropped that were to be sent, or could have been.
-  #isCutOff = false;
+  #isAborted = false;
   #failure: { readonly error: unknown } | undefined;
   #abortController: AbortController | undefined;
   #readable: ReadableStream<In> | undefined;
@@ -1234,9 +1233,9 @@ export class Connection<In = Bytes, Out = Sendable>
   #end(ending: Ending, error: unknown): void {
     if (this.#isReleased) return;
     if (ending.received === "dropped") this.#reader.drop();
+    if (ending === ENDINGS.aborted) this.#isAborted = true;
     if (this.#failure !== undefined) {
       // What was still to go out after the first error cannot, nor what was to come in.
-      this.#isCutOff = true;
       this.#writer.fail(this.#failure.error);
       this.#release();
       return;
@@ -1251,8 +1250,7 @@ export class Connection<In = Bytes, Out = Sendable>
   ): Promise<void> {
     const { unread, queued } = ending;
     const { error } = failure;
-    this.#isCutOff = queued === "dropped";
-    if (this.#isCutOff) {
+    if (queued === "dropped") {
       this.#writer.fail(error);
       this.#writable?.fail(error);
     }
@@ -1357,7 +1355,7 @@ export class Connection<In = Bytes, Out = Sendable>
   #closeTransport(): void {
     this.#reader.letSettle();
     try {
-      if (this.#isCutOff && this.#transport.reset !== undefined) {
+      if (this.#isAborted && this.#transport.reset !== undefined) {
         this.#transport.reset();
       } else this.#transport.close();
     } catch (error) {

@@ -6,7 +6,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { dirname } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import config from "../../deno.json" with { type: "json" };
 import {
   assertSuccess,

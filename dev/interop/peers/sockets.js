@@ -114,9 +114,10 @@ function toConn(socket, addresses = {}) {
   }
   conn[Symbol.dispose] = () => conn.close();
   if (socket.encrypted) {
-    conn.handshake = async () => ({
-      alpnProtocol: socket.alpnProtocol || null,
-    });
+    conn.handshake = () =>
+      Promise.resolve({
+        alpnProtocol: socket.alpnProtocol || null,
+      });
   }
   return conn;
 }
