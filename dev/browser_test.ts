@@ -9,11 +9,6 @@ import { entryPoints, isOwn, pathOf, root } from "./_project.ts";
 /** Entry points that need the types of a runtime with sockets. */
 const NEED_SOCKETS = ["mod.ts", "server.ts", "client.ts", "node.ts", "cli.ts"];
 
-/** Files with errors today. One that has none any more fails the test. */
-const KNOWN = [
-  "connection/broadcast.ts",
-];
-
 Deno.test("The doors that run anywhere type-check with the types of a browser", async () => {
   const doors = (await entryPoints()).map((path) => path.replace("./", ""))
     .filter((path) => !NEED_SOCKETS.includes(path));
@@ -41,8 +36,8 @@ Deno.test("The doors that run anywhere type-check with the types of a browser", 
     // "    at file:///…/framing/streams.ts:160:12"
     const places = [...errors.matchAll(/^ {4}at (file:\S+\.ts):\d+:\d+$/gm)]
       .map(([, url = ""]) => url).filter(isOwn).map(pathOf);
-    assertEquals([...new Set(places)].sort(), KNOWN, errors);
-    assertEquals(success, places.length === 0, errors);
+    assertEquals([...new Set(places)].sort(), [], errors);
+    assertEquals(success, true, errors);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

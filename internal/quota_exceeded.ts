@@ -9,8 +9,9 @@ export interface Quota {
  * before: a `DOMException` of that name, with the same facts.
  */
 export function quotaExceeded(message: string, facts: Quota): DOMException {
-  if ("QuotaExceededError" in globalThis) {
-    return new QuotaExceededError(message, facts);
+  const own: unknown = Reflect.get(globalThis, "QuotaExceededError");
+  if (typeof own === "function") {
+    return Reflect.construct(own, [message, facts]);
   }
   return Object.assign(new DOMException(message, "QuotaExceededError"), facts);
 }

@@ -141,7 +141,14 @@ async function reportOfChromium(): Promise<string> {
       const [type, body] = path === "/suites.js"
         ? ["text/javascript", script]
         : ["text/html", path === "/" ? PAGE : ""];
-      return new Response(body, { headers: { "content-type": type } });
+      return new Response(body, {
+        headers: {
+          "content-type": type,
+          // Else there is no SharedArrayBuffer.
+          "cross-origin-opener-policy": "same-origin",
+          "cross-origin-embedder-policy": "require-corp",
+        },
+      });
     },
   );
   await using folder = await temporaryFolder();
