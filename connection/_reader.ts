@@ -1,8 +1,4 @@
-import {
-  type Countdown,
-  noteBegun,
-  noteSettled,
-} from "../internal/countdown.ts";
+import { type Countdown, noteSettled } from "../internal/countdown.ts";
 import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
@@ -479,11 +475,10 @@ export class Reader<In> {
         if (this.#isWaited) this.#startWaiting();
         this.#startTiming();
         let length: number | null;
-        const begun = noteBegun();
         try {
           length = await transport.read(room);
         } finally {
-          noteSettled(begun);
+          noteSettled();
         }
         if (loop.handedOver !== undefined) {
           const bytes = length === null ? null : room.slice(0, length);

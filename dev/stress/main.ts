@@ -10,6 +10,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { connectionRows } from "./connection_rows.ts";
+import { fairnessRows } from "./fairness_rows.ts";
 import { faultRows } from "./fault_rows.ts";
 import { framingRows } from "./framing_rows.ts";
 import { hostileRows } from "./hostile.ts";
@@ -40,6 +41,12 @@ const SUITES: readonly NamedSuite[] = [
   { name: "faults", title: "Faults on the way", rows: faultRows, share: 0.1 },
   { name: "load", title: "Load", rows: loadRows, share: 0.5 },
   { name: "hostile", title: "Hostile peers", rows: hostileRows, share: 0.14 },
+  {
+    name: "fairness",
+    title: "A busy thread",
+    rows: fairnessRows,
+    share: 0.08,
+  },
   { name: "process", title: "The process", rows: processRows, share: 0.02 },
 ];
 const NAMES = SUITES.map(({ name }) => name);
