@@ -169,9 +169,9 @@ function readLine(line: string): Value | Aggregate {
     return isSafe ? Number(text) : BigInt(text);
   }
   if (type === ",") {
-    const number = Number(text.replace("inf", "Infinity"));
-    if (text === "nan" || (text !== "" && !Number.isNaN(number))) return number;
-    throw malformed(line);
+    const isNumber = /^[+-]?(inf|\d+(\.\d*)?(e[+-]?\d+)?)$/i.test(text);
+    if (!isNumber && text !== "nan") throw malformed(line);
+    return Number(text.replace("inf", "Infinity"));
   }
   if (type === "#") {
     if (text !== "t" && text !== "f") throw malformed(line);
