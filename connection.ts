@@ -84,5 +84,6 @@
 export * from "./connection/broadcast.ts";
 export * from "./connection/connection.ts";
 export * from "./connection/correlate.ts";
+export * from "./connection/diagnostics.ts";
 export * from "./connection/options.ts";
 export * from "./connection/transport.ts";

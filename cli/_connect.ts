@@ -28,7 +28,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
     await using connection = await open(
       command.flags,
       place,
-      plan.chosen,
+      { framing: plan.chosen.framing, heartbeat: plan.heartbeat },
       interrupted,
     );
     if (plan.guesses) {

@@ -3,6 +3,7 @@ import type { ConnectPlan } from "./_connect_plan.ts";
 import { codeOptions } from "./_connection_flags.ts";
 import {
   framingCode,
+  heartbeatCode,
   indented,
   inputCode,
   messagesCode,
@@ -30,6 +31,7 @@ export function connectCode(
     framing.code,
     "connect",
   );
+  options.push(...heartbeatCode(framing, plan.heartbeat));
   const source = messages.length > 0
     ? messagesCode(messages, framing)
     : inputCode(input, chosen.isRaw);

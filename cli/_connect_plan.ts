@@ -3,7 +3,13 @@ import type { Bytes, Sendable } from "../framing.ts";
 import type { Command } from "./_command.ts";
 import { type Format, type InputOptions, readMessages } from "./_format.ts";
 import { chooseFraming, type ChosenFraming } from "./_framing_flags.ts";
-import { inputOptions, messagesOf, outputFormat } from "./_sending.ts";
+import {
+  type Heartbeat,
+  heartbeatOf,
+  inputOptions,
+  messagesOf,
+  outputFormat,
+} from "./_sending.ts";
 import type { Shell } from "./_shell.ts";
 
 /** All that the command line says, checked. */
@@ -13,6 +19,7 @@ export interface ConnectPlan {
   readonly input: InputOptions;
   /** What to send in place of standard input. */
   readonly messages: readonly Sendable[];
+  readonly heartbeat: Heartbeat | undefined;
   readonly count: number | undefined;
   readonly wait: number | undefined;
   readonly guesses: boolean;
@@ -28,6 +35,7 @@ export function planConnect({ flags }: Command): ConnectPlan {
     format: outputFormat(flags, chosen.isRaw),
     input,
     messages: messagesOf(flags, "message", input),
+    heartbeat: heartbeatOf(flags, input),
     count: flags.count("count"),
     wait: flags.duration("wait"),
     guesses: flags.has("guess"),

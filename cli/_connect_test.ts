@@ -225,6 +225,25 @@ Deno.test("Ctrl-C ends a filter with code 130", async () => {
   assertEquals((await tool.interrupt()).code, 130);
 });
 
+Deno.test("connect --heartbeat sends a message when nothing else is sent", async () => {
+  await using server = serve(
+    { ...HOST, framing: lines() },
+    async (connection) => {
+      await connection.send(`${await connection.receive()}, I heard`);
+    },
+  );
+  const args = ["connect", `${server.addr.port}`, "--wait", "1m", "-n", "1"];
+  const beat = ["--heartbeat", "still here", "--heartbeat-interval", "10ms"];
+  assertEquals(
+    (await runTool([...args, ...beat])).output,
+    "still here, I heard\n",
+  );
+  assertEquals(
+    (await runTool([...args, "--heartbeat-interval", "1s"])).code,
+    2,
+  );
+});
+
 Deno.test("connect --guess says what fits, and Ctrl-C ends the wait", async () => {
   await using prefixed = serve(
     { ...HOST, framing: lengthPrefixed() },

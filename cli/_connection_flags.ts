@@ -9,7 +9,7 @@ import {
   type ConnectTlsOptions,
 } from "../client.ts";
 import type { Connection, ConnectionOptions } from "../connection.ts";
-import type { Bytes, Framing, Sendable } from "../framing.ts";
+import type { Bytes, Sendable } from "../framing.ts";
 import type { ServeTlsOptions } from "../server.ts";
 import type { Flag, FlagGroup, Flags } from "./_flags.ts";
 import { literal } from "./_literal.ts";
@@ -20,6 +20,11 @@ const SHARED_FLAGS: readonly Flag[] = [
     name: "idle-timeout",
     value: "TIME",
     help: "End a connection that is silent for so long",
+  },
+  {
+    name: "receive-timeout",
+    value: "TIME",
+    help: "End a connection whose peer is silent for so long, whatever is sent",
   },
   {
     name: "message-timeout",
@@ -130,6 +135,7 @@ type ConnectionSettings = Omit<
 export function connectionSettings(flags: Flags): ConnectionSettings {
   return {
     idleTimeout: flags.duration("idle-timeout"),
+    receiveTimeout: flags.duration("receive-timeout"),
     messageTimeout: flags.duration("message-timeout"),
     sendTimeout: flags.duration("send-timeout"),
     highWaterMark: flags.size("high-water-mark"),
@@ -190,13 +196,19 @@ async function readFlagFile(
 }
 
 /** The options for `connect()`. */
+/** The options that say what messages are. */
+export type MessageOptions<In, Out> = Pick<
+  ConnectionOptions<In, Out>,
+  "framing" | "heartbeat"
+>;
+
 async function connectOptions<In, Out>(
   flags: Flags,
   place: Place,
-  framing: Framing<In, Out>,
+  messages: MessageOptions<In, Out>,
 ): Promise<ConnectOptions<In, Out>> {
   const shared = {
-    framing,
+    ...messages,
     connectTimeout: flags.duration("connect-timeout"),
     ...connectionSettings(flags),
   };
@@ -212,10 +224,10 @@ async function connectOptions<In, Out>(
 export async function open<In, Out>(
   flags: Flags,
   place: Place,
-  { framing }: { readonly framing: Framing<In, Out> },
+  messages: MessageOptions<In, Out>,
   signal: AbortSignal,
 ): Promise<Connection<In, Out>> {
-  const options = await connectOptions(flags, place, framing);
+  const options = await connectOptions(flags, place, messages);
   try {
     return await connect({ ...options, signal });
   } catch (error) {

@@ -38,6 +38,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
       ...plan.place,
       ...(tls && { tls }),
       framing: plan.chosen.framing,
+      heartbeat: plan.heartbeat,
       ...connectionSettings(flags),
       maxConnections: plan.endsWithFirst ? 1 : flags.count("max-connections"),
       // The handler tells its own errors; what is left is of connections that were never made.
@@ -232,7 +233,7 @@ class Listening {
     const { parseMessage } = await import("./_format.ts");
     const terminal = new Terminal({
       commands: [],
-      keepsHistory: true,
+      keepsHistory: this.#plan.keepsHistory,
       hasColor: this.#shell.hasColor,
       onLine: (line) => {
         try {

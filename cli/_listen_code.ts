@@ -5,6 +5,7 @@ import type { ListenPlan } from "./_listen_plan.ts";
 import {
   type FramingCode,
   framingCode,
+  heartbeatCode,
   indented,
   inputCode,
   optionLines,
@@ -28,6 +29,7 @@ export function listenCode(
   }
   const framing = framingCode(chosen, format);
   const options = codeOptions(flags, place, framing.code, "serve");
+  options.push(...heartbeatCode(framing, plan.heartbeat));
   if (endsWithFirst) options.push({ name: "maxConnections", code: "1" });
   const imports = ["serve", ...framing.imports];
   const inLoop = [

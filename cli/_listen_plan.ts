@@ -3,7 +3,13 @@ import type { Command } from "./_command.ts";
 import type { Sendable } from "../framing.ts";
 import type { Format, InputOptions } from "./_format.ts";
 import { chooseFraming, type ChosenFraming } from "./_framing_flags.ts";
-import { inputOptions, messagesOf, outputFormat } from "./_sending.ts";
+import {
+  type Heartbeat,
+  heartbeatOf,
+  inputOptions,
+  messagesOf,
+  outputFormat,
+} from "./_sending.ts";
 import { parsePlace, type Place, UsageError } from "./_values.ts";
 
 const ANSWERS = ["echo", "reply", "exec", "broadcast", "discard"] as const;
@@ -20,10 +26,12 @@ export interface ListenPlan {
   readonly answer: Answer;
   readonly reply: Sendable;
   readonly command: string;
+  readonly heartbeat: Heartbeat | undefined;
   readonly count: number | undefined;
   readonly endsWithFirst: boolean;
   readonly isQuiet: boolean;
   readonly guesses: boolean;
+  readonly keepsHistory: boolean;
 }
 
 /** Reads and checks the flags of `listen`. */
@@ -51,9 +59,11 @@ export function planListen({ flags, args }: Command): ListenPlan {
     answer,
     reply,
     command: flags.text("exec") ?? "",
+    heartbeat: heartbeatOf(flags, input),
     count: flags.count("count"),
     endsWithFirst: flags.has("once"),
     isQuiet: flags.has("quiet"),
     guesses: flags.has("guess"),
+    keepsHistory: !flags.has("no-history"),
   };
 }

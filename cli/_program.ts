@@ -8,6 +8,7 @@ import type { CodeOption } from "./_connection_flags.ts";
 import type { Format, InputOptions } from "./_format.ts";
 import type { ChosenFraming } from "./_framing_flags.ts";
 import { literal } from "./_literal.ts";
+import type { Heartbeat } from "./_sending.ts";
 import { textOf, UsageError } from "./_values.ts";
 
 /** A framing as a program has it, and what it gives there. */
@@ -170,6 +171,19 @@ export function valueCode({ gives }: FramingCode, message: Sendable): string {
   const text = typeof message === "string" ? message : textOf(message);
   if (gives === "bytes" || text === undefined) return literal(message);
   return gives === "text" ? literal(text) : literal(JSON.parse(text));
+}
+
+/** The option for a heartbeat, if there is one. */
+export function heartbeatCode(
+  framing: FramingCode,
+  heartbeat: Heartbeat | undefined,
+): CodeOption[] {
+  if (heartbeat === undefined) return [];
+  const { interval, message } = heartbeat;
+  const code = `{ interval: ${interval}, message: ${
+    valueCode(framing, message)
+  } }`;
+  return [{ name: "heartbeat", code }];
 }
 
 /** Indents the lines of some code. */

@@ -13,6 +13,8 @@ import {
   parseMessage,
 } from "./_format.ts";
 
+import { UsageError } from "./_values.ts";
+
 /** How messages are shown, if no flag says so: as they are, if there is no framing. */
 export function outputFormat(flags: Flags, isRaw: boolean): Format {
   return chooseFormat(flags) ?? (isRaw ? "binary" : "text");
@@ -38,4 +40,26 @@ export function messagesOf(
   return flags.all(flag).map((text) =>
     parseMessage(`--${flag}`, text, options)
   );
+}
+
+const HEARTBEAT_MS = 30_000;
+
+/** What is sent when nothing else is. */
+export interface Heartbeat {
+  readonly interval: number;
+  readonly message: Sendable;
+}
+
+/** Reads the flags of the heartbeat. */
+export function heartbeatOf(
+  flags: Flags,
+  options: InputOptions,
+): Heartbeat | undefined {
+  const [message] = messagesOf(flags, "heartbeat", options);
+  const interval = flags.duration("heartbeat-interval");
+  if (message !== undefined) {
+    return { message, interval: interval ?? HEARTBEAT_MS };
+  }
+  if (interval === undefined) return undefined;
+  throw new UsageError("--heartbeat-interval goes with --heartbeat");
 }

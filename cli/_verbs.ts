@@ -42,6 +42,22 @@ const COUNT_FLAG: Flag = {
   value: "N",
   help: "End after N messages were received; fewer are an error",
 };
+const HISTORY_FLAG: Flag = {
+  name: "no-history",
+  help: "Neither read nor keep what was typed",
+};
+const HEARTBEAT_FLAGS: readonly Flag[] = [
+  {
+    name: "heartbeat",
+    value: "TEXT",
+    help: "Send this when nothing else was sent for some time",
+  },
+  {
+    name: "heartbeat-interval",
+    value: "TIME",
+    help: "For how long (30s)",
+  },
+];
 const GUESS_FLAG: Flag = {
   name: "guess",
   help: "Say which framings fit what comes, instead of dividing it by one",
@@ -84,7 +100,8 @@ export const VERBS: readonly Verb[] = [
               "At the end of input leave this side open, and end when nothing came for so long",
           },
           GUESS_FLAG,
-          { name: "no-history", help: "Neither read nor keep what was typed" },
+          ...HEARTBEAT_FLAGS,
+          HISTORY_FLAG,
         ],
       },
       FRAMING_FLAGS,
@@ -133,8 +150,10 @@ export const VERBS: readonly Verb[] = [
           },
           { name: "discard", help: "Read, and answer nothing" },
           { name: "once", help: "End with the first connection" },
+          ...HEARTBEAT_FLAGS,
           COUNT_FLAG,
           QUIET_FLAG,
+          HISTORY_FLAG,
           GUESS_FLAG,
         ],
       },

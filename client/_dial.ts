@@ -6,6 +6,7 @@ import type {
   ConnectTlsOptions,
 } from "./options.ts";
 import { isUnix } from "../internal/checks.ts";
+import type { Origin } from "../internal/diagnostics.ts";
 import { namingTask } from "../internal/system_error.ts";
 
 const DEFAULT_HOSTNAME = "127.0.0.1";
@@ -23,6 +24,14 @@ export function addressOf<In, Out>(options: ConnectOptions<In, Out>): string {
   return isUnix(options)
     ? options.path
     : `${options.hostname ?? DEFAULT_HOSTNAME}:${options.port}`;
+}
+
+/** The server to connect to, for those who listen to diagnostics. */
+export function originOf<In, Out>(options: ConnectOptions<In, Out>): Origin {
+  const role = "client";
+  if (isUnix(options)) return { role, address: options.path };
+  const { hostname: address = DEFAULT_HOSTNAME, port } = options;
+  return { role, address, port };
 }
 
 /** The options for TLS, if it is to be used. */

@@ -1,4 +1,4 @@
-import { addressOf, dial, tlsOptionsOf } from "./_dial.ts";
+import { addressOf, dial, originOf, tlsOptionsOf } from "./_dial.ts";
 import type { ConnectOptions, ConnectTlsOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
@@ -14,6 +14,7 @@ import {
   checkFraming,
 } from "../internal/connection_options.ts";
 import { startTimer } from "../internal/countdown.ts";
+import { noteOrigin } from "../internal/diagnostics.ts";
 
 /**
  * Connects to a server.
@@ -67,6 +68,7 @@ export async function connect<In, Out>(
     const conn = await dial(options, controller.signal);
     try {
       controller.signal.throwIfAborted();
+      noteOrigin(conn, () => originOf(options));
       return new Connection(conn, connectionOptionsFor(conn, options));
     } catch (error) {
       conn.close();

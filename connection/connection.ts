@@ -8,11 +8,11 @@ import {
   checkHeartbeat,
 } from "../internal/connection_options.ts";
 import { Countdown } from "../internal/countdown.ts";
+import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
-import { Heartbeat } from "./_heartbeat.ts";
 import {
   DRAIN_MS,
   type Ending,
@@ -21,6 +21,7 @@ import {
   ENDINGS,
   isClosedAlready,
 } from "./_ending.ts";
+import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
 import { Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
@@ -181,6 +182,7 @@ export class Connection<In = Bytes, Out = Sendable>
     if (options.keepAlive !== undefined) {
       this.#transport.setKeepAlive?.(options.keepAlive);
     }
+    publishOpen(this, transport);
     if (signal?.aborted) {
       this.abort(signal.reason);
       return;
@@ -1043,9 +1045,12 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Ends the connection now. What is queued, and what was not received, is
-   * dropped. The peer may see this as an ordinary end: the system resets a
-   * connection only if it holds bytes that were not read.
+   * Ends the connection now. What is queued, and what was not received, is dropped.
+   *
+   * It is no reset, which Deno cannot ask for. The peer reads what has arrived, then
+   * mostly an ordinary end, even if bytes that it sent were not read; only its writes
+   * fail. If bytes were on their way to it as well, they are lost, and it may read a
+   * reset once. So let the protocol mark the end of what must be whole.
    *
    * @param reason What waits rejects with it; by default an `AbortError`.
    *
@@ -1331,6 +1336,7 @@ export class Connection<In = Bytes, Out = Sendable>
     ];
     Promise.all(ends).then(() => {
       this.#isOver = true;
+      publishClose(this, this.#failure);
       this.#settleClosed();
     });
   }

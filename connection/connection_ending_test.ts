@@ -297,6 +297,28 @@ Deno.test("Connection rejects with the cause whatever is called after a bad end"
   assertStrictEquals(connection.signal.reason, reason);
 });
 
+Deno.test("Connection.abort() with unread bytes lets the peer read what has arrived, and then an end", async () => {
+  await using ends = await socketPair({ framing });
+  const { connection, peer } = ends;
+  await connection.send("whole");
+  await connection.flush();
+  assertEquals(await peer.read(6), "whole\n");
+  await connection.send("the last");
+  await connection.flush();
+  await peer.write("x".repeat(100_000)); // which nothing reads
+  connection.abort();
+  await connection.closed.catch(() => {});
+  if (Deno.build.os === "linux") {
+    assertEquals(await peer.readToEnd(), "the last\n");
+  }
+  await assertRejects(
+    async () => {
+      for (;;) await peer.write("x".repeat(100_000));
+    },
+    Error, // BrokenPipe, elsewhere ConnectionReset or ConnectionAborted
+  );
+});
+
 Deno.test("Connection.abort() gives an AbortError without a reason", async () => {
   const [near, far] = await sockets();
   const connection = new Connection(near, { framing });

@@ -45,6 +45,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   override decodeMany(input: InputBuffer, messages: In[]): void {
+    // What is told of a message may decode others.
     const frames = takeFrames();
     try {
       while (input.findFrames(this.finder, frames)) {

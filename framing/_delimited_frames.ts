@@ -106,30 +106,34 @@ export class DelimitedFrames implements FrameFinder {
     const { disposition, limits: { maxLength } } = this.#rules;
     const { takesReturn, longest } = this.#search;
     const delimiterLength = takesReturn ? 1 : longest;
-    const isSuffix = disposition === "suffix";
+    const kept = disposition === "suffix" ? delimiterLength : 0;
     const found = frames.places;
+    const room = found.length;
+    // `| 0` says that a sum is a small integer: the loop takes two thirds of the time.
     let from = 0;
     let to = 0;
     let isTooLong = false;
-    while (to < found.length && !isTooLong) {
+    while (to < room && !isTooLong) {
       const first = search.note(bytes, start, start + from, end);
       if (first === -1) break;
       const { places, count } = search;
       // Places are told from the front.
-      const shift = search.shift - start;
-      for (let next = first; next < count && to < found.length; next++) {
-        const at = places[next]! + shift; // below the count
-        if (at < from) continue; // it overlaps the one before
-        const hasReturn = takesReturn && at > from &&
-          bytes[start + at - 1] === CARRIAGE_RETURN;
-        const contentEnd = hasReturn ? at - 1 : at;
-        isTooLong = contentEnd - from > maxLength;
+      const shift = (search.shift - start) | 0;
+      for (let next = first; next < count && to < room; next = (next + 1) | 0) {
+        const at = (places[next]! + shift) | 0; // below the count
+        let length = (at - from) | 0;
+        if (length < 0) continue; // it overlaps the one before
+        if (
+          takesReturn && length > 0 &&
+          bytes[(start + at - 1) | 0] === CARRIAGE_RETURN
+        ) length = (length - 1) | 0;
+        isTooLong = length > maxLength;
         if (isTooLong) break;
-        const frameEnd = at + delimiterLength;
         found[to] = from;
-        found[to + 1] = isSuffix ? frameEnd : contentEnd;
-        found[to + 2] = from = frameEnd;
-        to += 3;
+        found[(to + 1) | 0] = (from + length + kept) | 0;
+        from = (at + delimiterLength) | 0;
+        found[(to + 2) | 0] = from;
+        to = (to + 3) | 0;
       }
     }
     frames.count = to / 3;

@@ -470,7 +470,7 @@ export function assertKeepsNoLargeBuffer(
 /**
  * Asserts that eight times the bytes take nowhere near the 64 times as long that
  * quadratic work would: the fastest of a few runs of each, compared. Another
- * process may slow one comparison down, so only the third that fails counts.
+ * process may slow comparisons down, so only the sixth that fails counts.
  */
 export function assertLinear(
   work: (size: number) => void,
@@ -478,7 +478,7 @@ export function assertLinear(
 ): void {
   work(size >> 2); // Warms the code up.
   const failures: string[] = [];
-  while (failures.length < 3) {
+  while (failures.length < 6) {
     const one = fastest(() => work(size));
     const eight = fastest(() => work(8 * size));
     // Less than a millisecond is noise.

@@ -203,11 +203,14 @@ export function addTexts(
     if (text.length === end - start) {
       // Each byte is a character of its own, as no character of UTF-8 has more
       // UTF-16 code units than bytes.
-      for (let i = first; i < last; i++) {
-        texts[next++] = text.slice(
-          places[3 * i]! - start,
-          places[3 * i + 1]! - start,
+      // `| 0` says that a sum is a small integer, which is faster.
+      const stop = 3 * last;
+      for (let i = 3 * first; i < stop; i = (i + 3) | 0) {
+        texts[next] = text.slice(
+          (places[i]! - start) | 0,
+          (places[(i + 1) | 0]! - start) | 0,
         );
+        next = (next + 1) | 0;
       }
     } else if (separator !== undefined) {
       for (let i = first, at = 0; i < last; i++) {

@@ -61,7 +61,7 @@ export type Delimiter = Sendable | readonly Sendable[];
  */
 export interface TrailingOptions extends LimitOptions {
   /**
-   * What happens at the end of the stream to bytes behind the last delimiter:
+   * What happens at the end of the stream to bytes after the last delimiter:
    * `"emit"` makes them the last message, `"error"` throws a
    * {@linkcode FramingError} of code `"truncated"`, `"discard"` drops them. An
    * empty remainder is no message.
@@ -98,7 +98,7 @@ export interface DelimitedOptions extends TrailingOptions {
   /**
    * What becomes of a delimiter: `"discard"` drops it, `"suffix"` leaves it at
    * the end of the message before it, `"prefix"` at the beginning of the message
-   * behind it.
+   * after it.
    *
    * With `"prefix"` every delimiter begins a message, the last one too. Bytes
    * before the first delimiter are a message of their own, if there are any.
@@ -113,8 +113,11 @@ export interface DelimitedOptions extends TrailingOptions {
  *
  * Of several delimiters the earliest match wins; at the same place the longest,
  * so a match that a longer one could extend waits for the next byte. To send,
- * the first delimiter is written behind each message; with `"suffix"` and
+ * the first delimiter is written after each message; with `"suffix"` and
  * `"prefix"` the message brings its own, as it came.
+ *
+ * `maxLength` counts the bytes of a message without its delimiter, also if the message
+ * keeps that.
  *
  * @param delimiter One delimiter, or several.
  * @param options What becomes of delimiters and remainders, and limits.

@@ -14,6 +14,7 @@ const NO_SEARCHES: Search[] = [];
 const MAX_SHARED_BYTES = 128 * 1024;
 // A smaller buffer costs no less to make.
 const LEAST_BYTES = 1024;
+const MAX_SOURCE_BYTES = 2 ** 30;
 // More searches than that are forgotten: a framing asks for a few delimiters.
 const MAX_SEARCHES = 256;
 
@@ -203,7 +204,9 @@ export class InputBuffer implements ByteInput {
    * @internal
    */
   get source(): FrameSource {
-    return { bytes: this.#bytes, start: this.#start, end: this.#end };
+    // Places of frames have 32 bits.
+    const end = Math.min(this.#end, this.#start + MAX_SOURCE_BYTES);
+    return { bytes: this.#bytes, start: this.#start, end };
   }
 
   /**
@@ -240,10 +243,13 @@ export class InputBuffer implements ByteInput {
     // Measured: 15 ns a message, where an array that grows takes 20.
     let next = messages.length;
     messages.length += count;
-    for (let i = 0; i < 3 * count; i += 3) {
+    // `| 0` says that a sum is a small integer, which is faster.
+    const stop = 3 * count;
+    for (let i = 0; i < stop; i = (i + 3) | 0) {
       const start = places[i]!;
-      const length = places[i + 1]! - start;
-      messages[next++] = new Uint8Array(buffer, front + start, length);
+      const length = (places[(i + 1) | 0]! - start) | 0;
+      messages[next] = new Uint8Array(buffer, front + start, length);
+      next = (next + 1) | 0;
     }
     this.#lendings++;
   }
@@ -410,7 +416,7 @@ export class InputBuffer implements ByteInput {
     return search;
   }
 
-  /** Moves what was not taken to the front of a buffer with `least` bytes behind it. */
+  /** Moves what was not taken to the front of a buffer with `least` free bytes after it. */
   #makeRoom(least: number, size: number): void {
     const rest = this.#bytes.subarray(this.#start, this.#end);
     // Twice as large, so that a long message is copied a constant number of times. As

@@ -26,7 +26,7 @@ import type { LimitOptions } from "./limits.ts";
  * The size of a length field in bytes, or `"varint"` for unsigned LEB128. A field of
  * text has as many digits.
  *
- * @example The same message behind fields of each size
+ * @example The same message after fields of each size
  * ```ts
  * import {
  *   ChunkEncoder,
@@ -107,7 +107,7 @@ export interface LengthPrefixedOptions extends LimitOptions {
    */
   fieldOffset?: number | undefined;
   /**
-   * What is added to the field's value to get the number of bytes behind the
+   * What is added to the field's value to get the number of bytes after the
    * field. Negative where the field counts more than these, such as itself.
    *
    * @default {0}
@@ -123,8 +123,8 @@ export interface LengthPrefixedOptions extends LimitOptions {
 /**
  * Frames messages by their length, in a field before each.
  *
- * `maxLength` counts the bytes of a message as received, after `strip`, and is
- * checked as soon as the field is there, before anything is stored.
+ * `maxLength` counts the bytes of a message without the bytes that `strip` drops. It is
+ * checked as soon as the field is there, before the message is stored.
  *
  * To send, with the default `strip` and `fieldOffset` 0 the field is written
  * before the message. With `strip: 0` the message is a whole frame, of which the
@@ -133,8 +133,9 @@ export interface LengthPrefixedOptions extends LimitOptions {
  *
  * @param options The shape of the header, and limits.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If an option has a value that is not listed, `littleEndian`
- * is given with `"varint"`, or `onDiscard` without `oversize: "discard"`.
+ * @throws {TypeError} If an option has a value that is not listed, `littleEndian` is given
+ * with `"varint"` or text, `maxFieldBytes` without `"varint"`, text with `"varint"`, or
+ * `onDiscard` without `oversize: "discard"`.
  * @throws {RangeError} If a number is not whole or out of range.
  *
  * @example A plain prefix of four bytes
@@ -178,6 +179,34 @@ export interface LengthPrefixedOptions extends LimitOptions {
  *
  * assertEquals(new ChunkDecoder(framing).decode(frame), [frame]);
  * assertEquals(new ChunkEncoder(framing).encode(frame.with(5, 0)), frame);
+ * ```
+ *
+ * @example A length in decimal digits, as ISO 8583 is sent
+ * ```ts
+ * import { ChunkEncoder, lengthPrefixed } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lengthPrefixed({ fieldSize: 4, fieldFormat: "decimal" });
+ *
+ * assertEquals(
+ *   new ChunkEncoder(framing).encode("0800"),
+ *   new TextEncoder().encode("00040800"),
+ * );
+ * ```
+ *
+ * @example A varint of at most three bytes, as Minecraft has it
+ * ```ts
+ * import { ChunkDecoder, FramingError, lengthPrefixed } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const framing = lengthPrefixed({ fieldSize: "varint", maxFieldBytes: 3 });
+ * const decoder = new ChunkDecoder(framing);
+ *
+ * assertEquals(decoder.decode(new Uint8Array([1, 7])), [new Uint8Array([7])]);
+ * assertThrows(
+ *   () => decoder.decode(new Uint8Array([0xff, 0xff, 0xff])),
+ *   FramingError,
+ * );
  * ```
  *
  * @example A varint

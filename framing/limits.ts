@@ -20,8 +20,8 @@
  */
 export interface LimitOptions {
   /**
-   * The most bytes in a received message. Exactly so many are allowed. A
-   * delimiter is never counted. `Infinity` turns the limit off.
+   * The most bytes in a message, its delimiter, prefix or terminator not counted.
+   * Exactly so many are allowed. `Infinity` turns the limit off.
    *
    * @default {1_048_576}
    */

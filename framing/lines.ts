@@ -54,10 +54,11 @@ export interface LinesOptions extends TrailingOptions, MalformedOptions {
 }
 
 /**
- * Frames lines of UTF-8 text, which end with `\n` or `\r\n`.
+ * Frames lines of UTF-8 text, which end with `\n` or `\r\n`, or with `strict` as `eol`
+ * says.
  *
  * A carriage return elsewhere belongs to its line. A byte order mark is kept.
- * `maxLength` counts the bytes of a line without its end.
+ * `maxLength` counts the bytes of a line without its `\n` or `\r\n`.
  *
  * @param options What is written, and what happens to remainders, damage and long lines.
  * @returns A framing without state, which many connections may share.
@@ -76,6 +77,21 @@ export interface LinesOptions extends TrailingOptions, MalformedOptions {
  * assertEquals(decoder.decode(new TextEncoder().encode("a\nb\r\nc")), ["a", "b"]);
  * assertEquals(decoder.end(), ["c"]);
  * assertEquals(new ChunkEncoder(framing).encode("hello"), new TextEncoder().encode("hello\r\n"));
+ * ```
+ *
+ * @example Lines as SMTP has them: a lone line feed ends none, and is not let through
+ * ```ts
+ * import { ChunkDecoder, FramingError, lines } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const decoder = new ChunkDecoder(lines({ eol: "\r\n", strict: true }));
+ * const encoder = new TextEncoder();
+ *
+ * assertEquals(decoder.decode(encoder.encode("DATA\r\n")), ["DATA"]);
+ * assertThrows(
+ *   () => decoder.decode(encoder.encode("Hello\n.\nMAIL FROM:<>\r\n")),
+ *   FramingError,
+ * );
  * ```
  */
 export function lines(options: LinesOptions = {}): Framing<string> {

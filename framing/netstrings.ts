@@ -16,8 +16,8 @@ import type { LimitOptions } from "./limits.ts";
 /**
  * Frames messages as netstrings: length in decimal, colon, message, comma.
  *
- * A length above `maxLength` fails at its colon, before the message is read. A
- * length with a leading zero is malformed, as there must be only one way to
+ * `maxLength` counts the bytes of a message without its length and comma. A longer
+ * message fails at its colon, before it is read. A length with a leading zero is malformed, as there must be only one way to
  * write it.
  *
  * @param options Limits that hold in both directions.

@@ -453,7 +453,7 @@ export class OutputBuffer implements ByteOutput {
     }
   }
 
-  /** Puts the buffer behind those that are full. */
+  /** Puts the buffer after those that are full. */
   #seal(): void {
     if (this.#used > 0) {
       this.#addSegment(new Segment(this.#buffer, this.#used, this.#pool));

@@ -27,6 +27,7 @@ import {
   checkConnectionOptions,
   checkFraming,
 } from "../internal/connection_options.ts";
+import { noteOrigin } from "../internal/diagnostics.ts";
 import { type Listener, ListeningServer } from "../internal/serving.ts";
 
 /**
@@ -182,8 +183,10 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
     handshake: (transport) =>
       isTlsTransport(transport) ? shakeHands(transport) : undefined,
     // The server's signal is for all connections, so none listens to it itself.
-    open: (transport) =>
-      new Connection(transport, { ...options, signal: undefined }),
+    open: (transport) => {
+      noteOrigin(transport, () => ({ role: "server" }));
+      return new Connection(transport, { ...options, signal: undefined });
+    },
     context: new AsyncLocalStorage(),
     handler,
     options,

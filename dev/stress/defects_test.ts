@@ -80,7 +80,7 @@ Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not 
   assert(result.status === "rejected");
   assertEquals(
     String(result.reason),
-    "TimeoutError: Cannot go on: the peer neither sent nor took a byte within idleTimeout of 30 ms",
+    "TimeoutError: Cannot go on: nothing was received, and the system took nothing that was sent, within idleTimeout of 30 ms",
   );
 });
 

@@ -36,6 +36,7 @@ export const framing: Framing<Reply, Sendable> = {
   ...unframed(),
   decoder() {
     let values = new Map<string, Bytes>(); // of the reply that is not whole yet
+    let length = 0; // of that reply
     return {
       get pending() {
         return values.size > 0;
@@ -45,17 +46,19 @@ export const framing: Framing<Reply, Sendable> = {
         const lineEnd = input.indexOf(CRLF);
         if (lineEnd === -1) return undefined;
         const line = input.textAt(0, lineEnd);
-        const [, key, length] = VALUE.exec(line) ?? [];
+        const [, key, size] = VALUE.exec(line) ?? [];
         if (key === undefined) {
           if (!STATUS.test(line)) throw malformed(line);
           input.skip(lineEnd + 2);
           const reply = { values, status: line };
           values = new Map();
+          length = 0;
           return reply;
         }
-        const end = lineEnd + 2 + Number(length);
+        const end = lineEnd + 2 + Number(size);
         if (input.length < end + 2) return input.need(end + 2);
-        if (input.uintAt(end, 2) !== 0x0d0a || values.size === MAX_VALUES) {
+        length += end + 2;
+        if (input.uintAt(end, 2) !== 0x0d0a || length > MAX_REPLY_LENGTH) {
           throw malformed(line);
         }
         values.set(key, input.bytesAt(lineEnd + 2, end));
@@ -70,7 +73,7 @@ const VALUE = /^VALUE (\S+) \d+ (\d+)$/;
 const STATUS =
   /^(END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(CLIENT|SERVER)_ERROR .*)$/;
 // The server decides how much it answers, so this side needs a limit.
-const MAX_VALUES = 1000;
+const MAX_REPLY_LENGTH = 64 * 1024 * 1024;
 
 function malformed(line: string): FramingError {
   const message = `Cannot decode reply: ${JSON.stringify(line.slice(0, 80))}`;

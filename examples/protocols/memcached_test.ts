@@ -29,7 +29,7 @@ peerTest(
       ["empty", bytes("")],
       ["large", large],
     ];
-    // All at once: each has its own reply.
+    // Sent together: each has its own reply.
     const [found] = await Promise.all([
       get(connection, ["lines"]),
       ...values.map(([key, value]) => set(connection, key, value)),
@@ -78,6 +78,7 @@ const DAMAGED: [answer: string, code: FramingError["code"]][] = [
   ["VALUE a 0 x\r\n", "malformed"],
   ["VALUE a 0 2\r\nabcd\r\n", "malformed"],
   ["HELLO\r\n", "malformed"],
+  [`VALUE a 0 900000\r\n${"x".repeat(900_000)}\r\n`.repeat(80), "malformed"],
   ["VALUE a 0 99999999999\r\n", "too-long"],
   ["VALUE a 0 1\r\na\r\nVALUE b 0 5\r\nab", "truncated"],
   ["VALUE a 0 1\r\na\r\n", "truncated"],

@@ -16,7 +16,7 @@
  * - When one side breaks, the other must not wait forever: it is aborted.
  *
  * The other server sees the proxy's address in place of the client's. The PROXY protocol
- * tells it: one line before everything else.
+ * tells it: one line before everything else. `serve()` reads it, by `proxyProtocol`.
  *
  * ```text
  * PROXY TCP4 192.0.2.7 198.51.100.1 50312 443\r\n
@@ -40,6 +40,8 @@ export interface ProxyOptions {
   port: number;
   /** The server that clients are connected to. */
   to: { hostname: string; port: number };
+  /** Whether another proxy stands before this one, and tells the client's address. */
+  proxyProtocol?: boolean;
   /** Whether to tell that server the client's address first. */
   sendProxyHeader?: boolean;
   /** Told why a client was lost. */
@@ -50,10 +52,10 @@ export interface ProxyOptions {
 export function proxy(
   options: ProxyOptions,
 ): Server<Bytes, Sendable, Deno.NetAddr> {
-  const { port, to, sendProxyHeader = false, onError = () => {} } = options;
+  const { to, sendProxyHeader = false, ...others } = options;
   const framing = unframed();
   return serve(
-    { hostname: "127.0.0.1", port, framing, onError },
+    { ...others, hostname: "127.0.0.1", framing },
     async (client, { remoteAddr }) => {
       await using server = await connect({ ...to, framing });
       if (sendProxyHeader) {
@@ -90,6 +92,7 @@ if (import.meta.main) {
     options: {
       port: { type: "string", default: "8080" },
       to: { type: "string", default: "127.0.0.1:8000" },
+      "accept-proxy": { type: "boolean", default: false },
       "send-proxy": { type: "boolean", default: false },
     },
   });
@@ -97,6 +100,7 @@ if (import.meta.main) {
   const server = proxy({
     port: Number(values.port),
     to: { hostname: to.hostname, port: Number(to.port) },
+    proxyProtocol: values["accept-proxy"],
     sendProxyHeader: values["send-proxy"],
     onError: (error) => console.log(`Lost a client: ${error}`),
   });

@@ -184,6 +184,42 @@ backend out
   },
 );
 
+Deno.test("proxy.ts passes on the address that another proxy tells", async () => {
+  await using server = serve(
+    { hostname, port: 0, framing, proxyProtocol: true },
+    (connection) => {
+      const { remoteAddr } = connection;
+      if (remoteAddr?.transport !== "tcp") throw new TypeError("No address");
+      return connection.send(`hello, port ${remoteAddr.port}`);
+    },
+  );
+  const errors: unknown[] = [];
+  await using second = proxy({
+    port: 0,
+    to: server.addr,
+    proxyProtocol: true,
+    sendProxyHeader: true,
+    onError: (error) => void errors.push(error),
+  });
+  await using first = proxy({
+    port: 0,
+    to: second.addr,
+    sendProxyHeader: true,
+  });
+  await using client = await connect({ port: first.addr.port, framing });
+  const { localAddr } = client;
+  if (localAddr?.transport !== "tcp") throw new TypeError("No address");
+  assertEquals(await client.receive(), `hello, port ${localAddr.port}`);
+
+  // Without the header there is no way in.
+  await using stranger = await connect({ port: second.addr.port, framing });
+  stranger.send("hello");
+  // Its bytes are not read, so it may see a reset.
+  await Array.fromAsync(stranger).catch(() => {});
+  await second.shutdown();
+  assertStringIncludes(`${errors}`, "PROXY");
+});
+
 Deno.test("proxyHeader() tells addresses of each family", () => {
   const from = { transport: "tcp", hostname: "::1", port: 1 } as const;
   const to = { transport: "tcp", hostname: "::2", port: 2 } as const;

@@ -18,8 +18,8 @@
  * ```
  *
  * A lone line feed ends no line here (`strict`). If one program takes it for an end and
- * another does not, "\n.\r\n" ends the mail for one of them alone, and what follows is a
- * mail that nobody has sent: SMTP smuggling.
+ * another does not, "\n.\r\n" ends the mail for one of them alone. What follows is text for
+ * one and a forged mail for the other: SMTP smuggling.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/protocols/smtp.ts

@@ -6,7 +6,7 @@ export const MAX_SCAN_BYTES = 64 * 1024;
 /** The largest distance of the two bytes that {@linkcode Scanner.scan} looks for. */
 export const MAX_SCAN_DISTANCE = 64;
 
-// What the module may read behind the chunk: the rest of 64 places, and as far as
+// What the module may read after the chunk: the rest of 64 places, and as far as
 // two bytes may be apart.
 const READ_OVER_BYTES = 256;
 
@@ -16,7 +16,7 @@ export interface Scanner {
   readonly offsets: Int32Array;
   /**
    * Notes each place where `first` stands, and `last` stands `distance` bytes
-   * behind it. For a single byte, give it twice with distance 0.
+   * after it. For a single byte, give it twice with distance 0.
    *
    * @returns How many there are.
    */
@@ -125,7 +125,7 @@ export function wasmScanner(): Scanner {
       let count = distance === 0
         ? scanByte(first, length)
         : scanPair(first, last, distance, length);
-      // The last 64 places may lie behind the chunk, where an older one is left.
+      // The last 64 places may lie after the chunk, where an older one is left.
       while (count > 0 && lastOffset(count) + distance >= length) count--;
       return count;
     },

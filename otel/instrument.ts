@@ -1,0 +1,165 @@
+import { metrics, trace } from "@opentelemetry/api";
+import type {
+  ConnectionCloseMessage,
+  ConnectionOpenMessage,
+} from "../connection/diagnostics.ts";
+import { builtinModule } from "../internal/event_loop.ts";
+import { ConnectionMetrics } from "./_metrics.ts";
+import { ConnectionSpans } from "./_spans.ts";
+
+const SCOPE = "@framed/tcp";
+const OPEN = "framed_tcp.connection.open";
+const CLOSE = "framed_tcp.connection.close";
+
+/** `node:diagnostics_channel`, with what our channels carry. */
+interface Channels {
+  subscribe(name: typeof OPEN, onOpen: OnOpen): void;
+  subscribe(name: typeof CLOSE, onClose: OnClose): void;
+  unsubscribe(name: typeof OPEN, onOpen: OnOpen): void;
+  unsubscribe(name: typeof CLOSE, onClose: OnClose): void;
+}
+
+type OnOpen = (message: ConnectionOpenMessage) => void;
+type OnClose = (message: ConnectionCloseMessage) => void;
+
+/**
+ * Options for {@linkcode instrument}.
+ *
+ * @example Metrics alone, to a provider of one's own
+ * ```ts
+ * import { instrument, type InstrumentOptions } from "@framed/tcp/otel";
+ * import { MeterProvider } from "@opentelemetry/sdk-metrics";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: InstrumentOptions = { meterProvider: new MeterProvider() };
+ * using instrumentation = instrument(options);
+ * assertEquals(typeof instrumentation[Symbol.dispose], "function");
+ * ```
+ */
+export interface InstrumentOptions {
+  // By what OpenTelemetry's own entry has: a name imported here would be one that this
+  // module's documentation cannot explain.
+
+  /**
+   * Makes the metrics: a `MeterProvider` of OpenTelemetry.
+   *
+   * @default The provider that is registered with OpenTelemetry when the first
+   * connection is opened.
+   */
+  meterProvider?:
+    | Pick<(typeof import("@opentelemetry/api"))["metrics"], "getMeter">
+    | undefined;
+  /**
+   * Makes the spans: a `TracerProvider` of OpenTelemetry.
+   *
+   * @default The provider that is registered with OpenTelemetry when the first
+   * connection is opened.
+   */
+  tracerProvider?:
+    | Pick<(typeof import("@opentelemetry/api"))["trace"], "getTracer">
+    | undefined;
+}
+
+let current: Disposable | undefined;
+
+/**
+ * Makes metrics and spans of all connections opened from now on, by providers of your
+ * own.
+ *
+ * Importing this module has called it without options, so there is no need to call it but
+ * to give providers. A connection is counted once: a call takes the place of the one
+ * before, which is disposed of.
+ *
+ * @param options The providers.
+ * @returns What stops it when it is disposed of: nothing is reported any more, and the
+ * spans of open connections end.
+ * @throws {TypeError} If the runtime has no `node:diagnostics_channel`, as browsers have
+ * not.
+ *
+ * @example Reading a metric in a test
+ * ```ts
+ * import { instrument } from "@framed/tcp/otel";
+ * import { lines } from "@framed/tcp/framing";
+ * import { connectionPair } from "@framed/tcp/testing";
+ * import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Reader extends MetricReader {
+ *   override async onForceFlush() {}
+ *   override async onShutdown() {}
+ * }
+ * const reader = new Reader();
+ * using _ = instrument({ meterProvider: new MeterProvider({ readers: [reader] }) });
+ *
+ * await using pair = connectionPair({ framing: lines() });
+ * await pair.near.send("hello");
+ * await pair.far.receive();
+ *
+ * const { resourceMetrics } = await reader.collect();
+ * const metrics = resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics);
+ * const active = metrics.find(({ descriptor }) =>
+ *   descriptor.name === "framed_tcp.connection.active"
+ * );
+ * assertEquals(active?.dataPoints[0]?.value, 2);
+ * ```
+ */
+export function instrument(options: InstrumentOptions = {}): Disposable {
+  const channels = findChannels();
+  if (channels === undefined) {
+    throw new TypeError(
+      "Cannot instrument connections: the runtime has no node:diagnostics_channel",
+    );
+  }
+  current?.[Symbol.dispose]();
+  current = subscribe(channels, options);
+  return current;
+}
+
+interface Watchers {
+  readonly metrics: ConnectionMetrics;
+  readonly spans: ConnectionSpans;
+}
+
+function subscribe(
+  channels: Channels,
+  options: InstrumentOptions,
+): Disposable {
+  let watchers: Watchers | undefined;
+  const onOpen: OnOpen = (message) => {
+    // The global providers are asked for late, as an SDK may be set up after this
+    // module is loaded; of meters, nothing else would find it.
+    watchers ??= watchersBy(options);
+    watchers.metrics.open(message);
+    watchers.spans.open(message);
+  };
+  const onClose: OnClose = (message) => {
+    watchers?.metrics.close(message);
+    watchers?.spans.close(message);
+  };
+  channels.subscribe(OPEN, onOpen);
+  channels.subscribe(CLOSE, onClose);
+  return {
+    [Symbol.dispose]() {
+      channels.unsubscribe(OPEN, onOpen);
+      channels.unsubscribe(CLOSE, onClose);
+      watchers?.metrics.stop();
+      watchers?.spans.stop();
+      watchers = undefined;
+    },
+  };
+}
+
+function watchersBy(options: InstrumentOptions): Watchers {
+  const { meterProvider = metrics, tracerProvider = trace } = options;
+  return {
+    metrics: new ConnectionMetrics(meterProvider.getMeter(SCOPE)),
+    spans: new ConnectionSpans(tracerProvider.getTracer(SCOPE)),
+  };
+}
+
+function findChannels(): Channels | undefined {
+  return builtinModule<Channels>("node:diagnostics_channel");
+}
+
+// One import turns it on; a browser has nothing to turn on.
+if (findChannels() !== undefined) instrument();
