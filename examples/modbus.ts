@@ -25,6 +25,8 @@
 import {
   connect,
   type Connection,
+  correlate,
+  type Correlation,
   FramingError,
   lengthPrefixed,
   mapped,
@@ -145,13 +147,16 @@ function respond(request: Uint8Array, registers: Uint16Array): Uint8Array {
   }
 }
 
-/** Asks a server, and gives its response behind the function code. */
+/** Asks a server, and gives its response after the function code. */
 class ModbusClient {
-  readonly #connection: Connection<Message, Message>;
-  #transaction = 0;
+  readonly #correlation: Correlation<Message, Message>;
 
   constructor(connection: Connection<Message, Message>) {
-    this.#connection = connection;
+    // A server may answer in any order: each response has its request's transaction.
+    this.#correlation = correlate(connection, {
+      id: ({ transaction }) => transaction,
+      maxId: 65_535,
+    });
   }
 
   async read(address: number, count: number): Promise<Uint16Array> {
@@ -179,18 +184,12 @@ class ModbusClient {
   }
 
   async #request(pdu: Uint8Array): Promise<Uint8Array> {
-    this.#transaction = (this.#transaction + 1) % 0x10000;
-    const transaction = this.#transaction;
-    // Answers come in order, so each belongs to its request.
-    const response = await this.#connection.request({
+    const response = await this.#correlation.request((transaction) => ({
       transaction,
       unit: 1,
       pdu,
-    });
+    }));
     const [functionCode = 0, code = 0] = response.pdu;
-    if (response.transaction !== transaction) {
-      throw new Error("The server answered another request");
-    }
     if (functionCode === EXCEPTION + (pdu[0] ?? 0)) {
       throw new Error(`The server refused: ${MEANINGS[code] ?? code}`);
     }

@@ -20,11 +20,11 @@ import {
   type Program,
   start,
   startExample,
-} from "../dev/interop/_peers.ts";
+} from "../../dev/interop/_peers.ts";
 import { framing, Push, RedisClient, RedisError, type Value } from "./redis.ts";
 
 function redis(...flags: string[]): Program {
-  return startExample("redis.ts", [], flags);
+  return startExample("protocols/redis.ts", [], flags);
 }
 
 async function ourServer(): Promise<{ server: Program; port: string }> {
