@@ -22,6 +22,9 @@
  *
  * @module
  */
+export * from "./server/base_options.ts";
+export * from "./server/handler.ts";
 export * from "./server/options.ts";
 export * from "./server/serve.ts";
+export * from "./server/serve_listener.ts";
 export * from "./server/server.ts";

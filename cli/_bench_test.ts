@@ -21,7 +21,13 @@ interface Result {
   seconds: number;
   bytesSent: number;
   bytesReceived: number;
-  latency: { min: number; p50: number; "p99.9": number; max: number };
+  latency: {
+    min: number;
+    p50: number;
+    p90: number;
+    "p99.9": number;
+    max: number;
+  };
 }
 
 async function bench(port: number, ...flags: string[]): Promise<Result> {

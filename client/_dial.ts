@@ -6,10 +6,12 @@ import type {
   ConnectTlsOptions,
 } from "./options.ts";
 import { isUnix } from "../internal/checks.ts";
-import type { Origin } from "../internal/diagnostics.ts";
+import {
+  DEFAULT_CONNECT_HOSTNAME,
+  nameOfTarget,
+  tlsOptionsOf,
+} from "../internal/connecting.ts";
 import { namingTask } from "../internal/system_error.ts";
-
-const DEFAULT_HOSTNAME = "127.0.0.1";
 
 /** What Deno takes for TCP and for TLS alike. */
 interface TcpAddress {
@@ -17,30 +19,6 @@ interface TcpAddress {
   readonly hostname: string;
   readonly autoSelectFamily?: boolean;
   readonly autoSelectFamilyAttemptDelay?: number;
-}
-
-/** The address to connect to, as errors name it. */
-export function addressOf<In, Out>(options: ConnectOptions<In, Out>): string {
-  return isUnix(options)
-    ? options.path
-    : `${options.hostname ?? DEFAULT_HOSTNAME}:${options.port}`;
-}
-
-/** The server to connect to, for those who listen to diagnostics. */
-export function originOf<In, Out>(options: ConnectOptions<In, Out>): Origin {
-  const role = "client";
-  if (isUnix(options)) return { role, address: options.path };
-  const { hostname: address = DEFAULT_HOSTNAME, port } = options;
-  return { role, address, port };
-}
-
-/** The options for TLS, if it is to be used. */
-export function tlsOptionsOf<In, Out>(
-  options: ConnectTcpOptions<In, Out>,
-): ConnectTlsOptions | undefined {
-  const { tls = false } = options;
-  if (tls === true) return {};
-  return tls === false ? undefined : tls;
 }
 
 /** Opens the connection, its handshake done; gives up when `signal` is aborted. */
@@ -82,7 +60,7 @@ async function openTcp<In, Out>(
     conn.close();
     throw new Deno.errors.ConnectionRefused(
       `Cannot connect to ${
-        addressOf(options)
+        nameOfTarget(options)
       }: nobody listens there, and the connection was made with itself`,
     );
   }
@@ -94,7 +72,7 @@ function tcpAddressOf<In, Out>(
 ): TcpAddress {
   const {
     port,
-    hostname = DEFAULT_HOSTNAME,
+    hostname = DEFAULT_CONNECT_HOSTNAME,
     autoSelectFamily,
     autoSelectFamilyAttemptDelay,
   } = options;
@@ -172,5 +150,5 @@ function namingAddress<In, Out>(
 ): unknown {
   return error === signal.reason
     ? error
-    : namingTask(error, `connect to ${addressOf(options)}`);
+    : namingTask(error, `connect to ${nameOfTarget(options)}`);
 }

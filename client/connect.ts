@@ -1,19 +1,16 @@
-import { addressOf, dial, originOf, tlsOptionsOf } from "./_dial.ts";
-import type { ConnectOptions, ConnectTlsOptions } from "./options.ts";
+import { dial } from "./_dial.ts";
+import type { ConnectOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
+import { isUnix, refuseOptions } from "../internal/checks.ts";
 import {
-  checkMilliseconds,
-  checkPath,
-  checkPort,
-  isUnix,
-  refuseOptions,
-} from "../internal/checks.ts";
-import {
-  checkConnectionOptions,
-  checkFraming,
-} from "../internal/connection_options.ts";
-import { startTimer } from "../internal/countdown.ts";
+  checkConnectingOptions,
+  checkConnectTlsOptions,
+  openingInTime,
+  originOf,
+  tlsOptionsOf,
+} from "../internal/connecting.ts";
+import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { noteOrigin } from "../internal/diagnostics.ts";
 
 /**
@@ -47,97 +44,35 @@ export async function connect<In, Out>(
   options: ConnectOptions<In, Out>,
 ): Promise<Connection<In, Out>> {
   checkConnectOptions(options);
-  const { connectTimeout, signal } = options;
-  signal?.throwIfAborted();
-  const controller = new AbortController();
-  const onAbort = () => controller.abort(signal?.reason);
-  signal?.addEventListener("abort", onAbort);
-  const stopTimer = connectTimeout === undefined
-    ? undefined
-    : startTimer(connectTimeout, () => {
-      const message = `Cannot connect to ${
-        addressOf(options)
-      } within connectTimeout of ${connectTimeout} ms`;
-      controller.abort(new DOMException(message, "TimeoutError"));
-    });
-  // A countdown alone would let the process end.
-  const alive = connectTimeout === undefined
-    ? undefined
-    : setInterval(() => {}, connectTimeout);
-  try {
-    const conn = await dial(options, controller.signal);
+  return await openingInTime(options, async (signal) => {
+    const conn = await dial(options, signal);
     try {
-      controller.signal.throwIfAborted();
+      signal.throwIfAborted();
       noteOrigin(conn, () => originOf(options));
       return new Connection(conn, connectionOptionsFor(conn, options));
     } catch (error) {
       conn.close();
       throw error;
     }
-  } finally {
-    stopTimer?.();
-    clearInterval(alive);
-    signal?.removeEventListener("abort", onAbort);
-  }
+  });
 }
 
 function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
-  checkFraming(options); // first, as there may be no options at all
-  checkMilliseconds("connectTimeout", options.connectTimeout);
-  // Left out of account, they would leave the connection open to all.
-  refuseOptions(
-    options,
-    ["caCerts", "cert", "key", "alpnProtocols", "serverName"],
-    "outside tls: give it inside tls",
-  );
-  if (isUnix(options)) {
-    checkPath(options.path);
-    refuseOptions(
-      options,
-      [
-        "port",
-        "hostname",
-        "tls",
-        "autoSelectFamily",
-        "autoSelectFamilyAttemptDelay",
-      ],
-      "with path: a Unix socket does not have it",
-    );
-    checkConnectionOptions(options, "Unix socket");
-    return;
-  }
-  checkPort(options.port, 1);
-  checkMilliseconds(
-    "autoSelectFamilyAttemptDelay",
-    options.autoSelectFamilyAttemptDelay,
-  );
+  checkConnectingOptions(options);
+  if (isUnix(options)) return checkConnectionOptions(options, "Unix socket");
   const tls = tlsOptionsOf(options);
-  if (tls !== undefined) checkTlsOptions(tls);
-  // See dial() for why TLS has them as TCP does without a certificate.
-  checkConnectionOptions(options, tls?.cert === undefined ? "TCP" : "TLS");
-}
-
-function checkTlsOptions(tls: ConnectTlsOptions): void {
-  if (typeof tls !== "object" || tls === null) {
-    throw new TypeError(
-      `Cannot connect as tls must be true, false or an object of options: current value is ${
-        JSON.stringify(tls)
-      }`,
-    );
+  if (tls === undefined) return checkConnectionOptions(options, "TCP");
+  checkConnectTlsOptions(tls);
+  if (tls.cert === undefined) {
+    // See dial() for why TLS has them as TCP does without a certificate.
+    return checkConnectionOptions(options, "TCP");
   }
-  if (tls.cert === undefined || tls.key === undefined) {
-    refuseOptions(
-      tls,
-      ["cert", "key"],
-      "alone: cert and key must be given together",
-    );
-  } else {
-    refuseOptions(
-      tls,
-      ["serverName"],
-      "with cert and key: Deno shows a certificate only to the name that it dials",
-    );
-  }
+  refuseOptions(
+    tls,
+    ["serverName"],
+    "with cert and key: Deno shows a certificate only to the name that it dials",
+  );
+  checkConnectionOptions(options, "TLS");
 }
 
 /** The options that are left to honour once `conn` is open. */

@@ -13,6 +13,7 @@ import {
   overriding,
   turn,
   unhandledRejectionsIn,
+  unlessReset,
   until,
 } from "../connection/_testing.ts";
 import { connect } from "./connect.ts";
@@ -20,7 +21,7 @@ import type { ConnectOptions, ReconnectOptions } from "./options.ts";
 import type { Connection } from "../connection/connection.ts";
 import { lines, mapped } from "../framing.ts";
 import { reconnect } from "./reconnect.ts";
-import type { ConnectionHandler } from "../server/options.ts";
+import type { ConnectionHandler } from "../server/handler.ts";
 import { serve } from "../server/serve.ts";
 import type { Server } from "../server/server.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
@@ -444,7 +445,7 @@ Deno.test("reconnect() makes the next connection when what was sent cannot go ou
 Deno.test("reconnect() rejects with what a handler throws on an open connection", async () => {
   const left = Promise.withResolvers<void>();
   await using server = serveInTurn(async (connection) => {
-    await echo(connection);
+    await unlessReset(echo(connection), undefined);
     left.resolve();
   });
   const { errors, onError } = errorLog();

@@ -52,6 +52,11 @@ export class DetachedTransport implements Transport {
     this.#transport.close();
   }
 
+  reset(): void {
+    if (this.#transport.reset !== undefined) this.#transport.reset();
+    else this.#transport.close();
+  }
+
   ref(): void {
     this.#transport.ref?.();
   }

@@ -246,6 +246,24 @@ export async function resettablePair<In, Out>(
   };
 }
 
+/**
+ * What is received, or `otherwise` if the peer has reset the connection: an abort is an
+ * end in Deno, and a reset in runtimes that can do it.
+ */
+export async function unlessReset<T>(
+  receiving: Promise<T>,
+  otherwise: T,
+): Promise<T> {
+  try {
+    return await receiving;
+  } catch (error) {
+    if (error instanceof Error && error.name === "ConnectionReset") {
+      return otherwise;
+    }
+    throw error;
+  }
+}
+
 /** `target`, with other methods in place of some. */
 export function overriding<T extends object>(
   target: T,

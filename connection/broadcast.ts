@@ -1,6 +1,7 @@
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
+import { quotaExceeded } from "../internal/quota_exceeded.ts";
 import { nextTurn } from "../internal/event_loop.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
 import { untilOthersHadTurn } from "./_turns.ts";
@@ -262,7 +263,7 @@ function disconnect<In, Out>(
   if (!writer.isOpen) return; // listed twice, or ended by a listener of the abort before
   const { bufferedAmount } = writer;
   connection.abort(
-    new QuotaExceededError(
+    quotaExceeded(
       `Cannot send message: the peer is slow, ${bufferedAmount} bytes are queued for it where highWaterMark is ${limit}`,
       { quota: limit, requested: bufferedAmount },
     ),

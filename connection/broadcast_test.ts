@@ -84,6 +84,19 @@ async function untilSlow(
   assertStrictEquals(slow[0], first);
 }
 
+/** The same, and until the kernel takes no more, as it may a little later. */
+async function untilStuck(
+  connections: Line[],
+  highWaterMark: number,
+): Promise<void> {
+  const [first] = connections;
+  assert(first !== undefined);
+  do {
+    await untilSlow(connections, { slow: "drop", highWaterMark });
+    await untilSteady(() => first.stats().bytesSent);
+  } while (first.stats().bufferedAmount < highWaterMark);
+}
+
 Deno.test("broadcast() sends to all, in the order of the calls and of send()", async () => {
   await using all = await pairs(3, { framing });
   const { connections, peers } = all;
@@ -290,7 +303,7 @@ Deno.test('broadcast() with "drop" does not wait again and again for one that is
   await using all = await pairs(2, { framing });
   const [, ready] = all.connections;
   const reading = all.peers[1]?.countToEnd();
-  await untilSlow(all.connections, { slow: "drop" });
+  await untilStuck(all.connections, 64 * 1024);
 
   let turns = 0;
   for (let i = 0; i < 50; i++) {
@@ -310,10 +323,7 @@ Deno.test('broadcast() with "drop" does not wait again and again for one that is
 Deno.test('broadcast() with "drop" lets other work go on though all are stuck', async () => {
   const highWaterMark = 64 * 1024;
   await using one = await pair({ framing, highWaterMark });
-  do { // the kernel may take more a little later
-    await untilSlow([one.connection], { slow: "drop" });
-    await untilSteady(() => one.connection.stats().bytesSent);
-  } while (one.connection.stats().bufferedAmount < highWaterMark);
+  await untilStuck([one.connection], highWaterMark);
   for (let i = 0; i < 5; i++) {
     let hasTurned = false;
     setImmediate(() => {
@@ -357,7 +367,7 @@ Deno.test('broadcast() with "disconnect" ends one alone that is listed twice', a
   await using one = await pair({ framing });
   const { connection } = one;
   const options = { slow: "disconnect", highWaterMark: 20_000 } as const;
-  await untilSlow([connection], { ...options, slow: "drop" });
+  await untilStuck([connection], options.highWaterMark);
   const result = await broadcast([connection, connection], "x", options);
   assertEquals([result.sent, result.slow.length], [0, 2]);
   await assertRejects(() => connection.closed, QuotaExceededError);

@@ -101,6 +101,7 @@ export class Connection<In = Bytes, Out = Sendable>
   #isWriteClosed = false;
   #isReleased = false;
   #isDetached = false;
+  #isAborted = false;
   #failure: { readonly error: unknown } | undefined;
   #abortController: AbortController | undefined;
   #readable: ReadableStream<In> | undefined;
@@ -1047,10 +1048,11 @@ export class Connection<In = Bytes, Out = Sendable>
   /**
    * Ends the connection now. What is queued, and what was not received, is dropped.
    *
-   * It is no reset, which Deno cannot ask for. The peer reads what has arrived, then
-   * mostly an ordinary end, even if bytes that it sent were not read; only its writes
-   * fail. If bytes were on their way to it as well, they are lost, and it may read a
-   * reset once. So let the protocol mark the end of what must be whole.
+   * In Deno it is no reset, which Deno cannot ask for. The peer reads what has arrived,
+   * then mostly an ordinary end, even if bytes that it sent were not read; only its
+   * writes fail. If bytes were on their way to it as well, they are lost, and it may read
+   * a reset once. So let the protocol mark the end of what must be whole. A transport that
+   * has a `reset()`, as those of `@framed/tcp/node` over TCP, is reset.
    *
    * @param reason What waits rejects with it; by default an `AbortError`.
    *
@@ -1231,6 +1233,7 @@ export class Connection<In = Bytes, Out = Sendable>
   #end(ending: Ending, error: unknown): void {
     if (this.#isReleased) return;
     if (ending.received === "dropped") this.#reader.drop();
+    if (ending === ENDINGS.aborted) this.#isAborted = true;
     if (this.#failure !== undefined) {
       // What was still to go out after the first error cannot, nor what was to come in.
       this.#writer.fail(this.#failure.error);
@@ -1352,7 +1355,9 @@ export class Connection<In = Bytes, Out = Sendable>
   #closeTransport(): void {
     this.#reader.letSettle();
     try {
-      this.#transport.close();
+      if (this.#isAborted && this.#transport.reset !== undefined) {
+        this.#transport.reset();
+      } else this.#transport.close();
     } catch (error) {
       // Its owner has closed it already.
       if (!isClosedAlready(error)) throw error;

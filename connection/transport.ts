@@ -108,6 +108,11 @@ export interface Transport {
   closeWrite(): Promise<void>;
   /** Gives the transport back. A read or write that is under way rejects. */
   close(): void;
+  /**
+   * Closes it so that the peer is told of a reset, and takes what it has for cut off:
+   * what an abort calls in place of `close()`, if it is there. Deno has no such way.
+   */
+  reset?(): void;
   /** The address of this side, if it is known. */
   readonly localAddr?: Address | undefined;
   /** The address of the peer, if it is known. */

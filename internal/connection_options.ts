@@ -72,7 +72,9 @@ export function checkHeartbeat(heartbeat: CheckedHeartbeat): void {
 
 /** Throws unless the options have a framing. They may be missing in JavaScript. */
 export function checkFraming(
-  options: { readonly framing: CheckedOptions["framing"] } | undefined,
+  options:
+    | { readonly framing?: CheckedOptions["framing"] | undefined }
+    | undefined,
 ): void {
   const framing = options?.framing;
   if (framing === undefined) {

@@ -6,6 +6,7 @@
  */
 
 interface ProcessLike {
+  readonly versions?: { readonly deno?: unknown };
   readonly nextTick?: (callback: () => void) => void;
   readonly getBuiltinModule?: (name: string) => unknown;
 }
@@ -42,7 +43,7 @@ export function nextTurn(): Promise<void> {
 }
 
 // How often a loop that is never out of work looks at its sockets: once in so many turns
-// of Deno's scheduler (tokio's `event_interval`).
+// of Deno's scheduler (tokio's `event_interval`). Others do it in each turn.
 const TURNS_PER_LOOK = 61;
 
 /**
@@ -52,8 +53,7 @@ const TURNS_PER_LOOK = 61;
  * @param onTurn Is called after each turn of the event loop until then.
  */
 export async function untilLook(onTurn?: () => void): Promise<void> {
-  const hasImmediates = "setImmediate" in globalThis;
-  const turns = hasImmediates ? TURNS_PER_LOOK : 1;
+  const turns = processOf()?.versions?.deno === undefined ? 1 : TURNS_PER_LOOK;
   for (let turn = 0; turn < turns; turn++) {
     await nextTurn();
     onTurn?.();

@@ -5,8 +5,10 @@
 export type SystemErrorName =
   | "BadResource" // used after close()
   | "BrokenPipe" // written to a side that is closed
+  | "ConnectionAborted" // by its owner
   | "ConnectionReset" // by the peer
   | "Interrupted" // close() while it was under way
+  | "NotSupported" // by what the caller gave
   | "UnexpectedEof"; // before what was asked for
 
 /** An error that is told by its name, as no class exists in every runtime. */

@@ -1,10 +1,7 @@
 import { isAbsolute } from "node:path";
 import { listenOnSocket } from "./_unix_socket.ts";
-import type {
-  ServeListener,
-  ServeTcpOptions,
-  ServeUnixOptions,
-} from "./options.ts";
+import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
+import type { ServeListener } from "./serve_listener.ts";
 import type { Address, Transport } from "../connection/transport.ts";
 import type { Listener } from "../internal/serving.ts";
 import { namingTask } from "../internal/system_error.ts";

@@ -1,9 +1,9 @@
 import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { checkReusePort, listenBy, listenTcp, listenUnix } from "./_listen.ts";
+import type { ServeBaseOptions } from "./base_options.ts";
+import type { ConnectionHandler } from "./handler.ts";
 import type {
-  ConnectionHandler,
-  ServeBaseOptions,
   ServeListenerOptions,
   ServeOptions,
   ServeTcpOptions,
@@ -17,17 +17,23 @@ import type { Address, Transport } from "../connection/transport.ts";
 import {
   checkCount,
   checkFunction,
-  checkMilliseconds,
   checkPath,
-  checkPort,
   isUnix,
   refuseOptions,
 } from "../internal/checks.ts";
-import {
-  checkConnectionOptions,
-  checkFraming,
-} from "../internal/connection_options.ts";
+import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { noteOrigin } from "../internal/diagnostics.ts";
+import {
+  checkListener,
+  checkOverTcp,
+  checkOverUnixSocket,
+  checkServingOptions,
+  isUnixListener,
+  MAX_BACKLOG,
+  passes,
+  WITH_LISTENER,
+  WITH_PATH,
+} from "../internal/serve_options.ts";
 import { type Listener, ListeningServer } from "../internal/serving.ts";
 
 /**
@@ -193,22 +199,6 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
   });
 }
 
-/** Whether the filter lets a peer pass. */
-function passes<A>(
-  remoteAddr: A,
-  filter: ((remoteAddr: A) => unknown) | undefined,
-): boolean {
-  if (filter === undefined) return true;
-  const isPassed = filter(remoteAddr);
-  // The promise of an async function would let all pass.
-  if (typeof isPassed !== "boolean") {
-    throw new TypeError(
-      `Cannot filter as filter must give a boolean: it gave a value of type ${typeof isPassed}`,
-    );
-  }
-  return isPassed;
-}
-
 type ListenerOptions<In, Out> = Extract<
   ServeOptions<In, Out>,
   { listener: unknown }
@@ -220,103 +210,43 @@ function isWithListener<In, Out>(
   return "listener" in options && options.listener !== undefined;
 }
 
-const MAX_BACKLOG = 2 ** 31 - 1;
-// What a Unix socket has not: peers with addresses, and TLS.
-const NETWORK_OPTIONS = [
-  "maxConnectionsPerAddress",
-  "handshakeTimeout",
-  "maxHandshakes",
-];
-
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
-  checkFraming(options); // first, as there may be no options at all
-  for (
-    const name of [
-      "maxConnections",
-      "maxConnectionsPerAddress",
-      "maxHandshakes",
-    ] as const
-  ) {
-    const count = options[name];
-    if (count !== Infinity) checkCount("serve", name, count);
+  checkServingOptions(options); // first, as there may be no options at all
+  if (isWithListener(options)) {
+    checkListener(options.listener);
+    refuseOptions(options, ADDRESS_OPTIONS, WITH_LISTENER);
+    // Of a listener on a TCP port only its connections tell whether they are TLS.
+    return isUnixListener(options.listener)
+      ? checkOverUnixSocket(options)
+      : checkConnectionOptions(options, "TCP");
   }
-  checkMilliseconds("handshakeTimeout", options.handshakeTimeout);
-  for (const name of ["onListen", "onError", "filter"] as const) {
-    const callback = options[name];
-    if (callback !== undefined) checkFunction("serve", name, callback);
-  }
-  const { proxyProtocol } = options;
-  if (proxyProtocol !== undefined && typeof proxyProtocol !== "boolean") {
-    throw new TypeError(
-      `Cannot serve as proxyProtocol must be true or false: current value is of type ${typeof proxyProtocol}`,
-    );
-  }
-  // Left out of account, they would leave the server open to all.
-  refuseOptions(
-    options,
-    ["cert", "key", "alpnProtocols"],
-    "outside tls: give it inside tls",
-  );
-  if (isWithListener(options)) return checkListenerOptions(options);
   if (isUnix(options)) {
     checkPath(options.path);
-    refuseOptions(
-      options,
-      ["port", "hostname", "tls", "reusePort", "tcpBacklog"],
-      "with path: a Unix socket does not have it",
-    );
-    if (proxyProtocol) {
+    refuseOptions(options, ["reusePort", "tcpBacklog"], WITH_PATH);
+    if (options.proxyProtocol) {
       throw new TypeError(
         'Cannot use option proxyProtocol with path, whose peers have no address: give a listener of Deno.listen({ transport: "unix", path })',
       );
     }
-    refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
-    checkConnectionOptions(options, "Unix socket");
-    return;
+    return checkOverUnixSocket(options);
   }
-  const { port, tls, reusePort, tcpBacklog } = options;
-  if (port !== undefined) checkPort(port, 0);
-  if (
-    tls !== undefined &&
-    (typeof tls?.cert !== "string" || typeof tls.key !== "string")
-  ) {
-    throw new TypeError(
-      "Cannot serve TLS as tls must have both cert and key, each as PEM",
-    );
-  }
-  if (tls !== undefined && proxyProtocol) {
+  const { tls, reusePort, tcpBacklog } = options;
+  if (tls !== undefined && options.proxyProtocol) {
     throw new TypeError(
       "Cannot use option proxyProtocol with tls: the header comes before TLS, which Deno begins by itself; leave tls out, and begin the handler with connection.startTls()",
     );
   }
-  if (tls === undefined && !proxyProtocol) {
-    refuseOptions(
-      options,
-      ["handshakeTimeout", "maxHandshakes"],
-      "without tls or proxyProtocol",
-    );
-  }
+  checkOverTcp(options);
   if (reusePort) checkReusePort();
   checkCount("serve", "tcpBacklog", tcpBacklog, MAX_BACKLOG);
   checkConnectionOptions(options, tls === undefined ? "TCP" : "TLS");
 }
 
-function checkListenerOptions<In, Out>(
-  options: ListenerOptions<In, Out>,
-): void {
-  const { listener } = options;
-  for (const name of ["accept", "close"] as const) {
-    checkFunction("serve", `listener.${name}`, listener?.[name]);
-  }
-  refuseOptions(
-    options,
-    ["port", "hostname", "path", "tls", "reusePort", "tcpBacklog"],
-    "with listener: it has its address already",
-  );
-  // Of a listener on a TCP port only its connections tell whether they are TLS.
-  const isUnixListener = listener.addr?.transport === "unix";
-  if (isUnixListener && !options.proxyProtocol) {
-    refuseOptions(options, NETWORK_OPTIONS, "over Unix socket");
-  }
-  checkConnectionOptions(options, isUnixListener ? "Unix socket" : "TCP");
-}
+const ADDRESS_OPTIONS = [
+  "port",
+  "hostname",
+  "path",
+  "tls",
+  "reusePort",
+  "tcpBacklog",
+];

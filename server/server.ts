@@ -70,7 +70,7 @@ export interface ShutdownOptions {
 export interface Server<
   In = Bytes,
   Out = Sendable,
-  A extends Address = Deno.Addr,
+  A extends Address = Address,
 > extends AsyncDisposable {
   /** The address that the server listens on. */
   readonly addr: A;

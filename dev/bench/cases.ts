@@ -110,6 +110,22 @@ export const SUBJECTS = {
   "node/request": { label: "Node: net" },
   "node/echo": { label: "Node: net, Buffer.indexOf, cork" },
   "node/broadcast": { label: "Node: net, one Buffer to each, cork" },
+  "framed-node/receive-batches": { label: "@framed/tcp in Node: batches()" },
+  "framed-node/receive-text": {
+    label: "@framed/tcp in Node: lines(), iterating",
+  },
+  "framed-node/request": { label: "@framed/tcp in Node: request()" },
+  "framed-node/echo-batches": { label: "@framed/tcp in Node: batches()" },
+  "framed-bun/receive-batches": { label: "@framed/tcp in Bun: batches()" },
+  "framed-bun/receive-text": {
+    label: "@framed/tcp in Bun: lines(), iterating",
+  },
+  "framed-bun/request": { label: "@framed/tcp in Bun: request()" },
+  "framed-bun/echo-batches": { label: "@framed/tcp in Bun: batches()" },
+  "bun/receive": { label: "Bun: net, Buffer.indexOf" },
+  "bun/receive-split2": { label: "Bun: net, split2" },
+  "bun/request": { label: "Bun: net" },
+  "bun/echo": { label: "Bun: net, Buffer.indexOf, cork" },
   "go/receive": { label: "Go: bufio.Scanner" },
   "go/receive-prefixed": { label: "Go: bufio.Scanner" },
   "go/send": { label: "Go: bufio.Writer" },
@@ -247,6 +263,41 @@ function pingPong(
       { subject: "framed/request", beside: "go/request", limit: 1 },
       { subject: "framed/request", beside: "node/request" },
       { subject: "framed/request", beside: "tokio/request" },
+    ],
+  };
+}
+
+/** Over `node:net`, beside the same runtime's bare sockets. */
+function overNodeNet(
+  name: string,
+  title: string,
+  task: Pick<Case, "mode" | "processors">,
+  subject: "receive-batches" | "receive-text" | "request" | "echo-batches",
+  beside: "receive" | "receive-split2" | "request" | "echo",
+  reach?: number,
+): Case {
+  return {
+    name,
+    title,
+    messageLength: 64,
+    ...task,
+    subjects: [
+      `framed-node/${subject}`,
+      `node/${beside}`,
+      `framed-bun/${subject}`,
+      `bun/${beside}`,
+    ],
+    comparisons: [
+      {
+        subject: `framed-node/${subject}`,
+        beside: `node/${beside}`,
+        ...(reach !== undefined && { reach }),
+      },
+      {
+        subject: `framed-bun/${subject}`,
+        beside: `bun/${beside}`,
+        ...(reach !== undefined && { reach }),
+      },
     ],
   };
 }
@@ -870,5 +921,37 @@ export const CASES: Case[] = [
     "JSON objects with a text of 64 bytes",
     "letters",
     { reach: 2.5 },
+  ),
+  overNodeNet(
+    "runtimes-receive-64",
+    "Node and Bun: receive, 64-byte lines",
+    { mode: "source" },
+    "receive-batches",
+    "receive",
+    2,
+  ),
+  overNodeNet(
+    "runtimes-receive-text-64",
+    "Node and Bun: receive, 64-byte lines as text",
+    { mode: "source" },
+    "receive-text",
+    "receive-split2",
+    2,
+  ),
+  overNodeNet(
+    "runtimes-echo-64",
+    "Node and Bun: echo, 64-byte lines, many in flight",
+    { mode: "pipelined" },
+    "echo-batches",
+    "echo",
+    1.5,
+  ),
+  overNodeNet(
+    "runtimes-ping-pong",
+    "Node and Bun: ping-pong, 64-byte lines, one in flight",
+    { mode: "echo", processors: "shared" },
+    "request",
+    "request",
+    0.8,
   ),
 ];

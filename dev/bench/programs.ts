@@ -11,7 +11,10 @@ export const PROGRAM_NAMES = [
   "0.1",
   "std",
   "deno",
+  "framed-node",
   "node",
+  "framed-bun",
+  "bun",
   "go",
   "tokio",
 ] as const;
@@ -147,9 +150,55 @@ async function prepareStd(): Promise<Program> {
   return denoProgram("std_streams.ts", version);
 }
 
+/** The current version, under the name that `.ci/run` gives it, or what is there. */
+async function nodeCommand(): Promise<string> {
+  try {
+    await output("node-current", ["--version"]);
+    return "node-current";
+  } catch {
+    return "node";
+  }
+}
+
 async function prepareNode(): Promise<Program> {
-  const version = `Node ${await output("node", ["--version"])}`;
-  const command = ["node", peerPath("node.mjs")];
+  const node = await nodeCommand();
+  const version = `Node ${await output(node, ["--version"])}`;
+  return await withSplit2([node, peerPath("node.mjs")], version);
+}
+
+async function prepareBun(): Promise<Program> {
+  const version = `Bun ${await output("bun", ["--version"])}`;
+  return await withSplit2(["bun", peerPath("node.mjs")], version);
+}
+
+/** The module over node:net, for one of the runtimes that have it. */
+async function prepareFramedNode(
+  runtime: "node" | "bun",
+  stack: AsyncDisposableStack,
+): Promise<Program> {
+  const command = runtime === "bun" ? "bun" : await nodeCommand();
+  const version = await output(command, ["--version"]);
+  const folder = await Deno.makeTempDir({ prefix: "framed_tcp_node_" });
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const file = `${folder}/framed_node.mjs`;
+  const bundle = ["bundle", "--quiet", "--platform=browser"];
+  await output(Deno.execPath(), [
+    ...bundle,
+    "--external=node:*",
+    `--output=${file}`,
+    peerPath("framed_node.ts"),
+  ], ROOT);
+  return {
+    command: [command, file],
+    env: {},
+    version: runtime === "bun" ? `Bun ${version}` : `Node ${version}`,
+  };
+}
+
+async function withSplit2(
+  command: string[],
+  version: string,
+): Promise<Program> {
   const folder = `${cacheFolder()}/node`;
   await Deno.mkdir(folder, { recursive: true });
   const install = [
@@ -214,7 +263,10 @@ const PROGRAMS: Record<
   "0.1": prepare01,
   std: prepareStd,
   deno: () => denoProgram("deno.ts", DENO_VERSION),
+  "framed-node": (stack) => prepareFramedNode("node", stack),
   node: prepareNode,
+  "framed-bun": (stack) => prepareFramedNode("bun", stack),
+  bun: prepareBun,
   go: prepareGo,
   tokio: prepareTokio,
 };

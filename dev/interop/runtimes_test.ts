@@ -91,9 +91,18 @@ peerTest(
   },
 );
 
+/** Whether it is a Node that is too old for more than framings. */
+async function isOldNode(command: string): Promise<boolean> {
+  if (!command.startsWith("node") || !installed.includes(command)) return false;
+  const { stdout } = await new Deno.Command(command, { args: ["--version"] })
+    .output();
+  const [, major] = /^v(\d+)/.exec(new TextDecoder().decode(stdout)) ?? [];
+  return Number(major) < 22;
+}
+
 for (const command of RUNTIMES) {
   peerTest(
-    installed.includes(command),
+    installed.includes(command) && !await isOldNode(command),
     `The snippets of docs/runtimes.md run in ${command}`,
     async () => {
       const page = await Deno.readTextFile(new URL("docs/runtimes.md", root));

@@ -62,7 +62,7 @@ interface Transport {
     path: string,
     handler: (connection: Lines) => Promise<void>,
     onError: (error: unknown) => void,
-  ): Server<string, string>;
+  ): Server<string, string, Deno.Addr>;
   /** What socat dials. */
   dial(addr: Deno.Addr): string;
   /** What socat listens on. */

@@ -8,7 +8,7 @@ import { runInNewContext } from "node:vm";
 import { broadcast } from "../../connection/broadcast.ts";
 import type { Connection } from "../../connection/connection.ts";
 import { FrameDecoderStream, lines } from "../../framing.ts";
-import type { ConnectionHandler } from "../../server/options.ts";
+import type { ConnectionHandler } from "../../server/handler.ts";
 import { serve } from "../../server/serve.ts";
 import { certificate } from "../testdata/certificates.ts";
 import type { LoadServerAddress, LoadServerState } from "./load_state.ts";

@@ -47,14 +47,14 @@ export interface Version {
   serve(
     handler: (connection: Connection<Bytes>) => Promise<void>,
     wire: Wire,
-  ): number;
+  ): number | Promise<number>;
   /** Serves lines of text; `tell` sends one to all connections. */
   serveText(
     handler: (
       connection: Connection<string>,
       tell: Record<"broadcast" | "loop", (line: string) => unknown>,
     ) => Promise<void>,
-  ): number;
+  ): number | Promise<number>;
   /** Ways to decode, for the framings that are named. */
   decode: {
     lines: Decode;

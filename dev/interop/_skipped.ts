@@ -1,0 +1,115 @@
+/**
+ * Which tests of connections, servers and clients do not run in Node and Bun, by name.
+ *
+ * @module
+ */
+
+/** Tests that are left out for one reason. */
+export interface Skipped {
+  /** The row of the table in docs/runtimes.md, if the runtime is the reason. */
+  readonly row?: string;
+  /** Where; by default in all. */
+  readonly runtime?: "bun";
+  readonly tests: readonly string[];
+}
+
+/** All that are left out. */
+export const SKIPPED: readonly Skipped[] = [
+  { // They put something in place of a function of Deno's that connects or listens.
+    tests: [
+      "serve() goes on accepting after an error, with a pause",
+      "Server.shutdown() ends a server that pauses after an error",
+      "Server.shutdown() closes a connection that is accepted too late",
+      "connect() rejects if the certificate is for another name",
+      "connect() verifies the certificate for serverName",
+      "connect() passes on how to choose among the addresses of a name",
+      "connect() closes what it has opened when TLS cannot begin",
+      "connect() sets noDelay and keepAlive, over TLS too",
+      "connect() gives up dialling after connectTimeout, or by its signal",
+      "connect() refuses a connection with itself",
+      "connect() closes a connection that comes too late",
+      "connect() rejects when its signal is aborted as the connection opens",
+      "reconnect() does not try again without permission",
+      "reconnect() ends by its signal in every phase: while it connects",
+    ],
+  },
+  { // They start a program of Deno's.
+    tests: [
+      "serve() uses port 8000 of all interfaces if it is told no other",
+      "serve() survives running out of file descriptors",
+      "Server.unref() lets the process end",
+      "Server.ref() keeps the process alive again",
+      "serve() removes its socket, and nothing else, from another folder too",
+      "connect() shows its certificate to a server that wants one",
+      "Connection.unref() lets the process end, and ref() keeps it",
+      "Connection keeps no process alive by an aborted receive(), or for those who watch",
+      "Connection keeps the process alive for who receives while it is watched",
+    ],
+  },
+  { // They are about options of Deno's.
+    tests: [
+      "serve() shares a port by reusePort",
+      "serve() refuses reusePort without the flag that Deno wants for it",
+      "Connection refuses noDelay and keepAlive over TLS",
+      "identifyTransport() refuses an option by the transport's name",
+      "Server.unref() is refused over TLS",
+    ],
+  },
+  {
+    row: "`serve()` gives a promise",
+    tests: [
+      "serve() throws at once if the port is in use",
+      "serve() does not listen any more if onListen throws",
+      "serve() leaves a socket that is in use to its server",
+      "serve() removes nothing that is no socket",
+      "reconnect() waits for a Unix socket's server to come, and to come back",
+    ],
+  },
+  {
+    row: "Connections above a limit are accepted, and wait unread",
+    tests: ["serve() lets no more connections wait than tcpBacklog"],
+  },
+  {
+    row: "An abort over TCP is a reset",
+    // Which the peer may be told while it still connects.
+    tests: ["serve() goes on with other connections when a handler throws"],
+  },
+  {
+    row: "A Unix socket is never reset",
+    tests: [
+      "Connection over a Unix socket aborts its signal at a reset, though nothing is received",
+    ],
+  },
+  {
+    row:
+      "Of servers that start at once on a stale Unix socket, several may believe to have it",
+    tests: [
+      "serve() gives a stale socket to one of several servers",
+      "serve() takes over no socket while another server may be doing so",
+    ],
+  },
+  {
+    row: "A `hostname` that is none is looked up",
+    tests: ["reconnect() does not try again after a mistake"],
+  },
+  {
+    row: "Over TLS that `startTls()` began, a half-close ends both ways",
+    runtime: "bun",
+    tests: [
+      "Connection.startTls() encrypts both ways from then on over TCP",
+      "Connection.startTls() encrypts both ways from then on over a Unix socket",
+      "Connection.startTls() encrypts both ways from then on over memory",
+    ],
+  },
+  {
+    row: "The input of a child process, as a web stream, does not wait for it",
+    runtime: "bun",
+    tests: [
+      "Connection over child processes waits for a peer that stops receiving, and goes on with it",
+    ],
+  },
+  { // It does not tell how much memory buffers take.
+    runtime: "bun",
+    tests: ["broadcast() keeps a large frame in memory once"],
+  },
+];

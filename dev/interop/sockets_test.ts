@@ -1,0 +1,227 @@
+/**
+ * The tests of connections, servers and clients, in Node and Bun: the same files, with
+ * `@framed/tcp/node` in place of what Deno has, and `peers/sockets.js` in place of Deno.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { dirname } from "node:path";
+import { pathToFileURL } from "node:url";
+import config from "../../deno.json" with { type: "json" };
+import {
+  assertSuccess,
+  isInstalled,
+  peerFile,
+  peerTest,
+  start,
+  temporaryFolder,
+} from "./_peers.ts";
+import { SKIPPED } from "./_skipped.ts";
+
+const root = new URL("../../", import.meta.url);
+
+/** What runs in one process. Together they take less time, as much of it is waiting. */
+const GROUPS: readonly (readonly string[])[] = [
+  [
+    "connection/_stream_transport_test.ts",
+    "connection/_transports_test.ts",
+    "connection/broadcast_test.ts",
+    "connection/connection_test.ts",
+    "connection/connection_reading_test.ts",
+    "connection/connection_writing_test.ts",
+    "connection/connection_switching_test.ts",
+    "connection/connection_start_tls_test.ts",
+    "connection/watching_test.ts",
+  ],
+  [
+    "connection/connection_ending_test.ts",
+    "connection/connection_timeouts_test.ts",
+  ],
+  [
+    "connection/correlate_test.ts",
+    "connection/ending_table_test.ts",
+    "connection/transports_suite_test.ts",
+  ],
+  [
+    "server/serve_test.ts",
+    "client/connect_test.ts",
+    "client/reconnect_test.ts",
+    "node/connect_test.ts",
+    "node/serve_test.ts",
+    "node/socket_transport_test.ts",
+  ],
+];
+
+/** What Deno has, and what stands for it. */
+const STAND_INS: Readonly<Record<string, string>> = {
+  "client/connect.ts": "node/connect.ts",
+  "client/reconnect.ts": "node/reconnect.ts",
+  "server/serve.ts": "node/serve.ts",
+};
+
+/**
+ * Suites as one module in `folder`, which prints what they gave.
+ *
+ * `serve()` gives a promise in Node, which is awaited where the tests have none. So the
+ * suites are copied, and what they import is found by an import map.
+ */
+async function bundle(
+  suites: readonly string[],
+  folder: string,
+): Promise<string> {
+  const copies = pathToFileURL(`${folder}/`);
+  const imports: Record<string, string> = { ...config.imports };
+  for await (const { name } of Deno.readDir(root)) {
+    const isFolder = !name.includes(".");
+    const path = isFolder ? `${name}/` : name;
+    imports[new URL(path, copies).href] = new URL(path, root).href;
+  }
+  const standIns = { ...STAND_INS, [CERTIFICATES]: "certificates.ts" };
+  await Deno.writeTextFile(`${folder}/certificates.ts`, await certificates());
+  for (const [path, standIn] of Object.entries(standIns)) {
+    const base = path === CERTIFICATES ? copies : root;
+    for (const from of [copies, root]) {
+      imports[new URL(path, from).href] = new URL(standIn, base).href;
+    }
+  }
+  for (const path of suites) {
+    const text = await Deno.readTextFile(new URL(path, root));
+    await Deno.mkdir(dirname(`${folder}/${path}`), { recursive: true });
+    await Deno.writeTextFile(
+      `${folder}/${path}`,
+      text.replaceAll(/(?<== )(?=serve\w*\()/g, "await "),
+    );
+    const { href } = new URL(path, copies);
+    imports[href] = href;
+  }
+  const entry = `${folder}/entry.js`;
+  await Deno.writeTextFile(
+    entry,
+    `import { runTests } from "${pathToFileURL(peerFile("suites.js"))}";
+    import "${pathToFileURL(peerFile("sockets.js"))}";
+    ${suites.map((path) => `import "./${path}";`).join("\n")}
+    const report = await runTests(JSON.parse(process.argv[2]));
+    console.log(JSON.stringify(report));`,
+  );
+  await Deno.writeTextFile(
+    `${folder}/deno.json`,
+    JSON.stringify({ imports, compilerOptions: config.compilerOptions }),
+  );
+  const output = `${folder}/suites.mjs`;
+  await runTool("deno", [
+    "bundle",
+    "--quiet",
+    "--platform=browser",
+    "--external=node:*",
+    `--config=${folder}/deno.json`,
+    `--output=${output}`,
+    entry,
+  ]);
+  return output;
+}
+
+const CERTIFICATES = "dev/testdata/certificates.ts";
+
+/** The certificates without files to read them from. */
+async function certificates(): Promise<string> {
+  const read = async (name: string) =>
+    JSON.stringify(
+      await Deno.readTextFile(new URL(`dev/testdata/${name}`, root)),
+    );
+  return `export const certificate = {
+    cert: ${await read("localhost.pem")},
+    key: ${await read("localhost.key")},
+  };
+  export const caCerts = [${await read("ca.pem")}];`;
+}
+
+/** The same module for a runtime that knows no `using`: Node before version 24. */
+async function withoutUsing(path: string, folder: string): Promise<string> {
+  const source = `${folder}/source.ts`;
+  await Deno.copyFile(path, source);
+  await runTool("tsc", [
+    "--noCheck",
+    "--target",
+    "es2022",
+    "--module",
+    "esnext",
+    "--moduleResolution",
+    "bundler",
+    "--outDir",
+    `${folder}/lowered`,
+    source,
+  ]);
+  const lowered = `${folder}/lowered.mjs`;
+  await Deno.rename(`${folder}/lowered/source.js`, lowered);
+  return lowered;
+}
+
+async function runTool(command: string, args: string[]): Promise<void> {
+  const { success, stdout, stderr } = await new Deno.Command(command, { args })
+    .output();
+  const decoder = new TextDecoder();
+  assert(success, decoder.decode(stdout) + decoder.decode(stderr));
+}
+
+interface Report {
+  readonly passed: number;
+  readonly failures: readonly string[];
+  /** Names that are skipped, and no test's. */
+  readonly unknown: readonly string[];
+}
+
+/** Runs suites in another runtime. */
+async function runSuites(
+  command: string,
+  suites: readonly string[],
+  skipped: readonly string[],
+): Promise<Report> {
+  await using folder = await temporaryFolder();
+  const bundled = await bundle(suites, folder.path);
+  const script = command === "node-lowest-lts"
+    ? await withoutUsing(bundled, folder.path)
+    : bundled;
+  // It ends by itself, so nothing that the tests have opened is left open.
+  await using program = start([command, script, JSON.stringify(skipped)]);
+  return JSON.parse((await assertSuccess(program)).at(-1) ?? "");
+}
+
+/** The tests to leave out. */
+function skippedIn(command: string): string[] {
+  return SKIPPED.filter(({ runtime }) =>
+    runtime === undefined || runtime === command
+  ).flatMap(({ tests }) => tests);
+}
+
+Deno.test("What other runtimes cannot do is in the table of docs/runtimes.md", async () => {
+  const page = await Deno.readTextFile(new URL("docs/runtimes.md", root));
+  const rows = [...page.matchAll(/^\| ([^|]+?) +\|/gm)].map(([, row]) => row);
+  const missing = SKIPPED.flatMap(({ row = [] }) => row)
+    .filter((row) => !rows.includes(row));
+  assertEquals(missing, []);
+});
+
+const hasTsc = await isInstalled("tsc");
+
+for (const command of ["node-lowest-lts", "node-current", "bun"]) {
+  const canRun = await isInstalled(command) &&
+    (hasTsc || command !== "node-lowest-lts");
+  peerTest(
+    canRun,
+    `Connections, servers and clients pass their tests in ${command}`,
+    async () => {
+      const skipped = skippedIn(command);
+      const reports = await Promise.all(
+        GROUPS.map((suites) => runSuites(command, suites, skipped)),
+      );
+      const failures = reports.flatMap(({ failures }) => failures);
+      assertEquals(failures.join("\n"), "");
+      const unknown = skipped.filter((name) =>
+        reports.every(({ unknown }) => unknown.includes(name))
+      );
+      assertEquals(unknown, []);
+      const passed = reports.reduce((sum, { passed }) => sum + passed, 0);
+      assert(passed > 450, `${passed} tests ran`);
+    },
+  );
+}

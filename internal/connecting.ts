@@ -1,0 +1,146 @@
+import {
+  checkMilliseconds,
+  checkPath,
+  checkPort,
+  isUnix,
+  refuseOptions,
+} from "./checks.ts";
+import { type CheckedOptions, checkFraming } from "./connection_options.ts";
+import { startTimer } from "./countdown.ts";
+import type { Origin } from "./diagnostics.ts";
+
+export const DEFAULT_CONNECT_HOSTNAME = "127.0.0.1";
+
+/** The options for TLS that are checked. */
+interface CheckedTlsOptions {
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
+/** The options for connecting to a port that every runtime has. */
+interface TcpTarget {
+  readonly port: number;
+  readonly hostname?: string | undefined;
+  readonly autoSelectFamilyAttemptDelay?: number | undefined;
+}
+
+/** The options for connecting that every runtime has. */
+export type ConnectingOptions =
+  & Pick<CheckedOptions, "framing">
+  & {
+    readonly connectTimeout?: number | undefined;
+    readonly signal?: AbortSignal | undefined;
+  }
+  & (TcpTarget | { readonly path: string });
+
+/** The address to connect to, as errors name it. */
+export function nameOfTarget(
+  target: TcpTarget | { readonly path: string },
+): string {
+  return isUnix(target)
+    ? target.path
+    : `${target.hostname ?? DEFAULT_CONNECT_HOSTNAME}:${target.port}`;
+}
+
+/** The server to connect to, for those who listen to diagnostics. */
+export function originOf(
+  target: TcpTarget | { readonly path: string },
+): Origin {
+  const role = "client";
+  if (isUnix(target)) return { role, address: target.path };
+  const { hostname: address = DEFAULT_CONNECT_HOSTNAME, port } = target;
+  return { role, address, port };
+}
+
+/** The options for TLS, if it is to be used. */
+export function tlsOptionsOf<T extends object>(
+  { tls = false }: { readonly tls?: boolean | T | undefined },
+): Partial<T> | undefined {
+  if (tls === true) return {};
+  return tls === false ? undefined : tls;
+}
+
+/** Throws if an option cannot be honoured. The options may be missing in JavaScript. */
+export function checkConnectingOptions(options: ConnectingOptions): void {
+  checkFraming(options); // first, as there may be no options at all
+  checkMilliseconds("connectTimeout", options.connectTimeout);
+  // Left out of account, they would leave the connection open to all.
+  refuseOptions(
+    options,
+    ["caCerts", "cert", "key", "alpnProtocols", "serverName"],
+    "outside tls: give it inside tls",
+  );
+  if (isUnix(options)) {
+    checkPath(options.path);
+    refuseOptions(
+      options,
+      [
+        "port",
+        "hostname",
+        "tls",
+        "autoSelectFamily",
+        "autoSelectFamilyAttemptDelay",
+      ],
+      "with path: a Unix socket does not have it",
+    );
+    return;
+  }
+  checkPort(options.port, 1);
+  checkMilliseconds(
+    "autoSelectFamilyAttemptDelay",
+    options.autoSelectFamilyAttemptDelay,
+  );
+}
+
+/** Throws if an option for TLS cannot be honoured. */
+export function checkConnectTlsOptions(tls: CheckedTlsOptions): void {
+  if (typeof tls !== "object" || tls === null) {
+    throw new TypeError(
+      `Cannot connect as tls must be true, false or an object of options: current value is ${
+        JSON.stringify(tls)
+      }`,
+    );
+  }
+  if (tls.cert === undefined || tls.key === undefined) {
+    refuseOptions(
+      tls,
+      ["cert", "key"],
+      "alone: cert and key must be given together",
+    );
+  }
+}
+
+/**
+ * Opens something within `connectTimeout` and unless `signal` is aborted.
+ *
+ * @param open Is told by its signal to give up, and rejects with the reason then.
+ */
+export async function openingInTime<T>(
+  options: ConnectingOptions,
+  open: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { connectTimeout, signal } = options;
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const onAbort = () => controller.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort);
+  const stopTimer = connectTimeout === undefined
+    ? undefined
+    : startTimer(connectTimeout, () => {
+      const message = `Cannot connect to ${
+        nameOfTarget(options)
+      } within connectTimeout of ${connectTimeout} ms`;
+      controller.abort(new DOMException(message, "TimeoutError"));
+    });
+  // A countdown alone would let the process end.
+  const alive = connectTimeout === undefined
+    ? undefined
+    : setInterval(() => {}, connectTimeout);
+  try {
+    return await open(controller.signal);
+  } finally {
+    stopTimer?.();
+    clearInterval(alive);
+    signal?.removeEventListener("abort", onAbort);
+  }
+}

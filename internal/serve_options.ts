@@ -1,0 +1,140 @@
+import {
+  checkCount,
+  checkFunction,
+  checkMilliseconds,
+  checkPort,
+  refuseOptions,
+} from "./checks.ts";
+import {
+  checkConnectionOptions,
+  type CheckedOptions,
+  checkFraming,
+} from "./connection_options.ts";
+
+/** The most that a system takes for the length of its queue. */
+export const MAX_BACKLOG = 2 ** 31 - 1;
+
+/** Why options are refused, as {@linkcode refuseOptions} says it. */
+export const WITH_PATH = "with path: a Unix socket does not have it";
+export const WITH_LISTENER = "with listener: it has its address already";
+
+/** The options for serving that every runtime has. */
+export interface ServingOptions extends CheckedOptions {
+  readonly maxConnections?: number | undefined;
+  readonly maxConnectionsPerAddress?: number | undefined;
+  readonly maxHandshakes?: number | undefined;
+  readonly handshakeTimeout?: number | undefined;
+  readonly proxyProtocol?: boolean | undefined;
+  readonly onListen?: unknown;
+  readonly onError?: unknown;
+  readonly filter?: unknown;
+}
+
+/** Throws if an option cannot be honoured. The options may be missing in JavaScript. */
+export function checkServingOptions(options: ServingOptions): void {
+  checkFraming(options);
+  for (
+    const name of [
+      "maxConnections",
+      "maxConnectionsPerAddress",
+      "maxHandshakes",
+    ] as const
+  ) {
+    const count = options[name];
+    if (count !== Infinity) checkCount("serve", name, count);
+  }
+  checkMilliseconds("handshakeTimeout", options.handshakeTimeout);
+  for (const name of ["onListen", "onError", "filter"] as const) {
+    const callback = options[name];
+    if (callback !== undefined) checkFunction("serve", name, callback);
+  }
+  const { proxyProtocol } = options;
+  if (proxyProtocol !== undefined && typeof proxyProtocol !== "boolean") {
+    throw new TypeError(
+      `Cannot serve as proxyProtocol must be true or false: current value is of type ${typeof proxyProtocol}`,
+    );
+  }
+  // Left out of account, they would leave the server open to all.
+  refuseOptions(
+    options,
+    ["cert", "key", "alpnProtocols"],
+    "outside tls: give it inside tls",
+  );
+}
+
+/** Throws if an option cannot be honoured over a Unix socket. */
+export function checkOverUnixSocket(options: ServingOptions): void {
+  refuseOptions(options, ["port", "hostname", "tls"], WITH_PATH);
+  // Its peers have no addresses, unless a proxy tells them, and no TLS.
+  if (!options.proxyProtocol) {
+    refuseOptions(
+      options,
+      ["maxConnectionsPerAddress", "handshakeTimeout", "maxHandshakes"],
+      "over Unix socket",
+    );
+  }
+  checkConnectionOptions(options, "Unix socket");
+}
+
+/** The options for serving on a port that every runtime has. */
+interface ServingTcpOptions extends ServingOptions {
+  readonly port?: number | undefined;
+  readonly tls?: { readonly cert: unknown; readonly key: unknown } | undefined;
+}
+
+/** Throws if an option cannot be honoured on a port. */
+export function checkOverTcp(options: ServingTcpOptions): void {
+  const { port, tls, proxyProtocol } = options;
+  if (port !== undefined) checkPort(port, 0);
+  if (tls === undefined && !proxyProtocol) {
+    refuseOptions(
+      options,
+      ["handshakeTimeout", "maxHandshakes"],
+      "without tls or proxyProtocol",
+    );
+  }
+  if (
+    tls !== undefined &&
+    (typeof tls?.cert !== "string" || typeof tls.key !== "string")
+  ) {
+    throw new TypeError(
+      "Cannot serve TLS as tls must have both cert and key, each as PEM",
+    );
+  }
+}
+
+/** What connections can be taken from, as far as it is checked. */
+interface CheckedListener {
+  readonly addr?: unknown;
+  readonly accept: unknown;
+  readonly close: unknown;
+}
+
+/** Throws unless connections can be taken from `listener`. */
+export function checkListener(listener: CheckedListener): void {
+  for (const name of ["accept", "close"] as const) {
+    checkFunction("serve", `listener.${name}`, listener?.[name]);
+  }
+}
+
+/** Whether a listener says that it listens on a Unix socket. */
+export function isUnixListener({ addr }: CheckedListener): boolean {
+  return typeof addr === "object" && addr !== null && "transport" in addr &&
+    addr.transport === "unix";
+}
+
+/** Whether the filter lets a peer pass. */
+export function passes<A>(
+  remoteAddr: A,
+  filter: ((remoteAddr: A) => unknown) | undefined,
+): boolean {
+  if (filter === undefined) return true;
+  const isPassed = filter(remoteAddr);
+  // The promise of an async function would let all pass.
+  if (typeof isPassed !== "boolean") {
+    throw new TypeError(
+      `Cannot filter as filter must give a boolean: it gave a value of type ${typeof isPassed}`,
+    );
+  }
+  return isPassed;
+}

@@ -1,0 +1,229 @@
+import type { Server, Socket } from "node:net";
+import { createSecureContext, TLSSocket } from "node:tls";
+import { toSystemError } from "./_errors.ts";
+import { addressesOf, transportOf } from "./_socket_transport.ts";
+import type { NetAddress, UnixAddress } from "./addresses.ts";
+import type { ServeTlsOptions } from "./options.ts";
+import type { Address, Transport } from "../connection/transport.ts";
+import { Queue } from "../internal/queue.ts";
+import type { IncomingConnection, Listener } from "../internal/serving.ts";
+import { systemError } from "../internal/system_error.ts";
+import type { ServeListener } from "../server/serve_listener.ts";
+
+/** How many connections wait, if the caller does not say it. */
+export const DEFAULT_BACKLOG = 511;
+
+/** A connection that was accepted. */
+export interface Incoming<A> extends IncomingConnection {
+  readonly remoteAddr: A;
+  /** Settles when it has shaken hands, if it has to. */
+  handshake(): Promise<unknown> | undefined;
+  /** What carries it; asked for after the handshake. */
+  transport(): Transport;
+}
+
+/** What is done with the sockets of a server. */
+export interface AcceptingOptions<A> {
+  readonly addr: A;
+  readonly backlog?: number | undefined;
+  readonly tls?: HandshakeOptions | undefined;
+  readonly keepAliveInitialDelay?: number | undefined;
+}
+
+/** What a server shows in a TLS handshake. */
+type HandshakeOptions = ConstructorParameters<typeof TLSSocket>[1];
+
+/** Reads the certificate and the key, and throws if that cannot be done. */
+export function handshakeOptions(
+  { cert, key, alpnProtocols }: ServeTlsOptions,
+): HandshakeOptions {
+  try {
+    return {
+      isServer: true,
+      secureContext: createSecureContext({ cert, key }),
+      ...(alpnProtocols && { ALPNProtocols: alpnProtocols }),
+    };
+  } catch (error) {
+    throw toSystemError(error, {
+      task: "serve TLS with this certificate and key",
+      otherwise: "InvalidData",
+    });
+  }
+}
+
+/**
+ * Takes connections from a `net.Server`, which accepts whatever comes: what nobody has
+ * asked for yet waits here, and nothing of it is read.
+ */
+export class SocketListener<A extends NetAddress | UnixAddress>
+  implements Listener<Incoming<A>, A> {
+  readonly addr: A;
+  readonly #server: Server;
+  readonly #options: AcceptingOptions<A>;
+  readonly #waiting = new Queue<AcceptedSocket<A>>();
+  #accepting: PromiseWithResolvers<Incoming<A>> | undefined;
+  #isClosed = false;
+
+  constructor(server: Server, options: AcceptingOptions<A>) {
+    this.#server = server;
+    this.#options = options;
+    this.addr = options.addr;
+    server.on("connection", this.#onConnection);
+    server.on("error", this.#onError);
+    server.once("close", () => this.#end());
+  }
+
+  accept(): Promise<Incoming<A>> {
+    if (this.#waiting.length > 0) return Promise.resolve(this.#waiting.shift());
+    this.#accepting = Promise.withResolvers();
+    if (this.#isClosed) this.#end();
+    return this.#accepting.promise;
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#end();
+    if (this.#waiting.length === 0) return;
+    for (const accepted of this.#waiting.takeAll()) accepted.close();
+  }
+
+  ref(): void {
+    this.#server.ref();
+  }
+
+  unref(): void {
+    this.#server.unref();
+  }
+
+  #end(): void {
+    this.#isClosed = true;
+    this.#accepting?.reject(
+      systemError("BadResource", "The server does not listen any more"),
+    );
+  }
+
+  readonly #onConnection = (socket: Socket): void => {
+    socket.pause();
+    const { addr, backlog = DEFAULT_BACKLOG } = this.#options;
+    const { remoteAddr } = addressesOf(socket);
+    // A peer that is gone already has no address any more.
+    const isThere = isOfSameKind(addr, remoteAddr);
+    if (!isThere || this.#waiting.length >= backlog) {
+      socket.destroy();
+      return;
+    }
+    const accepted = new AcceptedSocket(socket, remoteAddr, this.#options);
+    const accepting = this.#accepting;
+    this.#accepting = undefined;
+    if (accepting === undefined) this.#waiting.push(accepted);
+    else accepting.resolve(accepted);
+  };
+
+  /** Such as "too many open files". */
+  readonly #onError = (error: Error): void => {
+    this.#accepting?.reject(
+      toSystemError(error, { task: "accept connection" }),
+    );
+  };
+}
+
+/** Whether the address of a peer is one of the kind that its server has. */
+function isOfSameKind<A extends NetAddress | UnixAddress>(
+  addr: A,
+  remoteAddr: NetAddress | UnixAddress,
+): remoteAddr is A {
+  return addr.transport === remoteAddr.transport;
+}
+
+/** A socket that was accepted, and is not served yet. */
+class AcceptedSocket<A extends NetAddress | UnixAddress>
+  implements Incoming<A> {
+  readonly remoteAddr: A;
+  readonly #options: AcceptingOptions<A>;
+  #socket: Socket;
+
+  constructor(
+    socket: Socket,
+    remoteAddr: A,
+    options: AcceptingOptions<A>,
+  ) {
+    this.#socket = socket;
+    this.remoteAddr = remoteAddr;
+    this.#options = options;
+    // Else an error of a socket that nobody serves would end the process.
+    socket.on("error", () => {});
+  }
+
+  handshake(): Promise<void> | undefined {
+    const { tls } = this.#options;
+    if (tls === undefined) return undefined;
+    const socket = new TLSSocket(this.#socket, tls);
+    this.#socket = socket;
+    return new Promise((resolve, reject) => {
+      const closed = systemError(
+        "UnexpectedEof",
+        "The peer has ended the connection",
+      );
+      const fail = (error: unknown) =>
+        reject(toSystemError(error, { otherwise: "InvalidData" }));
+      socket.on("error", fail);
+      socket.once("end", () => fail(closed));
+      socket.once("close", () => fail(closed));
+      const handshake: NodeJS.EventEmitter = socket;
+      handshake.once("secure", resolve);
+    });
+  }
+
+  transport(): Transport {
+    const { addr, keepAliveInitialDelay } = this.#options;
+    const { remoteAddr } = this;
+    // Of a Unix socket the server alone knows the path.
+    const localAddr = addr.transport === "unix"
+      ? addr
+      : addressesOf(this.#socket).localAddr;
+    return transportOf(
+      this.#socket,
+      { localAddr, remoteAddr },
+      keepAliveInitialDelay,
+    );
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Takes connections from a listener of the caller's. */
+export function acceptFrom<A extends Address>(
+  listener: ServeListener<A>,
+): Listener<Incoming<Address | undefined>, A> {
+  return {
+    addr: listener.addr,
+    async accept() {
+      const transport = await listener.accept();
+      return {
+        remoteAddr: transport.remoteAddr,
+        handshake: () => isTls(transport) ? transport.handshake() : undefined,
+        transport: () => transport,
+        close: () => transport.close(),
+      };
+    },
+    close: () => listener.close(),
+    ref: () => listener.ref?.(),
+    unref() {
+      if (typeof listener.unref !== "function") {
+        throw systemError(
+          "NotSupported",
+          "Cannot unref server as its listener has no method unref",
+        );
+      }
+      listener.unref();
+    },
+  };
+}
+
+function isTls<T extends Transport>(
+  transport: T,
+): transport is T & { handshake(): Promise<unknown> } {
+  return "handshake" in transport && typeof transport.handshake === "function";
+}

@@ -1,0 +1,151 @@
+import {
+  connect as connectSocket,
+  type IpcNetConnectOpts,
+  isIP,
+  type Socket,
+  type TcpNetConnectOpts,
+} from "node:net";
+import * as tls from "node:tls";
+import { toSystemError } from "./_errors.ts";
+import {
+  addressesOf,
+  type SocketTransport,
+  transportOf,
+} from "./_socket_transport.ts";
+import type { ConnectOptions, ConnectTcpOptions } from "./options.ts";
+import type { ConnectTlsOptions } from "../client/options.ts";
+import { isUnix } from "../internal/checks.ts";
+import {
+  DEFAULT_CONNECT_HOSTNAME,
+  nameOfTarget,
+  tlsOptionsOf,
+} from "../internal/connecting.ts";
+import { systemError } from "../internal/system_error.ts";
+
+/** Opens the connection, its handshake done; gives up when `signal` is aborted. */
+export async function dial<In, Out>(
+  options: ConnectOptions<In, Out>,
+  signal: AbortSignal,
+): Promise<SocketTransport> {
+  const task = `connect to ${nameOfTarget(options)}`;
+  if (isUnix(options)) {
+    const { path } = options;
+    const address: IpcNetConnectOpts = { path, allowHalfOpen: true };
+    const socket = connectSocket(address).pause(); // until it is read
+    await opened(socket, "connect", task, signal);
+    return transportOf(socket, {
+      localAddr: { transport: "unix", path: null },
+      remoteAddr: { transport: "unix", path },
+    });
+  }
+  const { keepAliveInitialDelay } = options;
+  const address = addressFor(options);
+  const tlsOptions = tlsOptionsOf(options);
+  if (tlsOptions !== undefined) {
+    const socket = tls.connect({
+      ...address,
+      ...optionsForTls(
+        options.hostname ?? DEFAULT_CONNECT_HOSTNAME,
+        tlsOptions,
+      ),
+    });
+    await opened(socket, "secureConnect", task, signal);
+    return transportOf(socket, addressesOf(socket), keepAliveInitialDelay);
+  }
+  const socket = connectSocket(address).pause();
+  await opened(socket, "connect", task, signal);
+  if (isConnectedToItself(socket)) {
+    socket.destroy();
+    throw connectedToItself(task);
+  }
+  return transportOf(socket, addressesOf(socket), keepAliveInitialDelay);
+}
+
+function addressFor<In, Out>(
+  options: ConnectTcpOptions<In, Out>,
+): TcpNetConnectOpts {
+  const {
+    port,
+    hostname = DEFAULT_CONNECT_HOSTNAME,
+    autoSelectFamily,
+    autoSelectFamilyAttemptDelay,
+  } = options;
+  return {
+    port,
+    host: hostname,
+    allowHalfOpen: true,
+    ...(autoSelectFamily !== undefined && { autoSelectFamily }),
+    ...(autoSelectFamilyAttemptDelay !== undefined &&
+      { autoSelectFamilyAttemptTimeout: autoSelectFamilyAttemptDelay }),
+  };
+}
+
+function optionsForTls(
+  hostname: string,
+  options: Partial<ConnectTlsOptions>,
+): tls.ConnectionOptions {
+  const { caCerts, cert, key, alpnProtocols, serverName = hostname } = options;
+  return {
+    ...(caCerts && { ca: [...tls.rootCertificates, ...caCerts] }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+    ...(alpnProtocols && { ALPNProtocols: alpnProtocols }),
+    // An address is no name that a server could be told.
+    ...(isIP(serverName) === 0 && { servername: serverName }),
+    checkServerIdentity: (_host, certificate) =>
+      tls.checkServerIdentity(serverName, certificate),
+  };
+}
+
+/** Waits until a socket is there; if that fails, or `signal` is aborted, it is gone. */
+function opened(
+  socket: Socket,
+  event: "connect" | "secureConnect",
+  task: string,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let isConnected = false;
+    const onAbort = () => {
+      socket.destroy();
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+    // An error comes with a code: of the system, or of the handshake.
+    socket.on("error", (error) => {
+      const otherwise = isConnected ? "InvalidData" : undefined;
+      reject(toSystemError(error, { task, otherwise }));
+    });
+    socket.once("close", () => {
+      signal.removeEventListener("abort", onAbort);
+      reject(
+        systemError("UnexpectedEof", `Cannot ${task}: the socket was closed`),
+      );
+    });
+    socket.once("connect", () => {
+      isConnected = true;
+    });
+    socket.once(event, () => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    });
+  });
+}
+
+/**
+ * Whether both ends are one: where nobody listens on a port that the system may give
+ * to a client, it can give it to this one, and TCP then connects the two.
+ */
+function isConnectedToItself(socket: Socket): boolean {
+  return socket.localPort === socket.remotePort &&
+    socket.localAddress === socket.remoteAddress;
+}
+
+function connectedToItself(task: string): Error {
+  const message =
+    `Cannot ${task}: nobody listens there, and the connection was made with itself`;
+  const error = new Error(message);
+  error.name = "ConnectionRefused";
+  return Object.assign(error, { code: "ECONNREFUSED" });
+}

@@ -1,0 +1,143 @@
+import type { Stats } from "node:fs";
+import { lstat, unlink } from "node:fs/promises";
+import {
+  type AddressInfo,
+  connect,
+  createServer,
+  type ListenOptions,
+  type Server,
+} from "node:net";
+import { once } from "node:events";
+import { resolve } from "node:path";
+import {
+  DEFAULT_BACKLOG,
+  handshakeOptions,
+  SocketListener,
+} from "./_accepting.ts";
+import { toSystemError } from "./_errors.ts";
+import type { NetAddress, UnixAddress } from "./addresses.ts";
+import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
+
+const DEFAULT_PORT = 8000;
+const DEFAULT_HOSTNAME = "0.0.0.0";
+const PROBE_PAUSE_MS = 10;
+
+/** Listens on a TCP port, with or without TLS. */
+export async function listenTcp<In, Out>(
+  options: ServeTcpOptions<In, Out>,
+): Promise<SocketListener<NetAddress>> {
+  const {
+    port = DEFAULT_PORT,
+    hostname = DEFAULT_HOSTNAME,
+    backlog = DEFAULT_BACKLOG,
+    exclusive,
+    ipv6Only,
+    tls,
+    keepAliveInitialDelay,
+  } = options;
+  const handshake = tls && handshakeOptions(tls);
+  const server = await listen({
+    port,
+    host: hostname,
+    backlog,
+    ...(exclusive !== undefined && { exclusive }),
+    ...(ipv6Only !== undefined && { ipv6Only }),
+  }, `${hostname}:${port}`);
+  return new SocketListener<NetAddress>(server, {
+    // Only the address of a Unix socket is a string.
+    addr: netAddressOf(server.address() as AddressInfo),
+    backlog,
+    tls: handshake,
+    keepAliveInitialDelay,
+  });
+}
+
+/**
+ * Listens on a Unix socket. If a server that was killed has left its file there, it is
+ * taken over.
+ */
+export async function listenUnix<In, Out>(
+  { path, backlog = DEFAULT_BACKLOG }: ServeUnixOptions<In, Out>,
+): Promise<SocketListener<UnixAddress>> {
+  // Node removes the socket in the end by this path, which would lead elsewhere once
+  // the process has changed its folder. One that begins with a zero byte is no file.
+  const isFile = !path.startsWith("\0");
+  const address = { path: isFile ? resolve(path) : path, backlog };
+  let server: Server;
+  try {
+    server = await listen(address, path);
+  } catch (error) {
+    const isInUse = error instanceof Error && error.name === "AddrInUse";
+    if (!isInUse || !isFile || !await removeStale(address.path)) throw error;
+    server = await listen(address, path);
+  }
+  return new SocketListener<UnixAddress>(server, {
+    addr: { transport: "unix", path: address.path },
+    backlog,
+  });
+}
+
+/** The address of a server that listens. */
+export function addressOf(server: Server): NetAddress | UnixAddress {
+  const address = server.address();
+  if (address === null) {
+    throw new TypeError("Cannot serve as listener must listen already");
+  }
+  return typeof address === "string"
+    ? { transport: "unix", path: address }
+    : netAddressOf(address);
+}
+
+function netAddressOf({ address, port }: AddressInfo): NetAddress {
+  return { transport: "tcp", hostname: address, port };
+}
+
+async function listen(options: ListenOptions, name: string): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  server.listen(options);
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw toSystemError(error, { task: `listen on ${name}` });
+  }
+  return server;
+}
+
+/** Removes a socket on which nobody listens; tells whether there was one. */
+async function removeStale(path: string): Promise<boolean> {
+  const before = await statOf(path);
+  if (before?.isSocket() !== true || !await isRefused(path)) return false;
+  // A server that begins has a moment between its bind and its listen, in which it
+  // refuses too.
+  await new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE_MS));
+  if (!await isRefused(path)) return false;
+  const now = await statOf(path);
+  // Another server may have been faster. A file that is new may have got the number
+  // of one that was removed.
+  if (now?.ino !== before.ino || now.mtimeMs !== before.mtimeMs) return false;
+  await unlink(path);
+  return true;
+}
+
+/** What lies at the path, as far as it may be looked at. */
+async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether connecting is refused, as nobody listens. */
+async function isRefused(path: string): Promise<boolean> {
+  const socket = connect(path);
+  try {
+    await once(socket, "connect");
+    return false;
+  } catch (error) {
+    return error instanceof Error && "code" in error &&
+      error.code === "ECONNREFUSED";
+  } finally {
+    socket.destroy();
+  }
+}

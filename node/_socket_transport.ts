@@ -1,0 +1,304 @@
+import { concat } from "@std/bytes/concat";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { toSystemError } from "./_errors.ts";
+import type { NetAddress, UnixAddress } from "./addresses.ts";
+import type { Transport } from "../connection/transport.ts";
+import { rejected } from "../internal/promises.ts";
+import { systemError } from "../internal/system_error.ts";
+
+const NO_BYTES = new Uint8Array(0);
+// A larger write goes out in parts, so that its progress is seen: Node tells of a
+// write when all of it was taken.
+const MAX_WRITE_BYTES = 64 * 1024;
+
+interface Reading {
+  readonly buffer: Uint8Array;
+  readonly deferred: PromiseWithResolvers<number | null>;
+}
+
+/** The addresses of a socket, which has none any more when it is closed. */
+export interface Addresses {
+  readonly localAddr: NetAddress | UnixAddress;
+  readonly remoteAddr: NetAddress | UnixAddress;
+}
+
+/**
+ * A socket of `node:net` or `node:tls` as a transport.
+ *
+ * The socket flows while it is read, and is paused when a chunk comes that no read
+ * waits for: a reader that keeps up causes no pause, and one that does not is given
+ * one chunk ahead, besides what the socket itself holds before it stops to read.
+ */
+export class SocketTransport implements Transport {
+  readonly localAddr: NetAddress | UnixAddress;
+  readonly remoteAddr: NetAddress | UnixAddress;
+  protected readonly socket: Socket;
+  /** What is left of the last chunk. */
+  #rest: Uint8Array = NO_BYTES;
+  #reading: Reading | undefined;
+  /** The write, or the end of this side, that waits for the system. */
+  #writing: PromiseWithResolvers<void> | undefined;
+  /** How many writes were taken immediately, and are still to be called back. */
+  #uncalled = 0;
+  #hasPeerEnded = false;
+  #sentEnd: Promise<void> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #isClosed = false;
+  #mayKeepAlive = true;
+  #keepsAlive = true;
+
+  /** Takes over a socket that is connected. */
+  constructor(socket: Socket, { localAddr, remoteAddr }: Addresses) {
+    this.socket = socket;
+    this.localAddr = localAddr;
+    this.remoteAddr = remoteAddr;
+    socket.allowHalfOpen = true;
+    socket.pause(); // before the listener, which would let it flow
+    socket.on("data", this.#onData);
+    socket.on("end", this.#onEnd);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
+    this.#updateRef();
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    if (this.#isClosed) return rejected(isClosed());
+    if (this.#rest.length > 0) return Promise.resolve(this.#takeRest(buffer));
+    if (this.#hasPeerEnded) return Promise.resolve(null);
+    if (this.#failure !== undefined) return rejected(this.#failure.error);
+    const deferred = Promise.withResolvers<number | null>();
+    this.#reading = { buffer, deferred };
+    this.#updateRef();
+    if (this.socket.isPaused()) this.socket.resume();
+    return deferred.promise;
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return rejected(refusal);
+    const part = bytes.subarray(0, MAX_WRITE_BYTES);
+    this.socket.write(part, this.#onWritten);
+    // Mostly there is room, which the socket knows long before it calls back.
+    if (this.socket.writableLength === 0 && this.socket.errored === null) {
+      this.#uncalled++;
+      return Promise.resolve(part.length);
+    }
+    return this.#waitForWrite().then(() => part.length);
+  }
+
+  closeWrite(): Promise<void> {
+    if (this.#sentEnd === undefined) {
+      const refusal = this.#refusal();
+      if (refusal !== undefined) return rejected(refusal);
+      this.#sentEnd = this.#waitForWrite();
+      this.socket.end((error?: Error | null) => this.#settleWrite(error));
+    }
+    return this.#sentEnd;
+  }
+
+  close(): void {
+    this.settleAll();
+    this.socket.destroy();
+  }
+
+  ref(): void {
+    this.#mayKeepAlive = true;
+    this.#updateRef();
+  }
+
+  unref(): void {
+    this.#mayKeepAlive = false;
+    this.#updateRef();
+  }
+
+  /** Rejects what is under way, and all that is called later. */
+  protected settleAll(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#rest = NO_BYTES;
+    this.#rejectAll(systemError("Interrupted", "The transport was closed"));
+  }
+
+  #rejectAll(error: unknown): void {
+    const [reading, writing] = [this.#reading, this.#writing];
+    this.#reading = this.#writing = undefined;
+    reading?.deferred.reject(error);
+    writing?.reject(error);
+  }
+
+  /** Why nothing can be written. */
+  #refusal(): unknown {
+    if (this.#isClosed) return isClosed();
+    if (this.#failure !== undefined) return this.#failure.error;
+    return this.#sentEnd !== undefined
+      ? systemError("BrokenPipe", "This side of the transport has ended")
+      : undefined;
+  }
+
+  #waitForWrite(): Promise<void> {
+    this.#writing = Promise.withResolvers();
+    this.#updateRef();
+    return this.#writing.promise;
+  }
+
+  #settleWrite(error: Error | null | undefined): void {
+    const writing = this.#writing;
+    this.#writing = undefined;
+    this.#updateRef();
+    if (error) writing?.reject(toSystemError(error));
+    else writing?.resolve();
+  }
+
+  /** Settles the read that is under way. */
+  #settleRead(length: number | null): void {
+    const reading = this.#reading;
+    this.#reading = undefined;
+    this.#updateRef();
+    reading?.deferred.resolve(length);
+  }
+
+  /** Moves what fits of the rest into `buffer`. */
+  #takeRest(buffer: Uint8Array): number {
+    const rest = this.#rest;
+    const part = rest.subarray(0, buffer.length);
+    buffer.set(part);
+    this.#rest = part.length === rest.length
+      ? NO_BYTES // which keeps no large chunk alive
+      : rest.subarray(part.length);
+    return part.length;
+  }
+
+  /** The process lives for as long as something is under way, as in Deno. */
+  #updateRef(): void {
+    const isWaiting = this.#reading !== undefined ||
+      this.#writing !== undefined;
+    const keepsAlive = this.#mayKeepAlive && isWaiting;
+    if (keepsAlive === this.#keepsAlive) return;
+    this.#keepsAlive = keepsAlive;
+    if (keepsAlive) this.socket.ref();
+    else this.socket.unref();
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    // Nothing comes after a pause, but a TLS record may hold more than one chunk.
+    this.#rest = this.#rest.length === 0 ? chunk : concat([this.#rest, chunk]);
+    const buffer = this.#reading?.buffer;
+    if (buffer !== undefined) this.#settleRead(this.#takeRest(buffer));
+    if (this.#rest.length > 0) this.socket.pause();
+  };
+
+  readonly #onEnd = (): void => {
+    this.#hasPeerEnded = true;
+    this.#settleRead(null);
+  };
+
+  readonly #onWritten = (error?: Error | null): void => {
+    if (this.#uncalled > 0) this.#uncalled--;
+    else this.#settleWrite(error);
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.#fail(toSystemError(error));
+  };
+
+  readonly #onClose = (): void => {
+    this.#fail(systemError("ConnectionAborted", "The socket was closed"));
+  };
+
+  #fail(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#failure ??= { error };
+    this.#rejectAll(this.#failure.error);
+  }
+}
+
+/** A socket of TCP, with or without TLS. */
+export class NetworkTransport extends SocketTransport {
+  readonly #keepAliveInitialDelay: number;
+
+  constructor(
+    socket: Socket,
+    addresses: Addresses,
+    keepAliveInitialDelay: number,
+  ) {
+    super(socket, addresses);
+    this.#keepAliveInitialDelay = keepAliveInitialDelay;
+  }
+
+  setNoDelay(noDelay = true): void {
+    this.socket.setNoDelay(noDelay);
+  }
+
+  setKeepAlive(keepAlive = true): void {
+    this.socket.setKeepAlive(keepAlive, this.#keepAliveInitialDelay);
+  }
+}
+
+/** A socket of TLS that has shaken hands. */
+export class TlsTransport extends NetworkTransport {
+  readonly alpnProtocol: string | null;
+
+  constructor(
+    socket: TLSSocket,
+    addresses: Addresses,
+    keepAliveInitialDelay: number,
+  ) {
+    super(socket, addresses, keepAliveInitialDelay);
+    this.alpnProtocol = socket.alpnProtocol || null;
+  }
+}
+
+/** A socket of TCP without TLS, which can be reset. */
+export class TcpTransport extends NetworkTransport {
+  reset(): void {
+    this.settleAll();
+    // The system refuses to reset a socket that is ending its side, and Node would leave
+    // it open then.
+    const isEnding = this.socket.writableEnded && !this.socket.writableFinished;
+    if (isEnding) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+}
+
+/** A transport of the right kind for a socket that is connected. */
+export function transportOf(
+  socket: Socket,
+  addresses: Addresses,
+  keepAliveInitialDelay = 0,
+): SocketTransport {
+  if (addresses.remoteAddr.transport === "unix") {
+    return new SocketTransport(socket, addresses);
+  }
+  return isTls(socket)
+    ? new TlsTransport(socket, addresses, keepAliveInitialDelay)
+    : new TcpTransport(socket, addresses, keepAliveInitialDelay);
+}
+
+/** Whether it is a socket of `node:tls`. */
+export function isTls(socket: Socket): socket is TLSSocket {
+  return "encrypted" in socket;
+}
+
+/** The addresses of a socket that is connected, by what it tells. */
+export function addressesOf(socket: Socket): Addresses {
+  return {
+    localAddr: addressOf(socket.localAddress, socket.localPort),
+    remoteAddr: addressOf(socket.remoteAddress, socket.remotePort),
+  };
+}
+
+/** An address in the form of Deno. */
+function addressOf(
+  hostname: string | undefined,
+  port: number | undefined,
+): NetAddress | UnixAddress {
+  // The sockets of TCP alone have these.
+  return hostname === undefined || port === undefined
+    ? { transport: "unix", path: null }
+    : { transport: "tcp", hostname, port };
+}
+
+function isClosed(): Error {
+  return systemError("BadResource", "The transport is closed");
+}

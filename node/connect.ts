@@ -1,0 +1,79 @@
+import { dial } from "./_dial.ts";
+import type { ConnectOptions } from "./options.ts";
+import { Connection } from "../connection/connection.ts";
+import {
+  checkMilliseconds,
+  isUnix,
+  refuseOptions,
+} from "../internal/checks.ts";
+import {
+  checkConnectingOptions,
+  checkConnectTlsOptions,
+  openingInTime,
+  originOf,
+  tlsOptionsOf,
+} from "../internal/connecting.ts";
+import { checkConnectionOptions } from "../internal/connection_options.ts";
+import { noteOrigin } from "../internal/diagnostics.ts";
+
+/**
+ * Connects to a server, over `node:net` or `node:tls`.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options The address, the framing, limits and timeouts.
+ * @returns The connection. Rejects with the system's error, whose `code` is Node's and
+ * whose `name` is that of Deno's class, such as `"ConnectionRefused"`, with the address
+ * in its message; with a `TimeoutError`, with the signal's reason, with a `TypeError` if
+ * options contradict each other, and with a `RangeError` if a number is out of range.
+ *
+ * @example A connection that closes at the end of its block
+ * ```ts
+ * import { lines } from "@framed/tcp/framing";
+ * import { connect, serve } from "@framed/tcp/node";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = await serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   (connection) => connection.send("welcome"),
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ *
+ * assertEquals(await client.receive(), "welcome");
+ * assertEquals(await client.receive(), undefined);
+ * ```
+ */
+export async function connect<In, Out>(
+  options: ConnectOptions<In, Out>,
+): Promise<Connection<In, Out>> {
+  checkConnectOptions(options);
+  return await openingInTime(options, async (signal) => {
+    const transport = await dial(options, signal);
+    try {
+      signal.throwIfAborted();
+      noteOrigin(transport, () => originOf(options));
+      return new Connection(transport, options);
+    } catch (error) {
+      transport.close();
+      throw error;
+    }
+  });
+}
+
+function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
+  checkConnectingOptions(options);
+  if (isUnix(options)) {
+    refuseOptions(
+      options,
+      ["keepAliveInitialDelay"],
+      "with path: a Unix socket does not have it",
+    );
+    checkConnectionOptions(options, "Unix socket");
+    return;
+  }
+  checkMilliseconds("keepAliveInitialDelay", options.keepAliveInitialDelay, 0);
+  const tls = tlsOptionsOf(options);
+  if (tls !== undefined) checkConnectTlsOptions(tls);
+  checkConnectionOptions(options, "TCP"); // TLS has them too
+}

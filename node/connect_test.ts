@@ -1,0 +1,124 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { connect } from "./connect.ts";
+import type { ConnectTcpOptions } from "./options.ts";
+import { serve } from "./serve.ts";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
+import { lines } from "../framing/lines.ts";
+
+const framing = lines();
+const loopback = { hostname: "127.0.0.1", port: 0, framing };
+
+/** A port on which nobody listens. */
+async function closedPort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+Deno.test("connect() of node.ts names a refusal as Deno does, with Node's code", async () => {
+  const port = await closedPort();
+  const error = await assertRejects(() => connect({ port, framing }), Error);
+  assertEquals(error.name, "ConnectionRefused");
+  assertEquals(Reflect.get(error, "code"), "ECONNREFUSED");
+  assertStringIncludes(error.message, `Cannot connect to 127.0.0.1:${port}: `);
+  assertInstanceOf(error.cause, Error);
+});
+
+Deno.test("connect() of node.ts tells that there is no Unix socket", async () => {
+  const error = await assertRejects(
+    () => connect({ path: "/nowhere/app.sock", framing }),
+    Error,
+  );
+  assertEquals(error.name, "NotFound");
+  assertEquals(Reflect.get(error, "code"), "ENOENT");
+});
+
+Deno.test("connect() of node.ts refuses options that cannot be honoured", async () => {
+  const cases: [object, ErrorConstructor, string][] = [
+    [{ port: 1, keepAliveInitialDelay: -1 }, RangeError, "keepAliveInitial"],
+    [{ path: "/x", keepAliveInitialDelay: 1 }, TypeError, "keepAliveInitial"],
+    [{ path: "/x", noDelay: true }, TypeError, "noDelay"],
+    [{ port: 0 }, RangeError, "port"],
+    [{ port: 1, tls: { cert: "x" } }, TypeError, "cert"],
+  ];
+  for (const [options, type, message] of cases) {
+    const all: object = { framing, ...options };
+    await assertRejects(() => connect(all as ConnectTcpOptions), type, message);
+  }
+});
+
+Deno.test("connect() of node.ts sets noDelay and keepAlive over TLS", async () => {
+  await using server = await serve(
+    { ...loopback, tls: certificate, noDelay: true, keepAlive: true },
+    (connection) => connection.send("welcome"),
+  );
+  await using client = await connect({
+    port: server.addr.port,
+    framing,
+    tls: { caCerts },
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  });
+  assertEquals(await client.receive(), "welcome");
+});
+
+Deno.test("connect() of node.ts verifies the certificate for serverName", async () => {
+  await using server = await serve(
+    { ...loopback, tls: certificate, onError: () => {} },
+    (connection) => connection.send("welcome"),
+  );
+  const { port } = server.addr;
+  await using client = await connect({
+    port,
+    framing,
+    tls: { caCerts, serverName: "localhost" },
+  });
+  assertEquals(await client.receive(), "welcome");
+  const error = await assertRejects(
+    () =>
+      connect({ port, framing, tls: { caCerts, serverName: "example.com" } }),
+    Error,
+  );
+  assertEquals(error.name, "InvalidData");
+});
+
+Deno.test("connect() of node.ts trusts no certificate of an unknown authority", async () => {
+  await using server = await serve(
+    { ...loopback, tls: certificate, onError: () => {} },
+    () => {},
+  );
+  const error = await assertRejects(
+    () => connect({ port: server.addr.port, framing, tls: true }),
+    Error,
+  );
+  assertEquals(error.name, "InvalidData");
+  assertStringIncludes(error.message, `127.0.0.1:${server.addr.port}: `);
+});
+
+Deno.test("connect() of node.ts gives up after connectTimeout, in its TLS handshake too", async () => {
+  const server = createServer((socket) => socket.resume());
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const error = await assertRejects(
+    () => connect({ port, framing, tls: true, connectTimeout: 20 }),
+    DOMException,
+  );
+  assertEquals(error.name, "TimeoutError");
+  assert(error.message.includes("connectTimeout of 20 ms"));
+  server.close();
+  await once(server, "close");
+});

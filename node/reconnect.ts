@@ -1,0 +1,61 @@
+import { connect } from "./connect.ts";
+import type { ReconnectOptions } from "./options.ts";
+import { Connection } from "../connection/connection.ts";
+import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
+import { systemError } from "../internal/system_error.ts";
+
+/**
+ * Connects to a server, and again whenever the connection has ended, until the
+ * handler is done: `reconnect()` of `@framed/tcp/client`, over `node:net` and
+ * `node:tls`, with the same rules.
+ *
+ * If the messages have ended and there was no error, `onError` is told an error whose
+ * name is `"UnexpectedEof"`.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam T What the handler returns.
+ * @param options The address, the framing, limits, timeouts, and when to try again;
+ * its `signal` ends everything.
+ * @param handler Does the work for one connection.
+ * @returns What the handler returned. Rejects with what it threw while its
+ * connection was open, with a mistake, with the last error after `maxAttempts`, with
+ * what `onError` threw, and with the signal's reason.
+ *
+ * @example A server that hangs up on the first
+ * ```ts
+ * import { lines } from "@framed/tcp/framing";
+ * import { reconnect, serve } from "@framed/tcp/node";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * let count = 0;
+ * await using server = await serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     if (++count > 1) await connection.send("news");
+ *   },
+ * );
+ * const news = await reconnect({
+ *   port: server.addr.port,
+ *   framing,
+ *   minTimeout: 1,
+ *   onError: () => {}, // by default, losses go to console.error
+ * }, async (connection) => {
+ *   for await (const line of connection) return line;
+ * });
+ * assertEquals(news, "news");
+ * ```
+ */
+export function reconnect<In, Out, T>(
+  options: ReconnectOptions<In, Out>,
+  handler: (connection: Connection<In, Out>) => T | Promise<T>,
+): Promise<T> {
+  return runReconnecting<Connection<In, Out>, T>({
+    options,
+    open: () => isByFunction(options) ? options.connect() : connect(options),
+    isConnection: (opened) => opened instanceof Connection,
+    handler,
+    endError: (message) => systemError("UnexpectedEof", message),
+  });
+}

@@ -1,0 +1,260 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { Server as NetServer } from "node:net";
+import { acceptFrom, type Incoming, SocketListener } from "./_accepting.ts";
+import { addressOf, listenTcp, listenUnix } from "./_listen.ts";
+import type { NetAddress, UnixAddress } from "./addresses.ts";
+import type {
+  ServeListenerOptions,
+  ServeOptions,
+  ServeTcpOptions,
+  ServeUnixOptions,
+} from "./options.ts";
+import { Connection } from "../connection/connection.ts";
+import type { Address } from "../connection/transport.ts";
+import {
+  checkCount,
+  checkFunction,
+  checkMilliseconds,
+  checkPath,
+  isUnix,
+  refuseOptions,
+} from "../internal/checks.ts";
+import { checkConnectionOptions } from "../internal/connection_options.ts";
+import { noteOrigin } from "../internal/diagnostics.ts";
+import {
+  checkListener,
+  checkOverTcp,
+  checkOverUnixSocket,
+  checkServingOptions,
+  isUnixListener,
+  MAX_BACKLOG,
+  passes,
+  WITH_LISTENER,
+  WITH_PATH,
+} from "../internal/serve_options.ts";
+import { type Listener, ListeningServer } from "../internal/serving.ts";
+import type { ConnectionHandler } from "../server/handler.ts";
+import type { Server } from "../server/server.ts";
+import type { ServeBaseOptions } from "../server/base_options.ts";
+
+/**
+ * Serves framed connections on a Unix socket.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options The path, the framing, limits and timeouts.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
+ * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the
+ * path is taken.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already.
+ */
+export function serve<In, Out>(
+  options: ServeUnixOptions<In, Out>,
+  handler: ConnectionHandler<In, Out, UnixAddress>,
+): Promise<Server<In, Out, UnixAddress>>;
+/**
+ * Serves framed connections on a TCP port, with TLS if `tls` is given: `serve()` of
+ * `@framed/tcp/server`, over `node:net` and `node:tls`, with the same promises.
+ *
+ * It gives a promise, as Node says only later that a server listens, or cannot. A
+ * mistake in the options is thrown immediately, as in Deno.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options The address, the framing, limits and timeouts.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
+ * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the
+ * port is taken, and with what `onListen` throws.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already.
+ *
+ * @example Ending when the work is done
+ * ```ts
+ * import { lines } from "@framed/tcp/framing";
+ * import { connect, serve } from "@framed/tcp/node";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const server = await serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection) => {
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * const client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.request("hello"), "hello");
+ *
+ * await server.shutdown({ timeout: 1000 });
+ *
+ * assertEquals(await client.receive(), undefined);
+ * await client.close();
+ * ```
+ */
+export function serve<In, Out>(
+  options: ServeTcpOptions<In, Out>,
+  handler: ConnectionHandler<In, Out, NetAddress>,
+): Promise<Server<In, Out, NetAddress>>;
+/**
+ * Serves framed connections of a listener of your own, such as a `net.Server` that
+ * listens already.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
+ * @param options The listener, the framing, limits and timeouts.
+ * @param handler Does the work for one connection.
+ * @returns The server, to which the listener belongs from now on.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * The listener stays open then.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already.
+ */
+export function serve<In, Out, A extends Address>(
+  options: ServeListenerOptions<In, Out, A>,
+  handler: ConnectionHandler<In, Out, Address | undefined>,
+): Promise<Server<In, Out, A>>;
+/**
+ * Serves framed connections on a TCP port, a Unix socket or a listener, whichever
+ * the options turn out to name.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options The address, the framing, limits and timeouts.
+ * @param handler Does the work for one connection.
+ * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the
+ * port or the path is taken.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already.
+ */
+export function serve<In, Out>(
+  options: ServeOptions<In, Out>,
+  handler: ConnectionHandler<In, Out, NetAddress | UnixAddress>,
+): Promise<Server<In, Out, NetAddress | UnixAddress>>;
+export function serve<In, Out>(
+  options: ServeOptions<In, Out>,
+  handler: AnyHandler<In, Out>,
+): Promise<Server<In, Out, NetAddress | UnixAddress>> {
+  checkServeOptions(options);
+  checkFunction("serve", "handler", handler);
+  options.signal?.throwIfAborted();
+  if (isWithListener(options)) {
+    const { listener } = options;
+    return serveFrom(
+      isNetServer(listener)
+        ? new SocketListener(listener, { addr: addressOf(listener) })
+        : acceptFrom(listener),
+      options,
+      handler,
+    );
+  }
+  return isUnix(options)
+    ? serveFrom(listenUnix(options), options, handler)
+    : serveFrom(listenTcp(options), options, handler);
+}
+
+type AnyHandler<In, Out> =
+  | ConnectionHandler<In, Out, NetAddress>
+  | ConnectionHandler<In, Out, UnixAddress>
+  | ConnectionHandler<In, Out, Address | undefined>;
+
+async function serveFrom<
+  In,
+  Out,
+  A extends Address,
+  P extends Address | undefined,
+>(
+  listening: Listener<Incoming<P>, A> | Promise<Listener<Incoming<P>, A>>,
+  options: ServeBaseOptions<In, Out, A, P>,
+  handler: AnyHandler<In, Out>,
+): Promise<Server<In, Out, A>> {
+  const listener = await listening;
+  if (options.signal?.aborted) {
+    listener.close();
+    throw options.signal.reason;
+  }
+  return new ListeningServer({
+    listener,
+    isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
+    handshake: (incoming) => incoming.handshake(),
+    // The server's signal is for all connections, so none listens to it itself.
+    open(incoming) {
+      const transport = incoming.transport();
+      noteOrigin(transport, () => ({ role: "server" }));
+      return new Connection(transport, { ...options, signal: undefined });
+    },
+    context: new AsyncLocalStorage(),
+    handler,
+    options,
+  });
+}
+
+type ListenerOptions<In, Out> = Extract<
+  ServeOptions<In, Out>,
+  { listener: unknown }
+>;
+
+function isWithListener<In, Out>(
+  options: ServeOptions<In, Out>,
+): options is ListenerOptions<In, Out> {
+  return "listener" in options && options.listener !== undefined;
+}
+
+function isNetServer(listener: object): listener is NetServer {
+  return listener instanceof NetServer;
+}
+
+function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
+  checkServingOptions(options); // first, as there may be no options at all
+  refuseOptions(options, ["tcpBacklog"], "of Deno: its name here is backlog");
+  refuseOptions(options, ["reusePort"], "of Deno: share a port by a cluster");
+  if (options.proxyProtocol) {
+    throw new TypeError("Cannot use option proxyProtocol: only Deno has it");
+  }
+  if (isWithListener(options)) return checkWithListener(options);
+  checkCount("serve", "backlog", options.backlog, MAX_BACKLOG);
+  if (isUnix(options)) {
+    checkPath(options.path);
+    refuseOptions(
+      options,
+      ["exclusive", "ipv6Only", "keepAliveInitialDelay"],
+      WITH_PATH,
+    );
+    return checkOverUnixSocket(options);
+  }
+  checkOverTcp(options);
+  checkMilliseconds("keepAliveInitialDelay", options.keepAliveInitialDelay, 0);
+  checkConnectionOptions(options, "TCP"); // TLS has them too
+}
+
+function checkWithListener<In, Out>(
+  options: ListenerOptions<In, Out>,
+): void {
+  const { listener } = options;
+  refuseOptions(options, ADDRESS_OPTIONS, WITH_LISTENER);
+  if (!isNetServer(listener)) checkListener(listener);
+  else if (!listener.listening) {
+    throw new TypeError("Cannot serve as listener must listen already");
+  }
+  const isUnixSocket = isNetServer(listener)
+    ? addressOf(listener).transport === "unix"
+    : isUnixListener(listener);
+  if (isUnixSocket) checkOverUnixSocket(options);
+  else checkConnectionOptions(options, "TCP");
+}
+
+const ADDRESS_OPTIONS = [
+  "port",
+  "hostname",
+  "path",
+  "tls",
+  "backlog",
+  "exclusive",
+  "ipv6Only",
+  "keepAliveInitialDelay",
+];

@@ -1,0 +1,211 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import process from "node:process";
+import { connect } from "./connect.ts";
+import type { ServeTcpOptions } from "./options.ts";
+import { serve } from "./serve.ts";
+import type { Connection } from "../connection/connection.ts";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
+import { lines } from "../framing/lines.ts";
+
+const framing = lines();
+const loopback = { hostname: "127.0.0.1", port: 0, framing };
+
+async function echo(connection: Connection<string, string>): Promise<void> {
+  for await (const line of connection) await connection.send(line);
+}
+
+Deno.test("serve() of node.ts throws immediately what is a mistake", () => {
+  const cases: [object, ErrorConstructor, string][] = [
+    [{ framing: undefined }, TypeError, "framing"],
+    [{ port: 65_536 }, RangeError, "port"],
+    [{ backlog: 0 }, RangeError, "backlog"],
+    [{ tcpBacklog: 1 }, TypeError, "backlog"],
+    [{ reusePort: true }, TypeError, "reusePort"],
+    [{ keepAliveInitialDelay: NaN }, RangeError, "keepAliveInitialDelay"],
+    [{ tls: { cert: "x" } }, TypeError, "key"],
+    [{ handshakeTimeout: 1 }, TypeError, "handshakeTimeout"],
+    [{ cert: "x" }, TypeError, "tls"],
+    [{ path: "/x", port: undefined, ipv6Only: true }, TypeError, "ipv6Only"],
+    [{ path: "/x" }, TypeError, "port"],
+    [{ listener: createServer(), port: undefined }, TypeError, "listen"],
+    [{ listener: {}, port: undefined }, TypeError, "listener"],
+  ];
+  for (const [options, type, message] of cases) {
+    const all: object = { port: 0, framing, ...options };
+    assertThrows(() => serve(all as ServeTcpOptions, () => {}), type, message);
+  }
+});
+
+Deno.test("serve() of node.ts rejects with AddrInUse if the port is in use", async () => {
+  await using server = await serve(loopback, () => {});
+  const { port } = server.addr;
+  const error = await assertRejects(
+    () => serve({ ...loopback, port }, () => {}),
+    Error,
+    `Cannot listen on 127.0.0.1:${port}: `,
+  );
+  assertEquals(
+    [error.name, Reflect.get(error, "code")],
+    ["AddrInUse", "EADDRINUSE"],
+  );
+});
+
+Deno.test("serve() of node.ts does not listen any more if onListen throws", async () => {
+  const ports: number[] = [];
+  await assertRejects(
+    () =>
+      serve({
+        ...loopback,
+        onListen({ port }) {
+          ports.push(port);
+          throw new Error("Enough");
+        },
+      }, () => {}),
+    Error,
+    "Enough",
+  );
+  const [port = 0] = ports;
+  await using _server = await serve({ ...loopback, port }, () => {});
+});
+
+Deno.test({
+  name: "serve() of node.ts rejects with what is no certificate",
+  ignore: "deno" in process.versions, // whose node:tls looks at it later
+  async fn() {
+    const tls = { cert: "no certificate", key: "no key" };
+    const error = await assertRejects(
+      () => serve({ ...loopback, tls }, () => {}),
+      Error,
+    );
+    assertEquals(error.name, "InvalidData");
+  },
+});
+
+Deno.test("serve() of node.ts agrees with its client on a protocol by ALPN", async () => {
+  const alpnProtocols = ["b", "a"];
+  await using server = await serve(
+    { ...loopback, tls: { ...certificate, alpnProtocols } },
+    (connection) => connection.send(`${connection.alpnProtocol}`),
+  );
+  await using client = await connect({
+    port: server.addr.port,
+    framing,
+    tls: { caCerts, alpnProtocols: ["a"] },
+  });
+  assertEquals([client.alpnProtocol, await client.receive()], ["a", "a"]);
+});
+
+Deno.test("serve() of node.ts takes a net.Server that listens, and closes it", async () => {
+  const listener = createServer();
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const closed = once(listener, "close");
+  const server = await serve({ listener, framing }, async (connection) => {
+    const received = await Array.fromAsync(connection);
+    await connection.send(`${received}`); // after the peer's end
+  });
+  assert(server.addr.transport === "tcp");
+  await using client = await connect({ port: server.addr.port, framing });
+  await client.send("hello");
+  await client.closeWrite();
+  assertEquals(await client.receive(), "hello");
+  await server.shutdown();
+  await closed;
+});
+
+Deno.test("serve() of node.ts ends when the owner of its listener closes that", async () => {
+  const listener = createServer();
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const server = await serve({ listener, framing }, () => {});
+  listener.close();
+  await server.finished;
+});
+
+Deno.test("serve() of node.ts reads nothing of those who wait for a place", async () => {
+  await using server = await serve({ ...loopback, maxConnections: 1 }, echo);
+  const { port } = server.addr;
+  const first = await connect({ port, framing });
+  assertEquals(await first.request("one"), "one");
+  await using second = await connect({ port, framing });
+  const answer = second.request("two");
+  assertEquals(await first.request("three"), "three");
+  assertEquals(server.connections.size, 1);
+  await first.close();
+  assertEquals(await answer, "two");
+});
+
+Deno.test("serve() of node.ts closes those who wait above its backlog", async () => {
+  await using server = await serve(
+    { ...loopback, maxConnections: 1, backlog: 1 },
+    echo,
+  );
+  const { port } = server.addr;
+  await using first = await connect({ port, framing });
+  assertEquals(await first.request("one"), "one");
+  await using _waiting = await connect({ port, framing });
+  await using above = await connect({ port, framing });
+  const end = await above.receive().catch((error: Error) => error.name);
+  assert(end === undefined || end === "ConnectionReset", `${end}`);
+});
+
+Deno.test({
+  name:
+    "serve() of node.ts takes over a Unix socket that a killed server has left, and no other",
+  ignore: process.platform === "win32",
+  async fn() {
+    const folder = await mkdtemp(`${tmpdir()}/framed-tcp-`);
+    const path = `${folder}/app.sock`;
+    try {
+      await using server = await serve({ path, framing }, echo);
+      assertEquals(server.addr, { transport: "unix", path });
+      await using client = await connect({ path, framing });
+      assertEquals(await client.request("hello"), "hello");
+      assertEquals(client.remoteAddr, { transport: "unix", path });
+      const inUse = await assertRejects(
+        () => serve({ path, framing }, echo),
+        Error,
+      );
+      assertEquals(inUse.name, "AddrInUse");
+      await client.close();
+      await server.shutdown();
+      assertEquals(existsSync(path), false);
+
+      await writeFile(path, "precious");
+      const noSocket = await assertRejects(
+        () => serve({ path, framing }, echo),
+        Error,
+      );
+      assertEquals(noSocket.name, "AddrInUse");
+      assert(existsSync(path));
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test("serve() of node.ts leaves no socket open that waits when it shuts down", async () => {
+  const listener = createServer();
+  const sockets: Socket[] = [];
+  listener.on("connection", (socket) => sockets.push(socket));
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const server = await serve({ listener, framing, maxConnections: 1 }, echo);
+  assert(server.addr.transport === "tcp");
+  const { port } = server.addr;
+  await using first = await connect({ port, framing });
+  assertEquals(await first.request("one"), "one");
+  await using waiting = await connect({ port, framing });
+  while (sockets.length < 2) await once(listener, "connection");
+  const shutdown = server.shutdown();
+  assertEquals(await first.receive(), undefined);
+  await waiting.receive().catch(() => {});
+  await first.close();
+  await shutdown;
+  assertEquals(sockets.every(({ destroyed }) => destroyed), true);
+});

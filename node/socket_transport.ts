@@ -1,0 +1,95 @@
+import type { Socket } from "node:net";
+import { addressesOf, isTls, transportOf } from "./_socket_transport.ts";
+import type { Transport } from "../connection/transport.ts";
+import { checkMilliseconds } from "../internal/checks.ts";
+
+/**
+ * Options for {@linkcode socketTransport}.
+ *
+ * @example Probing a silent peer after a minute
+ * ```ts
+ * import { connect } from "node:net";
+ * import { once } from "node:events";
+ * import { Connection } from "@framed/tcp/connection";
+ * import { lines } from "@framed/tcp/framing";
+ * import { serve, socketTransport } from "@framed/tcp/node";
+ * import type { SocketTransportOptions } from "@framed/tcp/node";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * await using server = await serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   (connection) => connection.send("welcome"),
+ * );
+ * const socket = connect(server.addr.port, "127.0.0.1");
+ * await once(socket, "connect");
+ *
+ * const options: SocketTransportOptions = { keepAliveInitialDelay: 60_000 };
+ * const transport = socketTransport(socket, options);
+ * await using client = new Connection(transport, { framing, keepAlive: true });
+ * assertEquals(await client.receive(), "welcome");
+ * ```
+ */
+export interface SocketTransportOptions {
+  /**
+   * How many milliseconds after the last byte the system begins to probe a silent peer,
+   * if `keepAlive` is on. By default the system says it: two hours, mostly.
+   */
+  keepAliveInitialDelay?: number | undefined;
+}
+
+/**
+ * Makes a transport of a socket of `node:net` or `node:tls` that you opened or accepted,
+ * for `new Connection(transport, options)`. The socket belongs to it then.
+ *
+ * The peer's end does not end this side. Aborting a connection over TCP resets it, so
+ * that the peer does not take a cut for an end; over TLS, where a cut is seen, and over a
+ * Unix socket it is closed.
+ *
+ * @param socket A socket that is connected, and of which nobody reads.
+ * @param options For TCP.
+ * @returns The transport.
+ * @throws {TypeError} If the socket is not connected.
+ *
+ * @example A server of one's own
+ * ```ts
+ * import { createServer } from "node:net";
+ * import { once } from "node:events";
+ * import { Connection } from "@framed/tcp/connection";
+ * import { lines } from "@framed/tcp/framing";
+ * import { connect, socketTransport } from "@framed/tcp/node";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const server = createServer({ allowHalfOpen: true }, async (socket) => {
+ *   await using connection = new Connection(socketTransport(socket), { framing });
+ *   await connection.send("welcome");
+ * });
+ * server.listen(0, "127.0.0.1");
+ * await once(server, "listening");
+ *
+ * const address = server.address();
+ * assert(address !== null && typeof address === "object");
+ * await using client = await connect({ port: address.port, framing });
+ * assertEquals(await client.receive(), "welcome");
+ * assertEquals(await client.receive(), undefined);
+ * server.close();
+ * ```
+ */
+export function socketTransport(
+  socket: Socket,
+  options: SocketTransportOptions = {},
+): Transport {
+  const { keepAliveInitialDelay = 0 } = options;
+  checkMilliseconds("keepAliveInitialDelay", keepAliveInitialDelay, 0);
+  // Bun never tells it of TLS over a socket.
+  const isPending = socket.pending && !isTls(socket);
+  if (isPending || socket.destroyed) {
+    throw new TypeError(
+      `Cannot make transport as its socket must be connected: it is ${
+        socket.destroyed ? "closed" : "not connected yet"
+      }`,
+    );
+  }
+  return transportOf(socket, addressesOf(socket), keepAliveInitialDelay);
+}

@@ -1,0 +1,175 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, Socket } from "node:net";
+import { socketTransport } from "./socket_transport.ts";
+import { Connection } from "../connection/connection.ts";
+import type { Transport } from "../connection/transport.ts";
+import { lines } from "../framing/lines.ts";
+
+/** Two ends of one TCP connection over loopback. */
+async function sockets(): Promise<
+  AsyncDisposable & { near: Socket; far: Socket }
+> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const near = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  const [[far]] = await Promise.all([
+    once(server, "connection"),
+    once(near, "connect"),
+  ]);
+  const closed = once(server, "close");
+  server.close();
+  assert(far instanceof Socket);
+  return {
+    near,
+    far,
+    async [Symbol.asyncDispose]() {
+      for (const socket of [near, far]) {
+        if (socket.closed) continue;
+        const isClosed = once(socket, "close").catch(() => {});
+        socket.destroy();
+        await isClosed;
+      }
+      await closed;
+    },
+  };
+}
+
+async function readToEnd(transport: Transport): Promise<string> {
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(1000);
+  let text = "";
+  for (;;) {
+    const length = await transport.read(buffer);
+    if (length === null) return text;
+    text += decoder.decode(buffer.subarray(0, length), { stream: true });
+  }
+}
+
+Deno.test("socketTransport() refuses a socket that is not connected", () => {
+  assertThrows(() => socketTransport(new Socket()), TypeError, "connected");
+});
+
+Deno.test("socketTransport() refuses a keepAliveInitialDelay that is none", async () => {
+  await using ends = await sockets();
+  assertThrows(
+    () => socketTransport(ends.near, { keepAliveInitialDelay: -1 }),
+    RangeError,
+    "keepAliveInitialDelay",
+  );
+});
+
+Deno.test("socketTransport() tells its addresses, also when it is closed", async () => {
+  await using ends = await sockets();
+  const transport = socketTransport(ends.near);
+  transport.close();
+  const { localAddr, remoteAddr } = transport;
+  assert(localAddr?.transport === "tcp" && remoteAddr?.transport === "tcp");
+  assertEquals(localAddr.hostname, "127.0.0.1");
+  assert(localAddr.port > 0 && localAddr.port !== remoteAddr.port);
+});
+
+Deno.test("socketTransport() gives a chunk in pieces, and the end after it", async () => {
+  await using ends = await sockets();
+  const transport = socketTransport(ends.near);
+  ends.far.end("hello");
+  const buffer = new Uint8Array(2);
+  const lengths: (number | null)[] = [];
+  for (let i = 0; i < 4; i++) lengths.push(await transport.read(buffer));
+  assertEquals(lengths, [2, 2, 1, null]);
+});
+
+Deno.test("socketTransport() can be written to after the peer's end", async () => {
+  await using ends = await sockets();
+  const [near, far] = [socketTransport(ends.near), socketTransport(ends.far)];
+  await far.closeWrite();
+  assertEquals(await readToEnd(near), "");
+  await near.write(new TextEncoder().encode("still here"));
+  await near.closeWrite();
+  assertEquals(await readToEnd(far), "still here");
+});
+
+Deno.test("socketTransport() waits for a peer that does not read, and goes on with it", async () => {
+  await using ends = await sockets();
+  const [near, far] = [socketTransport(ends.near), socketTransport(ends.far)];
+  const bytes = new Uint8Array(64 * 1024);
+  const pieces = 500; // more than the kernel takes
+  let written = 0;
+  const writing = (async () => {
+    for (let i = 0; i < pieces; i++) written += await near.write(bytes);
+    await near.closeWrite();
+  })();
+  const buffer = new Uint8Array(1000);
+  let read = await far.read(buffer) ?? 0;
+  assert(written < pieces * bytes.length, `${written} bytes`);
+  for (;;) {
+    const length = await far.read(buffer);
+    if (length === null) break;
+    read += length;
+  }
+  await writing;
+  assertEquals([written, read], [pieces * bytes.length, written]);
+});
+
+Deno.test("socketTransport() rejects what is under way when it is closed, and what is called later", async () => {
+  await using ends = await sockets();
+  const transport = socketTransport(ends.near);
+  const reading = transport.read(new Uint8Array(1));
+  transport.close();
+  assertEquals((await assertRejects(() => reading, Error)).name, "Interrupted");
+  for (
+    const act of [
+      () => transport.read(new Uint8Array(1)),
+      () => transport.write(new Uint8Array(1)),
+      () => transport.closeWrite(),
+    ]
+  ) assertEquals((await assertRejects(act, Error)).name, "BadResource");
+});
+
+Deno.test("socketTransport() refuses to write after its end, as Deno does", async () => {
+  await using ends = await sockets();
+  const transport = socketTransport(ends.near);
+  await transport.closeWrite();
+  await transport.closeWrite(); // does nothing more
+  const error = await assertRejects(
+    () => transport.write(new Uint8Array(1)),
+    Error,
+  );
+  assertEquals(error.name, "BrokenPipe");
+});
+
+Deno.test("Connection.abort() over a socket of node:net resets it", async () => {
+  await using ends = await sockets();
+  const options = { framing: lines() };
+  const near = new Connection(socketTransport(ends.near), options);
+  const far = new Connection(socketTransport(ends.far), options);
+  await near.send("one");
+  assertEquals(await far.receive(), "one");
+  near.abort();
+  const error = await assertRejects(() => far.receive());
+  assertInstanceOf(error, Error);
+  assertEquals(
+    [error.name, Reflect.get(error, "code")],
+    ["ConnectionReset", "ECONNRESET"],
+  );
+  await near.closed.catch(() => {});
+  await far.closed.catch(() => {});
+});
+
+Deno.test("Connection.abort() ends a socket that is ending its side", async () => {
+  await using ends = await sockets();
+  const near = new Connection(socketTransport(ends.near), { framing: lines() });
+  near.closeWrite();
+  near.abort();
+  await near.closed.catch(() => {});
+  if (!ends.near.closed) await once(ends.near, "close");
+  assertEquals(ends.near.destroyed, true);
+});

@@ -1,0 +1,84 @@
+import type { Connection } from "../connection/connection.ts";
+import type { Address } from "../connection/transport.ts";
+import type { Bytes, Sendable } from "../framing/bytes.ts";
+
+/**
+ * What a {@linkcode ConnectionHandler} is told beside its connection.
+ *
+ * @typeParam A The kind of address.
+ *
+ * @example Saying goodbye
+ * ```ts
+ * import { connect, type ConnectionInfo, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = lines();
+ * const server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   async (connection, { remoteAddr, signal }: ConnectionInfo<Deno.NetAddr>) => {
+ *     signal.addEventListener("abort", () => connection.send("goodbye"));
+ *     await connection.send(`hello, ${remoteAddr.hostname}`);
+ *     for await (const line of connection) await connection.send(line);
+ *   },
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.receive(), "hello, 127.0.0.1");
+ *
+ * await server.shutdown();
+ * assertEquals(await Array.fromAsync(client), ["goodbye"]);
+ * ```
+ */
+export interface ConnectionInfo<A extends Address | undefined = Address> {
+  /**
+   * The address of the peer. The `path` of a Unix socket's client is mostly `null`.
+   * Only a transport of a listener of your own may have none.
+   */
+  readonly remoteAddr: A;
+  /**
+   * Is aborted when the server begins to shut down: by {@linkcode Server.shutdown},
+   * with an `AbortError`, or by the server's own signal, with its reason.
+   *
+   * After `shutdown()` the connection still sends what its handler sends, and still
+   * gives the messages that were read before. The server's own signal aborts the
+   * connection too.
+   *
+   * Each connection has a signal of its own, made when it is asked for: listeners
+   * on it go with the connection.
+   */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Does the work for one connection. When it is done, the connection is closed
+ * after what it has sent; when it throws, the connection is aborted.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
+ *
+ * @example A handler that stands on its own
+ * ```ts
+ * import { connect, type ConnectionHandler, lines, serve } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const echo: ConnectionHandler<string, string> = async (connection) => {
+ *   for await (const line of connection) await connection.send(line);
+ * };
+ *
+ * const framing = lines();
+ * await using server = serve(
+ *   { hostname: "127.0.0.1", port: 0, framing },
+ *   echo,
+ * );
+ * await using client = await connect({ port: server.addr.port, framing });
+ * assertEquals(await client.request("hello"), "hello");
+ * ```
+ */
+export type ConnectionHandler<
+  In = Bytes,
+  Out = Sendable,
+  A extends Address | undefined = Address,
+> = (
+  connection: Connection<In, Out>,
+  info: ConnectionInfo<A>,
+) => void | Promise<void>;

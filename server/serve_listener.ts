@@ -1,0 +1,55 @@
+import type { Address, Transport } from "../connection/transport.ts";
+
+/**
+ * What a server can take its connections from: a `Deno.Listener`, or anything that
+ * gives transports.
+ *
+ * @typeParam A The kind of address.
+ *
+ * @example A listener that counts
+ * ```ts
+ * import { connect, lines, serve, type ServeListener } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * let accepted = 0;
+ * const listener: ServeListener<Deno.NetAddr> = {
+ *   addr: inner.addr,
+ *   async accept() {
+ *     const conn = await inner.accept();
+ *     accepted++;
+ *     return conn;
+ *   },
+ *   close: () => inner.close(),
+ * };
+ *
+ * const framing = lines();
+ * await using _server = serve(
+ *   { listener, framing },
+ *   (connection) => connection.send("welcome"),
+ * );
+ * await using client = await connect({ port: inner.addr.port, framing });
+ * assertEquals(await client.receive(), "welcome");
+ * assertEquals(accepted, 1);
+ * ```
+ */
+export interface ServeListener<A extends Address = Address> {
+  /** The address that it listens on. */
+  readonly addr: A;
+  /**
+   * Waits for the next connection.
+   *
+   * When it rejects, `onError` is told and the server tries again after a pause; only
+   * a `Deno.errors.BadResource` says that the listener is closed, and ends the server.
+   */
+  accept(): Promise<Transport>;
+  /** Stops listening: what waits in `accept` rejects. */
+  close(): void;
+  /** Lets it keep the process alive; what {@linkcode Server.ref} calls. */
+  ref?(): void;
+  /**
+   * Lets the process end; what {@linkcode Server.unref} calls. A listener of
+   * `Deno.listenTls` has it, and keeps the process alive all the same.
+   */
+  unref?(): void;
+}
