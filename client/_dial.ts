@@ -83,7 +83,7 @@ async function openTcp<In, Out>(
     throw new Deno.errors.ConnectionRefused(
       `Cannot connect to ${
         addressOf(options)
-      }: nobody listens there, and the connection was made with itself`,
+      }: no server listens there, and the connection was made with itself`,
     );
   }
   return conn;
@@ -108,8 +108,8 @@ function tcpAddressOf<In, Out>(
 }
 
 /**
- * Whether both ends are one: where nobody listens on a port that the system may give
- * to a client, it can give it to this one, and TCP then connects the two.
+ * Whether the connection is to itself. If no server listens on a port of the ephemeral
+ * range, the system can give that port to this client, and TCP then connects the two.
  */
 function isConnectedToItself({ localAddr, remoteAddr }: Deno.TcpConn): boolean {
   return localAddr.port === remoteAddr.port &&

@@ -38,18 +38,19 @@ import { logError } from "../internal/log_error.ts";
  * settles when the server hangs up. {@linkcode Connection.closed} does not: this side
  * may still send then.
  *
- * A connection that is left open is closed behind what was sent. If that cannot go
+ * A connection that the handler leaves open is closed after what was sent. If that cannot go
  * out, the next connection is made.
  *
  * Waits begin at `minTimeout` and grow up to `maxTimeout`, until a connection has
  * lasted longer than the wait that would follow it: then they begin anew. So a server
- * that accepts connections and closes them at once is not run against. An
+ * that accepts connections and closes them immediately is not flooded. An
  * untrusted certificate is tried again too, as servers get new ones.
  *
- * Not tried again are mistakes: every `TypeError`, `RangeError` and `URIError` (a
- * `hostname` that is none), and `Deno.errors.NotCapable`, which tells of a permission
- * that the program lacks. An error with which the connection itself ended is none,
- * whatever its type: a framing of yours may throw a `RangeError` at what a peer sends.
+ * Mistakes are not tried again: every `TypeError`, `RangeError` and `URIError` (an
+ * invalid `hostname`), and `Deno.errors.NotCapable`, which names a permission that
+ * the program lacks. An error that ended the connection itself does not count as a
+ * mistake, whatever its type: a framing of yours may throw a `RangeError` at what a
+ * peer sends.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
@@ -130,7 +131,7 @@ export async function reconnect<In, Out, T>(
   checkFunction("reconnect", "handler", handler);
   const { signal, onError = logError } = options;
   // `retry` of @std/async does not fit: it begins to wait anew only with a new call,
-  // so that a connection which lasted would count like one that failed at once.
+  // so that a connection which lasted would count like one that failed immediately.
   let failures = 0;
   while (true) {
     const outcome = await attempt(options, handler);
@@ -280,7 +281,7 @@ function isMistake<In, Out>(
 interface Schedule {
   readonly jitter: number;
   readonly maxAttempts: number;
-  /** The wait after so many waits, in milliseconds, of which chance takes its part. */
+  /** The wait after this many waits, in milliseconds, shortened at random. */
   readonly longestWait: (waits: number) => number;
 }
 

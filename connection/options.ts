@@ -43,7 +43,7 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
    */
   highWaterMark?: number | undefined;
   /**
-   * Whether a small write leaves at once, and not only when the peer has
+   * Whether a small write leaves immediately, and not only when the peer has
    * acknowledged the one before (Nagle's algorithm). Only TCP has it, and TLS that
    * {@linkcode connect} opens without a certificate of its own; elsewhere `true`
    * is refused if given.

@@ -76,7 +76,7 @@ export interface Framing<In = Bytes, Out = In> {
 /**
  * Takes the messages of one stream from its bytes, one at a time.
  *
- * Whoever reads the stream owns the bytes, as a {@linkcode ByteInput}, and calls
+ * The reader of the stream owns the bytes, as a {@linkcode ByteInput}, and calls
  * {@linkcode Decoder.decode} when the next message is wanted. So what was not taken
  * is still bytes, and the next message may be read by another decoder.
  *

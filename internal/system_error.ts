@@ -9,7 +9,7 @@ export type SystemErrorName =
   | "Interrupted" // close() while it was under way
   | "UnexpectedEof"; // before what was asked for
 
-/** An error that is told by its name, as no class exists in every runtime. */
+/** An error that is recognized by its name, as no class exists in every runtime. */
 export function systemError(name: SystemErrorName, message: string): Error {
   const error = new Error(message);
   error.name = name;

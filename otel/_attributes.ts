@@ -3,7 +3,7 @@ import type { ConnectionOpenMessage } from "../connection/diagnostics.ts";
 import type { Address } from "../connection/transport.ts";
 import { FramingError } from "../framing/framing_error.ts";
 
-/** What a span tells of a connection when it opens. */
+/** The attributes of a span when its connection opens. */
 export function spanAttributes(message: ConnectionOpenMessage): Attributes {
   const { connection: { localAddr, remoteAddr }, role, address, port } =
     message;

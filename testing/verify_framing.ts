@@ -80,7 +80,7 @@ export interface VerifyFramingOptions<In = unknown, Out = unknown> {
    * @default {messages}
    */
   received?: readonly In[] | undefined;
-  /** The limit, to verify that so many bytes pass, and one more does not. */
+  /** The limit, to verify that a message of this length passes and a longer one does not. */
   limit?: VerifyLimit<Out> | undefined;
   /** Bytes that must be refused when they come after the messages. */
   refused?: readonly Uint8Array[] | undefined;
