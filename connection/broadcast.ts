@@ -103,7 +103,7 @@ export interface BroadcastResult<In = Bytes, Out = Sendable> {
  * Everything is queued when this function returns; later changes to the message do
  * not matter.
  *
- * One connection never stops the others: one that has ended is passed over, and
+ * One connection never stops the others: one that has ended is skipped, and
  * its own {@linkcode Connection.closed} rejects with its failure.
  *
  * With `"drop"` and `"disconnect"` the promise waits for no receiver. Where a queue

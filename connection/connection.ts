@@ -115,7 +115,7 @@ export class Connection<In = Bytes, Out = Sendable>
    * @param transport A `Deno.Conn`, another {@linkcode Transport}, or a pair of byte
    * streams.
    * @param options The framing, limits and timeouts.
-   * @throws {TypeError} If `transport` is none, or an option cannot be honoured, such
+   * @throws {TypeError} If `transport` is not a transport, or an option cannot be honoured, such
    * as `noDelay` where the transport has none. `transport` stays open then.
    * @throws {RangeError} If a number is out of range.
    */
@@ -631,12 +631,12 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Receives the next bytes in pieces, such as a body whose length a header told: never
-   * held whole, and read only as the stream is.
+   * Receives the next bytes in pieces, such as a body whose length came in a header. They
+   * are never held whole, and are read only when the stream is.
    *
    * It has its turn like a call of {@linkcode Connection.receive}: messages that are asked
-   * for later come after it. If it is cancelled, the rest is passed over, and the next
-   * message is still received.
+   * for later come after it. If it is cancelled, the rest is skipped, and the next message is
+   * still received.
    *
    * @param length How many bytes.
    * @returns A stream of them. It fails with the connection's error, and with an error
@@ -685,8 +685,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * @typeParam I What is received from now on.
    * @typeParam O What may be sent from now on.
    * @param framing The framing.
-   * @param options The heartbeat from now on; without, there is none, as the message of
-   * the present one is for the present framing.
+   * @param options The heartbeat from now on. Without it there is no heartbeat any more, as
+   * its message was made for the framing before.
    * @returns This connection.
    *
    * @example A greeting in a line, and then packets

@@ -175,8 +175,8 @@ export interface Correlation<In, Out, Id = number> {
  * @typeParam Out What may be sent.
  * @param connection The connection.
  * @param options What the id of an answer is, and what happens to other messages.
- * @returns What sends requests. Its `request` may be taken out of it.
- * @throws {TypeError} If a function is none, or both `maxId` and `nextId` are given.
+ * @returns An object that sends requests. Its `request` may be called on its own.
+ * @throws {TypeError} If an option is not a function, or both `maxId` and `nextId` are given.
  * @throws {RangeError} If `maxId` is not a whole number of at least 1.
  *
  * @example JSON-RPC, with requests and notifications both ways

@@ -200,7 +200,7 @@ export interface ConnectionRequestOptions<In = unknown>
    *
    * - `"disconnect"`: the connection ends, with an error named `AbortError`. Answers have
    *   no names of their own: if this one never came, each later answer would be taken for
-   *   that of the request before, for ever.
+   *   that of the request before it.
    * - `"skip"`: the answer is dropped when it comes, and later requests get theirs. Only
    *   for a peer that answers every request in the end.
    *

@@ -101,8 +101,8 @@ export interface Decoder<In> {
   /**
    * Takes the next message from the front of `input`.
    *
-   * It returns `undefined` if it can make none of what is there. If it has taken
-   * bytes all the same, they are passed over, and it is called again. If not, it is
+   * It returns `undefined` if the bytes that are there hold no whole message. If it has
+   * taken bytes all the same, they are skipped, and it is called again. If not, it is
    * called again when there are more bytes: as many as it asked for with
    * {@linkcode ByteInput.need}.
    *

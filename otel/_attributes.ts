@@ -30,7 +30,7 @@ export function metricAttributes(message: ConnectionOpenMessage): Attributes {
 
 /**
  * The value of `error.type`: the code of a {@linkcode FramingError}, the system's code
- * or else the name of an error, and `_OTHER` for what is none.
+ * or else the name of an error, and `_OTHER` for a value that is not an error.
  */
 export function errorType(error: unknown): string {
   if (!(error instanceof Error)) return "_OTHER";
