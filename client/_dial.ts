@@ -61,7 +61,7 @@ async function openTcp<In, Out>(
     throw new Deno.errors.ConnectionRefused(
       `Cannot connect to ${
         nameOfTarget(options)
-      }: nobody listens there, and the connection was made with itself`,
+      }: no server listens there, and the connection was made with itself`,
     );
   }
   return conn;

@@ -107,8 +107,8 @@ export interface Pair<In, Out> extends AsyncDisposable {
 let loopbacks = 0;
 
 /**
- * An address of this machine, on Linux another one each time: for a minute nobody
- * can listen on a port that a connection had, and some tests make thousands.
+ * An address of this machine, on Linux another one each time: for a minute no
+ * socket can listen on a port that a connection had, and some tests make thousands.
  */
 export function loopback(): string {
   if (Deno.build.os !== "linux") return "127.0.0.1";

@@ -19,7 +19,7 @@ export interface WriterOptions<Out> {
   readonly bytesReceived: () => number;
   /** Told that the peer has not taken a message in time. */
   readonly onTimeout: (error: DOMException) => void;
-  /** Told of the error of a write. */
+  /** Called with the error of a write. */
   readonly onFailure: (error: unknown) => void;
 }
 

@@ -9,7 +9,7 @@
  *       transaction  protocol  length  unit  request or response (PDU)
  * ```
  *
- * The length counts what stands behind it, so it takes one line to frame. The
+ * The length counts what follows it, so it takes one line to frame. The
  * PDU begins with a function code. The whole message has 260 bytes at most.
  *
  * ```sh
@@ -38,7 +38,7 @@ import { runLesson } from "./_lesson.ts";
 interface Message {
   /** Chosen by the client; the response has the same. */
   transaction: number;
-  /** The device behind the server, if it has several. */
+  /** The device that the server passes requests to, if it has several. */
   unit: number;
   pdu: Uint8Array;
 }
@@ -68,7 +68,7 @@ const framing = mapped(
       view(frame).setUint16(0, transaction);
       frame[6] = unit;
       frame.set(pdu, HEADER_LENGTH);
-      return frame; // the length is filled in behind this
+      return frame; // the length is filled in after this
     },
   },
 );
@@ -207,7 +207,7 @@ async function dial(port: number): Promise<void> {
   await client.write(0, [21, 22, 65535]);
   console.log("Client: wrote 21, 22 and 65535 into the registers from 0 on");
 
-  // Three requests at once: the second need not wait for the first's response.
+  // Three requests together: the second need not wait for the first's response.
   const [first, second, both] = await Promise.all([
     client.read(0, 1),
     client.read(1, 1),

@@ -137,7 +137,12 @@ export async function* fairnessRows(
       connectTimeout: limit,
     });
     assertEquals(failures, 0, "connect()");
-    yield row("connect(), 500 at once", "the thread is busy", count, "0 ended");
+    yield row(
+      "connect(), 500 concurrently",
+      "the thread is busy",
+      count,
+      "0 ended",
+    );
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -8,7 +8,7 @@ const loopback = { hostname: "127.0.0.1", port: 0 };
 
 peerTest(
   await isInstalled("dnsmasq"),
-  "dns.ts asks dnsmasq for many names at once",
+  "dns.ts asks dnsmasq for many names concurrently",
   async () => {
     await using server = await startListening((port) => [
       ...["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"],

@@ -441,7 +441,7 @@ async function dial(port: number): Promise<void> {
   }
   await client.call("DEL", "framed:visits", "framed:names");
 
-  // Five at once: none waits for the answer to the one before.
+  // Five together: none waits for the answer to the one before.
   const answers = await Promise.all([
     client.call("SET", "framed:visits", 40),
     client.call("INCR", "framed:visits"),

@@ -143,7 +143,7 @@ Deno.test("redis.ts writes what it reads", () => {
   assertThrows(() => encoder.encode({ value: "a\r\nb" }), TypeError);
 });
 
-Deno.test("redis.ts refuses what is not RESP, behind what is", () => {
+Deno.test("redis.ts refuses what is not RESP, after what is", () => {
   const refused: [string, string][] = [
     ["$x\r\n", "malformed"],
     ["$-2\r\n", "malformed"],
