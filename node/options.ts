@@ -214,27 +214,28 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
  * @example A socket in a folder of its own
  * ```ts
  * import { mkdtempSync, rmSync } from "node:fs";
- * import { tmpdir } from "node:os";
  * import process from "node:process";
  * import { lines } from "@framed/tcp/framing";
  * import { connect, serve, type ServeUnixOptions } from "@framed/tcp/node";
  * import { assertEquals } from "@std/assert";
  *
- * const folder = mkdtempSync(`${tmpdir()}/app-`);
- * const framing = lines();
- * const options: ServeUnixOptions<string, string> = {
- *   path: `${folder}/app.sock`,
- *   framing,
- * };
  * if (process.platform !== "win32") {
- *   await using _server = await serve(
- *     options,
- *     (connection) => connection.send("welcome"),
- *   );
- *   await using client = await connect({ path: options.path, framing });
- *   assertEquals(await client.receive(), "welcome");
+ *   const folder = mkdtempSync("/tmp/app-");
+ *   const framing = lines();
+ *   const options: ServeUnixOptions<string, string> = {
+ *     path: `${folder}/app.sock`,
+ *     framing,
+ *   };
+ *   {
+ *     await using _server = await serve(
+ *       options,
+ *       (connection) => connection.send("welcome"),
+ *     );
+ *     await using client = await connect({ path: options.path, framing });
+ *     assertEquals(await client.receive(), "welcome");
+ *   }
+ *   rmSync(folder, { recursive: true });
  * }
- * rmSync(folder, { recursive: true });
  * ```
  */
 export interface ServeUnixOptions<In = Bytes, Out = Sendable>

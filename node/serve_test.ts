@@ -1,9 +1,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import process from "node:process";
 import { connect } from "./connect.ts";
 import type { ServeTcpOptions } from "./options.ts";
@@ -159,7 +158,7 @@ Deno.test({
     "serve() of node.ts takes over a Unix socket that a killed server has left, and no other",
   ignore: process.platform === "win32",
   async fn() {
-    const folder = await mkdtemp(`${tmpdir()}/framed-tcp-`);
+    const folder = await Deno.makeTempDir();
     const path = `${folder}/app.sock`;
     try {
       await using server = await serve({ path, framing }, echo);
@@ -184,7 +183,7 @@ Deno.test({
       assertEquals(noSocket.name, "AddrInUse");
       assert(existsSync(path));
     } finally {
-      await rm(folder, { recursive: true });
+      await Deno.remove(folder, { recursive: true });
     }
   },
 });

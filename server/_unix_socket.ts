@@ -46,7 +46,20 @@ export function listenOnSocket(path: string): Deno.UnixListener {
 function takeOver(path: string, inUse: Error): Deno.UnixListener {
   // Of several servers that start now, one finds the socket stale; the others wait,
   // and find it in use.
-  using lock = lockFolder(dirname(path));
+  const lock = lockFolder(dirname(path));
+  // Not by `using`: Node 22, which may import this file, cannot parse it.
+  try {
+    return takeOverLocked(path, inUse, lock);
+  } finally {
+    lock[Symbol.dispose]();
+  }
+}
+
+function takeOverLocked(
+  path: string,
+  inUse: Error,
+  lock: FolderLock,
+): Deno.UnixListener {
   const before = statOf(path);
   if (before?.isSocket === false) {
     throw namingTask(inUse, `listen on ${path}, a file that is no socket`);
