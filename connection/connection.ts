@@ -768,11 +768,14 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   async detach(): Promise<{ transport: Transport; unread: Bytes }> {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#isReleased || this.#closing !== undefined) throw hasEnded();
+    if (this.#isReleased || this.#isClosing) throw hasEnded();
     await this.#writer.finish(hasEnded);
     this.#throwIfReleased();
-    const { unread, underWay } = this.#reader.detach();
+    // close() was called meanwhile, and reads the rest to drop it.
+    if (this.#isClosing) throw hasEnded();
+    // Receivers are told of the end now, which must not close a side that was half-closed.
     this.#isDetached = true;
+    const { unread, underWay } = this.#reader.detach();
     this.#release();
     return {
       transport: underWay === undefined
@@ -1310,8 +1313,12 @@ export class Connection<In = Bytes, Out = Sendable>
     }
   }
 
+  get #isClosing(): boolean {
+    return this.#closing !== undefined;
+  }
+
   #releaseIfEnded(): void {
-    if (!this.#isWriteClosed) return;
+    if (!this.#isWriteClosed || this.#isDetached) return;
     if (this.#reader.hasAll) this.#release();
     // The peer may yet be sending: it is to receive everything first.
     else if (this.#reader.isStopped) this.close();

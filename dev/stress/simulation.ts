@@ -215,7 +215,7 @@ class End {
   #readAt = new Moment();
   #movedAt = new Moment();
   #detaching: Promise<void> | undefined;
-  #hasStoppedReading = false;
+  hasStoppedReading = false;
   #beats = 0;
 
   constructor(
@@ -348,7 +348,8 @@ class End {
       case "flush":
         return this.#begin("flush()", connection.flush());
       case "closeRead":
-        this.hasBroken = this.#hasStoppedReading = true;
+        if (this.#detaching !== undefined) return;
+        this.hasBroken = this.hasStoppedReading = true;
         return connection.closeRead();
       case "closeWrite":
         return this.#begin("closeWrite()", connection.closeWrite());
@@ -362,7 +363,7 @@ class End {
         return isLoop ? this.#reframe() : undefined;
       case "detach":
         // What arrives after closeRead() is dropped: the rest begins anywhere.
-        if (isLoop || this.#hasStoppedReading) return;
+        if (isLoop || this.hasStoppedReading) return;
         if (this.#detaching !== undefined) return;
         this.#detaching = this.#detach();
         return this.#begin("detach()", this.#detaching);
@@ -593,6 +594,14 @@ export async function simulate(
     const end = time.now + FINISH_MS;
     while (!ends.every(({ isSettled }) => isSettled)) {
       if (!await time.step(end)) break;
+    }
+    // With nothing read on either side, what is queued waits until one gives up.
+    if (ends.every(({ hasStoppedReading }) => hasStoppedReading)) {
+      near.connection.abort();
+      await time.settle();
+      while (await time.step(end + FINISH_MS)) {
+        if (far.isSettled) break;
+      }
     }
     for (const each of ends) checkSettled(each);
     checkDelivery(near, far);
