@@ -46,6 +46,8 @@ const KINDS = [
   ["resume", 4],
   ["deliver", 5],
   ["cut", 3],
+  ["zeroRead", 2],
+  ["end", 1],
   ["reset", 1],
   ["failRead", 1],
   ["failWrite", 1],
@@ -211,7 +213,7 @@ class End {
   wasReset = false;
   #sendingFraming: 0 | 1;
   #receivingFraming: 0 | 1;
-  #fault: { read: boolean; write: boolean } = { read: false, write: false };
+  readonly #fault = { read: false, write: false, zeroReads: 0 };
   #readAt = new Moment();
   #movedAt = new Moment();
   #detaching: Promise<void> | undefined;
@@ -304,6 +306,11 @@ class End {
 
   async #read(buffer: Uint8Array): Promise<number | null> {
     if (this.#fault.read) throw new Odd("Cannot read");
+    if (this.#fault.zeroReads > 0) {
+      this.#fault.zeroReads--;
+      this.#noteRead();
+      return 0; // is not the end
+    }
     const length = await this.transport.read(buffer);
     this.#log(`read ${length} of ${buffer.length}`);
     this.#noteRead();
@@ -376,6 +383,13 @@ class End {
       case "cut":
         transport.maxRead = 1 + size % 9;
         return;
+      case "zeroRead":
+        this.#fault.zeroReads += 1 + size % 3;
+        return;
+      case "end":
+        this.hasBroken = true;
+        // Refused while a write is under way.
+        return void transport.closeWrite().catch(() => {});
       case "reset":
         this.hasBroken = this.wasReset = true;
         return transport.reset();
