@@ -74,6 +74,8 @@ export interface Scenario {
   readonly idleTimeout: number | undefined;
   readonly sendTimeout: number | undefined;
   readonly heartbeat: number | undefined;
+  /** Whether the ends are watched from the start, for which they read ahead. */
+  readonly isWatched: boolean;
   /** Whether the ends switch framings; each is then received by one loop. */
   readonly isSwitching: boolean;
   readonly steps: readonly Step[];
@@ -135,6 +137,7 @@ export function scenarioOf(seed: number): Scenario {
     idleTimeout: oneOf(random, undefined, undefined, 256, 1280),
     sendTimeout: oneOf(random, undefined, undefined, 256, 1280),
     heartbeat: oneOf(random, undefined, undefined, 64, 512),
+    isWatched: random(2) === 0,
     isSwitching,
     steps,
   };
@@ -216,6 +219,8 @@ class End {
   readonly #fault = { read: false, write: false, zeroReads: 0 };
   #readAt = new Moment();
   #movedAt = new Moment();
+  #isWatched: boolean;
+  #unwatched: Connection<string, string>[] = [];
   #detaching: Promise<void> | undefined;
   hasStoppedReading = false;
   #beats = 0;
@@ -233,6 +238,7 @@ class End {
     this.transport = transport;
     this.#time = time;
     this.#scenario = scenario;
+    this.#isWatched = scenario.isWatched;
     this.#sendingFraming = this.#receivingFraming = scenario.framing;
     this.connection = this.#connect(overriding<Transport>(transport, {
       read: (buffer) => this.#read(buffer),
@@ -271,15 +277,21 @@ class End {
         ? undefined
         : { interval: heartbeat, message: () => this.#beat() },
     });
+    if (this.#isWatched) this.#watch(connection);
+    else this.#unwatched.push(connection);
+    return connection;
+  }
+
+  #watch(connection: Connection<string, string>): void {
+    const { hasEnded } = connection; // at a moment that is not known
     this.#begin(
       "closed",
       connection.closed.catch((error) => {
         this.hasBroken = true;
-        this.#checkTimeout(error);
+        if (!hasEnded) this.#checkTimeout(error);
         throw error;
       }),
     );
-    return connection;
   }
 
   #beat(): string {
@@ -408,6 +420,8 @@ class End {
 
   /** Takes all messages that come, and ends. */
   finish(): void {
+    this.#isWatched = true;
+    for (const connection of this.#unwatched) this.#watch(connection);
     if (!this.#scenario.isSwitching) this.#begin("drain", this.#drain());
     this.#begin("closeWrite()", this.#closeWrite());
   }
