@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { newTally, scenarioOf, simulate, simulateSeed } from "./simulation.ts";
 
-// About a second.
-const SEEDS = 1000;
+// About two seconds.
+const SEEDS = 1500;
 
 Deno.test("whole connections in virtual time keep order, lose nothing and settle", async () => {
   const tally = newTally();
