@@ -768,11 +768,10 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   async detach(): Promise<{ transport: Transport; unread: Bytes }> {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#isReleased || this.#isClosing) throw hasEnded();
+    if (this.#isReleased || this.#isEnding) throw hasEnded();
     await this.#writer.finish(hasEnded);
-    this.#throwIfReleased();
-    // close() was called meanwhile, and reads the rest to drop it.
-    if (this.#isClosing) throw hasEnded();
+    // close() or a malformed message came meanwhile, and the rest is read to drop it.
+    if (this.#isReleased || this.#isEnding) throw this.#cause ?? hasEnded();
     // Receivers are told of the end now, which must not close a side that was half-closed.
     this.#isDetached = true;
     const { unread, underWay } = this.#reader.detach();
@@ -1313,8 +1312,8 @@ export class Connection<In = Bytes, Out = Sendable>
     }
   }
 
-  get #isClosing(): boolean {
-    return this.#closing !== undefined;
+  get #isEnding(): boolean {
+    return this.#closing !== undefined || this.#failure !== undefined;
   }
 
   #releaseIfEnded(): void {

@@ -321,6 +321,23 @@ Deno.test("Connection.detach() is refused if close() is called while it waits", 
   await closed;
 });
 
+Deno.test("Connection.detach() tells a malformed message that comes while it waits", async () => {
+  const [near, far] = transportPair({ bufferSize: 4 });
+  const connection = new Connection(near, { framing: lines({ maxLength: 1 }) });
+  connection.send("1");
+  connection.send("2");
+  connection.send("3");
+  const refused = assertRejects(() => connection.detach(), FramingError);
+  const received = assertRejects(() => connection.receive(), FramingError);
+  await far.write(toBytes("long"));
+  await received;
+  await far.closeWrite();
+  while (await far.read(new Uint8Array(4)) !== null);
+  await refused;
+  await assertRejects(() => connection.closed, FramingError);
+  far.close();
+});
+
 Deno.test("Connection.detach() is refused after the end", async () => {
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing: lines() });
