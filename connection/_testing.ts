@@ -14,6 +14,9 @@ import { delimited } from "../framing/delimited.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Transport } from "./transport.ts";
 
+// For the simulation, which repeats a run exactly.
+export { noteLook } from "./_turns.ts";
+
 /** Text as UTF-8; bytes as they are. */
 export function toBytes(data: string | Uint8Array): Uint8Array {
   return typeof data === "string" ? new TextEncoder().encode(data) : data;

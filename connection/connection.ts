@@ -772,11 +772,13 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   async detach(): Promise<{ transport: Transport; unread: Bytes }> {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#isReleased || this.#closing !== undefined) throw hasEnded();
+    if (this.#isReleased || this.#isEnding) throw hasEnded();
     await this.#writer.finish(hasEnded);
-    this.#throwIfReleased();
-    const { unread, underWay } = this.#reader.detach();
+    // close() or a malformed message came meanwhile, and the rest is read to drop it.
+    if (this.#isReleased || this.#isEnding) throw this.#cause ?? hasEnded();
+    // Receivers are told of the end now, which must not close a side that was half-closed.
     this.#isDetached = true;
+    const { unread, underWay } = this.#reader.detach();
     this.#release();
     return {
       transport: underWay === undefined
@@ -1316,8 +1318,12 @@ export class Connection<In = Bytes, Out = Sendable>
     }
   }
 
+  get #isEnding(): boolean {
+    return this.#closing !== undefined || this.#failure !== undefined;
+  }
+
   #releaseIfEnded(): void {
-    if (!this.#isWriteClosed) return;
+    if (!this.#isWriteClosed || this.#isDetached) return;
     if (this.#reader.hasAll) this.#release();
     // The peer may yet be sending: it is to receive everything first.
     else if (this.#reader.isStopped) this.close();

@@ -18,6 +18,7 @@ import { loadRows } from "./load_rows.ts";
 import { processRows } from "./process.ts";
 import { hasFailed, reportText, rowText, type SuiteResult } from "./report.ts";
 import type { ReportRow, Suite } from "./report_row.ts";
+import { simulationRows } from "./simulation_rows.ts";
 
 // Enough for the full sizes, with a soak of ten minutes.
 const FULL_SECONDS = 1325;
@@ -36,6 +37,12 @@ const SUITES: readonly NamedSuite[] = [
     name: "connection",
     title: "Connections",
     rows: connectionRows,
+    share: 0.08,
+  },
+  {
+    name: "simulation",
+    title: "Simulation",
+    rows: simulationRows,
     share: 0.08,
   },
   { name: "faults", title: "Faults on the way", rows: faultRows, share: 0.1 },
