@@ -86,7 +86,7 @@ function tcpAddressOf<In, Out>(
 }
 
 /**
- * Whether both ends are one: where nobody listens on a port that the system may give
+ * Whether both ends are one: where no server listens on a port that the system may give
  * to a client, it can give it to this one, and TCP then connects the two.
  */
 function isConnectedToItself({ localAddr, remoteAddr }: Deno.TcpConn): boolean {
