@@ -25,8 +25,8 @@
  *
  * {@linkcode broadcast} sends one message to many connections, encoded once.
  *
- * A chat, a game or market data sends the same to all. What differs is what becomes
- * of a receiver that reads too slowly: everybody waits for it, it misses messages,
+ * A chat, a game or market data sends the same to all. What differs is what happens
+ * to a receiver that reads too slowly: all others wait for it, it misses messages,
  * or it is disconnected.
  *
  * @example A chat that lets slow guests miss lines
@@ -54,7 +54,7 @@
  * assertEquals(await ben.receive(), "Hello Ben");
  * ```
  *
- * {@linkcode correlate} lets answers come in any order, each told by its id: for
+ * {@linkcode correlate} lets answers come in any order, matched by id: for
  * JSON-RPC, LSP, MQTT, NATS, DNS and Modbus.
  *
  * @example Two questions, of which the second is answered first

@@ -47,7 +47,7 @@ Deno.test("nothing opens without a framing", async () => {
   assertThrows(() => serve<string, string>(loopback, () => {}), TypeError);
 });
 
-Deno.test("messages of every size arrive whole and in order, for many clients at once", async () => {
+Deno.test("messages of every size arrive whole and in order, for many concurrent clients", async () => {
   const framing = lengthPrefixed();
   await using server = serve({ ...loopback, framing }, async (connection) => {
     for await (const message of connection) await connection.send(message);
@@ -118,7 +118,7 @@ Deno.test("a client that has said all still gets its answers", async () => {
   await client.closed;
 });
 
-Deno.test("too long a message comes as an error behind those before it", async () => {
+Deno.test("too long a message comes as an error after those before it", async () => {
   const framing = lines({ maxLength: 10 });
   await using server = serve({
     ...loopback,

@@ -33,7 +33,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
   const stopProgress = shell.isErrorTerminal && !plan.isJson
     ? showProgress(load, plan, shell)
     : undefined;
-  // Ctrl-C ends the run, and what was measured until then is told.
+  // Ctrl-C ends the run, and prints what was measured until then.
   await load.run(interrupted);
   stopProgress?.();
   const result = resultOf(plan, load);

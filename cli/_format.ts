@@ -19,7 +19,7 @@ import {
   UsageError,
 } from "./_values.ts";
 
-/** How messages are written and read, one a line but for `"binary"`. */
+/** How messages are written and read, one a line except for `"binary"`. */
 export type Format = "text" | "hex" | "json" | "binary";
 
 /** Who sent a message: the side that connected, or the one that listened. */

@@ -12,7 +12,7 @@ import { flagsOf, type Verb, VERBS } from "./_verbs.ts";
 const FAILED = 1;
 const WRONG_USAGE = 2;
 
-/** Runs a command line; gives its exit code. Every error is told in one line. */
+/** Runs a command line; returns its exit code. Every error is printed as one line. */
 export async function run(
   args: readonly string[],
   shell: Shell,

@@ -61,7 +61,7 @@ async function openTcp<In, Out>(
     throw new Deno.errors.ConnectionRefused(
       `Cannot connect to ${
         nameOfTarget(options)
-      }: nobody listens there, and the connection was made with itself`,
+      }: no server listens there, and the connection was made with itself`,
     );
   }
   return conn;
@@ -86,7 +86,7 @@ function tcpAddressOf<In, Out>(
 }
 
 /**
- * Whether both ends are one: where nobody listens on a port that the system may give
+ * Whether both ends are one: where no server listens on a port that the system may give
  * to a client, it can give it to this one, and TCP then connects the two.
  */
 function isConnectedToItself({ localAddr, remoteAddr }: Deno.TcpConn): boolean {

@@ -486,7 +486,7 @@ Deno.test("connect() refuses a connection with itself", async () => {
     await assertRejects(
       () => connect({ framing, port, tls }),
       Deno.errors.ConnectionRefused,
-      `127.0.0.1:${port}: nobody listens there`,
+      `127.0.0.1:${port}: no server listens there`,
     );
     using peer = new Peer(await listener.accept());
     assertEquals(await peer.readToEnd(), "");

@@ -81,7 +81,7 @@ export interface ConnectTlsOptions {
   alpnProtocols?: string[] | undefined;
   /**
    * The name that the server's certificate must be for, if it is not `hostname`:
-   * behind a tunnel, or with an address in place of a name. It is also the name that
+   * through a tunnel, or with an address in place of a name. It is also the name that
    * the server is told (SNI). Refused with `cert` and `key`, as Deno has no way to
    * honour it then.
    */
@@ -221,7 +221,7 @@ export type ConnectOptions<In = Bytes, Out = Sendable> =
  * const framing = lines();
  * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
  * const { port } = listener.addr;
- * listener.close(); // nobody listens there any more
+ * listener.close(); // no server listens there any more
  *
  * const errors: unknown[] = [];
  * const hasty: ReconnectBaseOptions<string, string> = {

@@ -25,12 +25,12 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * settles when the server hangs up. {@linkcode Connection.closed} does not: this side
  * may still send then.
  *
- * A connection that is left open is closed behind what was sent. If that cannot go
+ * A connection that is left open is closed after what was sent. If that cannot go
  * out, the next connection is made.
  *
  * Waits begin at `minTimeout` and grow up to `maxTimeout`, until a connection has
  * lasted longer than the wait that would follow it: then they begin anew. So a server
- * that accepts connections and closes them at once is not run against. An
+ * that accepts connections and closes them immediately is not run against. An
  * untrusted certificate is tried again too, as servers get new ones.
  *
  * Not tried again are mistakes: every `TypeError`, `RangeError` and `URIError` (a

@@ -191,7 +191,7 @@ Deno.test("reconnect() refuses what cannot work before it opens anything", async
   }
 });
 
-Deno.test("reconnect() gives what the handler returns, and closes the connection behind it", async () => {
+Deno.test("reconnect() gives what the handler returns, and closes the connection after it", async () => {
   const received = Promise.withResolvers<string[]>();
   await using server = serveInTurn(async (connection) => {
     await connection.send("welcome");
@@ -467,7 +467,7 @@ Deno.test("reconnect() rejects with what a handler throws on an open connection"
   await left.promise;
 });
 
-Deno.test("reconnect() makes the next connection when a handler throws behind the end of one", async () => {
+Deno.test("reconnect() makes the next connection when a handler throws after the end of one", async () => {
   await using server = serveInTurn(hangUp, echo);
   const { errors, onError } = errorLog();
   const reason = new Error("It went away");
@@ -619,7 +619,7 @@ Deno.test("reconnect() counts a login that fails as an attempt that failed", asy
   }
 });
 
-Deno.test("reconnect() waits longer each time, up to a limit, for a peer that hangs up at once", async () => {
+Deno.test("reconnect() waits longer each time, up to a limit, for a peer that hangs up immediately", async () => {
   await using server = serveInTurn(hangUp);
   using recording = recordingWaits(10_000);
   const error = await assertRejects(
@@ -818,7 +818,7 @@ Deno.test("reconnect() waits for onError, and rejects with what it throws", asyn
   assertEquals(order, ["connection", "error", "connection", "error"]);
 });
 
-Deno.test("reconnect() logs errors if nobody else wants them", async () => {
+Deno.test("reconnect() logs errors if there is no onError", async () => {
   await using server = serveInTurn(hangUp, echo);
   const logged: unknown[] = [];
   using _console = replacing(console, { error: (error) => logged.push(error) });

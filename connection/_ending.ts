@@ -15,7 +15,7 @@ export interface Ending {
   readonly unread: "dropped" | "drained" | "delivered";
   /** What happens to messages that are queued for sending. */
   readonly queued: "sent" | "dropped";
-  /** Whether it is told as an error. */
+  /** Whether it is reported as an error. */
   readonly isError: boolean;
 }
 

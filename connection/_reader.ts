@@ -1,8 +1,4 @@
-import {
-  type Countdown,
-  noteBegun,
-  noteSettled,
-} from "../internal/countdown.ts";
+import { type Countdown, noteSettled } from "../internal/countdown.ts";
 import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
@@ -31,9 +27,9 @@ export interface Receiver {
    * @param isAlone Whether nothing waits after it.
    */
   wantsBytes?(isAlone: boolean): boolean;
-  /** Is told that no more messages come. */
+  /** Called when no more messages come. */
   end(): void;
-  /** Is told that no more messages come, and why. */
+  /** Called when no more messages come, with the reason. */
   fail(error: unknown): void;
 }
 
@@ -49,13 +45,13 @@ export interface ReaderOptions<In> {
   readonly readBufferSize: number;
   /** Runs while the peer is waited for, either way. */
   readonly idleCountdown: Countdown | undefined;
-  /** Runs while the transport is read, for whom ever. */
+  /** Runs while the transport is read, for any caller. */
   readonly receiveCountdown: Countdown | undefined;
   /** Runs while the rest of a message is waited for. */
   readonly messageCountdown: Countdown | undefined;
   /** Told that the peer has ended its side, and again when all of it was taken. */
   readonly onEnd: () => void;
-  /** Told of the error that ends reading. */
+  /** Called with the error that ends reading. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -162,7 +158,7 @@ export class Reader<In> {
     return this.#hasPeerEnded && (this.#isDone || !this.#isPending);
   }
 
-  /** Whether somebody who asked for it was told that no more comes from the peer. */
+  /** Whether a caller that asked has been told that no more comes from the peer. */
   get hasToldEnd(): boolean {
     return this.hasAll && (this.#isDone || this.#peerEnded !== undefined);
   }
@@ -479,11 +475,10 @@ export class Reader<In> {
         if (this.#isWaited) this.#startWaiting();
         this.#startTiming();
         let length: number | null;
-        const begun = noteBegun();
         try {
           length = await transport.read(room);
         } finally {
-          noteSettled(begun);
+          noteSettled();
         }
         if (loop.handedOver !== undefined) {
           const bytes = length === null ? null : room.slice(0, length);

@@ -156,7 +156,7 @@ function addressIn(
     : { transport: "tcp", hostname, port: Number(digits) };
 }
 
-/** Calls `action`, whose result or error nobody needs any more. */
+/** Calls `action` and ignores its result or error, which are no longer needed. */
 function ignoringErrors(action: () => unknown): void {
   try {
     Promise.resolve(action()).catch(() => {});

@@ -14,6 +14,9 @@ import { delimited } from "../framing/delimited.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Transport } from "./transport.ts";
 
+// For the simulation, which repeats a run exactly.
+export { noteLook } from "./_turns.ts";
+
 /** Text as UTF-8; bytes as they are. */
 export function toBytes(data: string | Uint8Array): Uint8Array {
   return typeof data === "string" ? new TextEncoder().encode(data) : data;
@@ -107,8 +110,8 @@ export interface Pair<In, Out> extends AsyncDisposable {
 let loopbacks = 0;
 
 /**
- * An address of this machine, on Linux another one each time: for a minute nobody
- * can listen on a port that a connection had, and some tests make thousands.
+ * An address of this machine, on Linux another one each time: for a minute no
+ * socket can listen on a port that a connection had, and some tests make thousands.
  */
 export function loopback(): string {
   if (Deno.build.os !== "linux") return "127.0.0.1";

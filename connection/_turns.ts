@@ -1,3 +1,4 @@
+import { untilOthersAreServed } from "../internal/countdown.ts";
 import { afterContinuations, untilLook } from "../internal/event_loop.ts";
 
 let waiting: (() => void)[] = [];
@@ -26,23 +27,26 @@ function callAll(): void {
   for (const callback of callbacks) callback();
 }
 
-/** How many bytes may be moved without a look at the sockets. */
+/** How many bytes, and reads and writes, may be moved without a look at the sockets. */
 const MAX_BYTES_MOVED = 256 * 1024;
+const MAX_MOVES = 16;
 /** How long the rest may have to wait for it; a pause takes some 0.1 ms. */
 const MS_BETWEEN_PAUSES = 3;
 
 let bytesMoved = 0;
+let moves = 0;
 let pausedAt = 0;
 let pause: Promise<void> | undefined;
 
 /** Notes that a read filled its buffer, or a write was taken. */
 export function noteMoved(length: number): void {
   bytesMoved += length;
+  moves++;
 }
 
 /** Notes that the sockets must have been looked at: one has news. */
 export function noteLook(): void {
-  bytesMoved = 0;
+  bytesMoved = moves = 0;
 }
 
 /**
@@ -52,16 +56,19 @@ export function noteLook(): void {
  * have to. In Deno a read that finds bytes, or a write that finds room, settles
  * within the turn of the event loop. Which other sockets are ready is looked up only
  * when nothing more can be done immediately, and otherwise once in 61 turns of the
- * scheduler, of 128 reads and writes each. So if a few
- * connections are always ready, all others wait for that long (measured: 20 peers
- * that send as fast as they can held up 100 others for 50 to 150 ms, and 20 that
- * were sent lines of 30 bytes, for 1.8 s; now 2 to 10 ms).
+ * scheduler, of 128 reads and writes each. So if a few connections are always ready,
+ * all others wait for that long (measured: 20 peers that send as fast as they can held
+ * up 100 others for 50 to 150 ms, and 20 that were sent lines of 30 bytes, for 1.8 s;
+ * now 2 to 10 ms). Where each read leads to much work, few bytes take long: 400 peers
+ * with 2 ms of work for each read kept a server from accepting another for 30 s.
  */
 export function untilOthersHadTurn(): Promise<void> | undefined {
-  if (bytesMoved < MAX_BYTES_MOVED) return undefined;
+  if (bytesMoved < MAX_BYTES_MOVED && moves < MAX_MOVES) {
+    return untilOthersAreServed();
+  }
   if (pause === undefined && performance.now() < pausedAt + MS_BETWEEN_PAUSES) {
-    bytesMoved = 0;
-    return undefined;
+    noteLook();
+    return untilOthersAreServed();
   }
   pause ??= waitForOthers();
   return pause;
@@ -70,6 +77,6 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
 async function waitForOthers(): Promise<void> {
   await untilLook();
   pause = undefined;
-  bytesMoved = 0;
+  noteLook();
   pausedAt = performance.now();
 }

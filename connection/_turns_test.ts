@@ -7,7 +7,7 @@ import { turn } from "./_testing.ts";
 import { atEndOfTurn, untilEndOfTurn } from "./_turns.ts";
 import type { Connection } from "./connection.ts";
 
-Deno.test("atEndOfTurn() calls back behind all promise continuations and before timers", async () => {
+Deno.test("atEndOfTurn() calls back after all promise continuations and before timers", async () => {
   const calls: string[] = [];
   setTimeout(() => calls.push("timer"), 0);
   atEndOfTurn(() => calls.push("end of turn"));
@@ -29,14 +29,14 @@ Deno.test("atEndOfTurn() calls all back, in order, also those added meanwhile", 
   assertEquals(calls, [1, 2, 3]);
 });
 
-Deno.test("untilEndOfTurn() settles behind what is called at the end of the turn, and gives nothing where nothing is", async () => {
+Deno.test("untilEndOfTurn() settles after what is called at the end of the turn, and gives nothing where nothing is", async () => {
   assertEquals(untilEndOfTurn(), undefined);
   const calls: string[] = [];
   atEndOfTurn(() => calls.push("before"));
   const ended = untilEndOfTurn()?.then(() => calls.push("settled"));
-  atEndOfTurn(() => calls.push("behind"));
+  atEndOfTurn(() => calls.push("after"));
   await ended;
-  assertEquals(calls, ["before", "behind", "settled"]);
+  assertEquals(calls, ["before", "after", "settled"]);
   assertEquals(untilEndOfTurn(), undefined);
 });
 

@@ -1,4 +1,4 @@
-import { Countdown, noteBegun, noteSettled } from "../internal/countdown.ts";
+import { Countdown, noteSettled } from "../internal/countdown.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Encoder } from "../framing/framing.ts";
@@ -19,7 +19,7 @@ export interface WriterOptions<Out> {
   readonly bytesReceived: () => number;
   /** Told that the peer has not taken a message in time. */
   readonly onTimeout: (error: DOMException) => void;
-  /** Told of the error of a write. */
+  /** Called with the error of a write. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -67,7 +67,6 @@ export class Writer<Out> {
   #messagesSent = 0;
   #blockedTime = 0;
   #writeStartedAt: number | undefined;
-  #begun = 0;
   #room: PromiseWithResolvers<void> | undefined;
   readonly #flushes = new Queue<Flush>();
   // Where in all bytes each message ends that is queued; only for `sendTimeout`.
@@ -298,7 +297,6 @@ export class Writer<Out> {
   #startWaiting(): void {
     // Not `performance.now`, which takes longer than the rest of a write's work.
     this.#writeStartedAt = Date.now();
-    this.#begun = noteBegun();
     this.#sendCountdown?.resume();
     this.#options.idleCountdown?.resume();
   }
@@ -310,7 +308,7 @@ export class Writer<Out> {
       this.#blockedTime += millisecondsSince(startedAt);
     }
     this.#writeStartedAt = undefined;
-    noteSettled(this.#begun);
+    noteSettled();
     this.#sendCountdown?.pause();
     idleCountdown?.reset();
     idleCountdown?.pause();

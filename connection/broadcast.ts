@@ -12,7 +12,7 @@ import type { Connection } from "./connection.ts";
 /**
  * Options for {@linkcode broadcast}.
  *
- * @example Disconnecting whoever is a mebibyte behind
+ * @example Disconnecting receivers that have a mebibyte queued
  * ```ts
  * import { broadcast, type BroadcastOptions, lines, serve } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
@@ -26,17 +26,17 @@ import type { Connection } from "./connection.ts";
  *   highWaterMark: 1024 * 1024,
  * };
  * const { sent } = await broadcast(server.connections, "news", options);
- * assertEquals(sent, 0); // nobody is here yet
+ * assertEquals(sent, 0); // no client has connected yet
  * ```
  */
 export interface BroadcastOptions {
   /**
-   * What becomes of a connection that is slow: one with as many bytes queued as
+   * What happens to a slow connection: one with as many bytes queued as
    * `highWaterMark` says, or more.
    *
    * - `"wait"`: it gets the message too, and the promise waits until it has room for
-   *   more, like the one of {@linkcode Connection.send}. Whoever awaits each
-   *   broadcast goes at the pace of the slowest. `sendTimeout` ends a wait for one that
+   *   more, like the one of {@linkcode Connection.send}. A program that awaits
+   *   each broadcast goes at the pace of the slowest. `sendTimeout` ends a wait for one that
    *   takes nothing at all.
    * - `"drop"`: it does not get this message.
    * - `"disconnect"`: it is aborted with a `QuotaExceededError`, which says how many
@@ -46,19 +46,19 @@ export interface BroadcastOptions {
    */
   slow?: "wait" | "drop" | "disconnect" | undefined;
   /**
-   * From how many queued bytes on a connection is slow. Only with `"drop"` and
+   * The number of queued bytes from which a connection counts as slow. Only with `"drop"` and
    * `"disconnect"`; by default it is the `highWaterMark` of each connection.
    */
   highWaterMark?: number | undefined;
 }
 
 /**
- * What became of a message that was broadcast.
+ * What happened to a message that was broadcast.
  *
  * @typeParam In What the connections receive.
  * @typeParam Out What they may send.
  *
- * @example Telling who has gone
+ * @example Which connections have ended
  * ```ts
  * import {
  *   broadcast,
@@ -104,8 +104,8 @@ export interface BroadcastResult<In = Bytes, Out = Sendable> {
  * Everything is queued when this function returns; later changes to the message do
  * not matter.
  *
- * One connection never stops the others: one that has ended is passed over, and
- * its failure is told by its own {@linkcode Connection.closed}.
+ * One connection never stops the others: one that has ended is skipped, and
+ * its own {@linkcode Connection.closed} rejects with its failure.
  *
  * With `"drop"` and `"disconnect"` the promise waits for no receiver. Where a queue
  * is full it waits for a turn of the event loop at most, so that the kernel has its
@@ -117,15 +117,16 @@ export interface BroadcastResult<In = Bytes, Out = Sendable> {
  * @typeParam Out What they may send.
  * @param connections The connections. One listed twice gets the message twice.
  * @param message The message.
- * @param options What becomes of slow connections.
- * @returns What became of the message. Rejects with a `TypeError` or `RangeError`
- * if the framing of one that is open refuses the message; nobody gets it then. That
- * is no unhandled rejection if nobody awaits it.
+ * @param options What happens to slow connections.
+ * @returns How many connections got the message, and which did not. Rejects with a
+ * `TypeError` or `RangeError`
+ * if the framing of an open connection refuses the message; then no connection gets
+ * it. A result that is not awaited causes no unhandled rejection.
  * @throws {TypeError} If `slow` is not listed, `highWaterMark` is given with
  * `"wait"`, or there is something else among the connections.
  * @throws {RangeError} If `highWaterMark` is not a whole number of at least 1.
  *
- * @example Disconnecting who is slow
+ * @example Disconnecting slow receivers
  * ```ts
  * import { broadcast, connect, lines, serve } from "@framed/tcp";
  * import { assert, assertEquals } from "@std/assert";
@@ -199,7 +200,7 @@ export function broadcast<In, Out>(
       }
     }
   }
-  // Behind the loop, as listeners of the abort may broadcast as well.
+  // After the loop, as listeners of the abort may broadcast as well.
   if (rule === "disconnect") slow.forEach(disconnect);
   const result = {
     sent,
@@ -208,7 +209,7 @@ export function broadcast<In, Out>(
   };
   return rule === "wait" ? whenAllHaveRoom(full, result) : onceOffered(
     // One that is dropped again and again would else slow the others. Where all are
-    // slow, though, going on at once would leave none a chance to take more.
+    // slow, though, going on immediately would leave none a chance to take more.
     rule === "drop" && sent > 0
       ? [...full, ...slow].filter(isWorthWaiting)
       : [...full, ...slow],
@@ -289,7 +290,7 @@ async function whenAllHaveRoom<In, Out>(
 // When the kernel has last refused to take all of what was queued.
 const refusedAt = new WeakMap<Writer<never>, number>();
 
-/** For how long nobody waits for a connection of which the kernel took not all. */
+/** For how long a broadcast does not wait for a connection after a partial write. */
 const REFUSED_MS = 100;
 
 function isWorthWaiting<In, Out>({ writer }: Receiver<In, Out>): boolean {

@@ -68,7 +68,7 @@ function counting<In, Out>(inner: Framing<In, Out>) {
   return counted;
 }
 
-/** Broadcasts until the first, which nobody reads, is slow. */
+/** Broadcasts until the first, which is not read, is slow. */
 async function untilSlow(
   [first, ...others]: Line[],
   options: BroadcastOptions,
@@ -392,7 +392,7 @@ Deno.test("broadcast() passes over connections that have ended", async () => {
   assertEquals(await broadcast([], "x"), { sent: 0, slow: [], ended: [] });
 });
 
-Deno.test("broadcast() of a message that one framing refuses sends to nobody", async () => {
+Deno.test("broadcast() of a message that one framing refuses is sent to none", async () => {
   await using short = await pair({ framing: lines({ maxLength: 3 }) });
   await using long = await pair({ framing });
   const connections = [long.connection, short.connection];
@@ -412,7 +412,7 @@ Deno.test("broadcast() of a message that one framing refuses sends to nobody", a
   assertEquals(await short.peer.read(3), "ok\n");
 });
 
-Deno.test("broadcast() refuses bad options at once", async () => {
+Deno.test("broadcast() refuses bad options immediately", async () => {
   await using one = await pair({ framing });
   const tell = (options: object) => () =>
     void broadcast([one.connection], "x", options);

@@ -116,7 +116,7 @@ export class Connection<In = Bytes, Out = Sendable>
    * @param transport A `Deno.Conn`, another {@linkcode Transport}, or a pair of byte
    * streams.
    * @param options The framing, limits and timeouts.
-   * @throws {TypeError} If `transport` is none, or an option cannot be honoured, such
+   * @throws {TypeError} If `transport` is not a transport, or an option cannot be honoured, such
    * as `noDelay` where the transport has none. `transport` stays open then.
    * @throws {RangeError} If a number is out of range.
    */
@@ -213,7 +213,7 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Settles when the connection has ended and everything of it is released.
-   * Rejects with the cause of a bad end: the system's error, a
+   * Rejects if the connection ends with an error: the system's, a
    * {@linkcode FramingError}, a timeout, or the reason of an abort. It is never
    * an unhandled rejection.
    *
@@ -251,8 +251,9 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Is aborted by a bad end only, with its cause: what {@linkcode Connection.closed}
-   * rejects with. Give it to whatever works for this connection.
+   * Aborts only if the connection ends with an error. Its reason is the error that
+   * {@linkcode Connection.closed} rejects with. Give it to work done for this
+   * connection.
    *
    * @example Work that ends with its connection
    * ```ts
@@ -287,8 +288,8 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Whether this connection has ended, as far as this side has seen: it broke, was
-   * aborted or closed, or somebody who received, or waited for
-   * {@linkcode Connection.peerEnded}, has met the end of the peer's messages.
+   * aborted or closed, or a `receive()` or a wait for
+   * {@linkcode Connection.peerEnded} reached the end of the peer's messages.
    * {@linkcode Connection.closeRead} alone ends nothing. Asking reads
    * nothing. A peer that has ended its messages can still be sent to.
    *
@@ -358,7 +359,7 @@ export class Connection<In = Bytes, Out = Sendable>
    * receiving. Cancelling it is {@linkcode Connection.closeRead}, and so is
    * leaving a `for await` over it early, unless it is over
    * `readable.values({ preventCancel: true })`. It asks for one message at a time:
-   * of several reads at once, each asks behind the one before.
+   * concurrent reads are served in the order in which they were made.
    *
    * @example Messages through a stream
    * ```ts
@@ -412,7 +413,7 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * const [echoes] = await Promise.all([
    *   Array.fromAsync(client),
-   *   // Ends this side behind the last line.
+   *   // Ends this side after the last line.
    *   ReadableStream.from(["one", "two"]).pipeTo(client.writable),
    * ]);
    * assertEquals(echoes, ["one", "two"]);
@@ -441,19 +442,19 @@ export class Connection<In = Bytes, Out = Sendable>
   /**
    * Sends a message, and waits until there is room for more.
    *
-   * It settles at once while fewer than `highWaterMark` bytes are queued, and else
-   * when the peer has taken enough. The message has been copied when this method
+   * It settles immediately while fewer than `highWaterMark` bytes are queued, and
+   * otherwise when the peer has taken enough. The message has been copied when this method
    * returns; it leaves at the end of this turn of the event loop, together with
    * what else is sent in it.
    *
-   * A send that nobody awaits is no unhandled rejection when it fails.
+   * A send that fails and is not awaited causes no unhandled rejection.
    *
    * @typeParam T What the framing of the options takes; by default what may be sent.
    * @param message The message.
    * @param options Another framing, for this message alone.
    * @returns A promise that settles when there is room for more. It rejects with
    * a `TypeError` or `RangeError` if the framing refuses the message, with the
-   * cause of a bad end of the connection, and with an `InvalidStateError` once
+   * error that ended the connection, and with an `InvalidStateError` once
    * this side has ended.
    *
    * @example Many messages, and never many waiting
@@ -495,7 +496,8 @@ export class Connection<In = Bytes, Out = Sendable>
   /**
    * Waits until the kernel has taken all that was sent before.
    *
-   * @returns A promise that settles then, and rejects with the cause of a bad end.
+   * @returns A promise that settles then, and rejects with the error that ended the
+   * connection.
    *
    * @example Nothing is queued any more
    * ```ts
@@ -527,8 +529,9 @@ export class Connection<In = Bytes, Out = Sendable>
    * @typeParam T What is received; by default what the connection's framing gives.
    * @param options A signal to end the wait, which loses no message; and another
    * framing, for this message alone.
-   * @returns The message, or `undefined` when no more come. Rejects with the cause
-   * of a bad end, behind the messages before it, and with the signal's reason.
+   * @returns The message, or `undefined` when no more come. Rejects with the
+   * error that ended the connection, after the messages before it, and with the
+   * signal's reason.
    *
    * @example All messages, one by one
    * ```ts
@@ -566,8 +569,8 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Sends a message and receives the answer: the next message that nobody asked
-   * for before. Concurrent requests are answered in order.
+   * Sends a message and receives the answer: the next message that no earlier
+   * call asked for. Concurrent requests are answered in order.
    *
    * @typeParam T What is received; by default what the connection's framing gives.
    * @param message The message.
@@ -576,7 +579,7 @@ export class Connection<In = Bytes, Out = Sendable>
    * @returns The answer. Rejects like {@linkcode Connection.send}, with the signal's
    * reason, and with an error named `UnexpectedEof` if the messages end before it.
    *
-   * @example Requests at once, and each has its answer
+   * @example Concurrent requests, each with its answer
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -629,12 +632,12 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Receives the next bytes in pieces, such as a body whose length a header told: never
-   * held whole, and read only as the stream is.
+   * Receives the next bytes in pieces, such as a body whose length came in a header. They
+   * are never held whole, and are read only when the stream is.
    *
    * It has its turn like a call of {@linkcode Connection.receive}: messages that are asked
-   * for later come after it. If it is cancelled, the rest is passed over, and the next
-   * message is still received.
+   * for later come after it. If it is cancelled, the rest is skipped, and the next message is
+   * still received.
    *
    * @param length How many bytes.
    * @returns A stream of them. It fails with the connection's error, and with an error
@@ -683,8 +686,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * @typeParam I What is received from now on.
    * @typeParam O What may be sent from now on.
    * @param framing The framing.
-   * @param options The heartbeat from now on; without, there is none, as the message of
-   * the present one is for the present framing.
+   * @param options The heartbeat from now on. Without it there is no heartbeat any more, as
+   * its message was made for the framing before.
    * @returns This connection.
    *
    * @example A greeting in a line, and then packets
@@ -769,11 +772,13 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   async detach(): Promise<{ transport: Transport; unread: Bytes }> {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#isReleased || this.#closing !== undefined) throw hasEnded();
+    if (this.#isReleased || this.#isEnding) throw hasEnded();
     await this.#writer.finish(hasEnded);
-    this.#throwIfReleased();
-    const { unread, underWay } = this.#reader.detach();
+    // close() or a malformed message came meanwhile, and the rest is read to drop it.
+    if (this.#isReleased || this.#isEnding) throw this.#cause ?? hasEnded();
+    // Receivers are told of the end now, which must not close a side that was half-closed.
     this.#isDetached = true;
+    const { unread, underWay } = this.#reader.detach();
     this.#release();
     return {
       transport: underWay === undefined
@@ -948,7 +953,7 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Ends the messages behind those that were already read from the socket. This
+   * Ends the messages after those that were already read from the socket. This
    * side can still send. What the peer sends now is not read any more.
    *
    * @example Wanting no more
@@ -977,11 +982,11 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Ends this side's messages behind what is queued: half-close. The peer's
+   * Ends this side's messages after what is queued: half-close. The peer's
    * messages still come.
    *
    * @returns A promise that settles when the kernel has taken everything, and
-   * rejects with the cause of a bad end before.
+   * rejects if the connection ends with an error before that.
    *
    * @example An answer to all that was sent
    * ```ts
@@ -1011,10 +1016,10 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
-   * Closes the connection behind what is queued. Messages that were read and not
+   * Closes the connection after what is queued. Messages that were read and not
    * received yet can still be received; what the peer sends from now on is dropped.
    *
-   * If the peer is sending (it has sent what nobody read, or a part of a message), it
+   * If the peer is sending (it has sent bytes that were not read, or a part of a message), it
    * has up to a second to receive the rest and to end. To wait for longer, call
    * {@linkcode Connection.closeWrite} and receive to the end first.
    *
@@ -1220,7 +1225,7 @@ export class Connection<In = Bytes, Out = Sendable>
 
   async #close(): Promise<void> {
     if (this.#isReleased || this.#failure !== undefined) {
-      // An error is told by `closed`; there is nothing left to close.
+      // `closed` rejects with an error; there is nothing left to close.
       await this.#whenClosed.catch(() => {});
       return;
     }
@@ -1313,8 +1318,12 @@ export class Connection<In = Bytes, Out = Sendable>
     }
   }
 
+  get #isEnding(): boolean {
+    return this.#closing !== undefined || this.#failure !== undefined;
+  }
+
   #releaseIfEnded(): void {
-    if (!this.#isWriteClosed) return;
+    if (!this.#isWriteClosed || this.#isDetached) return;
     if (this.#reader.hasAll) this.#release();
     // The peer may yet be sending: it is to receive everything first.
     else if (this.#reader.isStopped) this.close();

@@ -77,7 +77,7 @@ Deno.test("Connection receives from a peer after closeWrite()", async () => {
   assert(!connection.signal.aborted);
 });
 
-Deno.test("Connection.closeWrite() is behind what is queued, and nothing is sent behind it", async () => {
+Deno.test("Connection.closeWrite() comes after what is queued, and nothing is sent after it", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   connection.send("one");
@@ -119,7 +119,7 @@ Deno.test("Connection is released when both sides have ended, with no call of cl
   }
 });
 
-Deno.test("Connection.close() is behind what is queued", async () => {
+Deno.test("Connection.close() comes after what is queued", async () => {
   await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   connection.send(UNREAD);
@@ -176,7 +176,7 @@ Deno.test("Connection.close() leaves what was read to be received", async () => 
   assertEquals(await Array.fromAsync(connection), ["3"]);
 });
 
-Deno.test("Connection.close() and closeWrite() agree in any order, twice and at once", async () => {
+Deno.test("Connection.close() and closeWrite() agree in any order, twice and concurrently", async () => {
   const orders = [
     ["close", "close"],
     ["close", "closeWrite"],
@@ -270,7 +270,7 @@ Deno.test("Connection.abort() drops what is queued and what was not received", a
   assertEquals(await peer.countToEnd().catch(() => 0), 0);
 });
 
-Deno.test("Connection rejects with the cause whatever is called after a bad end", async () => {
+Deno.test("Connection rejects with the cause whatever is called after an error", async () => {
   await using ends = await pair({ framing });
   const { connection } = ends;
   const reason = new Error("Enough");
@@ -408,7 +408,7 @@ Deno.test("Connection is aborted by its signal option, with its reason", async (
   far.close();
 });
 
-Deno.test("Connection ends at once with a signal that is aborted already", async () => {
+Deno.test("Connection ends immediately with a signal that is aborted already", async () => {
   const [near, far] = await sockets();
   const signal = AbortSignal.abort("no time");
   const connection = new Connection(near, { framing, signal });
@@ -435,7 +435,7 @@ Deno.test("Connection leaves no listener at its signal option when it has ended"
   assertEquals(listeners, 0);
 });
 
-Deno.test("Connection.signal is aborted only by a bad end", async () => {
+Deno.test("Connection.signal aborts only if the connection ends with an error", async () => {
   {
     await using ends = await pair({ framing });
     const { connection, peer } = ends;
@@ -458,7 +458,7 @@ Deno.test("Connection.signal is aborted only by a bad end", async () => {
   assertStrictEquals(connection.signal, connection.signal);
 });
 
-Deno.test("Connection.hasEnded tells of the peer's end when somebody has met it", async () => {
+Deno.test("Connection.hasEnded is true once a receiver has reached the peer's end", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("one\ntwo");
@@ -473,7 +473,7 @@ Deno.test("Connection.hasEnded tells of the peer's end when somebody has met it"
   assertEquals(await peer.readToEnd(), "still sent\n");
 });
 
-Deno.test("Connection.hasEnded tells of an end on this side at once", async () => {
+Deno.test("Connection.hasEnded is true immediately after an end on this side", async () => {
   const endings: [(connection: Connection<string>) => void, boolean][] = [
     [(connection) => connection.close(), true],
     [(connection) => connection.abort(), true],
@@ -499,7 +499,7 @@ Deno.test("Connection.hasEnded tells of no end when this side wants no more mess
   assertEquals(connection.hasEnded, false);
 });
 
-Deno.test("Connection.hasEnded finds no error that nobody has met", async () => {
+Deno.test("Connection.hasEnded finds no error that no receiver has reached", async () => {
   await using ends = await pair({ framing: lines({ maxLength: 3 }) });
   const { connection, peer } = ends;
   await peer.write("one\ntoo long\n");
@@ -591,7 +591,7 @@ Deno.test("Connection delivers all that its peer sent before it went, though not
   assertEquals(received, messages);
 });
 
-Deno.test("Connection.abort() ends a connection that reads to the end behind a failed write", async () => {
+Deno.test("Connection.abort() ends a connection that reads to the end after a failed write", async () => {
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
       write: () => Promise.reject(new Deno.errors.BrokenPipe("Gone")),
@@ -799,7 +799,7 @@ Deno.test("Connection leaves no rejection unhandled, however it ends", async () 
       const writer = connection.writable.getWriter();
       writer.write("x".repeat(100));
       writer.write("refused\n");
-      writer.write("behind it");
+      writer.write("after it");
       void connection.signal;
       void connection.closed;
       connection.receive();

@@ -61,7 +61,7 @@ Deno.test("Connection receives bytes with a framing of bytes", async () => {
   assertEquals(await connection.receive(), toBytes("two"));
 });
 
-Deno.test("Connection reads the socket only when somebody asks", async () => {
+Deno.test("Connection reads the socket only when a message is asked for", async () => {
   let reads = 0;
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
@@ -119,7 +119,7 @@ Deno.test("Connection reads at most readBufferSize ahead once it is busy", async
   assertEquals(received, 1_000_000);
 });
 
-Deno.test("Connection reads no more than readBufferSize at once", async () => {
+Deno.test("Connection reads no more than readBufferSize in one read", async () => {
   const sizes = new Set<number>();
   await using ends = await pair(
     { framing: unframed(), readBufferSize: 7 },
@@ -243,7 +243,7 @@ Deno.test("Connection goes on after a loop whose body throws", async () => {
   assertEquals(await connection.receive(), "2");
 });
 
-Deno.test("Connection.batches() gives all messages of a read at once, and no empty array", async () => {
+Deno.test("Connection.batches() gives all messages of a read together, and no empty array", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("1\n2\n3\nhal");
@@ -330,7 +330,7 @@ Deno.test("Connection.receive() loses no message when aborted", async () => {
     controller.abort(reason);
     assertStrictEquals(await assertRejects(() => aborted), reason);
     await peer.write(`${i}\n`);
-    // Alternately with the message there before it is asked for, and behind.
+    // Alternately with the message there before it is asked for, and after.
     if (i % 2 === 0) await turn();
     assertEquals(await connection.receive(), String(i));
   }
@@ -376,7 +376,7 @@ Deno.test("Connection.receive() lets the others keep their turns when one is abo
   assertEquals(await Promise.all([first, last]), ["1", "2"]);
 });
 
-Deno.test("Connection.receive() rejects at once with a signal that is aborted already", async () => {
+Deno.test("Connection.receive() rejects immediately with a signal that is aborted already", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("one\n");
@@ -462,12 +462,12 @@ Deno.test("Connection.readable, cancelled, ends the messages and lets the connec
   await reader.cancel();
   assert((await read).done);
   assertEquals(await received, undefined);
-  await peer.write("nobody reads this\n");
+  await peer.write("never read\n");
   await connection.send("one");
   assertEquals(await peer.read(4), "one\n");
 });
 
-Deno.test("Connection.closeRead() ends the messages behind those already read", async () => {
+Deno.test("Connection.closeRead() ends the messages after those already read", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("1\n2\n3\n");
@@ -495,7 +495,7 @@ Deno.test("Connection delivers the messages before a malformed one, then its err
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("Connection tells all who wait of a malformed message, behind those before it", async () => {
+Deno.test("Connection rejects all waits with a malformed message's error, after the messages before it", async () => {
   await using ends = await pair({ framing: lines({ maxLength: 8 }) });
   const { connection, peer } = ends;
   const received = Array.from({ length: 4 }, () => connection.receive());
@@ -530,7 +530,7 @@ Deno.test("Connection ends with a FramingError when the stream ends inside a mes
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("Connection delivers the remainder at the end before the error behind it", async () => {
+Deno.test("Connection delivers the remainder at the end before the error after it", async () => {
   let calls = 0;
   await using ends = await pair<string, never>({
     framing: {
@@ -538,7 +538,7 @@ Deno.test("Connection delivers the remainder at the end before the error behind 
         decode(_input, ended) {
           if (!ended) return undefined;
           if (calls++ === 0) return "last";
-          throw new FramingError("Bad end", { code: "malformed" });
+          throw new FramingError("Unfinished", { code: "malformed" });
         },
       }),
       encoder: () => ({ encode() {} }),
@@ -547,7 +547,7 @@ Deno.test("Connection delivers the remainder at the end before the error behind 
   const { connection, peer } = ends;
   await peer.conn.closeWrite();
   assertEquals(await connection.receive(), "last");
-  await assertRejects(() => connection.receive(), FramingError, "Bad end");
+  await assertRejects(() => connection.receive(), FramingError, "Unfinished");
 });
 
 Deno.test("Connection ends by what its decoder throws", async () => {
@@ -569,7 +569,7 @@ Deno.test("Connection ends by what its decoder throws", async () => {
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("Connection.readable gives messages in the order of asking to reads at once", async () => {
+Deno.test("Connection.readable gives messages in the order of asking to concurrent reads", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const iterator = connection.readable.values({ preventCancel: true });
@@ -635,7 +635,7 @@ Deno.test("Connection asks a decoder for its remainder until there is none", asy
   assertEquals(await Array.fromAsync(connection), ["one", "two", "three"]);
 });
 
-Deno.test("Connection leaves no rejection unhandled when nobody awaits its receivers", async () => {
+Deno.test("Connection leaves no rejection unhandled when its receivers are not awaited", async () => {
   const reasons = await unhandledRejectionsIn(async () => {
     await using ends = await pair({ framing: lines({ maxLength: 8 }) });
     const { connection, peer } = ends;
@@ -657,7 +657,7 @@ Deno.test("Connection leaves no rejection unhandled when nobody awaits its recei
   assertEquals(reasons, []);
 });
 
-Deno.test("Connection gives an error behind the messages of a mapped framing without more bytes", async () => {
+Deno.test("Connection gives an error after the messages of a mapped framing without more bytes", async () => {
   await using ends = await pair({
     framing: asText(lengthPrefixed({ maxLength: 8 })),
   });

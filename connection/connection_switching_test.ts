@@ -283,6 +283,61 @@ Deno.test("Connection.detach() gives what a read under way brings to the new own
   transport.close();
 });
 
+Deno.test("Connection.detach() after closeWrite() leaves the peer's bytes to the new owner", async () => {
+  const [near, far] = transportPair();
+  const options = { framing: lines(), readBufferSize: 2 };
+  const connection = new Connection(near, options);
+  await connection.send("sent");
+  await far.write(toBytes("one, two"));
+  await connection.closeWrite();
+  const detaching = connection.detach();
+  const receiving = connection.receive(); // is told of the end
+  const { transport, unread } = await detaching;
+  assertEquals(await receiving, undefined);
+  await far.closeWrite();
+  const room = new Uint8Array(10);
+  let received = text(unread);
+  for (let length; (length = await transport.read(room)) !== null;) {
+    received += text(room.subarray(0, length));
+  }
+  assertEquals(received, "one, two");
+  transport.close();
+  far.close();
+});
+
+Deno.test("Connection.detach() is refused if close() is called while it waits", async () => {
+  const [near, far] = transportPair({ bufferSize: 4 });
+  const connection = new Connection(near, { framing: lines() });
+  connection.send("more than the buffer");
+  const refused = assertRejects(
+    () => connection.detach(),
+    DOMException,
+    "has ended",
+  );
+  const closed = connection.close();
+  while (await far.read(new Uint8Array(4)) !== null);
+  far.close();
+  await refused;
+  await closed;
+});
+
+Deno.test("Connection.detach() tells a malformed message that comes while it waits", async () => {
+  const [near, far] = transportPair({ bufferSize: 4 });
+  const connection = new Connection(near, { framing: lines({ maxLength: 1 }) });
+  connection.send("1");
+  connection.send("2");
+  connection.send("3");
+  const refused = assertRejects(() => connection.detach(), FramingError);
+  const received = assertRejects(() => connection.receive(), FramingError);
+  await far.write(toBytes("long"));
+  await received;
+  await far.closeWrite();
+  while (await far.read(new Uint8Array(4)) !== null);
+  await refused;
+  await assertRejects(() => connection.closed, FramingError);
+  far.close();
+});
+
 Deno.test("Connection.detach() is refused after the end", async () => {
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing: lines() });

@@ -41,7 +41,7 @@ Deno.test("Connection carries what its framing makes of bytes", async () => {
   assertEquals(await jsonEnds.peer.read(10), '{"a":[1]}\n');
 });
 
-Deno.test("Connection.request() gives the answer to each of many at once", async () => {
+Deno.test("Connection.request() gives the answer to each of many concurrent requests", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const server = new Connection(peer.conn, { framing });
@@ -62,7 +62,7 @@ Deno.test("Connection.request() gives the answer to each of many at once", async
   await server.close();
 });
 
-Deno.test("Connection.request() sends at once, without waiting for answers before", async () => {
+Deno.test("Connection.request() sends immediately, without waiting for answers before", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const answers = [connection.request("1"), connection.request("2")];
@@ -93,7 +93,7 @@ Deno.test('Connection.request(), aborted, still swallows its answer with onAbort
   assertEquals(await connection.receive(), "five");
 });
 
-Deno.test("Connection.request(), aborted and last, swallows an answer that nobody waits for", async () => {
+Deno.test("Connection.request(), aborted and last, swallows an answer that is not awaited", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const controller = new AbortController();

@@ -324,7 +324,7 @@ const allTimeouts: ConnectionOptions<string, string> = {
   sendTimeout: SOON_MS,
 };
 
-Deno.test("Connection timeouts do not run while nobody waits for the peer", async () => {
+Deno.test("Connection timeouts do not run while nothing waits for the peer", async () => {
   await using ends = await pair(allTimeouts);
   const { connection, peer } = ends;
   await longerThanSoon();
@@ -438,7 +438,7 @@ Deno.test("Connection timeouts do not count busy time in memory and over streams
   assert(silent.every(({ status }) => status === "rejected"));
 });
 
-Deno.test("Connection timeouts leave no timer behind, however the connection ends", async () => {
+Deno.test("Connection timeouts leave no timer running, however the connection ends", async () => {
   const options = {
     framing,
     idleTimeout: NEVER_MS,

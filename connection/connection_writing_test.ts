@@ -376,7 +376,7 @@ Deno.test("Connection.writable carries the peer's slowness back to the source of
   await piping;
 });
 
-Deno.test("Connection.send() settles at once below highWaterMark, and waits from it on", async () => {
+Deno.test("Connection.send() settles immediately below highWaterMark, and waits from it on", async () => {
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   await using ends = await pair(
     { framing: unframed(), highWaterMark: 100 },
@@ -479,7 +479,7 @@ Deno.test("Connection.send() rejects only what its framing refuses", async () =>
   assertEquals(await received, "three");
 });
 
-Deno.test("Connection.send() leaves no rejection unhandled when nobody awaits it", async () => {
+Deno.test("Connection.send() leaves no rejection unhandled when it is not awaited", async () => {
   const reasons = await unhandledRejectionsIn(async () => {
     await using ends = await pair({ framing, highWaterMark: 10 });
     const { connection } = ends;
@@ -529,7 +529,7 @@ Deno.test("Connection.readable.pipeTo(connection.writable) is a whole echo serve
   assertEquals(await client.receive(), "the last");
   assertEquals(await client.receive(), undefined);
 
-  // Nobody calls close: both sides have ended, so everything is released.
+  // No call of close: both sides have ended, so everything is released.
   await Promise.all([piping, server.closed, client.closed]);
   assertEquals(server.stats().messagesSent, 5_001);
 });
@@ -585,7 +585,7 @@ Deno.test("Connection refuses a message that is sent while another is encoded", 
   assertEquals(await peer.read(14), "\0\0\0\x03one\0\0\0\x03two");
 });
 
-Deno.test("Connection can be ended while a message is encoded, which is sent behind nothing else", async () => {
+Deno.test("Connection can be ended while a message is encoded, which is then not sent", async () => {
   const ways: [
     end: (connection: Connection<string, string>) => unknown,
     sent: string,
@@ -637,7 +637,7 @@ Deno.test("Connection.request() is aborted by a signal while its message is enco
   await assertRejects(() => connection.closed, DOMException, "given up");
 });
 
-Deno.test("Connection.request() behind the end of this side is refused like send()", async () => {
+Deno.test("Connection.request() after the end of this side is refused like send()", async () => {
   for (const end of ["close", "closeWrite"] as const) {
     await using ends = await pair({ framing });
     const { connection } = ends;
@@ -649,7 +649,7 @@ Deno.test("Connection.request() behind the end of this side is refused like send
   }
 });
 
-Deno.test("Connection.writable has failed if it is first asked for behind the end", async () => {
+Deno.test("Connection.writable has failed if it is first asked for after the end", async () => {
   await using aborted = await pair({ framing });
   const reason = new Error("Enough");
   aborted.connection.abort(reason);
@@ -667,7 +667,7 @@ Deno.test("Connection.writable has failed if it is first asked for behind the en
   assertEquals(error.name, "InvalidStateError");
 });
 
-Deno.test("Connection.stats() counts no blocked time behind the end", async () => {
+Deno.test("Connection.stats() counts no blocked time after the end", async () => {
   await using ends = await socketPair({ framing: unframed() });
   const { connection } = ends;
   connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));

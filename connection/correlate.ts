@@ -65,7 +65,7 @@ export interface CorrelateOptions<In, Id = number> {
  *
  * @typeParam Id What tells requests apart.
  *
- * @example A request that is given up
+ * @example Giving a request up
  * ```ts
  * import { correlate, type RequestOptions } from "@framed/tcp/connection";
  * import { lines } from "@framed/tcp/framing";
@@ -129,7 +129,7 @@ export interface Correlation<In, Out, Id = number> {
    * It does not wait for room to send: count what is outstanding if there may be many.
    *
    * The id is in use until the answer comes. If the signal ends the wait, it stays in
-   * use: a late answer is dropped, and the id is free after it. Of ids so given up the
+   * use: a late answer is dropped, and the id is free after it. Of these ids the
    * latest 65,536 are remembered.
    *
    * @param make Makes the message.
@@ -175,8 +175,8 @@ export interface Correlation<In, Out, Id = number> {
  * @typeParam Out What may be sent.
  * @param connection The connection.
  * @param options What the id of an answer is, and what happens to other messages.
- * @returns What sends requests. Its `request` may be taken out of it.
- * @throws {TypeError} If a function is none, or both `maxId` and `nextId` are given.
+ * @returns An object that sends requests. Its `request` may be called on its own.
+ * @throws {TypeError} If an option is not a function, or both `maxId` and `nextId` are given.
  * @throws {RangeError} If `maxId` is not a whole number of at least 1.
  *
  * @example JSON-RPC, with requests and notifications both ways

@@ -43,7 +43,7 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
    */
   highWaterMark?: number | undefined;
   /**
-   * Whether a small write leaves at once, and not only when the peer has
+   * Whether a small write leaves immediately, and not only when the peer has
    * acknowledged the one before (Nagle's algorithm). Only TCP has it, and TLS that
    * {@linkcode connect} opens without a certificate of its own; elsewhere `true`
    * is refused if given.
@@ -200,7 +200,7 @@ export interface ConnectionRequestOptions<In = unknown>
    *
    * - `"disconnect"`: the connection ends, with an error named `AbortError`. Answers have
    *   no names of their own: if this one never came, each later answer would be taken for
-   *   that of the request before, for ever.
+   *   that of the request before it.
    * - `"skip"`: the answer is dropped when it comes, and later requests get theirs. Only
    *   for a peer that answers every request in the end.
    *

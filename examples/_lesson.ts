@@ -63,7 +63,7 @@ async function runSides(lesson: Lesson, flags: Flags): Promise<void> {
   }
 }
 
-/** Settles at Ctrl-C. A second one ends the program at once. */
+/** Settles at Ctrl-C. A second one ends the program immediately. */
 export async function nextInterrupt(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   Deno.addSignalListener("SIGINT", resolve);

@@ -3,8 +3,8 @@
  *
  * The receiver reads 7 bytes at a time and pauses between reads. The sender is a
  * stream, piped into the connection as fast as it can. Where do the bytes go that
- * nobody reads? And does a full receive buffer on the far side block a write on
- * the near side?
+ * the receiver has not read? And does a full receive buffer on the far side block a
+ * write on the near side?
  *
  * They wait in three places: in this process, in this side's send buffer and in
  * the far side's receive buffer, both in the kernel. Once the receiver reads on,
@@ -153,7 +153,7 @@ async function dial(
     made: progress.made,
     sent: connection.stats().bytesSent,
     received,
-    // The answer came behind the last byte, so nothing waits any more.
+    // The answer came after the last byte, so nothing waits any more.
     sendBuffer: 0,
     farBuffer: 0,
   };

@@ -3,7 +3,7 @@
  *
  * Each line that a guest sends goes to all others. Two things must not happen:
  * that a guest who does not read stops the others, and that the lines which wait
- * for such a guest fill the memory. So nobody waits for anybody here: a guest for
+ * for such a guest fill the memory. So no guest waits for another: a guest for
  * whom too much waits already misses lines, and is told how many.
  *
  * ```sh

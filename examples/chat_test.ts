@@ -13,7 +13,7 @@ function chat(...flags: string[]): Program {
   return startExample("chat.ts", [], flags);
 }
 
-Deno.test("chat.ts lets one guest miss lines, and slows nobody down", async () => {
+Deno.test("chat.ts lets one guest miss lines, and slows no other down", async () => {
   await using program = chat();
   const printed = (await assertSuccess(program)).join("\n");
   assert(printed.includes("Ben has read all 400 long lines"), printed);
@@ -73,7 +73,7 @@ peerTest(
     for (const line of ["* Ann has come", "Ann: Hello", "Ann: [2Jgone?"]) {
       assertEquals((await ben.stdout.next()).value, line);
     }
-    // This one ends its side behind its name, and so leaves.
+    // This one ends its side after its name, and so leaves.
     await using _cat = start(["nc", "-N", "127.0.0.1", port], ["Cat"]);
     assertEquals((await ben.stdout.next()).value, "* Cat has come");
     assertEquals((await ben.stdout.next()).value, "* Cat has left");

@@ -126,8 +126,8 @@ async function outputsInPages(
   for (const page of ["lesson.md", "lesson.ko.md"]) {
     const url = new URL(`../docs/${page}`, import.meta.url);
     const text = await Deno.readTextFile(url);
-    const [, behind = ""] = text.split(opening);
-    const [output = ""] = behind.split("```");
+    const [, rest = ""] = text.split(opening);
+    const [output = ""] = rest.split("```");
     assertEquals(kindsOfLines(output), kindsOfLines(stdout), page);
     outputs.push(output);
   }
@@ -409,7 +409,7 @@ for (const lesson of Object.values(LESSONS)) {
   });
 
   Deno.test(`${file} says in one line that there is no server`, async () => {
-    // A port that is free, as nobody listens on it any more.
+    // A port that is free, as no server listens on it any more.
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr;
     listener.close();

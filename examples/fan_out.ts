@@ -10,7 +10,7 @@
  *   order.
  * - A client that reads too slowly is disconnected: it knows then that it has
  *   missed something. (`chat.ts` lets it miss lines instead.)
- * - Nobody says more than the broker takes: a server reads on from a client when
+ * - No client says more than the broker takes: a server reads on from a client when
  *   the broker has what the client said before.
  * - When the broker is away, the clients are told, and what they say is refused
  *   rather than kept. The server goes on when the broker is back; what others said
@@ -99,7 +99,7 @@ async function listen(
     throw new Error(`no broker at ${broker}: ${error.message}`);
   });
   nats.subscribe(SUBJECT, {
-    // This waits for nobody, so the broker need not wait for us: it would cut us off.
+    // This waits for no client, so the broker need not wait for us: it would cut us off.
     callback(error, message) {
       if (error === null) tellAll(printable(message.string()));
     },
@@ -114,7 +114,7 @@ async function listen(
         report("the broker is away");
       } else if (type === "reconnect") {
         try {
-          // It answers behind our subscription, so again from here on we get all.
+          // It answers after our subscription, so again from here on we get all.
           await nats.flush();
           isAway = false;
           report("the broker is back");
@@ -198,7 +198,7 @@ async function startBroker(
     stderr: "piped",
   }).spawn();
   const listening = Promise.withResolvers<number>();
-  // To its end: a broker whose log nobody reads would wait.
+  // To its end: a broker whose log is not read would wait.
   async function readLog(): Promise<void> {
     const log = broker.stderr.pipeThrough(new FrameDecoderStream(lines()));
     for await (const line of log) {

@@ -40,7 +40,7 @@ function listen(port: number): Server<string, string, Deno.NetAddr> {
 async function dial(port: number): Promise<void> {
   for (let number = 1; number <= 3; number++) {
     if (number > 1) await delay(1000);
-    // `await using` closes the connection at the end of the block, behind what
+    // `await using` closes the connection at the end of the block, after what
     // was sent.
     await using connection = await connect({ port, framing });
     console.log(`Client ${number}: connected`);

@@ -9,7 +9,7 @@
  *       transaction  protocol  length  unit  request or response (PDU)
  * ```
  *
- * The length counts what stands behind it, so it takes one line to frame. The
+ * The length counts what follows it, so it takes one line to frame. The
  * PDU begins with a function code. The whole message has 260 bytes at most.
  *
  * ```sh
@@ -25,6 +25,8 @@
 import {
   connect,
   type Connection,
+  correlate,
+  type Correlation,
   FramingError,
   lengthPrefixed,
   mapped,
@@ -36,7 +38,7 @@ import { runLesson } from "./_lesson.ts";
 interface Message {
   /** Chosen by the client; the response has the same. */
   transaction: number;
-  /** The device behind the server, if it has several. */
+  /** The device that the server passes requests to, if it has several. */
   unit: number;
   pdu: Uint8Array;
 }
@@ -66,7 +68,7 @@ const framing = mapped(
       view(frame).setUint16(0, transaction);
       frame[6] = unit;
       frame.set(pdu, HEADER_LENGTH);
-      return frame; // the length is filled in behind this
+      return frame; // the length is filled in after this
     },
   },
 );
@@ -145,13 +147,16 @@ function respond(request: Uint8Array, registers: Uint16Array): Uint8Array {
   }
 }
 
-/** Asks a server, and gives its response behind the function code. */
+/** Asks a server, and gives its response after the function code. */
 class ModbusClient {
-  readonly #connection: Connection<Message, Message>;
-  #transaction = 0;
+  readonly #correlation: Correlation<Message, Message>;
 
   constructor(connection: Connection<Message, Message>) {
-    this.#connection = connection;
+    // A server may answer in any order: each response has its request's transaction.
+    this.#correlation = correlate(connection, {
+      id: ({ transaction }) => transaction,
+      maxId: 65_535,
+    });
   }
 
   async read(address: number, count: number): Promise<Uint16Array> {
@@ -179,18 +184,12 @@ class ModbusClient {
   }
 
   async #request(pdu: Uint8Array): Promise<Uint8Array> {
-    this.#transaction = (this.#transaction + 1) % 0x10000;
-    const transaction = this.#transaction;
-    // Answers come in order, so each belongs to its request.
-    const response = await this.#connection.request({
+    const response = await this.#correlation.request((transaction) => ({
       transaction,
       unit: 1,
       pdu,
-    });
+    }));
     const [functionCode = 0, code = 0] = response.pdu;
-    if (response.transaction !== transaction) {
-      throw new Error("The server answered another request");
-    }
     if (functionCode === EXCEPTION + (pdu[0] ?? 0)) {
       throw new Error(`The server refused: ${MEANINGS[code] ?? code}`);
     }
@@ -208,7 +207,7 @@ async function dial(port: number): Promise<void> {
   await client.write(0, [21, 22, 65535]);
   console.log("Client: wrote 21, 22 and 65535 into the registers from 0 on");
 
-  // Three requests at once: the second need not wait for the first's response.
+  // Three requests together: the second need not wait for the first's response.
   const [first, second, both] = await Promise.all([
     client.read(0, 1),
     client.read(1, 1),

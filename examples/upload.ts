@@ -2,7 +2,7 @@
  * A large file, sent and received: a progress bar, memory that does not grow
  * with the file, and a checksum at both ends.
  *
- * A file is no message, as nobody wants it in memory at once. So it goes as many,
+ * A file is too large to be one message, held in memory. So it goes as many,
  * all framed by their length:
  *
  * ```text
@@ -14,7 +14,7 @@
  *                                      {"sha256":"9f86d0..."}, or {"error":"..."}
  * ```
  *
- * The size tells the receiver where the chunks end, and the checksum behind them
+ * The size tells the receiver where the chunks end, and the checksum after them
  * that they are what the sender has read. A connection that is cut looks like one
  * that has ended, so only the receiver's answer is the proof of delivery.
  *
@@ -113,7 +113,7 @@ async function receiveFile(
 ): Promise<string> {
   const name = basename(path);
   const partial = `${path}.part`;
-  // Whoever makes it has the name to itself. One is left over by a server that was killed.
+  // The upload that creates the file owns the name. One is left over by a server that was killed.
   const file = await Deno.open(partial, { write: true, createNew: true })
     .catch(({ name: reason }) => {
       throw new Error(`${name}.part cannot be made: ${reason}`);

@@ -35,7 +35,7 @@ const framing = lines();
 /** How long a worker's connections have to end when it is to end. */
 const DRAIN_MS = 5000;
 
-/** How many connections a client has open at once. */
+/** How many connections a client has open together. */
 const MAX_OPEN = 32;
 
 /** How many requests wait on each for their answers. */

@@ -13,10 +13,10 @@ import { lines } from "../framing.ts";
 
 const framing = lines();
 
-// A worker that was left behind makes a test fail, rather than wait.
+// A worker that still runs makes a test fail, rather than wait.
 const idleTimeout = 20_000;
 
-// Elsewhere nobody can share a port.
+// Elsewhere processes cannot share a port.
 const isLinux = Deno.build.os === "linux";
 
 function workers(...flags: string[]): Program {
@@ -120,7 +120,7 @@ peerTest(
   },
 );
 
-peerTest(isLinux, "workers.ts leaves no worker behind", async () => {
+peerTest(isLinux, "workers.ts leaves no worker running", async () => {
   const { program, port } = await startWorkers(2);
   const clients = await openMany(port);
   await program[Symbol.asyncDispose](); // as by kill -9

@@ -11,7 +11,7 @@ import type { Bytes } from "./bytes.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
 
-/** A decoder that can take many messages at a time, for who wants all of them. */
+/** A decoder that can take many messages at a time, for callers that need all of them. */
 export abstract class ManyDecoder<In> implements Decoder<In> {
   abstract readonly maxFrameLength: number | undefined;
   abstract readonly pending: boolean | undefined;

@@ -14,11 +14,11 @@ import type { ByteInput } from "./byte_input.ts";
 
 const CARRIAGE_RETURN = 0x0d;
 
-/** What becomes of a delimiter; see {@linkcode DelimitedOptions.disposition}. */
+/** What happens to a delimiter; see {@linkcode DelimitedOptions.disposition}. */
 export type Disposition = "discard" | "suffix" | "prefix";
 
 /**
- * What becomes of a remainder; see {@linkcode TrailingOptions.trailing}. With
+ * What happens to a remainder; see {@linkcode TrailingOptions.trailing}. With
  * `"always"` there is one at every end, even if it is empty.
  */
 export type Trailing = "emit" | "error" | "discard" | "always";
@@ -191,7 +191,7 @@ export class DelimitedFrames implements FrameFinder {
       : this.#found(from, input.length, input.length);
   }
 
-  /** Tells of the message at `offset` that was dropped; throws if that is an error. */
+  /** Reports the message at `offset` that was dropped; throws if that is an error. */
   #drop(contentLength: number, offset: number): void {
     const { what, limits } = this.#rules;
     if (!limits.discard) throw tooLong(what, offset, limits.maxLength);

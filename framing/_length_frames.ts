@@ -11,7 +11,7 @@ import { type Limits, malformed, tooLong, truncated } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import { InputBuffer } from "./input_buffer.ts";
 
-/** What {@linkcode FrameLayout.read} tells of a header. */
+/** What {@linkcode FrameLayout.read} finds in a header. */
 export type HeaderState = typeof PARTIAL | typeof WHOLE | typeof WRONG;
 /** More bytes are needed. */
 export const PARTIAL = 0;

@@ -2,7 +2,7 @@ import { checkChoice } from "./_limits.ts";
 import { FramingError } from "./framing_error.ts";
 import type { MalformedOptions } from "./malformed.ts";
 
-/** What happens to a message that is malformed: it is told and dropped, or is an error. */
+/** What happens to a malformed message: it is reported and dropped, or it is an error. */
 export type Malformed = ((error: FramingError) => void) | undefined;
 
 /** Checks the option `onMalformed` of `name`. */

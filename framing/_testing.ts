@@ -205,7 +205,7 @@ function* cutsOf(
 
 /**
  * Copies of `chunks`, each in a buffer of its own, or all in one, `distance - 1`
- * bytes behind each other.
+ * bytes apart.
  */
 function layOut(chunks: Uint8Array[], distance: number): Bytes[] {
   if (distance === 0) return chunks.map((chunk) => new Uint8Array(chunk));
@@ -263,7 +263,7 @@ export function decodeChunks(
   try {
     for (const chunk of chunks) take(decoder.decode(chunk));
     take(decoder.end());
-    // An error behind the last messages comes from the next call.
+    // An error after the last messages comes from the next call.
     assertEquals(decoder.end(), []);
   } catch (error) {
     if (!(error instanceof FramingError)) throw error;

@@ -158,8 +158,8 @@ export interface ByteInput {
    */
   skip(length: number): void;
   /**
-   * Says that the next message needs so many bytes, from the front on: the decoder is
-   * not called again before they are there, or the stream has ended. If that is more
+   * Says that the next message needs `length` bytes, counted from the front. The
+   * decoder is not called again before they have arrived, or the stream has ended. If that is more
    * than {@linkcode Decoder.maxFrameLength}, the stream ends with a
    * {@linkcode FramingError} of code `"too-long"`.
    *

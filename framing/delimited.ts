@@ -96,7 +96,7 @@ export interface TrailingOptions extends LimitOptions {
  */
 export interface DelimitedOptions extends TrailingOptions {
   /**
-   * What becomes of a delimiter: `"discard"` drops it, `"suffix"` leaves it at
+   * What happens to a delimiter: `"discard"` drops it, `"suffix"` leaves it at
    * the end of the message before it, `"prefix"` at the beginning of the message
    * after it.
    *
@@ -120,7 +120,7 @@ export interface DelimitedOptions extends TrailingOptions {
  * keeps that.
  *
  * @param delimiter One delimiter, or several.
- * @param options What becomes of delimiters and remainders, and limits.
+ * @param options What happens to delimiters and remainders, and limits.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `delimiter` is neither text, bytes nor an array of them, an
  * option has a value that is not listed, `onDiscard` is given without `oversize:

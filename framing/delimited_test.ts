@@ -39,7 +39,7 @@ function rangeOf(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
-/** The contract, naively: the whole stream at once, cut at every delimiter. */
+/** The contract, naively: the whole stream in one piece, cut at every delimiter. */
 function splitWhole(
   stream: string,
   delimiters: string[],
@@ -291,7 +291,7 @@ Deno.test("delimited() allows exactly maxLength bytes, its delimiter not counted
   }
 });
 
-Deno.test("delimited() agrees with splitting the whole stream at once", () => {
+Deno.test("delimited() agrees with splitting the whole stream in one piece", () => {
   const random = seededRandom(20_260_101);
   for (let round = 0; round < rounds(1500); round++) {
     const alphabet = pick(random, ["ab", "abc", "abcd", "a\r\n"]);
@@ -329,7 +329,7 @@ Deno.test("delimited() agrees with splitting the whole stream at once", () => {
   }
 });
 
-Deno.test("delimited() agrees with splitting a large stream at once", () => {
+Deno.test("delimited() agrees with splitting a large stream in one piece", () => {
   const random = seededRandom(31);
   const cases: [delimiters: string[], pieces: string[]][] = [
     [["\n"], ["x", "\0", "\xff"]],
@@ -387,7 +387,7 @@ Deno.test("delimited() names the limit and the offset of a message that is too l
   assertEquals([error.code, error.limit, error.offset], ["too-long", 3, 6]);
 });
 
-Deno.test("delimited() throws at once where no message comes before the error", () => {
+Deno.test("delimited() throws immediately if no message comes before the error", () => {
   const decoder = new ChunkDecoder(delimited(",", { maxLength: 3 }));
   assertEquals(decoder.decode(bytes("a,b")).map(text), ["a"]);
   const error = assertThrows(() => decoder.decode(bytes("cde")), FramingError);
@@ -591,21 +591,21 @@ Deno.test("delimited() encodes well-formed text as text", () => {
 
 Deno.test("delimited() looks through messages of any length before it encodes them", () => {
   const length = 200_000;
-  // Around what is looked through at once, and at both ends.
+  // Around what one scan looks through, and at both ends.
   const places = [0, 10, 65_533, 65_534, 65_535, 65_536, 131_071, length - 2];
-  const cases: [delimiters: string[], before: string, behind: string][] = [
+  const cases: [delimiters: string[], before: string, after: string][] = [
     [["\r\n"], "", ""],
     [["\n"], "", ""],
     [["\r\n", ";"], "", ""],
     [["\r\n"], "", "\r\n"],
     [["\r\n"], "\r\n", ""],
   ];
-  for (const [delimiters, before, behind] of cases) {
+  for (const [delimiters, before, after] of cases) {
     const [first = ""] = delimiters;
     const framing = delimited(delimiters, {
       disposition: before !== ""
         ? "prefix"
-        : behind !== ""
+        : after !== ""
         ? "suffix"
         : "discard",
     });
@@ -615,12 +615,12 @@ Deno.test("delimited() looks through messages of any length before it encodes th
       const withAt = (there: string) =>
         bytes(
           before + "x".repeat(place) + there +
-            "x".repeat(length - place - there.length) + behind,
+            "x".repeat(length - place - there.length) + after,
         );
       const frame = new ChunkEncoder(framing).encode(withAt(half));
       assertEquals(
         frame.length,
-        before.length + length + (behind || before ? behind : first).length,
+        before.length + length + (after || before ? after : first).length,
       );
       assertEquals(
         new ChunkDecoder(framing).decode(frame).length,

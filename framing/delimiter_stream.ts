@@ -29,7 +29,7 @@ import { FrameDecoderStream } from "./streams.ts";
  */
 export interface DelimiterStreamOptions extends LimitOptions {
   /**
-   * What becomes of a delimiter: `"discard"` drops it, `"suffix"` leaves it at the end
+   * What happens to a delimiter: `"discard"` drops it, `"suffix"` leaves it at the end
    * of the part before it, `"prefix"` at the beginning of the part after it.
    *
    * @default {"discard"}
@@ -63,7 +63,7 @@ export class DelimiterStream extends FrameDecoderStream<Bytes> {
    * Makes a stream.
    *
    * @param delimiter One delimiter, or several.
-   * @param options What becomes of delimiters, and limits.
+   * @param options What happens to delimiters, and limits.
    * @throws {TypeError} If an option has a value that is not listed, or `onDiscard`
    * is given without `oversize: "discard"`.
    * @throws {RangeError} If a delimiter is empty, or `maxLength` is out of range.

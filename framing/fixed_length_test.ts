@@ -20,7 +20,7 @@ import {
   text,
 } from "./_testing.ts";
 
-/** The contract, naively: the whole stream at once, cut at every `length` bytes. */
+/** The contract, naively: the whole stream in one piece, cut at every `length` bytes. */
 function splitWhole(stream: string, length: number): Outcome {
   const outcome: Outcome = [];
   for (let start = 0; start < stream.length; start += length) {
@@ -48,7 +48,7 @@ Deno.test("fixedLength() cuts the stream at every length bytes", () => {
   }
 });
 
-Deno.test("fixedLength() agrees with cutting the whole stream at once", () => {
+Deno.test("fixedLength() agrees with cutting the whole stream in one piece", () => {
   const random = seededRandom(17);
   for (let round = 0; round < rounds(300); round++) {
     const length = 1 + random(9);

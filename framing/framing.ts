@@ -76,7 +76,7 @@ export interface Framing<In = Bytes, Out = In> {
 /**
  * Takes the messages of one stream from its bytes, one at a time.
  *
- * Whoever reads the stream owns the bytes, as a {@linkcode ByteInput}, and calls
+ * The reader of the stream owns the bytes, as a {@linkcode ByteInput}, and calls
  * {@linkcode Decoder.decode} when the next message is wanted. So what was not taken
  * is still bytes, and the next message may be read by another decoder.
  *
@@ -101,8 +101,8 @@ export interface Decoder<In> {
   /**
    * Takes the next message from the front of `input`.
    *
-   * It returns `undefined` if it can make none of what is there. If it has taken
-   * bytes all the same, they are passed over, and it is called again. If not, it is
+   * It returns `undefined` if the bytes that are there hold no whole message. If it has
+   * taken bytes all the same, they are skipped, and it is called again. If not, it is
    * called again when there are more bytes: as many as it asked for with
    * {@linkcode ByteInput.need}.
    *

@@ -266,7 +266,7 @@ Deno.test("InputBuffer reports bytes that are left at the end", () => {
   assertThrows(() => new InputBuffer().pull(half, true), FramingError);
 });
 
-Deno.test("InputBuffer holds no more than the limit and what is read at once", () => {
+Deno.test("InputBuffer holds no more than the limit and one read", () => {
   const maxLength = 100_000;
   for (const readSize of [512, 16 * 1024]) {
     for (

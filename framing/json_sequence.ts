@@ -15,8 +15,8 @@ import type { LimitOptions } from "./limits.ts";
 /**
  * Frames JSON values that follow each other, with white space between them or nothing.
  *
- * Where a value ends is told by its own brackets and quotes, so line breaks in it are
- * allowed. A number ends with the first byte that is none of it, or with the stream.
+ * The brackets and quotes of a value show where it ends, so line breaks in it are
+ * allowed. A number ends before the first byte that does not belong to it, or with the stream.
  * What is not JSON ends the stream with a {@linkcode FramingError} of code `"malformed"`,
  * as its end is not known.
  *

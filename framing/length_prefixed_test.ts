@@ -257,9 +257,9 @@ Deno.test("lengthPrefixed() finds the field, the body and the message where the 
       "U\0",
     ]],
     [{ fieldSize: 1, strip: 0 }, "\x02ab\0", ["\x02ab", "\0"]],
-    // Header bytes behind the field, of which the field knows nothing.
+    // Header bytes after the field, of which the field knows nothing.
     [{ fieldSize: 1, adjustment: 2, strip: 3 }, "\x01HHa\0HH", ["a", ""]],
-    // Header bytes behind the field, counted by it.
+    // Header bytes after the field, counted by it.
     [{ fieldSize: 1, strip: 3 }, "\x03HHa\x02HH", ["a", ""]],
     [{ fieldSize: 1, strip: 3 }, "\x03HHa\x01H", [
       "a",
@@ -370,7 +370,7 @@ Deno.test("lengthPrefixed() counts the message as received up to maxLength", () 
   }
 });
 
-Deno.test("lengthPrefixed() agrees with reading the whole stream at once", () => {
+Deno.test("lengthPrefixed() agrees with reading the whole stream in one piece", () => {
   const random = seededRandom(13);
   for (let round = 0; round < rounds(2000); round++) {
     const oversize = pick(random, ["error", "discard"] as const);

@@ -21,7 +21,7 @@
 export interface LimitOptions {
   /**
    * The most bytes in a message, its delimiter, prefix or terminator not counted.
-   * Exactly so many are allowed. `Infinity` turns the limit off.
+   * A message of exactly this length is allowed. `Infinity` turns the limit off.
    *
    * @default {1_048_576}
    */

@@ -25,7 +25,7 @@ import {
   utf8,
 } from "./_testing.ts";
 
-/** The contract, naively: the whole stream at once, cut at every `"\n"`. */
+/** The contract, naively: the whole stream in one piece, cut at every `"\n"`. */
 function splitWhole(stream: string, rules: LinesOptions): Outcome {
   const {
     fatal = false,
@@ -174,7 +174,7 @@ Deno.test("lines() counts bytes up to maxLength, the line's end not", () => {
   }
 });
 
-Deno.test("lines() agrees with splitting the whole stream at once", () => {
+Deno.test("lines() agrees with splitting the whole stream in one piece", () => {
   const random = seededRandom(11);
   for (let round = 0; round < rounds(1000); round++) {
     const oversize = pick(random, ["error", "discard"] as const);
@@ -201,7 +201,7 @@ Deno.test("lines() agrees with splitting the whole stream at once", () => {
   }
 });
 
-Deno.test("lines() agrees with splitting a large stream at once", () => {
+Deno.test("lines() agrees with splitting a large stream in one piece", () => {
   const random = seededRandom(37);
   for (let round = 0; round < 8; round++) {
     const rules = {
@@ -435,7 +435,7 @@ Deno.test("lines() reads ahead no more than was taken, so another framing may ta
   assertEquals(input.length, 0);
 });
 
-Deno.test("lines() does work linear in the lines, whoever takes what lies between", () => {
+Deno.test("lines() does work linear in the lines, whichever call takes what lies between", () => {
   assertLinear((size) => {
     const input = new InputBuffer();
     input.append(bytes("x\n\xff\xff".repeat(size)));

@@ -38,7 +38,7 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
   extends MalformedOptions {
   /**
    * Makes your type of what was received; `undefined` drops the message. What it throws
-   * ends the stream, but for a {@linkcode FramingError} if `onMalformed` says so.
+   * ends the stream, except for a {@linkcode FramingError} if `onMalformed` says so.
    */
   decode: (message: In) => MappedIn | undefined;
   /**

@@ -92,7 +92,7 @@ Deno.test("mapped() gives what decode refused before what its framing refuses", 
   }
 });
 
-Deno.test("mapped() gives an error behind messages when asked with an empty chunk", () => {
+Deno.test("mapped() gives an error after messages when asked with an empty chunk", () => {
   const same = { decode: (text: string) => text, encode: String };
   const once = asText(netstrings());
   for (const framing of [once, mapped(once, same)]) {

@@ -163,7 +163,7 @@ Deno.test("netstrings() allows exactly maxLength bytes", () => {
   }
 });
 
-Deno.test("netstrings() agrees with reading the whole stream at once", () => {
+Deno.test("netstrings() agrees with reading the whole stream in one piece", () => {
   const random = seededRandom(19);
   for (let round = 0; round < rounds(1000); round++) {
     const oversize = pick(random, ["error", "discard"] as const);

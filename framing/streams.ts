@@ -6,7 +6,7 @@ import type { Decoder, Framing } from "./framing.ts";
 /**
  * A `TransformStream` of bytes into messages.
  *
- * Bytes are decoded only when somebody reads. Messages before an error are
+ * Bytes are decoded only when the stream is read. Messages before an error are
  * delivered before it.
  *
  * @typeParam In What is received.

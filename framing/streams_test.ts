@@ -123,7 +123,7 @@ Deno.test("FrameDecoderStream delivers the messages before an error first", asyn
       "b",
       failure("too-long", 4),
     ]],
-    // From `end`: behind messages of an earlier chunk, and of its own.
+    // From `end`: after messages of an earlier chunk, and of its own.
     [fixedLength(2), ["a"], [failure("truncated", 0)]],
     [fixedLength(2), ["abcde"], ["ab", "cd", failure("truncated", 4)]],
     [delimited(["ab", "abab"], { trailing: "error" }), ["xabyaba"], [
@@ -267,7 +267,7 @@ Deno.test("FrameDecoderStream serves reads that were asked for together", async 
   ]);
 });
 
-Deno.test("FrameDecoderStream keeps messages behind reads that were asked for together", async () => {
+Deno.test("FrameDecoderStream keeps messages for reads that were asked for together", async () => {
   const stream = new FrameDecoderStream(lines({ maxLength: 2 }));
   const reader = stream.readable.getReader();
   const reads = [reader.read(), reader.read()];
@@ -302,7 +302,7 @@ Deno.test("FrameDecoderStream passes an abort on to its reader", async () => {
   assertStrictEquals(await assertRejects(() => writer.closed, Error), reason);
 });
 
-Deno.test("FrameDecoderStream is aborted though nobody reads", async () => {
+Deno.test("FrameDecoderStream is aborted though it is not read", async () => {
   const reason = new Error("Enough");
   const stream = new FrameDecoderStream(lines());
   const writer = stream.writable.getWriter();
@@ -486,7 +486,7 @@ Deno.test("the streams are TransformStreams", () => {
   }
 });
 
-Deno.test("FrameDecoderStream reports an error behind messages without more bytes", async () => {
+Deno.test("FrameDecoderStream reports an error after messages without more bytes", async () => {
   const stream = new FrameDecoderStream(lines({ maxLength: 2 }));
   const writer = stream.writable.getWriter();
   const reader = stream.readable.getReader();

@@ -25,27 +25,24 @@ const MAX_PERIOD_MS = 500;
 // Timers are late by about a millisecond.
 const SLACK_MS = 1;
 const SLACK = 0.25;
-// As Deno does. Waits are counted twice, as a read and as its countdown, so there are
-// twice as many looks as it takes if all have news.
-const SETTLED_AT_A_LOOK = 128;
+// Fewer show that no more was ready: Deno settles at most 128 at a look, or as many less
+// as there are that take more than one step.
+const FEW = 32;
 
-let underWay = 0;
 let settled = 0;
-// Of those that were under way when the round of looks began.
-let settledOld = 0;
-let round = 0;
-
-/** Notes that a read or a write begins; gives what to tell when it has settled. */
-export function noteBegun(): number {
-  underWay++;
-  return round;
-}
+let held: PromiseWithResolvers<void> | undefined;
 
 /** Notes that a read or a write has settled. */
-export function noteSettled(begun: number): void {
-  underWay--;
+export function noteSettled(): void {
   settled++;
-  if (begun !== round) settledOld++;
+}
+
+/**
+ * Settles when the next read or write may begin; `undefined` if that is now. While it is
+ * found out who is silent, those that were served just now are held back.
+ */
+export function untilOthersAreServed(): Promise<void> | undefined {
+  return held?.promise;
 }
 
 class Clock {
@@ -128,26 +125,31 @@ class Clock {
   }
 
   /**
-   * Settles when each read and write has settled that was under way and ready: when some
-   * looks in a row have settled none of them. Those that begin meanwhile do not matter,
-   * as there is no end of them where the peers send more than this thread can take.
+   * Settles when each read and write has settled that was ready.
    *
-   * @returns Whether this thread was idle in the end.
+   * Where peers send more than this thread can take, there is no end of reads that are
+   * ready, and Deno comes first to those that began last: some get no turn. So no others
+   * begin until few settle at a look.
+   *
+   * @param quietLooks In how many looks in a row there must be few.
+   * @returns Whether this thread had nothing to do.
    */
   async #look(quietLooks: number): Promise<boolean> {
-    round++;
-    const waits = underWay + this.#countdowns.size;
-    const most = 2 + Math.ceil(waits / SETTLED_AT_A_LOOK);
-    let isCalm = false;
-    let quiet = 0;
-    for (let looks = 0; looks < most && quiet < quietLooks; looks++) {
-      const settledBefore = settled;
-      const settledOldBefore = settledOld;
+    let isCalm = true;
+    for (let quiet = 0; quiet < quietLooks && this.#countdowns.size > 0;) {
+      const before = settled;
       await untilLook(() => this.#advance());
-      quiet = settledOld === settledOldBefore ? quiet + 1 : 0;
-      isCalm = settled === settledBefore;
-      if (this.#countdowns.size === 0) break;
+      const count = settled - before;
+      if (count > 0) isCalm = false;
+      if (count < FEW) {
+        quiet++;
+      } else {
+        quiet = 0;
+        held ??= Promise.withResolvers();
+      }
     }
+    held?.resolve();
+    held = undefined;
     return isCalm;
   }
 

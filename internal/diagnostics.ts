@@ -1,5 +1,5 @@
 /**
- * What `node:diagnostics_channel` is told of connections. If nothing has subscribed,
+ * What is published about connections on `node:diagnostics_channel`. If nothing has subscribed,
  * that is all that is looked at: once when a transport is opened, once when a
  * connection is made of it, and once at its end.
  *

@@ -1,7 +1,7 @@
 // All empty queues share it; nothing is ever put into it.
 const NO_ITEMS: never[] = [];
 
-/** A queue: first in, first out. `Array.shift` would move all that is behind. */
+/** A queue: first in, first out. `Array.shift` would move all items that follow. */
 export class Queue<T> {
   #items: T[] = NO_ITEMS;
   #head = 0;

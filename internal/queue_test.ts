@@ -20,7 +20,7 @@ Deno.test("Queue gives first what came first, as an array would", () => {
   assertEquals(queue.takeAll(), array);
 });
 
-Deno.test("Queue.takeAll() takes what is left behind those taken before", () => {
+Deno.test("Queue.takeAll() takes what is left after those taken before", () => {
   const queue = new Queue<string>();
   for (const item of ["a", "b", "c"]) queue.push(item);
   assertEquals(queue.shift(), "a");

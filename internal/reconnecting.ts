@@ -55,7 +55,7 @@ export async function runReconnecting<C extends ReconnectedConnection, T>(
   checkFunction("reconnect", "handler", handler);
   const { signal, onError = logError } = options;
   // `retry` of @std/async does not fit: it begins to wait anew only with a new call,
-  // so that a connection which lasted would count like one that failed at once.
+  // so that a connection which lasted would count like one that failed immediately.
   let failures = 0;
   while (true) {
     const outcome = await attempt(reconnecting);

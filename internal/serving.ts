@@ -34,7 +34,7 @@ export interface ServedConnection {
   unref(): void;
 }
 
-/** What a handler is told beside its connection. */
+/** What a handler gets beside its connection. */
 export interface HandlerInfo {
   readonly remoteAddr: unknown;
   /** Is aborted when the server begins to shut down. */
@@ -50,7 +50,7 @@ export interface HandlerContext<Served> {
   getStore(): Served | undefined;
 }
 
-/** What a {@linkcode ListeningServer} is told by those who know the runtime. */
+/** What a {@linkcode ListeningServer} gets from the entry point of each runtime. */
 export interface Serving<Incoming, Served, Address> {
   readonly listener: Listener<Incoming, Address>;
   /** Whether to serve a connection, of which nothing has been read. */
@@ -152,7 +152,7 @@ export class ListeningServer<
     );
     for (const connection of late) connection.abort(reason);
     await Promise.allSettled(late.map(({ closed }) => closed));
-    // Handlers that end by this end now; others nobody can end.
+    // Handlers that stop when their connection ends do so now; others cannot be stopped.
     await isSettledWithin(finished, 0);
   }
 
@@ -423,14 +423,14 @@ export class ListeningServer<
     return controller.signal;
   }
 
-  /** Tells of a handshake that failed, but no log that a scanner could fill. */
+  /** Reports a handshake that failed, but never to the log, which a scanner could fill. */
   #reportHandshake(incoming: Incoming, cause: unknown): void {
     if (this.#serving.options.onError === undefined) return;
     const task = `shake hands with ${nameOf(incoming.remoteAddr)}`;
     this.#report(namingTask(cause, task), undefined);
   }
 
-  /** Tells of an error; never rejects, as that would end the server. */
+  /** Reports an error; never rejects, as that would end the server. */
   async #report(error: unknown, connection: Served | undefined): Promise<void> {
     const { onError = logError } = this.#serving.options;
     try {

@@ -11,7 +11,7 @@ export type SystemErrorName =
   | "NotSupported" // by what the caller gave
   | "UnexpectedEof"; // before what was asked for
 
-/** An error that is told by its name, as no class exists in every runtime. */
+/** An error that is recognized by its name, as no class exists in every runtime. */
 export function systemError(name: SystemErrorName, message: string): Error {
   const error = new Error(message);
   error.name = name;

@@ -134,7 +134,7 @@ function opened(
 }
 
 /**
- * Whether both ends are one: where nobody listens on a port that the system may give
+ * Whether both ends are one: where no server listens on a port that the system may give
  * to a client, it can give it to this one, and TCP then connects the two.
  */
 function isConnectedToItself(socket: Socket): boolean {
@@ -144,7 +144,7 @@ function isConnectedToItself(socket: Socket): boolean {
 
 function connectedToItself(task: string): Error {
   const message =
-    `Cannot ${task}: nobody listens there, and the connection was made with itself`;
+    `Cannot ${task}: no server listens there, and the connection was made with itself`;
   const error = new Error(message);
   error.name = "ConnectionRefused";
   return Object.assign(error, { code: "ECONNREFUSED" });

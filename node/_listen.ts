@@ -103,7 +103,7 @@ async function listen(options: ListenOptions, name: string): Promise<Server> {
   return server;
 }
 
-/** Removes a socket on which nobody listens; tells whether there was one. */
+/** Removes a socket on which no server listens; tells whether there was one. */
 async function removeStale(path: string): Promise<boolean> {
   const before = await statOf(path);
   if (before?.isSocket() !== true || !await isRefused(path)) return false;
@@ -128,7 +128,7 @@ async function statOf(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** Whether connecting is refused, as nobody listens. */
+/** Whether connecting is refused, as no server listens. */
 async function isRefused(path: string): Promise<boolean> {
   const socket = connect(path);
   try {

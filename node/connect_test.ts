@@ -16,7 +16,7 @@ import { lines } from "../framing/lines.ts";
 const framing = lines();
 const loopback = { hostname: "127.0.0.1", port: 0, framing };
 
-/** A port on which nobody listens. */
+/** A port on which no server listens. */
 async function closedPort(): Promise<number> {
   const server = createServer();
   server.listen(0, "127.0.0.1");

@@ -244,7 +244,7 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
    * The path of the socket; a relative one begins at the folder of the process when
    * the server begins to listen.
    *
-   * A socket on which nobody listens any more, as a server that was killed leaves it,
+   * A socket on which no server listens any more, as a server that was killed leaves it,
    * is taken over. One that is in use is an error named `AddrInUse`, and a file that is
    * no socket is never removed. Do not start several servers on one path at the same
    * time: Node cannot lock it for one of them, as Deno can.

@@ -3,7 +3,7 @@ import type { ConnectionOpenMessage } from "../connection/diagnostics.ts";
 import type { Address } from "../connection/transport.ts";
 import { FramingError } from "../framing/framing_error.ts";
 
-/** What a span tells of a connection when it opens. */
+/** The attributes of a span when its connection opens. */
 export function spanAttributes(message: ConnectionOpenMessage): Attributes {
   const { connection: { localAddr, remoteAddr }, role, address, port } =
     message;
@@ -30,7 +30,7 @@ export function metricAttributes(message: ConnectionOpenMessage): Attributes {
 
 /**
  * The value of `error.type`: the code of a {@linkcode FramingError}, the system's code
- * or else the name of an error, and `_OTHER` for what is none.
+ * or else the name of an error, and `_OTHER` for a value that is not an error.
  */
 export function errorType(error: unknown): string {
   if (!(error instanceof Error)) return "_OTHER";

@@ -134,7 +134,7 @@ export class ConnectionMetrics {
     group.open.delete(connection);
     this.#active.add(-1, group.attributes);
     add(group.ended, connection.stats());
-    group.ended.bufferedAmount = 0; // what could not be sent is given up
+    group.ended.bufferedAmount = 0; // what could not be sent is dropped
     const attributes = "error" in message
       ? { ...group.attributes, "error.type": errorType(message.error) }
       : group.attributes;

@@ -90,7 +90,7 @@ function statOf(path: string): Deno.FileInfo | undefined {
 }
 
 /**
- * Whether connecting is refused, as nobody listens. Only a thread of its own can find
+ * Whether connecting is refused, as no server listens. Only a thread of its own can find
  * out for a function that is not async.
  */
 function isStale(path: string): boolean {

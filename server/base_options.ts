@@ -70,7 +70,7 @@ export interface ServeBaseOptions<
    *
    * A connection without the header, or with one that is damaged, longer than 107 bytes
    * (version 1) or 16 KiB (version 2), or not whole within `handshakeTimeout`, is closed
-   * before the handler, and told like a TLS handshake that failed. Whoever reaches the
+   * before the handler, and told like a TLS handshake that failed. Anyone who reaches the
    * port can claim to be anyone: let only the balancer reach it.
    *
    * The header comes before TLS, so this is refused with `tls`: begin the handler with
@@ -113,7 +113,7 @@ export interface ServeBaseOptions<
    * kept a connection from being accepted. By default errors go to `console.error`.
    *
    * A TLS handshake that failed is told without a `connection` too, with the peer's
-   * address in the message. Without `onError` it is told to nobody: scanners cause
+   * address in the message. Without `onError` it is not reported: scanners cause
    * as many as they like.
    *
    * A write that fails while the handler runs is told to the handler: by the sends

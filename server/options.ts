@@ -153,7 +153,7 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
    * The path of the socket; a relative one begins at the folder of the process when
    * the server begins to listen.
    *
-   * A socket on which nobody listens any more, as a server that was killed leaves it,
+   * A socket on which no server listens any more, as a server that was killed leaves it,
    * is taken over: connecting to it is refused. One that is in use is
    * `Deno.errors.AddrInUse`, and a file that is no socket is never removed. Of
    * several servers that start at the same time one gets the path, if they may read

@@ -207,7 +207,7 @@ Deno.test("serve() uses port 8000 of all interfaces if it is told no other", asy
   assertMatch(stderr, /Requires net access to "0\.0\.0\.0:8000"/);
 });
 
-Deno.test("serve() throws at once if the port is in use", () => {
+Deno.test("serve() throws immediately if the port is in use", () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   assertThrows(
     () => serve({ ...loopback, port: taken.addr.port }, echo),
@@ -365,7 +365,7 @@ Deno.test("serve() leaves a listener open if it refuses its options", () => {
   );
 });
 
-Deno.test("serve() closes a connection behind what its handler sent", async () => {
+Deno.test("serve() closes a connection after what its handler sent", async () => {
   await using server = serve(loopback, (connection) => {
     for (let i = 0; i < 10_000; i++) connection.send(`${i}`);
   });
@@ -694,7 +694,7 @@ Deno.test("serve() serves those whom the filter lets pass, and closes the others
   assertEquals(log.errors, []);
 });
 
-Deno.test("serve() lets nobody pass by a filter that fails", async () => {
+Deno.test("serve() lets no client pass a filter that fails", async () => {
   const mistake = new Error("Mistake");
   const filters: ((addr: Deno.NetAddr) => unknown)[] = [
     () => {
@@ -1211,7 +1211,7 @@ Deno.test("Server.ref() keeps the process alive again", async () => {
   }
 });
 
-Deno.test("serve() serves TLS, with a half-close and the answers behind it", async () => {
+Deno.test("serve() serves TLS, with a half-close and the answers after it", async () => {
   await using server = serve(
     { ...loopback, tls: certificate },
     async (connection) => {
@@ -1467,7 +1467,7 @@ function leaveStaleSocket(path: string): void {
 }
 
 Deno.test({
-  name: "serve() takes over a socket on which nobody listens any more",
+  name: "serve() takes over a socket on which no server listens any more",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();

@@ -1,7 +1,7 @@
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 
-/** What became of a stream. */
+/** The result of decoding a stream. */
 export interface Outcome {
   readonly messages: readonly unknown[];
   /** How many messages there were after each chunk. */
@@ -14,11 +14,11 @@ export interface Outcome {
 export interface DecodeOptions {
   /** Where it is cut, ascending. */
   readonly cuts?: readonly number[];
-  /** Whether its end is told. */
+  /** Whether the decoder is given the end of the stream. */
   readonly ended?: boolean;
   /** As a connection reads it, into one buffer, instead of chunks that are given. */
   readonly intoBuffer?: boolean;
-  /** Told of each message when it comes. */
+  /** Called with each message when it is decoded. */
   readonly onMessage?: (message: unknown, index: number) => void;
 }
 

@@ -22,7 +22,7 @@ export class PairedEnd implements PairedTransport, Receiver, Sender {
   #isClosed = false;
   /** The peer has reset the connection. */
   #isReset = false;
-  /** As in the kernel, a reset is told once, to who asks first. */
+  /** As in the kernel, a reset is reported once, to the first caller. */
   #untold: "ConnectionReset" | undefined;
   #maxRead = Infinity;
   #cuts: Iterator<number> | undefined;

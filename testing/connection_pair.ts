@@ -23,7 +23,7 @@ import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
 export interface PairOptions extends TransportPairOptions {
   /**
    * After how many milliseconds both ends are aborted with a `TimeoutError`, if the pair
-   * was not disposed of before: so a test that waits in vain fails. Until then the pair
+   * was not disposed of before: so a test that would wait without end fails. Until then the pair
    * keeps the process alive, as a socket would; else no timeout of a connection would
    * ever come.
    *

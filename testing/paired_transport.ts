@@ -5,7 +5,7 @@ import type { Transport } from "../connection/transport.ts";
  * faults for tests.
  *
  * It does what Deno's sockets do over loopback on Linux, also after `close()` and a
- * reset. Its errors are told by their names: `BadResource` after `close()`,
+ * reset. Its errors are recognized by their names: `BadResource` after `close()`,
  * `Interrupted` when `close()` comes during a read or a write, `BrokenPipe` and
  * `ConnectionReset`. A second read while one is under way is a `TypeError`, and so
  * is a second write, or `closeWrite()` during one.

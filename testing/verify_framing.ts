@@ -80,13 +80,13 @@ export interface VerifyFramingOptions<In = unknown, Out = unknown> {
    * @default {messages}
    */
   received?: readonly In[] | undefined;
-  /** The limit, to verify that so many bytes pass, and one more does not. */
+  /** The limit, to verify that a message of this length passes and a longer one does not. */
   limit?: VerifyLimit<Out> | undefined;
   /** Bytes that must be refused when they come after the messages. */
   refused?: readonly Uint8Array[] | undefined;
   /**
    * Whether each message must come with the last byte of its frame. If not, a peer that
-   * waits for an answer to it may wait for ever.
+   * waits for an answer to it may wait without end.
    *
    * @default {true}
    */
@@ -115,7 +115,7 @@ export interface VerifyFramingOptions<In = unknown, Out = unknown> {
  * which one.
  *
  * - Each message is sent, and read back as itself.
- * - It is, wherever the stream is cut: nowhere, in all ways if it has up to 10 bytes, at
+ * - So it is wherever the stream is cut: nowhere, in all ways if it has up to 10 bytes, at
  *   each place if it has up to 2,000, between all bytes up to 64 KiB, and in many random
  *   ways.
  * - A message stays what it is when more is received, and its receiver may write to it.
@@ -123,7 +123,7 @@ export interface VerifyFramingOptions<In = unknown, Out = unknown> {
  * - What ends in the midst of a message, what is damaged, and what you say must be
  *   refused, gives an error after the messages before it, the same for every cut, and is
  *   never decoded without end.
- * - If you tell the limit, a message may be so long, and no longer.
+ * - If you give `limit`, a message of that length passes, and a longer one is refused.
  *
  * `unframed` does not pass, as it promises none of it: it makes a message of each read.
  *

@@ -26,7 +26,7 @@ import {
 /** Shorter, and the just-in-time compilers would be measured as well. */
 const LEAST_WARM_UP_SECONDS = 0.3;
 
-/** A round trip at a time, code is compiled for good only behind so many messages. */
+/** A round trip at a time, code is compiled for good only after many messages. */
 const LEAST_WARM_UP_MESSAGES = 30_000;
 
 /** For those messages, a warm-up may take as long as so many runs. */
@@ -78,7 +78,7 @@ export interface CaseResult {
   unit: string;
   results: SubjectResult[];
   comparisons: ComparisonResult[];
-  /** Why nobody could take part. */
+  /** Why it could not take part. */
   skipped?: string;
   /** Subjects that could not take part, and why. */
   missing: { subject: SubjectName; reason: string }[];
@@ -180,7 +180,7 @@ export async function measureCase(
   return result;
 }
 
-/** Whoever went first goes last in the next round. */
+/** The one that went first goes last in the next round. */
 function rotate<Item>(items: Item[], by: number): Item[] {
   const first = by % Math.max(1, items.length);
   return [...items.slice(first), ...items.slice(0, first)];

@@ -58,7 +58,7 @@ export const SKIPPED: readonly Skipped[] = [
   {
     row: "`serve()` gives a promise",
     tests: [
-      "serve() throws at once if the port is in use",
+      "serve() throws immediately if the port is in use",
       "serve() does not listen any more if onListen throws",
       "serve() leaves a socket that is in use to its server",
       "serve() removes nothing that is no socket",

@@ -141,14 +141,13 @@ async function reportOfChromium(): Promise<string> {
       const [type, body] = path === "/suites.js"
         ? ["text/javascript", script]
         : ["text/html", path === "/" ? PAGE : ""];
-      return new Response(body, {
-        headers: {
-          "content-type": type,
-          // Else there is no SharedArrayBuffer.
-          "cross-origin-opener-policy": "same-origin",
-          "cross-origin-embedder-policy": "require-corp",
-        },
-      });
+      // Only a page that is isolated may share memory.
+      const headers = {
+        "content-type": type,
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-embedder-policy": "require-corp",
+      };
+      return new Response(body, { headers });
     },
   );
   await using folder = await temporaryFolder();

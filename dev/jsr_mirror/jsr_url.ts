@@ -136,7 +136,7 @@ export function makeMirror(
     `framed-tcp-jsr-${sha256(toJson(content)).slice(0, 16)}`,
   );
   try {
-    // Whole in one step, for whoever runs at the same time.
+    // Whole in one step, for another process that runs at the same time.
     Deno.renameSync(made, shared);
     return shared;
   } catch {

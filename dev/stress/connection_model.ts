@@ -89,7 +89,7 @@ const operation = fc.oneof<fc.MaybeWeightedArbitrary<Operation>[]>(
 );
 
 // `node:net`, of which the relay is made, drops bytes that the system does not take
-// at once if their receiver has half-closed (Deno 2.9.6). It takes megabytes.
+// immediately if their receiver has half-closed (Deno 2.9.6). It takes megabytes.
 const MAX_RELAYED_BYTES = 20_000;
 
 /** Any program. */
@@ -339,7 +339,7 @@ class End {
     const promise = begin(message);
     const isAccepted = connection.stats().messagesSent > before;
     if (isAccepted) this.accepted.push(message);
-    assert(!(isAccepted && this.#hasEnded), "Let a message in behind the end");
+    assert(!(isAccepted && this.#hasEnded), "Let a message in after the end");
     return { promise, isAccepted };
   }
 

@@ -15,7 +15,7 @@ Deno.test(`any program on both ends keeps order, loses nothing and settles (seed
 
 // Programs that failed once, as they were shrunk.
 const KEPT: Readonly<Record<string, Program>> = {
-  "close() and closeWrite() at once wait for a peer that is still sending": {
+  "close() and closeWrite() together wait for a peer that is still sending": {
     framing: "lines",
     highWaterMark: 1,
     readBufferSize: 1024,

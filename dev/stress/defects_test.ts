@@ -16,7 +16,7 @@ import { serve } from "../../server/serve.ts";
 import { certificate } from "../testdata/certificates.ts";
 import { settlement } from "./settling.ts";
 
-Deno.test("serve() goes on at once after peers that were gone before it accepted them", async () => {
+Deno.test("serve() goes on immediately after peers that were gone before it accepted them", async () => {
   const errors: unknown[] = [];
   const framing = lines();
   await using server = serve({
@@ -31,7 +31,7 @@ Deno.test("serve() goes on at once after peers that were gone before it accepted
   const { port } = server.addr;
   const first = await connect({ port, framing });
   await first.request("first");
-  // While the server accepts nobody, these come and are reset.
+  // While the server accepts no client, these come and are reset.
   for (let count = 0; count < 3; count++) {
     const socket = net.connect(port, "127.0.0.1");
     await once(socket, "connect");
@@ -80,7 +80,7 @@ Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not 
   assert(result.status === "rejected");
   assertEquals(
     String(result.reason),
-    "TimeoutError: Cannot go on: the peer neither sent nor took a byte within idleTimeout of 30 ms",
+    "TimeoutError: Cannot go on: nothing was received, and the system took nothing that was sent, within idleTimeout of 30 ms",
   );
 });
 
@@ -98,7 +98,7 @@ Deno.test("idleTimeout ends a close() whose end the peer does not take", async (
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("abort() ends a connection whose end the peer does not take behind a FramingError", async () => {
+Deno.test("abort() ends a connection whose end the peer does not take after a FramingError", async () => {
   const framing = lines({ maxLength: 8 });
   const ending = Promise.withResolvers<void>();
   await using ends = await socketPair(

@@ -14,8 +14,8 @@ const LINE = new TextEncoder().encode("beat\n");
 const HALF_LINE = LINE.subarray(0, 2);
 // The end of a line and the beginning of the next, so that one is always under way.
 const ACROSS_LINES = new TextEncoder().encode("at\nbe");
-// Long enough that the work for a message, and not its decoding, is what takes time.
-const LONG_LINE = new TextEncoder().encode(`${"x".repeat(8191)}\n`);
+// More than is read for a long time, so that there are always bytes in the socket.
+const MANY_LINES = new TextEncoder().encode("beat\n".repeat(13_000));
 
 /** A server under trial, and its peers. */
 export class Trial implements AsyncDisposable {
@@ -42,9 +42,10 @@ export class Trial implements AsyncDisposable {
   async join(count: number): Promise<Deno.Conn[]> {
     const joined: Deno.Conn[] = [];
     // The first are not to be silent for as long as the last take.
+    const { idleTimeout = 1000 } = this.#setup.timeouts;
     const beating = setInterval(() => {
       for (const conn of joined) conn.write(LINE).catch(() => {});
-    }, 25);
+    }, idleTimeout / 4);
     try {
       for (let i = 0; i < count; i++) {
         const conn = await this.#connect();
@@ -141,7 +142,7 @@ export class Trial implements AsyncDisposable {
 async function sendWithoutEnd(conn: Deno.Conn): Promise<void> {
   try {
     for (;;) {
-      let rest = LONG_LINE;
+      let rest = MANY_LINES;
       while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
     }
   } catch {
@@ -194,7 +195,7 @@ export async function overloaded(
   peers: number,
   setup: Setup,
   { milliseconds, silent }: {
-    /** For how long at least, and at most ten times as long. */
+    /** For how long at least, and at most thirty times as long. */
     readonly milliseconds: number;
     readonly silent: number;
   },
@@ -209,7 +210,7 @@ export async function overloaded(
     const report = await trial.report();
     const count = Object.values(report.ended).reduce((sum, n) => sum + n, 0);
     const areEnded = count >= silent && report.open <= peers;
-    if (areEnded || Date.now() > start + 10 * milliseconds) {
+    if (areEnded || Date.now() > start + 30 * milliseconds) {
       return report;
     }
     await delay(100);

@@ -64,8 +64,12 @@ Deno.test({
   async fn() {
     const { open, ended } = await overloaded(200, {
       door: "tcp",
-      timeouts: { idleTimeout: 100, messageTimeout: 100 },
-      work: 0.1,
+      timeouts: {
+        idleTimeout: 100,
+        messageTimeout: 100,
+        readBufferSize: 512,
+      },
+      work: 0.02,
     }, { milliseconds: 1000, silent: 2 });
     assertEquals({ open, ended }, { open: 200, ended: { idleTimeout: 2 } });
   },

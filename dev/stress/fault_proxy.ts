@@ -11,11 +11,11 @@ export interface Fault {
   readonly delay?: number;
   /** The most bytes that pass in a second. */
   readonly bytesPerSecond?: number;
-  /** Behind so many bytes nothing passes until {@linkcode FaultProxy.resume}. */
+  /** After this many bytes nothing passes until {@linkcode FaultProxy.resume}. */
   readonly stallAt?: number;
-  /** Behind so many bytes the receiver sees the end; the rest is dropped. */
+  /** After this many bytes the receiver sees the end; the rest is dropped. */
   readonly halfCloseAt?: number;
-  /** Behind so many bytes both sides are reset. */
+  /** After this many bytes both sides are reset. */
   readonly resetAt?: number;
 }
 

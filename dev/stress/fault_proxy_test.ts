@@ -91,7 +91,7 @@ for (
   });
 }
 
-Deno.test("FaultProxy half-closes behind the byte that it is told", async () => {
+Deno.test("FaultProxy half-closes after the given byte", async () => {
   for (const halfCloseAt of [0, 1, 999]) {
     assertEquals(await relay({ halfCloseAt }, data), {
       received: data.subarray(0, halfCloseAt),
@@ -100,7 +100,7 @@ Deno.test("FaultProxy half-closes behind the byte that it is told", async () => 
   }
 });
 
-Deno.test("FaultProxy resets behind the byte that it is told", async () => {
+Deno.test("FaultProxy resets after the given byte", async () => {
   const { received, error } = await relay({ resetAt: 17 }, data);
 
   assertInstanceOf(error, Deno.errors.ConnectionReset);

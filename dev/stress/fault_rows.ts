@@ -13,7 +13,7 @@ import {
 import { OwnMemory } from "./own_memory.ts";
 import type { ReportRow, SuiteOptions } from "./report_row.ts";
 
-// Behind so many bytes all messages have passed, whatever the framing.
+// After this many bytes all messages have passed, whatever the framing.
 const LAST_PLACE = 200;
 
 /** Runs a workload with each framing through each of some faults. */

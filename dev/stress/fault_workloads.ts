@@ -205,7 +205,7 @@ export async function runThroughFault(
 ): Promise<void> {
   const run = { echo, request, broadcast }[workload];
   const name = `${workload} over ${framing.name} with ${fault.name}`;
-  // An answer that the reader may cut anywhere is nobody's in particular.
+  // An answer that the reader may cut anywhere belongs to no request in particular.
   if (workload === "request" && framing.name === "unframed") return;
   try {
     await run(framing, fault, tally);
@@ -232,7 +232,7 @@ async function join(
 type AnyConnection = Connection<unknown, unknown>;
 
 /** A server, and a proxy before it. */
-async function serverBehind(
+async function serverThrough(
   { framing }: FaultFraming,
   { toServer, toClient }: NamedFault,
   handler: (connection: AnyConnection) => Promise<void>,
@@ -278,14 +278,18 @@ async function echo(
   tally: Tally,
 ): Promise<void> {
   const handled: unknown[] = [];
-  await using behind = await serverBehind(source, fault, async (connection) => {
-    for await (const message of connection) {
-      handled.push(message);
-      await connection.send(message);
-    }
-  });
+  await using relayed = await serverThrough(
+    source,
+    fault,
+    async (connection) => {
+      for await (const message of connection) {
+        handled.push(message);
+        await connection.send(message);
+      }
+    },
+  );
   const sent: unknown[] = [];
-  const connection = await join(behind.proxy, source, fault);
+  const connection = await join(relayed.proxy, source, fault);
   if (connection === undefined) return;
   const received: unknown[] = [];
   const ends = [
@@ -306,25 +310,29 @@ async function echo(
   const closed = await settlement(connection.closed, "closed");
   assertBegins(source, received, handled, "received of those handled");
   assertBegins(source, handled, sent, "handled of those sent");
-  checkEnds(fault, [...results, closed], behind.errors);
+  checkEnds(fault, [...results, closed], relayed.errors);
   if (!fault.loses) assertSame(source, received, sent);
   count(tally, source, sent, received);
 }
 
-/** The client asks, some questions one by one and some at once. */
+/** The client asks, some questions one by one and some together. */
 async function request(
   source: FaultFraming,
   fault: NamedFault,
   tally: Tally,
 ): Promise<void> {
   const handled: unknown[] = [];
-  await using behind = await serverBehind(source, fault, async (connection) => {
-    for await (const message of connection) {
-      handled.push(message);
-      await connection.send(message);
-    }
-  });
-  const connection = await join(behind.proxy, source, fault);
+  await using relayed = await serverThrough(
+    source,
+    fault,
+    async (connection) => {
+      for await (const message of connection) {
+        handled.push(message);
+        await connection.send(message);
+      }
+    },
+  );
+  const connection = await join(relayed.proxy, source, fault);
   if (connection === undefined) return;
   const questions = Array.from(
     { length: MESSAGES },
@@ -349,12 +357,12 @@ async function request(
     if (answer.status === "rejected") continue;
     assertEquals(comparable(answer.value), comparable(questions[index]));
   }
-  checkEnds(fault, [...answers, closing, closed], behind.errors);
+  checkEnds(fault, [...answers, closing, closed], relayed.errors);
   if (!fault.loses) assertEquals(acknowledged.length, questions.length);
   count(tally, source, questions, acknowledged);
 }
 
-/** The server sends everything to three clients, of which one is behind the fault. */
+/** The server sends everything to three clients, of which one goes through the fault. */
 async function broadcast(
   source: FaultFraming,
   fault: NamedFault,
@@ -364,13 +372,17 @@ async function broadcast(
   const sent = messages(source);
   const wanted = asItems(source, sent).length;
   let onJoin = () => {};
-  await using behind = await serverBehind(source, fault, async (connection) => {
-    joined.push(connection);
-    onJoin();
-    // The handler lasts until the client ends.
-    for await (const _ of connection);
-  });
-  const { server, proxy } = behind;
+  await using relayed = await serverThrough(
+    source,
+    fault,
+    async (connection) => {
+      joined.push(connection);
+      onJoin();
+      // The handler lasts until the client ends.
+      for await (const _ of connection);
+    },
+  );
+  const { server, proxy } = relayed;
   const { hostname, port } = server.addr;
   const { framing } = source;
   const fast = [
@@ -379,7 +391,7 @@ async function broadcast(
   ];
   const faulty = await join(proxy, source, fault);
   const connections = faulty === undefined ? fast : [...fast, faulty];
-  // One that is cut short at once may never reach the server.
+  // One that is cut short immediately may never reach the server.
   const needed = fault.loses ? fast.length : connections.length;
   const allJoined = new Promise<void>((resolve) => {
     onJoin = () => joined.length >= needed && resolve();
@@ -430,7 +442,7 @@ async function broadcast(
     settlement(connection.close(), "close()"),
     settlement(connection.closed, "closed"),
   ]));
-  checkEnds(fault, ends, behind.errors);
+  checkEnds(fault, ends, relayed.errors);
 }
 
 function messages(source: FaultFraming): unknown[] {

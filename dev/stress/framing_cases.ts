@@ -77,7 +77,7 @@ const hardText = fc.oneof(
   fc.array(fc.nat(0xffff), { maxLength: 4 })
     .map((units) => String.fromCharCode(...units)),
 );
-// Longer than what is looked through at once, too.
+// Longer than what one scan looks through, too.
 const longBytes = fc.tuple(fc.nat(140_000), hardByte)
   .map(([length, byte]) => new Uint8Array(length).fill(byte));
 const hardSendable = fc.oneof(

@@ -277,7 +277,7 @@ function assertOutcome(
     assertEquals(actual.join(""), expected.join(""));
     return;
   }
-  // What was dropped behind a message that is not the mapping's is told if it
+  // What was dropped after a message that is not the mapping's is told if it
   // was in the same chunk.
   const [one, other] = isMapped && hasFailed(expected)
     ? [withoutDiscarded(actual), withoutDiscarded(expected)]

@@ -22,7 +22,7 @@ export interface HostileCase {
   readonly name: string;
   readonly attack: Attack;
   readonly door: Exclude<Door, "small" | "smallTls">;
-  /** Whether the attack begins behind the TLS handshake. */
+  /** Whether the attack begins after the TLS handshake. */
   readonly tls: boolean;
   /** The error, as {@linkcode Figures} names it. */
   readonly ending: string;
@@ -96,7 +96,7 @@ export const HOSTILE_CASES: readonly HostileCase[] = [
 // How long a server may take to close what its peers have closed.
 const REST_MS = 1000;
 
-/** The most connections that the small doors let in at once. */
+/** The most connections that the small doors let in together. */
 const SMALL = 8;
 
 /** Limits in proportion to how slowly bytes trickle. */
@@ -217,7 +217,7 @@ const QUESTION_PAUSE_MS = 50;
 export class GoodClients implements AsyncDisposable {
   /** Questions, and those without an answer, with a wrong one, and that hang. */
   readonly tally = { asked: 0, lost: 0, wrong: 0, unsettled: 0 };
-  /** How many milliseconds each answer took, where somebody wants to know. */
+  /** How many milliseconds each answer took, if they are measured. */
   #latencies: number[] | undefined;
   readonly #clients: readonly Connection<string, string>[];
   readonly #asking: Promise<unknown>;
@@ -248,7 +248,7 @@ export class GoodClients implements AsyncDisposable {
     client: Connection<string, string>,
     index: number,
   ): Promise<void> {
-    // Not all at once.
+    // Not all in the same instant.
     await delay(QUESTION_PAUSE_MS * index / this.#clients.length);
     for (let count = 0; !this.#isOver; count++) {
       const question = `question ${count} of ${index}`;

@@ -12,7 +12,7 @@ import { caCerts } from "../testdata/certificates.ts";
 export interface Assault {
   readonly attack: Attack;
   readonly port: number;
-  /** Whether they do it behind a TLS handshake. */
+  /** Whether they do it after a TLS handshake. */
   readonly tls: boolean;
   readonly connections: number;
   /** How many milliseconds pass between two bytes, where they trickle. */

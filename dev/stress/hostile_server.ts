@@ -20,7 +20,7 @@ export interface Limits {
   readonly idleTimeout: number;
   readonly messageTimeout: number;
   readonly sendTimeout: number;
-  /** How many connections the two small doors let in at once. */
+  /** How many connections the two small doors let in together. */
   readonly maxConnections: number;
 }
 

@@ -38,7 +38,7 @@ Deno.test("serve() ends every hostile peer by its error, while good clients are 
 });
 
 for (const door of ["small", "smallTls"] as const) {
-  Deno.test(`serve() with maxConnections lets good clients in behind silent ones (${door})`, async () => {
+  Deno.test(`serve() with maxConnections lets good clients in after silent ones (${door})`, async () => {
     const { operations, lost, unsettled } = await besideSilent(door, 10, 16);
 
     assert(operations > 0);

@@ -130,7 +130,7 @@ export async function counted(
   tally.unsettled--;
 }
 
-/** Does `work` for each number below `count`, so many at once. */
+/** Does `work` for each number below `count`, this many concurrently. */
 async function forEach(
   count: number,
   atOnce: number,
@@ -155,7 +155,7 @@ export async function withinMinutes(
   clearTimeout(timer);
 }
 
-/** Connections that are open at once, with messages on all of them. */
+/** Connections that are open together, with messages on all of them. */
 export async function openMany(
   { connections, rounds }: { connections: number; rounds: number },
 ): Promise<LoadResult & { readonly during: LoadServerState }> {
@@ -168,7 +168,7 @@ export async function openMany(
       clients.push(await server.connect());
     });
     for (let round = 0; round < rounds; round++) {
-      // All at once, and not one after the other.
+      // All concurrently, and not one after the other.
       await Promise.all(
         clients.map((client, i) => ask(client, `echo ${i} ${round}`, tally)),
       );
@@ -207,7 +207,7 @@ export async function storm(
         })),
     );
   const { descriptors } = await server.firstState();
-  // What a first storm leaves behind is there once: code, pools, a grown heap.
+  // What a first storm allocates stays, once: code, pools, a grown heap.
   await run(Math.ceil(connections / 5), newTally());
   const before = await server.rest(descriptors);
   const tally = newTally();

@@ -43,7 +43,7 @@ export async function* loadRows(
     assertEquals(load.during.connections, connections);
     const each = (load.during.heap - load.before.heap) / connections;
     yield row(
-      `request, ${formatted(connections)} connections open at once`,
+      `request, ${formatted(connections)} open connections`,
       "none",
       load,
       `${kilobytes(each)} a connection in the heap${
@@ -62,7 +62,7 @@ export async function* loadRows(
     yield row(
       `storm of ${
         formatted(connections)
-      }: connect, one request, close, 100 at once; the ${closer} closes first`,
+      }: connect, one request, close, 100 concurrently; the ${closer} closes first`,
       "none",
       load,
       `${formatted(Math.round(speed))} connections a second`,
@@ -76,7 +76,7 @@ export async function* loadRows(
     });
     assert(load.after.shortages > 0, "There were descriptors enough");
     yield row(
-      `one request each, ${formatted(connections)} connections at once`,
+      `one request each, ${formatted(connections)} concurrent connections`,
       "the server may hold 256 descriptors",
       load,
       `${load.after.shortages} times without a descriptor`,

@@ -19,7 +19,7 @@ const collect: () => void = runInNewContext("gc");
 const BLOCK = "x".repeat(64 * 1024);
 
 // The runtime opens a pair of sockets for signals some time after the start; with
-// a listener it does so at once, and they are there when descriptors are counted.
+// a listener it does so immediately, and they are there when descriptors are counted.
 Deno.addSignalListener("SIGINT", () => Deno.exit());
 
 const subscribers = new Set<Connection<string, string>>();

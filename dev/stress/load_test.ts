@@ -23,7 +23,7 @@ function assertGood({ tally, before, after }: LoadResult): void {
 }
 
 Deno.test({
-  name: "serve() answers on all of many connections at once",
+  name: "serve() answers on all of many concurrent connections",
   ignore,
   async fn() {
     const load = await openMany({ connections: 200, rounds: 2 });

@@ -10,6 +10,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { connectionRows } from "./connection_rows.ts";
+import { fairnessRows } from "./fairness_rows.ts";
 import { faultRows } from "./fault_rows.ts";
 import { framingRows } from "./framing_rows.ts";
 import { hostileRows } from "./hostile.ts";
@@ -17,6 +18,7 @@ import { loadRows } from "./load_rows.ts";
 import { processRows } from "./process.ts";
 import { hasFailed, reportText, rowText, type SuiteResult } from "./report.ts";
 import type { ReportRow, Suite } from "./report_row.ts";
+import { simulationRows } from "./simulation_rows.ts";
 
 // Enough for the full sizes, with a soak of ten minutes.
 const FULL_SECONDS = 1325;
@@ -37,9 +39,21 @@ const SUITES: readonly NamedSuite[] = [
     rows: connectionRows,
     share: 0.08,
   },
+  {
+    name: "simulation",
+    title: "Simulation",
+    rows: simulationRows,
+    share: 0.08,
+  },
   { name: "faults", title: "Faults on the way", rows: faultRows, share: 0.1 },
   { name: "load", title: "Load", rows: loadRows, share: 0.5 },
   { name: "hostile", title: "Hostile peers", rows: hostileRows, share: 0.14 },
+  {
+    name: "fairness",
+    title: "A busy thread",
+    rows: fairnessRows,
+    share: 0.08,
+  },
   { name: "process", title: "The process", rows: processRows, share: 0.02 },
 ];
 const NAMES = SUITES.map(({ name }) => name);

@@ -7,7 +7,7 @@ import { ServerProcess } from "./load_process.ts";
 import type { ReportRow } from "./report_row.ts";
 
 const framing = lines();
-// How many requests of a client are under way at once.
+// How many requests of a client are under way together.
 const WINDOW = 20;
 // Long enough that nothing is cut.
 const AMPLE_MS = 60_000;
@@ -64,7 +64,7 @@ async function askOn(
   let answered = 0;
   let wrong = 0;
   const question = (number: number) =>
-    number % 7 === 0 ? `a while ${number}` : `at once ${number}`;
+    number % 7 === 0 ? `a while ${number}` : `now ${number}`;
   const ask = () => client.send(question(asked++)).catch(() => {}); // the server has ended
   for (let i = 0; i < WINDOW; i++) ask();
   for await (const answer of client) {

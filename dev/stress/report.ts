@@ -163,7 +163,7 @@ const NOT_TRIED = `## What was not tried
   CI is set up to run the short forms
   on macOS and Windows, without load; they have not been run there.
 - Packets that are lost, late, doubled or damaged, and links that go down: the
-  kernel's part of TCP hides them from a program but for the time that they take.
+  kernel's part of TCP hides them from a program, except for the time that they take.
   0.1 was run over such links, and nothing was found.
 - A run of days, or more connections than the table says: both need more ports and
   more memory than one machine of this size has.

@@ -34,7 +34,7 @@ export async function soak(
   const collect: () => void = runInNewContext("gc");
   await using server = await LoadedServer.start();
   const { descriptors } = await server.firstState();
-  // What is made once is made, also for each kind of bad end.
+  // What is made once is made, also for each kind of error.
   const first = await Mixture.start(server, newTally());
   await first.round();
   await first.stop();

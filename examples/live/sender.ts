@@ -106,7 +106,7 @@ async function sendToAll(): Promise<void> {
   // end
 }
 
-/** A block that begins with its number. Whoever sends it copies it. */
+/** A block that begins with its number. Its sender copies it. */
 function message(number: number): Uint8Array {
   for (const lane of lanes) noteIfMissed(lane);
   latest = number;

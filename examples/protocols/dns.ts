@@ -1,5 +1,5 @@
 /**
- * A DNS client over TCP: many questions at once, answered in any order.
+ * A DNS client over TCP: many concurrent questions, answered in any order.
  *
  * ```text
  * 00 1d   7b 21   81 80   00 01  00 01  00 00  00 00   ...
@@ -79,7 +79,7 @@ function readAnswer(message: Bytes): Answer {
   return { id: view.getUint16(0), code, addresses };
 }
 
-/** Asks for all names at once. */
+/** Asks for all names concurrently. */
 export async function resolve(
   connection: Connection<Answer, Question>,
   names: string[],

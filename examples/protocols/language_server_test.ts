@@ -33,7 +33,7 @@ Deno.test("language_server.ts asks deno lsp about a program", async () => {
       textDocument: { uri, languageId: "typescript", version: 1, text },
     });
     assertStringIncludes(await diagnosed.promise, "not assignable");
-    // Several at once, answered in any order.
+    // Several together, answered in any order.
     const symbols = Array.from(
       { length: 5 },
       () =>

@@ -1,6 +1,6 @@
 import { SCAN_WASM } from "./scan_wasm.ts";
 
-/** The most bytes that can be looked through at once. */
+/** The most bytes that one scan looks through. */
 export const MAX_SCAN_BYTES = 64 * 1024;
 
 /** The largest distance of the two bytes that {@linkcode Scanner.scan} looks for. */

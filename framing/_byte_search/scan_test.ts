@@ -15,7 +15,7 @@ Deno.test("wasmScanner() finds what scriptScanner() finds", () => {
   const lengths = [0, 1, 15, 16, 17, 100, 1000, MAX_SCAN_BYTES];
   for (const length of [...lengths, ...lengths.toReversed()]) {
     for (const letters of [1, 2, 30]) {
-      // Few letters make many matches, and leave matches of a longer chunk behind.
+      // Few letters make many matches, and leave matches of a longer chunk over.
       const chunk = Uint8Array.from(
         { length },
         () => random(letters),

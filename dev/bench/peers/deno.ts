@@ -193,7 +193,7 @@ const operations: Record<string, Operation> = {
     };
   },
   // A buffer that the answer fills spares a turn of the event loop where the answer
-  // is there at once: only a read that leaves room shows that a socket is empty.
+  // is there immediately: only a read that leaves room shows that a socket is empty.
   "request": (length) => request(makeFrames(length), length + 1),
   "request-any-length": (length, _chunkLength, kind) =>
     request(makeFrames(length, kind), READ_BUFFER_LENGTH),

@@ -20,11 +20,11 @@ import {
   type Program,
   start,
   startExample,
-} from "../dev/interop/_peers.ts";
+} from "../../dev/interop/_peers.ts";
 import { framing, Push, RedisClient, RedisError, type Value } from "./redis.ts";
 
 function redis(...flags: string[]): Program {
-  return startExample("redis.ts", [], flags);
+  return startExample("protocols/redis.ts", [], flags);
 }
 
 async function ourServer(): Promise<{ server: Program; port: string }> {
@@ -143,7 +143,7 @@ Deno.test("redis.ts writes what it reads", () => {
   assertThrows(() => encoder.encode({ value: "a\r\nb" }), TypeError);
 });
 
-Deno.test("redis.ts refuses what is not RESP, behind what is", () => {
+Deno.test("redis.ts refuses what is not RESP, after what is", () => {
   const refused: [string, string][] = [
     ["$x\r\n", "malformed"],
     ["$-2\r\n", "malformed"],

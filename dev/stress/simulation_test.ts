@@ -1,0 +1,27 @@
+import { assert, assertEquals } from "@std/assert";
+import { newTally, scenarioOf, simulate, simulateSeed } from "./simulation.ts";
+
+// About two seconds.
+const SEEDS = 1500;
+
+Deno.test("whole connections in virtual time keep order, lose nothing and settle", async () => {
+  const tally = newTally();
+  for (let seed = 1; seed <= SEEDS; seed++) await simulateSeed(seed, tally);
+  assertEquals(tally.runs, SEEDS);
+  assert(tally.delivered > SEEDS);
+});
+
+Deno.test("one number repeats a run exactly, whatever ran before", async () => {
+  async function traceOf(seed: number): Promise<string[]> {
+    const tally = newTally();
+    await simulate(scenarioOf(seed), tally);
+    return tally.trace;
+  }
+
+  const seeds = Array.from({ length: 50 }, (_, seed) => seed);
+  const before = new Map<number, string[]>();
+  for (const seed of seeds) before.set(seed, await traceOf(seed));
+  for (const seed of seeds.toReversed()) {
+    assertEquals(await traceOf(seed), before.get(seed));
+  }
+});
