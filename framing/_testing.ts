@@ -13,6 +13,9 @@ import { FramingError } from "./framing_error.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 import { unframed } from "./unframed.ts";
+import { seededRandom } from "../internal/random.ts";
+
+export { seededRandom };
 
 /** One byte a character, so that any byte can be written: `"\xff"`. */
 export function bytes(text: string): Bytes {
@@ -29,17 +32,6 @@ export function text(bytes: Uint8Array): string {
 /** The UTF-8 of `string`, one character a byte, as {@linkcode text} writes it. */
 export function utf8(string: string): string {
   return text(new TextEncoder().encode(string));
-}
-
-/** A generator of integers from 0 to below `limit`, the same for the same seed. */
-export function seededRandom(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  };
 }
 
 /**
@@ -112,11 +104,6 @@ export function randomText(
 export interface Failure {
   code: FramingError["code"];
   offset: number | undefined;
-}
-
-/** The lengths that `onDiscard` was told. */
-export interface Discarded {
-  discarded: number[];
 }
 
 /**

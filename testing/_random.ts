@@ -1,16 +1,5 @@
-/** Integers from 0 to below a limit, the same for the same seed. */
-export type Random = (limit: number) => number;
-
-/** Makes a generator of numbers that are well mixed (mulberry32). */
-export function seededRandom(seed: number): Random {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  };
-}
+import { concat } from "@std/bytes/concat";
+import type { Random } from "../internal/random.ts";
 
 // More would take long, and find nothing that fewer do not.
 const MAX_CUTS = 2000;
@@ -38,21 +27,21 @@ export function damaged(random: Random, stream: Uint8Array): Uint8Array {
   const noise = Uint8Array.from({ length: 1 + random(8) }, () => random(256));
   switch (random(7)) {
     case 0: // bytes were changed
-      return joined([before, noise, after.subarray(noise.length)]);
+      return concat([before, noise, after.subarray(noise.length)]);
     case 1: // a bit was
-      return joined([
+      return concat([
         before,
         after.subarray(0, 1).map((byte) => byte ^ (1 << random(8))),
         after.subarray(1),
       ]);
     case 2: // bytes are missing
-      return joined([before, after.subarray(some.length)]);
+      return concat([before, after.subarray(some.length)]);
     case 3: // bytes came twice
-      return joined([before, some, after]);
+      return concat([before, some, after]);
     case 4: // there are bytes too many
-      return joined([before, noise, after]);
+      return concat([before, noise, after]);
     case 5: // one of the values at which counting goes wrong
-      return joined([
+      return concat([
         before,
         Uint8Array.of([0, 0x7f, 0x80, 0xff][random(4)] ?? 0),
         after.subarray(1),
@@ -60,16 +49,4 @@ export function damaged(random: Random, stream: Uint8Array): Uint8Array {
     default: // nothing of it is right
       return Uint8Array.from({ length: 1 + random(64) }, () => random(256));
   }
-}
-
-/** All parts in one array. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const bytes = new Uint8Array(length);
-  let end = 0;
-  for (const part of parts) {
-    bytes.set(part, end);
-    end += part.length;
-  }
-  return bytes;
 }

@@ -1,15 +1,11 @@
+import { concat } from "@std/bytes/concat";
 import type { Encoder, Framing } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { checkCount, checkLength } from "../internal/checks.ts";
+import { type Random, seededRandom } from "../internal/random.ts";
 import { type DecodeOptions, decodeStream, type Outcome } from "./_decoding.ts";
-import {
-  damaged,
-  joined,
-  type Random,
-  randomCuts,
-  seededRandom,
-} from "./_random.ts";
+import { damaged, randomCuts } from "./_random.ts";
 import {
   bytesIn,
   isSame,
@@ -225,7 +221,7 @@ class Verification<In, Out> {
 
   verify(messages: readonly Out[], received: readonly unknown[]): void {
     const frames = this.#encode(messages);
-    const stream = joined(frames);
+    const stream = concat(frames);
     this.#compare(this.#decode(stream, {}), received, stream, [], "");
     this.#verifyState(stream, received);
     this.#verifyPromptness(frames, received);
@@ -262,10 +258,10 @@ class Verification<In, Out> {
       return frame;
     });
     const sent = together.takeBytes();
-    if (!isSame(sent, joined(frames))) {
+    if (!isSame(sent, concat(frames))) {
       throw new Error(
         `messages are encoded as ${
-          showBytes(joined(frames))
+          showBytes(concat(frames))
         } one by one, and as ${showBytes(sent)} after another`,
       );
     }
@@ -277,7 +273,7 @@ class Verification<In, Out> {
     received: readonly unknown[],
   ): void {
     const { prompt = true } = this.#options;
-    const stream = joined(frames);
+    const stream = concat(frames);
     const cuts = endsOf(frames).slice(0, -1);
     const outcome = this.#decode(stream, { cuts, ended: false });
     const what = "each frame in a chunk of its own";
@@ -425,7 +421,7 @@ class Verification<In, Out> {
     received: readonly unknown[],
     refused: Uint8Array,
   ): void {
-    const stream = joined([before, refused]);
+    const stream = concat([before, refused]);
     const name = showBytes(refused);
     const expected = this.#decode(stream, {});
     if (expected.failure === undefined) {
@@ -456,7 +452,7 @@ class Verification<In, Out> {
     if (limit === undefined) return;
     const { maxLength, message, larger } = limit;
     const longest = message(maxLength);
-    const frame = joined(this.#encode([longest]));
+    const frame = concat(this.#encode([longest]));
     const where = `a message of ${maxLength} bytes, which is the limit,`;
     for (const cuts of this.#waysToCut(frame.length, ROUNDS_OF_ONE_FRAME)) {
       const { messages, failure } = this.#decode(frame, { cuts });

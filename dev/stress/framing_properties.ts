@@ -1,5 +1,6 @@
 /** What must hold for every framing, whatever the options, messages and cuts. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { concat } from "@std/bytes/concat";
 import fc from "npm:fast-check@4.10.2";
 import { socketPair, sockets } from "../../connection/_testing.ts";
 import { Connection } from "../../connection/connection.ts";
@@ -58,7 +59,7 @@ async function checkDecoder(
   lengths: readonly number[],
 ): Promise<void> {
   const { expected, frames } = encodeAll(tried);
-  const stream = concatenate(frames);
+  const stream = concat(frames);
   const framing = tried.make();
   for (const overwrite of [false, true]) {
     const outcome = decodeChunks(framing, cutInto(stream, lengths), overwrite);
@@ -76,7 +77,7 @@ async function checkStreams(
   const encoded: Uint8Array[] = await Array.fromAsync(
     ReadableStream.from(taken).pipeThrough(new FrameEncoderStream(framing)),
   );
-  const chunks = cutInto(concatenate(encoded), lengths);
+  const chunks = cutInto(concat(encoded), lengths);
   const outcome = await decodeInStream(framing, chunks);
   assertOutcome(tried, outcome, expected);
 }
@@ -248,24 +249,13 @@ function encodeAll(
     const isBytes = typeof sent === "string" && !isText;
     expected.push(comparable(isBytes ? encoder.encode(sent) : sent));
   }
-  assertEquals(text(gathered.takeBytes()), text(concatenate(frames)));
+  assertEquals(text(gathered.takeBytes()), text(concat(frames)));
   return { taken, expected, frames };
 }
 
 /** A message as it is received, in a form that compares quickly. */
 function comparable(message: unknown): unknown {
   return message instanceof Uint8Array ? text(message) : message;
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const whole = new Uint8Array(length);
-  let start = 0;
-  for (const part of parts) {
-    whole.set(part, start);
-    start += part.length;
-  }
-  return whole;
 }
 
 function assertOutcome(
