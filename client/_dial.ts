@@ -1,4 +1,3 @@
-import { shakeHands } from "../internal/handshake.ts";
 import { abortable } from "@std/async/abortable";
 import type {
   ConnectOptions,
@@ -11,6 +10,7 @@ import {
   nameOfTarget,
   tlsOptionsOf,
 } from "../internal/connecting.ts";
+import { shakeHands } from "../internal/handshake.ts";
 import { namingTask } from "../internal/system_error.ts";
 
 /** What Deno takes for TCP and for TLS alike. */

@@ -6,6 +6,7 @@ export type SystemErrorName =
   | "BadResource" // used after close()
   | "BrokenPipe" // written to a side that is closed
   | "ConnectionAborted" // by its owner
+  | "ConnectionRefused" // as no server listens
   | "ConnectionReset" // by the peer
   | "Interrupted" // close() while it was under way
   | "NotSupported" // by what the caller gave

@@ -150,7 +150,7 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
     this.#socket = socket;
     this.remoteAddr = remoteAddr;
     this.#options = options;
-    // Else an error of a socket that nobody serves would end the process.
+    // Otherwise an error of a socket without a listener would end the process.
     socket.on("error", () => {});
   }
 

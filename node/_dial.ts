@@ -143,9 +143,9 @@ function isConnectedToItself(socket: Socket): boolean {
 }
 
 function connectedToItself(task: string): Error {
-  const message =
-    `Cannot ${task}: no server listens there, and the connection was made with itself`;
-  const error = new Error(message);
-  error.name = "ConnectionRefused";
+  const error = systemError(
+    "ConnectionRefused",
+    `Cannot ${task}: no server listens there, and the connection was made with itself`,
+  );
   return Object.assign(error, { code: "ECONNREFUSED" });
 }

@@ -46,7 +46,7 @@ export interface SocketTransportOptions {
  * that the peer does not take a cut for an end; over TLS, where a cut is seen, and over a
  * Unix socket it is closed.
  *
- * @param socket A socket that is connected, and of which nobody reads.
+ * @param socket A socket that is connected, and from which nothing else reads.
  * @param options For TCP.
  * @returns The transport.
  * @throws {TypeError} If the socket is not connected.

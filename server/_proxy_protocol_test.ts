@@ -20,7 +20,7 @@ const IPV6 = [
   ...[0x20, 1, 0xd, 0xb8, ...Array(11).fill(0), 2],
   ...[0xdc, 4, 1, 0xbb],
 ];
-// A TLV of a kind that nobody knows, of three bytes.
+// A TLV of an unknown kind, of three bytes.
 const TLV = [0xe0, 0, 3, 1, 2, 3];
 
 /** A header of version 2; `rest` follows its first 16 bytes. */

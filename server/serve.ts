@@ -1,4 +1,3 @@
-import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { checkReusePort, listenBy, listenTcp, listenUnix } from "./_listen.ts";
 import type { ServeBaseOptions } from "./base_options.ts";
@@ -23,6 +22,7 @@ import {
 } from "../internal/checks.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { noteOrigin } from "../internal/diagnostics.ts";
+import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
 import {
   checkListener,
   checkOverTcp,
