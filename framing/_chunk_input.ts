@@ -1,6 +1,6 @@
 import type { ManyDecoder } from "./_decoders.ts";
 import type { Decoder } from "./framing.ts";
-import { InputBuffer } from "./input_buffer.ts";
+import { InputBuffer, isSmallPart } from "./input_buffer.ts";
 
 // As much of a chunk is put to what was left of the one before, at first.
 const FIRST_PART_BYTES = 256;
@@ -15,6 +15,11 @@ export class ChunkInput {
   // copied after what was left before it.
   #chunk: Uint8Array | undefined;
   #copied = 0;
+  // The last chunk's buffer, which is not kept for the few bytes that may be left of it,
+  // and how many bytes before its end lie together there.
+  #buffer: WeakRef<ArrayBufferLike> | undefined;
+  #end = 0;
+  #together = 0;
 
   /** Whether bytes are left that no message was made of. */
   get hasRest(): boolean {
@@ -23,9 +28,9 @@ export class ChunkInput {
 
   /** Gives the next chunk; all messages must have been taken from those before. */
   append(chunk: Uint8Array): void {
-    const isCut = this.#input.length > 0 && chunk instanceof Uint8Array &&
-      chunk.length > FIRST_PART_BYTES;
-    if (!isCut) return this.#input.append(chunk);
+    if (!(chunk instanceof Uint8Array)) return this.#input.append(chunk); // throws
+    const isCut = this.#input.length > 0 && chunk.length > FIRST_PART_BYTES;
+    if (this.#goesOnInBuffer(chunk) || !isCut) return this.#input.append(chunk);
     this.#chunk = chunk;
     this.#copied = 0;
     this.#copyMore();
@@ -48,6 +53,34 @@ export class ChunkInput {
   pullMany<In>(decoder: ManyDecoder<In>, messages: In[]): void {
     // A copied part of a chunk holds few.
     if (this.#chunk === undefined) decoder.decodeMany(this.#input, messages);
+  }
+
+  /**
+   * Whether what is left lies right before the chunk in its buffer, and the input goes on
+   * there: parts of one large array need not be put together again.
+   */
+  #goesOnInBuffer(chunk: Uint8Array): boolean {
+    if (this.#input.adjoins(chunk)) {
+      this.#together += chunk.length;
+      this.#end += chunk.length;
+      return true;
+    }
+    const { buffer, byteOffset, length } = chunk;
+    const rest = this.#input.length;
+    const adjoins = byteOffset === this.#end &&
+      this.#buffer?.deref() === buffer;
+    const before = adjoins ? this.#together : 0;
+    if (!adjoins) {
+      const isAlone = length === buffer.byteLength ||
+        !(buffer instanceof ArrayBuffer); // copied, as others may write to it
+      this.#buffer = isAlone ? undefined : new WeakRef(buffer);
+    }
+    this.#together = before + length;
+    this.#end = byteOffset + length;
+    // A small part is copied anyway, so it would be again and again.
+    if (rest === 0 || rest > before || isSmallPart(rest, chunk)) return false;
+    this.#input.continueIn(new Uint8Array(buffer, byteOffset - rest, rest), 0);
+    return true;
   }
 
   #goOnInChunk(): void {

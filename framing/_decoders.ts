@@ -97,6 +97,8 @@ export class BytesDecoder extends RangeDecoder<Bytes> {
   #at = 0;
   #offset = 0;
   #taken = 0;
+  // Up to there in the stream no more whole frames were found.
+  #searchedTo = 0;
 
   override get maker(): MessageMaker<Bytes> {
     return makeBytes;
@@ -126,12 +128,20 @@ export class BytesDecoder extends RangeDecoder<Bytes> {
     return message;
   }
 
+  override decodeMany(input: InputBuffer, messages: Bytes[]): void {
+    super.decodeMany(input, messages);
+    this.#searchedTo = input.offset + input.length;
+  }
+
   /** Finds frames that are not wanted yet; tells whether there are any. */
   #lookAhead(input: ByteInput): boolean {
     if (!(input instanceof InputBuffer)) return false;
+    const searchedTo = input.offset + input.length;
+    if (this.#searchedTo === searchedTo) return false;
     const frames = takeFrames();
     if (!input.findFrames(this.finder, frames)) {
       giveBackFrames(frames);
+      this.#searchedTo = searchedTo;
       return false;
     }
     this.#frames = frames;
@@ -143,17 +153,18 @@ export class BytesDecoder extends RangeDecoder<Bytes> {
   #takeNext(input: ByteInput): Bytes | undefined {
     const frames = this.#frames;
     if (frames === undefined) return undefined;
-    const { places } = frames;
     const taken = this.#taken;
     const at = this.#at;
-    // Below the count, all places are there.
-    const message = input.bytesAt(places[at]! - taken, places[at + 1]! - taken);
-    const next = places[at + 2]!;
+    const message = input.bytesAt(
+      frames.start(at) - taken,
+      frames.end(at) - taken,
+    );
+    const next = frames.endOf(at + 1);
     input.skip(next - taken);
     this.#taken = next;
-    this.#at = at + 3;
+    this.#at = at + 1;
     this.#offset = input.offset;
-    if (this.#at === 3 * frames.count) this.#giveBack(frames);
+    if (this.#at === frames.count) this.#giveBack(frames);
     return message;
   }
 
@@ -168,6 +179,6 @@ export class BytesDecoder extends RangeDecoder<Bytes> {
     messages: Bytes[],
   ): void {
     input.addMessages(frames, messages);
-    input.skip(frames.next);
+    input.skip(frames.endOf(frames.count));
   }
 }

@@ -12,35 +12,78 @@ export const MESSAGE = 1;
 export const PASSED = 2;
 
 // So many are found together: their places stay in the processor's fastest cache.
-const MANY_FRAMES = 1024;
+const MANY_FRAMES = 4096;
 // More than one is in use only while batches of several connections are.
 const MAX_SPARE_FRAMES = 16;
 
 /** Where frames lie that follow each other, in bytes from the front of the input. */
 export class Frames {
   /**
-   * For each frame: where its message begins and ends, and where the frame ends. There
-   * is room for so many.
+   * Where each frame ends, and the next one begins, less {@linkcode Frames.shift}. There is
+   * room for so many.
    */
-  readonly places: Int32Array;
+  readonly ends: Int32Array;
+  /** What is added to each of {@linkcode Frames.ends}. */
+  shift = 0;
   /** How many there are. */
   count = 0;
+  /** How many bytes of a frame come before its message, if {@linkcode heads} is not there. */
+  head = 0;
+  /** The same for each frame, where they differ. */
+  heads: Int32Array | undefined;
+  /** How many bytes of a frame come after its message, if {@linkcode tails} is not there. */
+  tail = 0;
+  /** The same for each frame, where they differ. */
+  tails: Int32Array | undefined;
+  // Kept for the next time that they are needed.
+  #heads: Int32Array | undefined;
+  #tails: Int32Array | undefined;
 
   constructor(capacity: number) {
-    this.places = new Int32Array(3 * capacity);
+    this.ends = new Int32Array(capacity);
   }
 
-  /** Adds one. */
+  /** Forgets those that are there; frames follow whose heads and tails are all the same. */
+  clear(head: number, tail: number): void {
+    this.count = this.shift = 0;
+    this.head = head;
+    this.tail = tail;
+    this.heads = this.tails = undefined;
+  }
+
+  /** Adds one whose head and tail differ from those before; all are added so. */
   add(start: number, end: number, next: number): void {
-    const at = 3 * this.count++;
-    this.places[at] = start;
-    this.places[at + 1] = end;
-    this.places[at + 2] = next;
+    const at = this.count++;
+    this.eachHead()[at] = start - this.endOf(at);
+    this.eachTail()[at] = next - end;
+    this.ends[at] = next;
   }
 
-  /** Where the last one ends. */
-  get next(): number {
-    return this.places[3 * this.count - 1] ?? 0;
+  /** Gives room for the head of each frame. */
+  eachHead(): Int32Array {
+    return this.heads = this.#heads ??= new Int32Array(this.ends.length);
+  }
+
+  /** Gives room for the tail of each frame. */
+  eachTail(): Int32Array {
+    return this.tails = this.#tails ??= new Int32Array(this.ends.length);
+  }
+
+  /** Where the message of a frame that is there begins. */
+  start(index: number): number {
+    const { head, heads } = this;
+    return this.endOf(index) + (heads === undefined ? head : heads[index]!);
+  }
+
+  /** Where the message of a frame that is there ends. */
+  end(index: number): number {
+    const { tail, tails } = this;
+    return this.endOf(index + 1) - (tails === undefined ? tail : tails[index]!);
+  }
+
+  /** Where the first `count` frames end. */
+  endOf(count: number): number {
+    return count === 0 ? 0 : this.ends[count - 1]! + this.shift; // there are so many
   }
 }
 

@@ -125,22 +125,23 @@ export class LengthFrames implements FrameFinder {
     if (layout.readMany) return layout.readMany(source, frames, maxLength);
     const { bytes, start, end } = source;
     const { lastByte } = layout;
-    const { places } = frames;
+    frames.clear(0, lastByte === -1 ? 0 : 1);
+    const heads = frames.eachHead();
+    const { ends } = frames;
     let from = start;
     let to = 0;
-    while (to < places.length && layout.read(bytes, from, end) === WHOLE) {
+    while (to < ends.length && layout.read(bytes, from, end) === WHOLE) {
       const { messageStart, messageEnd } = layout;
       const next = from + layout.frameLength;
       if (next > end || messageEnd - messageStart > maxLength) break;
       if (lastByte !== -1 && bytes[next - 1] !== lastByte) break;
+      heads[to] = messageStart;
       // Places are told from the front.
-      places[to] = from + messageStart - start;
-      places[to + 1] = from + messageEnd - start;
-      places[to + 2] = next - start;
-      to += 3;
+      ends[to] = next - start;
+      to++;
       from = next;
     }
-    frames.count = to / 3;
+    frames.count = to;
   }
 
   #read(input: ByteInput, from: number): HeaderState {

@@ -128,23 +128,23 @@ export class Search {
     this.#from = isApart ? start : Math.max(this.#from, front);
   }
 
-  /** Notes the first place before `stop`, if there is one; returns how many. */
+  /** Notes all places before `stop`; returns how many. */
   #lookShort(
     bytes: Uint8Array,
     front: number,
     start: number,
     stop: number,
   ): number {
+    let found = 0;
     for (let at = start; at < stop; at++) {
       if (bytes[at] !== this.#first || !this.#standsAt(bytes, at)) continue;
       if (this.count === this.places.length) this.#makeRoom(front, 1);
       this.places[this.count] = at - this.shift;
       this.count++;
-      this.#to = at + 1;
-      return 1;
+      found++;
     }
     this.#to = stop;
-    return 0;
+    return found;
   }
 
   /**
@@ -156,7 +156,9 @@ export class Search {
       MAX_SCAN_BYTES,
       stop + this.#distance - start,
     );
-    const part = bytes.subarray(start, start + scanned);
+    const part = scanned === bytes.length
+      ? bytes
+      : bytes.subarray(start, start + scanned);
     const found = scanner.scan(
       part,
       this.#first,

@@ -101,19 +101,21 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     const textAt = (start: number, end: number) => input.textAt(start, end);
     const { separator } = this.finder;
     const hasDamage = addTexts(textAt, frames, separator, messages, fatal);
-    if (!hasDamage && problem === undefined) return input.skip(frames.next);
-    const { places, count } = frames;
+    if (!hasDamage && problem === undefined) {
+      return input.skip(frames.endOf(frames.count));
+    }
+    const { count } = frames;
     const texts = messages.splice(first);
     let taken = 0;
     for (let i = 0; i < count; i++) {
       const text = this.#take(
         input,
-        texts[i]!, // there is one for each frame, and its three places
-        places[3 * i]! - taken,
-        places[3 * i + 1]! - taken,
-        places[3 * i + 2]! - taken,
+        texts[i]!, // there is one for each frame
+        frames.start(i) - taken,
+        frames.end(i) - taken,
+        frames.endOf(i + 1) - taken,
       );
-      taken = places[3 * i + 2]!;
+      taken = frames.endOf(i + 1);
       if (text !== undefined) messages.push(text);
     }
   }
@@ -157,16 +159,15 @@ export class TextFrameDecoder extends RangeDecoder<string> {
 
   #takeNext(input: ByteInput): string | undefined {
     const at = this.#at;
-    const { places } = this.#frames;
-    // There is a text, and so there are its places.
-    const before = at === 0 ? 0 : places[3 * at - 1]!;
+    const frames = this.#frames;
+    const before = frames.endOf(at);
     this.#at = at + 1;
     return this.#take(
       input,
-      this.#texts[at]!,
-      places[3 * at]! - before,
-      places[3 * at + 1]! - before,
-      places[3 * at + 2]! - before,
+      this.#texts[at]!, // there is one for each frame
+      frames.start(at) - before,
+      frames.end(at) - before,
+      frames.endOf(at + 1) - before,
     );
   }
 }
@@ -183,34 +184,35 @@ export function addTexts(
   texts: string[],
   isFatal: boolean,
 ): boolean {
-  const { places, count } = frames;
+  const { ends, shift, count, head, heads, tail, tails } = frames;
   let hasDamage = false;
   let next = texts.length;
   texts.length += count; // faster than an array that grows
   for (let first = 0; first < count;) {
-    // Below the count, all places are there.
-    const start = places[3 * first]!;
+    const start = frames.start(first);
     let last = count;
-    if (places[3 * last - 2]! - start > MAX_TEXT_BYTES) {
+    if (frames.end(last - 1) - start > MAX_TEXT_BYTES) {
       last = first + 1;
-      while (
-        last < count && places[3 * last + 1]! - start <= MAX_TEXT_BYTES
-      ) last++;
+      while (last < count && frames.end(last) - start <= MAX_TEXT_BYTES) last++;
     }
-    const end = places[3 * last - 2]!;
+    const end = frames.end(last - 1);
     const text = textAt(start, end);
     if (isFatal && text.includes(REPLACEMENT)) hasDamage = true;
     if (text.length === end - start) {
       // Each byte is a character of its own, as no character of UTF-8 has more
       // UTF-16 code units than bytes.
+      let frameStart = (frames.endOf(first) - start) | 0;
+      const fromStart = (shift - start) | 0;
       // `| 0` says that a sum is a small integer, which is faster.
-      const stop = 3 * last;
-      for (let i = 3 * first; i < stop; i = (i + 3) | 0) {
+      for (let i = first; i < last; i = (i + 1) | 0) {
+        // Below the count, all are there.
+        const frameEnd = (ends[i]! + fromStart) | 0;
         texts[next] = text.slice(
-          (places[i]! - start) | 0,
-          (places[(i + 1) | 0]! - start) | 0,
+          (frameStart + (heads === undefined ? head : heads[i]!)) | 0,
+          (frameEnd - (tails === undefined ? tail : tails[i]!)) | 0,
         );
         next = (next + 1) | 0;
+        frameStart = frameEnd;
       }
     } else if (separator !== undefined) {
       for (let i = first, at = 0; i < last; i++) {
@@ -219,13 +221,13 @@ export function addTexts(
         // More than the separator may stand there, such as a carriage return.
         const more = found === -1
           ? 0
-          : places[3 * i + 2]! - places[3 * i + 1]! - separator.length;
+          : frames.endOf(i + 1) - frames.end(i) - separator.length;
         texts[next++] = text.slice(at, textEnd - more);
         at = textEnd + separator.length;
       }
     } else {
       for (let i = first; i < last; i++) {
-        texts[next++] = textAt(places[3 * i]!, places[3 * i + 1]!);
+        texts[next++] = textAt(frames.start(i), frames.end(i));
       }
     }
     first = last;

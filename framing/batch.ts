@@ -5,7 +5,7 @@ import { addTexts } from "./_text_frames.ts";
 import { decodeText } from "./_utf8.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Decoder } from "./framing.ts";
-import type { InputBuffer } from "./input_buffer.ts";
+import { addViews, type InputBuffer } from "./input_buffer.ts";
 
 /** What a {@linkcode Batch} is made of. */
 interface BatchParts<In> {
@@ -95,10 +95,9 @@ export class Batch<In> implements Iterable<In> {
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    */
   byteAt(index: number, offset: number): number | undefined {
-    const { bytes, start, frames: { places } } = this.#valid(index);
-    const from = places[3 * index]!; // valid, so it is there
-    const at = from + offset;
-    return offset >= 0 && at < places[3 * index + 1]!
+    const { bytes, start, frames } = this.#valid(index);
+    const at = frames.start(index) + offset;
+    return offset >= 0 && at < frames.end(index)
       ? bytes[start + at]
       : undefined;
   }
@@ -137,17 +136,10 @@ export class Batch<In> implements Iterable<In> {
    */
   allBytes(): Bytes[] {
     if (this.#parts === undefined) throw isOver();
-    const { bytes, start, frames: { places, count } } = this.#parts;
+    const { bytes, start, frames } = this.#parts;
     this.#hasViews = true;
-    const { buffer } = bytes;
-    const front = bytes.byteOffset + start;
     const all: Bytes[] = [];
-    all.length = count; // faster than an array that grows
-    for (let i = 0; i < count; i++) {
-      const from = places[3 * i]!; // below the count, so both are there
-      const length = places[3 * i + 1]! - from;
-      all[i] = new Uint8Array(buffer, front + from, length);
-    }
+    addViews(bytes.buffer, bytes.byteOffset + start, frames, all);
     return all;
   }
 
@@ -160,13 +152,13 @@ export class Batch<In> implements Iterable<In> {
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    */
   bytesAt(index: number): Bytes {
-    const { bytes, start, frames: { places } } = this.#valid(index);
+    const { bytes, start, frames } = this.#valid(index);
     this.#hasViews = true;
-    const from = places[3 * index]!; // valid, so both are there
+    const from = frames.start(index);
     return new Uint8Array(
       bytes.buffer,
       bytes.byteOffset + start + from,
-      places[3 * index + 1]! - from,
+      frames.end(index) - from,
     );
   }
 
@@ -191,18 +183,20 @@ export class Batch<In> implements Iterable<In> {
         `Cannot take messages ${from} to ${to}: there are ${this.length}`,
       );
     }
-    const { bytes, start, frames: { places }, maker } = parts;
+    const { bytes, start, frames: places, maker } = parts;
     const count = to - from;
     if (maker !== undefined) {
       // A frame begins where the one before ends.
-      const first = places[3 * from - 1] ?? 0;
-      const last = places[3 * to - 1] ?? 0;
-      return { count, frames: bytes.subarray(start + first, start + last) };
+      const first = start + places.endOf(from);
+      return { count, frames: bytes.subarray(first, start + places.endOf(to)) };
     }
     // Between frames there may be others, of which no message was made.
     const frames = Array.from({ length: count }, (_, i) => {
-      const at = 3 * (from + i);
-      return bytes.subarray(start + places[at]!, start + places[at + 2]!); // valid
+      const at = from + i;
+      return bytes.subarray(
+        start + places.start(at),
+        start + places.endOf(at + 1),
+      );
     });
     return { count, frames: concat(frames) };
   }
@@ -276,7 +270,7 @@ export function takeBatch<In>(
     const maker: MessageMaker<In> | undefined = decoder.maker;
     const { finder } = decoder;
     if (maker !== undefined && input.findFrames(finder, frames)) {
-      input.skip(frames.next);
+      input.skip(frames.endOf(frames.count));
       const { separator } = finder;
       return madeOf({ bytes, start, frames, maker, separator }, input);
     }
@@ -292,7 +286,7 @@ export function takeBatch<In>(
     // Where the last frame ends is where the input begins now.
     const { bytes, start } = input.source;
     return madeOf(
-      { bytes, start: start - frames.next, frames, messages },
+      { bytes, start: start - frames.endOf(frames.count), frames, messages },
       input,
     );
   }
@@ -310,10 +304,10 @@ function takeOneByOne<In>(
 ): void {
   const isRange = decoder instanceof RangeDecoder &&
     decoder.maker !== undefined;
-  const most = isRange ? 1 : frames.places.length / 3;
+  const most = isRange ? 1 : frames.ends.length;
   // Where in the stream the first frame begins.
   let front = 0;
-  frames.count = 0;
+  frames.clear(0, 0);
   while (frames.count < most) {
     const message = input.pull(decoder, ended);
     if (message === undefined) return;

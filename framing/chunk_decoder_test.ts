@@ -203,6 +203,26 @@ Deno.test("ChunkDecoder reads chunks of shared memory", () => {
   assertEquals(decoder.end().map(text), ["ef"]);
 });
 
+Deno.test("ChunkDecoder goes on in an array that is given in parts", () => {
+  for (const Memory of [ArrayBuffer, SharedArrayBuffer]) {
+    const array = new Uint8Array(new Memory(300_000)).fill(0x61);
+    array[99_999] = array[149_999] = array[299_999] = 0x0a;
+    for (const length of [1460, 40_000]) {
+      const decoder = new ChunkDecoder(delimited("\n"));
+      const messages: Bytes[] = [];
+      for (let at = 0; at < array.length; at += length) {
+        messages.push(...decoder.decode(array.subarray(at, at + length)));
+      }
+      const { buffer } = array;
+      assertEquals(
+        messages.map((each) => [each.length, each.buffer === buffer]),
+        [99_999, 49_999, 149_999].map((size) => [size, Memory === ArrayBuffer]),
+      );
+      assertEquals(new Set(messages.flatMap((each) => [...each])).size, 1);
+    }
+  }
+});
+
 Deno.test("ChunkDecoder gives one empty message of fixedLength(0)", () => {
   const decoder = new ChunkDecoder(fixedLength(0));
   assertEquals(decoder.decode(new Uint8Array()).length, 1);

@@ -500,24 +500,29 @@ class FixedFieldLayout extends LengthPrefixedLayout {
     const headerLength = fieldOffset + size;
     const messageStart = strip ?? headerLength;
     const least = Math.max(headerLength, messageStart);
-    const { places } = frames;
+    frames.clear(messageStart, 0);
+    const { ends } = frames;
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
     let from = start;
     let to = 0;
-    while (to < places.length && from + headerLength <= end) {
-      const value = readUint(bytes, from + fieldOffset, size, littleEndian);
+    while (to < ends.length && from + headerLength <= end) {
+      const at = from + fieldOffset;
+      // The most frequent size, as a small integer; one that is too large is negative.
+      const value = size === 4
+        ? view.getInt32(at, littleEndian)
+        : readUint(bytes, at, size, littleEndian);
       const length = headerLength + (value + adjustment);
       // All but a message that is whole and right is left to `read`.
       const next = from + length;
-      if (next > end || length < least || length - messageStart > maxLength) {
-        break;
-      }
-      places[to] = from + messageStart - start;
-      places[to + 1] = next - start;
-      places[to + 2] = next - start;
-      to += 3;
+      if (
+        value < 0 || next > end || length < least ||
+        length - messageStart > maxLength
+      ) break;
+      ends[to] = next - start;
+      to++;
       from = next;
     }
-    frames.count = to / 3;
+    frames.count = to;
   }
 }
 
