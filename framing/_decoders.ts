@@ -46,7 +46,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
 
   override decodeMany(input: InputBuffer, messages: In[]): void {
     // What is told of a message may decode others.
-    const frames = takeFrames();
+    const frames = takeFrames(input.length);
     try {
       while (input.findFrames(this.finder, frames)) {
         this.takeFrames(input, frames, messages);
@@ -138,7 +138,7 @@ export class BytesDecoder extends RangeDecoder<Bytes> {
     if (!(input instanceof InputBuffer)) return false;
     const searchedTo = input.offset + input.length;
     if (this.#searchedTo === searchedTo) return false;
-    const frames = takeFrames();
+    const frames = takeFrames(input.length);
     if (!input.findFrames(this.finder, frames)) {
       giveBackFrames(frames);
       this.#searchedTo = searchedTo;

@@ -11,10 +11,13 @@ export const MESSAGE = 1;
 /** Bytes of no message, or of one that is dropped. */
 export const PASSED = 2;
 
-// So many are found together: their places stay in the processor's fastest cache.
+// So many are found together: as many as 64 KiB hold of 16 bytes, and fewer where few
+// bytes are, as each connection may hold some.
 const MANY_FRAMES = 4096;
-// More than one is in use only while batches of several connections are.
-const MAX_SPARE_FRAMES = 16;
+const MAX_SPARE_MANY = 16;
+const FEW_FRAMES = 256;
+const MAX_SPARE_FEW = 512;
+const FEW_BYTES = 8 * 1024;
 
 /** Where frames lie that follow each other, in bytes from the front of the input. */
 export class Frames {
@@ -139,14 +142,24 @@ export interface FrameFinder {
 }
 
 // Taken by those that use them.
-const spareFrames: Frames[] = [];
+const spareMany: Frames[] = [];
+const spareFew: Frames[] = [];
 
-/** Room for many frames, to be given back with {@linkcode giveBackFrames}. */
-export function takeFrames(): Frames {
-  return spareFrames.pop() ?? new Frames(MANY_FRAMES);
+/**
+ * Room for the frames that are found together in `length` bytes, to be given back with
+ * {@linkcode giveBackFrames}.
+ */
+export function takeFrames(length: number): Frames {
+  return length < FEW_BYTES
+    ? spareFew.pop() ?? new Frames(FEW_FRAMES)
+    : spareMany.pop() ?? new Frames(MANY_FRAMES);
 }
 
 /** Gives back what {@linkcode takeFrames} gave. */
 export function giveBackFrames(frames: Frames): void {
-  if (spareFrames.length < MAX_SPARE_FRAMES) spareFrames.push(frames);
+  if (frames.ends.length === FEW_FRAMES) {
+    if (spareFew.length < MAX_SPARE_FEW) spareFew.push(frames);
+  } else if (spareMany.length < MAX_SPARE_MANY) {
+    spareMany.push(frames);
+  }
 }

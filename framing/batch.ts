@@ -264,7 +264,7 @@ export function takeBatch<In>(
   decoder: Decoder<In>,
   ended: boolean = false,
 ): Batch<In> | undefined {
-  const frames = takeFrames();
+  const frames = takeFrames(input.length);
   const { bytes, start } = input.source;
   if (decoder instanceof RangeDecoder) {
     const maker: MessageMaker<In> | undefined = decoder.maker;

@@ -434,20 +434,19 @@ export class InputBuffer implements ByteInput {
 
   /** Moves what was not taken to the front of a buffer with `least` free bytes after it. */
   #makeRoom(least: number, size: number): void {
-    const rest = this.#bytes.subarray(this.#start, this.#end);
     // Twice as large, so that a long message is copied a constant number of times. As
     // much as a message says that it needs is trusted only up to four times what came.
-    const { length } = rest;
+    const length = this.#end - this.#start;
     const grown = this.#needed > length + 1
       ? Math.min(this.#needed, Math.max(4 * length, LEAST_BYTES))
       : Math.min(4 * length, this.#maxFrameLength);
     const wanted = Math.max(size, length + least, length > 0 ? grown : 0);
-    if (this.#isOwn && this.#lendings === 0 && wanted <= this.#bytes.length) {
+    if (this.#isOwn && this.#lendings === 0 && wanted <= this.#size) {
       this.#bytes.copyWithin(0, this.#start, this.#end);
       this.#use(this.#bytes, length);
     } else {
       const bytes = new Uint8Array(wanted);
-      bytes.set(rest);
+      if (length > 0) bytes.set(this.#bytes.subarray(this.#start, this.#end));
       this.#use(bytes, length);
     }
   }

@@ -43,6 +43,9 @@ const MAX_TEXT_LENGTH = 16 * 1024;
 
 const textEncoder = new TextEncoder();
 
+// Made with the first buffer.
+let space: BufferSpace | undefined;
+
 /**
  * Buffers of one size that were written. All outputs share them, so one that has
  * nothing to write holds none.
@@ -52,26 +55,12 @@ const textEncoder = new TextEncoder();
  */
 class BufferPool {
   static readonly MAX_BYTES = 1024 * 1024;
-  // Made with the first buffer.
-  static #space: BufferSpace | undefined;
   readonly size: number;
   readonly #spares: Uint8Array[] = [];
   #made = 0;
 
   constructor(size: number) {
     this.size = size;
-  }
-
-  /** Where `byte` stands first in `buffer` from `start` to `end`; or -1. */
-  static find(
-    buffer: Uint8Array,
-    start: number,
-    end: number,
-    byte: number,
-  ): number {
-    return BufferPool.#space === undefined
-      ? findWithin(buffer, start, end, byte)
-      : BufferPool.#space.find(buffer, start, end, byte);
   }
 
   take(): Uint8Array {
@@ -86,8 +75,8 @@ class BufferPool {
   #reserve(): Uint8Array | undefined {
     if ((this.#made + 1) * this.size > BufferPool.MAX_BYTES) return undefined;
     this.#made++;
-    BufferPool.#space ??= scanner.bufferSpace(3 * BufferPool.MAX_BYTES);
-    return BufferPool.#space.reserve(this.size);
+    space ??= scanner.bufferSpace(3 * BufferPool.MAX_BYTES);
+    return space.reserve(this.size);
   }
 }
 
@@ -285,7 +274,9 @@ export class OutputBuffer implements ByteOutput {
     this.#encodeText();
     const start = this.#frameStart + from - this.#segmentsLength;
     if (start < 0) return this.#indexOfInSegments(byte, from);
-    const at = BufferPool.find(this.#buffer, start, this.#used, byte);
+    const at = space === undefined
+      ? findWithin(this.#buffer, start, this.#used, byte)
+      : space.find(this.#buffer, start, this.#used, byte);
     return at === -1 ? -1 : at - start + from;
   }
 
@@ -358,9 +349,12 @@ export class OutputBuffer implements ByteOutput {
     this.#used += length;
   }
 
+  // Apart from what it does, so that asking costs next to nothing.
   #encodeText(): void {
-    if (this.#text === "") return;
-    const text = this.#text;
+    if (this.#text.length > 0) this.#encodeWaiting(this.#text);
+  }
+
+  #encodeWaiting(text: string): void {
     this.#text = "";
     // A frame that is dropped leaves the text of those before it.
     const before = this.#isEncoding ? this.#frameTextStart : 0;
