@@ -17,7 +17,7 @@ export class ChunkInput {
   #copied = 0;
   // The last chunk's buffer, which is not kept for the few bytes that may be left of it,
   // and how many bytes before its end lie together there.
-  #buffer: WeakRef<ArrayBufferLike> | undefined;
+  #buffer: WeakSet<ArrayBufferLike> | undefined;
   #end = 0;
   #together = 0;
 
@@ -68,12 +68,12 @@ export class ChunkInput {
     const { buffer, byteOffset, length } = chunk;
     const rest = this.#input.length;
     const adjoins = byteOffset === this.#end &&
-      this.#buffer?.deref() === buffer;
+      this.#buffer?.has(buffer) === true;
     const before = adjoins ? this.#together : 0;
     if (!adjoins) {
       const isAlone = length === buffer.byteLength ||
         !(buffer instanceof ArrayBuffer); // copied, as others may write to it
-      this.#buffer = isAlone ? undefined : new WeakRef(buffer);
+      this.#buffer = isAlone ? undefined : new WeakSet([buffer]);
     }
     this.#together = before + length;
     this.#end = byteOffset + length;

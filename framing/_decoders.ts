@@ -2,8 +2,8 @@ import {
   type FrameFinder,
   type Frames,
   giveBackFrames,
-  MESSAGE,
   NOTHING,
+  PASSED,
   takeFrames,
 } from "./_frames.ts";
 import type { ByteInput } from "./byte_input.ts";
@@ -26,10 +26,27 @@ export abstract class ManyDecoder<In> implements Decoder<In> {
   abstract decodeMany(input: InputBuffer, messages: In[]): void;
 }
 
+// With fewer in sight, finding all of them together takes longer.
+const FEW_MESSAGES = 4;
+const MAX_AHEAD = 1024;
+
 /** A decoder whose messages are ranges of the bytes. */
 export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   /** Finds them. */
   readonly finder: FrameFinder;
+  // Messages that were made and not taken, from `#at` on, and where they lay; the frame
+  // of the next one begins at `#offset` in the stream, and `#taken` after that of the
+  // first.
+  #ahead: In[] = [];
+  #frames: Frames | undefined;
+  #at = 0;
+  #taken = 0;
+  #offset = -1;
+  // The length of the last frame.
+  #length = 0;
+  // So many are made together at most. It grows as long as they are all taken: what
+  // follows may be for another decoder.
+  #together = 1;
 
   constructor(finder: FrameFinder) {
     super();
@@ -42,6 +59,25 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
 
   override get pending(): boolean {
     return this.finder.pending;
+  }
+
+  override decode(input: ByteInput, ended: boolean): In | undefined {
+    if (input.offset !== this.#offset) {
+      this.#forget();
+      this.#together = 1;
+    } else if (this.#at < this.#ahead.length || this.#lookAhead(input)) {
+      return this.#takeNext(input);
+    }
+    const { finder } = this;
+    const found = finder.find(input, 0, ended);
+    if (found === NOTHING) return undefined;
+    const { start, end, next } = finder;
+    if (found === PASSED) {
+      input.skip(next);
+      return undefined;
+    }
+    const message = this.make(input, start, end);
+    return this.take(input, message, start, end, next);
   }
 
   override decodeMany(input: InputBuffer, messages: In[]): void {
@@ -59,12 +95,80 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   /** Makes a message of its place, if that can be done later, and in any order. */
   abstract readonly maker: MessageMaker<In> | undefined;
 
-  /** Takes the messages of `frames`, of which there is at least one. */
-  protected abstract takeFrames(
+  /** Makes the message from `start` to `end`. */
+  protected abstract make(input: ByteInput, start: number, end: number): In;
+
+  /** Makes the messages of `frames`, and adds them. */
+  protected abstract makeAll(
     input: InputBuffer,
     frames: Frames,
     messages: In[],
   ): void;
+
+  /** Takes the messages of `frames`, of which there is at least one, and adds them. */
+  protected takeFrames(
+    input: InputBuffer,
+    frames: Frames,
+    messages: In[],
+  ): void {
+    this.makeAll(input, frames, messages);
+    input.skip(frames.endOf(frames.count));
+  }
+
+  /**
+   * Takes a message that was made from the front, if it is not dropped.
+   *
+   * @param next Where its frame ends.
+   */
+  protected take(
+    input: ByteInput,
+    message: In,
+    _start: number,
+    _end: number,
+    next: number,
+  ): In | undefined {
+    input.skip(next);
+    this.#length = next;
+    this.#offset = input.offset;
+    return message;
+  }
+
+  /** Makes messages that are not wanted yet; tells whether there are any. */
+  #lookAhead(input: ByteInput): boolean {
+    this.#forget();
+    if (input.length < FEW_MESSAGES * this.#length) return false;
+    if (!(input instanceof InputBuffer)) return false;
+    const frames = this.#frames = takeFrames(input.length);
+    if (!input.findFrames(this.finder, frames)) return false;
+    this.#together = Math.min(4 * this.#together, MAX_AHEAD);
+    frames.count = Math.min(frames.count, this.#together);
+    this.makeAll(input, frames, this.#ahead);
+    return true;
+  }
+
+  #forget(): void {
+    if (this.#frames === undefined) return;
+    giveBackFrames(this.#frames);
+    this.#frames = undefined;
+    this.#ahead = [];
+    this.#at = this.#taken = 0;
+  }
+
+  #takeNext(input: ByteInput): In | undefined {
+    const frames = this.#frames!; // as there is a message
+    const at = this.#at;
+    const taken = this.#taken;
+    const next = frames.endOf(at + 1);
+    this.#at = at + 1;
+    this.#taken = next;
+    return this.take(
+      input,
+      this.#ahead[at]!, // asked before
+      frames.start(at) - taken,
+      frames.end(at) - taken,
+      next - taken,
+    );
+  }
 }
 
 /** Messages of which only the places are known. */
@@ -86,99 +190,21 @@ const makeBytes: MessageMaker<Bytes> = {
   all: (messages) => messages.allBytes(),
 };
 
-// So few bytes hold few messages: looking for all of them takes longer.
-const FEW_BYTES = 1024;
-
 /** A decoder of messages that are bytes. */
 export class BytesDecoder extends RangeDecoder<Bytes> {
-  // Frames that were found and not taken, from `#at` on. The first of these begins at
-  // `#offset` in the stream, and `#taken` bytes after those that were found with it.
-  #frames: Frames | undefined;
-  #at = 0;
-  #offset = 0;
-  #taken = 0;
-  // Up to there in the stream no more whole frames were found.
-  #searchedTo = 0;
-
   override get maker(): MessageMaker<Bytes> {
     return makeBytes;
   }
 
-  override decode(input: ByteInput, ended: boolean): Bytes | undefined {
-    // Another decoder may have taken what was found.
-    if (this.#frames !== undefined && input.offset !== this.#offset) {
-      this.#giveBack(this.#frames);
-    }
-    if (this.#frames === undefined) {
-      if (input.length < FEW_BYTES || !this.#lookAhead(input)) {
-        return this.#decodeOne(input, ended);
-      }
-    }
-    return this.#takeNext(input);
+  protected override make(input: ByteInput, start: number, end: number): Bytes {
+    return input.bytesAt(start, end);
   }
 
-  #decodeOne(input: ByteInput, ended: boolean): Bytes | undefined {
-    const { finder } = this;
-    const found = finder.find(input, 0, ended);
-    if (found === NOTHING) return undefined;
-    const message = found === MESSAGE
-      ? input.bytesAt(finder.start, finder.end)
-      : undefined;
-    input.skip(finder.next);
-    return message;
-  }
-
-  override decodeMany(input: InputBuffer, messages: Bytes[]): void {
-    super.decodeMany(input, messages);
-    this.#searchedTo = input.offset + input.length;
-  }
-
-  /** Finds frames that are not wanted yet; tells whether there are any. */
-  #lookAhead(input: ByteInput): boolean {
-    if (!(input instanceof InputBuffer)) return false;
-    const searchedTo = input.offset + input.length;
-    if (this.#searchedTo === searchedTo) return false;
-    const frames = takeFrames(input.length);
-    if (!input.findFrames(this.finder, frames)) {
-      giveBackFrames(frames);
-      this.#searchedTo = searchedTo;
-      return false;
-    }
-    this.#frames = frames;
-    this.#at = 0;
-    this.#taken = 0;
-    return true;
-  }
-
-  #takeNext(input: ByteInput): Bytes | undefined {
-    const frames = this.#frames;
-    if (frames === undefined) return undefined;
-    const taken = this.#taken;
-    const at = this.#at;
-    const message = input.bytesAt(
-      frames.start(at) - taken,
-      frames.end(at) - taken,
-    );
-    const next = frames.endOf(at + 1);
-    input.skip(next - taken);
-    this.#taken = next;
-    this.#at = at + 1;
-    this.#offset = input.offset;
-    if (this.#at === frames.count) this.#giveBack(frames);
-    return message;
-  }
-
-  #giveBack(frames: Frames): void {
-    giveBackFrames(frames);
-    this.#frames = undefined;
-  }
-
-  protected override takeFrames(
+  protected override makeAll(
     input: InputBuffer,
     frames: Frames,
     messages: Bytes[],
   ): void {
     input.addMessages(frames, messages);
-    input.skip(frames.endOf(frames.count));
   }
 }

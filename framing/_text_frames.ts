@@ -1,18 +1,15 @@
 import { type MessageMaker, RangeDecoder } from "./_decoders.ts";
-import { type FrameFinder, Frames, MESSAGE, NOTHING } from "./_frames.ts";
+import type { FrameFinder, Frames } from "./_frames.ts";
 import { type Malformed, refuse } from "./_malformed.ts";
 import { malformed } from "./_limits.ts";
 import { REPLACEMENT, utf8Error } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
 import type { FramingError } from "./framing_error.ts";
-import { InputBuffer } from "./input_buffer.ts";
+import type { InputBuffer } from "./input_buffer.ts";
 
 // As much text is decoded together: a message that is kept keeps all of it.
 const MAX_TEXT_BYTES = 64 * 1024;
-const MAX_FRAMES_AHEAD = 1024;
-const NO_TEXTS: string[] = [];
-const NO_FRAMES = new Frames(0);
 const makeTexts: MessageMaker<string> = {
   one: (messages, index) => messages.textAt(index),
   all: (messages) => messages.allTexts(),
@@ -51,15 +48,6 @@ export function malformedText(
  */
 export class TextFrameDecoder extends RangeDecoder<string> {
   readonly #rules: TextRules;
-  // Messages that were decoded and not taken, from `#at` on, and where they lay. The
-  // next one begins at `#offset` in the stream.
-  #texts = NO_TEXTS;
-  #frames = NO_FRAMES;
-  #at = 0;
-  #offset = -1;
-  // So many were decoded together. It grows as long as they are all taken: what follows
-  // may be for another decoder.
-  #together = 1;
 
   constructor(finder: FrameFinder, rules: TextRules) {
     super(finder);
@@ -72,22 +60,20 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     return fatal || problem !== undefined ? undefined : makeTexts;
   }
 
-  override decode(input: ByteInput, ended: boolean): string | undefined {
-    if (input.offset !== this.#offset) {
-      this.#texts = NO_TEXTS;
-      this.#together = 1;
-    } else if (this.#at < this.#texts.length || this.#lookAhead(input)) {
-      return this.#takeNext(input);
-    }
-    const { finder } = this;
-    const found = finder.find(input, 0, ended);
-    if (found === NOTHING) return undefined;
-    const { start, end, next } = finder;
-    if (found === MESSAGE) {
-      return this.#take(input, input.textAt(start, end), start, end, next);
-    }
-    input.skip(next);
-    return undefined;
+  protected override make(
+    input: ByteInput,
+    start: number,
+    end: number,
+  ): string {
+    return input.textAt(start, end);
+  }
+
+  protected override makeAll(
+    input: InputBuffer,
+    frames: Frames,
+    messages: string[],
+  ): void {
+    addTexts(input, frames, this.finder.separator, messages, false);
   }
 
   protected override takeFrames(
@@ -95,80 +81,49 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     frames: Frames,
     messages: string[],
   ): void {
-    this.#texts = NO_TEXTS; // they may lie in these frames
     const first = messages.length;
     const { fatal, problem } = this.#rules;
-    const textAt = (start: number, end: number) => input.textAt(start, end);
     const { separator } = this.finder;
-    const hasDamage = addTexts(textAt, frames, separator, messages, fatal);
+    const hasDamage = addTexts(input, frames, separator, messages, fatal);
     if (!hasDamage && problem === undefined) {
       return input.skip(frames.endOf(frames.count));
     }
     const { count } = frames;
     const texts = messages.splice(first);
-    let taken = 0;
     for (let i = 0; i < count; i++) {
-      const text = this.#take(
+      const taken = frames.endOf(i);
+      const text = this.take(
         input,
         texts[i]!, // there is one for each frame
         frames.start(i) - taken,
         frames.end(i) - taken,
         frames.endOf(i + 1) - taken,
       );
-      taken = frames.endOf(i + 1);
       if (text !== undefined) messages.push(text);
     }
   }
 
-  /** Takes a message from the front, which was decoded as `text`. */
-  #take(
+  protected override take(
     input: ByteInput,
     text: string,
     start: number,
     end: number,
     next: number,
   ): string | undefined {
-    const error = malformedText(
-      text,
-      this.#rules,
-      () => input.bytesAt(start, end),
-      input.offset,
-    );
-    input.skip(next);
-    this.#offset = input.offset;
+    const rules = this.#rules;
+    const isChecked = rules.fatal || rules.problem !== undefined;
+    const error = isChecked
+      ? malformedText(
+        text,
+        rules,
+        () => input.bytesAt(start, end),
+        input.offset,
+      )
+      : undefined;
+    super.take(input, text, start, end, next);
     if (error === undefined) return text;
-    refuse(error, this.#rules.malformed);
+    refuse(error, rules.malformed);
     return undefined;
-  }
-
-  /** Decodes messages that are not wanted yet; tells whether there are any. */
-  #lookAhead(input: ByteInput): boolean {
-    this.#texts = NO_TEXTS;
-    this.#frames = NO_FRAMES;
-    if (!(input instanceof InputBuffer)) return false;
-    const frames = new Frames(Math.min(4 * this.#together, MAX_FRAMES_AHEAD));
-    if (!input.findFrames(this.finder, frames)) return false;
-    this.#together = frames.count;
-    this.#texts = [];
-    this.#frames = frames;
-    this.#at = 0;
-    const textAt = (start: number, end: number) => input.textAt(start, end);
-    addTexts(textAt, frames, this.finder.separator, this.#texts, false);
-    return true;
-  }
-
-  #takeNext(input: ByteInput): string | undefined {
-    const at = this.#at;
-    const frames = this.#frames;
-    const before = frames.endOf(at);
-    this.#at = at + 1;
-    return this.#take(
-      input,
-      this.#texts[at]!, // there is one for each frame
-      frames.start(at) - before,
-      frames.end(at) - before,
-      frames.endOf(at + 1) - before,
-    );
   }
 }
 
@@ -178,7 +133,7 @@ export class TextFrameDecoder extends RangeDecoder<string> {
  * @returns Whether one may hold bytes that are not UTF-8, if `isFatal`.
  */
 export function addTexts(
-  textAt: (start: number, end: number) => string,
+  source: Pick<ByteInput, "textAt">,
   frames: Frames,
   separator: string | undefined,
   texts: string[],
@@ -196,7 +151,7 @@ export function addTexts(
       while (last < count && frames.end(last) - start <= MAX_TEXT_BYTES) last++;
     }
     const end = frames.end(last - 1);
-    const text = textAt(start, end);
+    const text = source.textAt(start, end);
     if (isFatal && text.includes(REPLACEMENT)) hasDamage = true;
     if (text.length === end - start) {
       // Each byte is a character of its own, as no character of UTF-8 has more
@@ -227,7 +182,7 @@ export function addTexts(
       }
     } else {
       for (let i = first; i < last; i++) {
-        texts[next++] = textAt(frames.start(i), frames.end(i));
+        texts[next++] = source.textAt(frames.start(i), frames.end(i));
       }
     }
     first = last;

@@ -346,7 +346,7 @@ function textsOf<In>(
   // For all together, which takes a tenth of the time.
   const textAt = (from: number, to: number) =>
     decodeText(bytes.subarray(start + from, start + to));
-  addTexts(textAt, frames, separator, texts, false);
+  addTexts({ textAt }, frames, separator, texts, false);
   return texts;
 }
 

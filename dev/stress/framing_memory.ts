@@ -89,7 +89,8 @@ export function checkMemory(
   };
   let looks = 0;
   // What all decoders share is made once.
-  new ChunkDecoder(lines()).decode(encoder.encode("x\n".repeat(100)));
+  new ChunkDecoder(lines()).decode(encoder.encode("x\n".repeat(10_000)));
+  new ChunkDecoder(netstrings()).decode(encoder.encode("1:x,".repeat(10_000)));
   const before = held();
   for (const [name, framing, stream] of CASES) {
     for (const [chunkLength, bufferLength] of chunksAndBuffers(chunkLengths)) {
