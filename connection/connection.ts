@@ -100,7 +100,10 @@ export class Connection<In = Bytes, Out = Sendable>
   #isOver = false;
   #isWriteClosed = false;
   #isReleased = false;
+  #isDetaching = false;
   #isDetached = false;
+  // TLS is being started, which settles it, and never rejects.
+  #securing: Promise<void> | undefined;
   #isAborted = false;
   #failure: { readonly error: unknown } | undefined;
   #abortController: AbortController | undefined;
@@ -744,9 +747,15 @@ export class Connection<In = Bytes, Out = Sendable>
    * The connection is over then, as after {@linkcode Connection.close}, which would do
    * nothing any more: messages that wait to be received end, and sending is refused.
    *
+   * It is refused once this side has stopped reading, by {@linkcode Connection.closeRead}
+   * or by cancelling {@linkcode Connection.readable}, also if that comes while what is
+   * queued is sent: the bytes of a read that was under way are dropped then, and the new
+   * owner would not know that they are missing. A `for await` over `readable` that is left
+   * early cancels it, one over the connection does not.
+   *
    * @returns The transport, and the bytes that come before what it reads. Rejects with
    * the cause if the connection has ended with an error, and with an `InvalidStateError`
-   * if it was closed.
+   * if it was closed, has stopped reading, or is starting TLS.
    *
    * @example From lines to the bare connection
    * ```ts
@@ -773,9 +782,18 @@ export class Connection<In = Bytes, Out = Sendable>
   async detach(): Promise<{ transport: Transport; unread: Bytes }> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#isReleased || this.#isEnding) throw hasEnded();
+    if (this.#reader.isStopped) throw hasStoppedReading();
+    if (this.#securing !== undefined) throw isSecuring();
+    this.#isDetaching = true;
     await this.#writer.finish(hasEnded);
+    // An end of this side that was asked for before is not to reach the new owner's.
+    await this.#closingWrite;
     // close() or a malformed message came meanwhile, and the rest is read to drop it.
     if (this.#isReleased || this.#isEnding) throw this.#cause ?? hasEnded();
+    if (this.#reader.isStopped) {
+      this.close(); // neither side is of use any more
+      throw hasStoppedReading();
+    }
     // Receivers are told of the end now, which must not close a side that was half-closed.
     this.#isDetached = true;
     const { unread, underWay } = this.#reader.detach();
@@ -831,7 +849,20 @@ export class Connection<In = Bytes, Out = Sendable>
     checkStartTlsOptions(options);
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
+    if (this.#reader.isStopped) throw hasStoppedReading();
+    if (this.#securing !== undefined) throw isSecuring();
     if (this.#reader.hasUnread) throw hasUnread();
+    const securing = Promise.withResolvers<void>();
+    this.#securing = securing.promise;
+    try {
+      await this.#startTls(options);
+    } finally {
+      this.#securing = undefined;
+      securing.resolve();
+    }
+  }
+
+  async #startTls(options: StartTlsOptions): Promise<void> {
     await this.#writer.pause();
     this.#throwIfReleased();
     if (this.#reader.hasUnread) {
@@ -954,7 +985,8 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Ends the messages after those that were already read from the socket. This
-   * side can still send. What the peer sends now is not read any more.
+   * side can still send. What the peer sends now is not read any more, so a later
+   * {@linkcode Connection.detach}, or one that waits, is refused.
    *
    * @example Wanting no more
    * ```ts
@@ -1010,6 +1042,9 @@ export class Connection<In = Bytes, Out = Sendable>
    * ```
    */
   closeWrite(): Promise<void> {
+    if (this.#closingWrite === undefined && this.#isDetaching) {
+      return rejected(this.#cause ?? hasEnded());
+    }
     this.#closingWrite ??= this.#closeWrite();
     this.#closingWrite.catch(() => {});
     return this.#closingWrite;
@@ -1129,7 +1164,7 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /** Lets a wait for this connection keep the process alive, as it does by default. */
   ref(): void {
-    this.#reader.setMayKeepAlive(true);
+    if (!this.#isDetached) this.#reader.setMayKeepAlive(true);
   }
 
   /**
@@ -1137,7 +1172,7 @@ export class Connection<In = Bytes, Out = Sendable>
    * keeps it alive: Deno has no way to change that.
    */
   unref(): void {
-    this.#reader.setMayKeepAlive(false);
+    if (!this.#isDetached) this.#reader.setMayKeepAlive(false);
   }
 
   #countdown(limit: number, what: string): Countdown {
@@ -1211,6 +1246,7 @@ export class Connection<In = Bytes, Out = Sendable>
 
   async #closeWrite(): Promise<void> {
     await this.#writer.finish();
+    await this.#securing; // the end is for the encrypted side
     try {
       await this.#sendEnd();
     } catch (error) {
@@ -1382,6 +1418,20 @@ export class Connection<In = Bytes, Out = Sendable>
 function hasEnded(): DOMException {
   return new DOMException(
     "Cannot go on: the connection has ended, or its transport was handed over",
+    "InvalidStateError",
+  );
+}
+
+function hasStoppedReading(): DOMException {
+  return new DOMException(
+    "Cannot go on with the transport: closeRead(), or cancelling readable, has stopped reading, and bytes of the peer may be missing",
+    "InvalidStateError",
+  );
+}
+
+function isSecuring(): DOMException {
+  return new DOMException(
+    "Cannot go on with the transport: startTls() is under way",
     "InvalidStateError",
   );
 }
