@@ -10,6 +10,7 @@ import {
 import { Countdown } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
+import { isReconnected } from "../internal/reconnected.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
@@ -45,6 +46,8 @@ import type { Address, ByteStreams, Transport } from "./transport.ts";
 
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
+// For how long nothing is done after the peer's end by a handler that only waits.
+const LEFT_ALONE_MS = 1000;
 
 /**
  * A connection that carries messages both ways.
@@ -111,6 +114,9 @@ export class Connection<In = Bytes, Out = Sendable>
   #writable: MessageSink<Out> | undefined;
   #closingWrite: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  // How many messages had been received when `closed` was last asked for.
+  #receivedBeforeClosed: number | undefined;
+  #leftAlone: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * Frames a connection that you opened or accepted, or any other transport. It belongs
@@ -168,7 +174,10 @@ export class Connection<In = Bytes, Out = Sendable>
       idleCountdown: this.#idleCountdown,
       receiveCountdown: this.#receiveCountdown,
       messageCountdown: this.#messageCountdown,
-      onEnd: () => this.#releaseIfEnded(),
+      onEnd: () => {
+        this.#releaseIfEnded();
+        this.#closeIfLeftAlone();
+      },
       onFailure: (error) => this.#end(endingOfRead(error), error),
     });
     this.#writer = new Writer({
@@ -221,7 +230,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * an unhandled rejection.
    *
    * From the first time this is asked for, an error is noticed though nothing is
-   * received; see {@linkcode Connection.peerEnded}.
+   * received; see {@linkcode Connection.peerEnded}. The peer's end alone does not settle
+   * it, as this side may still send; `reconnect()` closes what waits for nothing else.
    *
    * @example Why a connection has ended
    * ```ts
@@ -241,6 +251,8 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   get closed(): Promise<void> {
     this.#reader.watch();
+    this.#receivedBeforeClosed = this.#reader.messagesReceived;
+    this.#closeIfLeftAlone();
     return this.#whenClosed;
   }
 
@@ -1365,6 +1377,32 @@ export class Connection<In = Bytes, Out = Sendable>
     else if (this.#reader.isStopped) this.close();
   }
 
+  /**
+   * Closes a connection of `reconnect()` some time after the peer's end, if its handler
+   * can only be waiting for {@linkcode Connection.closed}: that was the last thing it
+   * asked for, nothing tells it of the end, and it has sent nothing since. Nothing is
+   * lost, as all that the peer sent was read, and can still be received.
+   */
+  #closeIfLeftAlone(): void {
+    if (this.#receivedBeforeClosed === undefined || !isReconnected(this)) {
+      return;
+    }
+    if (this.#leftAlone !== undefined || !this.#mayBeLeftAlone) return;
+    const { messagesSent } = this.#writer;
+    this.#leftAlone = setTimeout(() => {
+      this.#leftAlone = undefined;
+      const isAlone = this.#mayBeLeftAlone &&
+        this.#reader.messagesReceived === this.#receivedBeforeClosed &&
+        this.#writer.messagesSent === messagesSent &&
+        this.#writer.bufferedAmount === 0;
+      if (isAlone) this.close();
+    }, LEFT_ALONE_MS);
+  }
+
+  get #mayBeLeftAlone(): boolean {
+    return this.#reader.hasUntoldEnd && !this.#isEnding && !this.#isReleased;
+  }
+
   /** Gives back the transport, the timers and the listener. */
   #release(): void {
     if (this.#isReleased) return;
@@ -1375,6 +1413,7 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#receiveCountdown?.stop();
     this.#messageCountdown?.stop();
     this.#heartbeat?.stop();
+    clearTimeout(this.#leftAlone);
     this.#stopListening?.();
     if (!this.#isDetached) this.#closeTransport();
     this.#writer.stop();
