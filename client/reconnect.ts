@@ -22,8 +22,12 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * handler waits for: the next connection is not made before the handler has ended.
  *
  * A handler that receives nothing waits for {@linkcode Connection.peerEnded}, which
- * settles when the server hangs up. {@linkcode Connection.closed} does not: this side
- * may still send then.
+ * settles when the server hangs up, or for {@linkcode Connection.closed}. That settles a
+ * second later, as the server may have ended its own side alone: the connection is closed
+ * if `closed` was the last that was asked for, nothing tells the handler of the server's
+ * end, and nothing is sent within that second. So a handler that answers later than that
+ * takes the end from `receive()` or `peerEnded`. What the server sent before is not lost,
+ * but has to be received before its end is seen if it is more than `readBufferSize`.
  *
  * A connection that is left open is closed after what was sent. If that cannot go
  * out, the next connection is made.

@@ -49,6 +49,18 @@ async function echo(connection: Connection<string, string>): Promise<void> {
 
 function hangUp(): void {}
 
+/** Sends two lines, ends only its own side, and tells the last line that it hears. */
+function sendAndListen(
+  heard: (line: string | undefined) => void,
+): ConnectionHandler<string, string> {
+  return async (connection) => {
+    connection.send("one");
+    connection.send("two");
+    await connection.closeWrite();
+    heard((await Array.fromAsync(connection)).at(-1));
+  };
+}
+
 /** Collects what `onError` is told. */
 function errorLog(): {
   readonly errors: unknown[];
@@ -381,6 +393,115 @@ Deno.test("reconnect() makes the next connection when the handler has ended one 
   assertEquals(errors.length, 2);
   assertStrictEquals(errors[0], reason);
   assertInstanceOf(errors[1], Deno.errors.UnexpectedEof);
+});
+
+Deno.test("reconnect() makes the next connection when the server hangs up on a handler that only waits for closed", async () => {
+  const greet = async (connection: Connection<string, string>) => {
+    await connection.receive();
+    connection.send("welcome");
+    connection.send("news");
+  };
+  const handlers: ((connection: Connection<string, string>) => unknown)[] = [
+    (connection) => connection.closed,
+    async (connection) => {
+      await connection.receive();
+      await connection.closed;
+    },
+    async (connection) => {
+      await connection.closeWrite();
+      await connection.closed;
+    },
+    (connection) => void connection.closed.catch(() => {}), // it is done
+  ];
+  await Promise.all(handlers.map(async (handler, index) => {
+    await using server = serveInTurn(greet, echo);
+    const { errors, onError } = errorLog();
+    const opened: Connection<string, string>[] = [];
+    await reconnect({
+      ...quick,
+      port: server.addr.port,
+      onError,
+      async onConnect(connection) {
+        await connection.request("login");
+      },
+    }, async (connection) => {
+      if (opened.push(connection) === 1) await handler(connection);
+    });
+    if (index === handlers.length - 1) {
+      return assertEquals([opened.length, errors.length], [1, 0]);
+    }
+    assertEquals(opened.length, 2);
+    assertInstanceOf(errors[0], Deno.errors.UnexpectedEof);
+    // What the server sent before is not lost.
+    const rest = index === 1 ? undefined : "news";
+    assertEquals(await opened[0]?.receive(), rest);
+    assertEquals(await opened[0]?.receive(), undefined);
+  }));
+});
+
+Deno.test("reconnect() leaves the server a handler that answers after the server's end", async () => {
+  // For as long as it takes until another, that only waits, is closed.
+  async function untilOthersWereClosed(): Promise<void> {
+    await using server = serveInTurn(hangUp, echo);
+    let count = 0;
+    await reconnect(
+      { ...quick, port: server.addr.port, onError() {} },
+      (connection) => count++ === 0 ? connection.closed : undefined,
+    );
+  }
+  const handlers: ((connection: Connection<string, string>) => unknown)[] = [
+    // Told of the end.
+    async (connection) => {
+      connection.closed.catch(() => {});
+      for await (const _line of connection);
+      await untilOthersWereClosed();
+    },
+    async (connection) => {
+      const { closed, peerEnded } = connection;
+      await Promise.race([closed, peerEnded]);
+      await untilOthersWereClosed();
+    },
+    // At work with a message.
+    async (connection) => {
+      connection.closed.catch(() => {});
+      for await (const _line of connection) {
+        await untilOthersWereClosed();
+        break;
+      }
+    },
+    // It sends all the time.
+    async (connection) => {
+      connection.closed.catch(() => {});
+      const sending = setInterval(() => connection.send("more"), 10);
+      await untilOthersWereClosed();
+      clearInterval(sending);
+    },
+    // It waits for the signal alone.
+    async (connection) => {
+      assertEquals(connection.signal.aborted, false);
+      await untilOthersWereClosed();
+    },
+  ];
+  await Promise.all(handlers.map(async (handler, index) => {
+    const heard = Promise.withResolvers<string | undefined>();
+    await using server = serveInTurn(
+      sendAndListen(heard.resolve),
+    );
+    await reconnect(
+      {
+        ...quick,
+        port: server.addr.port,
+        onError(error) {
+          throw error;
+        },
+      },
+      async (connection) => {
+        await handler(connection);
+        await connection.send(`answer ${index}`);
+      },
+    ).catch(() => {}); // where the messages have ended
+    assertEquals(await heard.promise, `answer ${index}`);
+  }));
 });
 
 Deno.test("reconnect() is done when the handler wants no more messages", async () => {

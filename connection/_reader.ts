@@ -163,6 +163,12 @@ export class Reader<In> {
     return this.hasAll && (this.#isDone || this.#peerEnded !== undefined);
   }
 
+  /** Whether the peer has ended its side, and nothing was told of it or waits to be. */
+  get hasUntoldEnd(): boolean {
+    return this.#hasPeerEnded && !this.#isDone &&
+      this.#peerEnded === undefined && this.#receivers.length === 0;
+  }
+
   /** Whether no message comes any more that is not there. */
   get isOver(): boolean {
     return this.#hasPeerEnded || this.isStopped;

@@ -10,6 +10,7 @@ import {
 import { Countdown } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
+import { isReconnected } from "../internal/reconnected.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
@@ -45,6 +46,8 @@ import type { Address, ByteStreams, Transport } from "./transport.ts";
 
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
+// For how long nothing is done after the peer's end by a handler that only waits.
+const LEFT_ALONE_MS = 1000;
 
 /**
  * A connection that carries messages both ways.
@@ -100,7 +103,10 @@ export class Connection<In = Bytes, Out = Sendable>
   #isOver = false;
   #isWriteClosed = false;
   #isReleased = false;
+  #isDetaching = false;
   #isDetached = false;
+  // TLS is being started, which settles it, and never rejects.
+  #securing: Promise<void> | undefined;
   #isAborted = false;
   #failure: { readonly error: unknown } | undefined;
   #abortController: AbortController | undefined;
@@ -108,6 +114,9 @@ export class Connection<In = Bytes, Out = Sendable>
   #writable: MessageSink<Out> | undefined;
   #closingWrite: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  // How many messages had been received when `closed` was last asked for.
+  #receivedBeforeClosed: number | undefined;
+  #leftAlone: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * Frames a connection that you opened or accepted, or any other transport. It belongs
@@ -165,7 +174,10 @@ export class Connection<In = Bytes, Out = Sendable>
       idleCountdown: this.#idleCountdown,
       receiveCountdown: this.#receiveCountdown,
       messageCountdown: this.#messageCountdown,
-      onEnd: () => this.#releaseIfEnded(),
+      onEnd: () => {
+        this.#releaseIfEnded();
+        this.#closeIfLeftAlone();
+      },
       onFailure: (error) => this.#end(endingOfRead(error), error),
     });
     this.#writer = new Writer({
@@ -218,7 +230,8 @@ export class Connection<In = Bytes, Out = Sendable>
    * an unhandled rejection.
    *
    * From the first time this is asked for, an error is noticed though nothing is
-   * received; see {@linkcode Connection.peerEnded}.
+   * received; see {@linkcode Connection.peerEnded}. The peer's end alone does not settle
+   * it, as this side may still send; `reconnect()` closes what waits for nothing else.
    *
    * @example Why a connection has ended
    * ```ts
@@ -238,6 +251,8 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   get closed(): Promise<void> {
     this.#reader.watch();
+    this.#receivedBeforeClosed = this.#reader.messagesReceived;
+    this.#closeIfLeftAlone();
     return this.#whenClosed;
   }
 
@@ -744,9 +759,15 @@ export class Connection<In = Bytes, Out = Sendable>
    * The connection is over then, as after {@linkcode Connection.close}, which would do
    * nothing any more: messages that wait to be received end, and sending is refused.
    *
+   * It is refused once this side has stopped reading, by {@linkcode Connection.closeRead}
+   * or by cancelling {@linkcode Connection.readable}, also if that comes while what is
+   * queued is sent: the bytes of a read that was under way are dropped then, and the new
+   * owner would not know that they are missing. A `for await` over `readable` that is left
+   * early cancels it, one over the connection does not.
+   *
    * @returns The transport, and the bytes that come before what it reads. Rejects with
    * the cause if the connection has ended with an error, and with an `InvalidStateError`
-   * if it was closed.
+   * if it was closed, has stopped reading, or is starting TLS.
    *
    * @example From lines to the bare connection
    * ```ts
@@ -773,9 +794,18 @@ export class Connection<In = Bytes, Out = Sendable>
   async detach(): Promise<{ transport: Transport; unread: Bytes }> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#isReleased || this.#isEnding) throw hasEnded();
+    if (this.#reader.isStopped) throw hasStoppedReading();
+    if (this.#securing !== undefined) throw isSecuring();
+    this.#isDetaching = true;
     await this.#writer.finish(hasEnded);
+    // An end of this side that was asked for before is not to reach the new owner's.
+    await this.#closingWrite;
     // close() or a malformed message came meanwhile, and the rest is read to drop it.
     if (this.#isReleased || this.#isEnding) throw this.#cause ?? hasEnded();
+    if (this.#reader.isStopped) {
+      this.close(); // neither side is of use any more
+      throw hasStoppedReading();
+    }
     // Receivers are told of the end now, which must not close a side that was half-closed.
     this.#isDetached = true;
     const { unread, underWay } = this.#reader.detach();
@@ -831,7 +861,20 @@ export class Connection<In = Bytes, Out = Sendable>
     checkStartTlsOptions(options);
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
+    if (this.#reader.isStopped) throw hasStoppedReading();
+    if (this.#securing !== undefined) throw isSecuring();
     if (this.#reader.hasUnread) throw hasUnread();
+    const securing = Promise.withResolvers<void>();
+    this.#securing = securing.promise;
+    try {
+      await this.#startTls(options);
+    } finally {
+      this.#securing = undefined;
+      securing.resolve();
+    }
+  }
+
+  async #startTls(options: StartTlsOptions): Promise<void> {
     await this.#writer.pause();
     this.#throwIfReleased();
     if (this.#reader.hasUnread) {
@@ -954,7 +997,8 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /**
    * Ends the messages after those that were already read from the socket. This
-   * side can still send. What the peer sends now is not read any more.
+   * side can still send. What the peer sends now is not read any more, so a later
+   * {@linkcode Connection.detach}, or one that waits, is refused.
    *
    * @example Wanting no more
    * ```ts
@@ -1010,6 +1054,9 @@ export class Connection<In = Bytes, Out = Sendable>
    * ```
    */
   closeWrite(): Promise<void> {
+    if (this.#closingWrite === undefined && this.#isDetaching) {
+      return rejected(this.#cause ?? hasEnded());
+    }
     this.#closingWrite ??= this.#closeWrite();
     this.#closingWrite.catch(() => {});
     return this.#closingWrite;
@@ -1129,7 +1176,7 @@ export class Connection<In = Bytes, Out = Sendable>
 
   /** Lets a wait for this connection keep the process alive, as it does by default. */
   ref(): void {
-    this.#reader.setMayKeepAlive(true);
+    if (!this.#isDetached) this.#reader.setMayKeepAlive(true);
   }
 
   /**
@@ -1137,7 +1184,7 @@ export class Connection<In = Bytes, Out = Sendable>
    * keeps it alive: Deno has no way to change that.
    */
   unref(): void {
-    this.#reader.setMayKeepAlive(false);
+    if (!this.#isDetached) this.#reader.setMayKeepAlive(false);
   }
 
   #countdown(limit: number, what: string): Countdown {
@@ -1211,6 +1258,7 @@ export class Connection<In = Bytes, Out = Sendable>
 
   async #closeWrite(): Promise<void> {
     await this.#writer.finish();
+    await this.#securing; // the end is for the encrypted side
     try {
       await this.#sendEnd();
     } catch (error) {
@@ -1329,6 +1377,32 @@ export class Connection<In = Bytes, Out = Sendable>
     else if (this.#reader.isStopped) this.close();
   }
 
+  /**
+   * Closes a connection of `reconnect()` some time after the peer's end, if its handler
+   * can only be waiting for {@linkcode Connection.closed}: that was the last thing it
+   * asked for, nothing tells it of the end, and it has sent nothing since. Nothing is
+   * lost, as all that the peer sent was read, and can still be received.
+   */
+  #closeIfLeftAlone(): void {
+    if (this.#receivedBeforeClosed === undefined || !isReconnected(this)) {
+      return;
+    }
+    if (this.#leftAlone !== undefined || !this.#mayBeLeftAlone) return;
+    const { messagesSent } = this.#writer;
+    this.#leftAlone = setTimeout(() => {
+      this.#leftAlone = undefined;
+      const isAlone = this.#mayBeLeftAlone &&
+        this.#reader.messagesReceived === this.#receivedBeforeClosed &&
+        this.#writer.messagesSent === messagesSent &&
+        this.#writer.bufferedAmount === 0;
+      if (isAlone) this.close();
+    }, LEFT_ALONE_MS);
+  }
+
+  get #mayBeLeftAlone(): boolean {
+    return this.#reader.hasUntoldEnd && !this.#isEnding && !this.#isReleased;
+  }
+
   /** Gives back the transport, the timers and the listener. */
   #release(): void {
     if (this.#isReleased) return;
@@ -1339,6 +1413,7 @@ export class Connection<In = Bytes, Out = Sendable>
     this.#receiveCountdown?.stop();
     this.#messageCountdown?.stop();
     this.#heartbeat?.stop();
+    clearTimeout(this.#leftAlone);
     this.#stopListening?.();
     if (!this.#isDetached) this.#closeTransport();
     this.#writer.stop();
@@ -1382,6 +1457,20 @@ export class Connection<In = Bytes, Out = Sendable>
 function hasEnded(): DOMException {
   return new DOMException(
     "Cannot go on: the connection has ended, or its transport was handed over",
+    "InvalidStateError",
+  );
+}
+
+function hasStoppedReading(): DOMException {
+  return new DOMException(
+    "Cannot go on with the transport: closeRead(), or cancelling readable, has stopped reading, and bytes of the peer may be missing",
+    "InvalidStateError",
+  );
+}
+
+function isSecuring(): DOMException {
+  return new DOMException(
+    "Cannot go on with the transport: startTls() is under way",
     "InvalidStateError",
   );
 }

@@ -206,3 +206,22 @@ for (const side of ["client", "server"] as const) {
     far.close();
   });
 }
+
+Deno.test("Connection.startTls() has the transport for itself", async () => {
+  await using ends = framed(await sockets());
+  const { client, server } = ends;
+  const securing = client.startTls(asClient);
+  for (
+    const action of [
+      () => client.detach(),
+      () => client.startTls(asClient),
+    ]
+  ) {
+    await assertRejects(action, DOMException, "startTls() is under way");
+  }
+  const ending = client.closeWrite(); // which is told in TLS
+  await Promise.all([securing, server.startTls(asServer), ending]);
+  assertEquals(await server.receive(), undefined);
+  await server.send("answer");
+  assertEquals(await client.receive(), "answer");
+});

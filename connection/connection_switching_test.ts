@@ -9,7 +9,15 @@ import { unframed } from "../framing/unframed.ts";
 import type { PairedTransport } from "../testing/paired_transport.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import { Connection } from "./connection.ts";
-import { pair, toBytes, until } from "./_testing.ts";
+import {
+  MORE_THAN_KERNEL_TAKES,
+  pair,
+  Peer,
+  sockets,
+  toBytes,
+  until,
+} from "./_testing.ts";
+import type { Transport } from "./transport.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 
@@ -349,3 +357,135 @@ Deno.test("Connection.detach() is refused after the end", async () => {
   await assertRejects(() => failed.detach(), Error, "Enough");
   far.close();
 });
+
+const WAYS: [name: string, open: () => Promise<[Transport, Transport]>][] = [
+  ["in memory", () => Promise.resolve(transportPair())],
+  ["over TCP", sockets],
+];
+
+const long = lines({ maxLength: MORE_THAN_KERNEL_TAKES });
+
+for (const [name, open] of WAYS) {
+  // What a read under way brings after the end of reading is dropped: a hole.
+  Deno.test(`Connection.detach() is refused once reading was stopped, ${name}`, async () => {
+    for (
+      const stop of [
+        (connection: Connection<string>) => connection.closeRead(),
+        (connection: Connection<string>) => connection.readable.cancel(),
+      ]
+    ) {
+      const [near, far] = await open();
+      using peer = new Peer(far);
+      await using connection = new Connection(near, { framing: lines() });
+      const receiving = connection.receive();
+      await stop(connection);
+      assertEquals(await receiving, undefined);
+      await peer.write("lost\n");
+      await assertRejects(
+        () => connection.detach(),
+        DOMException,
+        "closeRead(), or cancelling readable, has stopped reading",
+      );
+      await assertRejects(
+        () => connection.startTls({ serverName: "localhost" }),
+        DOMException,
+        "has stopped reading",
+      );
+      await connection.send("still open");
+      assertEquals(await peer.read(11), "still open\n");
+      peer.close();
+    }
+  });
+
+  Deno.test(`Connection.detach() is refused if reading is stopped while it waits, ${name}`, async () => {
+    for (
+      const stop of [
+        (connection: Connection<string>) => connection.closeRead(),
+        (connection: Connection<string>) => void connection.readable.cancel(),
+      ]
+    ) {
+      const [near, far] = await open();
+      using peer = new Peer(far);
+      const connection = new Connection(near, { framing: long });
+      const receiving = connection.receive();
+      connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
+      const refused = assertRejects(
+        () => connection.detach(),
+        DOMException,
+        "has stopped reading",
+      );
+      stop(connection);
+      assertEquals(await receiving, undefined);
+      assertEquals(await peer.countToEnd(), MORE_THAN_KERNEL_TAKES + 1);
+      peer.close();
+      await refused;
+      await connection.closed; // which was of no use any more
+    }
+  });
+
+  Deno.test(`Connection.detach() hands over all that comes after a loop was left, ${name}`, async () => {
+    const [near, far] = await open();
+    using peer = new Peer(far);
+    const connection = new Connection(near, { framing: lines() });
+    const { readable } = connection;
+    await peer.write("one\ntwo\n");
+    for await (const _ of readable.values({ preventCancel: true })) break;
+    for await (const _ of connection) break;
+    connection.peerEnded.catch(() => {}); // a read is under way
+    const { transport, unread } = await connection.detach();
+    await peer.write("three");
+    using owner = new Peer(transport);
+    assertEquals(text(unread) + await owner.read(5), "three");
+  });
+
+  Deno.test(`Connection touches no more what it has handed over, ${name}`, async () => {
+    const [near, far] = await open();
+    using peer = new Peer(far);
+    const connection = new Connection(near, { framing: lines() });
+    const refusals: Promise<unknown>[] = [];
+    const refuses = (action: () => Promise<unknown>) =>
+      refusals.push(assertRejects(action, DOMException, "has ended"));
+    connection.send("queued");
+    const detaching = connection.detach();
+    refuses(() => connection.closeWrite());
+    refuses(() => connection.startTls({ serverName: "localhost" }));
+    const { transport } = await detaching;
+    using owner = new Peer(transport);
+    refuses(() => connection.closeWrite());
+    refuses(() => connection.writable.close());
+    refuses(() => connection.detach());
+    refuses(() => connection.startTls({ serverName: "localhost" }));
+    await Promise.all(refusals);
+    connection.closeRead();
+    connection.unref();
+    connection.abort();
+    await connection.close();
+    await connection.closed;
+    await Promise.all([owner.write("from owner"), peer.write("to owner")]);
+    assertEquals(await peer.read(17), "queued\nfrom owner");
+    assertEquals(await owner.read(8), "to owner");
+  });
+
+  Deno.test(`Connection.detach() gives the cause of an abort that comes while it waits, ${name}`, async () => {
+    const [near, far] = await open();
+    using _peer = new Peer(far);
+    const connection = new Connection(near, { framing: long });
+    connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
+    const refused = assertRejects(() => connection.detach(), Error, "Enough");
+    connection.abort(new Error("Enough"));
+    await refused;
+  });
+
+  Deno.test(`Connection.detach() waits for the end that closeWrite() sends, ${name}`, async () => {
+    const [near, far] = await open();
+    using peer = new Peer(far);
+    const connection = new Connection(near, { framing: lines() });
+    connection.send("last");
+    const closing = connection.closeWrite();
+    const { transport } = await connection.detach();
+    using owner = new Peer(transport);
+    await closing;
+    await assertRejects(() => owner.write("more"));
+    assertEquals(await peer.readToEnd(), "last\n");
+  });
+}

@@ -5,6 +5,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
 import type { ByteStreams, Transport } from "./transport.ts";
@@ -503,4 +504,113 @@ Deno.test("Connection refuses timeouts that no timer can keep", async () => {
   assert(near.localAddr.port > 0);
   near.close();
   far.close();
+});
+
+const SLOW_MESSAGE_BYTES = 50_000;
+
+/** Two ends of a connection through the system, and what it tells of a peer that reads. */
+interface SlowWay {
+  readonly name: string;
+  readonly open: () => Promise<[Transport, Transport]>;
+  /** How many bytes the peer takes between two signs of progress. */
+  readonly step: () => Promise<number>;
+  /** How many bytes the peer takes each second. */
+  readonly rate: number;
+}
+
+/** The last number in a file of the kernel. */
+async function kernelValue(file: string): Promise<number> {
+  // Deno reads no file of /proc without all permissions.
+  const { stdout } = await new Deno.Command("cat", {
+    args: [`/proc/sys/net/${file}`],
+  }).output();
+  return Number(new TextDecoder().decode(stdout).trim().split(/\s+/).at(-1));
+}
+
+const SLOW_WAYS: SlowWay[] = [{
+  name: "TCP",
+  open: sockets,
+  step: async () => await kernelValue("ipv4/tcp_wmem") / 2.5,
+  rate: 5_000_000,
+}, {
+  name: "TLS",
+  open: async () => {
+    const address = { hostname: "127.0.0.1", port: 0 };
+    using listener = Deno.listenTls({ ...address, ...certificate });
+    const [near, far] = await Promise.all([
+      listener.accept(),
+      Deno.connectTls({
+        hostname: "localhost",
+        port: listener.addr.port,
+        caCerts,
+      }),
+    ]);
+    await Promise.all([near.handshake(), far.handshake()]);
+    return [near, far];
+  },
+  step: async () => await kernelValue("ipv4/tcp_wmem") / 2.5,
+  rate: 5_000_000,
+}, {
+  name: "a Unix socket",
+  open: async () => {
+    const path = `${await Deno.makeTempDir()}/slow.sock`;
+    using listener = Deno.listen({ transport: "unix", path });
+    return await Promise.all([
+      listener.accept(),
+      Deno.connect({ transport: "unix", path }),
+    ]);
+  },
+  step: () => kernelValue("core/wmem_default"),
+  rate: 700_000,
+}];
+
+/** Reads `length` bytes, so many each second. Here time itself is the subject. */
+async function readSlowly(
+  transport: Transport,
+  length: number,
+  rate: number,
+): Promise<void> {
+  const start = performance.now();
+  const buffer = new Uint8Array(rate / 100);
+  for (let received = 0; received < length;) {
+    const early = start + received / rate * 1000 - performance.now();
+    if (early > 1) await new Promise((resolve) => setTimeout(resolve, early));
+    const count = await transport.read(buffer);
+    if (count === null) throw new Error(`End after ${received} bytes`);
+    received += count;
+  }
+}
+
+Deno.test({
+  name:
+    "sendTimeout as docs/timeouts.md computes it ends no peer that reads slowly and steadily over TCP, TLS and Unix sockets",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await Promise.all(SLOW_WAYS.map(async ({ name, open, step, rate }) => {
+      const [near, far] = await open();
+      const stepBytes = await step();
+      const sendTimeout = (stepBytes + SLOW_MESSAGE_BYTES) / rate * 1000;
+      const connection = new Connection(near, {
+        framing: unframed(),
+        sendTimeout,
+      });
+      // More than is buffered on the way, for about two signs of progress.
+      const message = new Uint8Array(SLOW_MESSAGE_BYTES);
+      let sent = 0;
+      let isOver = false;
+      const sending = (async () => {
+        while (!isOver) {
+          await connection.send(message);
+          sent += message.length;
+        }
+      })();
+      await readSlowly(far, stepBytes * 3, rate);
+      assert(sent > stepBytes * 3, `${name}: ${sent} bytes`);
+      assert(connection.stats().blockedTime > sendTimeout / 2, name);
+      isOver = true;
+      connection.abort();
+      far.close();
+      await sending.catch(() => {});
+    }));
+  },
 });

@@ -86,9 +86,10 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
    * default.
    *
    * Linux tells of room only when a third of its buffer is free, which grows to 4 MiB:
-   * a peer that takes 100 KB/s without a pause seems to take nothing for 14 s. So it
-   * must be more than (`tcp_wmem` / 3 + the longest message) / the slowest rate that is
-   * to pass. 60 seconds let everything above 25 KB/s pass that sends 100 KB at a time.
+   * over TCP and TLS, a peer that takes 100 KB/s without a pause seems to take nothing
+   * for 14 s, and for 1.8 s over a Unix socket. So it must be more than (`tcp_wmem` / 2.5 +
+   * the longest message) / the slowest rate that is to pass. 60 seconds let everything
+   * above 30 KB/s pass that sends 100 KB at a time.
    */
   sendTimeout?: number | undefined;
   /** What is sent when nothing else was, to show the peer that this side is there. */

@@ -20,6 +20,13 @@ import {
 
 /** How often the clock is observed within the shortest limit: a countdown is so exact. */
 const OBSERVATIONS = 32;
+/** The same for a thread that is always busy, where each observation takes long. */
+const BUSY_OBSERVATIONS = 3;
+/**
+ * How many looks come before a wait of several steps is over: the name, the connection and
+ * two answers within the handshake may each need one, and twice as many are to be safe.
+ */
+const LOOKS_FOR_STEPS = 8;
 const MIN_PERIOD_MS = 4;
 const MAX_PERIOD_MS = 500;
 // Timers are late by about a millisecond.
@@ -45,18 +52,33 @@ export function untilOthersAreServed(): Promise<void> | undefined {
   return held?.promise;
 }
 
+/**
+ * The clock. A long time between two observations counts little: the process may have
+ * been stopped, and what it owes its peers is still to be sent. If such times follow each
+ * other the thread is overloaded, and a silent peer would stay for very long. So each then
+ * counts for a part of the limit, though only for the waits that go on from the observation
+ * before: it is never early for them.
+ */
 class Clock {
-  /** From where a wait counts that begins now. */
-  from = 0;
+  /** How far it has come. */
+  now = 0;
   /** Up to where a wait counts that is not over now. */
   to = 0;
+  /** What of `now`, and of `to`, is for the time of an overload. */
+  overload = 0;
+  overloadTo = 0;
+  /** The most that the next observation may add for an overload. */
+  pending = 0;
   readonly #countdowns = new Set<Countdown>();
   // No countdown is over before that.
   #nextDue = Infinity;
   #period = MAX_PERIOD_MS;
+  #mostOverload = Infinity;
   #timer: BackgroundTimer | undefined;
   #isLooking = false;
   #observedAt = 0;
+  // What has passed since the last observation and does not count.
+  #uncounted = 0;
   #settledBefore = 0;
   #wasCalm = false;
 
@@ -66,15 +88,18 @@ class Clock {
     const isStopped = this.#timer === undefined && !this.#isLooking;
     if (isStopped) {
       this.#observedAt = performance.now();
+      this.#uncounted = this.pending = 0;
       this.#period = countdown.period;
+      this.#mostOverload = countdown.mostOverload;
       this.#setTimer();
     } else if (countdown.period < this.#period) {
       // What has passed of the longer period is not to count for the new one.
       this.#advance();
       this.#period = countdown.period;
+      this.#mostOverload = countdown.mostOverload;
       if (!this.#isLooking) this.#setTimer();
     }
-    this.#nextDue = Math.min(this.#nextDue, this.from + countdown.left);
+    this.#nextDue = Math.min(this.#nextDue, this.now + countdown.left);
   }
 
   /** Looks no more after a countdown. */
@@ -99,27 +124,48 @@ class Clock {
     const passed = now - this.#observedAt;
     const most = longest(this.#period);
     this.#observedAt = now;
-    this.from += Math.min(passed, most);
+    this.now += Math.min(passed, most);
+    this.#uncounted += Math.max(0, passed - most);
     return passed > most;
+  }
+
+  /** Goes on for an overload, if this long time follows another. */
+  #advanceInOverload(): void {
+    const added = Math.min(this.pending, this.#uncounted);
+    this.now += added;
+    this.overload += added;
+    this.pending = Math.min(this.#uncounted, this.#mostOverload);
+    this.#uncounted = 0;
   }
 
   async #observe(): Promise<void> {
     const isLate = this.#advance();
-    const observed = this.from;
+    this.#advanceInOverload();
+    const observed = this.now;
+    const observedOverload = this.overload;
     // This thread had nothing to do: what is waited for was not there.
-    if (!isLate && this.#wasCalm) this.to = observed;
+    if (!isLate && this.#wasCalm) {
+      this.to = observed;
+      this.overloadTo = observedOverload;
+    }
     // Looking costs something, if only where a process would sleep.
     const isSilent = !isLate && settled === this.#settledBefore;
     const isDue = observed >= this.#nextDue;
     if (!isSilent || isDue) {
       this.#isLooking = true;
-      this.#wasCalm = await this.#look(isLate || isDue ? 2 : 1);
+      const quietLooks = isDue && this.#hasSteps
+        ? LOOKS_FOR_STEPS
+        : isLate || isDue
+        ? 2
+        : 1;
+      this.#wasCalm = await this.#look(quietLooks);
       this.#isLooking = false;
     } else {
       this.#wasCalm = true;
     }
     this.#settledBefore = settled;
     this.to = observed;
+    this.overloadTo = observedOverload;
     if (observed >= this.#nextDue) this.#endOverdue();
     if (this.#countdowns.size > 0) this.#setTimer();
   }
@@ -129,13 +175,15 @@ class Clock {
    *
    * Where peers send more than this thread can take, there is no end of reads that are
    * ready, and Deno comes first to those that began last: some get no turn. So no others
-   * begin until few settle at a look.
+   * begin until few settle at a look; from the start if the thread is late or a limit is
+   * over, as a look is many turns, in each of which all peers could take their time.
    *
    * @param quietLooks In how many looks in a row there must be few.
    * @returns Whether this thread had nothing to do.
    */
   async #look(quietLooks: number): Promise<boolean> {
     let isCalm = true;
+    if (quietLooks > 1) held ??= Promise.withResolvers();
     for (let quiet = 0; quiet < quietLooks && this.#countdowns.size > 0;) {
       const before = settled;
       await untilLook(() => this.#advance());
@@ -153,14 +201,27 @@ class Clock {
     return isCalm;
   }
 
+  /** Whether a wait may be over that takes several steps. */
+  get #hasSteps(): boolean {
+    for (const countdown of this.#countdowns) {
+      if (countdown.hasSteps && countdown.isRunning) return true;
+    }
+    return false;
+  }
+
   #endOverdue(): void {
     const overdue: Countdown[] = [];
     this.#nextDue = Infinity;
     this.#period = MAX_PERIOD_MS;
+    this.#mostOverload = Infinity;
     for (const countdown of this.#countdowns) {
       if (countdown.isRunning && countdown.left > 0) {
         this.#nextDue = Math.min(this.#nextDue, this.to + countdown.left);
         this.#period = Math.min(this.#period, countdown.period);
+        this.#mostOverload = Math.min(
+          this.#mostOverload,
+          countdown.mostOverload,
+        );
       } else {
         this.#countdowns.delete(countdown);
         countdown.isKnown = false;
@@ -178,10 +239,24 @@ function longest(period: number): number {
   return period * (1 + SLACK) + SLACK_MS;
 }
 
+/** Options for {@linkcode Countdown}. */
+export interface CountdownOptions {
+  /**
+   * Whether a wait can take several steps of both sides, as a handshake: none of them is
+   * seen here, and in an overload each takes long. Its time does not count then, and each
+   * step gets a look at the sockets before it is over.
+   */
+  readonly hasSteps?: boolean | undefined;
+}
+
 /** A time limit that runs only while it is resumed. */
 export class Countdown {
   /** For the clock: how often it must be observed for this limit. */
   readonly period: number;
+  /** For the clock: the most that an observation may count in an overload. */
+  readonly mostOverload: number;
+  /** For the clock: see {@linkcode CountdownOptions}. */
+  readonly hasSteps: boolean;
   /** For the clock: whether it looks after this, which it may do for a while when it is paused. */
   isKnown = false;
   readonly #limit: number;
@@ -189,12 +264,19 @@ export class Countdown {
   // How long it ran until it was paused, and from where on it runs.
   #waited = 0;
   #from = 0;
+  #overloadFrom = 0;
   // How many wait for the peer now.
   #waits = 0;
   #isOver = false;
 
   /** Makes a countdown of `limit` milliseconds, which does not run yet. */
-  constructor(limit: number, onExpire: () => void) {
+  constructor(
+    limit: number,
+    onExpire: () => void,
+    { hasSteps = false }: CountdownOptions = {},
+  ) {
+    this.hasSteps = hasSteps;
+    this.mostOverload = limit / BUSY_OBSERVATIONS;
     this.period = Math.min(
       MAX_PERIOD_MS,
       Math.max(MIN_PERIOD_MS, limit / OBSERVATIONS),
@@ -209,11 +291,27 @@ export class Countdown {
     if (this.#isOver) return;
     this.#waits++;
     if (this.#waits > 1) return;
-    this.#from = clock.from;
+    this.#begin();
     if (this.isKnown) return;
     this.isKnown = true;
     clock.add(this);
-    this.#from = clock.from; // which has gone on if the clock was to be more exact
+    this.#begin(); // as it has gone on if the clock was to be more exact
+  }
+
+  #begin(): void {
+    // What the next observation adds for an overload is for those that wait already.
+    this.#from = clock.now + clock.pending;
+    this.#overloadFrom = clock.overload + clock.pending;
+  }
+
+  /** How long it has run since it was resumed, as far as is known. */
+  get #running(): number {
+    const ran = clock.to - this.#from;
+    const inOverload = clock.overloadTo - this.#overloadFrom;
+    return Math.max(
+      0,
+      this.hasSteps && inOverload > 0 ? ran - inOverload : ran,
+    );
   }
 
   /** Stops the clock; what remains is kept. */
@@ -221,14 +319,13 @@ export class Countdown {
     if (this.#waits === 0) return;
     this.#waits--;
     if (this.#waits > 0) return;
-    const waited = clock.to - this.#from;
-    if (waited > 0) this.#waited += waited;
+    this.#waited += this.#running;
   }
 
   /** Begins anew with the whole time, running or not as before. */
   reset(): void {
     this.#waited = 0;
-    this.#from = clock.from;
+    this.#begin();
   }
 
   /** Ends the countdown for good. */
@@ -246,7 +343,7 @@ export class Countdown {
 
   /** For how much longer it may run, while it is running. */
   get left(): number {
-    return this.#limit - this.#waited - Math.max(0, clock.to - this.#from);
+    return this.#limit - this.#waited - this.#running;
   }
 
   /** For the clock: ends it, as its time is up. */
@@ -258,7 +355,8 @@ export class Countdown {
 }
 
 /**
- * Calls `onTimeout` after some milliseconds of waiting for a peer.
+ * Calls `onTimeout` after some milliseconds of waiting for a peer to connect or to shake
+ * hands.
  *
  * @returns Stops it.
  */
@@ -266,7 +364,9 @@ export function startTimer(
   milliseconds: number,
   onTimeout: () => void,
 ): () => void {
-  const countdown = new Countdown(milliseconds, onTimeout);
+  const countdown = new Countdown(milliseconds, onTimeout, {
+    hasSteps: true,
+  });
   countdown.resume();
   return () => countdown.stop();
 }

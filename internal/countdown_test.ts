@@ -119,12 +119,13 @@ function immediate(): Promise<void> {
 }
 
 Deno.test("Countdown does not count time in which this thread is busy", async () => {
-  const limited = counted(SOON_MS * 4);
+  const limited = counted(SOON_MS * 8);
   const { countdown } = limited;
   countdown.resume();
   for (let i = 0; i < 5; i++) {
     await turn();
     work(SOON_MS * 5);
+    await sleep(1); // it is no overload
   }
   await turn();
   assertEquals(limited.expired, 0);
@@ -173,6 +174,83 @@ Deno.test("Countdown expires for one that is silent, though reads of others sett
   await Promise.all(receiving);
   assertEquals(silent.expired, 1);
   assertEquals(others.filter(({ expired }) => expired > 0), []);
+});
+
+/** Serves `count` peers that always have something ready, until `isOver`; gives the turns that each had. */
+async function overload(
+  count: number,
+  milliseconds: number,
+  isOver: () => boolean,
+): Promise<number> {
+  let served = 0;
+  await Promise.all(Array.from({ length: count }, async () => {
+    while (!isOver()) {
+      await untilOthersAreServed();
+      await immediate();
+      work(milliseconds);
+      noteSettled();
+      served++;
+    }
+  }));
+  return served / count;
+}
+
+Deno.test("Countdown expires for one that is silent after few turns of the others, when these take all time", async () => {
+  const silent = counted(SOON_MS * 6);
+  silent.countdown.resume();
+  const start = performance.now();
+  const turns = await overload(200, 0.2, () => silent.expired > 0);
+  assert(performance.now() - start >= SOON_MS * 6);
+  assert(turns < 15, `${turns} turns`); // 9; and 20 without its part of the limit
+});
+
+Deno.test("Countdown gives what takes several steps more time when others take all", async () => {
+  const limit = SOON_MS * 6;
+  let hasExpired = false;
+  const stop = startTimer(limit, () => {
+    hasExpired = true;
+  });
+  const silent = counted(limit);
+  silent.countdown.resume();
+  await overload(200, 0.2, () => silent.expired > 0);
+  assert(!hasExpired);
+  await untilExpired((onExpire) => void startTimer(limit, onExpire));
+  assert(hasExpired);
+  stop();
+});
+
+Deno.test("startTimer() ends what takes several steps after many looks, when a thread has no pause", async () => {
+  let hasExpired = false;
+  startTimer(SOON_MS, () => {
+    hasExpired = true;
+  });
+  let turns = 0;
+  for (; !hasExpired; turns++) {
+    await immediate();
+    work(1);
+  }
+  assert(turns >= 8 * 61, `${turns} turns`);
+  assert(turns < 20 * 61, `${turns} turns`);
+});
+
+Deno.test("Countdown counts for no overload what was before it, nor one long time", async () => {
+  const limit = SOON_MS * 6;
+  // The thread is busy twice, for long each time, and only the first knows both.
+  const limited = counted(limit);
+  const alive = setTimeout(() => {}, NEVER_MS);
+  for (let i = 0; i < 2; i++) {
+    const old = counted(limit);
+    old.countdown.resume();
+    work(limit * 2);
+    limited.countdown.reset();
+    limited.countdown.resume();
+    await turn();
+    assertEquals([old.expired, limited.expired], [0, 0]);
+    limited.countdown.pause();
+    old.countdown.stop();
+  }
+  clearTimeout(alive);
+  limited.countdown.stop();
 });
 
 Deno.test("Countdown shares one timer with all others", async () => {

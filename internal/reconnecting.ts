@@ -8,6 +8,7 @@ import {
 } from "./checks.ts";
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { logError } from "./log_error.ts";
+import { noteReconnected } from "./reconnected.ts";
 
 /** What is done with a connection, of which this folder knows no more. */
 export interface ReconnectedConnection {
@@ -124,6 +125,7 @@ async function open<C extends ReconnectedConnection, T>(
   if (!isConnection(connection)) {
     throw new TypeError("Cannot reconnect as connect must give a Connection");
   }
+  noteReconnected(connection);
   return connection;
 }
 

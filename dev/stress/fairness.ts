@@ -6,8 +6,8 @@
  */
 import { assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { caCerts } from "../testdata/certificates.ts";
-import type { Report, Setup } from "./fairness_server.ts";
+import { caCerts, certificate } from "../testdata/certificates.ts";
+import type { Connecting, Report, Setup } from "./fairness_server.ts";
 import { ServerProcess } from "./load_process.ts";
 
 const LINE = new TextEncoder().encode("beat\n");
@@ -23,6 +23,7 @@ export class Trial implements AsyncDisposable {
   readonly #setup: Setup;
   readonly #port: number;
   readonly peers: Deno.Conn[] = [];
+  readonly #silent: Deno.Conn[] = [];
   readonly #timers: ReturnType<typeof setInterval>[] = [];
 
   private constructor(process: ServerProcess, setup: Setup, port: number) {
@@ -70,6 +71,23 @@ export class Trial implements AsyncDisposable {
     for (let i = 0; i < count; i++) this.peers.push(await this.#connect());
   }
 
+  /** Lets `count` peers connect, and shake hands, all together. */
+  async shakeHands(count: number): Promise<void> {
+    await Promise.all(Array.from({ length: count }, async () => {
+      const conn = await this.#connect();
+      this.peers.push(conn);
+      if ("handshake" in conn) await (conn as Deno.TlsConn).handshake();
+    }));
+  }
+
+  /** Lets `count` peers connect that do not begin a TLS handshake. */
+  async connectOnly(count: number): Promise<void> {
+    const address = { hostname: "127.0.0.1", port: this.#port };
+    for (let i = 0; i < count; i++) {
+      this.#silent.push(await Deno.connect(address));
+    }
+  }
+
   #connect(): Promise<Deno.Conn> {
     const { door } = this.#setup;
     const address = { hostname: "localhost", port: this.#port };
@@ -113,15 +131,24 @@ export class Trial implements AsyncDisposable {
     return JSON.parse(await this.#process.ask("report"));
   }
 
-  /** Lets the server connect to a listener of ours while it is busy. */
-  async connect(options: {
-    readonly count: number;
-    readonly milliseconds: number;
-    readonly connectTimeout: number;
-  }): Promise<number> {
-    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  /** Keeps the server's thread busy in every turn of its event loop, from now on. */
+  async busyInTurns(milliseconds: number): Promise<void> {
+    await this.#process.ask(`turns ${milliseconds}`);
+  }
+
+  /** Lets the server connect to a listener of ours while it is busy; gives the failures. */
+  async connect(options: Connecting): Promise<number> {
+    const address = { hostname: "127.0.0.1", port: 0 };
+    using listener = options.isTls
+      ? Deno.listenTls({ ...address, ...certificate })
+      : Deno.listen(address);
     const accepting = (async () => {
-      for await (const conn of listener) this.peers.push(conn);
+      for await (const conn of listener) {
+        this.peers.push(conn);
+        if ("handshake" in conn) {
+          (conn as Deno.TlsConn).handshake().catch(() => {});
+        }
+      }
     })();
     const { port } = listener.addr;
     const failures = await this.#process.ask(
@@ -134,7 +161,7 @@ export class Trial implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    for (const conn of this.peers) conn.close();
+    for (const conn of [...this.peers, ...this.#silent]) conn.close();
     await this.#process[Symbol.asyncDispose]();
   }
 }
@@ -268,12 +295,36 @@ export async function busyWhileReceiving(
 
 /** Many connections are opened, and the thread is busy for longer than their limit. */
 export async function busyWhileConnecting(
-  options: {
-    readonly count: number;
-    readonly milliseconds: number;
-    readonly connectTimeout: number;
-  },
+  options: Connecting,
 ): Promise<number> {
   await using trial = await Trial.start({ door: "tcp", timeouts: {} });
   return await trial.connect(options);
+}
+
+/**
+ * Peers shake hands, and others do not begin to, while the thread is busy in every turn
+ * of its event loop, until those are ended.
+ */
+export async function busyWhileShakingHands(
+  peers: number,
+  { handshakeTimeout, milliseconds, silent }: {
+    readonly handshakeTimeout: number;
+    /** How long each turn takes. */
+    readonly milliseconds: number;
+    readonly silent: number;
+  },
+): Promise<Report> {
+  await using trial = await Trial.start({
+    door: "tls",
+    timeouts: { handshakeTimeout },
+  });
+  await trial.busyInTurns(milliseconds);
+  await trial.connectOnly(silent);
+  await trial.shakeHands(peers);
+  for (;;) {
+    const report = await trial.report();
+    const { ended: { handshakeTimeout = 0 }, open } = report;
+    if (handshakeTimeout + open >= peers + silent) return report;
+    await delay(20);
+  }
 }

@@ -5,16 +5,29 @@
  * listens, and answers each line of its input with a line.
  */
 import { connect, type ConnectionOptions, lines, serve } from "../../mod.ts";
-import { certificate } from "../testdata/certificates.ts";
+import { caCerts, certificate } from "../testdata/certificates.ts";
 
 /** How it serves. */
 export interface Setup {
   readonly door: "tcp" | "tls" | { readonly path: string };
-  readonly timeouts: Omit<ConnectionOptions<string, string>, "framing">;
+  readonly timeouts:
+    & Omit<ConnectionOptions<string, string>, "framing">
+    & { readonly handshakeTimeout?: number };
   /** Milliseconds of work for each message. */
   readonly work?: number;
   /** Sends a message of so many bytes first. */
   readonly sends?: number;
+}
+
+/** How it connects. */
+export interface Connecting {
+  readonly count: number;
+  readonly connectTimeout: number;
+  /** For how long the thread is busy. */
+  readonly milliseconds: number;
+  /** Whether it is busy for so long in every turn of the event loop, and not once. */
+  readonly inTurns?: boolean;
+  readonly isTls?: boolean;
 }
 
 /** What has happened, for the line `report`. */
@@ -74,22 +87,44 @@ function busy(milliseconds: number): void {
   while (performance.now() < end);
 }
 
-/** Connects many times, is busy before any can be answered, and counts the failures. */
+/** Is busy in every turn of the event loop, until it is aborted. */
+async function busyInTurns(
+  milliseconds: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  while (signal?.aborted !== true) {
+    await new Promise((resolve) => setImmediate(resolve));
+    busy(milliseconds);
+  }
+}
+
+/**
+ * Connects many times, is busy before any can be answered, or in every turn, and counts
+ * the failures.
+ */
 async function connectBusy(
-  { count, port, milliseconds, connectTimeout }: {
-    readonly count: number;
+  { count, port, milliseconds, connectTimeout, isTls, inTurns }: Connecting & {
     readonly port: number;
-    readonly milliseconds: number;
-    readonly connectTimeout: number;
   },
 ): Promise<number> {
+  const stop = new AbortController();
+  if (inTurns) busyInTurns(milliseconds, stop.signal);
   const attempts = Array.from(
     { length: count },
-    () => connect({ port, framing, connectTimeout }),
+    () =>
+      connect({
+        port,
+        framing,
+        connectTimeout,
+        ...(isTls && { tls: { caCerts, serverName: "localhost" } }),
+      }),
   );
-  await new Promise((resolve) => setTimeout(resolve, 1));
-  busy(milliseconds);
+  if (!inTurns) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    busy(milliseconds);
+  }
   const settled = await Promise.allSettled(attempts);
+  stop.abort();
   let failures = 0;
   for (const attempt of settled) {
     if (attempt.status === "rejected") failures++;
@@ -104,6 +139,9 @@ for await (const command of commands) {
   if (name === "busy") {
     busy(Number(argument));
     console.log("idle");
+  } else if (name === "turns") {
+    busyInTurns(Number(argument));
+    console.log("busy");
   } else if (name === "connect") {
     console.log(await connectBusy(JSON.parse(argument)));
   } else {

@@ -4,6 +4,7 @@ import {
   busyWhileOthersBeat,
   busyWhileReceiving,
   busyWhileSending,
+  busyWhileShakingHands,
   busyWithLinesThere,
   overloaded,
 } from "./fairness.ts";
@@ -113,5 +114,40 @@ Deno.test({
       connectTimeout: 200,
     });
     assertEquals(failures, 0);
+  },
+});
+
+for (const isTls of [false, true]) {
+  Deno.test({
+    name:
+      `connectTimeout ends none of 20 attempts while the thread is busy in every turn (${
+        isTls ? "TLS" : "TCP"
+      })`,
+    ignore: isWindows,
+    async fn() {
+      // An answer of the server takes up to 61 turns to be seen.
+      const failures = await busyWhileConnecting({
+        count: 20,
+        milliseconds: 5,
+        inTurns: true,
+        connectTimeout: 50,
+        isTls,
+      });
+      assertEquals(failures, 0);
+    },
+  });
+}
+
+Deno.test({
+  name:
+    "handshakeTimeout ends the one that does not shake hands while the thread is busy in every turn",
+  ignore: isWindows,
+  async fn() {
+    const { open, ended } = await busyWhileShakingHands(20, {
+      handshakeTimeout: 50,
+      milliseconds: 3,
+      silent: 1,
+    });
+    assertEquals({ open, ended }, { open: 20, ended: { handshakeTimeout: 1 } });
   },
 });
