@@ -29,8 +29,9 @@ export class ChunkInput {
   /** Gives the next chunk; all messages must have been taken from those before. */
   append(chunk: Uint8Array): void {
     if (!(chunk instanceof Uint8Array)) return this.#input.append(chunk); // throws
+    if (this.#goOnInBuffer(chunk)) return;
     const isCut = this.#input.length > 0 && chunk.length > FIRST_PART_BYTES;
-    if (this.#goesOnInBuffer(chunk) || !isCut) return this.#input.append(chunk);
+    if (!isCut) return this.#input.append(chunk);
     this.#chunk = chunk;
     this.#copied = 0;
     this.#copyMore();
@@ -56,13 +57,14 @@ export class ChunkInput {
   }
 
   /**
-   * Whether what is left lies right before the chunk in its buffer, and the input goes on
-   * there: parts of one large array need not be put together again.
+   * Goes on in the buffer of the chunk, if what is left lies right before it there: parts
+   * of one large array need not be put together again. Tells whether it does.
    */
-  #goesOnInBuffer(chunk: Uint8Array): boolean {
+  #goOnInBuffer(chunk: Uint8Array): boolean {
     if (this.#input.adjoins(chunk)) {
       this.#together += chunk.length;
       this.#end += chunk.length;
+      this.#input.goOn(chunk.length);
       return true;
     }
     const { buffer, byteOffset, length } = chunk;
@@ -79,7 +81,8 @@ export class ChunkInput {
     this.#end = byteOffset + length;
     // A small part is copied anyway, so it would be again and again.
     if (rest === 0 || rest > before || isSmallPart(rest, chunk)) return false;
-    this.#input.continueIn(new Uint8Array(buffer, byteOffset - rest, rest), 0);
+    const start = byteOffset - rest;
+    this.#input.continueIn(new Uint8Array(buffer, start, rest + length), 0);
     return true;
   }
 

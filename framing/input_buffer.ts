@@ -299,7 +299,7 @@ export class InputBuffer implements ByteInput {
       );
     }
     if (chunk.length === 0) return;
-    if (this.adjoins(chunk)) return this.#goOn(chunk.length);
+    if (this.adjoins(chunk)) return this.goOn(chunk.length);
     if (this.length === 0) {
       this.#useGiven(chunk, 0);
     } else {
@@ -317,6 +317,19 @@ export class InputBuffer implements ByteInput {
   adjoins({ buffer, byteOffset }: Uint8Array): boolean {
     return buffer === this.#buffer && !this.#isOwn &&
       byteOffset === this.#byteOffset + this.#end;
+  }
+
+  /**
+   * Goes on in the buffer that is there, to the end of a chunk that adjoins.
+   *
+   * @internal
+   */
+  goOn(length: number): void {
+    this.#end += length;
+    if (this.#end <= this.#size) return;
+    // More may follow: a view for each chunk would cost more than to look through it.
+    this.#bytes = new Uint8Array(this.#buffer, this.#byteOffset);
+    this.#size = this.#bytes.length;
   }
 
   /**
@@ -422,15 +435,6 @@ export class InputBuffer implements ByteInput {
     }
     this.#search = search;
     return search;
-  }
-
-  /** Goes on in the buffer that is there, to the end of a chunk that adjoins. */
-  #goOn(length: number): void {
-    this.#end += length;
-    if (this.#end <= this.#size) return;
-    // More may follow: a view for each chunk would cost more than to look through it.
-    this.#bytes = new Uint8Array(this.#buffer, this.#byteOffset);
-    this.#size = this.#bytes.length;
   }
 
   /** Moves what was not taken to the front of a buffer with `least` free bytes after it. */
