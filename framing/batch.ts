@@ -7,6 +7,8 @@ import type { Bytes } from "./bytes.ts";
 import type { Decoder } from "./framing.ts";
 import { addViews, type InputBuffer } from "./input_buffer.ts";
 
+const NO_BYTES: Bytes = new Uint8Array(0);
+
 /** What a {@linkcode Batch} is made of. */
 interface BatchParts<In> {
   /** The buffer. */
@@ -63,9 +65,16 @@ export class Batch<In> implements Iterable<In> {
   #parts: BatchParts<In> | undefined;
   #texts: string[] | undefined;
   #hasViews = false;
+  // The message that was looked at last, and where it lies: one is mostly looked at in
+  // several places.
+  #index: number | undefined;
+  #bytes: Bytes;
+  #start = 0;
+  #length = 0;
 
   private constructor(parts: BatchParts<In>) {
     this.#parts = parts;
+    this.#bytes = parts.bytes;
     this.length = parts.frames.count;
   }
 
@@ -95,10 +104,9 @@ export class Batch<In> implements Iterable<In> {
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    */
   byteAt(index: number, offset: number): number | undefined {
-    const { bytes, start, frames } = this.#valid(index);
-    const at = frames.start(index) + offset;
-    return offset >= 0 && at < frames.end(index)
-      ? bytes[start + at]
+    if (index !== this.#index) this.#lookAt(index);
+    return offset >= 0 && offset < this.#length
+      ? this.#bytes[this.#start + offset]
       : undefined;
   }
 
@@ -219,7 +227,17 @@ export class Batch<In> implements Iterable<In> {
     if (parts === undefined) return;
     this.#parts = undefined;
     this.#texts = undefined;
+    this.#bytes = NO_BYTES;
+    this.#index = undefined;
     parts.release(this.#hasViews);
+  }
+
+  #lookAt(index: number): void {
+    const { start, frames } = this.#valid(index);
+    const from = frames.start(index);
+    this.#index = index;
+    this.#start = start + from;
+    this.#length = frames.end(index) - from;
   }
 
   #valid(index: number): BatchParts<In> {

@@ -20,6 +20,26 @@ export interface Subject {
 /** All subjects, by program and operation. */
 export const SUBJECTS = {
   "framed/receive-batches": { label: "@framed/tcp: batches()" },
+  "framed/receive-counting": {
+    label: "@framed/tcp: batches(), counting",
+    operationOf01: "receive-batches",
+  },
+  "framed/receive-counting-prefixed": {
+    label: "@framed/tcp: lengthPrefixed(), batches(), counting",
+    operationOf01: "receive-prefixed",
+  },
+  "framed/receive-places-looked-at": {
+    label: "@framed/tcp: batches(), four bytes of each looked at by byteAt()",
+    operationOf01: "receive-looked-at",
+  },
+  "framed/receive-batch-text": {
+    label: "@framed/tcp: lines(), batches(), allTexts()",
+    operationOf01: "receive-text",
+  },
+  "framed/echo-forward": {
+    label: "@framed/tcp: batches(), forward()",
+    operationOf01: "echo-batches",
+  },
   "framed/receive-looked-at": {
     label: "@framed/tcp: batches(), four bytes of each looked at",
   },
@@ -385,6 +405,7 @@ export const CASES: Case[] = [
     mode: "source",
     messageLength: 64,
     subjects: [
+      "framed/receive-counting",
       "framed/receive-batches",
       "framed/receive-iterating",
       "framed/receive-readable",
@@ -398,10 +419,15 @@ export const CASES: Case[] = [
     ],
     comparisons: [
       {
-        subject: "framed/receive-batches",
+        subject: "framed/receive-counting",
         beside: "node/receive",
         reach: 4.5,
         limit: 5.7,
+      },
+      {
+        subject: "framed/receive-batches",
+        beside: "node/receive",
+        limit: 1.6,
       },
       {
         subject: "framed/receive-iterating",
@@ -420,7 +446,7 @@ export const CASES: Case[] = [
       { subject: "framed/receive-batches", beside: "deno/receive-read" },
       { subject: "framed/receive-batches", beside: "deno/receive-readable" },
       {
-        subject: "framed/receive-batches",
+        subject: "framed/receive-counting",
         beside: "go/receive",
         reach: 0.95,
         limit: 1.1,
@@ -433,10 +459,14 @@ export const CASES: Case[] = [
     title: "Receive, 64-byte lines, four bytes of each looked at",
     mode: "source",
     messageLength: 64,
-    subjects: ["framed/receive-looked-at", "node/receive-looked-at"],
+    subjects: [
+      "framed/receive-places-looked-at",
+      "framed/receive-looked-at",
+      "node/receive-looked-at",
+    ],
     comparisons: [
       {
-        subject: "framed/receive-looked-at",
+        subject: "framed/receive-places-looked-at",
         beside: "node/receive-looked-at",
         reach: 3.5,
         limit: 4.5,
@@ -450,19 +480,20 @@ export const CASES: Case[] = [
     messageLength: 64,
     framing: "prefixed",
     subjects: [
+      "framed/receive-counting-prefixed",
       "framed/receive-prefixed",
       "node/receive-prefixed",
       "go/receive-prefixed",
     ],
     comparisons: [
       {
-        subject: "framed/receive-prefixed",
+        subject: "framed/receive-counting-prefixed",
         beside: "node/receive-prefixed",
         reach: 4,
         limit: 5,
       },
       {
-        subject: "framed/receive-prefixed",
+        subject: "framed/receive-counting-prefixed",
         beside: "go/receive-prefixed",
         reach: 0.9,
         limit: 1.1,
@@ -475,6 +506,7 @@ export const CASES: Case[] = [
     mode: "source",
     messageLength: 64,
     subjects: [
+      "framed/receive-batch-text",
       "framed/receive-text",
       "std/receive-text",
       "node/receive-split2",
@@ -489,7 +521,7 @@ export const CASES: Case[] = [
         limit: 2.5,
       },
       {
-        subject: "framed/receive-text",
+        subject: "framed/receive-batch-text",
         beside: "node/receive-split2",
         reach: 2.5,
         limit: 3.5,
@@ -504,6 +536,7 @@ export const CASES: Case[] = [
     mode: "source",
     messageLength: 1024,
     subjects: [
+      "framed/receive-counting",
       "framed/receive-batches",
       "std/receive",
       "deno/receive-views",
@@ -514,13 +547,13 @@ export const CASES: Case[] = [
     ],
     comparisons: [
       {
-        subject: "framed/receive-batches",
+        subject: "framed/receive-counting",
         beside: "node/receive",
         reach: 1.7,
         limit: 2.3,
       },
       {
-        subject: "framed/receive-batches",
+        subject: "framed/receive-counting",
         beside: "go/receive",
         reach: 0.75,
         limit: 0.95,
@@ -604,6 +637,7 @@ export const CASES: Case[] = [
     mode: "pipelined",
     messageLength: 64,
     subjects: [
+      "framed/echo-forward",
       "framed/echo-batches",
       "framed/echo-iterating",
       "deno/echo-views",
@@ -614,13 +648,19 @@ export const CASES: Case[] = [
     ],
     comparisons: [
       {
-        subject: "framed/echo-batches",
+        subject: "framed/echo-forward",
         beside: "node/echo",
         reach: 2,
         limit: 2.8,
       },
       {
         subject: "framed/echo-batches",
+        beside: "node/echo",
+        reach: 1.5,
+        limit: 2,
+      },
+      {
+        subject: "framed/echo-forward",
         beside: "tokio/echo",
         reach: 0.8,
         limit: 0.95,
