@@ -48,9 +48,13 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   // follows may be for another decoder.
   #together = 1;
 
-  constructor(finder: FrameFinder) {
+  // Whether a message may be refused once it is made: `take` is asked then.
+  readonly #isChecked: boolean;
+
+  constructor(finder: FrameFinder, isChecked: boolean) {
     super();
     this.finder = finder;
+    this.#isChecked = isChecked;
   }
 
   override get maxFrameLength(): number {
@@ -159,15 +163,18 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     const at = this.#at;
     const taken = this.#taken;
     const next = frames.endOf(at + 1);
+    const length = next - taken;
+    const message = this.#ahead[at]!; // asked before
     this.#at = at + 1;
     this.#taken = next;
-    return this.take(
-      input,
-      this.#ahead[at]!, // asked before
-      frames.start(at) - taken,
-      frames.end(at) - taken,
-      next - taken,
-    );
+    if (this.#isChecked) {
+      const start = frames.start(at) - taken;
+      return this.take(input, message, start, frames.end(at) - taken, length);
+    }
+    input.skip(length);
+    this.#length = length;
+    this.#offset += length;
+    return message;
   }
 }
 
@@ -192,6 +199,10 @@ const makeBytes: MessageMaker<Bytes> = {
 
 /** A decoder of messages that are bytes. */
 export class BytesDecoder extends RangeDecoder<Bytes> {
+  constructor(finder: FrameFinder) {
+    super(finder, false);
+  }
+
   override get maker(): MessageMaker<Bytes> {
     return makeBytes;
   }

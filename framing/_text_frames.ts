@@ -50,7 +50,7 @@ export class TextFrameDecoder extends RangeDecoder<string> {
   readonly #rules: TextRules;
 
   constructor(finder: FrameFinder, rules: TextRules) {
-    super(finder);
+    super(finder, rules.fatal || rules.problem !== undefined);
     this.#rules = rules;
   }
 

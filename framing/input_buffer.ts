@@ -171,8 +171,8 @@ export class InputBuffer implements ByteInput {
    * bytes than `maxFrameLength` allows, or the stream has ended inside a message.
    */
   pull<In>(decoder: Decoder<In>, ended = false): In | undefined {
-    const isWaiting = this.#needer === decoder && this.length < this.#needed &&
-      this.#neededAt === this.offset;
+    const isWaiting = this.length < this.#needed &&
+      this.#needer === decoder && this.#neededAt === this.offset;
     if (isWaiting && !ended) return undefined;
     if (this.#failure !== undefined) throw this.#failure.error;
     this.#needer = decoder;
