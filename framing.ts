@@ -28,7 +28,7 @@
  *
  * @module
  */
-export type { Bytes, Sendable } from "./framing/bytes.ts";
+export type { Bytes, Sendable, SendableFor } from "./framing/bytes.ts";
 export type { Decoder, Encoder, Framing } from "./framing/framing.ts";
 export type { ByteInput } from "./framing/byte_input.ts";
 export type { ByteOutput } from "./framing/byte_output.ts";

@@ -1,5 +1,5 @@
 import type { Batch } from "../framing/batch.ts";
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import {
@@ -88,7 +88,7 @@ const LEFT_ALONE_MS = 1000;
  * assertEquals(await client.request("hello"), "HELLO");
  * ```
  */
-export class Connection<In = Bytes, Out = Sendable>
+export class Connection<out In = Bytes, in Out = SendableFor<In>>
   implements AsyncIterable<In>, AsyncDisposable {
   #transport: Transport;
   readonly #reader: Reader<In>;
@@ -464,7 +464,6 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * A send that fails and is not awaited causes no unhandled rejection.
    *
-   * @typeParam T What the framing of the options takes; by default what may be sent.
    * @param message The message.
    * @param options Another framing, for this message alone.
    * @returns A promise that settles when there is room for more. It rejects with
@@ -495,9 +494,12 @@ export class Connection<In = Bytes, Out = Sendable>
    * assertEquals(await client.receive(), "1000 lines");
    * ```
    */
-  send(message: Out): Promise<void>;
+  send(message: Out, options?: SendOptions<Out>): Promise<void>;
   /** Sends a message in another framing. */
-  send<T>(message: T, options: SendOptions<T>): Promise<void>;
+  send<T>(
+    message: T,
+    options: SendOptions<T> & { framing: Pick<Framing<unknown, T>, "encoder"> },
+  ): Promise<void>;
   send(message: Out, options?: SendOptions<Out>): Promise<void> {
     const writer = this.#writer;
     try {
@@ -541,7 +543,6 @@ export class Connection<In = Bytes, Out = Sendable>
   /**
    * Receives the next message.
    *
-   * @typeParam T What is received; by default what the connection's framing gives.
    * @param options A signal to end the wait, which loses no message; and another
    * framing, for this message alone.
    * @returns The message, or `undefined` when no more come. Rejects with the
@@ -564,9 +565,10 @@ export class Connection<In = Bytes, Out = Sendable>
    * assertEquals(await client.receive(), undefined); // the end
    * ```
    */
-  receive<T = In>(
-    options: ReceiveOptions<T> = {},
-  ): Promise<T | undefined> {
+  receive(options?: ReceiveOptions<In>): Promise<In | undefined>;
+  /** Receives the next message in another framing. */
+  receive<T>(options: ReceiveOptions<T> & InFraming<T>): Promise<T | undefined>;
+  receive<T>(options: ReceiveOptions<T> = {}): Promise<T | undefined> {
     const { signal } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
@@ -587,7 +589,6 @@ export class Connection<In = Bytes, Out = Sendable>
    * Sends a message and receives the answer: the next message that no earlier
    * call asked for. Concurrent requests are answered in order.
    *
-   * @typeParam T What is received; by default what the connection's framing gives.
    * @param message The message.
    * @param options A signal to give the request up, which ends the connection unless
    * `onAbort` is `"skip"`; and another framing for the answer.
@@ -612,7 +613,13 @@ export class Connection<In = Bytes, Out = Sendable>
    * assertEquals(await Promise.all(answers), ["one", "two", "three"]);
    * ```
    */
-  request<T = In>(
+  request(message: Out, options?: ConnectionRequestOptions<In>): Promise<In>;
+  /** Sends a message and receives the answer in another framing. */
+  request<T>(
+    message: Out,
+    options: ConnectionRequestOptions<T> & InFraming<T>,
+  ): Promise<T>;
+  request<T>(
     message: Out,
     options: ConnectionRequestOptions<T> = {},
   ): Promise<T> {
@@ -732,7 +739,7 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   reframe<I, O>(
     framing: Framing<I, O>,
-    options: ReframeOptions<O> = {},
+    options: ReframeOptions<NoInfer<O>> = {},
   ): Connection<I, O> {
     checkFraming({ framing });
     const { heartbeat } = options;
@@ -1481,6 +1488,9 @@ function hasUnread(): DOMException {
     "InvalidStateError",
   );
 }
+
+/** The framing of one message, where it must be given: the types of the message are its. */
+type InFraming<T> = { framing: Pick<Framing<T, never>, "decoder"> };
 
 /** Throws if the framing does not take the message of a heartbeat. */
 function checkBeat<Out>(
