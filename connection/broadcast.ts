@@ -159,7 +159,7 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  */
 export function broadcast<In, Out>(
   connections: Iterable<Connection<In, Out>>,
-  message: Out,
+  message: NoInfer<Out>,
   options: BroadcastOptions = {},
 ): Promise<BroadcastResult<In, Out>> {
   const { slow: rule = "wait", highWaterMark } = options;

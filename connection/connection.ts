@@ -567,7 +567,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    */
   receive(options?: ReceiveOptions<In>): Promise<In | undefined>;
   /** Receives the next message in another framing. */
-  receive<T>(options: ReceiveOptions<T> & InFraming<T>): Promise<T | undefined>;
+  receive<T>(
+    options: ReceiveOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T | undefined>;
   receive<T>(options: ReceiveOptions<T> = {}): Promise<T | undefined> {
     const { signal } = options;
     if (signal?.aborted) return rejected(signal.reason);
@@ -617,7 +621,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /** Sends a message and receives the answer in another framing. */
   request<T>(
     message: Out,
-    options: ConnectionRequestOptions<T> & InFraming<T>,
+    options: ConnectionRequestOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
   ): Promise<T>;
   request<T>(
     message: Out,
@@ -1488,9 +1494,6 @@ function hasUnread(): DOMException {
     "InvalidStateError",
   );
 }
-
-/** The framing of one message, where it must be given: the types of the message are its. */
-type InFraming<T> = { framing: Pick<Framing<T, never>, "decoder"> };
 
 /** Throws if the framing does not take the message of a heartbeat. */
 function checkBeat<Out>(
