@@ -62,6 +62,11 @@ export { jsonSequence } from "./framing/json_sequence.ts";
 export { netstrings } from "./framing/netstrings.ts";
 export { unframed } from "./framing/unframed.ts";
 export { sequence } from "./framing/sequence.ts";
+export {
+  headed,
+  type HeadedMessage,
+  type HeadedOptions,
+} from "./framing/headed.ts";
 export { assembled, type Assembler } from "./framing/assembled.ts";
 export { mapped, type Mapping } from "./framing/mapped.ts";
 export { asText, type AsTextOptions } from "./framing/as_text.ts";
