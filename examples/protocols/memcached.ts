@@ -22,8 +22,8 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, FramingError, unframed } from "@framed/tcp";
-import type { Bytes, Connection, Framing, Sendable } from "@framed/tcp";
+import { assembled, connect, FramingError, headed, lines } from "@framed/tcp";
+import type { Bytes, Connection, HeadedMessage } from "@framed/tcp";
 
 /** What is received: the values that were found, and the last line. */
 export interface Reply {
@@ -31,76 +31,59 @@ export interface Reply {
   status: string;
 }
 
-/** Replies come in; what goes out is written as it is. */
-export const framing: Framing<Reply, Sendable> = {
-  ...unframed(),
-  decoder() {
-    let values = new Map<string, Bytes>(); // of the reply that is not whole yet
-    let length = 0; // of that reply
-    return {
-      get pending() {
-        return values.size > 0;
-      },
-      maxFrameLength: 1024 * 1024 + 512, // a value, and its line
-      decode(input) {
-        const lineEnd = input.indexOf(CRLF);
-        if (lineEnd === -1) return undefined;
-        const line = input.textAt(0, lineEnd);
-        const [, key, size] = VALUE.exec(line) ?? [];
-        if (key === undefined) {
-          if (!STATUS.test(line)) throw malformed(line);
-          input.skip(lineEnd + 2);
-          const reply = { values, status: line };
-          values = new Map();
-          length = 0;
-          return reply;
-        }
-        const end = lineEnd + 2 + Number(size);
-        if (input.length < end + 2) return input.need(end + 2);
-        length += end + 2;
-        if (input.uintAt(end, 2) !== 0x0d0a || length > MAX_REPLY_LENGTH) {
-          throw malformed(line);
-        }
-        values.set(key, input.bytesAt(lineEnd + 2, end));
-        input.skip(end + 2); // and it is called again, for the next line
-      },
-    };
-  },
-};
-
-const CRLF = new TextEncoder().encode("\r\n");
-const VALUE = /^VALUE (\S+) \d+ (\d+)$/;
-const STATUS =
-  /^(END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(CLIENT|SERVER)_ERROR .*)$/;
+const LINE =
+  /^(VALUE (\S+) \d+ \d+|END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(CLIENT|SERVER)_ERROR .*)$/;
 // The server decides how much it answers, so this side needs a limit.
 const MAX_REPLY_LENGTH = 64 * 1024 * 1024;
 
-function malformed(line: string): FramingError {
-  const message = `Cannot decode reply: ${JSON.stringify(line.slice(0, 80))}`;
-  return new FramingError(message, { code: "malformed" });
-}
+const lineFraming = lines({ eol: "\r\n", strict: true, trailing: "error" });
+
+/** A line, and a value after it if the line tells of one. */
+const parts = headed(lineFraming, (line) => {
+  const [, length] = /^(?:VALUE|set) .* (\d+)$/.exec(line) ?? [];
+  return length === undefined ? undefined : Number(length);
+}, { terminator: "\r\n", maxLength: MAX_REPLY_LENGTH });
+
+/** Whole replies come in: values, and a line that ends them. Parts go out. */
+export const framing = assembled(parts, () => {
+  let values: Reply["values"] = new Map(); // of the reply that is not whole yet
+  let length = 0;
+  return function* ({ header, body }): Generator<Reply, boolean> {
+    const [known, , key = ""] = LINE.exec(header) ?? [];
+    length += header.length + (body?.length ?? 0);
+    if (known === undefined || length > MAX_REPLY_LENGTH) {
+      throw new FramingError(`Cannot decode reply: ${header.slice(0, 80)}`);
+    }
+    if (body !== undefined) {
+      values.set(key, body);
+      return true; // it goes on
+    }
+    yield { values, status: header };
+    values = new Map();
+    length = 0;
+    return false;
+  };
+});
+
+type Memcached = Connection<Reply, HeadedMessage<string, Uint8Array>>;
 
 /** Gets the values of those keys that are there. */
 export async function get(
-  connection: Connection<Reply, Sendable>,
+  connection: Memcached,
   keys: string[],
 ): Promise<Map<string, Bytes>> {
-  keys.forEach(checkKey);
-  const reply = await connection.request(`get ${keys.join(" ")}\r\n`);
-  return expect("END", reply).values;
+  const header = `get ${keys.map(checked).join(" ")}`;
+  return expect("END", await connection.request({ header })).values;
 }
 
 /** Stores a value, for a minute. */
 export async function set(
-  connection: Connection<Reply, Sendable>,
+  connection: Memcached,
   key: string,
-  value: Uint8Array,
+  body: Uint8Array,
 ): Promise<void> {
-  checkKey(key);
-  // What is sent in one go leaves together, with nothing between.
-  connection.send(`set ${key} 0 60 ${value.length}\r\n`);
-  connection.send(value);
-  expect("STORED", await connection.request("\r\n"));
+  const header = `set ${checked(key)} 0 60 ${body.length}`;
+  expect("STORED", await connection.request({ header, body }));
 }
 
 function expect(status: string, reply: Reply): Reply {
@@ -109,13 +92,9 @@ function expect(status: string, reply: Reply): Reply {
 }
 
 /** A space or a line end in a key would make another command of it. */
-function checkKey(key: string): void {
-  if (/^[^\0-\x20\x7f]{1,250}$/.test(key)) return;
-  throw new TypeError(
-    `Cannot ask memcached for the key ${
-      JSON.stringify(key)
-    }: it must have 1 to 250 characters, and no space`,
-  );
+function checked(key: string): string {
+  if (/^[^\0-\x20\x7f]{1,250}$/.test(key)) return key;
+  throw new TypeError(`A key has 1 to 250 characters, and no space: "${key}"`);
 }
 
 if (import.meta.main) {
