@@ -15,7 +15,8 @@ import { FramingError } from "./framing_error.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 
 /**
- * A message of {@linkcode headed}.
+ * A message of {@linkcode headed}. If `undefined` is one of the types of its body, it may
+ * have none.
  *
  * @typeParam Header What the header is.
  * @typeParam Body What the body is.
@@ -25,7 +26,7 @@ import { OutputBuffer } from "./output_buffer.ts";
  * import type { Bytes, HeadedMessage } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
- * function show({ header, body }: HeadedMessage<string, Bytes>): string {
+ * function show({ header, body }: HeadedMessage<string, Bytes | undefined>): string {
  *   return body === undefined ? header : `${header}, and ${body.length} bytes`;
  * }
  *
@@ -33,12 +34,18 @@ import { OutputBuffer } from "./output_buffer.ts";
  * assertEquals(show({ header: "MSG a 1 2", body: new Uint8Array(2) }), "MSG a 1 2, and 2 bytes");
  * ```
  */
-export interface HeadedMessage<Header, Body> {
-  /** The header. */
-  header: Header;
-  /** The body, if the header says that there is one. */
-  body?: Body | undefined;
-}
+export type HeadedMessage<Header, Body> = undefined extends Body ? {
+    /** The header. */
+    header: Header;
+    /** The body, if the header says that there is one. */
+    body?: Body;
+  }
+  : {
+    /** The header. */
+    header: Header;
+    /** The body. */
+    body: Body;
+  };
 
 /**
  * Options for {@linkcode headed}.
@@ -137,9 +144,18 @@ export interface HeadedOptions {
  */
 export function headed<Header>(
   header: Framing<Header>,
-  body: (header: Header) => number | Framing<Bytes, Sendable> | undefined,
+  body: (header: Header) => number | Framing<Bytes, Sendable>,
   options?: HeadedOptions,
 ): Framing<HeadedMessage<Header, Bytes>, HeadedMessage<Header, Sendable>>;
+/** Does the same where there may be no body. */
+export function headed<Header>(
+  header: Framing<Header>,
+  body: (header: Header) => number | Framing<Bytes, Sendable> | undefined,
+  options?: HeadedOptions,
+): Framing<
+  HeadedMessage<Header, Bytes | undefined>,
+  HeadedMessage<Header, Sendable | undefined>
+>;
 /**
  * Messages that each begin with a header, which says in which framing of yours the body
  * after it is.
@@ -169,17 +185,23 @@ export function headed<Header>(
  */
 export function headed<Header, Body, BodyOut = Body>(
   header: Framing<Header>,
-  body: (header: Header) => Framing<Body, BodyOut> | undefined,
+  body: (header: Header) => Framing<Body, BodyOut>,
   options?: HeadedOptions,
 ): Framing<HeadedMessage<Header, Body>, HeadedMessage<Header, BodyOut>>;
+/** Does the same where there may be no body. */
+export function headed<Header, Body, BodyOut = Body>(
+  header: Framing<Header>,
+  body: (header: Header) => Framing<Body, BodyOut> | undefined,
+  options?: HeadedOptions,
+): Framing<
+  HeadedMessage<Header, Body | undefined>,
+  HeadedMessage<Header, BodyOut | undefined>
+>;
 export function headed<Header, Body, BodyOut>(
   header: Framing<Header>,
   body: (header: Header) => Said<Body, BodyOut>,
   options: HeadedOptions = {},
-): Framing<
-  HeadedMessage<Header, Body | Bytes>,
-  HeadedMessage<Header, BodyOut>
-> {
+): Framing<Message<Header, Body | Bytes>, never> {
   const { maxLength = DEFAULT_MAX_LENGTH_BYTES, terminator = "" } = options;
   checkFunction("make headed framing", "body", body);
   checkMaxLength("headed", maxLength);
@@ -190,6 +212,12 @@ export function headed<Header, Body, BodyOut>(
   };
 }
 
+/** A message of whatever body, or none. */
+interface Message<Header, Body> {
+  header: Header;
+  body?: Body | undefined;
+}
+
 type Said<In, Out> = Framing<In, Out> | number | undefined;
 
 interface Rules {
@@ -198,7 +226,7 @@ interface Rules {
 }
 
 class HeadedDecoder<Header, Body>
-  implements Decoder<HeadedMessage<Header, Body | Bytes>> {
+  implements Decoder<Message<Header, Body | Bytes>> {
   readonly #headers: Decoder<Header>;
   readonly #bodyOf: (header: Header) => Said<Body, never>;
   readonly #rules: Rules;
@@ -226,7 +254,7 @@ class HeadedDecoder<Header, Body>
   decode(
     input: ByteInput,
     ended: boolean,
-  ): HeadedMessage<Header, Body | Bytes> | undefined {
+  ): Message<Header, Body | Bytes> | undefined {
     if (this.#begun === undefined) {
       const { offset } = input;
       const header = this.#headers.decode(input, ended);
@@ -292,8 +320,7 @@ function isLength(length: number): boolean {
   return Number.isInteger(length) && length >= 0;
 }
 
-class HeadedEncoder<Header, Body>
-  implements Encoder<HeadedMessage<Header, Body>> {
+class HeadedEncoder<Header, Body> implements Encoder<Message<Header, Body>> {
   readonly #headers: Encoder<Header>;
   readonly #bodyOf: (header: Header) => Said<unknown, Body>;
   readonly #rules: Rules;
@@ -311,7 +338,7 @@ class HeadedEncoder<Header, Body>
   }
 
   encode(
-    { header, body }: HeadedMessage<Header, Body>,
+    { header, body }: Message<Header, Body>,
     output: ByteOutput,
   ): void {
     this.#headers.encode(header, output);

@@ -53,7 +53,10 @@ function message(header: string, body?: string) {
 }
 
 /** What `decodeInEverySplit` makes of a message, with its bytes as text. */
-function read(stream: string, framing: typeof counted = counted) {
+function read(
+  stream: string,
+  framing: Pick<typeof counted, "decoder"> = counted,
+) {
   return decodeInEverySplit({
     decoder: () => {
       const decoder = framing.decoder();
@@ -70,7 +73,7 @@ function read(stream: string, framing: typeof counted = counted) {
         },
       };
     },
-    encoder: () => framing.encoder(),
+    encoder: () => counted.encoder(),
   }, stream);
 }
 
@@ -193,8 +196,9 @@ Deno.test("headed() reads many messages of one chunk in linear time", () => {
 Deno.test("headed() surfaces what body throws, to the side whose doing it is", () => {
   const framing = headed(lines(), (line) => {
     if (line !== "") {
-      throw new FramingError(`No body for ${line}`, { code: "malformed" });
+      throw new FramingError(`No body for ${line}`);
     }
+    return undefined;
   });
   assertEquals(decodeInEverySplit(framing, "\na\n\n"), [
     { header: "" },
@@ -264,3 +268,18 @@ Deno.test("headed() refuses what it cannot honour", () => {
     assertThrows(() => headed(lines(), Number, { maxLength }), RangeError);
   }
 });
+
+/** Checked, not run: whether a body must be there goes by what `body` may say. */
+function bodiesOf(): void {
+  const always = new ChunkDecoder(packets).decode(new Uint8Array());
+  const perhaps = new ChunkDecoder(counted).decode(new Uint8Array());
+  const bodies: Uint8Array[] = always.map(({ body }) => body);
+  // @ts-expect-error: there may be none
+  const none: Uint8Array[] = perhaps.map(({ body }) => body);
+  new ChunkEncoder(counted).encode({ header: "PING" });
+  // @ts-expect-error: there must be one
+  new ChunkEncoder(packets).encode({ header: new Uint8Array(1) });
+  void [bodies, none];
+}
+
+void bodiesOf;

@@ -65,7 +65,10 @@ export const framing = assembled(parts, () => {
   };
 });
 
-type Memcached = Connection<Reply, HeadedMessage<string, Uint8Array>>;
+type Memcached = Connection<
+  Reply,
+  HeadedMessage<string, Uint8Array | undefined>
+>;
 
 /** Gets the values of those keys that are there. */
 export async function get(

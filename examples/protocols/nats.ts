@@ -21,7 +21,7 @@ import { type Bytes, connect, type Connection, correlate } from "@framed/tcp";
 import { FramingError, headed, type HeadedMessage, lines } from "@framed/tcp";
 
 /** A control line, and the payload whose length it says. */
-export type Control = HeadedMessage<string, Bytes>;
+export type Control = HeadedMessage<string, Bytes | undefined>;
 
 const lineFraming = lines({ eol: "\r\n", strict: true, trailing: "error" });
 
