@@ -19,36 +19,26 @@
 // deno-lint-ignore-file no-console
 import { type Bytes, connect, type Connection, correlate } from "@framed/tcp";
 import { FieldReader, fixedLength, headed, lengthPrefixed } from "@framed/tcp";
-import { type HeartbeatOptions, mapped } from "@framed/tcp";
+import type { HeadedMessage, HeartbeatOptions } from "@framed/tcp";
 
-const [CONNECT, CONNACK, PUBLISH, PUBACK] = [1, 2, 3, 4];
-const [SUBSCRIBE, SUBACK, PINGREQ] = [8, 9, 12];
+const [CONNECT, CONNACK, PUBLISH, PUBACK] = [0x10, 0x20, 0x30, 0x40];
+const [SUBSCRIBE, SUBACK, PINGREQ] = [0x82, 0x90, 0xc0];
+const [QOS_1, QOS, TYPE] = [2, 6, 0xf0]; // of the first byte of a packet
 
-export interface Packet {
-  type: number;
-  flags: number;
-  body: Bytes;
-}
-
-export function packet(type: number, body: number[], flags = 0): Packet {
-  return { type, flags, body: Uint8Array.from(body) };
-}
+export type Packet = HeadedMessage<Bytes, Bytes>;
 
 // A byte, then a length of four bytes at most, then the body.
-const length = lengthPrefixed({ fieldSize: "varint", maxFieldBytes: 4 });
-export const framing = mapped(headed(fixedLength(1), () => length), {
-  decode: ({ header: [first = 0], body = new Uint8Array() }): Packet => ({
-    ...{ type: first >> 4, flags: first & 15, body },
-  }),
-  encode: ({ type, flags, body }: Packet) => ({
-    ...{ header: Uint8Array.of(type << 4 | flags), body },
-  }),
-});
+const counted = lengthPrefixed({ fieldSize: "varint", maxFieldBytes: 4 });
+export const framing = headed(fixedLength(1), () => counted);
+
+export function packet(first: number, body: number[] = []): Packet {
+  return { header: Uint8Array.of(first), body: Uint8Array.from(body) };
+}
 
 /** Asks whether the broker is there, and shows it that this side is. */
 export const heartbeat: HeartbeatOptions<Packet> = {
   interval: 30_000,
-  message: packet(PINGREQ, []),
+  message: packet(PINGREQ),
 };
 
 const uint16 = (value: number) => [value >> 8, value & 0xff];
@@ -69,36 +59,35 @@ export async function openClient(
   onMessage: (topic: string, payload: string) => void,
 ): Promise<Client> {
   const hello = [...text("MQTT"), 4, 2, ...uint16(60), ...text("")];
-  const { type, body } = await connection.request(packet(CONNECT, hello));
-  if (type !== CONNACK || body[1] !== 0) {
+  const { header, body } = await connection.request(packet(CONNECT, hello));
+  if (header[0] !== CONNACK || body[1] !== 0) {
     throw new Error(`The broker refused the client: code ${body[1]}`);
   }
   const { request } = correlate(connection, {
     maxId: 65_535,
-    id: ({ type, body }) =>
-      type === PUBACK || type === SUBACK
+    id: ({ header: [first], body }) =>
+      first === PUBACK || first === SUBACK
         ? new FieldReader(body).takeUint(2)
         : undefined,
-    async onMessage({ type, flags, body }) {
-      if (type !== PUBLISH) return;
+    async onMessage({ header: [first = 0], body }) {
+      if ((first & TYPE) !== PUBLISH) return;
       const fields = new FieldReader(body);
       const topic = fields.takeText(fields.takeUint(2));
-      const id = (flags & 6) === 0 ? [] : fields.take(2);
+      const id = (first & QOS) === 0 ? [] : fields.take(2);
       onMessage(topic, fields.takeText());
       if (id.length > 0) await connection.send(packet(PUBACK, [...id]));
     },
   });
   return {
     async subscribe(topic) {
-      const { body } = await request((id) =>
-        packet(SUBSCRIBE, [...uint16(id), ...text(topic), 1], 2)
-      );
+      const ask = (id: number) => [...uint16(id), ...text(topic), 1];
+      const { body } = await request((id) => packet(SUBSCRIBE, ask(id)));
       if (body[2] === 0x80) throw new Error(`The broker refused ${topic}`);
     },
     async publish(topic, payload) {
       const bytes = new TextEncoder().encode(payload);
       await request((id) =>
-        packet(PUBLISH, [...text(topic), ...uint16(id), ...bytes], 2)
+        packet(PUBLISH | QOS_1, [...text(topic), ...uint16(id), ...bytes])
       );
     },
   };
