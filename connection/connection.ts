@@ -590,6 +590,47 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
+   * Receives the next message, which must come: one step of an exchange that is not over.
+   *
+   * @param options A signal to end the wait, which loses no message; and another
+   * framing, for this message alone.
+   * @returns The message. Rejects like {@linkcode Connection.receive}, and with an error
+   * named `UnexpectedEof` if no more come.
+   *
+   * @example A greeting that is not optional
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals, assertRejects } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   (connection) => connection.send("220 ready"),
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * assertEquals((await client.expect()).slice(0, 3), "220");
+   * await assertRejects(() => client.expect(), Error, "ended"); // by the server
+   * ```
+   */
+  expect(options?: ReceiveOptions<In>): Promise<In>;
+  /** Receives the next message, which must come, in another framing. */
+  expect<T>(
+    options: ReceiveOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T>;
+  async expect<T>(
+    options: ReceiveOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T> {
+    const message = await this.receive(options);
+    if (message === undefined) throw noMessage("message");
+    return message;
+  }
+
+  /**
    * Sends a message and receives the answer: the next message that no earlier
    * call asked for. Concurrent requests are answered in order.
    *
@@ -638,12 +679,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         );
       }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
-      if (hasNoAnswer && this.#writer.isOpen) throw noAnswer();
+      if (hasNoAnswer && this.#writer.isOpen) throw noMessage("answer");
       this.#writer.queue(message, this.#writer.encoder);
       return this.#wait<T>(
         this.#taking(framing),
         () => {
-          throw noAnswer();
+          throw noMessage("answer");
         },
         signal && {
           signal,
@@ -1521,9 +1562,9 @@ function requestGivenUp(reason: unknown): DOMException {
   return Object.defineProperty(error, "cause", { value: reason });
 }
 
-function noAnswer(): Error {
+function noMessage(what: string): Error {
   return systemError(
     "UnexpectedEof",
-    "Cannot receive answer: the messages have ended",
+    `Cannot receive ${what}: the messages have ended`,
   );
 }

@@ -36,12 +36,13 @@ async function sendsAndReceives(
   const named: number = await texts.request<number>("text");
   // @ts-expect-error: nor with receive
   const received: number | undefined = await texts.receive();
+  const next: string = await texts.expect();
   const body: Bytes | undefined = await texts.receive({
     framing: fixedLength(line.length),
   });
   // @ts-expect-error: the framing gives bytes
   const text: string = await texts.request("a", { framing: fixedLength(1) });
-  void [wished, named, received, body, text];
+  void [wished, named, received, next, body, text];
 }
 
 /** Checked, not run. */

@@ -52,7 +52,7 @@ export async function openClient(
   onMessage: (subject: string, payload: Bytes, reply?: string) => void,
   tls: { serverName: string; caCerts?: string[] } = { serverName: "localhost" },
 ): Promise<Client> {
-  const { header = "nothing" } = await connection.receive() ?? {};
+  const { header } = await connection.expect();
   if (!/^INFO /i.test(header)) throw new FramingError(`No greeting: ${header}`);
   const info: { tls_required?: boolean } = JSON.parse(header.slice(5));
   if (info.tls_required) await connection.startTls(tls);

@@ -92,7 +92,7 @@ export async function login(
   const hello = `\0\x03\0\0${texts("user", user, "database", database)}\0`;
   await connection.send(hello, { framing: startUp }); // version 3.0
   for (;;) {
-    const { login = 0, error, isReady } = await receive(connection);
+    const { login = 0, error, isReady } = await connection.expect();
     if (error !== undefined) throw error;
     if (isReady) return;
     if (login === 3 && tls !== undefined && password !== undefined) {
@@ -118,23 +118,16 @@ export async function* query(
   let isOver = false;
   try {
     while (!isOver) {
-      const { row, error, isReady = false } = await receive(connection);
+      const { row, error, isReady = false } = await connection.expect();
       isOver = isReady;
       failure ??= error;
       if (row !== undefined) yield row;
     }
   } finally {
     // The loop may be left early: the next query must not get these rows.
-    while (!isOver) isOver = (await receive(connection)).isReady === true;
+    while (!isOver) isOver = (await connection.expect()).isReady === true;
   }
   if (failure !== undefined) throw failure;
-}
-
-/** Receives an answer; there must be one. */
-async function receive(connection: Postgres): Promise<Answer> {
-  const answer = await connection.receive();
-  if (answer !== undefined) return answer;
-  throw new Deno.errors.UnexpectedEof("PostgreSQL closed the connection");
 }
 
 function takeNames(fields: FieldReader): string[] {
