@@ -36,9 +36,7 @@ export interface Message {
 export const framing = mapped(asJson(contentLength()), {
   decode(value) {
     if (isMessage(value)) return value;
-    throw new FramingError("Cannot decode JSON-RPC message", {
-      code: "malformed",
-    });
+    throw new FramingError("Cannot decode JSON-RPC message");
   },
   encode: (message: Message) => ({ jsonrpc: "2.0", ...message }),
 });

@@ -29,7 +29,9 @@ function decoder(): Decoder<string> {
       if (first < 0x30 || first > 0x39) return byLine.decode(input, ended);
       const space = input.indexOf(0x20);
       const digits = input.textAt(0, space === -1 ? input.length : space);
-      if (!/^[1-9]\d{0,5}$/.test(digits)) throw malformed(digits);
+      if (!/^[1-9]\d{0,5}$/.test(digits)) {
+        throw new FramingError("Cannot decode syslog message: no such length");
+      }
       if (space === -1) return undefined;
       const end = space + 1 + Number(digits);
       if (input.length < end) return input.need(end);
@@ -52,20 +54,16 @@ export const framing = mapped({ decoder, encoder: line.encoder }, {
   decode(message): Entry {
     const [, digits, text = ""] = /^<(\d{1,3})>(.*)$/s.exec(message) ?? [];
     const priority = Number(digits);
-    if (!(priority <= 191)) throw malformed(message);
+    if (!(priority <= 191)) {
+      const shown = JSON.stringify(message.slice(0, 40));
+      throw new FramingError(`Cannot decode syslog message: ${shown}`);
+    }
     return { severity: priority % 8, facility: priority >> 3, text };
   },
   encode: ({ severity, facility, text }: Entry) =>
     `<${facility * 8 + severity}>${text}`,
   onMalformed: "discard",
 });
-
-function malformed(what: string): FramingError {
-  const shown = JSON.stringify(what.slice(0, 40));
-  return new FramingError(`Cannot decode syslog message: ${shown}`, {
-    code: "malformed",
-  });
-}
 
 if (import.meta.main) {
   serve({ hostname: "127.0.0.1", port: 5140, framing }, async (connection) => {
