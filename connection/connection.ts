@@ -1222,6 +1222,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       bytesReceived: this.#reader.bytesReceived,
       bytesSent: this.#writer.bytesSent,
       messagesReceived: this.#reader.messagesReceived,
+      messagesDropped: this.#reader.messagesDropped,
       messagesSent: this.#writer.messagesSent,
       bufferedAmount: this.#writer.bufferedAmount,
       blockedTime: this.#writer.blockedTime,

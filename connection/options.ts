@@ -353,6 +353,11 @@ export interface ConnectionStats {
   bytesSent: number;
   /** Messages received. */
   messagesReceived: number;
+  /**
+   * Messages that the framing dropped, as `oversize` and `onMalformed` say: too long, or
+   * malformed.
+   */
+  messagesDropped: number;
   /** Messages sent, those still queued here included. */
   messagesSent: number;
   /** Bytes queued here, which the kernel has not taken yet. */
