@@ -62,6 +62,7 @@ export {
 export { jsonSequence } from "./framing/json_sequence.ts";
 export { netstrings } from "./framing/netstrings.ts";
 export { unframed } from "./framing/unframed.ts";
+export { byFirstByte } from "./framing/by_first_byte.ts";
 export { sequence } from "./framing/sequence.ts";
 export {
   headed,

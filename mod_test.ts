@@ -182,6 +182,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "asText",
     "assembled",
     "broadcast",
+    "byFirstByte",
     "connect",
     "contentLength",
     "correlate",
