@@ -12,6 +12,7 @@ import {
 } from "./_testing.ts";
 import { asJson } from "./as_json.ts";
 import { asText } from "./as_text.ts";
+import type { ByteInput } from "./byte_input.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
@@ -173,6 +174,28 @@ Deno.test("headed() keeps each part's limit, and tells where an error lies", () 
   ]);
   const unlimited = headed(lines(), Number, { maxLength: Infinity });
   assertEquals(read(`${2 ** 53}\n`, unlimited), [failure("too-long", 0)]);
+});
+
+Deno.test("headed() keeps the limits of framings of one's own, each in its part", () => {
+  const part = (maxFrameLength: number) => ({
+    decoder: () => ({
+      maxFrameLength,
+      decode(input: ByteInput) {
+        const end = input.indexOf(0x3b);
+        return end === -1 ? undefined : input.takeText(end + 1);
+      },
+    }),
+    encoder: lines().encoder,
+  });
+  const framing = headed(part(2), () => part(5));
+  assertEquals(decodeInEverySplit(framing, "a;hell;b;;abc;"), [
+    { header: "a;", body: "hell;" },
+    { header: "b;", body: ";" },
+    failure("too-long", 10),
+  ]);
+  assertEquals(decodeInEverySplit(framing, "a;hello;"), [
+    failure("too-long", 2),
+  ]);
 });
 
 Deno.test("headed() waits for a body without looking at it again", () => {
