@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { decodePart } from "./_decode_part.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
@@ -141,7 +142,7 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
       if (message !== undefined) return message;
       // What the frame gave is taken: the next one may have another limit.
       if (input.offset > offset) return undefined;
-      const frame = this.#decoder.decode(input, ended);
+      const frame = decodePart(this.#decoder, input, ended);
       if (frame === undefined) return undefined;
       this.#messages = this.#assemble(frame);
     }

@@ -1,5 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
-import { DEFAULT_MAX_LENGTH_BYTES, tooLong } from "./_limits.ts";
+import { decodePart } from "./_decode_part.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
@@ -54,7 +54,7 @@ class ChoosingDecoder<In> implements Decoder<In> {
     this.#choose = choose;
   }
 
-  /** Before a message it is not known, and checked here. */
+  /** Before a message it is not known. */
   get maxFrameLength(): number | undefined {
     return this.#current === undefined
       ? Infinity
@@ -72,12 +72,8 @@ class ChoosingDecoder<In> implements Decoder<In> {
       this.#current = this.#choose(first).decoder();
     }
     const decoder = this.#current;
-    const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
     const { offset } = input;
-    const message = decoder.decode(input, ended);
-    if (message !== undefined && input.offset - offset > maxFrameLength) {
-      throw tooLong("message", offset, maxFrameLength);
-    }
+    const message = decodePart(decoder, input, ended);
     const hasPassed = input.offset > offset && decoder.pending !== true;
     if (message !== undefined || hasPassed) this.#current = undefined;
     return message;

@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { decodePart } from "./_decode_part.ts";
 import {
   checkMaxLength,
   checkSendLength,
@@ -257,7 +258,7 @@ class HeadedDecoder<Header, Body>
   ): Message<Header, Body | Bytes> | undefined {
     if (this.#begun === undefined) {
       const { offset } = input;
-      const header = this.#headers.decode(input, ended);
+      const header = decodePart(this.#headers, input, ended);
       if (header === undefined) return undefined;
       const said = this.#bodyOf(header);
       if (said === undefined) return { header };
