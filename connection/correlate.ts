@@ -167,7 +167,7 @@ export interface Correlation<In, Out, Id = number> {
 }
 
 /**
- * Options for {@linkcode correlate} where answers have no ids.
+ * Options for {@linkcode correlate} if answers have no ids.
  *
  * @typeParam In What is received.
  *

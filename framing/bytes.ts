@@ -38,8 +38,8 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 export type Sendable = Uint8Array | string;
 
 /**
- * What is sent, unless it is said, where `In` is received: the same; and text as well where
- * that is bytes.
+ * What may be sent if only `In` is given, the type of what is received: the same. If that
+ * is bytes, so may text.
  *
  * @typeParam In What is received.
  *

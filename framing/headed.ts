@@ -148,7 +148,7 @@ export function headed<Header>(
   body: (header: Header) => number | Framing<Bytes, Sendable>,
   options?: HeadedOptions,
 ): Framing<HeadedMessage<Header, Bytes>, HeadedMessage<Header, Sendable>>;
-/** Does the same where there may be no body. */
+/** Does the same if there may be no body. */
 export function headed<Header>(
   header: Framing<Header>,
   body: (header: Header) => number | Framing<Bytes, Sendable> | undefined,
@@ -189,7 +189,7 @@ export function headed<Header, Body, BodyOut = Body>(
   body: (header: Header) => Framing<Body, BodyOut>,
   options?: HeadedOptions,
 ): Framing<HeadedMessage<Header, Body>, HeadedMessage<Header, BodyOut>>;
-/** Does the same where there may be no body. */
+/** Does the same if there may be no body. */
 export function headed<Header, Body, BodyOut = Body>(
   header: Framing<Header>,
   body: (header: Header) => Framing<Body, BodyOut> | undefined,
@@ -356,7 +356,7 @@ class HeadedEncoder<Header, Body> implements Encoder<Message<Header, Body>> {
       this.#bodies.push(said.encoder(), body);
       return output.writeBytes(this.#bodies.takeBytes());
     }
-    // Where a length is said, the types let through what has one.
+    // If a length is said, the types let only bytes and text through.
     const bytes = toBytes(body as Sendable);
     checkSendLength(bytes.length, this.#rules.maxLength);
     if (bytes.length !== said) {
