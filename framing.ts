@@ -69,6 +69,7 @@ export {
   type HeadedMessage,
   type HeadedOptions,
 } from "./framing/headed.ts";
+export { grouped, type GroupedOptions } from "./framing/grouped.ts";
 export { assembled, type Assembler } from "./framing/assembled.ts";
 export { mapped, type Mapping } from "./framing/mapped.ts";
 export { asText, type AsTextOptions } from "./framing/as_text.ts";

@@ -188,6 +188,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "correlate",
     "delimited",
     "fixedLength",
+    "grouped",
     "headed",
     "jsonSequence",
     "lengthPrefixed",

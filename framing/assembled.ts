@@ -38,7 +38,8 @@ export type Assembler<Frame, Message> = (
 ) => Iterator<Message, boolean | void>;
 
 /**
- * Any framing whose frames are parts of messages, or hold several.
+ * Any framing whose frames are parts of messages, or hold several. If a message is all
+ * frames up to the last of it, {@linkcode grouped} is shorter, and has limits.
  *
  * `assembler` is called once for each stream, so what the function that it returns keeps
  * in variables is that stream's. A message that has begun when the stream ends is a

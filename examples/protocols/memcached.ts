@@ -11,7 +11,7 @@
  * ```
  *
  * The bytes of a value may hold line ends, so only the line before them says where they
- * end. A whole reply is one message here. So `request()` gives each request its own
+ * end: `headed()`. A whole reply is one message here: `grouped()`. So `request()` gives each request its own
  * reply, and many may be sent before the first is answered.
  *
  * ```sh
@@ -22,53 +22,29 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { assembled, connect, FramingError, headed, lines } from "@framed/tcp";
+import { connect, FramingError, grouped, headed, lines } from "@framed/tcp";
 import type { Bytes, Connection, HeadedMessage } from "@framed/tcp";
 
-/** What is received: the values that were found, and the last line. */
-export interface Reply {
-  values: Map<string, Bytes>;
-  status: string;
-}
+/** A line, and the value after it if the line tells of one. */
+type Part = HeadedMessage<string, Bytes | undefined>;
 
-const LINE =
-  /^(VALUE (\S+) \d+ \d+|END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(CLIENT|SERVER)_ERROR .*)$/;
-// The server decides how much it answers, so this side needs a limit.
-const MAX_REPLY_LENGTH = 64 * 1024 * 1024;
+// What has no value after it.
+const STATUS =
+  /^(get .*|END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(CLIENT|SERVER)_ERROR .*)$/;
 
+const maxLength = 64 * 1024 * 1024; // the server decides how much it answers
 const lineFraming = lines({ eol: "\r\n", strict: true, trailing: "error" });
-
-/** A line, and a value after it if the line tells of one. */
 const parts = headed(lineFraming, (line) => {
+  if (STATUS.test(line)) return undefined;
   const [, length] = /^(?:VALUE|set) .* (\d+)$/.exec(line) ?? [];
-  return length === undefined ? undefined : Number(length);
-}, { terminator: "\r\n", maxLength: MAX_REPLY_LENGTH });
+  if (length !== undefined) return Number(length);
+  throw new FramingError(`Cannot decode reply: ${line.slice(0, 80)}`);
+}, { terminator: "\r\n", maxLength });
 
 /** Whole replies come in: values, and a line that ends them. Parts go out. */
-export const framing = assembled(parts, () => {
-  let values: Reply["values"] = new Map(); // of the reply that is not whole yet
-  let length = 0;
-  return function* ({ header, body }): Generator<Reply, boolean> {
-    const [known, , key = ""] = LINE.exec(header) ?? [];
-    length += header.length + (body?.length ?? 0);
-    if (known === undefined || length > MAX_REPLY_LENGTH) {
-      throw new FramingError(`Cannot decode reply: ${header.slice(0, 80)}`);
-    }
-    if (body !== undefined) {
-      values.set(key, body);
-      return true; // it goes on
-    }
-    yield { values, status: header };
-    values = new Map();
-    length = 0;
-    return false;
-  };
-});
+export const framing = grouped(parts, ({ body }) => !body, { maxLength });
 
-type Memcached = Connection<
-  Reply,
-  HeadedMessage<string, Uint8Array | undefined>
->;
+type Memcached = Connection<Part[], Part>;
 
 /** Gets the values of those keys that are there. */
 export async function get(
@@ -76,22 +52,27 @@ export async function get(
   keys: string[],
 ): Promise<Map<string, Bytes>> {
   const header = `get ${keys.map(checked).join(" ")}`;
-  return expect("END", await connection.request({ header })).values;
+  const found = new Map<string, Bytes>();
+  for (const part of expect("END", await connection.request({ header }))) {
+    if (part.body) found.set(part.header.split(" ")[1] ?? "", part.body);
+  }
+  return found;
 }
 
 /** Stores a value, for a minute. */
 export async function set(
   connection: Memcached,
   key: string,
-  body: Uint8Array,
+  body: Bytes,
 ): Promise<void> {
   const header = `set ${checked(key)} 0 60 ${body.length}`;
   expect("STORED", await connection.request({ header, body }));
 }
 
-function expect(status: string, reply: Reply): Reply {
-  if (reply.status === status) return reply;
-  throw new Error(`memcached refused: ${reply.status}`);
+function expect(status: string, reply: Part[]): Part[] {
+  const found = reply.at(-1)?.header;
+  if (found === status) return reply;
+  throw new Error(`memcached refused: ${found}`);
 }
 
 /** A space or a line end in a key would make another command of it. */

@@ -28,7 +28,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { assembled, connect, FramingError, lines } from "@framed/tcp";
+import { connect, FramingError, grouped, lines } from "@framed/tcp";
 import { type Connection, serve, type StartTlsOptions } from "@framed/tcp";
 
 /** A mail, with what its envelope says. */
@@ -49,18 +49,10 @@ export const commands = lines({
 });
 
 /** What a client reads: replies, of one or more lines that begin with the same code. */
-export const replies = assembled(commands, () => {
-  let texts: string[] = [];
-  return function* (line): Generator<string, boolean> {
-    if (!/^[2-5]\d\d([ -]|$)/.test(line) || texts.push(line) > 100) {
-      throw new FramingError(`Cannot read reply: ${line.slice(0, 80)}`);
-    }
-    if (line[3] === "-") return true; // it goes on
-    yield texts.join(" ");
-    texts = [];
-    return false;
-  };
-});
+export const replies = grouped(commands, (line) => {
+  if (/^[2-5]\d\d([ -]|$)/.test(line)) return line[3] !== "-"; // then it goes on
+  throw new FramingError(`Cannot read reply: ${line.slice(0, 80)}`);
+}, { maxFrames: 100 });
 
 /** Options for {@linkcode receiveMail}. */
 export interface ReceiveMailOptions {
@@ -131,13 +123,14 @@ const MAX_TEXT_LENGTH = 10 * 1024 * 1024;
 
 /** The client: sends a mail; with `tls` encrypted, or not at all. */
 export async function sendMail(
-  connection: Connection<string>,
+  connection: Connection<string[], string>,
   { from, to, text }: Mail,
   tls?: StartTlsOptions,
 ): Promise<void> {
-  const check = (kind: string, reply: string) => {
-    // Its first digit says what kind it is.
-    if (!reply.startsWith(kind)) throw new Error(`Mail refused: ${reply}`);
+  const check = (kind: string, [line = "", ...more]: string[]) => {
+    // The first digit says what kind it is.
+    if (line.startsWith(kind)) return;
+    throw new Error(`The mail server refused: ${[line, ...more].join(" ")}`);
   };
   const ask = async (kind: string, command: string) =>
     check(kind, await connection.request(command));
