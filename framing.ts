@@ -7,7 +7,7 @@
  * client or a stream.
  *
  * To write one of your own, see {@linkcode Framing}, {@linkcode ByteInput} and
- * {@linkcode ByteOutput}. To use one without a connection, see {@linkcode ChunkDecoder},
+ * {@linkcode ByteOutput}; to read a message of several fields, {@linkcode FieldReader}. To use one without a connection, see {@linkcode ChunkDecoder},
  * {@linkcode ChunkEncoder} and {@linkcode FrameDecoderStream}.
  *
  * Nothing here reads or writes by itself, and all of it also runs in Node, Bun and
@@ -28,10 +28,11 @@
  *
  * @module
  */
-export type { Bytes, Sendable } from "./framing/bytes.ts";
+export type { Bytes, Sendable, SendableFor } from "./framing/bytes.ts";
 export type { Decoder, Encoder, Framing } from "./framing/framing.ts";
 export type { ByteInput } from "./framing/byte_input.ts";
 export type { ByteOutput } from "./framing/byte_output.ts";
+export { FieldReader } from "./framing/field_reader.ts";
 export { InputBuffer } from "./framing/input_buffer.ts";
 export { OutputBuffer, type OutputSegment } from "./framing/output_buffer.ts";
 export {
@@ -61,7 +62,14 @@ export {
 export { jsonSequence } from "./framing/json_sequence.ts";
 export { netstrings } from "./framing/netstrings.ts";
 export { unframed } from "./framing/unframed.ts";
+export { byFirstByte } from "./framing/by_first_byte.ts";
 export { sequence } from "./framing/sequence.ts";
+export {
+  headed,
+  type HeadedMessage,
+  type HeadedOptions,
+} from "./framing/headed.ts";
+export { grouped, type GroupedOptions } from "./framing/grouped.ts";
 export { assembled, type Assembler } from "./framing/assembled.ts";
 export { mapped, type Mapping } from "./framing/mapped.ts";
 export { asText, type AsTextOptions } from "./framing/as_text.ts";

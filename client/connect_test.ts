@@ -363,7 +363,10 @@ Deno.test("connect() sets noDelay and keepAlive, over TLS too", async () => {
       return conn;
     },
   });
-  const cases: [Omit<ConnectTcpOptions, "port" | "framing">, unknown[]][] = [
+  const cases: [
+    Omit<ConnectTcpOptions<string>, "port" | "framing">,
+    unknown[],
+  ][] = [
     [{}, [["noDelay", true]]],
     [{ noDelay: true }, [["noDelay", true]]],
     [

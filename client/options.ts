@@ -1,6 +1,6 @@
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 
 /**
  * Options for {@linkcode connect} to every kind of address.
@@ -29,7 +29,7 @@ import type { Bytes, Sendable } from "../framing/bytes.ts";
  * assertEquals(await client.request("hello"), "hello");
  * ```
  */
-export interface ConnectBaseOptions<In = Bytes, Out = Sendable>
+export interface ConnectBaseOptions<In = Bytes, Out = SendableFor<In>>
   extends ConnectionOptions<In, Out> {
   /**
    * How many milliseconds connecting may take, with looking up the name and the
@@ -115,7 +115,7 @@ export interface ConnectTlsOptions {
  * assertEquals(await client.request("hello"), "hello");
  * ```
  */
-export interface ConnectTcpOptions<In = Bytes, Out = Sendable>
+export interface ConnectTcpOptions<In = Bytes, Out = SendableFor<In>>
   extends ConnectBaseOptions<In, Out> {
   /** The port of the server. */
   port: number;
@@ -167,7 +167,7 @@ export interface ConnectTcpOptions<In = Bytes, Out = Sendable>
  * await assertRejects(() => connect(options), Error);
  * ```
  */
-export interface ConnectUnixOptions<In = Bytes, Out = Sendable>
+export interface ConnectUnixOptions<In = Bytes, Out = SendableFor<In>>
   extends ConnectBaseOptions<In, Out> {
   /** The path of the socket. */
   path: string;
@@ -203,7 +203,7 @@ export interface ConnectUnixOptions<In = Bytes, Out = Sendable>
  * });
  * ```
  */
-export type ConnectOptions<In = Bytes, Out = Sendable> =
+export type ConnectOptions<In = Bytes, Out = SendableFor<In>> =
   | ConnectTcpOptions<In, Out>
   | ConnectUnixOptions<In, Out>;
 
@@ -237,7 +237,7 @@ export type ConnectOptions<In = Bytes, Out = Sendable> =
  * assertEquals(errors.length, 2); // the last one ended it
  * ```
  */
-export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
+export interface ReconnectBaseOptions<In = Bytes, Out = SendableFor<In>> {
   /**
    * Called with each new connection before the handler, to log in. The handler
    * waits for it. If it throws, the connection is aborted, and that attempt has
@@ -333,7 +333,7 @@ export interface ReconnectBaseOptions<In = Bytes, Out = Sendable> {
  * assertEquals(attempts, 2);
  * ```
  */
-export interface ReconnectByOptions<In = Bytes, Out = Sendable> {
+export interface ReconnectByOptions<In = Bytes, Out = SendableFor<In>> {
   /**
    * Opens the next connection, with a framing of its own. If it rejects, that attempt
    * has failed. A connection that comes after `signal` was aborted is aborted too.
@@ -384,6 +384,6 @@ export interface ReconnectByOptions<In = Bytes, Out = Sendable> {
  * assertEquals(answer, "hello");
  * ```
  */
-export type ReconnectOptions<In = Bytes, Out = Sendable> =
+export type ReconnectOptions<In = Bytes, Out = SendableFor<In>> =
   & (ConnectOptions<In, Out> | ReconnectByOptions<In, Out>)
   & ReconnectBaseOptions<In, Out>;

@@ -5,6 +5,7 @@ import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
 import { type Batch, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
+import { drops } from "../internal/drops.ts";
 import {
   noteLook,
   noteMoved,
@@ -127,6 +128,7 @@ export class Reader<In> {
   #lastLength = 0;
   #bytesReceived = 0;
   #messagesReceived = 0;
+  #messagesDropped = 0;
 
   constructor(options: ReaderOptions<In>) {
     this.#options = options;
@@ -141,6 +143,11 @@ export class Reader<In> {
 
   get messagesReceived(): number {
     return this.#messagesReceived;
+  }
+
+  /** How many messages the framing has dropped. */
+  get messagesDropped(): number {
+    return this.#messagesDropped;
   }
 
   /** Whether reading was stopped, by this side or by an error. */
@@ -230,6 +237,7 @@ export class Reader<In> {
     if (this.#isDecoding) throw isBeingDecoded();
     if (this.#isBroken) return undefined;
     let taken: T | Batch<T> | undefined;
+    const droppedBefore = drops.count;
     this.#isDecoding = true;
     try {
       taken = isBatch
@@ -238,10 +246,12 @@ export class Reader<In> {
     } catch (error) {
       this.#isBroken = true;
       this.#isDecoding = false;
+      this.#messagesDropped += drops.count - droppedBefore;
       this.#fail(error);
       return undefined;
     }
     this.#isDecoding = false;
+    this.#messagesDropped += drops.count - droppedBefore;
     // A function of the framing may have aborted the connection.
     if (taken === undefined || this.#isBroken) return undefined;
     this.#messagesReceived++;

@@ -1,4 +1,4 @@
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { quotaExceeded } from "../internal/quota_exceeded.ts";
@@ -86,7 +86,7 @@ export interface BroadcastOptions {
  * assertEquals(result, { sent: 1, slow: [], ended: [gone] });
  * ```
  */
-export interface BroadcastResult<In = Bytes, Out = Sendable> {
+export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
   /** To how many connections it was sent, as by {@linkcode Connection.send}. */
   sent: number;
   /** Those that were slow and did not get it: dropped for them, or disconnected. */
@@ -159,7 +159,7 @@ export interface BroadcastResult<In = Bytes, Out = Sendable> {
  */
 export function broadcast<In, Out>(
   connections: Iterable<Connection<In, Out>>,
-  message: Out,
+  message: NoInfer<Out>,
   options: BroadcastOptions = {},
 ): Promise<BroadcastResult<In, Out>> {
   const { slow: rule = "wait", highWaterMark } = options;

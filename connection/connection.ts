@@ -1,5 +1,5 @@
 import type { Batch } from "../framing/batch.ts";
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import {
@@ -88,7 +88,7 @@ const LEFT_ALONE_MS = 1000;
  * assertEquals(await client.request("hello"), "HELLO");
  * ```
  */
-export class Connection<In = Bytes, Out = Sendable>
+export class Connection<out In = Bytes, in Out = SendableFor<In>>
   implements AsyncIterable<In>, AsyncDisposable {
   #transport: Transport;
   readonly #reader: Reader<In>;
@@ -464,7 +464,6 @@ export class Connection<In = Bytes, Out = Sendable>
    *
    * A send that fails and is not awaited causes no unhandled rejection.
    *
-   * @typeParam T What the framing of the options takes; by default what may be sent.
    * @param message The message.
    * @param options Another framing, for this message alone.
    * @returns A promise that settles when there is room for more. It rejects with
@@ -495,9 +494,12 @@ export class Connection<In = Bytes, Out = Sendable>
    * assertEquals(await client.receive(), "1000 lines");
    * ```
    */
-  send(message: Out): Promise<void>;
+  send(message: Out, options?: SendOptions<Out>): Promise<void>;
   /** Sends a message in another framing. */
-  send<T>(message: T, options: SendOptions<T>): Promise<void>;
+  send<T>(
+    message: T,
+    options: SendOptions<T> & { framing: Pick<Framing<unknown, T>, "encoder"> },
+  ): Promise<void>;
   send(message: Out, options?: SendOptions<Out>): Promise<void> {
     const writer = this.#writer;
     try {
@@ -541,7 +543,6 @@ export class Connection<In = Bytes, Out = Sendable>
   /**
    * Receives the next message.
    *
-   * @typeParam T What is received; by default what the connection's framing gives.
    * @param options A signal to end the wait, which loses no message; and another
    * framing, for this message alone.
    * @returns The message, or `undefined` when no more come. Rejects with the
@@ -564,9 +565,14 @@ export class Connection<In = Bytes, Out = Sendable>
    * assertEquals(await client.receive(), undefined); // the end
    * ```
    */
-  receive<T = In>(
-    options: ReceiveOptions<T> = {},
-  ): Promise<T | undefined> {
+  receive(options?: ReceiveOptions<In>): Promise<In | undefined>;
+  /** Receives the next message in another framing. */
+  receive<T>(
+    options: ReceiveOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T | undefined>;
+  receive<T>(options: ReceiveOptions<T> = {}): Promise<T | undefined> {
     const { signal } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
@@ -584,10 +590,50 @@ export class Connection<In = Bytes, Out = Sendable>
   }
 
   /**
+   * Receives the next message, which must come: one step of an exchange that is not over.
+   *
+   * @param options A signal to end the wait, which loses no message; and another
+   * framing, for this message alone.
+   * @returns The message. Rejects like {@linkcode Connection.receive}, and with an error
+   * named `UnexpectedEof` if no more come.
+   *
+   * @example A greeting that is not optional
+   * ```ts
+   * import { connect, lines, serve } from "@framed/tcp";
+   * import { assertEquals, assertRejects } from "@std/assert";
+   *
+   * const framing = lines();
+   * await using server = serve(
+   *   { hostname: "127.0.0.1", port: 0, framing },
+   *   (connection) => connection.send("220 ready"),
+   * );
+   * await using client = await connect({ port: server.addr.port, framing });
+   *
+   * assertEquals((await client.expect()).slice(0, 3), "220");
+   * await assertRejects(() => client.expect(), Error, "ended"); // by the server
+   * ```
+   */
+  expect(options?: ReceiveOptions<In>): Promise<In>;
+  /** Receives the next message, which must come, in another framing. */
+  expect<T>(
+    options: ReceiveOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T>;
+  async expect<T>(
+    options: ReceiveOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T> {
+    const message = await this.receive(options);
+    if (message === undefined) throw noMessage("message");
+    return message;
+  }
+
+  /**
    * Sends a message and receives the answer: the next message that no earlier
    * call asked for. Concurrent requests are answered in order.
    *
-   * @typeParam T What is received; by default what the connection's framing gives.
    * @param message The message.
    * @param options A signal to give the request up, which ends the connection unless
    * `onAbort` is `"skip"`; and another framing for the answer.
@@ -612,7 +658,15 @@ export class Connection<In = Bytes, Out = Sendable>
    * assertEquals(await Promise.all(answers), ["one", "two", "three"]);
    * ```
    */
-  request<T = In>(
+  request(message: Out, options?: ConnectionRequestOptions<In>): Promise<In>;
+  /** Sends a message and receives the answer in another framing. */
+  request<T>(
+    message: Out,
+    options: ConnectionRequestOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T>;
+  request<T>(
     message: Out,
     options: ConnectionRequestOptions<T> = {},
   ): Promise<T> {
@@ -625,12 +679,12 @@ export class Connection<In = Bytes, Out = Sendable>
         );
       }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
-      if (hasNoAnswer && this.#writer.isOpen) throw noAnswer();
+      if (hasNoAnswer && this.#writer.isOpen) throw noMessage("answer");
       this.#writer.queue(message, this.#writer.encoder);
       return this.#wait<T>(
         this.#taking(framing),
         () => {
-          throw noAnswer();
+          throw noMessage("answer");
         },
         signal && {
           signal,
@@ -732,7 +786,7 @@ export class Connection<In = Bytes, Out = Sendable>
    */
   reframe<I, O>(
     framing: Framing<I, O>,
-    options: ReframeOptions<O> = {},
+    options: ReframeOptions<NoInfer<O>> = {},
   ): Connection<I, O> {
     checkFraming({ framing });
     const { heartbeat } = options;
@@ -1168,6 +1222,7 @@ export class Connection<In = Bytes, Out = Sendable>
       bytesReceived: this.#reader.bytesReceived,
       bytesSent: this.#writer.bytesSent,
       messagesReceived: this.#reader.messagesReceived,
+      messagesDropped: this.#reader.messagesDropped,
       messagesSent: this.#writer.messagesSent,
       bufferedAmount: this.#writer.bufferedAmount,
       blockedTime: this.#writer.blockedTime,
@@ -1508,9 +1563,9 @@ function requestGivenUp(reason: unknown): DOMException {
   return Object.defineProperty(error, "cause", { value: reason });
 }
 
-function noAnswer(): Error {
+function noMessage(what: string): Error {
   return systemError(
     "UnexpectedEof",
-    "Cannot receive answer: the messages have ended",
+    `Cannot receive ${what}: the messages have ended`,
   );
 }

@@ -13,6 +13,7 @@ import {
   FramingError,
   lengthPrefixed,
   lines,
+  mapped,
   unframed,
 } from "../framing.ts";
 import {
@@ -665,4 +666,36 @@ Deno.test("Connection gives an error after the messages of a mapped framing with
   await peer.write("\0\0\0\x01a\0\0\0\x09");
   assertEquals(await connection.receive(), "a");
   await assertRejects(() => connection.receive(), FramingError, "longer than");
+});
+
+Deno.test("Connection.stats() counts the messages that each framing has dropped, of this connection alone", async () => {
+  await using ends = await pair({
+    framing: lines({ maxLength: 3, oversize: "discard" }),
+  });
+  await using other = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const numbers = mapped(lines(), {
+    decode(line) {
+      if (!/^\d+$/.test(line)) throw new FramingError("Not a number");
+      return Number(line);
+    },
+    encode: String,
+    onMalformed: "discard",
+  });
+  await peer.write("long\none\nlong\nlong\ntwo\n");
+  assertEquals([await connection.receive(), await connection.receive()], [
+    "one",
+    "two",
+  ]);
+  assertEquals(connection.stats().messagesDropped, 3);
+  await peer.write("x\ny\n1\nz\n2\n");
+  assertEquals(await connection.receive({ framing: numbers }), 1);
+  assertEquals(connection.stats().messagesDropped, 5);
+  for await (const batch of connection.reframe(numbers).batches()) {
+    assertEquals([...batch], [2]);
+    break;
+  }
+  const { messagesDropped, messagesReceived } = connection.stats();
+  assertEquals([messagesDropped, messagesReceived], [6, 4]);
+  assertEquals(other.connection.stats().messagesDropped, 0);
 });

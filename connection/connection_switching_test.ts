@@ -489,3 +489,24 @@ for (const [name, open] of WAYS) {
     assertEquals(await peer.readToEnd(), "last\n");
   });
 }
+
+Deno.test("Connection.expect() takes a message in any framing, and rejects at the end, in every cut", async () => {
+  await inEveryCut(lines(), "3\nabc", async (connection) => {
+    const length = Number(await connection.expect());
+    const body = await connection.expect({ framing: fixedLength(length) });
+    const { name } = await assertRejects(() => connection.expect(), Error);
+    return [text(body), name];
+  }, ["abc", "UnexpectedEof"]);
+});
+
+Deno.test("Connection.expect() rejects with the connection's error, and with its signal's reason", async () => {
+  await using ends = await pair({ framing: lines({ maxLength: 2 }) });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const waiting = ends.connection.expect({ signal });
+  controller.abort(new Error("No patience"));
+  await assertRejects(() => waiting, Error, "No patience");
+  await ends.peer.write("a\nlong\n");
+  assertEquals(await ends.connection.expect(), "a");
+  await assertRejects(() => ends.connection.expect(), FramingError);
+});

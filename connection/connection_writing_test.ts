@@ -689,6 +689,7 @@ Deno.test("Connection.stats() counts both ways, as a snapshot", async () => {
     bytesReceived: 0,
     bytesSent: 0,
     messagesReceived: 0,
+    messagesDropped: 0,
     messagesSent: 0,
     bufferedAmount: 0,
     blockedTime: 0,
@@ -703,6 +704,7 @@ Deno.test("Connection.stats() counts both ways, as a snapshot", async () => {
     bytesReceived: 11,
     bytesSent: 5,
     messagesReceived: 1,
+    messagesDropped: 0,
     messagesSent: 1,
     bufferedAmount: 0,
   });

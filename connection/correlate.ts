@@ -1,5 +1,6 @@
 import { checkCount, checkFunction } from "../internal/checks.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
+import { Queue } from "../internal/queue.ts";
 import { systemError } from "../internal/system_error.ts";
 import type { Connection } from "./connection.ts";
 
@@ -166,6 +167,79 @@ export interface Correlation<In, Out, Id = number> {
 }
 
 /**
+ * Options for {@linkcode correlate} if answers have no ids.
+ *
+ * @typeParam In What is received.
+ *
+ * @example Which replies of Redis are answers: all but pushes
+ * ```ts
+ * import type { CorrelateInOrderOptions } from "@framed/tcp/connection";
+ * import { assertEquals } from "@std/assert";
+ *
+ * interface Reply {
+ *   type: "value" | "push";
+ * }
+ *
+ * const pushes: Reply[] = [];
+ * const options: CorrelateInOrderOptions<Reply> = {
+ *   isAnswer: ({ type }) => type !== "push",
+ *   onMessage: (push) => void pushes.push(push),
+ * };
+ * assertEquals(options.isAnswer({ type: "push" }), false);
+ * ```
+ */
+export interface CorrelateInOrderOptions<In>
+  extends Pick<CorrelateOptions<In>, "onMessage"> {
+  /**
+   * Whether a received message is an answer. Each is given to the first request that has
+   * none. If it throws, the connection is aborted with that error.
+   */
+  isAnswer: (message: In) => boolean;
+}
+
+/**
+ * Requests whose answers come in their order, with other messages between them; see
+ * {@linkcode correlate}.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ *
+ * @example A function that asks
+ * ```ts
+ * import { correlate, type OrderedCorrelation } from "@framed/tcp/connection";
+ * import { lines } from "@framed/tcp/framing";
+ * import { connectionPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function ask({ request }: OrderedCorrelation<string, string>): Promise<string> {
+ *   return request("how are you?", { signal: AbortSignal.timeout(5000) });
+ * }
+ *
+ * await using pair = connectionPair({ framing: lines() });
+ * const answer = ask(correlate(pair.near, { isAnswer: () => true }));
+ * await pair.far.send("fine");
+ * assertEquals(await answer, "fine");
+ * ```
+ */
+export interface OrderedCorrelation<In, Out>
+  extends Pick<Correlation<In, Out>, "outstanding" | "unmatched" | "ended"> {
+  /**
+   * Sends a message and receives its answer. It does not wait for room to send.
+   *
+   * If the signal ends the wait, the answer is dropped when it comes: the peer must
+   * answer every request in the end.
+   *
+   * @param message The message.
+   * @param options A signal.
+   * @returns The answer. Rejects as {@linkcode Correlation.request} does.
+   */
+  request(
+    message: Out,
+    options?: Pick<RequestOptions, "signal">,
+  ): Promise<In>;
+}
+
+/**
  * Lets answers come in any order: each request has an id, and its answer has the same.
  *
  * From now on it receives all messages of the connection; do not receive any yourself.
@@ -282,13 +356,101 @@ export function correlate<In, Out, Id>(
   connection: Connection<In, Out>,
   options: CorrelateOptions<In, Id> & { nextId: () => Id },
 ): Correlation<In, Out, Id>;
+/**
+ * Lets pushes come between answers that have no id and come in the order of their requests.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param connection The connection.
+ * @param options What an answer is, and what happens to other messages.
+ * @returns What sends requests.
+ *
+ * @example Lines, of which some are news
+ * ```ts
+ * import { correlate } from "@framed/tcp/connection";
+ * import { lines } from "@framed/tcp/framing";
+ * import { connectionPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pair = connectionPair({ framing: lines() });
+ * const news: string[] = [];
+ * const { request } = correlate(pair.near, {
+ *   isAnswer: (line) => !line.startsWith("*"),
+ *   onMessage: (line) => void news.push(line),
+ * });
+ *
+ * const answers = Promise.all([request("one"), request("two")]);
+ * for (const line of ["* it rains", "1", "* it pours", "2"]) {
+ *   await pair.far.send(line);
+ * }
+ * assertEquals(await answers, ["1", "2"]);
+ * assertEquals(news, ["* it rains", "* it pours"]);
+ * ```
+ */
 export function correlate<In, Out>(
+  connection: Connection<In, Out>,
+  options: CorrelateInOrderOptions<In>,
+): OrderedCorrelation<In, Out>;
+export function correlate<In, Out>(
+  connection: Connection<In, Out>,
+  options: CorrelateOptions<In, unknown> | CorrelateInOrderOptions<In>,
+): Correlation<In, Out, unknown> | OrderedCorrelation<In, Out> {
+  const { onMessage } = options;
+  if (onMessage !== undefined) checkFunction(TASK, "onMessage", onMessage);
+  return "isAnswer" in options
+    ? correlateInOrder(connection, options)
+    : correlateById(connection, options);
+}
+
+function correlateInOrder<In, Out>(
+  connection: Connection<In, Out>,
+  options: CorrelateInOrderOptions<In>,
+): OrderedCorrelation<In, Out> {
+  const { isAnswer, onMessage } = options;
+  checkFunction(TASK, "isAnswer", isAnswer);
+  if ("id" in options) {
+    throw new TypeError(
+      "Cannot correlate requests with both isAnswer and id: answers come in order, or have ids",
+    );
+  }
+  // The ids of all that was sent and not answered yet, which only this side knows.
+  const sent = new Queue<unknown>();
+  const requests: Requests<In, Out> = new Requests(connection, {
+    onMessage,
+    id(message) {
+      if (!isAnswer(message)) return undefined;
+      while (sent.length > 0) {
+        const id = sent.shift();
+        // What the framing refused was not sent, and has no answer.
+        if (requests.isInUse(id)) return id;
+      }
+      return NO_REQUEST;
+    },
+  }, Infinity);
+  return {
+    request: (message, { signal } = {}) =>
+      requests.request((id) => {
+        sent.push(id);
+        return message;
+      }, { signal }),
+    get outstanding() {
+      return requests.outstanding;
+    },
+    get unmatched() {
+      return requests.unmatched;
+    },
+    ended: requests.ended,
+  };
+}
+
+const NO_REQUEST = 0; // ids count from 1
+
+function correlateById<In, Out>(
   connection: Connection<In, Out>,
   options: CorrelateOptions<In, unknown>,
 ): Correlation<In, Out, unknown> {
-  const { id, onMessage, nextId, maxId } = options;
+  const { id, nextId, maxId } = options;
   checkFunction(TASK, "id", id);
-  if (onMessage !== undefined) checkFunction(TASK, "onMessage", onMessage);
   if (nextId !== undefined) checkFunction(TASK, "nextId", nextId);
   checkCount(TASK, "maxId", maxId);
   if (nextId !== undefined && maxId !== undefined) {
@@ -313,6 +475,7 @@ interface Outstanding<In> {
 class Requests<In, Out> implements Correlation<In, Out, unknown> {
   readonly #connection: Connection<In, Out>;
   readonly #options: CorrelateOptions<In, unknown>;
+  readonly #maxGivenUp: number;
   readonly #outstanding = new Map<unknown, Outstanding<In>>();
   readonly #givenUp = new Set<unknown>();
   // One listener for all requests with the same signal: removing one of many would take
@@ -330,9 +493,11 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   constructor(
     connection: Connection<In, Out>,
     options: CorrelateOptions<In, unknown>,
+    maxGivenUp = MAX_GIVEN_UP,
   ) {
     this.#connection = connection;
     this.#options = options;
+    this.#maxGivenUp = maxGivenUp;
     const onClosed = () => {
       this.#isClosed = true;
       this.#stopWaiting?.();
@@ -495,14 +660,15 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     if (!this.#take(request)) return;
     request.answer.reject(signal.reason);
     this.#givenUp.add(request.id);
-    if (this.#givenUp.size <= MAX_GIVEN_UP) return;
+    if (this.#givenUp.size <= this.#maxGivenUp) return;
     for (const oldest of this.#givenUp) {
       this.#givenUp.delete(oldest);
       return;
     }
   }
 
-  #isInUse(id: unknown): boolean {
+  /** Whether a request with this id was sent whose answer may still come. */
+  isInUse(id: unknown): boolean {
     return this.#outstanding.has(id) || this.#givenUp.has(id);
   }
 
@@ -514,7 +680,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
       if (id === undefined) {
         throw new TypeError("Cannot send request as nextId() gave no id");
       }
-      if (!this.#isInUse(id)) return id;
+      if (!this.isInUse(id)) return id;
     }
     throw new RangeError(
       `Cannot send request as nextId() gave an id that is in use ${MAX_TRIES} times: ${this.#usage}`,
@@ -528,7 +694,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
       );
     }
     do this.#lastId = this.#lastId % maxId + 1; while (
-      this.#isInUse(this.#lastId)
+      this.isInUse(this.#lastId)
     );
     return this.#lastId;
   }
@@ -538,7 +704,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     if (nextId === undefined) {
       checkCount("send request", "id", Number(id), maxId);
     }
-    if (this.#isInUse(id)) {
+    if (this.isInUse(id)) {
       throw new RangeError(
         `Cannot send request as its id ${id} is in use: ${
           this.#givenUp.has(id)

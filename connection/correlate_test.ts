@@ -681,3 +681,77 @@ Deno.test("correlate() works over sockets", async () => {
     Error,
   );
 });
+
+const inOrder = { isAnswer: (line: string) => !line.startsWith("*") };
+
+Deno.test("correlate() in order gives each request its answer, and other messages to onMessage", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const pushes: string[] = [];
+  const client = correlate(pair.near, {
+    ...inOrder,
+    onMessage: (line) => void pushes.push(line),
+  });
+  const answers = ["a", "b", "c"].map((line) => client.request(line));
+  assertEquals(client.outstanding, 3);
+  for (const line of ["*1", "A", "B", "*2", "C", "D", "*3"]) {
+    await pair.far.send(line);
+  }
+  assertEquals(await Promise.all(answers), ["A", "B", "C"]);
+  await until(() => pushes.length === 3);
+  assertEquals(pushes, ["*1", "*2", "*3"]);
+  assertEquals([client.outstanding, client.unmatched], [0, 1]);
+  const later = client.request("e");
+  await pair.far.send("E");
+  assertEquals(await later, "E");
+});
+
+Deno.test("correlate() in order has no answer for what was not sent, and drops that of what was given up", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const { request } = correlate(pair.near, inOrder);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const first = request("a");
+  const refused = request("no\nline");
+  const givenUp = request("b", { signal });
+  await assertRejects(() => refused, TypeError);
+  const last = request("c");
+  controller.abort(new Error("No patience"));
+  await assertRejects(() => givenUp, Error, "No patience");
+  await assertRejects(() => request("d", { signal }), Error, "No patience");
+  for (const line of ["A", "B", "C"]) await pair.far.send(line);
+  assertEquals([await first, await last], ["A", "C"]);
+  assertEquals(pair.near.stats().messagesSent, 3);
+});
+
+Deno.test("correlate() in order rejects what is outstanding at the end", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const client = correlate(pair.near, inOrder);
+  const answer = client.request("a");
+  await pair.far.close();
+  await rejectsAsEnded(() => answer);
+  await rejectsAsEnded(() => client.request("b"));
+  await client.ended;
+
+  await using other = connectionPair({ framing: lines() });
+  const failing = correlate(other.near, {
+    isAnswer: () => {
+      throw new Error("Not an answer of mine");
+    },
+  });
+  const lost = failing.request("a");
+  await other.far.send("A");
+  await assertRejects(() => lost, Error, "of mine");
+  await assertRejects(() => failing.ended, Error, "of mine");
+});
+
+Deno.test("correlate() refuses both ids and an order", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const wrongs = [
+    { isAnswer: true },
+    { isAnswer: () => true, id: () => 1 },
+    { isAnswer: () => true, onMessage: 1 },
+  ];
+  for (const options of wrongs) {
+    assertThrows(() => correlate(pair.near, options as never), TypeError);
+  }
+});

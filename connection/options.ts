@@ -1,4 +1,4 @@
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Framing } from "../framing/framing.ts";
 
 /**
@@ -25,7 +25,7 @@ import type { Framing } from "../framing/framing.ts";
  * assertEquals(server.connections.size, 0);
  * ```
  */
-export interface ConnectionOptions<In = Bytes, Out = Sendable> {
+export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
   /** Where messages begin and end. */
   framing: Framing<In, Out>;
   /**
@@ -93,7 +93,7 @@ export interface ConnectionOptions<In = Bytes, Out = Sendable> {
    */
   sendTimeout?: number | undefined;
   /** What is sent when nothing else was, to show the peer that this side is there. */
-  heartbeat?: HeartbeatOptions<Out> | undefined;
+  heartbeat?: HeartbeatOptions<NoInfer<Out>> | undefined;
   /** Aborts the connection, with its reason. */
   signal?: AbortSignal | undefined;
 }
@@ -140,6 +140,8 @@ export interface HeartbeatOptions<Out> {
 /**
  * Options for {@linkcode Connection.receive}.
  *
+ * @typeParam In What the framing gives, if there is one.
+ *
  * @example A wait that has an end
  * ```ts
  * import { connect, lines, type ReceiveOptions, serve } from "@framed/tcp";
@@ -156,7 +158,7 @@ export interface HeartbeatOptions<Out> {
  * await assertRejects(() => client.receive(soon), DOMException);
  * ```
  */
-export interface ReceiveOptions<In = unknown> {
+export interface ReceiveOptions<In = never> {
   /** Ends the wait, with its reason. */
   signal?: AbortSignal | undefined;
   /**
@@ -168,6 +170,8 @@ export interface ReceiveOptions<In = unknown> {
 
 /**
  * Options for {@linkcode Connection.request}.
+ *
+ * @typeParam In What the framing gives, if there is one.
  *
  * @example A peer that answers late, but always
  * ```ts
@@ -194,7 +198,7 @@ export interface ReceiveOptions<In = unknown> {
  * assertEquals(await client.request("quick"), "quick");
  * ```
  */
-export interface ConnectionRequestOptions<In = unknown>
+export interface ConnectionRequestOptions<In = never>
   extends ReceiveOptions<In> {
   /**
    * What happens when `signal` gives the request up before its answer has come.
@@ -349,6 +353,11 @@ export interface ConnectionStats {
   bytesSent: number;
   /** Messages received. */
   messagesReceived: number;
+  /**
+   * Messages that the framing dropped, as `oversize` and `onMalformed` say: too long, or
+   * malformed.
+   */
+  messagesDropped: number;
   /** Messages sent, those still queued here included. */
   messagesSent: number;
   /** Bytes queued here, which the kernel has not taken yet. */

@@ -22,17 +22,9 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import {
-  connect,
-  type Connection,
-  correlate,
-  type Correlation,
-  FramingError,
-  lengthPrefixed,
-  mapped,
-  serve,
-  type Server,
-} from "@framed/tcp";
+import { type Bytes, connect, type Connection, correlate } from "@framed/tcp";
+import { type Correlation, FieldReader, FramingError } from "@framed/tcp";
+import { lengthPrefixed, mapped, serve, type Server } from "@framed/tcp";
 import { runLesson } from "./_lesson.ts";
 
 interface Message {
@@ -40,42 +32,40 @@ interface Message {
   transaction: number;
   /** The device that the server passes requests to, if it has several. */
   unit: number;
-  pdu: Uint8Array;
+  pdu: Bytes;
 }
-
-const HEADER_LENGTH = 7;
-const SHORTEST_MESSAGE = 8;
 
 const framing = mapped(
   // `strip: 0`: a message is the whole frame, with its header.
   lengthPrefixed({ fieldSize: 2, fieldOffset: 4, strip: 0, maxLength: 260 }),
   {
     decode(frame): Message {
-      const header = view(frame);
-      if (frame.length < SHORTEST_MESSAGE || header.getUint16(2) !== 0) {
-        throw new FramingError("Cannot decode message: not Modbus", {
-          code: "malformed",
-        });
+      const fields = new FieldReader(frame);
+      const transaction = fields.takeUint(2);
+      if (fields.takeUint(2) !== 0 || frame.length < SHORTEST_MESSAGE) {
+        throw new FramingError("Cannot decode message: not Modbus");
       }
-      return {
-        transaction: header.getUint16(0),
-        unit: header.getUint8(6),
-        pdu: frame.subarray(HEADER_LENGTH),
-      };
+      fields.skip(2); // the length
+      return { transaction, unit: fields.takeUint(1), pdu: fields.take() };
     },
-    encode({ transaction, unit, pdu }: Message): Uint8Array {
-      const frame = new Uint8Array(HEADER_LENGTH + pdu.length);
-      view(frame).setUint16(0, transaction);
-      frame[6] = unit;
-      frame.set(pdu, HEADER_LENGTH);
-      return frame; // the length is filled in after this
-    },
+    encode: ({ transaction, unit, pdu }: Message) =>
+      // The length is filled in after this.
+      Uint8Array.of(...uint16(transaction), 0, 0, 0, 0, unit, ...pdu),
   },
 );
+
+const SHORTEST_MESSAGE = 8;
 
 const READ_HOLDING_REGISTERS = 3;
 const WRITE_SINGLE_REGISTER = 6;
 const WRITE_MULTIPLE_REGISTERS = 16;
+
+/** How many registers each function may be about. */
+const MOST_REGISTERS = new Map([
+  [READ_HOLDING_REGISTERS, 125],
+  [WRITE_SINGLE_REGISTER, 1],
+  [WRITE_MULTIPLE_REGISTERS, 123],
+]);
 
 // In a response, the function code plus this says that the next byte is an error.
 const EXCEPTION = 0x80;
@@ -101,50 +91,29 @@ function listen(port: number): Server<Message, Message, Deno.NetAddr> {
 }
 
 /** Does what a request asks for; gives the response. */
-function respond(request: Uint8Array, registers: Uint16Array): Uint8Array {
-  const [functionCode = 0] = request;
+function respond(request: Bytes, registers: Uint16Array): Bytes {
+  const fields = new FieldReader(request);
+  const functionCode = fields.takeUint(1);
   const refuse = (code: number) =>
     Uint8Array.of(EXCEPTION + functionCode, code);
-  const fields = view(request);
-  switch (functionCode) {
-    case READ_HOLDING_REGISTERS: {
-      if (request.length !== 5) return refuse(ILLEGAL_DATA_VALUE);
-      const address = fields.getUint16(1);
-      const count = fields.getUint16(3);
-      if (count < 1 || count > 125) return refuse(ILLEGAL_DATA_VALUE);
-      if (address + count > registers.length) {
-        return refuse(ILLEGAL_DATA_ADDRESS);
-      }
-      const values = registers.subarray(address, address + count);
-      return Uint8Array.of(functionCode, 2 * count, ...toBytes(values));
-    }
-    case WRITE_SINGLE_REGISTER: {
-      if (request.length !== 5) return refuse(ILLEGAL_DATA_VALUE);
-      const address = fields.getUint16(1);
-      if (address >= registers.length) return refuse(ILLEGAL_DATA_ADDRESS);
-      registers[address] = fields.getUint16(3);
-      return request;
-    }
-    case WRITE_MULTIPLE_REGISTERS: {
-      if (request.length < 6) return refuse(ILLEGAL_DATA_VALUE);
-      const address = fields.getUint16(1);
-      const count = fields.getUint16(3);
-      const values = request.subarray(6);
-      if (
-        count < 1 || count > 123 || values.length !== 2 * count ||
-        request[5] !== values.length
-      ) {
-        return refuse(ILLEGAL_DATA_VALUE);
-      }
-      if (address + count > registers.length) {
-        return refuse(ILLEGAL_DATA_ADDRESS);
-      }
-      registers.set(fromBytes(values), address);
-      return request.subarray(0, 5);
-    }
-    default:
-      return refuse(ILLEGAL_FUNCTION);
-  }
+  const most = MOST_REGISTERS.get(functionCode);
+  if (most === undefined) return refuse(ILLEGAL_FUNCTION);
+  if (fields.length < 4) return refuse(ILLEGAL_DATA_VALUE);
+  const address = fields.takeUint(2);
+  const number = fields.takeUint(2); // how many registers, or what one is to be
+  const isSingle = functionCode === WRITE_SINGLE_REGISTER;
+  const count = isSingle ? 1 : number;
+  const hasValues = functionCode === WRITE_MULTIPLE_REGISTERS;
+  const isRight = hasValues
+    ? fields.length === 1 + 2 * count && fields.takeUint(1) === 2 * count
+    : fields.length === 0;
+  if (!isRight || count < 1 || count > most) return refuse(ILLEGAL_DATA_VALUE);
+  if (address + count > registers.length) return refuse(ILLEGAL_DATA_ADDRESS);
+  if (isSingle) registers[address] = number;
+  if (hasValues) registers.set(fromBytes(fields.take()), address);
+  if (isSingle || hasValues) return request.subarray(0, 5);
+  const values = registers.subarray(address, address + count);
+  return Uint8Array.of(functionCode, 2 * count, ...toBytes(values));
 }
 
 /** Asks a server, and gives its response after the function code. */
@@ -160,10 +129,8 @@ class ModbusClient {
   }
 
   async read(address: number, count: number): Promise<Uint16Array> {
-    const fields = Uint16Array.of(address, count);
-    const response = await this.#request(
-      Uint8Array.of(READ_HOLDING_REGISTERS, ...toBytes(fields)),
-    );
+    const fields = [...uint16(address), ...uint16(count)];
+    const response = await this.#request([READ_HOLDING_REGISTERS, ...fields]);
     if (response[0] !== 2 * count || response.length !== 1 + 2 * count) {
       throw new Error(`The server did not send ${count} registers`);
     }
@@ -171,29 +138,21 @@ class ModbusClient {
   }
 
   async write(address: number, values: number[]): Promise<void> {
-    const fields = toBytes(Uint16Array.of(address, values.length));
-    const bytes = toBytes(Uint16Array.from(values));
-    await this.#request(
-      Uint8Array.of(
-        WRITE_MULTIPLE_REGISTERS,
-        ...fields,
-        bytes.length,
-        ...bytes,
-      ),
-    );
+    const bytes = toBytes(values);
+    const fields = [...uint16(address), ...uint16(values.length), bytes.length];
+    await this.#request([WRITE_MULTIPLE_REGISTERS, ...fields, ...bytes]);
   }
 
-  async #request(pdu: Uint8Array): Promise<Uint8Array> {
-    const response = await this.#correlation.request((transaction) => ({
-      transaction,
-      unit: 1,
-      pdu,
-    }));
+  async #request(request: number[]): Promise<Bytes> {
+    const pdu = Uint8Array.from(request);
+    const response = await this.#correlation.request(
+      (transaction) => ({ transaction, unit: 1, pdu }),
+    );
     const [functionCode = 0, code = 0] = response.pdu;
-    if (functionCode === EXCEPTION + (pdu[0] ?? 0)) {
+    if (functionCode === EXCEPTION + (request[0] ?? 0)) {
       throw new Error(`The server refused: ${MEANINGS[code] ?? code}`);
     }
-    if (functionCode !== pdu[0]) {
+    if (functionCode !== request[0]) {
       throw new Error("The server answered with another function");
     }
     return response.pdu.subarray(1);
@@ -220,21 +179,18 @@ async function dial(port: number): Promise<void> {
   console.log(`Client: asked for register 100, which is not there: ${error}`);
 }
 
-function view({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, byteLength);
+/** A number as two bytes, the higher first. */
+const uint16 = (value: number) => [value >> 8, value & 0xff];
+
+function toBytes(registers: Iterable<number>): number[] {
+  return [...registers].flatMap(uint16);
 }
 
-/** Registers go as two bytes each, the higher first. */
-function toBytes(registers: Uint16Array): Uint8Array {
-  const bytes = new Uint8Array(2 * registers.length);
-  registers.forEach((value, i) => view(bytes).setUint16(2 * i, value));
-  return bytes;
-}
-
-function fromBytes(bytes: Uint8Array): Uint16Array {
+function fromBytes(bytes: Bytes): Uint16Array {
+  const fields = new FieldReader(bytes);
   return Uint16Array.from(
     { length: bytes.length / 2 },
-    (_, i) => view(bytes).getUint16(2 * i),
+    () => fields.takeUint(2),
   );
 }
 

@@ -9,7 +9,6 @@ import {
   PASSED,
 } from "./_frames.ts";
 import { type Limits, tooLong, truncated } from "./_limits.ts";
-import { equals } from "@std/bytes/equals";
 import type { Search } from "./_search.ts";
 import type { ByteInput } from "./byte_input.ts";
 
@@ -235,10 +234,18 @@ function noteReturns(
 /** Whether what is sought can stand at two places that have bytes in common. */
 function overlapsItself(sought: number | Uint8Array | undefined): boolean {
   if (typeof sought !== "object") return false;
-  const { length } = sought;
-  return sought.subarray(1).some((_, i) =>
-    equals(sought.subarray(i + 1), sought.subarray(0, length - i - 1))
-  );
+  // For each place, how many bytes up to there are also the first ones: from each of these
+  // numbers the next shorter one is known, so a long delimiter takes linear time.
+  const borders = new Int32Array(sought.length);
+  let border = 0;
+  for (let i = 1; i < sought.length; i++) {
+    while (border > 0 && sought[i] !== sought[border]) {
+      border = borders[border - 1] ?? 0;
+    }
+    if (sought[i] === sought[border]) border++;
+    borders[i] = border;
+  }
+  return border > 0;
 }
 
 /** What is sought as text, if it is ASCII. */

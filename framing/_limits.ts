@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { drops } from "../internal/drops.ts";
 import { FramingError } from "./framing_error.ts";
 import type { LimitOptions } from "./limits.ts";
 
@@ -29,7 +30,17 @@ export function checkLimits(name: string, options: LimitOptions): Limits {
       `Cannot make ${name} framing as onDiscard needs oversize "discard": current value is "${oversize}"`,
     );
   }
-  return { maxLength, discard: oversize === "discard", onDiscard };
+  if (oversize !== "discard") {
+    return { maxLength, discard: false, onDiscard: undefined };
+  }
+  return {
+    maxLength,
+    discard: true,
+    onDiscard(byteLength) {
+      drops.count++;
+      onDiscard?.(byteLength);
+    },
+  };
 }
 
 /** Throws unless `maxLength` is a limit that can be kept. */

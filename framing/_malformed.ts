@@ -1,3 +1,4 @@
+import { drops } from "../internal/drops.ts";
 import { checkChoice } from "./_limits.ts";
 import { FramingError } from "./framing_error.ts";
 import type { MalformedOptions } from "./malformed.ts";
@@ -18,5 +19,6 @@ export function checkMalformed(
 /** Throws `error`, unless it is of a message that is dropped. */
 export function refuse(error: unknown, malformed: Malformed): void {
   if (malformed === undefined || !(error instanceof FramingError)) throw error;
+  drops.count++;
   malformed(error);
 }

@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { decodePart } from "./_decode_part.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
@@ -37,7 +38,8 @@ export type Assembler<Frame, Message> = (
 ) => Iterator<Message, boolean | void>;
 
 /**
- * Any framing whose frames are parts of messages, or hold several.
+ * Any framing whose frames are parts of messages, or hold several. If a message is all
+ * frames up to the last of it, {@linkcode grouped} is shorter, and has limits.
  *
  * `assembler` is called once for each stream, so what the function that it returns keeps
  * in variables is that stream's. A message that has begun when the stream ends is a
@@ -141,7 +143,7 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
       if (message !== undefined) return message;
       // What the frame gave is taken: the next one may have another limit.
       if (input.offset > offset) return undefined;
-      const frame = this.#decoder.decode(input, ended);
+      const frame = decodePart(this.#decoder, input, ended);
       if (frame === undefined) return undefined;
       this.#messages = this.#assemble(frame);
     }

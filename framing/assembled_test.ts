@@ -9,6 +9,7 @@ import {
 } from "./_testing.ts";
 import { assembled, type Assembler } from "./assembled.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
+import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import { lines } from "./lines.ts";
@@ -122,4 +123,31 @@ Deno.test("assembled() does work linear in the messages of a frame", () => {
     const stream = bytes("x".repeat(size) + "\n");
     decodeInTinyChunks(letters, stream, 1000, size);
   }, 16_384);
+});
+
+Deno.test("assembled() keeps the limit of its framing, also for frames that complete no message", () => {
+  const limited: Framing<string> = {
+    decoder: () => ({
+      maxFrameLength: 3,
+      decode(input) {
+        const end = input.indexOf(0x3b);
+        return end === -1 ? undefined : input.takeText(end + 1);
+      },
+    }),
+    encoder: lines().encoder,
+  };
+  const framing = assembled(limited, () => {
+    let begun = "";
+    return function* (frame) {
+      begun += frame;
+      if (!frame.startsWith("!")) return true;
+      yield begun;
+      begun = "";
+      return false;
+    };
+  });
+  assertEquals(decodeInEverySplit(framing, "ab;!;abc;!;"), [
+    "ab;!;",
+    failure("too-long", 5),
+  ]);
 });

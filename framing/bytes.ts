@@ -36,3 +36,28 @@ export type Bytes = Uint8Array<ArrayBuffer>;
  * ```
  */
 export type Sendable = Uint8Array | string;
+
+/**
+ * What may be sent if only `In` is given, the type of what is received: the same. If that
+ * is bytes, so may text.
+ *
+ * @typeParam In What is received.
+ *
+ * @example A connection that takes what it gives
+ * ```ts
+ * import type { Connection } from "@framed/tcp/connection";
+ * import { lines, type SendableFor } from "@framed/tcp/framing";
+ * import { connectionPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function greet(connection: Connection<string>): Promise<void> {
+ *   const line: SendableFor<string> = "hello"; // no bytes: `lines()` takes none
+ *   await connection.send(line);
+ * }
+ *
+ * await using pair = connectionPair({ framing: lines() });
+ * await greet(pair.near);
+ * assertEquals(await pair.far.receive(), "hello");
+ * ```
+ */
+export type SendableFor<In> = [In] extends [Bytes] ? Sendable : In;

@@ -57,7 +57,7 @@ import type { ByteOutput } from "./byte_output.ts";
  * );
  * ```
  */
-export interface Framing<In = Bytes, Out = In> {
+export interface Framing<out In = Bytes, in Out = In> {
   /**
    * Makes a decoder with fresh state, for one stream.
    *
@@ -97,7 +97,7 @@ export interface Framing<In = Bytes, Out = In> {
  * assertEquals(sums.decode(new Uint8Array([4])), [7]);
  * ```
  */
-export interface Decoder<In> {
+export interface Decoder<out In> {
   /**
    * Takes the next message from the front of `input`.
    *
@@ -153,7 +153,7 @@ export interface Decoder<In> {
  * assertEquals(frames.encode("two"), new TextEncoder().encode("2 two\n"));
  * ```
  */
-export interface Encoder<Out> {
+export interface Encoder<in Out> {
   /**
    * Writes one message as one frame.
    *

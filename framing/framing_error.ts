@@ -44,8 +44,12 @@ export type FramingErrorCode = "too-long" | "truncated" | "malformed";
  * ```
  */
 export interface FramingErrorOptions extends ErrorOptions {
-  /** What is wrong. */
-  code: FramingErrorCode;
+  /**
+   * What is wrong.
+   *
+   * @default {"malformed"}
+   */
+  code?: FramingErrorCode | undefined;
   /** The limit that was exceeded, in bytes. */
   limit?: number | undefined;
   /** Where in the stream the message begins that is wrong, in bytes. */
@@ -88,11 +92,11 @@ export class FramingError extends Error {
    * Makes an error.
    *
    * @param message What happened, with which values, and what the limit was.
-   * @param options The same as fields.
+   * @param options The same as fields; by default the bytes are malformed.
    */
-  constructor(message: string, options: FramingErrorOptions) {
+  constructor(message: string, options: FramingErrorOptions = {}) {
     super(message, options);
-    this.code = options.code;
+    this.code = options.code ?? "malformed";
     this.limit = options.limit;
     this.offset = options.offset;
   }

@@ -128,8 +128,9 @@ export interface LengthPrefixedOptions extends LimitOptions {
  *
  * To send, with the default `strip` and `fieldOffset` 0 the field is written
  * before the message. With `strip: 0` the message is a whole frame, of which the
- * field is filled in. Where header bytes are dropped that cannot be known, such
- * as those before the field, sending throws.
+ * field is filled in: leave it 0, and a varint one byte of 0. If header bytes are dropped
+ * that cannot be known, such as those before the field, sending throws. {@linkcode headed}
+ * receives and sends them beside the message.
  *
  * @param options The shape of the header, and limits.
  * @returns A framing without state, which many connections may share.

@@ -1,5 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
-import { ManyDecoder } from "./_decoders.ts";
+import { decodePart } from "./_decode_part.ts";
+import { ManyDecoder, RangeDecoder } from "./_decoders.ts";
 import { checkMalformed, type Malformed, refuse } from "./_malformed.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
@@ -103,6 +104,9 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
 
 class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   readonly #decoder: Decoder<In>;
+  // It refuses what is too long itself. Another is held to its limit here, as nothing
+  // tells who pulls messages of one that is dropped.
+  readonly #keepsLimit: boolean;
   readonly #mapping: Mapping<In, unknown, MappedIn, never>;
   readonly #malformed: Malformed;
 
@@ -113,6 +117,7 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   ) {
     super();
     this.#decoder = decoder;
+    this.#keepsLimit = decoder instanceof RangeDecoder;
     this.#mapping = mapping;
     this.#malformed = malformed;
   }
@@ -128,7 +133,9 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   override decode(input: ByteInput, ended: boolean): MappedIn | undefined {
     const { offset } = input;
     for (;;) {
-      const message = this.#decoder.decode(input, ended);
+      const message = this.#keepsLimit
+        ? this.#decoder.decode(input, ended)
+        : decodePart(this.#decoder, input, ended);
       if (message === undefined) return undefined;
       const value = this.#map(message);
       // A message that is dropped has taken bytes, so this is called again; if not,

@@ -307,3 +307,24 @@ Deno.test("mapped() refuses an onMalformed that cannot work", () => {
     "onMalformed",
   );
 });
+
+Deno.test("mapped() keeps the limit of its framing, also for messages that it drops", () => {
+  const limited: Framing<string> = {
+    decoder: () => ({
+      maxFrameLength: 3,
+      decode(input) {
+        const end = input.indexOf(0x3b);
+        return end === -1 ? undefined : input.takeText(end + 1);
+      },
+    }),
+    encoder: lines().encoder,
+  };
+  const framing = mapped(limited, {
+    decode: (text) => text.startsWith("#") ? undefined : text,
+    encode: String,
+  });
+  assertEquals(decodeInEverySplit(framing, "#a;ab;#ab;c;"), [
+    "ab;",
+    failure("too-long", 6),
+  ]);
+});

@@ -8,7 +8,7 @@ import type {
   ReconnectByOptions,
 } from "../client/options.ts";
 import type { Address } from "../connection/transport.ts";
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { ServeBaseOptions } from "../server/base_options.ts";
 import type { ServeListener } from "../server/serve_listener.ts";
 
@@ -43,7 +43,7 @@ import type { ServeListener } from "../server/serve_listener.ts";
  * assertEquals(await client.receive(), "welcome");
  * ```
  */
-export interface ConnectTcpOptions<In = Bytes, Out = Sendable>
+export interface ConnectTcpOptions<In = Bytes, Out = SendableFor<In>>
   extends SharedConnectTcpOptions<In, Out>, SocketTransportOptions {}
 
 /**
@@ -69,7 +69,7 @@ export interface ConnectTcpOptions<In = Bytes, Out = Sendable>
  * assertEquals(parseAddress("/run/app.sock"), { path: "/run/app.sock", framing });
  * ```
  */
-export type ConnectOptions<In = Bytes, Out = Sendable> =
+export type ConnectOptions<In = Bytes, Out = SendableFor<In>> =
   | ConnectTcpOptions<In, Out>
   | ConnectUnixOptions<In, Out>;
 
@@ -100,7 +100,7 @@ export type ConnectOptions<In = Bytes, Out = Sendable> =
  * assertEquals(answer, "welcome");
  * ```
  */
-export type ReconnectOptions<In = Bytes, Out = Sendable> =
+export type ReconnectOptions<In = Bytes, Out = SendableFor<In>> =
   & (ConnectOptions<In, Out> | ReconnectByOptions<In, Out>)
   & ReconnectBaseOptions<In, Out>;
 
@@ -166,7 +166,7 @@ export interface ServeTlsOptions {
  * assertEquals(options.port, 4000);
  * ```
  */
-export interface ServeTcpOptions<In = Bytes, Out = Sendable>
+export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
   extends ServeBaseOptions<In, Out, NetAddress>, SocketTransportOptions {
   /**
    * The port; 0 lets the system choose one.
@@ -238,7 +238,7 @@ export interface ServeTcpOptions<In = Bytes, Out = Sendable>
  * }
  * ```
  */
-export interface ServeUnixOptions<In = Bytes, Out = Sendable>
+export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
   extends ServeBaseOptions<In, Out, UnixAddress> {
   /**
    * The path of the socket; a relative one begins at the folder of the process when
@@ -291,7 +291,7 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
  */
 export interface ServeListenerOptions<
   In = Bytes,
-  Out = Sendable,
+  Out = SendableFor<In>,
   A extends Address = Address,
 > extends ServeBaseOptions<In, Out, A, Address | undefined> {
   /**
@@ -325,7 +325,7 @@ export interface ServeListenerOptions<
  * assertEquals(parseAddress("/run/app.sock"), { path: "/run/app.sock", framing });
  * ```
  */
-export type ServeOptions<In = Bytes, Out = Sendable> =
+export type ServeOptions<In = Bytes, Out = SendableFor<In>> =
   | ServeTcpOptions<In, Out>
   | ServeUnixOptions<In, Out>
   | ServeListenerOptions<In, Out, NetAddress | UnixAddress>;

@@ -162,6 +162,7 @@ function noStats(): ConnectionStats {
     bytesReceived: 0,
     bytesSent: 0,
     messagesReceived: 0,
+    messagesDropped: 0,
     messagesSent: 0,
     bufferedAmount: 0,
     blockedTime: 0,
@@ -172,6 +173,7 @@ function add(sum: ConnectionStats, stats: ConnectionStats): void {
   sum.bytesReceived += stats.bytesReceived;
   sum.bytesSent += stats.bytesSent;
   sum.messagesReceived += stats.messagesReceived;
+  sum.messagesDropped += stats.messagesDropped;
   sum.messagesSent += stats.messagesSent;
   sum.bufferedAmount += stats.bufferedAmount;
   sum.blockedTime += stats.blockedTime;

@@ -1,7 +1,7 @@
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
 import type { Address } from "../connection/transport.ts";
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 
 /**
  * Options for {@linkcode serve} on every kind of address.
@@ -32,7 +32,7 @@ import type { Bytes, Sendable } from "../framing/bytes.ts";
  */
 export interface ServeBaseOptions<
   In = Bytes,
-  Out = Sendable,
+  Out = SendableFor<In>,
   A extends Address = Address,
   P extends Address | undefined = A,
 > extends ConnectionOptions<In, Out> {

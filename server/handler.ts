@@ -1,6 +1,6 @@
 import type { Connection } from "../connection/connection.ts";
 import type { Address } from "../connection/transport.ts";
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 
 /**
  * What a {@linkcode ConnectionHandler} is told beside its connection.
@@ -76,7 +76,7 @@ export interface ConnectionInfo<A extends Address | undefined = Address> {
  */
 export type ConnectionHandler<
   In = Bytes,
-  Out = Sendable,
+  Out = SendableFor<In>,
   A extends Address | undefined = Address,
 > = (
   connection: Connection<In, Out>,

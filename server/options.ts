@@ -1,7 +1,7 @@
 import type { ServeBaseOptions } from "./base_options.ts";
 import type { ServeListener } from "./serve_listener.ts";
 import type { Address } from "../connection/transport.ts";
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 
 /**
  * Options for TLS; see {@linkcode ServeTcpOptions.tls}.
@@ -68,7 +68,7 @@ export interface ServeTlsOptions {
  * assert(server.addr.port > 0);
  * ```
  */
-export interface ServeTcpOptions<In = Bytes, Out = Sendable>
+export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
   extends ServeBaseOptions<In, Out, Deno.NetAddr> {
   /**
    * The port; 0 lets the system choose one.
@@ -147,7 +147,7 @@ export type UnixPeerAddr = Extract<Address, { readonly path: unknown }>;
  * await Deno.remove(folder, { recursive: true });
  * ```
  */
-export interface ServeUnixOptions<In = Bytes, Out = Sendable>
+export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
   extends ServeBaseOptions<In, Out, Deno.UnixAddr, UnixPeerAddr> {
   /**
    * The path of the socket; a relative one begins at the folder of the process when
@@ -193,7 +193,7 @@ export interface ServeUnixOptions<In = Bytes, Out = Sendable>
  */
 export interface ServeListenerOptions<
   In = Bytes,
-  Out = Sendable,
+  Out = SendableFor<In>,
   A extends Address = Address,
 > extends ServeBaseOptions<In, Out, A, Address | undefined> {
   /**
@@ -233,7 +233,7 @@ export interface ServeListenerOptions<
  * assertEquals(await client.receive(), "welcome");
  * ```
  */
-export type ServeOptions<In = Bytes, Out = Sendable> =
+export type ServeOptions<In = Bytes, Out = SendableFor<In>> =
   | ServeTcpOptions<In, Out>
   | ServeUnixOptions<In, Out>
   | ServeListenerOptions<In, Out, Deno.NetAddr | Deno.UnixAddr>;

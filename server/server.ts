@@ -1,6 +1,6 @@
 import type { Connection } from "../connection/connection.ts";
 import type { Address } from "../connection/transport.ts";
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 
 /**
  * Options for {@linkcode Server.shutdown}.
@@ -69,7 +69,7 @@ export interface ShutdownOptions {
  */
 export interface Server<
   In = Bytes,
-  Out = Sendable,
+  Out = SendableFor<In>,
   A extends Address = Address,
 > extends AsyncDisposable {
   /** The address that the server listens on. */

@@ -1,6 +1,6 @@
 import { Connection } from "../connection/connection.ts";
 import type { ConnectionOptions } from "../connection/options.ts";
-import type { Bytes, Sendable } from "../framing/bytes.ts";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { PairedTransport } from "./paired_transport.ts";
 import { checkMilliseconds } from "../internal/checks.ts";
 import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
@@ -73,7 +73,7 @@ const GIVE_UP_MS = 10_000;
  */
 export interface ConnectionPairOptions<
   In = Bytes,
-  Out = Sendable,
+  Out = SendableFor<In>,
   FarIn = In,
   FarOut = Out,
 > extends PairOptions {
@@ -111,7 +111,7 @@ export interface ConnectionPairOptions<
  */
 export interface ConnectionPair<
   In = Bytes,
-  Out = Sendable,
+  Out = SendableFor<In>,
   FarIn = In,
   FarOut = Out,
 > extends AsyncDisposable {

@@ -1,4 +1,5 @@
 import { concat } from "@std/bytes/concat";
+import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Encoder, Framing } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
@@ -68,7 +69,7 @@ export interface VerifyLimit<Out> {
  * assertThrows(() => verifyFraming(netstrings(), ["hello"], fine), Error, "not refused");
  * ```
  */
-export interface VerifyFramingOptions<In = unknown, Out = unknown> {
+export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
   /**
    * What is received for the messages, if it is not what was sent. A string that was
    * sent is the same as its bytes in UTF-8.

@@ -15,8 +15,8 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { type Bytes, connect, correlate, FramingError } from "@framed/tcp";
-import { type Connection, lengthPrefixed, mapped } from "@framed/tcp";
+import { connect, type Connection, correlate } from "@framed/tcp";
+import { FieldReader, lengthPrefixed, mapped } from "@framed/tcp";
 
 /** What is asked: the IPv4 addresses of a name. */
 export interface Question {
@@ -33,12 +33,23 @@ export interface Answer {
 
 export const framing = mapped(lengthPrefixed({ fieldSize: 2 }), {
   decode(message): Answer {
-    try {
-      return readAnswer(message);
-    } catch (cause) {
-      const code = "malformed"; // it ends within a field
-      throw new FramingError("Cannot decode DNS answer", { code, cause });
+    const fields = new FieldReader(message);
+    const [id, flags] = [fields.takeUint(2), fields.takeUint(2)];
+    const [questions, answers] = [fields.takeUint(2), fields.takeUint(2)];
+    fields.skip(4); // the numbers of what is not read here
+    for (let i = 0; i < questions; i++) {
+      skipName(fields);
+      fields.skip(4); // type and class
     }
+    const addresses: string[] = [];
+    for (let i = 0; i < answers; i++) {
+      skipName(fields);
+      const type = fields.takeUint(2);
+      fields.skip(6); // class, and for how long it holds
+      const data = fields.take(fields.takeUint(2));
+      if (type === 1) addresses.push(data.join("."));
+    }
+    return { id, code: flags & 15, addresses };
   },
   encode: ({ id, name }: Question) =>
     // Recursion desired, one question; its name, type A, class IN.
@@ -56,27 +67,14 @@ function encodeLabel(label: string): number[] {
   throw new TypeError(`Cannot ask for name with the part "${label}"`);
 }
 
-function readAnswer(message: Bytes): Answer {
-  const view = new DataView(message.buffer, message.byteOffset, message.length);
-  const afterName = (at: number): number => {
-    const length = view.getUint8(at);
-    if (length >= 0xc0) return at + 2; // the rest stands elsewhere
-    return length === 0 ? at + 1 : afterName(at + 1 + length);
-  };
-  let at = 12;
-  for (let i = view.getUint16(4); i > 0; i--) at = afterName(at) + 4;
-  const addresses: string[] = [];
-  for (let i = view.getUint16(6); i > 0; i--) {
-    at = afterName(at);
-    const data = at + 10;
-    const end = data + view.getUint16(at + 8);
-    if (end > message.length) throw new RangeError("An answer is cut off");
-    const isAddress = view.getUint16(at) === 1 && end - data === 4;
-    if (isAddress) addresses.push(message.subarray(data, end).join("."));
-    at = end;
+/** Passes over a name: parts with their length, and 0, or where the rest stands. */
+function skipName(fields: FieldReader): void {
+  for (;;) {
+    const length = fields.takeUint(1);
+    if (length >= 0xc0) fields.skip(1);
+    if (length === 0 || length >= 0xc0) return;
+    fields.skip(length);
   }
-  const code = view.getUint8(3) & 0x0f;
-  return { id: view.getUint16(0), code, addresses };
 }
 
 /** Asks for all names concurrently. */

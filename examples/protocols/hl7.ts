@@ -27,8 +27,7 @@ export const framing = mapped(asText(delimited("\x1c\r")), {
   decode(block): Message {
     if (!block.startsWith("\x0bMSH|")) {
       const shown = JSON.stringify(block.slice(0, 40));
-      const code = "malformed";
-      throw new FramingError(`Cannot decode HL7 message ${shown}`, { code });
+      throw new FramingError(`Cannot decode HL7 message ${shown}`);
     }
     const segments = block.slice(1).split("\r").filter((each) => each !== "");
     return segments.map((segment) => segment.split("|"));
@@ -43,17 +42,12 @@ export function acknowledge([header = []]: Message): Message {
   const [, encoding = "", from = "", , to = "", , time = "", , , id = ""] =
     header;
   const kind = ["", "ACK", id, "P", "2.5"];
-  return [["MSH", encoding, to, "", from, "", time, ...kind], [
-    "MSA",
-    "AA",
-    id,
-  ]];
+  const about = ["MSH", encoding, to, "", from, "", time, ...kind];
+  return [about, ["MSA", "AA", id]];
 }
 
 /** Acknowledges each message once it is taken care of. */
-export async function handle(
-  connection: Connection<Message, Message>,
-): Promise<void> {
+export async function handle(connection: Connection<Message>): Promise<void> {
   for await (const message of connection) {
     console.log(message.map(([segment]) => segment).join(", "));
     await connection.send(acknowledge(message));

@@ -3,17 +3,17 @@
  * ends with the connection.
  *
  * ```text
- * HTTP/1.1 200 OK\r\n             receive()
- * Transfer-Encoding: chunked\r\n  receive()
- * \r\n                            receive()
- * 5\r\n                           receive()         5 bytes follow; in hexadecimal
+ * HTTP/1.1 200 OK\r\n             expect(), up to the empty line
+ * Transfer-Encoding: chunked\r\n
+ * \r\n
+ * 5\r\n                           expect({ framing: line }): 5 bytes follow; in hexadecimal
  * hello                           receiveStream(5)
- * \r\n                            receive()
- * 0\r\n                           receive()         no more chunks
- * \r\n                            receive()
+ * \r\n                            expect({ framing: line })
+ * 0\r\n                           expect({ framing: line }): no more chunks
+ * \r\n                            expect({ framing: line })
  * ```
  *
- * The lines decide what is read next. `receive()` takes one line and no byte more, so
+ * The header decides what is read next. `expect()` takes one message and no byte more, so
  * the body is still there for `receiveStream()`. That never holds a body whole: it may
  * have any size, and a slow reader slows the server down.
  *
@@ -24,20 +24,20 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, FramingError, lines, unframed } from "@framed/tcp";
-import type { Bytes, Connection } from "@framed/tcp";
+import { asText, connect, delimited, FramingError, lines } from "@framed/tcp";
+import { type Bytes, type Connection, unframed } from "@framed/tcp";
 
-/** The lines of a header. One that the end of the stream cuts off is an error. */
-export const framing = lines({
-  eol: "\r\n",
-  strict: true,
-  maxLength: 8192,
-  trailing: "error",
-});
+/** A header: lines up to an empty one. */
+export const framing = asText(
+  delimited("\r\n\r\n", { maxLength: 8192, trailing: "error" }),
+);
+const line = lines({ eol: "\r\n", strict: true, trailing: "error" });
 
-type Http = Connection<string, string>;
+type Http = Connection<string>;
 
-const MAX_HEADERS = 100;
+// The status, and lines of a name, a colon and a value. Only what `Headers` takes.
+const HEADER =
+  /^HTTP\/1\.[01] ([1-5]\d\d)(?: .*)?((?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*)$/;
 
 /**
  * Sends a request, and gives the response when its header is there. Read its body to the
@@ -49,17 +49,23 @@ export async function fetchOver(
 ): Promise<Response> {
   const { pathname, search, host } = new URL(request.url);
   const body = await request.bytes();
-  const sent = new Headers(request.headers);
-  sent.set("Host", host);
-  sent.set("Content-Length", `${body.length}`);
-  connection.send(`${request.method} ${pathname}${search} HTTP/1.1`);
-  for (const [name, value] of sent) connection.send(`${name}: ${value}`);
-  connection.send("");
+  const fields = new Headers(request.headers);
+  fields.set("Host", host);
+  fields.set("Content-Length", `${body.length}`);
+  connection.send([
+    `${request.method} ${pathname}${search} HTTP/1.1`,
+    ...[...fields].map(([name, value]) => `${name}: ${value}`),
+  ].join("\r\n"));
   await connection.send(body, { framing: unframed() });
   for (;;) {
-    const status = await match(connection, /^HTTP\/1\.[01] ([1-5]\d\d)( |$)/);
-    const headers = await receiveHeaders(connection);
-    if (Number(status) < 200) continue; // such as "100 Continue"
+    const header = await connection.expect();
+    const [, status, lines] = HEADER.exec(header) ?? [];
+    if (status === undefined || lines === undefined) throw malformed(header);
+    if (status.startsWith("1")) continue; // such as "100 Continue"
+    const headers = new Headers();
+    for (const [, name = "", value = ""] of lines.matchAll(/^(.+?):(.*)$/gm)) {
+      headers.append(name, value);
+    }
     const hasBody = request.method !== "HEAD" && !/204|205|304/.test(status);
     return new Response(hasBody ? bodyOf(connection, headers) : null, {
       status: Number(status),
@@ -86,46 +92,21 @@ function bodyOf(connection: Http, headers: Headers): ReadableStream<Bytes> {
 
 async function* receiveChunks(connection: Http): AsyncGenerator<Bytes> {
   for (;;) {
-    const size = await match(connection, /^([\da-f]{1,12})[ \t]*(;|$)/i);
+    const text = await connection.expect({ framing: line });
+    const [, size] = /^([\da-f]{1,12})[ \t]*(?:;|$)/i.exec(text) ?? [];
+    if (size === undefined) throw malformed(text);
     if (/^0+$/.test(size)) break;
     yield* connection.receiveStream(parseInt(size, 16));
-    await match(connection, /^()$/);
+    const rest = await connection.expect({ framing: line });
+    if (rest !== "") throw malformed(rest);
   }
-  await receiveHeaders(connection); // trailers, which few servers send
-}
-
-async function receiveHeaders(connection: Http): Promise<Headers> {
-  const headers = new Headers();
-  for (let count = 0; count <= MAX_HEADERS; count++) {
-    const line = await match(connection, HEADER_LINE);
-    if (line === "") return headers;
-    const colon = line.indexOf(":");
-    headers.append(line.slice(0, colon), line.slice(colon + 1));
-  }
-  throw malformed(`more than ${MAX_HEADERS} lines`);
-}
-
-// A name, a colon and a value, or nothing. Only what `Headers` takes.
-const HEADER_LINE = /^([\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*|)$/;
-
-/** Receives a line; gives the group of the pattern that it must match. */
-async function match(connection: Http, pattern: RegExp): Promise<string> {
-  const line = await connection.receive();
-  if (line === undefined) {
-    throw new Deno.errors.UnexpectedEof("Cannot read response: it is cut off");
-  }
-  const [, group] = pattern.exec(line) ?? [];
-  if (group === undefined) throw malformed(line);
-  return group;
+  // Trailers, which few servers send, and an empty line.
+  while (await connection.expect({ framing: line }) !== "");
 }
 
 function malformed(what: string): FramingError {
-  return new FramingError(
-    `Cannot read response: its header or a chunk is malformed: ${
-      JSON.stringify(what.slice(0, 80))
-    }`,
-    { code: "malformed" },
-  );
+  const shown = JSON.stringify(what.slice(0, 80));
+  return new FramingError(`Cannot read response: malformed near ${shown}`);
 }
 
 if (import.meta.main) {

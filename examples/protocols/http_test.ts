@@ -104,7 +104,8 @@ const OK = "HTTP/1.1 200 OK\r\n";
 const CHUNKED = `${OK}Transfer-Encoding: chunked\r\n\r\n`;
 
 const DAMAGED: [response: string, error: string][] = [
-  ["HELLO\r\n", "malformed"],
+  ["HELLO\r\n\r\n", "malformed"],
+  ["HELLO\r\n", "truncated"],
   ["HTTP/1.1 999 No\r\n\r\n", "malformed"],
   [`${OK}no colon\r\n\r\n`, "malformed"],
   [`${OK}a: 1\r\n b: folded\r\n\r\n`, "malformed"],
@@ -118,7 +119,7 @@ const DAMAGED: [response: string, error: string][] = [
   ],
   [`${OK}Transfer-Encoding: gzip\r\n\r\n`, "malformed"],
   [`${OK}a: ${"x".repeat(9000)}\r\n\r\n`, "too-long"],
-  [`${OK}${"a: 1\r\n".repeat(200)}\r\n`, "malformed"],
+  [`${OK}${"a: 1\r\n".repeat(2000)}\r\n`, "too-long"],
   [`${CHUNKED}xyz\r\n`, "malformed"],
   [`${CHUNKED}-1\r\n`, "malformed"],
   [`${CHUNKED}ffffffffffffffff\r\n`, "malformed"],
@@ -127,7 +128,7 @@ const DAMAGED: [response: string, error: string][] = [
   [`${CHUNKED}2\r\nab\r\n`, "UnexpectedEof"],
   [`${CHUNKED}2`, "truncated"],
   [`${OK}Content-Length: 5\r\n\r\nab`, "UnexpectedEof"],
-  [`${OK}a: 1\r\n`, "UnexpectedEof"],
+  [`${OK}a: 1\r\n`, "truncated"],
   ["HTTP/1.1 200", "truncated"],
   ["", "UnexpectedEof"],
 ];

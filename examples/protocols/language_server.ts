@@ -28,7 +28,7 @@ import { correlate, FramingError, mapped } from "@framed/tcp";
 export interface Message {
   id?: number;
   method?: string;
-  params?: unknown;
+  params?: Record<string, unknown> | undefined;
   result?: unknown;
   error?: { message: string };
 }
@@ -36,9 +36,7 @@ export interface Message {
 export const framing = mapped(asJson(contentLength()), {
   decode(value) {
     if (isMessage(value)) return value;
-    throw new FramingError("Cannot decode JSON-RPC message", {
-      code: "malformed",
-    });
+    throw new FramingError("Cannot decode JSON-RPC message");
   },
   encode: (message: Message) => ({ jsonrpc: "2.0", ...message }),
 });
@@ -50,8 +48,8 @@ function isMessage(value: unknown): value is Message {
 
 export interface LanguageClient extends AsyncDisposable {
   /** Gives the result, or rejects with what the server says against it. */
-  request(method: string, params?: unknown): Promise<unknown>;
-  notify(method: string, params?: unknown): Promise<void>;
+  request(method: string, params?: Message["params"]): Promise<unknown>;
+  notify(method: string, params?: Message["params"]): Promise<void>;
 }
 
 /** Speaks to a language server; `onNotification` gets what it says unasked. */
@@ -63,8 +61,11 @@ export function openClient(
   const { request } = correlate(connection, {
     id: ({ id, method }) => method === undefined ? id : undefined,
     async onMessage({ id, method = "", params }) {
-      if (id === undefined) onNotification(method, params);
-      else await connection.send({ id, result: answer(params) });
+      if (id === undefined) return onNotification(method, params);
+      // Servers ask for settings, one for each item; other questions need no answer here.
+      const items = Array.isArray(params?.items) ? params.items : undefined;
+      const result = items?.map(() => ({ enable: true })) ?? null;
+      await connection.send({ id, result });
     },
   });
   return {
@@ -76,14 +77,6 @@ export function openClient(
     notify: (method, params) => connection.send({ method, params }),
     [Symbol.asyncDispose]: () => connection.close(),
   };
-}
-
-/** Servers ask for settings, one for each item; other questions need no answer here. */
-function answer(params: unknown): unknown {
-  const hasItems = typeof params === "object" && params !== null &&
-    "items" in params;
-  const items = hasItems && Array.isArray(params.items) ? params.items : null;
-  return items && items.map(() => ({ enable: true }));
 }
 
 if (import.meta.main) {

@@ -11,7 +11,7 @@
  * ```
  *
  * The bytes of a value may hold line ends, so only the line before them says where they
- * end. A whole reply is one message here. So `request()` gives each request its own
+ * end: `headed()`. A whole reply is one message here: `grouped()`. So `request()` gives each request its own
  * reply, and many may be sent before the first is answered.
  *
  * ```sh
@@ -22,100 +22,63 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, FramingError, unframed } from "@framed/tcp";
-import type { Bytes, Connection, Framing, Sendable } from "@framed/tcp";
+import { connect, FramingError, grouped, headed, lines } from "@framed/tcp";
+import type { Bytes, Connection, HeadedMessage } from "@framed/tcp";
 
-/** What is received: the values that were found, and the last line. */
-export interface Reply {
-  values: Map<string, Bytes>;
-  status: string;
-}
+/** A line, and the value after it if the line tells of one. */
+type Part = HeadedMessage<string, Bytes | undefined>;
 
-/** Replies come in; what goes out is written as it is. */
-export const framing: Framing<Reply, Sendable> = {
-  ...unframed(),
-  decoder() {
-    let values = new Map<string, Bytes>(); // of the reply that is not whole yet
-    let length = 0; // of that reply
-    return {
-      get pending() {
-        return values.size > 0;
-      },
-      maxFrameLength: 1024 * 1024 + 512, // a value, and its line
-      decode(input) {
-        const lineEnd = input.indexOf(CRLF);
-        if (lineEnd === -1) return undefined;
-        const line = input.textAt(0, lineEnd);
-        const [, key, size] = VALUE.exec(line) ?? [];
-        if (key === undefined) {
-          if (!STATUS.test(line)) throw malformed(line);
-          input.skip(lineEnd + 2);
-          const reply = { values, status: line };
-          values = new Map();
-          length = 0;
-          return reply;
-        }
-        const end = lineEnd + 2 + Number(size);
-        if (input.length < end + 2) return input.need(end + 2);
-        length += end + 2;
-        if (input.uintAt(end, 2) !== 0x0d0a || length > MAX_REPLY_LENGTH) {
-          throw malformed(line);
-        }
-        values.set(key, input.bytesAt(lineEnd + 2, end));
-        input.skip(end + 2); // and it is called again, for the next line
-      },
-    };
-  },
-};
-
-const CRLF = new TextEncoder().encode("\r\n");
-const VALUE = /^VALUE (\S+) \d+ (\d+)$/;
+// What has no value after it.
 const STATUS =
-  /^(END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(CLIENT|SERVER)_ERROR .*)$/;
-// The server decides how much it answers, so this side needs a limit.
-const MAX_REPLY_LENGTH = 64 * 1024 * 1024;
+  /^(get .*|END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(CLIENT|SERVER)_ERROR .*)$/;
 
-function malformed(line: string): FramingError {
-  const message = `Cannot decode reply: ${JSON.stringify(line.slice(0, 80))}`;
-  return new FramingError(message, { code: "malformed" });
-}
+const maxLength = 64 * 1024 * 1024; // the server decides how much it answers
+const lineFraming = lines({ eol: "\r\n", strict: true, trailing: "error" });
+const parts = headed(lineFraming, (line) => {
+  if (STATUS.test(line)) return undefined;
+  const [, length] = /^(?:VALUE|set) .* (\d+)$/.exec(line) ?? [];
+  if (length !== undefined) return Number(length);
+  throw new FramingError(`Cannot decode reply: ${line.slice(0, 80)}`);
+}, { terminator: "\r\n", maxLength });
+
+/** Whole replies come in: values, and a line that ends them. Parts go out. */
+export const framing = grouped(parts, ({ body }) => !body, { maxLength });
+
+type Memcached = Connection<Part[], Part>;
 
 /** Gets the values of those keys that are there. */
 export async function get(
-  connection: Connection<Reply, Sendable>,
+  connection: Memcached,
   keys: string[],
 ): Promise<Map<string, Bytes>> {
-  keys.forEach(checkKey);
-  const reply = await connection.request(`get ${keys.join(" ")}\r\n`);
-  return expect("END", reply).values;
+  const header = `get ${keys.map(checked).join(" ")}`;
+  const found = new Map<string, Bytes>();
+  for (const part of expect("END", await connection.request({ header }))) {
+    if (part.body) found.set(part.header.split(" ")[1] ?? "", part.body);
+  }
+  return found;
 }
 
 /** Stores a value, for a minute. */
 export async function set(
-  connection: Connection<Reply, Sendable>,
+  connection: Memcached,
   key: string,
-  value: Uint8Array,
+  body: Bytes,
 ): Promise<void> {
-  checkKey(key);
-  // What is sent in one go leaves together, with nothing between.
-  connection.send(`set ${key} 0 60 ${value.length}\r\n`);
-  connection.send(value);
-  expect("STORED", await connection.request("\r\n"));
+  const header = `set ${checked(key)} 0 60 ${body.length}`;
+  expect("STORED", await connection.request({ header, body }));
 }
 
-function expect(status: string, reply: Reply): Reply {
-  if (reply.status === status) return reply;
-  throw new Error(`memcached refused: ${reply.status}`);
+function expect(status: string, reply: Part[]): Part[] {
+  const found = reply.at(-1)?.header;
+  if (found === status) return reply;
+  throw new Error(`memcached refused: ${found}`);
 }
 
 /** A space or a line end in a key would make another command of it. */
-function checkKey(key: string): void {
-  if (/^[^\0-\x20\x7f]{1,250}$/.test(key)) return;
-  throw new TypeError(
-    `Cannot ask memcached for the key ${
-      JSON.stringify(key)
-    }: it must have 1 to 250 characters, and no space`,
-  );
+function checked(key: string): string {
+  if (/^[^\0-\x20\x7f]{1,250}$/.test(key)) return key;
+  throw new TypeError(`A key has 1 to 250 characters, and no space: "${key}"`);
 }
 
 if (import.meta.main) {

@@ -1,4 +1,10 @@
-import { connect, FramingError, serve, unframed } from "@framed/tcp";
+import {
+  type Bytes,
+  connect,
+  FramingError,
+  serve,
+  unframed,
+} from "@framed/tcp";
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   assertSuccess,
@@ -24,7 +30,7 @@ peerTest(
     ]);
     await using connection = await connectWhenReady(port, framing);
     const large = crypto.getRandomValues(new Uint8Array(65_536));
-    const values: [string, Uint8Array][] = [
+    const values: [string, Bytes][] = [
       ["lines", bytes("a\r\nEND\r\nb")],
       ["empty", bytes("")],
       ["large", large],
@@ -78,7 +84,7 @@ const DAMAGED: [answer: string, code: FramingError["code"]][] = [
   ["VALUE a 0 x\r\n", "malformed"],
   ["VALUE a 0 2\r\nabcd\r\n", "malformed"],
   ["HELLO\r\n", "malformed"],
-  [`VALUE a 0 900000\r\n${"x".repeat(900_000)}\r\n`.repeat(80), "malformed"],
+  [`VALUE a 0 900000\r\n${"x".repeat(900_000)}\r\n`.repeat(80), "too-long"],
   ["VALUE a 0 99999999999\r\n", "too-long"],
   ["VALUE a 0 1\r\na\r\nVALUE b 0 5\r\nab", "truncated"],
   ["VALUE a 0 1\r\na\r\n", "truncated"],

@@ -10,7 +10,7 @@ import {
   start,
   startExample,
 } from "../../dev/interop/_peers.ts";
-import { framing, heartbeat, openClient, type Packet } from "./mqtt.ts";
+import { framing, heartbeat, openClient, type Packet, packet } from "./mqtt.ts";
 
 const loopback = { hostname: "127.0.0.1", port: 0, framing };
 const hasMosquitto = await isInstalled("mosquitto") &&
@@ -71,7 +71,7 @@ peerTest(
 async function openBy(
   answers: Packet[],
 ): Promise<
-  AsyncDisposable & { connection: Connection<Packet, Packet> }
+  AsyncDisposable & { connection: Connection<Packet> }
 > {
   const server = serve(loopback, async (connection) => {
     for await (const _packet of connection) {
@@ -89,11 +89,11 @@ async function openBy(
   };
 }
 
-const welcome: Packet = { type: 2, body: Uint8Array.of(0, 0) };
+const welcome = packet(0x20, [0, 0]);
 
 Deno.test("mqtt.ts refuses what is no answer of a broker", async () => {
   for (
-    const answer of [{ type: 2, body: Uint8Array.of(0, 5) }, { type: 9 }]
+    const answer of [packet(0x20, [0, 5]), packet(0x90)]
   ) {
     await using opened = await openBy([answer]);
     await assertRejects(
@@ -103,23 +103,23 @@ Deno.test("mqtt.ts refuses what is no answer of a broker", async () => {
     );
   }
   const damaged: Packet[] = [
-    { type: 4, body: Uint8Array.of(1) },
-    { type: 3, flags: 2, body: Uint8Array.of(0, 9, 1) },
-    { type: 3, body: Uint8Array.of(0) },
+    packet(0x40, [1]),
+    packet(0x32, [0, 9, 1]),
+    packet(0x30, [0]),
   ];
-  for (const packet of damaged) {
-    await using opened = await openBy([welcome, packet]);
+  for (const each of damaged) {
+    await using opened = await openBy([welcome, each]);
     const client = await openClient(opened.connection, () => {});
     await assertRejects(
       () => client.publish("a", "b"),
       FramingError,
-      "too short",
+      "field of message",
     );
     await assertRejects(() => opened.connection.closed, FramingError);
   }
   await using opened = await openBy([
     welcome,
-    { type: 9, body: Uint8Array.of(0, 1, 0x80) },
+    packet(0x90, [0, 1, 0x80]),
   ]);
   const client = await openClient(opened.connection, () => {});
   await assertRejects(() => client.subscribe("#"), Error, "refused #");
@@ -127,8 +127,7 @@ Deno.test("mqtt.ts refuses what is no answer of a broker", async () => {
 
 Deno.test("mqtt.ts frames packets with lengths of one to four bytes", () => {
   const packets = [0, 127, 128, 16_383, 16_384].map((length) => ({
-    type: 3,
-    flags: 2,
+    header: Uint8Array.of(0x32),
     body: new Uint8Array(length),
   }));
   verifyFraming(framing, packets, {

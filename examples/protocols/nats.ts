@@ -18,59 +18,19 @@
  */
 // deno-lint-ignore-file no-console
 import { type Bytes, connect, type Connection, correlate } from "@framed/tcp";
-import { type Framing, FramingError } from "@framed/tcp";
+import { FramingError, headed, type HeadedMessage, lines } from "@framed/tcp";
 
-/** A control line, with its payload if it has one. */
-export interface Control {
-  line: string;
-  payload?: Bytes;
-}
+/** A control line, and the payload whose length it says. */
+export type Control = HeadedMessage<string, Bytes | undefined>;
 
-const CRLF = new TextEncoder().encode("\r\n");
+const lineFraming = lines({ eol: "\r\n", strict: true, trailing: "error" });
 
-export const framing: Framing<Control> = {
-  decoder: () => ({
-    decode(input) {
-      const lineEnd = input.indexOf(CRLF);
-      if (lineEnd === -1) return undefined;
-      const line = input.textAt(0, lineEnd);
-      const [, digits] = /^MSG .* (\d+)$/i.exec(line) ?? [];
-      if (digits === undefined) {
-        if (!/^(INFO|PING|PONG|\+OK|-ERR)( |$)/i.test(line)) {
-          throw malformed(line);
-        }
-        input.skip(lineEnd + 2);
-        return { line };
-      }
-      const start = lineEnd + 2;
-      const end = start + Number(digits);
-      if (input.length < end + 2) return input.need(end + 2);
-      if (input.uintAt(end, 2) !== 0x0d0a) throw malformed(line);
-      input.skip(start);
-      const payload = input.take(Number(digits));
-      input.skip(2);
-      return { line, payload };
-    },
-  }),
-  encoder: () => ({
-    encode({ line, payload }, output) {
-      if (/[\r\n]/.test(line)) {
-        throw new TypeError("A subject must be one line");
-      }
-      if (payload === undefined) return output.writeText(`${line}\r\n`);
-      output.writeText(`${line} ${payload.length}\r\n`);
-      output.writeBytes(payload);
-      output.writeText("\r\n");
-    },
-  }),
-};
-
-function malformed(line: string): FramingError {
-  const shown = JSON.stringify(line.slice(0, 40));
-  return new FramingError(`Cannot decode NATS line ${shown}`, {
-    code: "malformed",
-  });
-}
+export const framing = headed(lineFraming, (line) => {
+  if (/^(INFO|PING|PONG|\+OK|-ERR|CONNECT|SUB)( |$)/i.test(line)) return;
+  const [, length] = /^(?:MSG|PUB) .* (\d+)$/i.exec(line) ?? [];
+  if (length !== undefined) return Number(length);
+  throw new FramingError(`Cannot decode NATS line: ${line.slice(0, 40)}`);
+}, { terminator: "\r\n" });
 
 export interface Client {
   subscribe(subject: string): Promise<void>;
@@ -79,56 +39,51 @@ export interface Client {
   request(subject: string, payload: Bytes): Promise<Bytes | undefined>;
 }
 
-/** What a subscription gets; `reply` is where an answer is waited for. */
-export type OnMessage = (
-  message: { subject: string; reply: string | undefined; payload: Bytes },
-) => void;
+function pub(subject: string, payload: Bytes): Control {
+  return { header: `PUB ${subject} ${payload.length}`, body: payload };
+}
 
-/** Shakes hands with a server, in TLS if it asks for that. */
+/**
+ * Shakes hands with a server, in TLS if it asks for that. `onMessage` is given what is
+ * published to the subscriptions, and to which subject an answer is waited for.
+ */
 export async function openClient(
-  connection: Connection<Control, Control>,
-  onMessage: OnMessage,
+  connection: Connection<Control>,
+  onMessage: (subject: string, payload: Bytes, reply?: string) => void,
   tls: { serverName: string; caCerts?: string[] } = { serverName: "localhost" },
 ): Promise<Client> {
-  const { line = "nothing" } = await connection.receive() ?? {};
-  if (!/^INFO /i.test(line)) throw malformed(line);
-  const info: { tls_required?: boolean } = JSON.parse(line.slice(5));
+  const { header } = await connection.expect();
+  if (!/^INFO /i.test(header)) throw new FramingError(`No greeting: ${header}`);
+  const info: { tls_required?: boolean } = JSON.parse(header.slice(5));
   if (info.tls_required) await connection.startTls(tls);
   const inbox = `_INBOX.${crypto.randomUUID()}`;
-  connection.send({ line: 'CONNECT {"verbose":false,"pedantic":false}' });
-  connection.send({ line: `SUB ${inbox}.* 1` });
-  let requests = 0;
+  connection.send({ header: 'CONNECT {"verbose":false,"pedantic":false}' });
+  connection.send({ header: `SUB ${inbox}.* 1` });
+  const answer = new RegExp(`^MSG (${inbox}\\S+)`);
+  let count = 1;
   const { request } = correlate(connection, {
-    id: ({ line }) => {
-      const [, subject = ""] = line.split(" ");
-      return subject.startsWith(inbox) ? subject : undefined;
-    },
-    nextId: () => `${inbox}.${++requests}`,
-    async onMessage({ line, payload }) {
-      const [verb = "", subject = "", , reply, length] = line.split(" ");
-      if (/^ping$/i.test(verb)) await connection.send({ line: "PONG" });
-      if (verb === "-ERR") throw new Error(`The server refused: ${line}`);
-      if (payload === undefined) return;
-      const hasReply = length !== undefined;
-      onMessage({ subject, payload, reply: hasReply ? reply : undefined });
+    id: ({ header }) => answer.exec(header)?.[1],
+    nextId: () => `${inbox}.${++count}`,
+    async onMessage({ header, body }) {
+      const [verb = "", subject = "", ...words] = header.split(" ");
+      if (/^ping$/i.test(verb)) await connection.send({ header: "PONG" });
+      if (verb === "-ERR") throw new Error(`The server refused: ${header}`);
+      if (body) onMessage(subject, body, words[2] && words[1]);
     },
   });
-  let subscriptions = 1;
   return {
     subscribe: (subject) =>
-      connection.send({ line: `SUB ${subject} ${++subscriptions}` }),
-    publish: (subject, payload) =>
-      connection.send({ line: `PUB ${subject}`, payload }),
+      connection.send({ header: `SUB ${subject} ${++count}` }),
+    publish: (subject, payload) => connection.send(pub(subject, payload)),
     request: async (subject, payload) =>
-      (await request((reply) => ({ line: `PUB ${subject} ${reply}`, payload })))
-        .payload,
+      (await request((reply) => pub(`${subject} ${reply}`, payload))).body,
   };
 }
 
 if (import.meta.main) {
   const port = Number(Deno.args[0] ?? 4222);
   await using connection = await connect({ port, framing });
-  const client = await openClient(connection, ({ reply = "", payload }) => {
+  const client = await openClient(connection, (_, payload, reply = "") => {
     const text = new TextDecoder().decode(payload).toUpperCase();
     client.publish(reply, new TextEncoder().encode(text));
   });

@@ -32,8 +32,7 @@ export function sentences(
         [];
       if (sum === undefined || parseInt(sum, 16) !== checksum(text)) {
         const shown = JSON.stringify(line.slice(0, 82));
-        const code = "malformed";
-        throw new FramingError(`Cannot decode sentence ${shown}`, { code });
+        throw new FramingError(`Cannot decode sentence ${shown}`);
       }
       return text.split(",");
     },

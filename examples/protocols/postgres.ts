@@ -16,8 +16,9 @@
  * └───┴────────┴──────────────┘
  * ```
  *
- * The length counts itself, not the type before it. Both are options of
- * `lengthPrefixed()`. What is sent begins with a message without a type: `sequence()`.
+ * The length counts itself, not the type before it: a header of one byte, and then a
+ * length. A message is decoded in the framing, so a damaged one ends the stream. What is
+ * sent begins with a message without a type.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/protocols/postgres.ts --user postgres 'SELECT 1'
@@ -27,38 +28,44 @@
  */
 // deno-lint-ignore-file no-console
 import { parseArgs } from "node:util";
-import {
-  connect,
-  fixedLength,
-  FramingError,
-  InputBuffer,
-  lengthPrefixed,
-  sequence,
-} from "@framed/tcp";
-import type {
-  Bytes,
-  Connection,
-  Framing,
-  Sendable,
-  StartTlsOptions,
-} from "@framed/tcp";
+import { assembled, asText, connect, FieldReader } from "@framed/tcp";
+import { fixedLength, FramingError, headed, lengthPrefixed } from "@framed/tcp";
+import type { Connection, HeadedMessage, Sendable } from "@framed/tcp";
+import type { StartTlsOptions } from "@framed/tcp";
 
+const MAX_LENGTH = 16 * 1024 * 1024;
 const startUp = lengthPrefixed({ adjustment: -4, maxLength: 10_000 });
-const typed = lengthPrefixed({
-  fieldOffset: 1,
-  adjustment: -4,
-  strip: 0, // a message is the whole frame: its type, the length, the body
-  maxLength: 16 * 1024 * 1024,
+const counted = lengthPrefixed({ adjustment: -4, maxLength: MAX_LENGTH });
+const oneByte = asText(fixedLength(1));
+
+/** The values of a row by the names of their columns. */
+export type Row = Record<string, string | null>;
+
+/** What a message says: one of these. */
+interface Answer {
+  row?: Row;
+  error?: PostgresError;
+  /** How to log in; 0 once that is done. */
+  login?: number;
+  isReady?: boolean;
+}
+
+/** Typed messages, of which those come in that say something. */
+export const framing = assembled(headed(oneByte, () => counted), () => {
+  let names: string[] = [];
+  return function* ({ header: type, body }): Generator<Answer, void> {
+    const fields = new FieldReader(body);
+    if (type === "T") names = takeNames(fields);
+    else if (type === "D") yield { row: takeRow(fields, names) };
+    else if (type === "E") yield { error: takeError(fields) };
+    else if (type === "R") yield { login: fields.takeUint(4) };
+    else if (type === "Z") yield { isReady: true };
+    else if (!"CINSAK".includes(type)) throw malformed(`type ${type}`);
+  };
 });
 
-/** Typed messages come in; the first one that goes out has no type. */
-export const framing: Framing<Bytes, Sendable> = {
-  decoder: typed.decoder,
-  encoder: sequence(startUp, () => typed).encoder,
-};
-
 /** A connection to PostgreSQL. */
-export type Postgres = Connection<Bytes, Sendable>;
+export type Postgres = Connection<Answer, HeadedMessage<string, Sendable>>;
 
 /** Who logs in. */
 export interface LoginOptions {
@@ -78,145 +85,94 @@ export async function login(
 ): Promise<void> {
   if (tls !== undefined) {
     await connection.send(SSL_REQUEST, { framing: startUp });
-    const [answer] = await connection.receive({ framing: fixedLength(1) }) ??
-      [];
-    if (answer !== 0x53) throw new Error("PostgreSQL offers no TLS");
+    const answer = await connection.receive({ framing: oneByte });
+    if (answer !== "S") throw new Error("PostgreSQL offers no TLS");
     await connection.startTls(tls);
   }
-  checkText(user + database);
-  await connection.send( // version 3.0
-    `\0\x03\0\0user\0${user}\0database\0${database}\0\0`,
-  );
+  const hello = `\0\x03\0\0${texts("user", user, "database", database)}\0`;
+  await connection.send(hello, { framing: startUp }); // version 3.0
   for (;;) {
-    const { type, body } = await receive(connection);
-    if (type === "Z") return;
-    if (type === "E") throw errorIn(body);
-    const kind = type === "R" ? takeUint(body, 4) : 0;
-    if (kind === 3 && tls !== undefined && password !== undefined) {
-      checkText(password);
-      await connection.send(`p\0\0\0\0${password}\0`);
-    } else if (kind !== 0) {
-      throw new Error(`PostgreSQL wants another way to log in: ${kind}`);
+    const { login = 0, error, isReady } = await connection.expect();
+    if (error !== undefined) throw error;
+    if (isReady) return;
+    if (login === 3 && tls !== undefined && password !== undefined) {
+      await connection.send({ header: "p", body: texts(password) });
+    } else if (login !== 0) {
+      throw new Error(`PostgreSQL wants another way to log in: ${login}`);
     }
   }
 }
 
 const SSL_REQUEST = new Uint8Array([0x04, 0xd2, 0x16, 0x2f]);
 
-/** The values of a row by the names of their columns. */
-export type Row = Record<string, string | null>;
-
 /**
- * Gives the rows of a query as they come: read as fast as they are taken. Take them all,
+ * Gets the rows of a query as they come: read as fast as they are taken. Take them all,
  * or leave the loop, before the next query.
  */
 export async function* query(
   connection: Postgres,
   sql: string,
 ): AsyncGenerator<Row, void> {
-  checkText(sql);
-  await connection.send(`Q\0\0\0\0${sql}\0`); // the length is filled in
-  let names: string[] = [];
+  await connection.send({ header: "Q", body: texts(sql) });
   let failure: PostgresError | undefined;
-  let isReady = false;
+  let isOver = false;
   try {
-    while (!isReady) {
-      const { type, body } = await receive(connection);
-      if (type === "T") names = takeNames(body);
-      else if (type === "D") yield takeRow(body, names);
-      else if (type === "E") failure = errorIn(body);
-      else if (type === "Z") isReady = true;
-      else if (!"CINSA".includes(type)) throw malformed(`type ${type}`);
+    while (!isOver) {
+      const { row, error, isReady = false } = await connection.expect();
+      isOver = isReady;
+      failure ??= error;
+      if (row !== undefined) yield row;
     }
-  } catch (error) {
-    connection.abort(error); // where the next answer begins is not known
-    throw error;
   } finally {
     // The loop may be left early: the next query must not get these rows.
-    while (!isReady) isReady = (await receive(connection)).type === "Z";
+    while (!isOver) isOver = (await connection.expect()).isReady === true;
   }
   if (failure !== undefined) throw failure;
 }
 
-async function receive(
-  connection: Postgres,
-): Promise<{ type: string; body: InputBuffer }> {
-  const frame = await connection.receive();
-  if (frame === undefined) {
-    throw new Deno.errors.UnexpectedEof("PostgreSQL closed the connection");
-  }
-  const body = new InputBuffer();
-  body.append(frame.subarray(5));
-  return { type: String.fromCharCode(frame[0] ?? 0), body };
-}
-
-function takeNames(body: InputBuffer): string[] {
-  return Array.from({ length: takeUint(body, 2) }, () => {
-    const name = takeString(body);
-    takeText(body, 18); // table, type and format
+function takeNames(fields: FieldReader): string[] {
+  return Array.from({ length: fields.takeUint(2) }, () => {
+    const name = fields.takeTextUntil();
+    fields.skip(18); // table, type and format
     return name;
   });
 }
 
 const NULL = 0xffffffff;
 
-function takeRow(body: InputBuffer, names: string[]): Row {
-  if (takeUint(body, 2) !== names.length) throw malformed("number of columns");
+function takeRow(fields: FieldReader, names: string[]): Row {
+  if (fields.takeUint(2) !== names.length) throw malformed("number of columns");
   return Object.fromEntries(names.map((name) => {
-    const length = takeUint(body, 4);
-    return [name, length === NULL ? null : takeText(body, length)];
+    const length = fields.takeUint(4);
+    return [name, length === NULL ? null : fields.takeText(length)];
   }));
 }
 
 /** What PostgreSQL says is wrong. */
 export class PostgresError extends Error {
   override name = "PostgresError";
-  /** Five characters, such as `42P01` for a table that is not there. */
-  readonly code: string;
 
-  constructor(message: string, code: string) {
+  /** `code` has five characters, such as `42P01` for a table that is not there. */
+  constructor(message: string, readonly code: string) {
     super(message);
-    this.code = code;
   }
 }
 
-function errorIn(body: InputBuffer): PostgresError {
-  const fields = new Map<string, string>();
-  for (let field = takeString(body); field !== ""; field = takeString(body)) {
-    fields.set(field.slice(0, 1), field.slice(1));
+function takeError(fields: FieldReader): PostgresError {
+  const found: Record<string, string> = {};
+  for (let text = "-"; text !== ""; text = fields.takeTextUntil()) {
+    found[text.charAt(0)] = text.slice(1);
   }
-  return new PostgresError(fields.get("M") ?? "", fields.get("C") ?? "");
-}
-
-function takeUint(body: InputBuffer, size: number): number {
-  const value = body.uintAt(0, size);
-  if (value === undefined) throw malformed("a number is cut off");
-  body.skip(size);
-  return value;
-}
-
-function takeText(body: InputBuffer, length: number): string {
-  if (body.length < length) throw malformed("a text is cut off");
-  return body.takeText(length);
-}
-
-function takeString(body: InputBuffer): string {
-  const end = body.indexOf(0);
-  if (end === -1) throw malformed("a text has no end");
-  const text = body.takeText(end);
-  body.skip(1);
-  return text;
+  return new PostgresError(found.M ?? "", found.C ?? "");
 }
 
 function malformed(what: string): FramingError {
-  return new FramingError(`Cannot read message of PostgreSQL: ${what}`, {
-    code: "malformed",
-  });
+  return new FramingError(`Cannot read message of PostgreSQL: ${what}`);
 }
 
-/** A zero ends a text here, and what follows would be something else. */
-function checkText(text: string): void {
-  if (!text.includes("\0")) return;
+/** Texts that each end with a zero. One that holds a zero would be two. */
+function texts(...all: string[]): string {
+  if (!all.some((each) => each.includes("\0"))) return `${all.join("\0")}\0`;
   throw new TypeError("Cannot send text to PostgreSQL: it holds a zero");
 }
 

@@ -57,7 +57,9 @@ export function proxy(
   return serve(
     { ...others, hostname: "127.0.0.1", framing },
     async (client, { remoteAddr }) => {
-      await using server = await connect({ ...to, framing });
+      // Aborted with the client; and if it breaks itself, this handler fails.
+      const { signal } = client;
+      await using server = await connect({ ...to, framing, signal });
       if (sendProxyHeader) {
         await server.send(proxyHeader(remoteAddr, client.localAddr));
       }
@@ -68,14 +70,8 @@ export function proxy(
 
 /** Passes on what one side sends, and then its end. */
 async function pass(from: Connection, to: Connection): Promise<void> {
-  try {
-    for await (const batch of from.batches()) await to.forward(batch);
-    await to.closeWrite();
-  } catch (error) {
-    from.abort(error);
-    to.abort(error);
-    throw error;
-  }
+  for await (const batch of from.batches()) await to.forward(batch);
+  await to.closeWrite();
 }
 
 /** The first line of the PROXY protocol, version 1: who the client is. */

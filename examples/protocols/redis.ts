@@ -31,12 +31,9 @@
  */
 // deno-lint-ignore-file no-console
 import { assembled, type ByteOutput, type Bytes, connect } from "@framed/tcp";
-import {
-  type Connection,
-  type Framing,
-  FramingError,
-  serve,
-} from "@framed/tcp";
+import { type Connection, correlate, type Framing } from "@framed/tcp";
+import { FramingError, headed, type HeadedMessage, lines } from "@framed/tcp";
+import { type OrderedCorrelation, serve } from "@framed/tcp";
 import { runLesson } from "../_lesson.ts";
 
 type Plain = null | boolean | number | bigint | string | Bytes | RedisError;
@@ -63,9 +60,8 @@ export interface Outgoing {
 const MAX_LINE_LENGTH = 64 * 1024; // without its end
 const MAX_BULK_LENGTH = 16 * 1024 * 1024;
 const MAX_VALUE_SIZE = 64 * 1024 * 1024; // with all its items
+const MAX_DEPTH = 100;
 const ITEM_SIZE = 16; // what an item takes beside its bytes, roughly
-const LF = 0x0a;
-const CR_LF = 0x0d0a;
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 const bulkOf = (text: string) => encoder.encode(text);
@@ -73,130 +69,95 @@ const bulkOf = (text: string) => encoder.encode(text);
 // ---- The framing
 
 /** A line, and the bytes that it tells of. */
-interface Item {
-  line: string;
-  bulk?: Bytes;
-}
+type Item = HeadedMessage<string, Bytes | undefined>;
 
-const items: Framing<Item, Outgoing> = {
-  decoder: () => ({
-    maxFrameLength: MAX_LINE_LENGTH + MAX_BULK_LENGTH + 4,
-    decode(input) {
-      const lineEnd = input.indexOf(LF);
-      const lineLength = lineEnd === -1 ? input.length : lineEnd;
-      if (lineLength > MAX_LINE_LENGTH + 1) throw tooLong(MAX_LINE_LENGTH);
-      if (lineEnd === -1) return undefined;
-      const line = input.textAt(0, lineEnd).replace(/\r$/, "");
-      const hasBulk = /^([!=]|\$(?!-1$))/.test(line);
-      const length = hasBulk ? readLength(line, MAX_BULK_LENGTH) : 0;
-      const end = lineEnd + 1 + length + (hasBulk ? 2 : 0);
-      if (input.length < end) return input.need(end);
-      if (hasBulk && input.uintAt(end - 2, 2) !== CR_LF) throw malformed(line);
-      const bulk = hasBulk && input.bytesAt(lineEnd + 1, end - 2);
-      input.skip(end);
-      return { line, ...(bulk && { bulk }) };
-    },
-  }),
+const items = headed(
+  lines({ maxLength: MAX_LINE_LENGTH, trailing: "error" }),
+  (line) => /^([!=]|\$(?!-1$))/.test(line) ? count(line) : undefined,
+  { terminator: "\r\n", maxLength: MAX_BULK_LENGTH },
+);
+
+/** RESP, whole value by whole value. */
+export const framing: Framing<Value, Outgoing> = {
+  decoder: assembled(items, () => {
+    let reading = begun();
+    let size = 0;
+    return function* (item) {
+      size += ITEM_SIZE + item.header.length + (item.body?.length ?? 0);
+      if (size > MAX_VALUE_SIZE) throw tooLong(MAX_VALUE_SIZE);
+      const { done, value } = reading.next(item);
+      if (!done) return true; // the rest is to come
+      yield value;
+      reading = begun();
+      size = 0;
+      return false;
+    };
+  }).decoder,
   encoder: () => ({
     encode: ({ value, version = 2 }, output) => write(value, version, output),
   }),
 };
 
-/** What consists of other items, of which some may be missing. */
-class Aggregate {
-  readonly values: Value[] = [];
-  constructor(readonly type: string, readonly count: number) {}
-
-  /** Its value, or `undefined` for an attribute, which tells about the next value. */
-  get value(): Value | undefined {
-    const { type, values } = this;
-    if (type === "|") return undefined;
-    if (type === "~") return new Set(values);
-    if (type === ">") return new Push(values);
-    if (type === "*") return values;
-    const pairs = values.flatMap((key, i): [Value, Value][] =>
-      i % 2 === 0 ? [[key, values[i + 1] ?? null]] : []
-    );
-    return new Map(pairs);
-  }
+function begun(): Generator<void, Value, Item> {
+  const reading = readValue(0);
+  reading.next(); // up to where it waits for an item
+  return reading;
 }
 
-/** RESP, whole value by whole value. */
-export const framing: Framing<Value, Outgoing> = assembled(items, () => {
-  const open: Aggregate[] = []; // from the outermost to the innermost
-  let size = 0;
-  return function* ({ line, bulk }) {
-    size += ITEM_SIZE + line.length + (bulk?.length ?? 0);
-    if (size > MAX_VALUE_SIZE) throw tooLong(MAX_VALUE_SIZE);
-    let item = bulk === undefined ? readLine(line) : readBulk(line, bulk);
-    for (;;) {
-      if (item instanceof Aggregate && item.values.length < item.count) {
-        open.push(item);
-        return true; // the rest is to come
-      }
-      const value: Value | undefined = item instanceof Aggregate
-        ? item.value
-        : item;
-      if (value === undefined) return open.length > 0;
-      const outer = open.pop();
-      if (outer === undefined) {
-        size = 0;
-        yield value;
-        return false;
-      }
-      outer.values.push(value);
-      item = outer;
-    }
-  };
-});
-
-function readBulk(line: string, bulk: Bytes): Value {
-  if (line.startsWith("$")) return bulk;
-  const text = decoder.decode(bulk);
-  // Of a verbatim string the first four say its format, as in "txt:".
-  return line.startsWith("!") ? new RedisError(text) : text.slice(4);
-}
-
-function readLine(line: string): Value | Aggregate {
+/** Reads a value: each `yield` waits for the next item. */
+function* readValue(depth: number): Generator<void, Value, Item> {
+  const { header: line, body } = yield;
   const type = line.charAt(0);
-  const text = line.slice(1);
-  if (line === "$-1" || line === "*-1" || type === "_") return null;
+  const text = body === undefined ? line.slice(1) : decoder.decode(body);
+  if (type === "$") return body ?? null;
+  if (type === "=") return text.slice(4); // its format stands first, as in "txt:"
+  if (type === "!" || type === "-") return new RedisError(text);
   if (type === "+") return text;
-  if (type === "-") return new RedisError(text);
-  if (type === ":" || type === "(") {
-    if (!/^[+-]?\d+$/.test(text)) throw malformed(line);
+  if (line === "_" || line === "*-1") return null;
+  if (/^[*~>%|]/.test(line)) return yield* readItems(line, depth);
+  if (/^[:(][+-]?\d+$/.test(line)) {
     const isSafe = type === ":" && Number.isSafeInteger(Number(text));
     return isSafe ? Number(text) : BigInt(text);
   }
-  if (type === ",") {
-    const isNumber = /^[+-]?(inf|\d+(\.\d*)?(e[+-]?\d+)?)$/i.test(text);
-    if (!isNumber && text !== "nan") throw malformed(line);
+  if (/^,([+-]?(inf|\d+(\.\d*)?(e[+-]?\d+)?)|nan)$/i.test(line)) {
     return Number(text.replace("inf", "Infinity"));
   }
-  if (type === "#") {
-    if (text !== "t" && text !== "f") throw malformed(line);
-    return text === "t";
-  }
-  if (/[*~%|>]/.test(type)) {
-    const length = readLength(line, MAX_VALUE_SIZE / ITEM_SIZE);
-    return new Aggregate(type, /[%|]/.test(type) ? 2 * length : length);
-  }
+  if (/^#[tf]$/.test(line)) return text === "t";
+  if (/^[:(,#_]/.test(line)) throw malformed(line);
   // A request as a person types it, into `nc`.
   return line.split(/\s+/).filter((word) => word !== "").map(bulkOf);
 }
 
-function readLength(line: string, max: number): number {
-  if (!/^.\d+$/.test(line)) throw malformed(line);
-  const length = Number(line.slice(1));
-  if (length > max) throw tooLong(max);
-  return length;
+/** Reads what consists of other values. */
+function* readItems(
+  line: string,
+  depth: number,
+): Generator<void, Value, Item> {
+  const isPairs = /^[%|]/.test(line);
+  const length = count(line) * (isPairs ? 2 : 1);
+  if (length * ITEM_SIZE > MAX_VALUE_SIZE) throw tooLong(MAX_VALUE_SIZE);
+  if (Number.isNaN(length) || depth > MAX_DEPTH) throw malformed(line);
+  const values: Value[] = [];
+  while (values.length < length) values.push(yield* readValue(depth + 1));
+  if (line.startsWith("~")) return new Set(values);
+  if (line.startsWith(">")) return new Push(values);
+  if (line.startsWith("|")) return yield* readValue(depth + 1); // what it tells about
+  if (!isPairs) return values;
+  const map = new Map<Value, Value>();
+  for (let i = 0; i < length; i += 2) {
+    map.set(values[i] ?? null, values[i + 1] ?? null);
+  }
+  return map;
+}
+
+/** The number in a line, if it is one. */
+function count(line: string): number {
+  return /^.\d+$/.test(line) ? Number(line.slice(1)) : NaN;
 }
 
 function malformed(line: string): FramingError {
-  const message = `Cannot decode RESP item ${
-    JSON.stringify(line.slice(0, 40))
-  }`;
-  return new FramingError(message, { code: "malformed" });
+  const shown = JSON.stringify(line.slice(0, 40));
+  return new FramingError(`Cannot decode RESP item ${shown}`);
 }
 
 function tooLong(limit: number): FramingError {
@@ -208,35 +169,33 @@ function tooLong(limit: number): FramingError {
 function write(value: Value, version: 2 | 3, output: ByteOutput): void {
   const isNew = version === 3;
   const line = (text: string) => {
-    if (/[\r\n]/.test(text)) {
-      throw new TypeError("Cannot encode two lines as one");
-    }
+    if (/[\r\n]/.test(text)) throw new TypeError("Cannot encode two lines");
     output.writeText(`${text}\r\n`);
   };
-  const all = (type: string, length: number, values: Iterable<Value>) => {
-    line(`${type}${length}`);
+  const all = (type: string, values: Iterable<Value>, length: number) => {
+    line(`${isNew ? type : "*"}${length}`);
     for (const each of values) write(each, version, output);
   };
-  if (typeof value === "string") line(`+${value}`);
-  else if (value instanceof RedisError) line(`-${value.message}`);
-  else if (value === null) line(isNew ? "_" : "$-1");
-  else if (value === true || value === false) {
-    line(isNew ? `#${value ? "t" : "f"}` : `:${Number(value)}`);
-  } else if (typeof value === "number" || typeof value === "bigint") {
-    const digits = `${value}`.replace("Infinity", "inf").replace("NaN", "nan");
-    if (Number.isSafeInteger(value)) line(`:${digits}`);
-    else if (!isNew) write(bulkOf(digits), version, output);
-    else line(typeof value === "number" ? `,${digits}` : `(${digits}`);
-  } else if (value instanceof Uint8Array) {
+  if (typeof value === "string") return line(`+${value}`);
+  if (value instanceof RedisError) return line(`-${value.message}`);
+  if (value === null) return line(isNew ? "_" : "$-1");
+  if (Array.isArray(value)) return all("*", value, value.length);
+  if (value instanceof Push) return all(">", value.values, value.values.length);
+  if (value instanceof Set) return all("~", value, value.size);
+  if (value instanceof Map) {
+    return all("%", [...value].flat(), (isNew ? 1 : 2) * value.size);
+  }
+  if (value instanceof Uint8Array) {
     line(`$${value.length}`);
     output.writeBytes(value);
-    line("");
-  } else if (value instanceof Map) {
-    all(isNew ? "%" : "*", (isNew ? 1 : 2) * value.size, [...value].flat());
-  } else if (value instanceof Set) all(isNew ? "~" : "*", value.size, value);
-  else if (value instanceof Push) {
-    all(isNew ? ">" : "*", value.values.length, value.values);
-  } else all("*", value.length, value);
+    return line("");
+  }
+  if (value === true) return line(isNew ? "#t" : ":1");
+  if (value === false) return line(isNew ? "#f" : ":0");
+  const digits = `${value}`.replace("Infinity", "inf").replace("NaN", "nan");
+  if (Number.isSafeInteger(value)) line(`:${digits}`);
+  else if (!isNew) write(bulkOf(digits), version, output);
+  else line(typeof value === "number" ? `,${digits}` : `(${digits}`);
 }
 
 // ---- The server
@@ -250,36 +209,35 @@ interface Session {
 }
 
 type Run = (args: Bytes[], database: Database, session: Session) => Value;
+type Command = [least: number, most: number, run: Run];
 
 /** How many arguments a command takes at least and at most, and what it does. */
-const COMMANDS: Record<string, [least: number, most: number, run: Run]> = {
+const COMMANDS = new Map(Object.entries<Command>({
   ping: [0, 1, ([message]) => message ?? "PONG"],
   echo: [1, 1, ([message]) => message ?? null],
-  set: [2, 2, ([key, value = bulkOf("")], database) => {
-    database.set(keyOf(key), value);
+  set: [2, 2, ([key, value], database) => {
+    database.set(textOf(key), value ?? bulkOf(""));
     return "OK";
   }],
-  get: [1, 1, ([key], database) => stringAt(database, key)],
-  del: [
-    1,
-    Infinity,
-    (keys, database) =>
-      keys.filter((key) => database.delete(keyOf(key))).length,
-  ],
+  get: [1, 1, ([key], database) => stringAt(database, textOf(key))],
+  del: [1, Infinity, (keys, database) => {
+    return keys.filter((key) => database.delete(textOf(key))).length;
+  }],
   incr: [1, 1, ([key], database) => {
-    const value = integer(stringAt(database, key) ?? bulkOf("0")) + 1;
-    database.set(keyOf(key), bulkOf(`${value}`));
-    return value;
+    const value = stringAt(database, textOf(key)) ?? bulkOf("0");
+    const next = integer(value) + 1;
+    database.set(textOf(key), bulkOf(`${next}`));
+    return next;
   }],
   lpush: [2, Infinity, ([key, ...values], database) => {
-    const list = listAt(database, key);
+    const list = listAt(database, textOf(key));
     list.push(...values);
-    database.set(keyOf(key), list);
+    database.set(textOf(key), list);
     return list.length;
   }],
-  llen: [1, 1, ([key], database) => listAt(database, key).length],
+  llen: [1, 1, ([key], database) => listAt(database, textOf(key)).length],
   lrange: [3, 3, ([key, first, last], database) => {
-    const list = listAt(database, key).toReversed();
+    const list = listAt(database, textOf(key)).toReversed();
     const end = integer(last) + 1; // -1 is the last one
     return list.slice(integer(first), end === 0 ? undefined : end);
   }],
@@ -297,13 +255,13 @@ const COMMANDS: Record<string, [least: number, most: number, run: Run]> = {
   // What the tools ask for when they start.
   info: [0, Infinity, () => bulkOf("# Server\r\nredis_version:0.2.0\r\n")],
   command: [0, Infinity, () => []],
-  config: [2, 2, ([, name = bulkOf("")]) => new Map([[name, bulkOf("")]])],
+  config: [2, 2, ([, name]) => new Map([[name ?? null, bulkOf("")]])],
   client: [1, Infinity, () => "OK"],
   quit: [0, 0, (_args, _database, session) => {
     session.isOver = true;
     return "OK";
   }],
-};
+}));
 
 function listen(port: number) {
   const database: Database = new Map();
@@ -330,13 +288,10 @@ function answer(request: Value, database: Database, session: Session): Value {
     request.every((each) => each instanceof Uint8Array);
   if (!isRequest) return new RedisError("ERR a request must be bulk strings");
   const [first, ...args] = request;
-  const name = decoder.decode(first).toLowerCase();
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const name = textOf(first).toLowerCase();
   const shown = name.replaceAll(/\p{Cc}/gu, " ").slice(0, 100);
-  if (command === undefined) {
-    return new RedisError(`ERR unknown command '${shown}'`);
-  }
-  const [least, most, run] = command;
+  const unknown = () => new RedisError(`ERR unknown command '${shown}'`);
+  const [least, most, run] = COMMANDS.get(name) ?? [0, Infinity, unknown];
   if (args.length < least || args.length > most) {
     return new RedisError(
       `ERR wrong number of arguments for '${shown}' command`,
@@ -350,10 +305,10 @@ function answer(request: Value, database: Database, session: Session): Value {
   }
 }
 
-const keyOf = (key: Bytes | undefined) => decoder.decode(key);
+const textOf = (bytes: Bytes | undefined) => decoder.decode(bytes);
 
 function integer(value: Bytes | undefined): number {
-  const digits = decoder.decode(value);
+  const digits = textOf(value);
   const isSafe = Math.abs(Number(digits)) < Number.MAX_SAFE_INTEGER;
   if (/^-?\d+$/.test(digits) && isSafe) return Number(digits);
   throw new RedisError("ERR value is not an integer or out of range");
@@ -362,14 +317,14 @@ function integer(value: Bytes | undefined): number {
 const WRONG_TYPE =
   "WRONGTYPE Operation against a key holding the wrong kind of value";
 
-function stringAt(database: Database, key: Bytes | undefined): Bytes | null {
-  const value = database.get(keyOf(key)) ?? null;
+function stringAt(database: Database, key: string): Bytes | null {
+  const value = database.get(key) ?? null;
   if (Array.isArray(value)) throw new RedisError(WRONG_TYPE);
   return value;
 }
 
-function listAt(database: Database, key: Bytes | undefined): Bytes[] {
-  const value = database.get(keyOf(key)) ?? [];
+function listAt(database: Database, key: string): Bytes[] {
+  const value = database.get(key) ?? [];
   if (!Array.isArray(value)) throw new RedisError(WRONG_TYPE);
   return value;
 }
@@ -378,46 +333,27 @@ function listAt(database: Database, key: Bytes | undefined): Bytes[] {
 
 /** Asks a server. Any number of calls may be under way; answers come in their order. */
 export class RedisClient {
-  readonly #connection: Connection<Value, Outgoing>;
-  readonly #waiting: PromiseWithResolvers<Value>[] = [];
-  #end: { reason: unknown } | undefined;
+  readonly #correlation: OrderedCorrelation<Value, Outgoing>;
 
   constructor(
     connection: Connection<Value, Outgoing>,
     onPush: (values: Value[]) => void = () => {},
   ) {
-    this.#connection = connection;
-    this.#read(onPush);
+    this.#correlation = correlate(connection, {
+      isAnswer: (value) => !(value instanceof Push),
+      onMessage: (value) =>
+        void (value instanceof Push && onPush(value.values)),
+    });
   }
 
   /** Sends a command, and gives its answer; throws a {@linkcode RedisError}. */
   async call(...command: (string | number | Bytes)[]): Promise<Value> {
-    if (this.#end !== undefined) throw this.#end.reason;
-    const deferred = Promise.withResolvers<Value>();
-    this.#waiting.push(deferred);
     const value = command.map((each) =>
       each instanceof Uint8Array ? each : bulkOf(`${each}`)
     );
-    // Rejects only if the connection has failed, and then so does the answer.
-    this.#connection.send({ value }).catch(() => {});
-    return await deferred.promise;
-  }
-
-  /** Not `request()` of the connection, as a push may come before the answer. */
-  async #read(onPush: (values: Value[]) => void): Promise<void> {
-    let reason: unknown = new Error("The server has ended");
-    try {
-      for await (const value of this.#connection) {
-        if (value instanceof Push) onPush(value.values);
-        else if (value instanceof RedisError) {
-          this.#waiting.shift()?.reject(value);
-        } else this.#waiting.shift()?.resolve(value);
-      }
-    } catch (error) {
-      reason = error;
-    }
-    this.#end = { reason };
-    for (const { reject } of this.#waiting.splice(0)) reject(reason);
+    const answer = await this.#correlation.request({ value });
+    if (answer instanceof RedisError) throw answer;
+    return answer;
   }
 }
 

@@ -152,6 +152,8 @@ Deno.test("redis.ts refuses what is not RESP, after what is", () => {
     [":1.5\r\n", "malformed"],
     ["#x\r\n", "malformed"],
     [",1,5\r\n", "malformed"],
+    ["*1\r\n".repeat(200_000), "malformed"], // arrays in arrays
+    ["|0\r\n".repeat(200_000), "malformed"],
     ["$16777217\r\n", "too-long"],
     ["*99999999\r\n", "too-long"],
     [`+${"x".repeat(70_000)}`, "too-long"],
@@ -263,7 +265,7 @@ peerTest(hasServer, "redis.ts asks redis-server", async () => {
   const error = await assertRejects(() => client.call("NONSENSE"), RedisError);
   assertStringIncludes(error.message, "ERR unknown command");
   assertEquals(await client.call("QUIT"), "OK");
-  await assertRejects(() => client.call("PING"), Error, "The server has ended");
+  await assertRejects(() => client.call("PING"), Error, "ended");
 });
 
 peerTest(hasTools, "redis.ts serves redis-cli", async () => {

@@ -28,7 +28,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { assembled, connect, FramingError, lines, mapped } from "@framed/tcp";
+import { connect, FramingError, grouped, lines } from "@framed/tcp";
 import { type Connection, serve, type StartTlsOptions } from "@framed/tcp";
 
 /** A mail, with what its envelope says. */
@@ -39,7 +39,7 @@ export interface Mail {
   text: string;
 }
 
-/** What a server reads: commands, which are lines. */
+/** What a server reads: commands, and a mail's text line by line. */
 export const commands = lines({
   eol: "\r\n",
   strict: true,
@@ -48,35 +48,11 @@ export const commands = lines({
   trailing: "error", // a command that is cut off is none
 });
 
-const END = Symbol("the end of a mail");
-const mailLines = mapped(commands, {
-  decode: (line) => line === "." ? END : line.replace(/^\./, ""),
-  encode: (line: string | typeof END) =>
-    line === END ? "." : line.replace(/^\./, ".."),
-});
-
-/** What a server answers: a code, and the text of each line. */
-export interface Reply {
-  code: number;
-  texts: string[];
-}
-
-/** What a client reads: replies, of one or more lines. */
-export const replies = assembled(commands, () => {
-  let texts: string[] = [];
-  return function* (line): Generator<Reply, boolean> {
-    const [, code, mark, text = ""] = REPLY_LINE.exec(line) ?? [];
-    if (code === undefined || texts.push(text) > 100) {
-      const message = `Cannot read reply: ${JSON.stringify(line.slice(0, 80))}`;
-      throw new FramingError(message, { code: "malformed" });
-    }
-    if (mark === "-") return true; // it goes on
-    yield { code: Number(code), texts };
-    texts = [];
-    return false;
-  };
-});
-const REPLY_LINE = /^([2-5]\d\d)([ -]|$)(.*)$/;
+/** What a client reads: replies, of one or more lines that begin with the same code. */
+export const replies = grouped(commands, (line) => {
+  if (/^[2-5]\d\d([ -]|$)/.test(line)) return line[3] !== "-"; // then it goes on
+  throw new FramingError(`Cannot read reply: ${line.slice(0, 80)}`);
+}, { maxFrames: 100 });
 
 /** Options for {@linkcode receiveMail}. */
 export interface ReceiveMailOptions {
@@ -88,7 +64,7 @@ export interface ReceiveMailOptions {
 
 /** The server: receives the mails of one connection. */
 export async function receiveMail(
-  connection: Connection<string, string>,
+  connection: Connection<string>,
   { onMail, certificate }: ReceiveMailOptions,
 ): Promise<void> {
   let mail: Mail | undefined;
@@ -99,21 +75,19 @@ export async function receiveMail(
       const verb = line.split(" ", 1)[0]?.toUpperCase();
       const path = /^(?:MAIL FROM|RCPT TO): ?<([^<>\s]*)>/i.exec(line)?.[1];
       let answer = "250 OK";
+      if (verb === "QUIT") return void connection.send("221 Bye");
       if (verb === "EHLO" || verb === "HELO") {
         connection.send("250-localhost");
         if (mayStartTls) connection.send("250-STARTTLS");
         answer = "250 8BITMIME";
-      } else if (verb === "QUIT") {
-        return void connection.send("221 Bye");
       } else if (verb === "STARTTLS" && certificate && mayStartTls) {
         connection.send("220 Go ahead");
         // Refused if the client has sent more already, which was not encrypted.
         await connection.startTls({ side: "server", ...certificate });
         mayStartTls = false;
         continue;
-      } else if (verb === "RSET") {
-        mail = undefined;
-      } else if (mayStartTls && verb !== "NOOP") {
+      } else if (verb === "RSET") mail = undefined;
+      else if (mayStartTls && verb !== "NOOP") {
         answer = "530 Must issue a STARTTLS command first";
       } else if (verb === "MAIL" && path !== undefined && !mail) {
         mail = { from: path, to: [], text: "" };
@@ -123,9 +97,7 @@ export async function receiveMail(
         connection.send("354 Go ahead");
         await onMail({ ...mail, text: await receiveText(connection) });
         mail = undefined;
-      } else if (verb !== "NOOP") {
-        answer = "503 Not understood, or not now";
-      }
+      } else if (verb !== "NOOP") answer = "503 Not understood, or not now";
       await connection.send(answer);
     }
   } catch (error) {
@@ -139,17 +111,11 @@ export async function receiveMail(
 async function receiveText(connection: Connection<string>): Promise<string> {
   let text = "";
   for (;;) {
-    const line = await connection.receive({ framing: mailLines });
-    if (line === END) return text;
-    if (line === undefined) {
-      throw new Deno.errors.UnexpectedEof("No whole mail");
-    }
-    text += `${line}\r\n`;
+    const line = await connection.expect();
+    if (line === ".") return text;
+    text += `${line.replace(/^\./, "")}\r\n`;
     if (text.length > MAX_TEXT_LENGTH) {
-      throw new FramingError("Cannot receive mail: it is too long", {
-        code: "too-long",
-        limit: MAX_TEXT_LENGTH,
-      });
+      throw new FramingError("The mail is too long", { code: "too-long" });
     }
   }
 }
@@ -157,35 +123,32 @@ const MAX_TEXT_LENGTH = 10 * 1024 * 1024;
 
 /** The client: sends a mail; with `tls` encrypted, or not at all. */
 export async function sendMail(
-  connection: Connection<Reply, string>,
-  mail: Mail,
+  connection: Connection<string[], string>,
+  { from, to, text }: Mail,
   tls?: StartTlsOptions,
 ): Promise<void> {
-  expect(2, await connection.receive());
-  const ask = async (kind: number, command: string) =>
-    expect(kind, await connection.request(command));
-  await ask(2, "EHLO localhost");
+  const check = (kind: string, [line = "", ...more]: string[]) => {
+    // The first digit says what kind it is.
+    if (line.startsWith(kind)) return;
+    throw new Error(`The mail server refused: ${[line, ...more].join(" ")}`);
+  };
+  const ask = async (kind: string, command: string) =>
+    check(kind, await connection.request(command));
+  check("2", await connection.expect());
+  await ask("2", "EHLO localhost");
   if (tls !== undefined) {
-    await ask(2, "STARTTLS");
+    await ask("2", "STARTTLS");
     await connection.startTls(tls);
-    await ask(2, "EHLO localhost"); // what was said before may be forged
+    await ask("2", "EHLO localhost"); // what was said before may be forged
   }
-  await ask(2, `MAIL FROM:<${mail.from}>`);
-  for (const to of mail.to) await ask(2, `RCPT TO:<${to}>`);
-  await ask(3, "DATA");
-  for (const line of mail.text.replace(/\r?\n$/, "").split(/\r?\n/)) {
-    await connection.send(line, { framing: mailLines });
+  await ask("2", `MAIL FROM:<${from}>`);
+  for (const each of to) await ask("2", `RCPT TO:<${each}>`);
+  await ask("3", "DATA");
+  for (const line of text.replace(/\r?\n$/, "").split(/\r?\n/)) {
+    await connection.send(line.replace(/^\./, ".."));
   }
-  await connection.send(END, { framing: mailLines });
-  expect(2, await connection.receive());
-  await ask(2, "QUIT");
-}
-
-/** Throws unless a reply is of the kind that its first digit says. */
-function expect(kind: number, reply: Reply | undefined): void {
-  if (reply !== undefined && Math.floor(reply.code / 100) === kind) return;
-  const said = reply ? `${reply.code} ${reply.texts.join(" ")}` : "nothing";
-  throw new Error(`The mail server refused: ${said}`);
+  await ask("2", ".");
+  await ask("2", "QUIT");
 }
 
 if (import.meta.main) {

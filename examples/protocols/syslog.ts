@@ -15,29 +15,23 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { type Decoder, FramingError, lines, mapped, serve } from "@framed/tcp";
+import { asText, byFirstByte, delimited, FramingError } from "@framed/tcp";
+import { headed, lines, mapped, serve } from "@framed/tcp";
 
-const MAX_LENGTH = 64 * 1024;
-const line = lines({ eol: "\n", strict: true, maxLength: MAX_LENGTH });
+const maxLength = 64 * 1024;
+const line = lines({ eol: "\n", strict: true, maxLength });
 
-function decoder(): Decoder<string> {
-  const byLine = line.decoder();
-  return {
-    maxFrameLength: MAX_LENGTH + 10,
-    decode(input, ended) {
-      const first = input.byteAt(0) ?? 0;
-      if (first < 0x30 || first > 0x39) return byLine.decode(input, ended);
-      const space = input.indexOf(0x20);
-      const digits = input.textAt(0, space === -1 ? input.length : space);
-      if (!/^[1-9]\d{0,5}$/.test(digits)) throw malformed(digits);
-      if (space === -1) return undefined;
-      const end = space + 1 + Number(digits);
-      if (input.length < end) return input.need(end);
-      input.skip(space + 1);
-      return input.takeText(Number(digits));
-    },
-  };
-}
+// As many bytes as the digits say, and a space after these.
+const digits = asText(delimited(" ", { maxLength: 5, trailing: "error" }));
+const lengthOf = (text: string) => /^[1-9]\d*$/.test(text) ? Number(text) : NaN;
+const counted = mapped(headed(digits, lengthOf, { maxLength }), {
+  decode: ({ body }) => new TextDecoder().decode(body),
+  encode: (body: string) => ({ header: `${body.length}`, body }),
+});
+
+const messages = byFirstByte((byte) =>
+  byte >= 0x30 && byte <= 0x39 ? counted : line
+);
 
 /** A message, with what its priority says. */
 export interface Entry {
@@ -48,24 +42,20 @@ export interface Entry {
 }
 
 /** A message without priority is dropped; where it ends is known all the same. */
-export const framing = mapped({ decoder, encoder: line.encoder }, {
+export const framing = mapped({ ...messages, encoder: line.encoder }, {
   decode(message): Entry {
     const [, digits, text = ""] = /^<(\d{1,3})>(.*)$/s.exec(message) ?? [];
     const priority = Number(digits);
-    if (!(priority <= 191)) throw malformed(message);
+    if (!(priority <= 191)) {
+      const shown = JSON.stringify(message.slice(0, 40));
+      throw new FramingError(`Cannot decode syslog message: ${shown}`);
+    }
     return { severity: priority % 8, facility: priority >> 3, text };
   },
   encode: ({ severity, facility, text }: Entry) =>
     `<${facility * 8 + severity}>${text}`,
   onMalformed: "discard",
 });
-
-function malformed(what: string): FramingError {
-  const shown = JSON.stringify(what.slice(0, 40));
-  return new FramingError(`Cannot decode syslog message: ${shown}`, {
-    code: "malformed",
-  });
-}
 
 if (import.meta.main) {
   serve({ hostname: "127.0.0.1", port: 5140, framing }, async (connection) => {

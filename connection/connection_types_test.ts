@@ -1,0 +1,88 @@
+/**
+ * What the type checker refuses. Nothing here runs: `deno test` checks it.
+ *
+ * @module
+ */
+import {
+  asText,
+  type Bytes,
+  fixedLength,
+  lengthPrefixed,
+  lines,
+  mapped,
+} from "../framing.ts";
+import { Connection, type Transport } from "../connection.ts";
+
+/** Checked, not run. */
+async function sendsAndReceives(
+  texts: Connection<string>,
+  bytes: Connection,
+): Promise<void> {
+  await texts.send("text");
+  await bytes.send("text");
+  await bytes.send(new Uint8Array());
+  // @ts-expect-error: lines send no bytes
+  await texts.send(new Uint8Array());
+  await texts.send(new Uint8Array(), { framing: lengthPrefixed() });
+  // @ts-expect-error: without a framing it is a line
+  await texts.send(new Uint8Array(), {});
+  // @ts-expect-error: nor by a framing of text
+  await texts.send(new Uint8Array(), { framing: asText(lengthPrefixed()) });
+
+  const line: string = await texts.request("text");
+  // @ts-expect-error: what is received is not what is wished for
+  const wished: number = await texts.request("text");
+  // @ts-expect-error: nor if it is asked for by name
+  const named: number = await texts.request<number>("text");
+  // @ts-expect-error: nor with receive
+  const received: number | undefined = await texts.receive();
+  const next: string = await texts.expect();
+  const body: Bytes | undefined = await texts.receive({
+    framing: fixedLength(line.length),
+  });
+  // @ts-expect-error: the framing gives bytes
+  const text: string = await texts.request("a", { framing: fixedLength(1) });
+  void [wished, named, received, next, body, text];
+}
+
+/** Checked, not run. */
+function passedOn(
+  texts: Connection<string>,
+  takesAll: (connection: Connection<string, string | Uint8Array>) => void,
+  takesText: (connection: Connection<unknown, string>) => void,
+): void {
+  takesText(texts);
+  // @ts-expect-error: it could be sent bytes
+  takesAll(texts);
+}
+
+interface Packet {
+  type: number;
+  body?: string;
+}
+
+/** Checked, not run. */
+function beats(transport: Transport): Connection<Packet, Packet> {
+  const framing = mapped(lines(), {
+    decode: (line): Packet => ({ type: Number(line) }),
+    encode: ({ type }: Packet) => `${type}`,
+  });
+  const heartbeat = { interval: 1000, message: { type: 12 } };
+  const beating = new Connection(transport, { framing, heartbeat });
+  const inline = new Connection(transport, {
+    framing,
+    heartbeat: { interval: 1000, message: { type: 12 } },
+  });
+  beating.send({ type: 3, body: "not only what the heartbeat sends" });
+  inline.send({ type: 3, body: "not only what the heartbeat sends" });
+  new Connection(transport, {
+    framing,
+    // @ts-expect-error: no packet
+    heartbeat: { interval: 1000, message: "ping" },
+  });
+  return inline.reframe(framing, {
+    heartbeat: { interval: 1000, message: { type: 12 } },
+  });
+}
+
+void [sendsAndReceives, passedOn, beats];

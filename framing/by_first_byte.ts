@@ -1,0 +1,81 @@
+import { checkFunction } from "../internal/checks.ts";
+import { decodePart } from "./_decode_part.ts";
+import type { ByteInput } from "./byte_input.ts";
+import type { Decoder, Framing } from "./framing.ts";
+
+/**
+ * Several framings in one stream, told apart by the first byte of each message.
+ *
+ * `choose` is called with the first byte of each message, and says how it is framed, with
+ * fresh state for each. That byte is a part of the message's frame.
+ *
+ * It receives alone, as nothing tells how a message to send is framed: give the encoder
+ * of one of the framings, or one of your own.
+ *
+ * @typeParam In What is received.
+ * @param choose Says for a first byte how the message is framed. What it throws ends the
+ * stream.
+ * @returns A decoder without state, which many connections may share.
+ * @throws {TypeError} If `choose` is not a function.
+ *
+ * @example Syslog: a digit begins a length, anything else a line
+ * ```ts
+ * import { asText, byFirstByte, ChunkDecoder, lines, netstrings } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const line = lines();
+ * const counted = asText(netstrings());
+ * const framing = {
+ *   ...byFirstByte((byte) => byte >= 0x30 && byte <= 0x39 ? counted : line),
+ *   encoder: line.encoder,
+ * };
+ *
+ * const bytes = new TextEncoder().encode("<13>one\n7:<13>a\nb,<13>two\n");
+ * assertEquals(new ChunkDecoder(framing).decode(bytes), [
+ *   "<13>one",
+ *   "<13>a\nb",
+ *   "<13>two",
+ * ]);
+ * ```
+ */
+export function byFirstByte<In>(
+  choose: (byte: number) => Pick<Framing<In, never>, "decoder">,
+): Pick<Framing<In, never>, "decoder"> {
+  checkFunction("make framing by first byte", "choose", choose);
+  return { decoder: () => new ChoosingDecoder(choose) };
+}
+
+class ChoosingDecoder<In> implements Decoder<In> {
+  readonly #choose: (byte: number) => Pick<Framing<In, never>, "decoder">;
+  // What takes the message that has begun.
+  #current: Decoder<In> | undefined;
+
+  constructor(choose: (byte: number) => Pick<Framing<In, never>, "decoder">) {
+    this.#choose = choose;
+  }
+
+  /** Before a message it is not known. */
+  get maxFrameLength(): number | undefined {
+    return this.#current === undefined
+      ? Infinity
+      : this.#current.maxFrameLength;
+  }
+
+  get pending(): boolean | undefined {
+    return this.#current?.pending;
+  }
+
+  decode(input: ByteInput, ended: boolean): In | undefined {
+    if (this.#current === undefined) {
+      const first = input.byteAt(0);
+      if (first === undefined) return undefined;
+      this.#current = this.#choose(first).decoder();
+    }
+    const decoder = this.#current;
+    const { offset } = input;
+    const message = decodePart(decoder, input, ended);
+    const hasPassed = input.offset > offset && decoder.pending !== true;
+    if (message !== undefined || hasPassed) this.#current = undefined;
+    return message;
+  }
+}

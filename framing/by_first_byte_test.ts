@@ -1,0 +1,132 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { verifyFraming } from "../testing.ts";
+import {
+  assertLinear,
+  bytes,
+  decodeInEverySplit,
+  decodeInTinyChunks,
+  failure,
+} from "./_testing.ts";
+import { asText } from "./as_text.ts";
+import { byFirstByte } from "./by_first_byte.ts";
+import { ChunkDecoder } from "./chunk_decoder.ts";
+import { delimited } from "./delimited.ts";
+import type { Encoder, Framing } from "./framing.ts";
+import { FramingError } from "./framing_error.ts";
+import { headed } from "./headed.ts";
+import { lines } from "./lines.ts";
+import { mapped } from "./mapped.ts";
+import { netstrings } from "./netstrings.ts";
+
+const trailing = "error";
+const line = lines({ trailing });
+const net = asText(netstrings());
+/** Takes its header first, after which its body may begin with any byte. */
+const counted = mapped(
+  headed(asText(delimited(" ", { trailing })), (text) => Number(text.slice(1))),
+  {
+    decode: ({ body }) => new TextDecoder().decode(body),
+    encode: (body: string) => ({ header: `#${body.length}`, body }),
+  },
+);
+
+/** Written so that what is read begins with the same. */
+const encoder: Encoder<string> = {
+  encode(text, output) {
+    const isLine = text.startsWith("-");
+    (isLine ? line : text.startsWith("\n") ? counted : net).encoder()
+      .encode(text, output);
+  },
+};
+
+const framing: Framing<string> = {
+  ...byFirstByte((byte) =>
+    byte === 0x23 ? counted : byte === 0x2d ? line : net
+  ),
+  encoder: () => encoder,
+};
+
+Deno.test("byFirstByte() reads each message as its first byte says, in every split", () => {
+  assertEquals(
+    decodeInEverySplit(framing, "-a\n#3 -1:2:b\n,#0 -\n0:,#1 #-#\n"),
+    ["-a", "-1:", "b\n", "", "-", "", "#", "-#"],
+  );
+  assertEquals(decodeInEverySplit(framing, ""), []);
+});
+
+Deno.test("byFirstByte() keeps the promises of a framing", () => {
+  verifyFraming(framing, ["-line", "net\n", "\n-#5:", "", "-"], {
+    refused: ["5:abc,", "#x ", "#3 ab", "#", "7", "x"].map(bytes),
+    rounds: 50,
+  });
+});
+
+Deno.test("byFirstByte() tells where an error lies, and keeps the limits of each framing", () => {
+  assertEquals(decodeInEverySplit(framing, "-a\nx"), [
+    "-a",
+    failure("malformed", 3),
+  ]);
+  assertEquals(decodeInEverySplit(framing, "-a\n#3 ab"), [
+    "-a",
+    failure("truncated", 6),
+  ]);
+  const limited = byFirstByte<string>((byte) =>
+    byte === 0x61
+      ? {
+        decoder: () => ({
+          maxFrameLength: 3,
+          decode(input) {
+            const end = input.indexOf(0x3b);
+            return end === -1 ? undefined : input.takeText(end + 1);
+          },
+        }),
+      }
+      : line
+  );
+  const source = { ...limited, encoder: () => encoder };
+  assertEquals(decodeInEverySplit(source, "-long\na1;a22;"), [
+    "-long",
+    "a1;",
+    failure("too-long", 9),
+  ]);
+});
+
+Deno.test("byFirstByte() passes over what its framings drop", () => {
+  const dropping = lines({ maxLength: 2, oversize: "discard" });
+  const source = {
+    ...byFirstByte((byte) => byte === 0x23 ? counted : dropping),
+    encoder: () => encoder,
+  };
+  assertEquals(
+    decodeInEverySplit(source, "long\n#1 xab\nlonger\n#0 c\n"),
+    ["x", "ab", "", "c"],
+  );
+});
+
+Deno.test("byFirstByte() takes large messages, and many, in linear time", () => {
+  const large = byFirstByte(() => netstrings({ maxLength: Infinity }));
+  const source = { ...large, encoder: () => encoder };
+  const body = "x".repeat(3_000_000);
+  const stream = bytes(`${body.length}:${body},`);
+  assertEquals(new ChunkDecoder(source).decode(stream).length, 1);
+  assertLinear((size) => {
+    decodeInTinyChunks(framing, bytes("-a\n1:b,".repeat(size)), 1024, 2 * size);
+  }, 2000);
+});
+
+Deno.test("byFirstByte() has state for each stream, and surfaces what choose throws", () => {
+  for (let stream = 0; stream < 2; stream++) {
+    const decoder = new ChunkDecoder(framing);
+    assertEquals(decoder.decode(bytes("#2 ")), []);
+    assertEquals(decoder.pending, true);
+    assertEquals(decoder.decode(bytes("-\n-")), ["-\n"]);
+  }
+  const throwing = byFirstByte((byte) => {
+    if (byte === 0x2d) return line;
+    throw new FramingError(`No message begins with byte ${byte}`);
+  });
+  const decoder = new ChunkDecoder(throwing);
+  assertEquals(decoder.decode(bytes("-a\nb")), ["-a"]);
+  assertThrows(() => decoder.end(), FramingError, "byte 98");
+  assertThrows(() => byFirstByte(line as never), TypeError, "choose");
+});

@@ -1,0 +1,132 @@
+import { malformed } from "./_limits.ts";
+import { readUint } from "./_uint.ts";
+import { decodeText } from "./_utf8.ts";
+import type { Bytes } from "./bytes.ts";
+
+/**
+ * Reads the fields of one message, one after another.
+ *
+ * A message that ends within a field, or lacks one, is the peer's mistake: reading on
+ * throws a {@linkcode FramingError} of code `"malformed"`. So a function that reads a
+ * message needs no checks of its own, within {@linkcode mapped} or after receiving.
+ *
+ * @example A topic with its length, a number, and the rest: a message of MQTT
+ * ```ts
+ * import { ChunkDecoder, FieldReader, FramingError, lengthPrefixed, mapped } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const framing = mapped(lengthPrefixed({ fieldSize: 1 }), {
+ *   decode(message) {
+ *     const fields = new FieldReader(message);
+ *     const topic = fields.takeText(fields.takeUint(2));
+ *     return { topic, id: fields.takeUint(2), payload: fields.takeText() };
+ *   },
+ *   encode: (bytes: Uint8Array) => bytes,
+ * });
+ *
+ * const decoder = new ChunkDecoder(framing);
+ * assertEquals(decoder.decode(new TextEncoder().encode("\x09\0\x03a/b\0\x07hi")), [
+ *   { topic: "a/b", id: 7, payload: "hi" },
+ * ]);
+ * const { code } = assertThrows(
+ *   () => decoder.decode(new TextEncoder().encode("\x04\0\x03a/")),
+ *   FramingError,
+ * );
+ * assertEquals(code, "malformed");
+ * ```
+ */
+export class FieldReader {
+  readonly #message: Bytes;
+  #at = 0;
+
+  /**
+   * Reads from the front of a message.
+   *
+   * @param message The message. What is read of it are views.
+   */
+  constructor(message: Bytes) {
+    this.#message = message;
+  }
+
+  /** How many bytes are left. */
+  get length(): number {
+    return this.#message.length - this.#at;
+  }
+
+  /**
+   * Takes an unsigned integer.
+   *
+   * @param size Its size in bytes, from 1 to 8.
+   * @param littleEndian Whether its lowest byte comes first; by default the highest.
+   * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`.
+   * @throws {FramingError} If the message ends before.
+   */
+  takeUint(size: number, littleEndian = false): number {
+    return readUint(this.#message, this.#pass(size), size, littleEndian);
+  }
+
+  /**
+   * Takes bytes.
+   *
+   * @param length How many; by default all that are left.
+   * @returns The bytes.
+   * @throws {FramingError} If the message ends before.
+   */
+  take(length: number = this.length): Bytes {
+    const start = this.#pass(length);
+    return this.#message.subarray(start, start + length);
+  }
+
+  /**
+   * Takes UTF-8 text. Bytes that are not UTF-8 are read as U+FFFD.
+   *
+   * @param length How many bytes; by default all that are left.
+   * @returns The text.
+   * @throws {FramingError} If the message ends before.
+   */
+  takeText(length: number = this.length): string {
+    return decodeText(this.take(length));
+  }
+
+  /**
+   * Takes UTF-8 text up to a byte that ends it, and that byte.
+   *
+   * @param end The byte; by default 0.
+   * @returns The text, without the byte.
+   * @throws {FramingError} If the byte does not come.
+   */
+  takeTextUntil(end = 0): string {
+    const found = this.#message.indexOf(end, this.#at);
+    if (found === -1) {
+      const reason = `byte ${end} does not come after byte ${this.#at}`;
+      throw malformed(WHAT, undefined, reason);
+    }
+    const text = this.takeText(found - this.#at);
+    this.#at++;
+    return text;
+  }
+
+  /**
+   * Passes over bytes.
+   *
+   * @param length How many.
+   * @throws {FramingError} If the message ends before.
+   */
+  skip(length: number): void {
+    this.#pass(length);
+  }
+
+  /** Passes over `length` bytes; gives where they begin. */
+  #pass(length: number): number {
+    const start = this.#at;
+    if (!(length >= 0 && length <= this.length)) {
+      const reason =
+        `it has ${this.#message.length} bytes, and ${length} are needed from byte ${start}`;
+      throw malformed(WHAT, undefined, reason);
+    }
+    this.#at += length;
+    return start;
+  }
+}
+
+const WHAT = "field of message";

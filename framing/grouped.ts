@@ -1,0 +1,147 @@
+import { checkFunction } from "../internal/checks.ts";
+import { decodePart } from "./_decode_part.ts";
+import {
+  checkInteger,
+  checkMaxLength,
+  DEFAULT_MAX_LENGTH_BYTES,
+  tooLong,
+} from "./_limits.ts";
+import type { ByteInput } from "./byte_input.ts";
+import { FramingError } from "./framing_error.ts";
+import type { Decoder, Framing } from "./framing.ts";
+
+/**
+ * Options for {@linkcode grouped}.
+ *
+ * @example Replies of at most 100 lines
+ * ```ts
+ * import { ChunkDecoder, FramingError, grouped, type GroupedOptions, lines } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const options: GroupedOptions = { maxFrames: 100 };
+ * const replies = grouped(lines(), (line) => line[3] !== "-", options);
+ * const decoder = new ChunkDecoder(replies);
+ * const { code } = assertThrows(
+ *   () => decoder.decode(new TextEncoder().encode("250-x\n".repeat(101))),
+ *   FramingError,
+ * );
+ * assertEquals(code, "too-long");
+ * ```
+ */
+export interface GroupedOptions {
+  /**
+   * The most bytes in the frames of a message, with what frames them.
+   *
+   * @default {1_048_576}
+   */
+  maxLength?: number | undefined;
+  /**
+   * The most frames of a message. A frame takes more memory than its bytes, which may be
+   * few.
+   *
+   * @default {10_000}
+   */
+  maxFrames?: number | undefined;
+}
+
+/**
+ * Any framing of which several frames are one message: all up to one that is the last.
+ *
+ * A group that has begun when the stream ends is a {@linkcode FramingError} of code
+ * `"truncated"`. What is sent passes as the framing takes it, frame by frame. If frames
+ * and messages have another relation, see {@linkcode assembled}.
+ *
+ * @typeParam Frame What the framing receives.
+ * @typeParam Out What the framing may send.
+ * @param framing Where frames begin and end.
+ * @param isLast Whether a frame is the last of its message. What it throws ends the stream.
+ * @param options Limits.
+ * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If `isLast` is not a function.
+ * @throws {RangeError} If a limit is not a whole number of at least 1.
+ *
+ * @example SMTP: a reply goes on if its line has a dash after the code
+ * ```ts
+ * import { ChunkDecoder, grouped, lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const replies = grouped(lines({ eol: "\r\n" }), (line) => line[3] !== "-");
+ * const bytes = new TextEncoder().encode("250-mail.example\r\n250 STARTTLS\r\n220 Go\r\n");
+ *
+ * assertEquals(new ChunkDecoder(replies).decode(bytes), [
+ *   ["250-mail.example", "250 STARTTLS"],
+ *   ["220 Go"],
+ * ]);
+ * ```
+ */
+export function grouped<Frame, Out = Frame>(
+  framing: Framing<Frame, Out>,
+  isLast: (frame: Frame) => boolean,
+  options: GroupedOptions = {},
+): Framing<Frame[], Out> {
+  const { maxLength = DEFAULT_MAX_LENGTH_BYTES, maxFrames = 10_000 } = options;
+  checkFunction("make grouped framing", "isLast", isLast);
+  checkMaxLength("grouped", maxLength);
+  if (maxFrames !== Infinity) {
+    checkInteger("grouped", "maxFrames", maxFrames, 1);
+  }
+  const rules = { isLast, maxLength, maxFrames };
+  return {
+    decoder: () => new GroupingDecoder(framing.decoder(), rules),
+    encoder: () => framing.encoder(),
+  };
+}
+
+interface Rules<Frame> {
+  readonly isLast: (frame: Frame) => boolean;
+  readonly maxLength: number;
+  readonly maxFrames: number;
+}
+
+class GroupingDecoder<Frame> implements Decoder<Frame[]> {
+  readonly #decoder: Decoder<Frame>;
+  readonly #rules: Rules<Frame>;
+  // Those of the message that has begun, and how many bytes were taken for it.
+  #frames: Frame[] = [];
+  #length = 0;
+
+  constructor(decoder: Decoder<Frame>, rules: Rules<Frame>) {
+    this.#decoder = decoder;
+    this.#rules = rules;
+  }
+
+  get maxFrameLength(): number | undefined {
+    return this.#decoder.maxFrameLength;
+  }
+
+  get pending(): boolean | undefined {
+    return this.#frames.length > 0 || this.#decoder.pending;
+  }
+
+  decode(input: ByteInput, ended: boolean): Frame[] | undefined {
+    const { isLast, maxLength, maxFrames } = this.#rules;
+    const { offset } = input;
+    const frame = decodePart(this.#decoder, input, ended);
+    this.#length += input.offset - offset;
+    if (frame === undefined) {
+      if (this.pending !== true) this.#length = 0; // that of one that was dropped
+      return undefined;
+    }
+    const start = input.offset - this.#length;
+    if (this.#length > maxLength) throw tooLong(WHAT, start, maxLength);
+    this.#frames.push(frame);
+    if (this.#frames.length > maxFrames) {
+      throw new FramingError(
+        `Cannot decode ${WHAT} at byte ${start}: it has more than ${maxFrames} frames`,
+        { code: "too-long", offset: start },
+      );
+    }
+    if (!isLast(frame)) return undefined;
+    const frames = this.#frames;
+    this.#frames = [];
+    this.#length = 0;
+    return frames;
+  }
+}
+
+const WHAT = "message of several frames";

@@ -1,0 +1,308 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { verifyFraming } from "../testing.ts";
+import {
+  assertLinear,
+  assertRefuses,
+  bytes,
+  decodeInEverySplit,
+  decodeInTinyChunks,
+  encode,
+  failure,
+  text,
+} from "./_testing.ts";
+import { asJson } from "./as_json.ts";
+import { asText } from "./as_text.ts";
+import type { ByteInput } from "./byte_input.ts";
+import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
+import { delimited } from "./delimited.ts";
+import { fixedLength } from "./fixed_length.ts";
+import { FramingError } from "./framing_error.ts";
+import { headed } from "./headed.ts";
+import { lengthPrefixed } from "./length_prefixed.ts";
+import { lines } from "./lines.ts";
+import { netstrings } from "./netstrings.ts";
+
+const trailing = "error";
+const crlf = lines({ eol: "\r\n", strict: true, maxLength: 20, trailing });
+
+/** As memcached and NATS have it. */
+const counted = headed(crlf, (line) => {
+  const [, length] = /^V .*?(\S+)$/.exec(line) ?? [];
+  return length === undefined ? undefined : Number(length);
+}, { terminator: "\r\n", maxLength: 10 });
+
+/** As STOMP has it. */
+const marked = headed(
+  asText(delimited("\n\n", { trailing })),
+  (header) => {
+    const [, length] = /^length:(\d+)$/m.exec(header) ?? [];
+    return length === undefined
+      ? delimited("\0", { trailing })
+      : Number(length);
+  },
+  { terminator: "\0" },
+);
+
+/** As MQTT has it. */
+const packets = headed(
+  fixedLength(1),
+  () => lengthPrefixed({ fieldSize: "varint", maxFieldBytes: 4 }),
+);
+
+function message(header: string, body?: string) {
+  return body === undefined ? { header } : { header, body };
+}
+
+/** What `decodeInEverySplit` makes of a message, with its bytes as text. */
+function read(
+  stream: string,
+  framing: Pick<typeof counted, "decoder"> = counted,
+) {
+  return decodeInEverySplit({
+    decoder: () => {
+      const decoder = framing.decoder();
+      return {
+        get maxFrameLength() {
+          return decoder.maxFrameLength;
+        },
+        get pending() {
+          return decoder.pending;
+        },
+        decode(input, ended) {
+          const read = decoder.decode(input, ended);
+          return read && message(read.header, read.body && text(read.body));
+        },
+      };
+    },
+    encoder: () => counted.encoder(),
+  }, stream);
+}
+
+Deno.test("headed() reads a body where the header says one, in every split", () => {
+  assertEquals(read(""), []);
+  assertEquals(read("A\r\nV 3\r\n\r\n!\r\nB\r\nV 0\r\n\r\nV 1\r\n\n\r\n"), [
+    message("A"),
+    message("V 3", "\r\n!"),
+    message("B"),
+    message("V 0", ""),
+    message("V 1", "\n"),
+  ]);
+  assertEquals(
+    read("length:3\n\na\0b\0x\n\nc\0\n\n\0length:0\n\n\0", marked),
+    [
+      message("length:3", "a\0b"),
+      message("x", "c"),
+      message("", ""),
+      message("length:0", ""),
+    ],
+  );
+});
+
+Deno.test("headed() keeps its promises with each kind of header and body", () => {
+  verifyFraming(counted, [
+    { header: "PING" },
+    { header: "V a 2", body: bytes("\r\n") },
+    { header: "V 0", body: bytes("") },
+    { header: "V 10", body: bytes("0123456789") },
+  ], {
+    refused: [
+      "V 2\r\nab\n\r",
+      "V 2\r\nabc\r\n",
+      "V 11\r\n",
+      "V 99999999999999999\r\n",
+      "V x\r\n",
+      "V -1\r\n",
+      "V 1.5\r\n",
+      "V 1\r\n",
+      "V 1\r\na",
+      "V 1\r\na\r",
+      "A\n",
+      "x".repeat(21),
+    ].map(bytes),
+    rounds: 50,
+  });
+  verifyFraming(marked, [
+    { header: "", body: bytes("") },
+    { header: "length:3", body: bytes("a\0b") },
+    { header: "id:1", body: bytes("abc") },
+  ], { refused: ["length:1\n\nab", "x\n\nab"].map(bytes), rounds: 50 });
+  verifyFraming(packets, [
+    { header: Uint8Array.of(0xc0), body: new Uint8Array() },
+    { header: Uint8Array.of(0x30), body: new Uint8Array(200) },
+  ], {
+    refused: [Uint8Array.of(1, 0xff, 0xff, 0xff, 0xff, 1)],
+    rounds: 50,
+  });
+  verifyFraming(
+    headed(
+      lines(),
+      (kind) => kind === "json" ? asJson(netstrings()) : undefined,
+    ),
+    [{ header: "json", body: [1] }, { header: "none" }],
+    { refused: [bytes("json\n1:x,")], rounds: 50 },
+  );
+  verifyFraming(
+    // A body that has a header itself.
+    headed(lines({ trailing }), () => marked),
+    [{ header: "a", body: { header: "length:1", body: bytes("x") } }],
+    { rounds: 50 },
+  );
+});
+
+Deno.test("headed() keeps each part's limit, and tells where an error lies", () => {
+  assertEquals(read("V 10\r\n0123456789\r\nV 11\r\n"), [
+    message("V 10", "0123456789"),
+    failure("too-long", 18),
+  ]);
+  assertEquals(read(`A\r\n${"x".repeat(30)}`), [
+    message("A"),
+    failure("too-long", 3),
+  ]);
+  assertEquals(read("A\r\nV 99999999999999999999\r\n").at(-1), {
+    code: "too-long",
+    offset: 3,
+  });
+  assertEquals(read("A\r\nV x\r\n"), [message("A"), failure("malformed", 3)]);
+  assertEquals(read("V 2\r\nabcd"), [failure("malformed", 5)]);
+  assertEquals(read("V 2\r\nab"), [failure("truncated", 5)]);
+  assertEquals(read("V 2\r\n"), [failure("truncated", 5)]);
+  assertEquals(read("A\r\nV 2\r"), [message("A"), failure("truncated", 3)]);
+  const small = headed(lines(), () => netstrings({ maxLength: 2 }));
+  assertEquals(read("a long header\n2:ab,b\n3:abc,", small), [
+    message("a long header", "ab"),
+    failure("too-long", 21),
+  ]);
+  const unlimited = headed(lines(), Number, { maxLength: Infinity });
+  assertEquals(read(`${2 ** 53}\n`, unlimited), [failure("too-long", 0)]);
+});
+
+Deno.test("headed() keeps the limits of framings of one's own, each in its part", () => {
+  const part = (maxFrameLength: number) => ({
+    decoder: () => ({
+      maxFrameLength,
+      decode(input: ByteInput) {
+        const end = input.indexOf(0x3b);
+        return end === -1 ? undefined : input.takeText(end + 1);
+      },
+    }),
+    encoder: lines().encoder,
+  });
+  const framing = headed(part(2), () => part(5));
+  assertEquals(decodeInEverySplit(framing, "a;hell;b;;abc;"), [
+    { header: "a;", body: "hell;" },
+    { header: "b;", body: ";" },
+    failure("too-long", 10),
+  ]);
+  assertEquals(decodeInEverySplit(framing, "a;hello;"), [
+    failure("too-long", 2),
+  ]);
+});
+
+Deno.test("headed() waits for a body without looking at it again", () => {
+  const framing = headed(lines(), Number, { maxLength: Infinity });
+  assertLinear((size) => {
+    const stream = bytes(`${size}\n${"\n".repeat(size)}`);
+    decodeInTinyChunks(framing, stream, 16, 1);
+  }, 100_000);
+});
+
+Deno.test("headed() reads many messages of one chunk in linear time", () => {
+  for (const framing of [counted, packets]) {
+    assertLinear((size) => {
+      const frame = framing === counted ? "V 2\r\nab\r\n" : "a\x02\r\n";
+      const stream = bytes(frame.repeat(size));
+      decodeInTinyChunks(framing, stream, stream.length, size);
+    }, 2000);
+  }
+});
+
+Deno.test("headed() surfaces what body throws, to the side whose doing it is", () => {
+  const framing = headed(lines(), (line) => {
+    if (line !== "") {
+      throw new FramingError(`No body for ${line}`);
+    }
+    return undefined;
+  });
+  assertEquals(decodeInEverySplit(framing, "\na\n\n"), [
+    { header: "" },
+    { code: "malformed", offset: undefined },
+  ]);
+  assertRefuses(framing, { header: "a" }, TypeError);
+  assertEquals(encode(framing, { header: "" }), "\n");
+});
+
+Deno.test("headed() sends no body but the one that its header says", () => {
+  assertEquals(
+    encode(counted, { header: "V 2", body: "é" }),
+    "V 2\r\n\xc3\xa9\r\n",
+  );
+  assertRefuses(counted, { header: "V 2" }, TypeError);
+  assertRefuses(counted, { header: "A", body: "" }, TypeError);
+  assertRefuses(counted, { header: "V 2", body: "abc" }, RangeError);
+  assertRefuses(counted, { header: "V x", body: "abc" }, RangeError);
+  assertRefuses(counted, { header: "V 11", body: "01234567890" }, RangeError);
+  assertRefuses(counted, { header: "A\n" }, TypeError);
+  assertRefuses(marked, { header: "x", body: "a\0b" }, TypeError);
+  assertEquals(
+    encode(packets, { header: bytes("a"), body: "é" }),
+    "a\x02\xc3\xa9",
+  );
+});
+
+Deno.test("headed() has state for each stream, and each body its own", () => {
+  function numbered() {
+    return {
+      decoder: () => {
+        let count = 0;
+        const decoder = lines().decoder();
+        return {
+          decode(input: Parameters<typeof decoder.decode>[0], ended: boolean) {
+            const line = decoder.decode(input, ended);
+            return line === undefined ? undefined : `${++count}${line}`;
+          },
+        };
+      },
+      encoder: lines().encoder,
+    };
+  }
+  const framing = headed(numbered(), () => numbered());
+  for (let stream = 0; stream < 2; stream++) {
+    const decoder = new ChunkDecoder(framing);
+    assertEquals(decoder.decode(bytes("a\nb\nc\n")), [
+      { header: "1a", body: "1b" },
+    ]);
+    assertEquals(decoder.pending, true);
+    assertEquals(decoder.decode(bytes("d\n")), [{ header: "2c", body: "1d" }]);
+    assertEquals(decoder.pending, false);
+  }
+});
+
+Deno.test("headed() keeps a terminator that is written to later", () => {
+  const terminator = bytes(";");
+  const framing = headed(lines(), Number, { terminator });
+  terminator.fill(0);
+  const frame = new ChunkEncoder(framing).encode({ header: "1", body: "a" });
+  assertEquals(text(frame), "1\na;");
+});
+
+Deno.test("headed() refuses what it cannot honour", () => {
+  assertThrows(() => headed(lines(), 5 as never), TypeError, "body");
+  for (const maxLength of [0, -1, 1.5, NaN]) {
+    assertThrows(() => headed(lines(), Number, { maxLength }), RangeError);
+  }
+});
+
+/** Checked, not run: whether a body must be there goes by what `body` may say. */
+function bodiesOf(): void {
+  const always = new ChunkDecoder(packets).decode(new Uint8Array());
+  const perhaps = new ChunkDecoder(counted).decode(new Uint8Array());
+  const bodies: Uint8Array[] = always.map(({ body }) => body);
+  // @ts-expect-error: there may be none
+  const none: Uint8Array[] = perhaps.map(({ body }) => body);
+  new ChunkEncoder(counted).encode({ header: "PING" });
+  // @ts-expect-error: there must be one
+  new ChunkEncoder(packets).encode({ header: new Uint8Array(1) });
+  void [bodies, none];
+}
+
+void bodiesOf;
