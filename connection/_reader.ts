@@ -3,6 +3,7 @@ import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
+import { RangeDecoder } from "../framing/_decoders.ts";
 import { type Batch, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { drops } from "../internal/drops.ts";
@@ -236,28 +237,35 @@ export class Reader<In> {
   #take<T>(decoder: Decoder<T>, isBatch: boolean): T | Batch<T> | undefined {
     if (this.#isDecoding) throw isBeingDecoded();
     if (this.#isBroken) return undefined;
-    let taken: T | Batch<T> | undefined;
-    const droppedBefore = drops.count;
-    this.#isDecoding = true;
-    try {
-      taken = isBatch
-        ? takeBatch(this.#input, decoder, this.#hasPeerEnded)
-        : this.#input.pull(decoder, this.#hasPeerEnded);
-    } catch (error) {
-      this.#isBroken = true;
-      this.#isDecoding = false;
-      this.#messagesDropped += drops.count - droppedBefore;
-      this.#fail(error);
-      return undefined;
-    }
-    this.#isDecoding = false;
-    this.#messagesDropped += drops.count - droppedBefore;
-    // A function of the framing may have aborted the connection.
-    if (taken === undefined || this.#isBroken) return undefined;
+    const ahead = !isBatch && decoder instanceof RangeDecoder
+      ? decoder.takeAhead(this.#input)
+      : undefined;
+    const taken = ahead ?? this.#decode(decoder, isBatch);
+    if (taken === undefined) return undefined;
     this.#messagesReceived++;
     this.#options.messageCountdown?.reset();
     if (this.#hasPeerEnded) this.#options.onEnd();
     return taken;
+  }
+
+  #decode<T>(decoder: Decoder<T>, isBatch: boolean): T | Batch<T> | undefined {
+    const droppedBefore = drops.count;
+    let decoded: T | Batch<T> | undefined;
+    let failure: { readonly error: unknown } | undefined;
+    this.#isDecoding = true;
+    try {
+      decoded = isBatch
+        ? takeBatch(this.#input, decoder, this.#hasPeerEnded)
+        : this.#input.pull(decoder, this.#hasPeerEnded);
+    } catch (error) {
+      this.#isBroken = true;
+      failure = { error };
+    }
+    this.#isDecoding = false;
+    this.#messagesDropped += drops.count - droppedBefore;
+    if (failure !== undefined) this.#fail(failure.error);
+    // A function of the framing may have aborted the connection.
+    return this.#isBroken ? undefined : decoded;
   }
 
   /** Takes up to `length` bytes that are there, for a receiver in its turn. */

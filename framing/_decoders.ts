@@ -84,6 +84,13 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     return this.take(input, message, start, end, next);
   }
 
+  /** Takes the next message if that was made before and cannot be refused, which is fast. */
+  takeAhead(input: InputBuffer): In | undefined {
+    const isAhead = this.#at < this.#ahead.length && !this.#isChecked &&
+      input.offset === this.#offset;
+    return isAhead ? this.#takeNext(input) : undefined;
+  }
+
   override decodeMany(input: InputBuffer, messages: In[]): void {
     // What is told of a message may decode others.
     const frames = takeFrames(input.length);
