@@ -76,7 +76,7 @@ export interface ByteOutput {
    * must not hold.
    *
    * @param byte The byte.
-   * @param from Where to begin.
+   * @param from Where to begin; below 0, so many bytes before the end, as in an array.
    * @returns Where in the frame it stands first, or -1 if it does not.
    */
   indexOf(byte: number, from?: number): number;

@@ -272,10 +272,10 @@ class DelimitedEncoder implements Encoder<Sendable> {
   }
 
   #encodeBytes(bytes: Uint8Array, output: ByteOutput): void {
-    const start = output.length;
     output.writeBytes(bytes);
     const mark = this.#markByte;
-    this.#check(bytes, mark === -1 || output.indexOf(mark, start) !== -1);
+    const hasMark = mark === -1 || output.indexOf(mark, -bytes.length) !== -1;
+    this.#check(bytes, hasMark);
     const written = this.#written;
     // A delimiter is short: copying takes longer for a single byte.
     for (let i = 0; i < written.length; i++) output.writeByte(written[i]!); // below its length

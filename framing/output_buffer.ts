@@ -272,12 +272,16 @@ export class OutputBuffer implements ByteOutput {
   /** Finds a byte; see {@linkcode ByteOutput.indexOf}. */
   indexOf(byte: number, from = 0): number {
     this.#encodeText();
-    const start = this.#frameStart + from - this.#segmentsLength;
-    if (start < 0) return this.#indexOfInSegments(byte, from);
+    // Where the frame begins, told from the buffer's beginning.
+    const frameStart = this.#frameStart - this.#segmentsLength;
+    const start = from < 0
+      ? Math.max(frameStart, this.#used + from)
+      : frameStart + from;
+    if (start < 0) return this.#indexOfInSegments(byte, start - frameStart);
     const at = space === undefined
       ? findWithin(this.#buffer, start, this.#used, byte)
       : space.find(this.#buffer, start, this.#used, byte);
-    return at === -1 ? -1 : at - start + from;
+    return at === -1 ? -1 : at - frameStart;
   }
 
   /** Fills in an unsigned integer; see {@linkcode ByteOutput.setUint}. */
