@@ -443,3 +443,33 @@ Deno.test("verifyFraming() refuses what it cannot verify", () => {
     "limit.maxLength",
   );
 });
+
+Deno.test("verifyFraming() finds an encoder that changes the message", () => {
+  const fault = faultOf({
+    ...unframed(),
+    encoder: () => ({
+      encode(message: Uint8Array, output) {
+        output.writeByte(message.length);
+        message.fill(0);
+      },
+    }),
+  }, [bytes("one")]);
+  assert(fault.includes("was changed as it was encoded"), fault);
+});
+
+Deno.test("verifyFraming() finds an encoder that writes otherwise in one buffer", () => {
+  let encoders = 0;
+  const fault = faultOf({
+    ...words(),
+    encoder: () => {
+      const isThird = ++encoders === 3;
+      return {
+        encode(word: string, output) {
+          output.writeByte(isThird ? 0 : word.length);
+          output.writeText(isThird ? "" : word);
+        },
+      };
+    },
+  }, ["one", "two"]);
+  assert(fault.includes("one by one"), fault);
+});
