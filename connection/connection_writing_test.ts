@@ -4,7 +4,6 @@ import {
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
-  assertThrows,
 } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { concat, equals } from "@std/bytes";
