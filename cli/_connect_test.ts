@@ -287,6 +287,6 @@ Deno.test("connect refuses TLS over a Unix socket, and input that is not UTF-8 w
   });
   assertMatch(
     `${code} ${errors}`,
-    /^1 framed: Line 1 of standard input is not UTF-8/,
+    /^1 framed: Cannot encode line of 1 bytes: it is not UTF-8/,
   );
 });
