@@ -281,7 +281,7 @@ Deno.test("verifyFraming() finds a message that waits for the next frame", () =>
       },
     }),
   };
-  assertIncludes(faultOf(late, SENT), "frame 0", "with its last byte");
+  assertIncludes(faultOf(late, SENT), "Frame 0", "with its last byte");
   verifyFraming(late, SENT, { prompt: false });
 });
 
