@@ -33,7 +33,11 @@ export function benchCode(
   const message = messages.length === 1
     ? first
     : `messages[next++ % messages.length]`;
-  const body = `const latencies: number[] = [];
+  const body = `const connections = await Promise.all(
+  Array.from({ length: ${connections} }, () => connect({
+${optionLines(options, "    ")}  })),
+);
+const latencies: number[] = [];
 const start = performance.now();
 const end = start + ${time};
 ${rate === undefined ? "" : "let sent = 0;\n"}${
@@ -41,9 +45,7 @@ ${rate === undefined ? "" : "let sent = 0;\n"}${
       ? ""
       : `const messages = [${values.join(", ")}];\nlet next = 0;\n`
   }
-await Promise.all(Array.from({ length: ${connections} }, async () => {
-  await using connection = await connect({
-${optionLines(options, "    ")}  });
+await Promise.all(connections.map(async (connection) => {
   // So many requests of a connection are under way.
   await Promise.all(Array.from({ length: ${pipeline} }, async () => {
     for (;;) {
@@ -58,6 +60,7 @@ ${due}${
       latencies.push(performance.now() - due);
     }
   }));
+  await connection.close();
 }));
 
 latencies.sort((a, b) => a - b);
