@@ -10,6 +10,7 @@ import { concat, equals } from "@std/bytes";
 import { Connection } from "./connection.ts";
 import type { Transport } from "./transport.ts";
 import { connectionPair } from "../testing/connection_pair.ts";
+import { transportPair } from "../testing/transport_pair.ts";
 import {
   ChunkDecoder,
   ChunkEncoder,
@@ -60,6 +61,16 @@ Deno.test("Connection.forward() rejects after closeWrite() and after abort()", a
   await assertRejects(() => connection.forward(batch), Error, "enough");
   // Nothing of it is to be sent, and yet there is no room any more.
   await assertRejects(() => connection.forward(batch, 0, 0), Error, "enough");
+});
+
+Deno.test("Connection.closeWrite() rejects with what the transport says, and that ends the connection", async () => {
+  const [near] = transportPair();
+  const transport = overriding(near, {
+    closeWrite: () => Promise.reject(new Error("cannot end")),
+  });
+  const connection = new Connection(transport, { framing: lines() });
+  await assertRejects(() => connection.closeWrite(), Error, "cannot end");
+  await assertRejects(() => connection.closed, Error, "cannot end");
 });
 
 Deno.test("Connection.closed rejects with what the transport throws as it is closed", async () => {

@@ -294,6 +294,15 @@ Deno.test("serve() takes a listener whose transports are no sockets", async () =
   await server.shutdown();
 });
 
+Deno.test("serve() names the path of a Unix socket that cannot be", () => {
+  const path = "/no/such/folder/socket";
+  assertThrows(
+    () => serve({ path, framing }, echo),
+    Deno.errors.NotFound,
+    `listen on ${path}`,
+  );
+});
+
 Deno.test("serve() reports what its listener gives that is no transport, and goes on", async () => {
   const [near, far] = transportPair();
   // What a caller in JavaScript may hand over.
