@@ -5,7 +5,7 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { pathOf, root } from "./_project.ts";
+import { entryPoints, pathOf, root } from "./_project.ts";
 
 const FOLDERS = [
   "framing",
@@ -22,6 +22,15 @@ const FOLDERS = [
 const CAMEL = /^_?[a-z][a-zA-Z0-9]*$/;
 const PASCAL = /^[A-Z][a-zA-Z0-9]*$/;
 const CONSTANT = /^[A-Z][A-Z0-9_]*$/;
+
+const doors = await Promise.all(
+  (await entryPoints()).map((path) => Deno.readTextFile(new URL(path, root))),
+);
+
+/** Whether a door exports a name. */
+function isPublic(name: string): boolean {
+  return doors.some((door) => new RegExp(`\\b${name}\\b`).test(door));
+}
 
 /** What an error says first, or `undefined` if a value begins it. */
 function beginningOf(node: Deno.lint.Node | undefined): string | undefined {
@@ -113,7 +122,8 @@ const plugin: Deno.lint.Plugin = {
         "ExportNamedDeclaration > FunctionDeclaration"(node: Deno.lint.Node) {
           assert(node.type === "FunctionDeclaration");
           // What users cannot call may have what it needs.
-          if (/(^|\/)_|^(internal|cli)\//.test(context.filename)) return;
+          const isPrivate = /(^|\/)_|^(internal|cli)\//.test(context.filename);
+          if (isPrivate || !isPublic(node.id?.name ?? "")) return;
           const [, , third, ...more] = node.params;
           if (third === undefined) return;
           const isRest = third.type === "RestElement";
@@ -173,14 +183,15 @@ Deno.test("The rules of style find what breaks them", () => {
     ['throw new TypeError("must be text");', "Not a sentence: must be text"],
     ['throw new Error("It failed.");', "A period at the end: It failed."],
     ['throw new Error("Can\'t do it");', "A contraction: Can't do it"],
-    ["export function f(a, b, c) {}", "Arguments of f"],
+    ["export function lines(a, b, c) {}", "Arguments of lines"],
   ];
   for (const [source, finds] of cases) {
     assertEquals(brokenIn("x.ts", source), [`x.ts:1: ${finds}`]);
   }
   const right = [
-    "export function f(a, b, options) {}",
-    "export function g(a, b, { c = 1 } = {}) { const h = () => c; }",
+    "export function lines(a, b, options) {}",
+    "export function ofOurOwn(a, b, c) {}",
+    "export function serve(a, b, { c = 1 } = {}) { const h = () => c; }",
     "throw new RangeError(`Cannot do it: current value is ${1}`);",
     'throw new Error("--count must be a number");',
   ];
