@@ -344,6 +344,6 @@ export async function* productionRows(
     });
   }
   for (const door of ["lines", "tls"] as const) {
-    yield await crowdProduction(door, Math.max(20, pace / 10), 50);
+    yield await crowdProduction(door, Math.max(60, pace / 10), 50);
   }
 }
