@@ -2,7 +2,6 @@ import type { BenchPlan } from "./_bench_plan.ts";
 import type { Command } from "./_command.ts";
 import { codeOptions } from "./_connection_flags.ts";
 import { optionLines, program, valueCode } from "./_program.ts";
-import { UsageError } from "./_values.ts";
 
 /** The program of `bench`. */
 export function benchCode(
@@ -18,10 +17,8 @@ export function benchCode(
     time,
     pipeline,
     answers,
+    isJson,
   } = plan;
-  if (answers > 1) {
-    throw new UsageError("--print-code has no program for --answers");
-  }
   const options = codeOptions(flags, place, chosen.code, "connect");
   const due = rate === undefined
     ? `      const due = performance.now();
@@ -36,7 +33,11 @@ export function benchCode(
   const message = messages.length === 1
     ? first
     : `messages[next++ % messages.length]`;
-  const body = `const latencies: number[] = [];
+  const body = `const connections = await Promise.all(
+  Array.from({ length: ${connections} }, () => connect({
+${optionLines(options, "    ")}  })),
+);
+const latencies: number[] = [];
 const start = performance.now();
 const end = start + ${time};
 ${rate === undefined ? "" : "let sent = 0;\n"}${
@@ -44,24 +45,46 @@ ${rate === undefined ? "" : "let sent = 0;\n"}${
       ? ""
       : `const messages = [${values.join(", ")}];\nlet next = 0;\n`
   }
-await Promise.all(Array.from({ length: ${connections} }, async () => {
-  await using connection = await connect({
-${optionLines(options, "    ")}  });
+await Promise.all(connections.map(async (connection) => {
   // So many requests of a connection are under way.
   await Promise.all(Array.from({ length: ${pipeline} }, async () => {
     for (;;) {
-${due}      await connection.request(${message});
+${due}${
+    answers === 1
+      ? `      await connection.request(${message});`
+      : `      await Promise.all([
+        connection.request(${message}),
+        ...Array.from({ length: ${answers - 1} }, () => connection.receive()),
+      ]);`
+  }
       latencies.push(performance.now() - due);
     }
   }));
+  await connection.close();
 }));
 
 latencies.sort((a, b) => a - b);
-console.log(Math.round(latencies.length * 1000 / ${time}), "requests a second");
+${
+    isJson
+      ? `const latencyAt = (percent: number) =>
+  latencies[Math.floor(latencies.length * percent / 100)];
+console.log(JSON.stringify({
+  requests: latencies.length,
+  requestsPerSecond: Math.round(latencies.length * 1000 / ${time}),
+  latency: {
+    p50: latencyAt(50),
+    p90: latencyAt(90),
+    p99: latencyAt(99),
+    "p99.9": latencyAt(99.9),
+  },
+}));
+`
+      : `console.log(Math.round(latencies.length * 1000 / ${time}), "requests a second");
 for (const percent of [50, 90, 99, 99.9]) {
   const index = Math.floor(latencies.length * percent / 100);
   console.log(\`p\${percent}\`, latencies[index]?.toFixed(3), "ms");
 }
-`;
+`
+  }`;
   return program(["connect", ...chosen.imports], body);
 }

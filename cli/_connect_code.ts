@@ -12,8 +12,9 @@ import {
   program,
   sentCode,
   showCode,
+  toolProgram,
 } from "./_program.ts";
-import { parsePlace, UsageError } from "./_values.ts";
+import { parsePlace } from "./_values.ts";
 
 /** The program of `connect`: what it does in a pipe. */
 export function connectCode(
@@ -21,9 +22,7 @@ export function connectCode(
   plan: ConnectPlan,
 ): Promise<string> {
   const { chosen, format, input, messages, count, wait } = plan;
-  if (plan.guesses) {
-    throw new UsageError("--print-code has no program for --guess");
-  }
+  if (plan.guesses) return toolProgram("--guess", "connect", flags, args);
   const framing = framingCode(chosen, format);
   const options = codeOptions(
     flags,
@@ -42,7 +41,9 @@ export function connectCode(
 ${wait === undefined ? "  await connection.closeWrite();" : "  restart();"}
 }
 `;
-  const show = showCode(framing, format, "message");
+  const show = showCode(framing, format, "message", {
+    from: '"server"',
+  });
   const body = `await using connection = await connect({
 ${optionLines(options)}});
 ${outputCode(format)}

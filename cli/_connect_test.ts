@@ -272,3 +272,21 @@ Deno.test("connect --guess says what fits, and Ctrl-C ends the wait", async () =
   ]);
   assertEquals(nothing.code, 2);
 });
+
+Deno.test("connect refuses TLS over a Unix socket, and input that is not UTF-8 where it must be", async () => {
+  assertEquals(await runTool(["connect", "unix:/tmp/none", "--tls"]), {
+    code: 2,
+    output: "",
+    errors: "framed: A Unix socket has no TLS (see framed connect --help)\n",
+  });
+  await using capital = capitals();
+  const { port } = capital.addr;
+  const input = new Uint8Array([0xff, 0x0a]);
+  const { code, errors } = await runTool(["connect", `${port}`, "-e"], {
+    input,
+  });
+  assertMatch(
+    `${code} ${errors}`,
+    /^1 framed: Cannot encode line of 1 bytes: it is not UTF-8/,
+  );
+});

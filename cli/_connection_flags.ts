@@ -3,11 +3,7 @@
  *
  * @module
  */
-import {
-  connect,
-  type ConnectOptions,
-  type ConnectTlsOptions,
-} from "../client.ts";
+import type { ConnectOptions, ConnectTlsOptions } from "../client.ts";
 import type { Connection, ConnectionOptions } from "../connection.ts";
 import type { Bytes, Sendable } from "../framing.ts";
 import type { ServeTlsOptions } from "../server.ts";
@@ -195,13 +191,13 @@ async function readFlagFile(
   return path === undefined ? undefined : await Deno.readTextFile(path);
 }
 
-/** The options for `connect()`. */
 /** The options that say what messages are. */
 export type MessageOptions<In, Out> = Pick<
   ConnectionOptions<In, Out>,
   "framing" | "heartbeat"
 >;
 
+/** The options for `connect()`. */
 async function connectOptions<In, Out>(
   flags: Flags,
   place: Place,
@@ -228,6 +224,8 @@ export async function open<In, Out>(
   signal: AbortSignal,
 ): Promise<Connection<In, Out>> {
   const options = await connectOptions(flags, place, messages);
+  // The table of verbs is of this file too, and help needs no library.
+  const { connect } = await import("../client.ts");
   try {
     return await connect({ ...options, signal });
   } catch (error) {

@@ -104,8 +104,8 @@ interface Piece {
 
 // So much is on its way before the sender has to wait, as in a network.
 const MAX_QUEUED_BYTES = 1024 * 1024;
-// A slow line is not a line that is still for seconds: so often in a second it passes some.
-const PIECES_A_SECOND = 20;
+/** A slow line is not a line that is still for seconds: so often in a second it passes some. */
+export const PIECES_A_SECOND = 20;
 
 /** One direction, with its faults. Without faults every byte arrives once and in order. */
 export class FaultyLine {

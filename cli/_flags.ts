@@ -40,14 +40,30 @@ export interface FlagGroup {
 /** The flags that were given. */
 export class Flags {
   readonly #values: ReadonlyMap<string, readonly string[]>;
+  readonly #known: readonly Flag[];
 
-  constructor(values: ReadonlyMap<string, readonly string[]>) {
+  constructor(
+    values: ReadonlyMap<string, readonly string[]>,
+    known: readonly Flag[],
+  ) {
     this.#values = values;
+    this.#known = known;
   }
 
   /** The names of those that were given. */
   get names(): string[] {
     return [...this.#values.keys()];
+  }
+
+  /** The flags as words of a command line, without `left`. */
+  words(left: string): string[] {
+    return [...this.#values].filter(([name]) => name !== left)
+      .flatMap(([name, values]) => {
+        const flag = this.#known.find((each) => each.name === name);
+        return flag?.value === undefined
+          ? [`--${name}`]
+          : values.map((value) => `--${name}=${value}`);
+      });
   }
 
   has(name: string): boolean {
@@ -127,7 +143,7 @@ export function parseFlags(
     }
     values.set(name, all.map(String));
   }
-  return { flags: new Flags(values), positionals: parsed.positionals };
+  return { flags: new Flags(values, known), positionals: parsed.positionals };
 }
 
 /** What is wrong with a flag, in one sentence. */

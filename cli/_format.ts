@@ -4,12 +4,7 @@
  * @module
  */
 import { styleText } from "node:util";
-import {
-  type Bytes,
-  delimited,
-  FrameDecoderStream,
-  type Sendable,
-} from "../framing.ts";
+import type { Bytes, Sendable } from "../framing.ts";
 import type { FlagGroup, Flags } from "./_flags.ts";
 import {
   bytesOf,
@@ -301,6 +296,8 @@ export async function* readMessages(
     if (whole.length > 0) yield whole;
     return;
   }
+  // The table of verbs is of this file too, and help needs no library.
+  const { delimited, FrameDecoderStream } = await import("../framing.ts");
   const lines = input.pipeThrough(
     new FrameDecoderStream(delimited(["\n", "\r\n"], { maxLength: Infinity })),
   );

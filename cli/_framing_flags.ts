@@ -19,7 +19,17 @@ import {
   type Sendable,
   unframed,
 } from "../framing.ts";
-import type { Flag, FlagGroup, Flags } from "./_flags.ts";
+import type { Flags } from "./_flags.ts";
+import {
+  DISPOSITION,
+  EOL,
+  KIND_FLAGS,
+  ON_MALFORMED,
+  OPTION_FLAGS,
+  OVERSIZE,
+  TAKES,
+  TRAILING,
+} from "./_framing_flag_table.ts";
 import { literal } from "./_literal.ts";
 import {
   bytesOf,
@@ -46,115 +56,6 @@ export interface ChosenFraming {
   /** The flags that choose it. */
   readonly flags: readonly string[];
 }
-
-const LENGTH_FLAG: Flag = {
-  name: "length",
-  value: "SIZE[,le][,…]",
-  help:
-    "A length of SIZE bytes (1 to 8, or varint) before each message; le: lowest byte first; decimal, hex: it is text; max=N: bytes of a varint; offset=N: bytes before it; adjust=N: what to add to it; strip=N: bytes to drop",
-};
-
-const KIND_FLAGS: readonly Flag[] = [
-  { name: "lines", help: "Lines that end with LF or CRLF (the default)" },
-  {
-    name: "delimiter",
-    value: "TEXT",
-    isMultiple: true,
-    help:
-      "What stands between messages, such as '\\0' or '\\x1c\\r'; or several",
-  },
-  LENGTH_FLAG,
-  { name: "varint", help: "The length as a varint before each message" },
-  { name: "netstrings", help: "Netstrings: 5:hello," },
-  {
-    name: "content-length",
-    help: "Header lines with Content-Length, as of language servers",
-  },
-  {
-    name: "json-sequence",
-    help: "Values of JSON, with or without space between",
-  },
-  { name: "fixed", value: "N", help: "Every message has N bytes" },
-  { name: "raw", help: "No framing: what each read brings" },
-];
-
-const EOL = ["lf", "crlf"] as const;
-const TRAILING = ["emit", "error", "discard"] as const;
-const DISPOSITION = ["discard", "suffix", "prefix"] as const;
-const OVERSIZE = ["error", "discard"] as const;
-const ON_MALFORMED = ["error", "discard"] as const;
-
-const OPTION_FLAGS: readonly Flag[] = [
-  {
-    name: "eol",
-    value: "END",
-    choices: EOL,
-    help: "What --lines writes at the end of a line",
-  },
-  { name: "fatal", help: "With --lines, what is not UTF-8 is an error" },
-  {
-    name: "strict",
-    help:
-      "With --lines, only --eol ends a line, and a lone CR or LF is an error",
-  },
-  {
-    name: "on-malformed",
-    value: "RULE",
-    choices: ON_MALFORMED,
-    help: "What happens to a line that --fatal or --strict refuses",
-  },
-  {
-    name: "trailing",
-    value: "RULE",
-    choices: TRAILING,
-    help: "What happens to a last message without its delimiter",
-  },
-  {
-    name: "disposition",
-    value: "RULE",
-    choices: DISPOSITION,
-    help: "What becomes of a delimiter",
-  },
-  { name: "max-length", value: "SIZE", help: "The longest message (1M)" },
-  {
-    name: "max-header-length",
-    value: "SIZE",
-    help: "The longest header of --content-length (8k)",
-  },
-  {
-    name: "oversize",
-    value: "RULE",
-    choices: OVERSIZE,
-    help: "What happens to a message that is longer",
-  },
-];
-
-/** The flags that say where messages begin and end. */
-export const FRAMING_FLAGS: FlagGroup = {
-  title: "Framing",
-  flags: [...KIND_FLAGS, ...OPTION_FLAGS],
-};
-
-/** The flags that each kind of framing takes beside its own. */
-const TAKES: Readonly<Record<string, readonly string[]>> = {
-  lines: [
-    "eol",
-    "fatal",
-    "strict",
-    "on-malformed",
-    "trailing",
-    "max-length",
-    "oversize",
-  ],
-  delimiter: ["disposition", "trailing", "max-length", "oversize"],
-  length: ["max-length", "oversize"],
-  varint: ["max-length", "oversize"],
-  netstrings: ["max-length", "oversize"],
-  "content-length": ["max-length", "max-header-length", "oversize"],
-  "json-sequence": ["max-length", "oversize"],
-  fixed: [],
-  raw: [],
-};
 
 /**
  * Makes the framing that the flags name: lines, if they name none. With `--guess` there

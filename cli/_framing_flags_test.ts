@@ -6,7 +6,8 @@ import {
   type Sendable,
 } from "../framing.ts";
 import { parseFlags } from "./_flags.ts";
-import { chooseFraming, FRAMING_FLAGS } from "./_framing_flags.ts";
+import { FRAMING_FLAGS } from "./_framing_flag_table.ts";
+import { chooseFraming } from "./_framing_flags.ts";
 import { bytesOf, UsageError } from "./_values.ts";
 
 function choose(...args: string[]) {

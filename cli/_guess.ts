@@ -10,7 +10,8 @@
  */
 import { concat } from "@std/bytes/concat";
 import { type Framing, InputBuffer } from "../framing.ts";
-import { chooseFraming, FRAMING_FLAGS } from "./_framing_flags.ts";
+import { FRAMING_FLAGS } from "./_framing_flag_table.ts";
+import { chooseFraming } from "./_framing_flags.ts";
 import { parseFlags } from "./_flags.ts";
 
 /** The beginning of a stream, with where its reads ended. */

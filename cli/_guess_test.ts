@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { ChunkEncoder, type Sendable } from "../framing.ts";
 import { parseFlags } from "./_flags.ts";
-import { chooseFraming, FRAMING_FLAGS } from "./_framing_flags.ts";
+import { FRAMING_FLAGS } from "./_framing_flag_table.ts";
+import { chooseFraming } from "./_framing_flags.ts";
 import { guess, hintFor, Sample } from "./_guess.ts";
 import { guessReport, shellWords } from "./_guess_report.ts";
 import { randomFrom } from "./_faults.ts";

@@ -14,26 +14,29 @@ import {
   sentCode,
   showCode,
   textCode,
+  toolProgram,
   valueCode,
 } from "./_program.ts";
-import { UsageError } from "./_values.ts";
 
 /** The program of `listen`: what it does in a pipe. */
 export function listenCode(
-  { flags }: Command,
+  { flags, args }: Command,
   plan: ListenPlan,
 ): Promise<string> {
   const { chosen, format, input, answer, place, count, endsWithFirst } = plan;
-  if (plan.guesses) {
-    throw new UsageError("--print-code has no program for --guess");
-  }
+  if (plan.guesses) return toolProgram("--guess", "listen", flags, args);
   const framing = framingCode(chosen, format);
   const options = codeOptions(flags, place, framing.code, "serve");
   options.push(...heartbeatCode(framing, plan.heartbeat));
   if (endsWithFirst) options.push({ name: "maxConnections", code: "1" });
   const imports = ["serve", ...framing.imports];
+  const show = showCode(framing, format, "message", {
+    from: '"client"',
+    connection: "number",
+  });
+  const isNumbered = !plan.isQuiet && format === "json";
   const inLoop = [
-    ...(plan.isQuiet ? [] : [showCode(framing, format, "message")]),
+    ...(plan.isQuiet ? [] : [show]),
     ...answerCode(plan, framing),
     ...(count === undefined
       ? []
@@ -45,12 +48,14 @@ export function listenCode(
   const body = [
     outputCode(format),
     count === undefined ? "" : "let count = 0;\n",
+    isNumbered ? "let accepted = 0;\n" : "",
     typed === undefined
       ? ""
       : "const connected = Promise.withResolvers<void>();\nconst sending = connected.promise.then(sendAll);\n",
     `const server = serve({\n${
       optionLines(options)
     }}, async (connection) => {\n`,
+    isNumbered ? "  const number = ++accepted;\n" : "",
     typed === undefined ? "" : "  connected.resolve();\n",
     "  for await (const message of connection) {\n",
     ...inLoop.map((line) => `    ${line}\n`),

@@ -7,9 +7,10 @@ import type { Sendable } from "../framing.ts";
 import type { CodeOption } from "./_connection_flags.ts";
 import type { Format, InputOptions } from "./_format.ts";
 import type { ChosenFraming } from "./_framing_flags.ts";
+import type { Flags } from "./_flags.ts";
 import { literal } from "./_literal.ts";
 import type { Heartbeat } from "./_sending.ts";
-import { textOf, UsageError } from "./_values.ts";
+import { textOf } from "./_values.ts";
 
 /** A framing as a program has it, and what it gives there. */
 export interface FramingCode {
@@ -18,14 +19,12 @@ export interface FramingCode {
   readonly gives: ChosenFraming["gives"];
 }
 
-/** The framing as a program has it: of text, if text is to be shown. */
+/** The framing as a program has it: of text, if text alone is to be shown. */
 export function framingCode(
   { code, imports, gives }: ChosenFraming,
   format: Format,
 ): FramingCode {
-  if (gives !== "bytes" || format === "hex" || format === "binary") {
-    return { code, imports, gives };
-  }
+  if (gives !== "bytes" || format !== "text") return { code, imports, gives };
   return {
     code: `asText(${code})`,
     imports: ["asText", ...imports],
@@ -33,22 +32,168 @@ export function framingCode(
   };
 }
 
-/** A whole program: `body` with the imports that it needs. */
+/** A whole program: `body` with the imports and the functions that it needs. */
 export async function program(
   imports: readonly string[],
   body: string,
+  { node = [] }: { readonly node?: readonly string[] } = {},
 ): Promise<string> {
+  const specifier = await specifierOf();
+  const importLine = (names: readonly string[], door: string) =>
+    `import { ${sortedNames(names).join(", ")} } from "${specifier}${door}";\n`;
+  const helpers = HELPERS.filter(([name]) => body.includes(`${name}(`))
+    .map(([, code]) => code);
+  return [
+    importLine(imports, ""),
+    ...(node.length === 0 ? [] : [importLine(node, "/node")]),
+    "\n",
+    body,
+    ...helpers,
+  ].join("");
+}
+
+/** The program of what only the tool can do: it runs the tool. */
+export async function toolProgram(
+  why: string,
+  verb: string,
+  flags: Flags,
+  args: readonly string[],
+): Promise<string> {
+  const words = [verb, ...args, ...flags.words("print-code")];
+  return `// ${why} is a part of the tool, not of the library. So this runs the tool.
+import { main } from "${await specifierOf()}/cli";
+
+Deno.exit(await main(${literal(words)}));
+`;
+}
+
+async function specifierOf(): Promise<string> {
   const { default: { name, version } } = await import("../deno.json", {
     with: { type: "json" },
   });
+  return `jsr:${name}@^${version}`;
+}
+
+function sortedNames(names: readonly string[]): string[] {
   const plainName = (each: string) => each.replace("type ", "");
-  const names = [...new Set(imports)].sort((a, b) =>
+  return [...new Set(names)].sort((a, b) =>
     plainName(a) < plainName(b) ? -1 : 1
   );
-  return `import { ${
-    names.join(", ")
-  } } from "jsr:${name}@^${version}";\n\n${body}`;
 }
+
+/** Functions that stand at the end of a program that calls them, by their names. */
+const HELPERS: readonly (readonly [name: string, code: string])[] = [
+  [
+    "until",
+    `
+/** Waits until a time of \`performance.now()\`. */
+async function until(due: number) {
+  const left = due - performance.now();
+  if (left > 0) await new Promise((resolve) => setTimeout(resolve, left));
+}
+`,
+  ],
+  [
+    "randomFrom",
+    `
+/** Numbers from 0 to 1, the same for the same seed (splitmix32). */
+function randomFrom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let mixed = state ^ (state >>> 16);
+    mixed = Math.imul(mixed, 0x21f0aaad);
+    mixed ^= mixed >>> 15;
+    mixed = Math.imul(mixed, 0x735a2d97);
+    return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
+  };
+}
+`,
+  ],
+  [
+    "toJson",
+    `
+/** A message as a line of JSON: as text, or as digits if it is not UTF-8. */
+function toJson(from: string, bytes: Uint8Array, connection?: number): string {
+  const message = {
+    time: Math.round(performance.now() * 1000) / 1000,
+    connection,
+    from,
+    length: bytes.length,
+  };
+  try {
+    const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    return JSON.stringify({ ...message, text: utf8.decode(bytes) });
+  } catch {
+    return JSON.stringify({ ...message, hex: bytes.toHex() });
+  }
+}
+`,
+  ],
+  [
+    "unescaped",
+    String.raw`
+/** The bytes of a text in which \n, \r, \t, \0, \\ and \xHH are escapes. */
+function unescaped(text: string): Uint8Array<ArrayBuffer> {
+  const names: Record<string, string> = {
+    "\\n": "\n",
+    "\\r": "\r",
+    "\\t": "\t",
+    "\\0": "\0",
+    "\\\\": "\\",
+  };
+  const bytes: number[] = [];
+  for (const [part] of text.matchAll(/\\x[0-9a-fA-F]{2}|\\[^]?|[^\\]+/g)) {
+    if (/^\\x../.test(part)) {
+      bytes.push(Number.parseInt(part.slice(2), 16));
+      continue;
+    }
+    const plain = part.startsWith("\\") ? names[part] : part;
+    if (plain === undefined) throw new Error("Unknown escape " + part);
+    bytes.push(...new TextEncoder().encode(plain));
+  }
+  return new Uint8Array(bytes);
+}
+`,
+  ],
+  [
+    "messagesOf",
+    `
+/** What a client has sent, of lines of JSON: objects with text or hex, or plain strings. */
+async function* messagesOf(lines: AsyncIterable<string>) {
+  for await (const line of lines) {
+    const value = JSON.parse(line);
+    const { from, text = value, hex } = value;
+    if (from === "server") continue;
+    yield hex === undefined ? new TextEncoder().encode(text) : Uint8Array.fromHex(hex);
+  }
+}
+`,
+  ],
+  [
+    "messagesOrText",
+    `
+/** The messages of lines of JSON that the tool has written; other lines are text. */
+async function* messagesOrText(lines: AsyncIterable<string>) {
+  const names = ["time", "connection", "from", "length", "text", "hex"];
+  for await (const line of lines) {
+    let message: Record<string, unknown> = {};
+    try {
+      if (line.startsWith("{")) message = JSON.parse(line);
+    } catch {
+      // It is text.
+    }
+    const isMessage = Object.keys(message).every((name) => names.includes(name));
+    const { from, text, hex } = message;
+    if (isMessage && from === "server") continue;
+    yield isMessage && typeof hex === "string"
+      ? Uint8Array.fromHex(hex)
+      : new TextEncoder().encode(isMessage && typeof text === "string" ? text : line);
+  }
+}
+`,
+  ],
+];
 
 /** The options of a call, a line each. */
 export function optionLines(
@@ -65,23 +210,40 @@ export function textCode({ gives }: FramingCode, message: string): string {
   return gives === "values of JSON" ? `JSON.stringify(${message})` : message;
 }
 
+/** A message that was received, as an expression of bytes. */
+export function bytesCode(framing: FramingCode, message: string): string {
+  return framing.gives === "bytes"
+    ? message
+    : `new TextEncoder().encode(${textCode(framing, message)})`;
+}
+
+/** Who has sent a message, and on which connection, as expressions. */
+export interface OriginCode {
+  readonly from: string;
+  readonly connection?: string;
+}
+
 /** The statement that shows `message`, received by `framing`. */
 export function showCode(
   framing: FramingCode,
   format: Format,
   message: string,
+  { from, connection }: OriginCode,
 ): string {
-  const text = textCode(framing, message);
-  const bytes = framing.gives === "bytes"
-    ? message
-    : `new TextEncoder().encode(${text})`;
+  const bytes = bytesCode(framing, message);
   switch (format) {
     case "text":
-      return `console.log(${text});`;
+      return `console.log(${textCode(framing, message)});`;
     case "hex":
       return `console.log(${bytes}.toHex());`;
-    case "json":
-      return `console.log(JSON.stringify({ length: ${bytes}.length, text: ${text} }));`;
+    case "json": {
+      const args = [
+        from,
+        bytes,
+        ...(connection === undefined ? [] : [connection]),
+      ];
+      return `console.log(toJson(${args.join(", ")}));`;
+    }
     case "binary":
       return `await output.write(${bytes});`;
   }
@@ -137,22 +299,28 @@ export function inputCode(
       imports: [],
     };
   }
-  if (hasEscapes) {
-    throw new UsageError(
-      "--print-code knows --escapes in flags alone, not on standard input",
-    );
+  const lines =
+    `Deno.stdin.readable.pipeThrough(\n  new FrameDecoderStream(lines({ maxLength: Infinity })),\n)`;
+  const imports = ["FrameDecoderStream", "lines"];
+  if (format === "json") {
+    const read = acceptsText ? "messagesOrText" : "messagesOf";
+    return {
+      source: `${read}(${lines})`,
+      message: "message",
+      givesBytes: true,
+      imports,
+    };
   }
-  const message = format === "hex"
-    ? "Uint8Array.fromHex(message)"
-    : format === "json" && !acceptsText
-    ? "JSON.parse(message).text"
-    : "message";
+  const isPlain = format === "text" && !hasEscapes;
   return {
-    source:
-      `Deno.stdin.readable.pipeThrough(\n  new FrameDecoderStream(lines({ maxLength: Infinity })),\n)`,
-    message,
-    givesBytes: format === "hex",
-    imports: ["FrameDecoderStream", "lines"],
+    source: lines,
+    message: isPlain
+      ? "message"
+      : format === "hex"
+      ? "Uint8Array.fromHex(message)"
+      : "unescaped(message)",
+    givesBytes: !isPlain,
+    imports,
   };
 }
 

@@ -7,9 +7,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
 import { connect } from "../client.ts";
-import { lengthPrefixed, lines } from "../framing.ts";
+import { lengthPrefixed, lines, unframed } from "../framing.ts";
 import { serve } from "../server.ts";
-import { runTool } from "./_testing.ts";
+import { randomFrom } from "./_faults.ts";
+import { Running, runTool } from "./_testing.ts";
 
 const HOST = { hostname: "127.0.0.1", port: 0 } as const;
 const SPECIFIER = `jsr:${config.name}@^${config.version}`;
@@ -27,6 +28,8 @@ class Programs implements AsyncDisposable {
     const imports = {
       ...config.imports,
       [SPECIFIER]: new URL("../mod.ts", import.meta.url).href,
+      [`${SPECIFIER}/node`]: new URL("../node.ts", import.meta.url).href,
+      [`${SPECIFIER}/cli`]: new URL("../cli.ts", import.meta.url).href,
     };
     await Deno.writeTextFile(
       `${folder}/deno.json`,
@@ -39,7 +42,7 @@ class Programs implements AsyncDisposable {
   async print(name: string, args: string[]): Promise<string> {
     const { code, output, errors } = await runTool([...args, "--print-code"]);
     assertEquals([code, errors], [0, ""], args.join(" "));
-    assert(output.includes(`"${SPECIFIER}"`), output);
+    assert(output.includes(`"${SPECIFIER}`), output);
     const path = `${this.folder}/${name}.ts`;
     await Deno.writeTextFile(path, output);
     return path;
@@ -55,6 +58,7 @@ class Programs implements AsyncDisposable {
         "--allow-net",
         "--allow-read",
         "--allow-run",
+        "--allow-write",
         path,
       ],
       stdin: "piped",
@@ -94,7 +98,7 @@ class Programs implements AsyncDisposable {
       const { value, done } = await errors.next();
       assert(!done, text);
       text += value;
-      port = /port: (\d+)/.exec(text)?.[1];
+      port = /(?:port: |Passing [\d.]+:)(\d+)/.exec(text)?.[1];
     }
     await act(Number(port));
     await child.stdin.close();
@@ -156,7 +160,25 @@ const CHECKED: string[][] = [
   ["proxy", "0", "h:1", "--length", "4", "--hex", "--tls"],
   ["proxy", "unix:/tmp/x", "h:1", "--json"],
   ["proxy", "0", "h:1", "--raw"],
+  ["proxy", "0", "h:1", "--latency", "40ms"],
+  ["proxy", "0", "h:1", "--rate", "64k", "--quiet"],
+  ["proxy", "0", "h:1", "--cut", "3", "--json"],
+  ["proxy", "0", "h:1", "--cut", "1-7", "--jitter", "5ms", "--seed", "7"],
+  ["proxy", "0", "h:1", "--stall-after", "9", "--half-close-after", "7"],
+  ["proxy", "0", "h:1", "--reset-after", "10", "--raw", "--tls"],
+  ["proxy", "0", "h:1", "--record", "run.jsonl"],
+  ["proxy", "0", "h:1", "--record", "x", "--quiet", "--length", "4"],
+  ["proxy", "0", "h:1", "--record", "x", "--json-sequence", "--cut", "1-2"],
+  ["proxy", "0", "h:1", "--pcap", "run.pcap", "--record", "x"],
+  ["proxy", "0", "h:1", "--guess"],
+  ["connect", "h:1", "--guess", "-m", "hi"],
+  ["listen", "0", "--guess", "--once"],
+  ["connect", "h:1", "-e"],
+  ["connect", "h:1", "-e", "--netstrings", "--no-history"],
+  ["listen", "0", "--json"],
+  ["listen", "0", "-e", "--input", "text", "--hex"],
   ["bench", "h:1"],
+  ["bench", "h:1", "--answers", "3", "--json"],
   ["connect", "h:1", "--heartbeat", "ping", "--receive-timeout", "1m"],
   [
     "listen",
@@ -204,6 +226,10 @@ Deno.test("Programs of --print-code are right by their types", async () => {
     ["replay", recording, "h:1", "--speed", "max", "--diff"],
     ["replay", recording, "h:1", "--speed", "2.5", "--lines"],
     ["replay", recording, "h:1", "--json-sequence", "--diff"],
+    ["replay", recording, "h:1", "--hex", "--wait", "2s"],
+    ["replay", recording, "h:1", "--lines", "--json"],
+    ["replay", recording, "h:1", "--quiet"],
+    ["replay", recording, "h:1", "--quiet", "--diff"],
   ];
   const paths = await Promise.all(
     all.map((args, index) => programs.print(`program${index}`, args)),
@@ -329,18 +355,146 @@ Deno.test("The programs of replay and bench do what they do", async () => {
   );
 });
 
-Deno.test("--print-code says what it has no program for", async () => {
-  const cases: [string[], RegExp][] = [
-    [["connect", "1", "--guess"], /no program for --guess/],
-    [["connect", "1", "-e"], /--escapes in flags alone/],
-    [["listen", "1", "--guess"], /no program for --guess/],
-    [["proxy", "1", "2", "--latency", "1s"], /no program for faults/],
-    [["proxy", "1", "2", "--pcap", "x"], /no program for --pcap/],
-    [["bench", "1", "--answers", "2"], /no program for --answers/],
-  ];
-  for (const [args, message] of cases) {
-    const { code, errors } = await runTool([...args, "--print-code"]);
-    assertEquals(code, 2);
-    assertMatch(errors, message);
+Deno.test("The program of proxy with faults cuts where proxy itself does", async () => {
+  await using programs = await Programs.make();
+  // Where the reads of each connection end, and what they bring.
+  const reads: { ends: number[]; text: string }[] = [];
+  await using server = serve(
+    { ...HOST, framing: unframed() },
+    async (connection) => {
+      const ofConnection: typeof reads[number] = { ends: [], text: "" };
+      reads.push(ofConnection);
+      for await (const bytes of connection) {
+        ofConnection.text += new TextDecoder().decode(bytes);
+        ofConnection.ends.push(ofConnection.text.length);
+      }
+    },
+  );
+  const args = ["proxy", "0", `${server.addr.port}`, "--raw", "--quiet"];
+  const faults = ["--cut", "1-7", "--jitter", "1ms", "--seed", "3"];
+  const text = "The quick brown fox jumps over the lazy dog";
+  const sendText = async (port: number) => {
+    await using client = await connect({ port, framing: unframed() });
+    await client.send(text);
+    await client.closeWrite();
+    assertEquals(await client.receive(), undefined);
+  };
+  await programs.serve([...args, ...faults], sendText);
+  await using tool = new Running([...args, ...faults]);
+  await sendText(await tool.port());
+
+  // A cut is a place where a read may end; on a busy machine one read takes two pieces.
+  const random = randomFrom(3 + 2);
+  const cuts = new Set([text.length]);
+  for (let at = 0; at < text.length;) {
+    at += 1 + Math.floor(random() * 7);
+    cuts.add(at);
   }
+  assertEquals(reads.map(({ text }) => text), [text, text]);
+  for (const { ends } of reads) {
+    assertEquals(ends.filter((end) => !cuts.has(end)), []);
+  }
+});
+
+Deno.test("The program of proxy resets, half-closes and stalls where it is asked to", async () => {
+  await using programs = await Programs.make();
+  await using server = serve(
+    { ...HOST, framing: unframed() },
+    (connection) => connection.send("123456789"),
+  );
+  const receivedBy = async (...faults: string[]) => {
+    let received = "";
+    const args = ["proxy", "0", `${server.addr.port}`, "--raw", "--quiet"];
+    await programs.serve([...args, ...faults], async (port) => {
+      await using client = await connect({ port, framing: unframed() });
+      try {
+        for await (const bytes of client) {
+          received += new TextDecoder().decode(bytes);
+          if (faults[0] === "--stall-after" && received.length >= 5) break;
+        }
+        received += " end";
+      } catch (error) {
+        received += ` ${error instanceof Error ? error.name : error}`;
+      }
+    });
+    return received;
+  };
+  assertEquals(await receivedBy("--half-close-after", "3"), "123 end");
+  assertEquals(await receivedBy("--stall-after", "5"), "12345 end");
+  // What is on its way when a connection is reset may be lost.
+  assertMatch(
+    await receivedBy("--reset-after", "4", "--cut", "4"),
+    /^(1234)? ConnectionReset$/,
+  );
+});
+
+Deno.test("The program of proxy records what replay reads, and runs the tool for --pcap", async () => {
+  await using programs = await Programs.make();
+  await using server = serve(
+    { ...HOST, framing: lengthPrefixed() },
+    async (connection) => {
+      for await (const message of connection) await connection.send(message);
+    },
+  );
+  const port = `${server.addr.port}`;
+  const file = `${programs.folder}/run.jsonl`;
+  const capture = `${programs.folder}/run.pcap`;
+  const request = async (port: number) => {
+    await using client = await connect({ port, framing: lengthPrefixed() });
+    await client.request("hello");
+    await client.request(new Uint8Array([0xff]));
+  };
+  await programs.serve(
+    ["proxy", "0", port, "--length", "4", "--record", file],
+    request,
+  );
+  const replayed = await runTool(["replay", file, port, "--diff"]);
+  assertEquals(replayed, {
+    code: 0,
+    output: "",
+    errors: "Sent 2, received 2 of 2 recorded answers: none differs\n",
+  });
+  const ofProgram = await programs.run(["replay", file, port, "--hex"]);
+  assertEquals(
+    ofProgram.output,
+    "#1 > 68656c6c6f\n#1 < 68656c6c6f\n#1 > ff\n#1 < ff\n",
+  );
+  const args = ["proxy", "0", port, "--length", "4", "--pcap", capture];
+  await programs.serve(args, request);
+  assert((await Deno.stat(capture)).size > 200);
+});
+
+Deno.test("The programs of connect read escapes, and lines of JSON, as connect does", async () => {
+  await using programs = await Programs.make();
+  await using server = serve(
+    { ...HOST, framing: lengthPrefixed() },
+    async (connection) => {
+      for await (const message of connection) await connection.send(message);
+    },
+  );
+  const args = ["connect", `${server.addr.port}`, "--length", "4"];
+  const cases: [string[], string][] = [
+    [[...args, "-e", "--hex", "--input", "text"], "a\\n\\xff\\\\\n"],
+    [[...args, "--hex", "--input", "json"], '{"hex":"ff"}\n"a"\n'],
+  ];
+  for (const [args, input] of cases) {
+    const { output } = await programs.run(args, input);
+    assertEquals(output, (await runTool(args, { input })).output);
+    assert(output.length > 0);
+  }
+  // The time is another, the rest is the same.
+  const withoutTime = ({ output }: { output: string }) =>
+    output.replace(/"time":[\d.]+,/g, "");
+  const input = '{"from":"client","text":"a"}\nb\n{"hex":"fe"}\n{"x":1}\n';
+  const json = [...args, "--json"];
+  const ofTool = withoutTime(await runTool(json, { input }));
+  assertEquals(withoutTime(await programs.run(json, input)), ofTool);
+  assertEquals(ofTool.split("\n").length, 5);
+  // Guessing is the tool's own work.
+  const guess = ["connect", `${server.addr.port}`, "--guess"];
+  const bytes = "\0\0\0\x02hi\0\0\0\x05hello".repeat(4);
+  assertEquals(
+    (await programs.run(guess, bytes)).output,
+    (await runTool(guess, { input: bytes })).output,
+  );
 });

@@ -1,11 +1,8 @@
 import type { Command } from "./_command.ts";
 import { parseFlags } from "./_flags.ts";
 import type { Format } from "./_format.ts";
-import {
-  chooseFraming,
-  type ChosenFraming,
-  FRAMING_FLAGS,
-} from "./_framing_flags.ts";
+import { FRAMING_FLAGS } from "./_framing_flag_table.ts";
+import { chooseFraming, type ChosenFraming } from "./_framing_flags.ts";
 import { readRecording, type Recording } from "./_recording.ts";
 import { outputFormat } from "./_sending.ts";
 import { parsePlace, type Place, UsageError } from "./_values.ts";

@@ -13,7 +13,7 @@ import {
 import type { VerbModule } from "./_command.ts";
 import type { Flag, FlagGroup } from "./_flags.ts";
 import { FORMAT_FLAGS } from "./_format.ts";
-import { FRAMING_FLAGS } from "./_framing_flags.ts";
+import { FRAMING_FLAGS } from "./_framing_flag_table.ts";
 
 /** A verb, as help and completion tell it. */
 export interface Verb {

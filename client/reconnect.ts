@@ -18,8 +18,10 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * A connection has ended as {@linkcode Connection.hasEnded} says: it broke, was aborted
  * or closed, or the peer's messages have ended and all were received. So a loop over
  * the messages may just end, or throw the connection's error; a `break` out of
- * it is the way to finish. Give {@linkcode Connection.signal} to whatever else a
- * handler waits for: the next connection is not made before the handler has ended.
+ * it is the way to finish. The next connection is not made before the handler has
+ * ended, so end whatever else it waits for: {@linkcode Connection.signal} aborts when
+ * the connection ends with an error, {@linkcode Connection.peerEnded} settles when the
+ * server hangs up.
  *
  * A handler that receives nothing waits for {@linkcode Connection.peerEnded}, which
  * settles when the server hangs up, or for {@linkcode Connection.closed}. That settles a

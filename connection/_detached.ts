@@ -24,6 +24,10 @@ export class DetachedTransport implements Transport {
     return this.#transport.remoteAddr;
   }
 
+  get alpnProtocol(): string | null | undefined {
+    return this.#transport.alpnProtocol;
+  }
+
   async read(buffer: Uint8Array): Promise<number | null> {
     if (this.#underWay !== undefined) {
       const bytes = await this.#underWay;

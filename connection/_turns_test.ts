@@ -3,29 +3,35 @@ import { connect } from "../client/connect.ts";
 import { delimited } from "../framing/delimited.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import { serve } from "../server/serve.ts";
-import { turn } from "./_testing.ts";
 import { atEndOfTurn, untilEndOfTurn } from "./_turns.ts";
 import type { Connection } from "./connection.ts";
 
-Deno.test("atEndOfTurn() calls back after all promise continuations and before timers", async () => {
+Deno.test("atEndOfTurn() calls back after all promise continuations", async () => {
   const calls: string[] = [];
-  setTimeout(() => calls.push("timer"), 0);
-  atEndOfTurn(() => calls.push("end of turn"));
+  const ended = Promise.withResolvers<void>();
+  atEndOfTurn(() => {
+    calls.push("end of turn");
+    ended.resolve();
+  });
   for (let i = 0; i < 100; i++) await undefined;
   calls.push("continuation");
   queueMicrotask(() => calls.push("microtask"));
-  await turn();
-  assertEquals(calls, ["continuation", "microtask", "end of turn", "timer"]);
+  await ended.promise;
+  assertEquals(calls, ["continuation", "microtask", "end of turn"]);
 });
 
 Deno.test("atEndOfTurn() calls all back, in order, also those added meanwhile", async () => {
   const calls: number[] = [];
+  const ended = Promise.withResolvers<void>();
   atEndOfTurn(() => {
     calls.push(1);
-    atEndOfTurn(() => calls.push(3));
+    atEndOfTurn(() => {
+      calls.push(3);
+      ended.resolve();
+    });
   });
   atEndOfTurn(() => calls.push(2));
-  await turn();
+  await ended.promise;
   assertEquals(calls, [1, 2, 3]);
 });
 

@@ -1498,8 +1498,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         this.#transport.reset();
       } else this.#transport.close();
     } catch (error) {
-      // Its owner has closed it already.
-      if (!isClosedAlready(error)) throw error;
+      // Its owner may have closed it already. What else is thrown, `closed` tells: all
+      // that is left is released all the same.
+      if (!isClosedAlready(error)) this.#failure ??= { error };
     }
   }
 

@@ -31,6 +31,25 @@ import {
 
 const framing = lines();
 
+Deno.test("Connection.receive() refuses to be called by the framing's own function", async () => {
+  await using ends = await pair({
+    framing: mapped(lines(), {
+      decode(line) {
+        if (line === "two") inner = connection.receive();
+        return line;
+      },
+      encode: (line: string) => line,
+    }),
+  });
+  let inner: Promise<string | undefined> | undefined;
+  const { connection, peer } = ends;
+  await peer.write("one\ntwo\n");
+  assertEquals(await connection.receive(), "one");
+  assertEquals(await connection.receive(), "two");
+  const error = await assertRejects(async () => await inner, DOMException);
+  assertEquals(error.name, "InvalidStateError");
+});
+
 Deno.test("Connection.receive() gives messages in order, then undefined", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import process from "node:process";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
@@ -46,6 +47,55 @@ const WAYS: [name: string, open: () => Promise<[Transport, Transport]>][] = [
   ["a Unix socket", unixSockets],
   ["memory", () => Promise.resolve(transportPair())],
 ];
+
+Deno.test("Connection.startTls() refuses after abort(), with its reason", async () => {
+  await using ends = framed(transportPair());
+  const { client } = ends;
+  client.abort(new Error("enough"));
+  await assertRejects(() => client.startTls(asClient), Error, "enough");
+});
+
+Deno.test("Connection.startTls() refuses bytes of the peer that come while what is queued is sent", async () => {
+  const [near, far] = transportPair({ bufferSize: 8 });
+  await using ends = framed([near, far]);
+  const { client, server } = ends;
+  const sending = client.send("longer than the buffer");
+  sending.catch(() => {});
+  const receiving = isPending(client.peerEnded); // a read is under way
+  const securing = client.startTls(asClient);
+  await server.send("early");
+  await receiving;
+  assertEquals(await server.receive(), "longer than the buffer");
+  await assertRejects(() => securing, DOMException, "unread");
+  // It goes on without TLS.
+  assertEquals(await client.receive(), "early");
+  await client.send("still here");
+  assertEquals(await server.receive(), "still here");
+});
+
+Deno.test("Connection.startTls() rejects with the reason of an abort() while what is queued is sent", async () => {
+  await using ends = framed(transportPair({ bufferSize: 8 }));
+  const { client } = ends;
+  client.send("longer than the buffer").catch(() => {});
+  const securing = client.startTls(asClient);
+  client.abort(new Error("enough"));
+  await assertRejects(() => securing, Error, "enough");
+});
+
+Deno.test("Connection.startTls() says so where there is no node:tls", async () => {
+  await using ends = framed(transportPair());
+  const { getBuiltinModule } = process;
+  Object.assign(process, { getBuiltinModule: undefined });
+  try {
+    await assertRejects(
+      () => ends.client.startTls(asClient),
+      TypeError,
+      "node:tls",
+    );
+  } finally {
+    Object.assign(process, { getBuiltinModule });
+  }
+});
 
 for (const [name, open] of WAYS) {
   Deno.test(`Connection.startTls() encrypts both ways from then on over ${name}`, async () => {

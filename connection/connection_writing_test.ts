@@ -8,6 +8,9 @@ import {
 import { Buffer } from "node:buffer";
 import { concat, equals } from "@std/bytes";
 import { Connection } from "./connection.ts";
+import type { Transport } from "./transport.ts";
+import { connectionPair } from "../testing/connection_pair.ts";
+import { transportPair } from "../testing/transport_pair.ts";
 import {
   ChunkDecoder,
   ChunkEncoder,
@@ -44,6 +47,52 @@ function numbered(index: number, length: number): Uint8Array {
   for (let i = 0; i < length; i += 1000) message[i] = index + i / 1000;
   return message;
 }
+
+Deno.test("Connection.forward() rejects after closeWrite() and after abort()", async () => {
+  await using ends = connectionPair({ framing: lines() });
+  const { near: connection, far } = ends;
+  await far.send("one");
+  const batches = connection.batches()[Symbol.asyncIterator]();
+  const { value: batch } = await batches.next();
+  assert(batch);
+  await connection.closeWrite();
+  await assertRejects(() => connection.forward(batch));
+  connection.abort(new Error("enough"));
+  await assertRejects(() => connection.forward(batch), Error, "enough");
+  // Nothing of it is to be sent, and yet there is no room any more.
+  await assertRejects(() => connection.forward(batch, 0, 0), Error, "enough");
+});
+
+Deno.test("Connection.closeWrite() rejects with what the transport says, and that ends the connection", async () => {
+  const [near] = transportPair();
+  const transport = overriding(near, {
+    closeWrite: () => Promise.reject(new Error("cannot end")),
+  });
+  const connection = new Connection(transport, { framing: lines() });
+  await assertRejects(() => connection.closeWrite(), Error, "cannot end");
+  await assertRejects(() => connection.closed, Error, "cannot end");
+});
+
+Deno.test("Connection.closed rejects with what the transport throws as it is closed", async () => {
+  let timesClosed = 0;
+  const transport: Transport = {
+    read: () => Promise.resolve(null),
+    write: (bytes) => Promise.resolve(bytes.length),
+    closeWrite: () => Promise.resolve(),
+    close() {
+      timesClosed++;
+      throw new Error("cannot close");
+    },
+  };
+  const connection = new Connection(transport, { framing: lines() });
+  await assertRejects(() => connection.close(), Error, "cannot close");
+  await assertRejects(() => connection.closed, Error, "cannot close");
+  // The reason of an abort is not replaced by it.
+  const aborted = new Connection(transport, { framing: lines() });
+  aborted.abort(new Error("enough"));
+  await assertRejects(() => aborted.closed, Error, "enough");
+  assertEquals(timesClosed, 2);
+});
 
 Deno.test("Connection.send() sends not awaited arrive whole and in order, whatever their sizes", async () => {
   const framing = lengthPrefixed();

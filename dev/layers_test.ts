@@ -43,6 +43,8 @@ interface Import {
   readonly specifier: string;
   readonly target: string;
   readonly isDynamic: boolean;
+  /** Whether it is of types alone, and loads nothing. */
+  readonly isType: boolean;
 }
 
 /** The project's modules by their paths, each with what it imports. */
@@ -97,6 +99,8 @@ async function readGraph(): Promise<Graph> {
             specifier,
             target: isOwn(target) ? pathOf(target) : target,
             isDynamic,
+            isType: code?.specifier === undefined &&
+              type?.specifier !== undefined,
           };
         }),
       ]),
@@ -271,6 +275,23 @@ Deno.test("The core imports only itself and @std, and only node.ts the sockets o
     }),
     KNOWN.builtins,
   );
+});
+
+Deno.test("The tool begins without the library, which a verb loads when it runs", () => {
+  const seen = new Set<string>();
+  const follow = (path: string) => {
+    if (seen.has(path)) return;
+    seen.add(path);
+    for (const { target, isDynamic, isType } of graph.get(path) ?? []) {
+      if (!isDynamic && !isType) follow(target);
+    }
+  };
+  follow("cli/main.ts");
+  const foreign = [...seen].filter((path) =>
+    !path.startsWith("cli/") && graph.has(path)
+  );
+  assertEquals(foreign, []);
+  assertEquals(seen.has("cli/_verbs.ts"), true);
 });
 
 Deno.test("Each entry point can be imported alone, without permissions", async () => {

@@ -196,10 +196,12 @@ function assertBackpressureSeen(stdout: string): void {
   assertMatch(stdout, /^Answer: yes.* stood still for [\d.]+ s/m);
 }
 
-Deno.test("backpressure.ts shows a sender stop and go on, in text and drawn", async () => {
-  const [result, drawing] = await Promise.all([
+// In one test, as the lesson takes its time: they run side by side.
+Deno.test("backpressure.ts shows a sender stop and go on, in text and drawn, and runs its sides apart", async () => {
+  const [result, drawing, apart] = await Promise.all([
     run(LESSONS.backpressure),
     run(LESSONS.backpressure, ["--svg"]),
+    cannotInterrupt ? undefined : runApart(LESSONS.backpressure),
   ]);
 
   assertSuccess(result);
@@ -211,6 +213,12 @@ Deno.test("backpressure.ts shows a sender stop and go on, in text and drawn", as
   assertDrawn(drawing.stdout);
   const shown = new URL("../docs/lesson.svg", import.meta.url);
   assertDrawn(await Deno.readTextFile(shown));
+
+  if (apart === undefined) return;
+  const { server, client } = apart;
+  assertSuccess(server, client);
+  assertBackpressureSeen(client.stdout);
+  assertStringIncludes(server.stdout, "reading 7 bytes at a time");
 });
 
 /** Asserts that an SVG is well-formed, and what it shows a run that can be. */
@@ -333,18 +341,6 @@ Deno.test({
     for (const count of [queued, sendBuffer, farBuffer]) {
       assert(Number(count.replaceAll(",", "")) > 0, `${count} is not above 0`);
     }
-  },
-});
-
-Deno.test({
-  name: "backpressure.ts runs its sides apart",
-  ignore: cannotInterrupt,
-  async fn() {
-    const { server, client } = await runApart(LESSONS.backpressure);
-
-    assertSuccess(server, client);
-    assertBackpressureSeen(client.stdout);
-    assertStringIncludes(server.stdout, "reading 7 bytes at a time");
   },
 });
 

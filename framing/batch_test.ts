@@ -214,3 +214,29 @@ Deno.test("InputBuffer uses its buffer again if no message of a batch was made",
   assert(buffersUsed((batch) => batch.at(0)) > 1);
   assert(buffersUsed((batch) => [...batch]) > 1);
 });
+
+Deno.test("Batch refuses to be looked at after the next was asked for, by every method", () => {
+  const input = new InputBuffer();
+  const chunk = bytes("one\ntwo\n");
+  input.room(chunk.length, chunk.length, 64).set(chunk);
+  input.fill(chunk.length);
+  const batch = takeBatch(input, lines().decoder(), false);
+  assert(batch);
+  assertEquals(batch.allTexts(), ["one", "two"]);
+  batch.release();
+  batch.release(); // does nothing more
+  for (
+    const look of [
+      () => batch.at(0),
+      () => batch.byteAt(0, 0),
+      () => batch.textAt(0),
+      () => batch.bytesAt(0),
+      () => batch.allTexts(),
+      () => batch.allBytes(),
+      () => [...batch],
+    ]
+  ) {
+    const error = assertThrows(look, DOMException);
+    assertEquals(error.name, "InvalidStateError");
+  }
+});

@@ -517,3 +517,16 @@ Deno.test("FrameDecoderStream mixes iteration and readers in order", async () =>
 
   assertEquals(received, ["a", "b", "c", "d", "e"]);
 });
+
+Deno.test("FrameDecoderStream rejects a chunk that is no bytes, on both of its sides", async () => {
+  const stream = new FrameDecoderStream(lines());
+  const writer = stream.writable.getWriter();
+  const reading = stream.readable.getReader().read();
+  // What a caller in JavaScript may write.
+  const chunk: unknown = "text";
+  await assertRejects(
+    () => writer.write(chunk as Uint8Array<ArrayBuffer>),
+    TypeError,
+  );
+  await assertRejects(() => reading, TypeError);
+});

@@ -121,9 +121,10 @@ export class SocketListener<A extends NetAddress | UnixAddress>
 
   /** Such as "too many open files". */
   readonly #onError = (error: Error): void => {
-    this.#accepting?.reject(
-      toSystemError(error, { task: "accept connection" }),
-    );
+    const accepting = this.#accepting;
+    // Else the next connection would go to a call that has failed, and be lost.
+    this.#accepting = undefined;
+    accepting?.reject(toSystemError(error, { task: "accept connection" }));
   };
 }
 

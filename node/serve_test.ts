@@ -7,7 +7,9 @@ import process from "node:process";
 import { connect } from "./connect.ts";
 import type { ServeTcpOptions } from "./options.ts";
 import { serve } from "./serve.ts";
-import type { Connection } from "../connection/connection.ts";
+import { Connection } from "../connection/connection.ts";
+import type { Transport } from "../connection/transport.ts";
+import { transportPair } from "../testing/transport_pair.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lines } from "../framing/lines.ts";
 
@@ -25,6 +27,7 @@ Deno.test("serve() of node.ts throws immediately what is a mistake", () => {
     [{ backlog: 0 }, RangeError, "backlog"],
     [{ tcpBacklog: 1 }, TypeError, "backlog"],
     [{ reusePort: true }, TypeError, "reusePort"],
+    [{ proxyProtocol: true }, TypeError, "proxyProtocol"],
     [{ keepAliveInitialDelay: NaN }, RangeError, "keepAliveInitialDelay"],
     [{ tls: { cert: "x" } }, TypeError, "key"],
     [{ handshakeTimeout: 1 }, TypeError, "handshakeTimeout"],
@@ -38,6 +41,60 @@ Deno.test("serve() of node.ts throws immediately what is a mistake", () => {
     const all: object = { port: 0, framing, ...options };
     assertThrows(() => serve(all as ServeTcpOptions, () => {}), type, message);
   }
+});
+
+Deno.test("serve() of node.ts rejects with the reason of a signal that aborts while it begins to listen", async () => {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const begin = serve; // what is called serve() is awaited where this runs in Node
+  const serving = begin({ ...loopback, signal }, () => {});
+  controller.abort(new Error("enough"));
+  await assertRejects(() => serving, Error, "enough");
+});
+
+Deno.test("serve() of node.ts reports that accepting has failed, and goes on", async () => {
+  const listener = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const reported = Promise.withResolvers<unknown>();
+  await using server = await serve({
+    listener,
+    framing,
+    onError: (error) => reported.resolve(error),
+  }, echo);
+  assert(server.addr?.transport === "tcp");
+  const { port } = server.addr;
+  await using first = await connect({ port, framing });
+  assertEquals(await first.request("one"), "one");
+  const failure = Object.assign(new Error("too many"), { code: "EMFILE" });
+  listener.emit("error", failure);
+  const error = await reported.promise;
+  assert(error instanceof Error && error.message.includes("accept"));
+  await using second = await connect({ port, framing });
+  assertEquals(await second.request("two"), "two");
+});
+
+Deno.test("serve() of node.ts takes a listener whose transports are no sockets", async () => {
+  const { promise: closed, resolve: close } = Promise.withResolvers<never>();
+  closed.catch(() => {});
+  const [near, far] = transportPair();
+  const transports: Transport[] = [far];
+  const server = await serve({
+    listener: {
+      addr: { transport: "tcp", hostname: "memory", port: 1 },
+      accept: () => Promise.resolve(transports.pop() ?? closed),
+      close: () => close(Promise.reject(new Error("closed"))),
+    },
+    framing,
+    onError() {},
+  }, echo);
+  const error = assertThrows(() => server.unref(), Error, "no method unref");
+  assertEquals(error.name, "NotSupported");
+  server.ref(); // there is nothing that it would do
+  await using client = new Connection(near, { framing });
+  assertEquals(await client.request("hello"), "hello");
+  await client.close();
+  await server.shutdown();
 });
 
 Deno.test("serve() of node.ts rejects with AddrInUse if the port is in use", async () => {

@@ -134,6 +134,39 @@ Deno.test("socketTransport() rejects what is under way when it is closed, and wh
   ) assertEquals((await assertRejects(act, Error)).name, "BadResource");
 });
 
+Deno.test("socketTransport() rejects what comes after an error of its socket with that error", async () => {
+  await using pair = await sockets();
+  const transport = socketTransport(pair.near);
+  const closed = once(pair.near, "close").catch(() => {});
+  pair.near.destroy(
+    Object.assign(new Error("wire cut"), { code: "ECONNRESET" }),
+  );
+  await closed;
+  const buffer = new Uint8Array(1);
+  for (
+    const call of [() => transport.read(buffer), () => transport.write(buffer)]
+  ) {
+    const error = await assertRejects(call, Error, "wire cut");
+    assertEquals(error.name, "ConnectionReset");
+  }
+  transport.close();
+});
+
+Deno.test("socketTransport() rejects a write that the system refuses", async () => {
+  await using pair = await sockets();
+  const transport = socketTransport(pair.near);
+  const refused = Object.assign(new Error("refused"), { code: "EPIPE" });
+  Object.defineProperty(pair.near, "writableLength", { value: 1 }); // no room
+  Object.assign(pair.near, {
+    write: (_bytes: Uint8Array, done: (error: Error) => void) =>
+      queueMicrotask(() => done(refused)),
+  });
+  const error = await assertRejects(() => transport.write(new Uint8Array(1)));
+  assert(error instanceof Error);
+  assertEquals(error.name, "BrokenPipe");
+  transport.close();
+});
+
 Deno.test("socketTransport() refuses to write after its end, as Deno does", async () => {
   await using ends = await sockets();
   const transport = socketTransport(ends.near);

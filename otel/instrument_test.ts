@@ -1,5 +1,7 @@
 import { type Attributes, SpanKind, SpanStatusCode } from "@opentelemetry/api";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import process from "node:process";
+import { instrument } from "./instrument.ts";
 import { connect } from "../client.ts";
 import type { Connection } from "../connection/connection.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
@@ -268,5 +270,15 @@ Deno.test("instrument() names a Unix socket by its path", {
     assertEquals(span?.attributes["network.transport"], "unix");
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("instrument() says so where there are no diagnostics channels", () => {
+  const { getBuiltinModule } = process;
+  Object.assign(process, { getBuiltinModule: undefined });
+  try {
+    assertThrows(() => instrument(), TypeError, "diagnostics_channel");
+  } finally {
+    Object.assign(process, { getBuiltinModule });
   }
 });

@@ -24,6 +24,7 @@ import { fixedLength, type FramingError, lines } from "../framing.ts";
 import type { ConnectionHandler } from "./handler.ts";
 import type { ServeTcpOptions } from "./options.ts";
 import type { ServeListener } from "./serve_listener.ts";
+import type { Transport } from "../connection/transport.ts";
 import { serve } from "./serve.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
@@ -291,6 +292,49 @@ Deno.test("serve() takes a listener whose transports are no sockets", async () =
   assertEquals(await client.receive(), "tcp");
   assertEquals(await client.request("hello"), "hello");
   await server.shutdown();
+});
+
+Deno.test("serve() names the path of a Unix socket that cannot be", async () => {
+  const path = "/no/such/folder/socket";
+  // In Node it is a lack of permission that there is no such folder.
+  await assertRejects(
+    async () => await serve({ path, framing }, echo),
+    Error,
+    `listen on ${path}`,
+  );
+});
+
+Deno.test("serve() reports what its listener gives that is no transport, and goes on", async () => {
+  const [near, far] = transportPair();
+  // What a caller in JavaScript may hand over.
+  const accepted: unknown[] = [{ close() {} }, far];
+  const ended = Promise.withResolvers<Transport>();
+  const reported: unknown[] = [];
+  const server = serve({
+    listener: {
+      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+      accept: () =>
+        accepted.length > 0
+          ? Promise.resolve(accepted.shift() as Transport)
+          : ended.promise,
+      close() {
+        ended.reject(new Deno.errors.BadResource("closed"));
+        throw new Error("cannot close");
+      },
+    },
+    framing,
+    onError: (error) => void reported.push(error),
+  }, echo);
+  await using client = new Connection(near, { framing });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(reported.map((each) => each instanceof TypeError), [true]);
+  await client.close();
+  // What its close() throws is told to the one who shuts down.
+  await assertRejects(
+    async () => await server.shutdown(),
+    Error,
+    "cannot close",
+  );
 });
 
 Deno.test("serve() takes a listener of few methods, of which unref is refused", async () => {

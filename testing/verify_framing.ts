@@ -261,7 +261,7 @@ class Verification<In, Out> {
     const sent = together.takeBytes();
     if (!isSame(sent, concat(frames))) {
       throw new Error(
-        `messages are encoded as ${
+        `Messages are encoded as ${
           showBytes(concat(frames))
         } one by one, and as ${showBytes(sent)} after another`,
       );
@@ -283,7 +283,7 @@ class Verification<In, Out> {
     outcome.counts.forEach((count, index) => {
       if (count === index + 1) return;
       throw new Error(
-        `frame ${index}, ${
+        `Frame ${index}, ${
           showBytes(frames[index] ?? NO_BYTES)
         }, is there, and ${count} messages have come: its message must come with its last byte (see the option prompt)`,
       );

@@ -281,7 +281,7 @@ Deno.test("verifyFraming() finds a message that waits for the next frame", () =>
       },
     }),
   };
-  assertIncludes(faultOf(late, SENT), "frame 0", "with its last byte");
+  assertIncludes(faultOf(late, SENT), "Frame 0", "with its last byte");
   verifyFraming(late, SENT, { prompt: false });
 });
 
@@ -442,4 +442,34 @@ Deno.test("verifyFraming() refuses what it cannot verify", () => {
     RangeError,
     "limit.maxLength",
   );
+});
+
+Deno.test("verifyFraming() finds an encoder that changes the message", () => {
+  const fault = faultOf({
+    ...unframed(),
+    encoder: () => ({
+      encode(message: Uint8Array, output) {
+        output.writeByte(message.length);
+        message.fill(0);
+      },
+    }),
+  }, [bytes("one")]);
+  assert(fault.includes("was changed as it was encoded"), fault);
+});
+
+Deno.test("verifyFraming() finds an encoder that writes otherwise in one buffer", () => {
+  let encoders = 0;
+  const fault = faultOf({
+    ...words(),
+    encoder: () => {
+      const isThird = ++encoders === 3;
+      return {
+        encode(word: string, output) {
+          output.writeByte(isThird ? 0 : word.length);
+          output.writeText(isThird ? "" : word);
+        },
+      };
+    },
+  }, ["one", "two"]);
+  assert(fault.includes("one by one"), fault);
 });

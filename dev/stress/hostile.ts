@@ -176,15 +176,22 @@ export class Target implements AsyncDisposable {
       pace,
       pause: pace * 3,
     }));
-    const program = startHere("hostile_attackers.ts", assaults);
-    assert(await nextLine(program) === "attacking");
-    return program;
+    return await startAttack(assaults);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#figures.close();
     await this.#program[Symbol.asyncDispose]();
   }
+}
+
+/** Starts attackers in a process of their own; they attack when this settles. */
+export async function startAttack(
+  assaults: readonly Assault[],
+): Promise<Program> {
+  const program = startHere("hostile_attackers.ts", assaults);
+  assert(await nextLine(program) === "attacking");
+  return program;
 }
 
 function startHere(name: string, argument: unknown): Program {
@@ -197,7 +204,8 @@ function startHere(name: string, argument: unknown): Program {
   ]);
 }
 
-async function nextLine(program: Program): Promise<string> {
+/** The next line that a program prints; rejects if it ends. */
+export async function nextLine(program: Program): Promise<string> {
   const { value, done } = await program.lines.next();
   if (done) throw new Error(`Ended: ${(await program.ended).stderr}`);
   return value;

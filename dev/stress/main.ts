@@ -16,6 +16,7 @@ import { framingRows } from "./framing_rows.ts";
 import { hostileRows } from "./hostile.ts";
 import { loadRows } from "./load_rows.ts";
 import { processRows } from "./process.ts";
+import { productionRows } from "./production.ts";
 import { hasFailed, reportText, rowText, type SuiteResult } from "./report.ts";
 import type { ReportRow, Suite } from "./report_row.ts";
 import { simulationRows } from "./simulation_rows.ts";
@@ -47,7 +48,13 @@ const SUITES: readonly NamedSuite[] = [
   },
   { name: "faults", title: "Faults on the way", rows: faultRows, share: 0.1 },
   { name: "load", title: "Load", rows: loadRows, share: 0.5 },
-  { name: "hostile", title: "Hostile peers", rows: hostileRows, share: 0.14 },
+  { name: "hostile", title: "Hostile peers", rows: hostileRows, share: 0.1 },
+  {
+    name: "production",
+    title: "The server of docs/production.md",
+    rows: productionRows,
+    share: 0.04,
+  },
   {
     name: "fairness",
     title: "A busy thread",

@@ -7,13 +7,18 @@ export interface Program extends AsyncDisposable {
   readonly lines: AsyncIterableIterator<string>;
   /** How it ended. */
   readonly ended: Promise<{ code: number; stderr: string }>;
+  kill(signal: Deno.Signal): void;
 }
 
-/** Starts a program of this folder in a process of its own. */
-export function start(command: string, args: string[]): Program {
+/** Starts a program of this folder, or of another, in a process of its own. */
+export function start(
+  command: string,
+  args: string[],
+  cwd: string | URL = new URL(".", import.meta.url),
+): Program {
   const child = new Deno.Command(command, {
     args,
-    cwd: new URL(".", import.meta.url),
+    cwd,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -28,6 +33,7 @@ export function start(command: string, args: string[]): Program {
   return {
     lines: output,
     ended,
+    kill: (signal) => child.kill(signal),
     async [Symbol.asyncDispose]() {
       if (await isPending(child.status)) child.kill("SIGKILL");
       await ended;

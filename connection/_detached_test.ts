@@ -1,0 +1,70 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { lines } from "../framing/lines.ts";
+import { transportPair } from "../testing/transport_pair.ts";
+import { isPending } from "./_testing.ts";
+import { Connection } from "./connection.ts";
+import { DetachedTransport } from "./_detached.ts";
+import type { Transport } from "./transport.ts";
+
+Deno.test("Connection.detach() hands on the error of a read that is under way", async () => {
+  const [near, far] = transportPair();
+  const connection = new Connection(near, { framing: lines() });
+  assert(await isPending(connection.peerEnded)); // a read is under way
+  const { transport, unread } = await connection.detach();
+  assertEquals(unread.length, 0);
+  const reading = transport.read(new Uint8Array(8));
+  far.reset();
+  const error = await assertRejects(() => reading, Error);
+  assertEquals(error.name, "ConnectionReset");
+  transport.close();
+});
+
+Deno.test("DetachedTransport is what it was made of in all but its first read", async () => {
+  const calls: string[] = [];
+  const note = (call: string) => void calls.push(call);
+  const inner: Transport = {
+    localAddr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+    remoteAddr: { transport: "tcp", hostname: "127.0.0.1", port: 2 },
+    alpnProtocol: "h2",
+    read: () => Promise.resolve(null),
+    write: (bytes) => Promise.resolve(bytes.length),
+    closeWrite: () => Promise.resolve(note("closeWrite")),
+    close: () => note("close"),
+    ref: () => note("ref"),
+    unref: () => note("unref"),
+    setNoDelay: (value) => note(`noDelay ${value}`),
+    setKeepAlive: (value) => note(`keepAlive ${value}`),
+  };
+  const underWay = Promise.resolve(new Uint8Array([1, 2, 3]));
+  const transport = new DetachedTransport(inner, underWay);
+  const buffer = new Uint8Array(2);
+  assertEquals([await transport.read(buffer), [...buffer]], [2, [1, 2]]);
+  assertEquals([await transport.read(buffer), buffer[0]], [1, 3]);
+  assertEquals(await transport.read(buffer), null);
+  const { localAddr, remoteAddr, alpnProtocol } = transport;
+  assertEquals({ localAddr, remoteAddr, alpnProtocol }, {
+    localAddr: inner.localAddr,
+    remoteAddr: inner.remoteAddr,
+    alpnProtocol: "h2",
+  });
+  assertEquals(await transport.write(buffer), 2);
+  await transport.closeWrite();
+  transport.ref();
+  transport.unref();
+  transport.setNoDelay(true);
+  transport.setKeepAlive(false);
+  transport.reset(); // what cannot be reset is closed
+  new DetachedTransport({ ...inner, reset: () => note("reset") }, underWay)
+    .reset();
+  transport.close();
+  assertEquals(calls, [
+    "closeWrite",
+    "ref",
+    "unref",
+    "noDelay true",
+    "keepAlive false",
+    "close",
+    "reset",
+    "close",
+  ]);
+});

@@ -1,0 +1,43 @@
+import { assertStrictEquals } from "@std/assert";
+import { FramingError } from "../framing/framing_error.ts";
+import {
+  endingOfRead,
+  endingOfWrite,
+  ENDINGS,
+  isClosedAlready,
+} from "./_ending.ts";
+
+Deno.test("endingOfRead() tells a peer that broke the framing from any other error", () => {
+  const malformed = new FramingError("Bad", { code: "malformed", offset: 0 });
+  assertStrictEquals(endingOfRead(malformed), ENDINGS.malformed);
+  assertStrictEquals(endingOfRead(new Error("other")), ENDINGS.failed);
+  assertStrictEquals(endingOfRead("no error at all"), ENDINGS.failed);
+});
+
+Deno.test("endingOfWrite() tells a peer that is gone by Deno's names and by Node's codes", () => {
+  for (
+    const gone of [
+      new Deno.errors.BrokenPipe("gone"),
+      new Deno.errors.ConnectionReset("gone"),
+      new Deno.errors.ConnectionAborted("gone"),
+      Object.assign(new Error("gone"), { code: "EPIPE" }),
+      Object.assign(new Error("gone"), { code: "ECONNRESET" }),
+      Object.assign(new Error("gone"), { code: "ECONNABORTED" }),
+    ]
+  ) assertStrictEquals(endingOfWrite(gone), ENDINGS.peerGone);
+  for (
+    const other of [
+      new Error("other"),
+      Object.assign(new Error("other"), { code: "EIO" }),
+      Object.assign(new Error("other"), { code: 32 }),
+      "EPIPE",
+      undefined,
+    ]
+  ) assertStrictEquals(endingOfWrite(other), ENDINGS.failed);
+});
+
+Deno.test("isClosedAlready() is for the error of a transport that its owner has closed", () => {
+  assertStrictEquals(isClosedAlready(new Deno.errors.BadResource("x")), true);
+  assertStrictEquals(isClosedAlready(new Error("x")), false);
+  assertStrictEquals(isClosedAlready("BadResource"), false);
+});

@@ -1,0 +1,44 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { once } from "node:events";
+import { Duplex } from "node:stream";
+import { NodeStreamTransport } from "./_node_stream_transport.ts";
+
+const bytes = new Uint8Array([1]);
+
+Deno.test("NodeStreamTransport rejects what is under way, and all after it, with the stream's error", async () => {
+  // It answers no write, and has nothing to read.
+  const stream = new Duplex({ read() {}, write() {} });
+  const transport = new NodeStreamTransport(stream, {});
+  const reading = transport.read(new Uint8Array(8));
+  const writing = transport.write(bytes);
+  const closed = once(stream, "close");
+  stream.destroy(new Error("gone"));
+  await assertRejects(() => reading, Error, "gone");
+  await assertRejects(() => writing, Error, "gone");
+  await assertRejects(() => transport.write(bytes), Error, "gone");
+  await assertRejects(() => transport.closeWrite(), Error, "gone");
+  await closed.catch(() => {});
+});
+
+Deno.test("NodeStreamTransport rejects a write that the stream refuses", async () => {
+  const stream = new Duplex({
+    read() {},
+    write(_chunk, _encoding, done) {
+      done(new Error("refused"));
+    },
+  });
+  const transport = new NodeStreamTransport(stream, {});
+  await assertRejects(() => transport.write(bytes), Error, "refused");
+});
+
+Deno.test("NodeStreamTransport rejects with ConnectionReset if the stream is closed before its end", async () => {
+  const stream = new Duplex({ read() {}, write() {} });
+  const transport = new NodeStreamTransport(stream, {});
+  stream.destroy();
+  const error = await assertRejects(
+    () => transport.read(new Uint8Array(8)),
+    Error,
+    "closed before its end",
+  );
+  assertEquals(error.name, "ConnectionReset");
+});
