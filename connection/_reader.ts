@@ -3,8 +3,7 @@ import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
-import { RangeDecoder } from "../framing/_decoders.ts";
-import { type Batch, takeBatch } from "../framing/batch.ts";
+import { type Batch, takeAhead, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { drops } from "../internal/drops.ts";
 import {
@@ -237,9 +236,7 @@ export class Reader<In> {
   #take<T>(decoder: Decoder<T>, isBatch: boolean): T | Batch<T> | undefined {
     if (this.#isDecoding) throw isBeingDecoded();
     if (this.#isBroken) return undefined;
-    const ahead = !isBatch && decoder instanceof RangeDecoder
-      ? decoder.takeAhead(this.#input)
-      : undefined;
+    const ahead = isBatch ? undefined : takeAhead(this.#input, decoder);
     const taken = ahead ?? this.#decode(decoder, isBatch);
     if (taken === undefined) return undefined;
     this.#messagesReceived++;
