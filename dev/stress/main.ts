@@ -9,6 +9,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { simulationRows } from "../simulation/rows.ts";
 import { connectionRows } from "./connection_rows.ts";
 import { fairnessRows } from "./fairness_rows.ts";
 import { faultRows } from "./fault_rows.ts";
@@ -19,7 +20,6 @@ import { processRows } from "./process.ts";
 import { productionRows } from "./production.ts";
 import { hasFailed, reportText, rowText, type SuiteResult } from "./report.ts";
 import type { ReportRow, Suite } from "./report_row.ts";
-import { simulationRows } from "./simulation_rows.ts";
 
 // Enough for the full sizes, with a soak of ten minutes.
 const FULL_SECONDS = 1325;

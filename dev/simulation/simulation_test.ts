@@ -1,12 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
-import { newTally, scenarioOf, simulate, simulateSeed } from "./simulation.ts";
+import { programOf } from "./programs.ts";
+import { newTally, runProgram } from "./run.ts";
+import { runSeed } from "./shrink.ts";
 
 // About two seconds.
 const SEEDS = 1500;
 
 Deno.test("whole connections in virtual time keep order, lose nothing and settle", async () => {
   const tally = newTally();
-  for (let seed = 1; seed <= SEEDS; seed++) await simulateSeed(seed, tally);
+  for (let seed = 1; seed <= SEEDS; seed++) await runSeed(seed, tally);
   assertEquals(tally.runs, SEEDS);
   assert(tally.delivered > SEEDS);
 });
@@ -14,7 +16,7 @@ Deno.test("whole connections in virtual time keep order, lose nothing and settle
 Deno.test("one number repeats a run exactly, whatever ran before", async () => {
   async function traceOf(seed: number): Promise<string[]> {
     const tally = newTally();
-    await simulate(scenarioOf(seed), tally);
+    await runProgram(programOf(seed), tally);
     return tally.trace;
   }
 

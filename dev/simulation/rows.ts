@@ -1,7 +1,8 @@
 /** The line of the report on connections in virtual time. */
-import { OwnMemory } from "./own_memory.ts";
-import type { ReportRow, SuiteOptions } from "./report_row.ts";
-import { newTally, simulateSeed } from "./simulation.ts";
+import { OwnMemory } from "../stress/own_memory.ts";
+import type { ReportRow, SuiteOptions } from "../stress/report_row.ts";
+import { newTally } from "./run.ts";
+import { runSeed } from "./shrink.ts";
 
 const MS_PER_HOUR = 3_600_000;
 
@@ -13,7 +14,7 @@ export async function* simulationRows(
   const tally = newTally();
   const deadline = Date.now() + seconds * 1000;
   for (let next = seed; Date.now() < deadline; next++) {
-    await simulateSeed(next, tally);
+    await runSeed(next, tally);
   }
   const hours = tally.virtualMs / MS_PER_HOUR;
   yield {

@@ -20,7 +20,7 @@ const BETWEEN_RUNS_MS = 1_000_000;
 let lastTime = 0;
 
 /** Virtual time for the whole process, until it is disposed of. One at a time. */
-export class VirtualTime implements Disposable {
+export class VirtualClock implements Disposable {
   readonly start: number;
   #now: number;
   #lastId = 0;

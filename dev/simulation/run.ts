@@ -1,0 +1,88 @@
+/** Runs a program on two connections in virtual time, beside the model. */
+import { assert, assertEquals } from "@std/assert";
+import { noteLook } from "../../connection/_testing.ts";
+import { transportPair } from "../../testing.ts";
+import { VirtualClock } from "./clock.ts";
+import { End } from "./end.ts";
+import { checkDelivery, checkOrder, checkSettled } from "./model.ts";
+import { type Program, stepText } from "./programs.ts";
+
+/** What was counted in some runs. */
+export interface Tally {
+  /** What happened in the last run, and when: the same for the same program. */
+  trace: string[];
+  runs: number;
+  steps: number;
+  sent: number;
+  delivered: number;
+  virtualMs: number;
+}
+
+/** A tally of nothing. */
+export function newTally(): Tally {
+  return { trace: [], runs: 0, steps: 0, sent: 0, delivered: 0, virtualMs: 0 };
+}
+
+// Longer than all timeouts, and a peer that reads a byte at a time.
+const FINISH_MS = 60_000;
+
+/** Runs a program, and asserts that what comes of it is allowed. */
+export async function runProgram(
+  program: Program,
+  tally: Tally,
+): Promise<void> {
+  noteLook();
+  using clock = new VirtualClock();
+  const { bufferSize, steps } = program;
+  const [nearTransport, farTransport] = transportPair({ bufferSize });
+  const trace: string[] = tally.trace = [];
+  const near = new End("near", nearTransport, clock, program, trace);
+  const far = new End("far", farTransport, clock, program, trace);
+  const ends = [near, far] as const;
+  try {
+    for (const step of steps) {
+      trace.push(stepText(step));
+      if (step.kind === "settle") await clock.settle();
+      else if (step.kind === "sleep") await clock.advance(step.size * 4);
+      else if (step.kind === "busy") clock.pass(step.size * 4);
+      else ends[step.end].run(step);
+      checkOrder(near, far);
+      checkOrder(far, near);
+    }
+    for (const { transport } of ends) transport.resume();
+    for (const each of ends) each.finish();
+    await clock.settle();
+    const end = clock.now + FINISH_MS;
+    while (!ends.every(({ isSettled }) => isSettled)) {
+      if (!await clock.step(end)) break;
+    }
+    // With nothing read on either side, what is queued waits until one gives up.
+    if (ends.every(({ hasStoppedReading }) => hasStoppedReading)) {
+      near.connection.abort();
+      await clock.settle();
+      while (await clock.step(end + FINISH_MS)) {
+        if (far.isSettled) break;
+      }
+    }
+    for (const each of ends) checkSettled(each);
+    checkDelivery(near, far);
+    checkDelivery(far, near);
+    for (const { connection, transport, name } of ends) {
+      assertEquals(connection.stats().bufferedAmount, 0, `queued at ${name}`);
+      assert(transport.isClosed, `The transport of ${name} is open`);
+    }
+    await clock.settle();
+    assertEquals(clock.pending, 0, "Timers are left");
+  } finally {
+    for (const { connection } of ends) connection.abort();
+    await clock.settle();
+    while (await clock.step(clock.now + FINISH_MS));
+    tally.virtualMs += clock.now - clock.start;
+  }
+  tally.runs++;
+  tally.steps += steps.length;
+  for (const each of ends) {
+    tally.sent += each.accepted.length;
+    tally.delivered += each.taken.length;
+  }
+}
