@@ -1314,6 +1314,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   async #closeWrite(): Promise<void> {
     await this.#writer.finish();
     await this.#securing; // the end is for the encrypted side
+    if (this.#isReleased) return this.#whenClosed;
     try {
       await this.#sendEnd();
     } catch (error) {
@@ -1401,6 +1402,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     }
     const drained = this.#reader.discard();
     await flushed;
+    if (this.#isReleased) return;
     try {
       await this.#sendEnd();
     } catch {

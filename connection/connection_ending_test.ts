@@ -196,6 +196,25 @@ Deno.test("Connection.close() and closeWrite() agree in any order, twice and con
   }
 });
 
+Deno.test("Connection.closeWrite() calls nothing of a transport that was closed", async () => {
+  const calls: string[] = [];
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      closeWrite() {
+        calls.push("closeWrite");
+        return conn.closeWrite();
+      },
+      close() {
+        calls.push("close");
+        conn.close();
+      },
+    }));
+  const { connection } = ends;
+  await connection.close();
+  await connection.closeWrite();
+  assertEquals(calls, ["close"]);
+});
+
 Deno.test("Connection.close() works from within an iteration", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
