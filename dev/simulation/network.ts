@@ -18,7 +18,12 @@ export class Odd extends Error {
 /** Told of what passes. */
 export interface Observer {
   onRead?(length: number | null, buffer: Uint8Array): void;
+  onReadError?(error: unknown): void;
   onWrite?(length: number, bytes: Uint8Array): void;
+  /** Told of a failed write, or of an end that could not be sent. */
+  onWriteError?(error: unknown): void;
+  /** Called when a call begins, before it does anything. */
+  onCall?(call: "read" | "write" | "closeWrite" | "close"): void;
 }
 
 /** A transport whose reads and writes can be made to fail. */
@@ -28,6 +33,7 @@ export class FaultyTransport implements Transport {
   #readError: Error | undefined;
   #writeError: Error | undefined;
   #zeroReads = 0;
+  #isToCorrupt = false;
 
   constructor(under: PairedTransport, observer: Observer) {
     this.under = under;
@@ -43,30 +49,54 @@ export class FaultyTransport implements Transport {
   }
 
   async read(buffer: Uint8Array): Promise<number | null> {
-    if (this.#readError !== undefined) throw this.#readError;
-    const length = this.#zeroReads > 0
-      ? this.#readNothing()
-      : await this.under.read(buffer);
-    this.#observer.onRead?.(length, buffer);
-    return length;
+    this.#observer.onCall?.("read");
+    try {
+      if (this.#readError !== undefined) await failing(this.#readError);
+      const length = this.#zeroReads > 0
+        ? this.#readNothing()
+        : await this.under.read(buffer);
+      if (this.#isToCorrupt && length !== null && length > 0) {
+        this.#isToCorrupt = false;
+        buffer[0] = 0xff;
+      }
+      this.#observer.onRead?.(length, buffer);
+      return length;
+    } catch (error) {
+      this.#observer.onReadError?.(error);
+      throw error;
+    }
   }
 
   async write(bytes: Uint8Array): Promise<number> {
-    if (this.#writeError !== undefined) throw this.#writeError;
-    const length = await this.under.write(bytes);
-    this.#observer.onWrite?.(length, bytes);
-    return length;
+    this.#observer.onCall?.("write");
+    try {
+      if (this.#writeError !== undefined) await failing(this.#writeError);
+      const length = await this.under.write(bytes);
+      this.#observer.onWrite?.(length, bytes);
+      return length;
+    } catch (error) {
+      this.#observer.onWriteError?.(error);
+      throw error;
+    }
   }
 
   async closeWrite(): Promise<void> {
-    await this.under.closeWrite();
+    this.#observer.onCall?.("closeWrite");
+    try {
+      await this.under.closeWrite();
+    } catch (error) {
+      this.#observer.onWriteError?.(error);
+      throw error;
+    }
   }
 
   close(): void {
+    this.#observer.onCall?.("close");
     this.under.close();
   }
 
   reset(): void {
+    this.#observer.onCall?.("close");
     this.under.reset();
   }
 
@@ -101,8 +131,19 @@ export class FaultyTransport implements Transport {
     this.#writeError = error;
   }
 
+  /** Makes a byte of the next read one that is in no UTF-8 text. */
+  corruptNext(): void {
+    this.#isToCorrupt = true;
+  }
+
   #readNothing(): number {
     this.#zeroReads--;
     return 0;
   }
+}
+
+/** Fails as a transport does: later. */
+async function failing(error: Error): Promise<never> {
+  await undefined;
+  throw error;
 }
