@@ -99,6 +99,17 @@ export class VirtualClock implements Disposable {
     return true;
   }
 
+  /** Fires all timers that are due already, as a thread does that was busy. */
+  async fireDue(): Promise<void> {
+    const due = [...this.#timers.values()].filter(({ at }) => at <= this.#now)
+      .sort((a, b) => a.at - b.at || a.id - b.id);
+    for (const { id, callback } of due) {
+      // The one before may have cleared it.
+      if (this.#timers.delete(id)) callback();
+    }
+    await this.settle();
+  }
+
   [Symbol.dispose](): void {
     lastTime = this.#now;
     for (const restore of this.#restore) restore();

@@ -50,7 +50,7 @@ export class End implements Deeds {
   wasReset = false;
   #sendingFraming: 0 | 1;
   #receivingFraming: 0 | 1;
-  readonly #faulty: FaultyTransport;
+  readonly faulty: FaultyTransport;
   #readAt = new Moment();
   #movedAt = new Moment();
   #isWatched: boolean;
@@ -74,7 +74,7 @@ export class End implements Deeds {
     this.#program = program;
     this.#isWatched = program.isWatched;
     this.#sendingFraming = this.#receivingFraming = program.framing;
-    this.#faulty = new FaultyTransport(transport, {
+    this.faulty = new FaultyTransport(transport, {
       onRead: (length, buffer) => {
         this.#log(`read ${length} of ${buffer.length}`);
         this.#noteRead();
@@ -84,7 +84,7 @@ export class End implements Deeds {
         this.#movedAt.note(this.#clock.now);
       },
     });
-    this.connection = this.#connect(this.#faulty);
+    this.connection = this.#connect(this.faulty);
     if (program.isSwitching) this.#begin("loop", this.#loop());
   }
 
@@ -124,12 +124,15 @@ export class End implements Deeds {
   }
 
   #watch(connection: Connection<string, string>): void {
-    const { hasEnded } = connection; // at a moment that is not known
+    const { signal } = connection; // aborted at a moment that is not known, or not yet
+    signal.addEventListener("abort", () => {
+      const { reason } = signal;
+      this.#begin("the timeout", Promise.try(() => this.#checkTimeout(reason)));
+    });
     this.#begin(
       "closed",
       connection.closed.catch((error) => {
         this.hasBroken = true;
-        if (!hasEnded) this.#checkTimeout(error);
         throw error;
       }),
     );
@@ -154,6 +157,8 @@ export class End implements Deeds {
       assert(limit !== undefined, `There is no ${name}`);
       const passed = this.#clock.now - since.before(this.#clock.now);
       assert(passed >= limit, `${name} after ${passed} of ${limit} ms`);
+      const isUnseen = this.faulty.isHolding;
+      assert(!isUnseen, `${name} though something had come`);
     }
   }
 
@@ -216,7 +221,7 @@ export class End implements Deeds {
         transport.maxRead = 1 + size % 9;
         return;
       case "zeroRead":
-        return this.#faulty.giveNothing(1 + size % 3);
+        return this.faulty.giveNothing(1 + size % 3);
       case "end":
         this.hasBroken = true;
         // Refused while a write is under way.
@@ -226,10 +231,10 @@ export class End implements Deeds {
         return transport.reset();
       case "failRead":
         this.hasBroken = true;
-        return this.#faulty.failReads(new Odd("Cannot read"));
+        return this.faulty.failReads(new Odd("Cannot read"));
       case "failWrite":
         this.hasBroken = true;
-        return this.#faulty.failWrites(new Odd("Cannot write"));
+        return this.faulty.failWrites(new Odd("Cannot write"));
       case "settle":
       case "sleep":
       case "busy":

@@ -87,6 +87,25 @@ export interface Outcome {
   readonly signal: AbortSignal | undefined;
 }
 
+/**
+ * Asserts that all messages of an end arrive: if each of its endings sends what is
+ * queued, and the other end, which reads all of the time, has none, or the one that
+ * delivers what is in the kernel. The network must carry all.
+ */
+export function checkArrival(from: Outcome, to: Outcome): void {
+  if (from.endings.some(({ cause }) => ROWS[cause].queued !== "sent")) return;
+  if (to.stoppedReading !== undefined || to.damagedAt !== undefined) return;
+  const delivers = to.endings.every(({ cause }) =>
+    ROWS[cause].unread === "delivered, up to 1 s"
+  );
+  if (!delivers) return;
+  assertEquals(
+    to.last.received,
+    from.last.accepted,
+    `messages of ${from.name} that arrived at ${to.name}`,
+  );
+}
+
 // As the table says, and what a timer is late by.
 const DRAIN_MS = 1000 + 1;
 

@@ -20,8 +20,8 @@ export interface Observer {
   onRead?(length: number | null, buffer: Uint8Array): void;
   onReadError?(error: unknown): void;
   onWrite?(length: number, bytes: Uint8Array): void;
-  /** Told of a failed write, or of an end that could not be sent. */
   onWriteError?(error: unknown): void;
+  onCloseWriteError?(error: unknown): void;
   /** Called when a call begins, before it does anything. */
   onCall?(call: "read" | "write" | "closeWrite" | "close"): void;
 }
@@ -34,6 +34,8 @@ export class FaultyTransport implements Transport {
   #writeError: Error | undefined;
   #zeroReads = 0;
   #isToCorrupt = false;
+  #held: PromiseWithResolvers<void> | undefined;
+  #isHolding = false;
 
   constructor(under: PairedTransport, observer: Observer) {
     this.under = under;
@@ -55,6 +57,11 @@ export class FaultyTransport implements Transport {
       const length = this.#zeroReads > 0
         ? this.#readNothing()
         : await this.under.read(buffer);
+      if (this.#held !== undefined) {
+        this.#isHolding = true;
+        await this.#held.promise;
+        this.#isHolding = false;
+      }
       if (this.#isToCorrupt && length !== null && length > 0) {
         this.#isToCorrupt = false;
         buffer[0] = 0xff;
@@ -85,7 +92,7 @@ export class FaultyTransport implements Transport {
     try {
       await this.under.closeWrite();
     } catch (error) {
-      this.#observer.onWriteError?.(error);
+      this.#observer.onCloseWriteError?.(error);
       throw error;
     }
   }
@@ -129,6 +136,22 @@ export class FaultyTransport implements Transport {
   /** Lets all writes fail that begin from now on. */
   failWrites(error: Error): void {
     this.#writeError = error;
+  }
+
+  /** Holds what reads bring back, as if this thread did not come to its sockets. */
+  hold(): void {
+    this.#held ??= Promise.withResolvers();
+  }
+
+  /** Ends {@linkcode FaultyTransport.hold}. */
+  letGo(): void {
+    this.#held?.resolve();
+    this.#held = undefined;
+  }
+
+  /** Whether a read is held back: something has come that the connection has not seen. */
+  get isHolding(): boolean {
+    return this.#isHolding;
   }
 
   /** Makes a byte of the next read one that is in no UTF-8 text. */

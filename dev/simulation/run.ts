@@ -44,7 +44,7 @@ export async function runProgram(
       trace.push(stepText(step));
       if (step.kind === "settle") await clock.settle();
       else if (step.kind === "sleep") await clock.advance(step.size * 4);
-      else if (step.kind === "busy") clock.pass(step.size * 4);
+      else if (step.kind === "busy") await beBusy(ends, clock, step.size * 4);
       else ends[step.end].run(step);
       checkOrder(near, far);
       checkOrder(far, near);
@@ -85,4 +85,27 @@ export async function runProgram(
     tally.sent += each.accepted.length;
     tally.delivered += each.taken.length;
   }
+}
+
+// Within the look at the sockets that the module takes before it ends a wait.
+const TURNS_TO_SOCKETS = 30;
+
+/**
+ * Lets time pass in which this thread does nothing for its sockets, though bytes have
+ * come to them. Then the timers come first, as in every event loop.
+ */
+async function beBusy(
+  ends: readonly End[],
+  clock: VirtualClock,
+  milliseconds: number,
+): Promise<void> {
+  for (const each of ends) each.faulty.hold();
+  await clock.settle();
+  clock.pass(milliseconds);
+  const goOn = (turn: number) => {
+    if (turn < TURNS_TO_SOCKETS) setImmediate(() => goOn(turn + 1));
+    else for (const each of ends) each.faulty.letGo();
+  };
+  goOn(0);
+  await clock.fireDue();
 }
