@@ -8,11 +8,24 @@ import type { PairedTransport } from "../../testing.ts";
 import type { VirtualClock } from "./clock.ts";
 import { type Begun, type Deeds, GivenUp, type Take } from "./model.ts";
 import { FaultyTransport, Odd } from "./network.ts";
-import type { Program, Step } from "./programs.ts";
+import type { Kind, Program, Step } from "./programs.ts";
 
 const FRAMINGS: readonly Framing<string>[] = [
   lines({ trailing: "error" }),
   asText(lengthPrefixed()),
+];
+
+// A question that is given up ends its connection, and so does what comes to an end that
+// does not read.
+const FAILING: readonly Kind[] = [
+  "abort",
+  "close",
+  "closeRead",
+  "end",
+  "failRead",
+  "failWrite",
+  "question",
+  "reset",
 ];
 
 /** When something was last. */
@@ -46,6 +59,8 @@ export class End implements Deeds {
   readonly #abortable: AbortController[] = [];
   /** What was done here after which messages may be missing. */
   hasBroken = false;
+  /** What was done here may end a connection by an error. */
+  mayFail = false;
   wasClosed = false;
   wasReset = false;
   #sendingFraming: 0 | 1;
@@ -57,6 +72,7 @@ export class End implements Deeds {
   #unwatched: Connection<string, string>[] = [];
   #detaching: Promise<void> | undefined;
   hasStoppedReading = false;
+  #hasClosedWrite = false;
   #beats = 0;
 
   constructor(
@@ -168,6 +184,7 @@ export class End implements Deeds {
   }
 
   run({ kind, size }: Step): void {
+    if (FAILING.includes(kind)) this.mayFail = true;
     const { connection, transport } = this;
     const isLoop = this.#program.isSwitching;
     switch (kind) {
@@ -183,10 +200,10 @@ export class End implements Deeds {
         return isLoop ? undefined : this.#receive();
       case "iterate":
         if (isLoop) return;
-        return this.#begin("iterate", this.#iterate(1 + size % 5));
+        return this.#begin("iterate", this.#iterate(this.#countOf(size)));
       case "batch":
         if (isLoop) return;
-        return this.#begin("batch", this.#batch());
+        return this.#begin("batch", this.#batches(1));
       case "abortOne":
         return this.#abortable.shift()?.abort(new GivenUp("Given up"));
       case "flush":
@@ -196,6 +213,7 @@ export class End implements Deeds {
         this.hasBroken = this.hasStoppedReading = true;
         return connection.closeRead();
       case "closeWrite":
+        this.#hasClosedWrite = true;
         return this.#begin("closeWrite()", connection.closeWrite());
       case "close":
         this.wasClosed = true;
@@ -209,6 +227,8 @@ export class End implements Deeds {
         // What arrives after closeRead() is dropped: the rest begins anywhere.
         if (isLoop || this.hasStoppedReading) return;
         if (this.#detaching !== undefined) return;
+        // The next owner may try to send after it.
+        if (this.#hasClosedWrite) this.mayFail = true;
         this.#detaching = this.#detach();
         return this.#begin("detach()", this.#detaching);
       case "stall":
@@ -252,9 +272,34 @@ export class End implements Deeds {
 
   async #drain(): Promise<void> {
     const { connection } = this;
-    await this.#iterate(Infinity);
+    await this.#drainConnection();
     await this.#untilDetached();
     if (this.connection !== connection) await this.#drain();
+  }
+
+  async #drainConnection(): Promise<void> {
+    switch (this.#program.drain) {
+      case "receive":
+        for (;;) {
+          const take = this.#take();
+          const message = await this.connection.receive();
+          if (message === undefined) return;
+          take.messages.push(message);
+        }
+      case "iterate":
+        return await this.#iterate(Infinity);
+      case "batches":
+        return await this.#batches(Infinity);
+      case "readable": {
+        const reader = this.connection.readable.getReader();
+        for (;;) {
+          const take = this.#take();
+          const { value, done } = await reader.read();
+          if (done) return reader.releaseLock();
+          take.messages.push(value);
+        }
+      }
+    }
   }
 
   async #closeWrite(): Promise<void> {
@@ -265,6 +310,11 @@ export class End implements Deeds {
   /** Waits until a connection that is to be detached was, or could not be. */
   async #untilDetached(): Promise<void> {
     await Promise.allSettled([this.#detaching]);
+  }
+
+  /** How many messages a loop takes: a stream has no turns that others come between. */
+  #countOf(size: number): number {
+    return this.#program.drain === "readable" ? 1 : 1 + size % 5;
   }
 
   #begin(what: string, promise: Promise<unknown>): void {
@@ -350,13 +400,15 @@ export class End implements Deeds {
     await iterator.return?.();
   }
 
-  async #batch(): Promise<void> {
+  async #batches(count: number): Promise<void> {
     const iterator = this.connection.batches()[Symbol.asyncIterator]();
-    const take = this.#take();
-    const { value, done } = await iterator.next();
-    if (done) return;
-    assert(value.length > 0, "An empty batch");
-    take.messages.push(...value);
+    for (let i = 0; i < count; i++) {
+      const take = this.#take();
+      const { value, done } = await iterator.next();
+      if (done) return;
+      assert(value.length > 0, "An empty batch");
+      take.messages.push(...value);
+    }
     await iterator.return?.();
   }
 

@@ -58,6 +58,8 @@ export interface Program {
   readonly idleTimeout: number | undefined;
   readonly sendTimeout: number | undefined;
   readonly heartbeat: number | undefined;
+  /** How all the rest is taken in the end. */
+  readonly drain: "receive" | "iterate" | "batches" | "readable";
   /** Whether the ends are watched from the start, for which they read ahead. */
   readonly isWatched: boolean;
   /** Whether the ends switch framings; each is then received by one loop. */
@@ -66,7 +68,11 @@ export interface Program {
 }
 
 /** One of several values. */
-export function oneOf<T>(random: Random, first: T, ...others: readonly T[]): T {
+export function oneOf<const T>(
+  random: Random,
+  first: T,
+  ...others: readonly T[]
+): T {
   return [first, ...others][random(others.length + 1)] ?? first;
 }
 
@@ -93,6 +99,7 @@ export function programOf(seed: number): Program {
     idleTimeout: oneOf(random, undefined, undefined, 256, 1280),
     sendTimeout: oneOf(random, undefined, undefined, 256, 1280),
     heartbeat: oneOf(random, undefined, undefined, 64, 512),
+    drain: oneOf(random, "receive", "iterate", "batches", "readable"),
     isWatched: random(2) === 0,
     isSwitching,
     steps,

@@ -1,32 +1,59 @@
-/** The line of the report on connections in virtual time. */
+/** The lines of the report on connections in virtual time. */
 import { OwnMemory } from "../stress/own_memory.ts";
 import type { ReportRow, SuiteOptions } from "../stress/report_row.ts";
 import { newTally } from "./run.ts";
 import { runSeed } from "./shrink.ts";
+import { runScope } from "./small_scope.ts";
 
 const MS_PER_HOUR = 3_600_000;
+const FAULTS = "stalls, cuts, resets, failed reads and writes, a busy thread";
 
 /** The simulation, for about `seconds`, each run with the next number. */
 export async function* simulationRows(
   { seconds, seed }: SuiteOptions,
 ): AsyncGenerator<ReportRow> {
+  yield await randomRow(seconds / 2, seed);
+  yield await scopeRow(seconds / 2);
+}
+
+async function randomRow(seconds: number, seed: number): Promise<ReportRow> {
   using memory = new OwnMemory();
   const tally = newTally();
   const deadline = Date.now() + seconds * 1000;
   for (let next = seed; Date.now() < deadline; next++) {
     await runSeed(next, tally);
   }
-  const hours = tally.virtualMs / MS_PER_HOUR;
-  yield {
+  const hours = (tally.virtualMs / MS_PER_HOUR).toFixed(1);
+  return {
+    ...CLEAN,
     workload: "any program on both ends, in virtual time",
-    fault: "stalls, cuts, resets, failed reads and writes, a busy thread",
+    fault: FAULTS,
     operations: tally.steps,
-    lost: 0,
-    duplicated: 0,
-    unsettled: 0,
     peakMemory: memory.peak,
-    note: `${tally.runs} runs of ${
-      hours.toFixed(1)
-    } virtual hours in all, ${tally.sent} messages sent and ${tally.delivered} delivered: a program may end a connection before the rest`,
+    note:
+      `${tally.runs} programs of ${hours} virtual hours in all, ${tally.sent} messages sent and ${tally.delivered} delivered: a program may end a connection before the rest`,
   };
 }
+
+async function scopeRow(seconds: number): Promise<ReportRow> {
+  using memory = new OwnMemory();
+  // Not by `Date.now`, which is virtual meanwhile.
+  const end = Temporal.Now.instant().add({
+    milliseconds: Math.round(seconds * 1000),
+  });
+  const { programs, runs } = await runScope({
+    most: 5,
+    onSequence: () => Temporal.Instant.compare(Temporal.Now.instant(), end) < 0,
+  });
+  return {
+    ...CLEAN,
+    workload: "all sequences of up to 5 operations, as far as time allows",
+    fault: "each single one, at each point",
+    operations: runs,
+    peakMemory: memory.peak,
+    note: `the first ${programs} sequences, against the table of endings`,
+  };
+}
+
+// What is lost, doubled or unsettled is thrown.
+const CLEAN = { lost: 0, duplicated: 0, unsettled: 0 };

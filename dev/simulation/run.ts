@@ -67,9 +67,13 @@ export async function runProgram(
     for (const each of ends) checkSettled(each);
     checkDelivery(near, far);
     checkDelivery(far, near);
+    const { receiveTimeout, idleTimeout, sendTimeout } = program;
+    const mayFail = ends.some(({ mayFail }) => mayFail) ||
+      (receiveTimeout ?? idleTimeout ?? sendTimeout) !== undefined;
     for (const { connection, transport, name } of ends) {
       assertEquals(connection.stats().bufferedAmount, 0, `queued at ${name}`);
       assert(transport.isClosed, `The transport of ${name} is open`);
+      if (!mayFail) await connection.closed;
     }
     await clock.settle();
     assertEquals(clock.pending, 0, "Timers are left");

@@ -4,7 +4,7 @@ import { newTally, runProgram } from "./run.ts";
 import { runSeed } from "./shrink.ts";
 
 // About two seconds.
-const SEEDS = 1500;
+const SEEDS = 1000;
 
 Deno.test("whole connections in virtual time keep order, lose nothing and settle", async () => {
   const tally = newTally();

@@ -8,7 +8,12 @@ import {
 } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
-import { overriding, socketPair } from "../../connection/_testing.ts";
+import {
+  overriding,
+  socketPair,
+  sockets,
+  turn,
+} from "../../connection/_testing.ts";
 import { connect } from "../../client/connect.ts";
 import { Connection } from "../../connection/connection.ts";
 import { FramingError, lines } from "../../framing.ts";
@@ -116,4 +121,23 @@ Deno.test("abort() ends a connection whose end the peer does not take after a Fr
   const closed = await settlement(connection.closed, "closed");
   assert(closed.status === "rejected");
   assertInstanceOf(closed.reason, FramingError);
+});
+
+Deno.test("close() and closeWrite() together wait for a peer that is still sending", async () => {
+  const options = { framing: lines(), highWaterMark: 1, readBufferSize: 1024 };
+  const [near, far] = (await sockets())
+    .map((conn) => new Connection<string, string>(conn, options));
+  assert(near !== undefined && far !== undefined);
+  const sent = ["x".repeat(123_898), ..."123456"];
+  for (const message of sent) far.send(message);
+  await turn();
+  near.send("y".repeat(195_531));
+  await turn();
+
+  const closed = far.close();
+  const received = Array.fromAsync(near);
+  await Promise.all([far.closeWrite(), near.closeWrite(), closed]);
+
+  assertEquals(await received, sent);
+  await near.closed;
 });

@@ -10,7 +10,6 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { simulationRows } from "../simulation/rows.ts";
-import { connectionRows } from "./connection_rows.ts";
 import { fairnessRows } from "./fairness_rows.ts";
 import { faultRows } from "./fault_rows.ts";
 import { framingRows } from "./framing_rows.ts";
@@ -35,16 +34,10 @@ interface NamedSuite {
 const SUITES: readonly NamedSuite[] = [
   { name: "framing", title: "Framings", rows: framingRows, share: 0.08 },
   {
-    name: "connection",
-    title: "Connections",
-    rows: connectionRows,
-    share: 0.08,
-  },
-  {
     name: "simulation",
     title: "Simulation",
     rows: simulationRows,
-    share: 0.08,
+    share: 0.16,
   },
   { name: "faults", title: "Faults on the way", rows: faultRows, share: 0.1 },
   { name: "load", title: "Load", rows: loadRows, share: 0.5 },
