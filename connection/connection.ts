@@ -1376,6 +1376,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       this.#writable?.letAllIn();
       await new Promise<void>((resolve) => atEndOfTurn(resolve));
       this.#writable?.fail(error);
+      if (this.#isReleased) return; // by a failed write, or an abort
       await this.#sendRest(ending, () => error).catch(() => {});
     }
     this.#release();

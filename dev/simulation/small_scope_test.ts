@@ -1,6 +1,14 @@
 import { assertEquals } from "@std/assert";
 import { ROWS } from "./endings.ts";
-import { faults, MODES, runScope, sequences } from "./small_scope.ts";
+import { VirtualClock } from "./clock.ts";
+import {
+  faults,
+  MODES,
+  runScope,
+  runSmall,
+  sequences,
+  type SmallProgram,
+} from "./small_scope.ts";
 
 // About two seconds; `deno task simulate --scope 5` runs all.
 const MOST = 2;
@@ -15,3 +23,26 @@ Deno.test(`all programs of up to ${MOST} operations, with each fault at each poi
   // Each row of the table was met.
   assertEquals([...rows.keys()].sort(), Object.keys(ROWS).sort());
 });
+
+// Longer programs that failed once.
+const KEPT: Readonly<Record<string, SmallProgram>> = {
+  "a malformed message and a failed write in one turn: nothing is read after the close":
+    {
+      operations: [
+        { kind: "send", end: 0 },
+        { kind: "close", end: 0 },
+        { kind: "closeRead", end: 0 },
+        { kind: "send", end: 1 },
+      ],
+      fault: { kind: "corrupt", end: 1, point: 0 },
+      isSlow: true,
+      isWatched: false,
+    },
+};
+
+for (const [name, program] of Object.entries(KEPT)) {
+  Deno.test(name, async () => {
+    using clock = new VirtualClock();
+    await runSmall(program, clock, { programs: 0, runs: 0, rows: new Map() });
+  });
+}
