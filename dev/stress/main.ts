@@ -57,14 +57,14 @@ const SUITES: readonly NamedSuite[] = [
   { name: "process", title: "The process", rows: processRows, share: 0.02 },
 ];
 const NAMES = SUITES.map(({ name }) => name);
-const REPORT = new URL("../../docs/reliability.md", import.meta.url);
+const REPORT = new URL("report.md", import.meta.url);
 
 const USAGE = `Usage: deno task stress [options]
 
   --seconds N   the time for all suites (${FULL_SECONDS}: full sizes)
   --seed N      where random numbers begin, to repeat a run
   --only NAMES  some suites, with commas between; they share the time
-  --report      write docs/reliability.md
+  --report      write dev/stress/report.md
   --help        show this
 
 Suites: ${NAMES.join(", ")}`;

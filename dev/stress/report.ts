@@ -1,4 +1,4 @@
-/** What the suites found, as text: lines for the terminal, and a page. */
+/** What the suites tried, as text: lines for the terminal, and a page. */
 import config from "../../deno.json" with { type: "json" };
 import type { ReportRow } from "./report_row.ts";
 
@@ -48,7 +48,7 @@ export function reportText(
   const date = new Date().toISOString().slice(0, 10);
   const megabytes = Math.round(Deno.systemMemoryInfo().total / 1e6);
   return [
-    "# Reliability",
+    "# One run of all suites",
     INTRODUCTION,
     [
       `- ${date}, seed ${seed}, ${seconds} s`,
@@ -59,8 +59,6 @@ export function reportText(
     ].join("\n"),
     LEGEND,
     ...results.map(suiteText),
-    FOUND,
-    NOT_TRIED,
   ].join("\n\n") + "\n";
 }
 
@@ -125,10 +123,9 @@ function table(rows: readonly ReportRow[]): string {
   return [HEADER, rule, ...cells].map(line).join("\n");
 }
 
-const INTRODUCTION = `A library for sockets is trusted for what it does on bad
-days. Here such days are made, on purpose and in numbers. \`deno task stress\`
-runs all of it, and \`deno task stress --report\` writes this page. Short forms
-of the same run in \`deno task test\`.`;
+const INTRODUCTION =
+  `\`deno task stress --report\` writes this page: all that one run of the suites of
+this folder tried. What it means for a user is in docs/reliability.md.`;
 
 const LEGEND =
   `Operations are messages, requests, programs or cases, as the line
@@ -141,40 +138,3 @@ as they can have their share of the processor, as honest ones would, until they
 are ended. Clients, attackers and
 server share the processors with whatever else runs, so believe only ratios far
 from 1.`;
-
-const FOUND = `## What was found
-
-Each has a test that fails without its fix.
-
-- \`close()\` beside \`closeWrite()\`, for a peer that was still sending: the
-  connection was reset, and what the peer had not read yet was lost (found by a
-  random program).
-- A half-close that a peer does not take, as over TLS before the handshake, held
-  a connection open whatever the timeouts (found by a silent peer).
-- Peers that were gone before they were accepted made a server pause, 100 ms for
-  each (found by resets at byte 0).
-- Connections that could read or write without end held up all others: 150 ms
-  beside 20 peers that sent and never read (which found it), 1.8 s beside 20 that
-  took all the short lines they were sent. Now they pause; 2 to 10 ms.`;
-
-const NOT_TRIED = `## What was not tried
-
-- Anything but this machine: no real network, no other kernel, no other hardware.
-  CI is set up to run the short forms
-  on macOS and Windows, without load; they have not been run there.
-- Packets that are lost, late, doubled or damaged, and links that go down: the
-  kernel's part of TCP hides them from a program, except for the time that they take.
-  0.1 was run over such links, and nothing was found.
-- A run of days, or more connections than the table says: both need more ports and
-  more memory than one machine of this size has.
-- Resets by the module's own side: Deno cannot ask the system for one.
-- The relay's faults at each byte of a TLS connection: its workloads are in the
-  clear. Hostile peers and the soak use TLS.
-- A relay between large messages and a receiver that has half-closed: Deno's
-  \`node:net\`, of which the relay is made, drops bytes then. Without the relay it
-  was tried.
-- Memory that runs out, a full disk, a clock that jumps, a process that is stopped
-  and goes on.
-- Deliberate attacks on TLS itself, and on the kernel: floods of SYN or of
-  fragments never reach the module.
-- Other versions of Deno than the one above.`;

@@ -1,4 +1,4 @@
-/** One line of `docs/reliability.md`: what a suite ran, and what became of it. */
+/** One line of `report.md`: what a suite ran, and what became of it. */
 export interface ReportRow {
   /** What the connections did, as "echo, 10,000 connections". */
   readonly workload: string;
