@@ -108,6 +108,11 @@ export class End implements Deeds {
     return this.begun.every(({ result }) => result !== undefined);
   }
 
+  /** Whether nothing is read here any more, however long the peer waits for it. */
+  get isDeaf(): boolean {
+    return this.hasStoppedReading || this.faulty.failsReads;
+  }
+
   get taken(): string[] {
     return this.takes.flatMap(({ messages }) => messages);
   }

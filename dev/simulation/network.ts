@@ -133,6 +133,10 @@ export class FaultyTransport implements Transport {
     this.#readError = error;
   }
 
+  get failsReads(): boolean {
+    return this.#readError !== undefined;
+  }
+
   /** Lets all writes fail that begin from now on. */
   failWrites(error: Error): void {
     this.#writeError = error;

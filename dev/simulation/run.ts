@@ -57,7 +57,7 @@ export async function runProgram(
       if (!await clock.step(end)) break;
     }
     // With nothing read on either side, what is queued waits until one gives up.
-    if (ends.every(({ hasStoppedReading }) => hasStoppedReading)) {
+    if (ends.every(({ isDeaf }) => isDeaf)) {
       near.connection.abort();
       await clock.settle();
       while (await clock.step(end + FINISH_MS)) {
