@@ -4,6 +4,8 @@ import { type Patch, patchedCopy } from "./patched.ts";
 
 // As many as simulation_test.ts tries.
 const SEEDS = 1000;
+// As many as service_test.ts tries.
+const SERVICE_SEEDS = 100;
 
 interface Fault extends Patch {
   readonly name: string;
@@ -52,24 +54,59 @@ const FAULTS: readonly Fault[] = [
   },
 ];
 
+const FAULTS_OF_SERVICES: readonly Fault[] = [
+  {
+    name: "a double delivery: a broadcast is queued twice",
+    path: "connection/broadcast.ts",
+    changes: [[
+      "writer.queueFrame(frame);",
+      "writer.queueFrame(frame); writer.queueFrame(frame);",
+    ]],
+    found: /took old news/,
+  },
+];
+
 for (const fault of FAULTS) {
   Deno.test(`the simulation finds ${fault.name}`, async () => {
     await using copy = await patchedCopy(fault);
-    const shrink: typeof import("./shrink.ts") = await import(
+    const { runSeed }: typeof import("./shrink.ts") = await import(
       copy.urlOf("dev/simulation/shrink.ts")
     );
-    const run: typeof import("./run.ts") = await import(
+    const { newTally }: typeof import("./run.ts") = await import(
       copy.urlOf("dev/simulation/run.ts")
     );
-    const tally = run.newTally();
-    let found: Error | undefined;
-    for (let seed = 1; seed <= SEEDS && found === undefined; seed++) {
-      found = await shrink.failureOf(() => shrink.runSeed(seed, tally));
-    }
-    assert(found !== undefined, `not found in ${SEEDS} programs`);
-    assertMatch(found.message, fault.found);
-    assertMatch(found.message, /--seed \d+\nFewest steps: /);
+    await assertFound(fault, SEEDS, (seed) => runSeed(seed, newTally()));
   });
 }
 
-type Row = readonly [received: string, unread: string, queued: string];
+for (const fault of FAULTS_OF_SERVICES) {
+  Deno.test(`the simulation finds ${fault.name}`, async () => {
+    await using copy = await patchedCopy(fault);
+    const { newServiceTally, runServiceSeed }: typeof import("./service.ts") =
+      await import(copy.urlOf("dev/simulation/service.ts"));
+    await assertFound(
+      fault,
+      SERVICE_SEEDS,
+      (seed) => runServiceSeed(seed, newServiceTally()),
+    );
+  });
+}
+
+/** Asserts that one of the first numbers makes a run that fails as it must. */
+async function assertFound(
+  fault: Fault,
+  seeds: number,
+  run: (seed: number) => Promise<void>,
+): Promise<void> {
+  for (let seed = 1; seed <= seeds; seed++) {
+    try {
+      await run(seed);
+    } catch (error) {
+      assert(error instanceof Error);
+      assertMatch(error.message, fault.found);
+      assertMatch(error.message, /Repeat it: .* \d+\nFewest /);
+      return;
+    }
+  }
+  throw new Error(`Not found in ${seeds} runs`);
+}

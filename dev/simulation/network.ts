@@ -8,7 +8,9 @@
  * @module
  */
 import type { Transport } from "../../connection/transport.ts";
-import type { PairedTransport } from "../../testing.ts";
+import { systemError } from "../../internal/system_error.ts";
+import type { ServeListener } from "../../server.ts";
+import { type PairedTransport, transportPair } from "../../testing.ts";
 
 /** A fault of the system, which is none that a peer makes. */
 export class Odd extends Error {
@@ -173,4 +175,91 @@ export class FaultyTransport implements Transport {
 async function failing(error: Error): Promise<never> {
   await undefined;
   throw error;
+}
+
+/** The two ends of a connection that was dialled. */
+export interface Link {
+  readonly client: PairedTransport;
+  readonly server: PairedTransport;
+}
+
+/** A network in memory with one server, which clients dial. */
+export class Network {
+  readonly links: Link[] = [];
+  readonly #bufferSize: number;
+  readonly #waiting: PairedTransport[] = [];
+  #accepting: PromiseWithResolvers<Transport> | undefined;
+  #healed: PromiseWithResolvers<void> | undefined;
+  #isClosed = false;
+
+  constructor(bufferSize: number) {
+    this.#bufferSize = bufferSize;
+  }
+
+  /** What a server listens with. */
+  readonly listener: ServeListener = {
+    addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+    accept: () => {
+      if (this.#isClosed) return Promise.reject(closedListener());
+      const next = this.#waiting.shift();
+      if (next !== undefined) return Promise.resolve(next);
+      this.#accepting = Promise.withResolvers();
+      return this.#accepting.promise;
+    },
+    close: () => {
+      this.#isClosed = true;
+      for (const transport of this.#waiting.splice(0)) transport.close();
+      this.#accepting?.reject(closedListener());
+    },
+  };
+
+  /** Opens a connection; during a partition, only after it. */
+  async dial(): Promise<Transport> {
+    await this.#healed?.promise;
+    if (this.#isClosed) {
+      throw systemError("ConnectionRefused", "The server does not listen");
+    }
+    const [client, server] = transportPair({ bufferSize: this.#bufferSize });
+    this.links.push({ client, server });
+    if (this.#accepting === undefined) this.#waiting.push(server);
+    else this.#accepting.resolve(server);
+    this.#accepting = undefined;
+    return client;
+  }
+
+  /** Lets a server's `accept()` fail, as when no file can be opened. */
+  failAccept(): void {
+    this.#accepting?.reject(new Odd("Cannot accept"));
+    this.#accepting = undefined;
+  }
+
+  /** Holds all bytes, ends and resets, and all who dial. */
+  partition(): void {
+    this.#healed ??= Promise.withResolvers();
+    for (const { client, server } of this.links) {
+      client.stall();
+      server.stall();
+    }
+  }
+
+  /** Ends {@linkcode Network.partition}. */
+  heal(): void {
+    this.#healed?.resolve();
+    this.#healed = undefined;
+    for (const { client, server } of this.links) {
+      client.resume();
+      server.resume();
+    }
+  }
+
+  /** Lets the ends of a link hear nothing of each other any more. */
+  cutOff(link: Link): void {
+    this.links.splice(this.links.indexOf(link), 1); // is healed no more
+    link.client.stall();
+    link.server.stall();
+  }
+}
+
+function closedListener(): Error {
+  return systemError("BadResource", "The listener is closed");
 }

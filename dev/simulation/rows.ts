@@ -2,6 +2,7 @@
 import { OwnMemory } from "../stress/own_memory.ts";
 import type { ReportRow, SuiteOptions } from "../stress/report_row.ts";
 import { newTally } from "./run.ts";
+import { newServiceTally, runServiceSeed } from "./service.ts";
 import { runSeed } from "./shrink.ts";
 import { runScope } from "./small_scope.ts";
 
@@ -12,8 +13,9 @@ const FAULTS = "stalls, cuts, resets, failed reads and writes, a busy thread";
 export async function* simulationRows(
   { seconds, seed }: SuiteOptions,
 ): AsyncGenerator<ReportRow> {
-  yield await randomRow(seconds / 2, seed);
-  yield await scopeRow(seconds / 2);
+  yield await randomRow(seconds / 3, seed);
+  yield await serviceRow(seconds / 3, seed);
+  yield await scopeRow(seconds / 3);
 }
 
 async function randomRow(seconds: number, seed: number): Promise<ReportRow> {
@@ -32,6 +34,25 @@ async function randomRow(seconds: number, seed: number): Promise<ReportRow> {
     peakMemory: memory.peak,
     note:
       `${tally.runs} programs of ${hours} virtual hours in all, ${tally.sent} messages sent and ${tally.delivered} delivered: a program may end a connection before the rest`,
+  };
+}
+
+async function serviceRow(seconds: number, seed: number): Promise<ReportRow> {
+  using memory = new OwnMemory();
+  const tally = newServiceTally();
+  const deadline = Date.now() + seconds * 1000;
+  for (let next = seed; Date.now() < deadline; next++) {
+    await runServiceSeed(next, tally);
+  }
+  const hours = (tally.virtualMs / MS_PER_HOUR).toFixed(1);
+  return {
+    ...CLEAN,
+    workload: "a server with slow handlers, broadcasts, clients that reconnect",
+    fault: "partitions, peers that vanish, resets, hang-ups",
+    operations: tally.events,
+    peakMemory: memory.peak,
+    note:
+      `${tally.runs} scenarios of ${hours} virtual hours in all, ${tally.connections} connections, ${tally.answers} answers, ${tally.news} news`,
   };
 }
 
