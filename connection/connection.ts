@@ -1075,7 +1075,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   closeRead(): void {
-    this.#reader.stop(this.#failure);
+    // What `close()` reads, to drop it, lets the peer receive the rest.
+    if (!this.#reader.isStopped) this.#reader.stop(this.#failure);
     this.#releaseIfEnded();
   }
 

@@ -38,6 +38,18 @@ const KEPT: Readonly<Record<string, SmallProgram>> = {
       isSlow: true,
       isWatched: false,
     },
+  "closeRead() after close() does not keep the peer from receiving the rest": {
+    operations: [
+      { kind: "send", end: 0 },
+      { kind: "send", end: 0 },
+      { kind: "send", end: 1 },
+      { kind: "close", end: 1 },
+      { kind: "closeRead", end: 1 },
+    ],
+    fault: { kind: "stall", end: 0, point: 1 },
+    isSlow: true,
+    isWatched: false,
+  },
 };
 
 for (const [name, program] of Object.entries(KEPT)) {
