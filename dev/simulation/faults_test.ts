@@ -1,5 +1,5 @@
 /** Faults that are put back into the module on purpose: the simulation finds each. */
-import { assert, assertMatch } from "@std/assert";
+import { assert, assertMatch, assertRejects } from "@std/assert";
 import { type Patch, patchedCopy } from "./patched.ts";
 
 // As many as simulation_test.ts tries.
@@ -109,4 +109,42 @@ async function assertFound(
     }
   }
   throw new Error(`Not found in ${seeds} runs`);
+}
+
+/**
+ * Cells of the table of endings, with another value. Those that are not here are found
+ * by programs of three operations, or hold by the order of things: messages are decoded
+ * when they are received, so all before a malformed one were, and nothing is written
+ * after a write that failed.
+ */
+const CELLS = [
+  ["peerGone", "received", "delivered", "dropped"],
+  ["peerGone", "unread", "delivered", "dropped"],
+  ["failed", "received", "delivered", "dropped"],
+  ["failed", "unread", "dropped", "delivered"],
+  ["failed", "queued", "dropped", "sent"],
+  ["aborted", "received", "dropped", "delivered"],
+  ["aborted", "unread", "dropped", "delivered"],
+  ["aborted", "queued", "dropped", "sent"],
+] as const;
+
+for (const [row, column, cell, other] of CELLS) {
+  Deno.test(`all programs of two operations find that "${column}" of the ending "${row}" is "${other}"`, async () => {
+    const path = "connection/_ending.ts";
+    const source = await Deno.readTextFile(
+      new URL(`../../${path}`, import.meta.url),
+    );
+    const start = source.indexOf(`  ${row}: {`);
+    const before = source.slice(start, source.indexOf("}", start));
+    const after = before.replace(
+      `${column}: "${cell}"`,
+      `${column}: "${other}"`,
+    );
+    await using copy = await patchedCopy({ path, changes: [[before, after]] });
+    const { runScope }: typeof import("./small_scope.ts") = await import(
+      copy.urlOf("dev/simulation/small_scope.ts")
+    );
+    const error = await assertRejects(() => runScope({ most: 2 }), Error);
+    assertMatch(error.message, /(near|far)/);
+  });
 }

@@ -227,8 +227,10 @@ export async function runSmall(
   };
   try {
     for (const [point, { kind, end }] of operations.entries()) {
-      if (fault?.point === point) run(fault.kind, fault.end);
-      if (isSlow) await clock.advance(REST_MS);
+      if (fault?.point === point) {
+        run(fault.kind, fault.end);
+        if (isSlow) await clock.advance(REST_MS);
+      }
       ends[end].run(kind);
       if (isSlow) await clock.advance(REST_MS);
     }
