@@ -11,7 +11,8 @@ import { newTally, runProgram } from "./run.ts";
 import { scenarioOf } from "./scenarios.ts";
 import { newServiceTally, runService, runServiceSeed } from "./service.ts";
 import { failureOf, runSeed } from "./shrink.ts";
-import { MODES, runScope } from "./small_scope.ts";
+import { MODES } from "./small_programs.ts";
+import { runScope } from "./small_scope.ts";
 
 const USAGE = `Usage: deno task simulate [options]
 

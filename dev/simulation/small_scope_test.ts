@@ -4,11 +4,10 @@ import { VirtualClock } from "./clock.ts";
 import {
   faults,
   MODES,
-  runScope,
-  runSmall,
   sequences,
   type SmallProgram,
-} from "./small_scope.ts";
+} from "./small_programs.ts";
+import { runScope, runSmall } from "./small_scope.ts";
 
 // About two seconds; `deno task simulate --scope 5` runs all.
 const MOST = 2;
