@@ -99,7 +99,7 @@ export class End implements Deeds {
         this.#log(`wrote ${length} of ${bytes.length}`);
         this.#movedAt.note(this.#clock.now);
       },
-    });
+    }, program);
     this.connection = this.#connect(this.faulty);
     if (program.isSwitching) this.#begin("loop", this.#loop());
   }

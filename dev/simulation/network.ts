@@ -39,9 +39,22 @@ export class FaultyTransport implements Transport {
   #held: PromiseWithResolvers<void> | undefined;
   #isHolding = false;
 
-  constructor(under: PairedTransport, observer: Observer) {
+  /** Only of some transports; Deno's cannot be reset. */
+  readonly reset?: () => void;
+
+  constructor(
+    under: PairedTransport,
+    observer: Observer,
+    { canReset }: { readonly canReset: boolean },
+  ) {
     this.under = under;
     this.#observer = observer;
+    if (canReset) {
+      this.reset = () => {
+        observer.onCall?.("close");
+        under.reset();
+      };
+    }
   }
 
   get localAddr(): Transport["localAddr"] {
@@ -102,11 +115,6 @@ export class FaultyTransport implements Transport {
   close(): void {
     this.#observer.onCall?.("close");
     this.under.close();
-  }
-
-  reset(): void {
-    this.#observer.onCall?.("close");
-    this.under.reset();
   }
 
   ref(): void {

@@ -60,6 +60,8 @@ export interface Program {
   readonly heartbeat: number | undefined;
   /** How all the rest is taken in the end. */
   readonly drain: "receive" | "iterate" | "batches" | "readable";
+  /** Whether an abort resets the transport, which Deno's do not offer. */
+  readonly canReset: boolean;
   /** Whether the ends are watched from the start, for which they read ahead. */
   readonly isWatched: boolean;
   /** Whether the ends switch framings; each is then received by one loop. */
@@ -100,6 +102,7 @@ export function programOf(seed: number): Program {
     sendTimeout: oneOf(random, undefined, undefined, 256, 1280),
     heartbeat: oneOf(random, undefined, undefined, 64, 512),
     drain: oneOf(random, "receive", "iterate", "batches", "readable"),
+    canReset: random(2) === 0,
     isWatched: random(2) === 0,
     isSwitching,
     steps,

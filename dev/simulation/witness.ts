@@ -76,7 +76,7 @@ export class Witness implements Deeds {
         const isFirst = this.#ends === 1 && this.#endings.length === 0;
         if (isFirst) this.#noteWriteError(error);
       },
-    });
+    }, { canReset: true });
     this.connection = new Connection(this.#faulty, {
       framing: this.#framing(),
       readBufferSize: MESSAGE_BYTES,
