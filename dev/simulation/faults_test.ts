@@ -5,7 +5,7 @@ import { type Patch, patchedCopy } from "./patched.ts";
 // As many as simulation_test.ts tries.
 const SEEDS = 1000;
 // As many as service_test.ts tries.
-const SERVICE_SEEDS = 100;
+const SERVICE_SEEDS = 60;
 
 interface Fault extends Patch {
   readonly name: string;
