@@ -40,14 +40,17 @@ const FAULTS: readonly Fault[] = [
   {
     name: "a false timeout: what was received does not begin the time anew",
     path: "internal/countdown.ts",
-    changes: [["this.#waited = 0;\n    this.#from = clock.from;", ""]],
+    changes: [[
+      "reset(): void {\n    this.#waited = 0;\n    this.#begin();",
+      "reset(): void {",
+    ]],
     found: /Timeout after/,
   },
   {
     name: "a false timeout: time counts in which this thread came to no socket",
     path: "internal/countdown.ts",
     changes: [
-      ["this.from += Math.min(passed, most);", "this.from += passed;"],
+      ["this.now += Math.min(passed, most);", "this.now += passed;"],
       ["await untilLook(() => this.#advance());", ""],
     ],
     found: /Timeout though something had come/,
