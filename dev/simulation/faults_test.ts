@@ -115,9 +115,10 @@ async function assertFound(
 }
 
 /**
- * Cells of the table of endings, with another value. Others take longer to be found, or
- * hold by the order of things: messages are decoded when they are received, so all
- * before a malformed one were, and nothing is written after a write that failed.
+ * Cells of the table of endings, with another value. Others take more operations, or hold
+ * by the order of things: messages are decoded when they are received, so all before a
+ * malformed one were. What is drained at `close()` needs more bytes than this scope has:
+ * connection/ending_table_test.ts is about that.
  */
 const CELLS = [
   ["peerGone", "received", "delivered", "dropped"],
