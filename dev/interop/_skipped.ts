@@ -46,6 +46,11 @@ export const SKIPPED: readonly Skipped[] = [
       "Connection keeps the process alive for who receives while it is watched",
     ],
   },
+  { // It asks the system for its buffers by a function of Deno's.
+    tests: [
+      "sendTimeout as docs/timeouts.md computes it ends no peer that reads slowly and steadily over TCP, TLS and Unix sockets",
+    ],
+  },
   { // They are about options of Deno's.
     tests: [
       "serve() shares a port by reusePort",
@@ -102,6 +107,7 @@ export const SKIPPED: readonly Skipped[] = [
       "Connection.startTls() encrypts both ways from then on over TCP",
       "Connection.startTls() encrypts both ways from then on over a Unix socket",
       "Connection.startTls() encrypts both ways from then on over memory",
+      "Connection.startTls() has the transport for itself",
     ],
   },
   {
