@@ -246,14 +246,16 @@ export class Reader<In> {
   }
 
   #decode<T>(decoder: Decoder<T>, isBatch: boolean): T | Batch<T> | undefined {
+    // After a failed write, an end may be where the peer's bytes were cut off.
+    const ended = this.#hasPeerEnded && this.#mode !== "keep";
     const droppedBefore = drops.count;
     let decoded: T | Batch<T> | undefined;
     let failure: { readonly error: unknown } | undefined;
     this.#isDecoding = true;
     try {
       decoded = isBatch
-        ? takeBatch(this.#input, decoder, this.#hasPeerEnded)
-        : this.#input.pull(decoder, this.#hasPeerEnded);
+        ? takeBatch(this.#input, decoder, ended)
+        : this.#input.pull(decoder, ended);
     } catch (error) {
       this.#isBroken = true;
       failure = { error };

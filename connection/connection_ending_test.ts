@@ -610,6 +610,23 @@ Deno.test("Connection delivers all that its peer sent before it went, though not
   assertEquals(received, messages);
 });
 
+Deno.test("Connection gives no part of a message that is cut off where a write failed", async () => {
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      write: () => Promise.reject(new Deno.errors.BrokenPipe("Gone")),
+    }));
+  const { connection, peer } = ends;
+  await peer.write("whole\nbea");
+  await peer.conn.closeWrite();
+  await assertRejects(
+    () => connection.send("x").then(() => connection.flush()),
+    Deno.errors.BrokenPipe,
+  );
+  assertEquals(await connection.receive(), "whole");
+  await assertRejects(() => connection.receive(), Deno.errors.BrokenPipe);
+  await assertRejects(() => connection.closed, Deno.errors.BrokenPipe);
+});
+
 Deno.test("Connection.abort() ends a connection that reads to the end after a failed write", async () => {
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
