@@ -3,6 +3,7 @@
 import { broadcast } from "../../../connection.ts";
 import { delimited, lengthPrefixed, lines } from "../../../framing.ts";
 import { connect, serve } from "../../../node.ts";
+import { operationsByPlaces, type Sockets } from "./_by_places.ts";
 import { operationsOf, type Wire } from "./_framed.ts";
 import { answerDriver } from "./subject.mjs";
 
@@ -16,7 +17,7 @@ function isNotMeasured(): never {
   throw new Error("It is the same code as in Deno");
 }
 
-await answerDriver(operationsOf({
+const sockets: Sockets = {
   connect: (port, wire) =>
     connect({ hostname, port, framing: framingOf(wire) }),
   connectText: (port) => connect({ hostname, port, framing: lines() }),
@@ -27,6 +28,10 @@ await answerDriver(operationsOf({
     );
     return server.addr.port;
   },
+};
+
+const operations = operationsOf({
+  ...sockets,
   async serveText(handler) {
     const server = await serve(
       { hostname, port: 0, framing: lines() },
@@ -50,4 +55,6 @@ await answerDriver(operationsOf({
     json: isNotMeasured,
   },
   delimiterStream: isNotMeasured,
-}));
+});
+
+await answerDriver({ ...operations, ...operationsByPlaces(sockets) });

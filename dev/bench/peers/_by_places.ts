@@ -1,0 +1,86 @@
+/** What is measured of batches, which 0.1 does not have: places in place of messages. */
+
+import type { Connection } from "../../../connection.ts";
+import type { Batch, Bytes } from "../../../framing.ts";
+import type { Wire } from "./_framed.ts";
+import { type Operation, Tally } from "./subject.mjs";
+
+/** How connections are made, where the module runs. */
+export interface Sockets {
+  connect(port: number, wire: Wire): Promise<Connection<Bytes>>;
+  connectText(port: number): Promise<Connection<string>>;
+  /** Serves at a port of its own, and returns it. */
+  serve(
+    handler: (connection: Connection<Bytes>) => Promise<void>,
+    wire: Wire,
+  ): number | Promise<number>;
+}
+
+const LINES: Wire = { framing: "lines", isTls: false };
+const PREFIXED: Wire = { framing: "prefixed", isTls: false };
+const TLS: Wire = { framing: "lines", isTls: true };
+/** How many bytes a frame has besides its message. */
+const OVERHEAD_BYTES = { lines: 1, prefixed: 4 } as const;
+
+/** Adds the messages of a batch by their number and length, once they were proved. */
+function addCounted(
+  tally: Tally,
+  batch: Batch<Bytes>,
+  { framing }: Wire,
+): void {
+  if (Tally.readsContent) {
+    for (const message of batch) tally.add(message);
+    return;
+  }
+  const { count, frames } = batch.framesOf();
+  tally.count += count;
+  tally.bytes += frames.length - count * OVERHEAD_BYTES[framing];
+}
+
+/** Adds them by looking at four bytes of each, where they lie. */
+function addLookedAt(tally: Tally, batch: Batch<Bytes>, wire: Wire): void {
+  addCounted(tally, batch, wire);
+  for (let i = 0; i < batch.length; i++) {
+    for (let at = 0; at < 4; at++) tally.seen ^= batch.byteAt(i, at) ?? 0;
+  }
+}
+
+/** The operations of batches. */
+export function operationsByPlaces(
+  { connect, connectText, serve }: Sockets,
+): Record<string, Operation> {
+  function receive(wire: Wire, add = addCounted): Operation {
+    return () => async (port) => {
+      await using connection = await connect(port, wire);
+      const tally = new Tally();
+      for await (const batch of connection.batches()) add(tally, batch, wire);
+      return tally;
+    };
+  }
+
+  function forward(wire: Wire): Operation {
+    return () =>
+      serve(async (connection) => {
+        for await (const batch of connection.batches()) {
+          await connection.forward(batch);
+        }
+      }, wire);
+  }
+
+  return {
+    "receive-counting": receive(LINES),
+    "receive-counting-prefixed": receive(PREFIXED),
+    "receive-counting-tls": receive(TLS),
+    "receive-places-looked-at": receive(LINES, addLookedAt),
+    "receive-batch-text": () => async (port) => {
+      await using connection = await connectText(port);
+      const tally = new Tally();
+      for await (const batch of connection.batches()) {
+        for (const line of batch.allTexts()) tally.addText(line);
+      }
+      return tally;
+    },
+    "echo-forward": forward(LINES),
+    "echo-forward-tls": forward(TLS),
+  };
+}

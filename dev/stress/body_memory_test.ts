@@ -1,0 +1,47 @@
+import { lines, unframed } from "../../framing.ts";
+import { connectionPair } from "../../testing.ts";
+import { assert, assertEquals } from "@std/assert";
+import { runInNewContext } from "node:vm";
+import { setFlagsFromString } from "node:v8";
+
+const BODY_BYTES = 300_000_000;
+const PIECE_BYTES = 60_000;
+const LOOKS = 10;
+// Read buffers have 64 KiB at most, and each end writes from buffers that are pooled.
+const MAX_GROWTH_BYTES = 1024 * 1024;
+
+Deno.test("Connection.receiveStream() passes 300 MB in a few buffers", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const held = () => {
+    collect();
+    return Deno.memoryUsage().external;
+  };
+  await using pair = connectionPair({ framing: lines(), giveUpAfter: 60_000 });
+  const { near, far } = pair;
+  const piece = new Uint8Array(PIECE_BYTES);
+  const sent = (async () => {
+    await far.send("a body");
+    for (let at = 0; at < BODY_BYTES; at += PIECE_BYTES) {
+      await far.send(piece, { framing: unframed() });
+    }
+    await far.send("after it");
+  })();
+  assertEquals(await near.receive(), "a body");
+  let received = 0;
+  let looks = 0;
+  let first = 0;
+  let most = 0;
+  for await (const part of near.receiveStream(BODY_BYTES)) {
+    received += part.length;
+    if (received * LOOKS < (looks + 1) * BODY_BYTES) continue;
+    looks++;
+    const bytes = held();
+    if (looks === 1) first = bytes;
+    most = Math.max(most, bytes);
+  }
+  assertEquals(await near.receive(), "after it");
+  await sent;
+  assertEquals([received, looks], [BODY_BYTES, LOOKS]);
+  assert(most - first < MAX_GROWTH_BYTES, `it grew by ${most - first} bytes`);
+});
