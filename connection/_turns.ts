@@ -35,7 +35,8 @@ const MS_BETWEEN_PAUSES = 3;
 
 let bytesMoved = 0;
 let moves = 0;
-let pausedAt = 0;
+let hasLooked = false;
+let lookedAt = 0;
 let pause: Promise<void> | undefined;
 
 /** Notes that a read filled its buffer, or a write was taken. */
@@ -47,6 +48,7 @@ export function noteMoved(length: number): void {
 /** Notes that the sockets must have been looked at: one has news. */
 export function noteLook(): void {
   bytesMoved = moves = 0;
+  hasLooked = true;
 }
 
 /**
@@ -66,17 +68,24 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
   if (bytesMoved < MAX_BYTES_MOVED && moves < MAX_MOVES) {
     return untilOthersAreServed();
   }
-  if (pause === undefined && performance.now() < pausedAt + MS_BETWEEN_PAUSES) {
-    noteLook();
+  if (pause === undefined && wasLookedLately()) {
+    bytesMoved = moves = 0;
     return untilOthersAreServed();
   }
   pause ??= waitForOthers();
   return pause;
 }
 
+/** Whether the sockets were looked at so lately that nothing waits for long. */
+function wasLookedLately(): boolean {
+  const now = performance.now();
+  if (hasLooked) lookedAt = now;
+  hasLooked = false;
+  return now < lookedAt + MS_BETWEEN_PAUSES;
+}
+
 async function waitForOthers(): Promise<void> {
   await untilLook();
   pause = undefined;
   noteLook();
-  pausedAt = performance.now();
 }

@@ -79,8 +79,9 @@ export class ChunkInput {
     }
     this.#together = before + length;
     this.#end = byteOffset + length;
-    // A small part is copied anyway, so it would be again and again.
-    if (rest === 0 || rest > before || isSmallPart(rest, chunk)) return false;
+    if (rest === 0 || rest > before) return false;
+    // A small part is copied when nothing more is taken of it: once more for each chunk.
+    if (rest > length && isSmallPart(rest, chunk)) return false;
     const start = byteOffset - rest;
     this.#input.continueIn(new Uint8Array(buffer, start, rest + length), 0);
     return true;
