@@ -12,15 +12,22 @@ export interface WriterOptions<Out> {
   /** What writes messages at first; see {@linkcode Writer.encoder}. */
   readonly encoder: Encoder<Out>;
   readonly highWaterMark: number;
-  readonly sendTimeout: number | undefined;
+  /** How long a message may take; see {@linkcode SendLimit}. */
+  readonly sendLimit: SendLimit | undefined;
   /** Runs while the peer is waited for, either way. */
   readonly idleCountdown: Countdown | undefined;
+  /** Called with the error of a write. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** The limit for a message that is being sent. */
+export interface SendLimit {
+  /** Milliseconds. */
+  readonly sendTimeout: number;
   /** How many bytes of the peer were read. */
   readonly bytesReceived: () => number;
   /** Told that the peer has not taken a message in time. */
   readonly onTimeout: (error: DOMException) => void;
-  /** Called with the error of a write. */
-  readonly onFailure: (error: unknown) => void;
 }
 
 interface Flush {
@@ -76,12 +83,9 @@ export class Writer<Out> {
     this.#options = options;
     this.encoder = options.encoder;
     this.#transport = options.transport;
-    if (options.sendTimeout !== undefined) {
+    if (options.sendLimit !== undefined) {
       this.#messageEnds = new Queue();
-      this.#sendCountdown = new Countdown(
-        options.sendTimeout,
-        () => this.#noteTimeout(),
-      );
+      this.#sendCountdown = this.#countdown(options.sendLimit);
     }
   }
 
@@ -334,28 +338,28 @@ export class Writer<Out> {
     while ((ends.first ?? Infinity) <= this.#bytesSent) ends.shift();
     this.#sendCountdown?.reset();
     this.#timeouts = 0;
-    this.#bytesReceived = this.#options.bytesReceived();
+    this.#bytesReceived = this.#options.sendLimit?.bytesReceived() ?? 0;
+  }
+
+  #countdown(limit: SendLimit): Countdown {
+    return new Countdown(limit.sendTimeout, () => this.#noteTimeout(limit));
   }
 
   /** Ends the wait for a peer that does not take a message, unless it is seen to live. */
-  #noteTimeout(): void {
-    const { sendTimeout = NaN, bytesReceived, onTimeout } = this.#options;
-    const received = bytesReceived();
+  #noteTimeout(limit: SendLimit): void {
+    const received = limit.bytesReceived();
     this.#timeouts++;
     if (
       received > this.#bytesReceived && this.#timeouts < MAX_SEND_TIMEOUTS
     ) {
       this.#bytesReceived = received;
-      this.#sendCountdown = new Countdown(
-        sendTimeout,
-        () => this.#noteTimeout(),
-      );
+      this.#sendCountdown = this.#countdown(limit);
       this.#sendCountdown.resume(); // as the write goes on
       return;
     }
-    onTimeout(
+    limit.onTimeout(
       new DOMException(
-        `Cannot send message: the system reported no room for all of it within sendTimeout of ${sendTimeout} ms`,
+        `Cannot send message: the system reported no room for all of it within sendTimeout of ${limit.sendTimeout} ms`,
         "TimeoutError",
       ),
     );

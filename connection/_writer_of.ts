@@ -5,23 +5,27 @@ interface Sending<Out> {
   readonly writable: WritableStream<Out>;
 }
 
-const writers = new WeakMap<object, Writer<never>>();
+type Reveal = (connection: object) => Writer<never> | undefined;
 
-/** Notes the writer of a connection, for what sends past its `send()`. */
-export function noteWriter<Out>(
-  connection: Sending<Out>,
-  writer: Writer<Out>,
-): void {
-  writers.set(connection, writer);
+let reveal: Reveal;
+
+/**
+ * Called once by the class of connections itself, which alone sees their private fields. A
+ * map of writers would take 2 µs a connection, and time of each garbage collection.
+ */
+export function revealWriters(toReveal: Reveal): void {
+  reveal = toReveal;
 }
 
 /** The writer of a connection; throws a `TypeError` for what is no connection. */
 export function writerOf<Out>(connection: Sending<Out>): Writer<Out> {
-  const writer = writers.get(connection);
+  const writer = typeof connection === "object" && connection !== null
+    ? reveal(connection)
+    : undefined;
   if (writer === undefined) {
     throw new TypeError(
       `Cannot broadcast to what is no connection: current value is of type ${typeof connection}`,
     );
   }
-  return writer as Writer<unknown> as Writer<Out>; // noted with this connection
+  return writer as Writer<unknown> as Writer<Out>; // of this connection
 }

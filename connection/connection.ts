@@ -31,7 +31,7 @@ import { identifyTransport } from "./_transports.ts";
 import { atEndOfTurn } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
 import { sideHasEnded, Writer } from "./_writer.ts";
-import { noteWriter } from "./_writer_of.ts";
+import { revealWriters } from "./_writer_of.ts";
 import type {
   ConnectionOptions,
   ConnectionRequestOptions,
@@ -90,6 +90,12 @@ const LEFT_ALONE_MS = 1000;
  */
 export class Connection<out In = Bytes, in Out = SendableFor<In>>
   implements AsyncIterable<In>, AsyncDisposable {
+  static {
+    revealWriters((connection) =>
+      #writer in connection ? connection.#writer : undefined
+    );
+  }
+
   #transport: Transport;
   readonly #reader: Reader<In>;
   readonly #writer: Writer<Out>;
@@ -184,13 +190,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       transport: this.#transport,
       encoder: framing.encoder(),
       highWaterMark,
-      sendTimeout,
+      sendLimit: sendTimeout === undefined ? undefined : {
+        sendTimeout,
+        bytesReceived: () => this.#reader.bytesReceived,
+        onTimeout: (error) => this.#end(ENDINGS.failed, error),
+      },
       idleCountdown: this.#idleCountdown,
-      bytesReceived: () => this.#reader.bytesReceived,
-      onTimeout: (error) => this.#end(ENDINGS.failed, error),
       onFailure: (error) => this.#end(endingOfWrite(error), error),
     });
-    noteWriter(this, this.#writer);
     this.#transport.setNoDelay?.(options.noDelay ?? true);
     if (options.keepAlive !== undefined) {
       this.#transport.setKeepAlive?.(options.keepAlive);

@@ -299,10 +299,9 @@ export class ListeningServer<
   /** Counts a connection for its peer's address; false if that has too many. */
   #countAddress({ remoteAddr }: Incoming): boolean {
     const { maxConnectionsPerAddress } = this.#serving.options;
+    if (maxConnectionsPerAddress === undefined) return true;
     const hostname = hostnameOf(remoteAddr);
-    if (maxConnectionsPerAddress === undefined || hostname === undefined) {
-      return true;
-    }
+    if (hostname === undefined) return true;
     const count = this.#countsByAddress.get(hostname) ?? 0;
     if (count >= maxConnectionsPerAddress) return false;
     this.#countsByAddress.set(hostname, count + 1);
@@ -311,10 +310,9 @@ export class ListeningServer<
 
   #uncountAddress({ remoteAddr }: Incoming): void {
     const { maxConnectionsPerAddress } = this.#serving.options;
+    if (maxConnectionsPerAddress === undefined) return;
     const hostname = hostnameOf(remoteAddr);
-    if (maxConnectionsPerAddress === undefined || hostname === undefined) {
-      return;
-    }
+    if (hostname === undefined) return;
     const count = this.#countsByAddress.get(hostname) ?? 0;
     if (count > 1) this.#countsByAddress.set(hostname, count - 1);
     else this.#countsByAddress.delete(hostname);

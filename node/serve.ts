@@ -178,15 +178,16 @@ async function serveFrom<
     listener.close();
     throw options.signal.reason;
   }
+  // The server's signal is for all connections, so none listens to it itself.
+  const served = { ...options, signal: undefined };
   return new ListeningServer({
     listener,
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
     handshake: (incoming) => incoming.handshake(),
-    // The server's signal is for all connections, so none listens to it itself.
     open(incoming) {
       const transport = incoming.transport();
       noteOrigin(transport, () => ({ role: "server" }));
-      return new Connection(transport, { ...options, signal: undefined });
+      return new Connection(transport, served);
     },
     context: new AsyncLocalStorage(),
     handler,

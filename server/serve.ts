@@ -182,16 +182,17 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
   handler: AnyHandler<In, Out>,
   introduce?: (transport: T) => Promise<T>,
 ): Server<In, Out, A> {
+  // The server's signal is for all connections, so none listens to it itself.
+  const served = { ...options, signal: undefined };
   return new ListeningServer({
     listener,
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
     introduce: options.proxyProtocol ? introduce : undefined,
     handshake: (transport) =>
       isTlsTransport(transport) ? shakeHands(transport) : undefined,
-    // The server's signal is for all connections, so none listens to it itself.
     open: (transport) => {
       noteOrigin(transport, () => ({ role: "server" }));
-      return new Connection(transport, { ...options, signal: undefined });
+      return new Connection(transport, served);
     },
     context: new AsyncLocalStorage(),
     handler,
