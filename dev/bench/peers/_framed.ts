@@ -222,7 +222,8 @@ export function operationsOf(version: Version): Record<string, Operation> {
     }),
     "delimiter-stream": decode(async (chunks, tally) => {
       for await (const message of pipe(chunks, version.delimiterStream())) {
-        tally.add(message);
+        // In this version an empty part follows the last delimiter.
+        if (message.length > 0) tally.add(message);
       }
     }),
   };
