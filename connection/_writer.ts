@@ -260,9 +260,33 @@ export class Writer<Out> {
     return this.#writeSegments(segments);
   }
 
+  /** One function for all parts, as each one that waits takes longer than its work. */
   async #writeSegments(segments: OutputSegment[]): Promise<void> {
     try {
-      for (const segment of segments) await this.#write(segment.bytes);
+      for (const { bytes } of segments) {
+        for (
+          let start = 0;
+          start < bytes.length && this.#failure === undefined;
+        ) {
+          const turn = untilOthersHadTurn();
+          if (turn !== undefined) {
+            await turn;
+            continue; // it may have failed since
+          }
+          this.#startWaiting();
+          let written: number;
+          try {
+            written = await this.#transport.write(
+              start === 0 ? bytes : bytes.subarray(start),
+            );
+          } finally {
+            this.#stopWaiting();
+          }
+          noteMoved(written);
+          if (this.#failure === undefined) this.#noteTaken(written);
+          start += written;
+        }
+      }
     } catch (error) {
       // Closing the transport interrupts a write: that is not what went wrong.
       if (this.#failure === undefined) this.#options.onFailure(error);
@@ -274,28 +298,6 @@ export class Writer<Out> {
     // gather: one write for each message that was sent in between.
     const goesOn = this.#failure === undefined && !this.#isPaused;
     if (goesOn && this.bufferedAmount > 0) this.#scheduleWrite();
-  }
-
-  async #write(bytes: Uint8Array): Promise<void> {
-    for (let start = 0; start < bytes.length && this.#failure === undefined;) {
-      const turn = untilOthersHadTurn();
-      if (turn !== undefined) {
-        await turn;
-        continue; // it may have failed since
-      }
-      this.#startWaiting();
-      let written: number;
-      try {
-        written = await this.#transport.write(
-          start === 0 ? bytes : bytes.subarray(start),
-        );
-      } finally {
-        this.#stopWaiting();
-      }
-      noteMoved(written);
-      if (this.#failure === undefined) this.#noteTaken(written);
-      start += written;
-    }
   }
 
   #startWaiting(): void {
