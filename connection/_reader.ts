@@ -107,6 +107,8 @@ export class Reader<In> {
   #isWaiting = false;
   // The timeout of reading is running.
   #isTimed = false;
+  // The next read lets others go first.
+  #isHeldUp = false;
   // The last read left room, so the next one waits for news of the socket.
   #wasEmpty = false;
   #hasPeerEnded = false;
@@ -179,6 +181,11 @@ export class Reader<In> {
   /** Whether no message comes any more that is not there. */
   get isOver(): boolean {
     return this.#hasPeerEnded || this.isStopped;
+  }
+
+  /** Whether reading waits for the turn of others, and so has not seen what has arrived. */
+  get isHeldUp(): boolean {
+    return this.#isHeldUp;
   }
 
   /** Whether more is to come from the peer, by what it has sent until reading ended. */
@@ -486,7 +493,9 @@ export class Reader<In> {
         const turn = (this.#wasEmpty ? untilEndOfTurn() : undefined) ??
           untilOthersHadTurn();
         if (turn !== undefined) {
+          this.#isHeldUp = true;
           await turn;
+          this.#isHeldUp = false;
           if (loop.handedOver !== undefined) {
             return loop.handedOver.resolve(new Uint8Array(0));
           }

@@ -1,5 +1,9 @@
 import { untilOthersAreServed } from "../internal/countdown.ts";
-import { afterContinuations, untilLook } from "../internal/event_loop.ts";
+import {
+  afterContinuations,
+  nextTurn,
+  untilLook,
+} from "../internal/event_loop.ts";
 
 let waiting: (() => void)[] = [];
 
@@ -74,6 +78,19 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
   }
   pause ??= waitForOthers();
   return pause;
+}
+
+let nextLook: Promise<void> | undefined;
+
+/** Settles when the sockets have been looked at. One look is for all who ask in a turn. */
+export function untilLooked(): Promise<void> {
+  return nextLook ??= lookNext();
+}
+
+async function lookNext(): Promise<void> {
+  await nextTurn();
+  nextLook = undefined;
+  await untilLook();
 }
 
 /** Whether the sockets were looked at so lately that nothing waits for long. */

@@ -28,7 +28,7 @@ import { Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
-import { atEndOfTurn } from "./_turns.ts";
+import { atEndOfTurn, untilLooked } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
 import { sideHasEnded, Writer } from "./_writer.ts";
 import { revealWriters } from "./_writer_of.ts";
@@ -1417,8 +1417,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     } catch {
       return; // reset or closed meanwhile: there is nothing left to save
     }
-    // Bytes that have arrived are seen when the event loop next waits.
-    await isSettledWithin(drained, 0);
+    // Bytes that have arrived are seen when the sockets are looked at, once they are read.
+    for (let wasHeldUp = true; wasHeldUp && !this.#reader.isPeerSending;) {
+      wasHeldUp = this.#reader.isHeldUp;
+      const isDrained = await isSettledWithin(drained, 0);
+      if (!isDrained) await untilLooked();
+    }
     if (this.#reader.isPeerSending) await isSettledWithin(drained, DRAIN_MS);
   }
 
