@@ -104,7 +104,7 @@ function limitsFor(pace: number): Limits {
   return {
     idleTimeout: pace * 5,
     messageTimeout: pace * 2.5,
-    sendTimeout: pace * 2,
+    sendTimeout: pace,
     maxConnections: SMALL,
   };
 }
@@ -377,8 +377,8 @@ function limitOf(ending: string, limits: Limits): number {
   const { idleTimeout, messageTimeout, sendTimeout } = limits;
   if (ending.endsWith("idleTimeout")) return idleTimeout;
   if (ending.endsWith("messageTimeout")) return messageTimeout;
-  // The peer is sent what it asks for, until it has as much as the system takes.
-  if (ending.endsWith("sendTimeout")) return sendTimeout;
+  // A peer that goes on sending is given four times as long.
+  if (ending.endsWith("sendTimeout")) return 4 * sendTimeout;
   return 0;
 }
 
