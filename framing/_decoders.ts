@@ -150,7 +150,10 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     if (input.length < FEW_MESSAGES * this.#length) return false;
     if (!(input instanceof InputBuffer)) return false;
     const frames = this.#frames = takeFrames(input.length);
-    if (!input.findFrames(this.finder, frames)) return false;
+    if (!input.findFrames(this.finder, frames)) {
+      this.#forget(); // one that waits for more bytes holds no room for places
+      return false;
+    }
     this.#together = Math.min(4 * this.#together, MAX_AHEAD);
     frames.count = Math.min(frames.count, this.#together);
     this.makeAll(input, frames, this.#ahead);
