@@ -44,7 +44,7 @@ function assertSame(actual, expected) {
 
 const framing = lines();
 
-// In memory: a request, many messages at once, a broadcast, and a half-close.
+// In memory: a request, many messages together, a broadcast, and a half-close.
 const pair = connectionPair({ framing });
 const { near, far } = pair;
 const answering = (async () => {

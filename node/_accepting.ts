@@ -52,8 +52,8 @@ export function handshakeOptions(
 }
 
 /**
- * Takes connections from a `net.Server`, which accepts whatever comes: what nobody has
- * asked for yet waits here, and nothing of it is read.
+ * Takes connections from a `net.Server`, which accepts whatever comes: what has
+ * not been asked for yet waits here, and nothing of it is read.
  */
 export class SocketListener<A extends NetAddress | UnixAddress>
   implements Listener<Incoming<A>, A> {

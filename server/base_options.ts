@@ -126,7 +126,7 @@ export interface ServeBaseOptions<
    * as many as they like.
    *
    * A write that fails while the handler runs is told to the handler: by the sends
-   * behind it, {@linkcode Connection.closed} and {@linkcode Connection.signal}.
+   * after it, {@linkcode Connection.closed} and {@linkcode Connection.signal}.
    *
    * If it throws or rejects itself, both errors go to `console.error`, and the
    * server goes on.

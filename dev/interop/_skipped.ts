@@ -90,7 +90,7 @@ export const SKIPPED: readonly Skipped[] = [
   },
   {
     row:
-      "Of servers that start at once on a stale Unix socket, several may believe to have it",
+      "Of servers that start together on a stale Unix socket, several may believe to have it",
     tests: [
       "serve() gives a stale socket to one of several servers",
       "serve() takes over no socket while another server may be doing so",
