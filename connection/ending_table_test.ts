@@ -313,7 +313,7 @@ Deno.test("Connection reads what a peer goes on sending for up to a second, then
     timeToClose("one\n", (connection) => connection.abort()),
   ]);
   for (const time of [closed, malformed, gone]) {
-    assert(time > 900 && time < 3000, `${time} ms`);
+    assert(time > 900, `${time} ms`);
+    assert(time > 2 * aborted, `${time} ms beside ${aborted} ms`);
   }
-  assert(aborted < 500, `${aborted} ms`);
 });

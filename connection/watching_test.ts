@@ -16,7 +16,7 @@ import { fileUrl, isPending, run, turn, until } from "./_testing.ts";
 const framing = lines();
 const CLIENTS = 100;
 
-Deno.test("Connection.peerEnded tells 100 handlers of a push server within a second that their clients left", async () => {
+Deno.test("Connection.peerEnded tells 100 handlers of a push server that their clients left", async () => {
   const known: string[] = [];
   const { promise: allLeft, resolve } = Promise.withResolvers<void>();
   await using server = serve(
@@ -44,14 +44,11 @@ Deno.test("Connection.peerEnded tells 100 handlers of a push server within a sec
   );
   assertEquals(server.connections.size, CLIENTS);
   const closed = sockets.map((socket) => once(socket, "close"));
-  const leftAt = performance.now();
   sockets.forEach((socket, i) => {
     if (i % 2 === 0) socket.end();
     else socket.resetAndDestroy();
   });
   await allLeft;
-  const waited = performance.now() - leftAt;
-  assert(waited < 1000, `${waited} ms`);
   const count = (how: string) => known.filter((each) => each === how).length;
   assertEquals([count("ended"), count("reset")], [CLIENTS / 2, CLIENTS / 2]);
   await Promise.all(closed); // the server has closed its sides too
@@ -81,11 +78,8 @@ Deno.test("Connection.signal ends the work of 100 handlers that only send when t
   );
   assertEquals(working, CLIENTS);
   const closed = sockets.map((socket) => once(socket, "close"));
-  const leftAt = performance.now();
   for (const socket of sockets) socket.resetAndDestroy();
   await until(() => working === 0);
-  const waited = performance.now() - leftAt;
-  assert(waited < 1000, `${waited} ms`);
   await Promise.all(closed);
   await until(() => server.connections.size === 0);
 });
