@@ -5,30 +5,37 @@ import {
   untilLook,
 } from "../internal/event_loop.ts";
 
-let waiting: (() => void)[] = [];
+/** What is to be done at the end of a turn. An object for each, where a closure would be made. */
+export interface TurnTask {
+  /** Does it. */
+  onEndOfTurn(): void;
+}
+
+let waiting: TurnTask[] = [];
 
 /**
- * Calls `callback` at the end of this turn of the event loop: once all promise
- * continuations have run, and before the next look at timers and sockets.
+ * Calls `task` at the end of this turn of the event loop: once all promise continuations
+ * have run, and before the next look at timers and sockets.
  */
-export function atEndOfTurn(callback: () => void): void {
-  waiting.push(callback);
+export function atEndOfTurn(task: TurnTask): void {
+  waiting.push(task);
   if (waiting.length === 1) afterContinuations(callAll);
 }
 
-/**
- * Settles at the end of this turn, after all that is to be called there;
- * `undefined` if nothing is.
- */
+/** Settles at the end of this turn, after all that is to be called there. */
+export function endOfTurn(): Promise<void> {
+  return new Promise((resolve) => atEndOfTurn({ onEndOfTurn: resolve }));
+}
+
+/** The same, or `undefined` if nothing is to be called there. */
 export function untilEndOfTurn(): Promise<void> | undefined {
-  if (waiting.length === 0) return undefined;
-  return new Promise((resolve) => waiting.push(resolve));
+  return waiting.length === 0 ? undefined : endOfTurn();
 }
 
 function callAll(): void {
-  const callbacks = waiting;
+  const tasks = waiting;
   waiting = [];
-  for (const callback of callbacks) callback();
+  for (const task of tasks) task.onEndOfTurn();
 }
 
 /** How many bytes, and reads and writes, may be moved without a look at the sockets. */

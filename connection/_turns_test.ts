@@ -6,10 +6,13 @@ import { serve } from "../server/serve.ts";
 import { atEndOfTurn, untilEndOfTurn } from "./_turns.ts";
 import type { Connection } from "./connection.ts";
 
+const runAtEndOfTurn = (onEndOfTurn: () => void) =>
+  atEndOfTurn({ onEndOfTurn });
+
 Deno.test("atEndOfTurn() calls back after all promise continuations", async () => {
   const calls: string[] = [];
   const ended = Promise.withResolvers<void>();
-  atEndOfTurn(() => {
+  runAtEndOfTurn(() => {
     calls.push("end of turn");
     ended.resolve();
   });
@@ -23,14 +26,14 @@ Deno.test("atEndOfTurn() calls back after all promise continuations", async () =
 Deno.test("atEndOfTurn() calls all back, in order, also those added meanwhile", async () => {
   const calls: number[] = [];
   const ended = Promise.withResolvers<void>();
-  atEndOfTurn(() => {
+  runAtEndOfTurn(() => {
     calls.push(1);
-    atEndOfTurn(() => {
+    runAtEndOfTurn(() => {
       calls.push(3);
       ended.resolve();
     });
   });
-  atEndOfTurn(() => calls.push(2));
+  runAtEndOfTurn(() => calls.push(2));
   await ended.promise;
   assertEquals(calls, [1, 2, 3]);
 });
@@ -38,9 +41,9 @@ Deno.test("atEndOfTurn() calls all back, in order, also those added meanwhile", 
 Deno.test("untilEndOfTurn() settles after what is called at the end of the turn, and gives nothing where nothing is", async () => {
   assertEquals(untilEndOfTurn(), undefined);
   const calls: string[] = [];
-  atEndOfTurn(() => calls.push("before"));
+  runAtEndOfTurn(() => calls.push("before"));
   const ended = untilEndOfTurn()?.then(() => calls.push("settled"));
-  atEndOfTurn(() => calls.push("after"));
+  runAtEndOfTurn(() => calls.push("after"));
   await ended;
   assertEquals(calls, ["before", "after", "settled"]);
   assertEquals(untilEndOfTurn(), undefined);

@@ -1,9 +1,15 @@
 import { Countdown, noteSettled } from "../internal/countdown.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
+import type { SharedFrame } from "../internal/shared_frame.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer, type OutputSegment } from "../framing/output_buffer.ts";
-import { atEndOfTurn, noteMoved, untilOthersHadTurn } from "./_turns.ts";
+import {
+  atEndOfTurn,
+  noteMoved,
+  type TurnTask,
+  untilOthersHadTurn,
+} from "./_turns.ts";
 import type { Transport } from "./transport.ts";
 
 /** Options for {@linkcode Writer}. */
@@ -49,7 +55,7 @@ const MAX_SEND_TIMEOUTS = 4;
  * So there is one system call for many messages, and a promise is made only for a
  * sender who has to wait.
  */
-export class Writer<Out> {
+export class Writer<Out> implements TurnTask {
   readonly #options: WriterOptions<Out>;
   /** What writes the next message. */
   encoder: Encoder<Out>;
@@ -150,17 +156,15 @@ export class Writer<Out> {
     this.#noteQueued();
   }
 
-  /** Queues a frame that nothing writes to again; only while {@linkcode Writer.isOpen}. */
-  queueFrame(frame: Uint8Array): void {
-    this.#output.pushFrame(frame);
+  /** Queues a frame that others send too; only while {@linkcode Writer.isOpen}. */
+  queueShared(frame: SharedFrame): void {
+    this.#output.pushShared(frame);
     this.#noteQueued();
   }
 
   #noteQueued(): void {
     this.#messagesSent++;
     this.#messageEnds?.push(this.#bytesSent + this.bufferedAmount);
-    // Asked here, as a function that makes a closure begins with an object for its
-    // variables: 39 bytes a message.
     if (!this.#isScheduled && !this.#isPaused) this.#scheduleWrite();
   }
 
@@ -247,10 +251,13 @@ export class Writer<Out> {
 
   #scheduleWrite(): void {
     this.#isScheduled = true;
-    atEndOfTurn(() => {
-      if (this.#isPaused) this.#isScheduled = false;
-      else this.#writing = this.#writeQueued();
-    });
+    atEndOfTurn(this);
+  }
+
+  /** Writes what was queued in this turn. */
+  onEndOfTurn(): void {
+    if (this.#isPaused) this.#isScheduled = false;
+    else this.#writing = this.#writeQueued();
   }
 
   /** Writes what is queued now. */

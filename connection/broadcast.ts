@@ -4,6 +4,7 @@ import { OutputBuffer } from "../framing/output_buffer.ts";
 import { quotaExceeded } from "../internal/quota_exceeded.ts";
 import { nextTurn } from "../internal/event_loop.ts";
 import { isSettledWithin, rejected } from "../internal/promises.ts";
+import { SharedFrame } from "../internal/shared_frame.ts";
 import { untilOthersHadTurn } from "./_turns.ts";
 import type { Writer } from "./_writer.ts";
 import { writerOf } from "./_writer_of.ts";
@@ -164,16 +165,16 @@ export function broadcast<In, Out>(
 ): Promise<BroadcastResult<In, Out>> {
   const { slow: rule = "wait", highWaterMark } = options;
   checkBroadcastOptions(rule, highWaterMark);
-  const receivers = [...connections];
-  // Encoders without state are the same for all connections of a framing.
-  const encoders = new Set(
-    receivers.map(writerOf).filter(({ isOpen }) => isOpen)
-      .map(({ encoder }) => encoder),
-  );
-  const frames = new Map<Encoder<Out>, Bytes>();
+  const receivers = Array.from(connections, (connection) => ({
+    connection,
+    writer: writerOf(connection),
+  }));
+  const frames = new Map<Encoder<Out>, SharedFrame>();
   try {
     // All before the first is queued: a message that is refused goes to none.
-    for (const encoder of encoders) {
+    for (const { writer: { isOpen, encoder } } of receivers) {
+      // Encoders without state are the same for all connections of a framing.
+      if (!isOpen || frames.has(encoder)) continue;
       frames.set(encoder, encode(encoder, message));
     }
   } catch (error) {
@@ -184,8 +185,7 @@ export function broadcast<In, Out>(
   const full: Receiver<In, Out>[] = [];
   const slow: Receiver<In, Out>[] = [];
   const ended: Connection<In, Out>[] = [];
-  for (const connection of receivers) {
-    const writer = writerOf(connection);
+  for (const { connection, writer } of receivers) {
     const limit = highWaterMark ?? writer.highWaterMark;
     const frame = frames.get(writer.encoder);
     if (frame === undefined || !writer.isOpen) {
@@ -193,7 +193,7 @@ export function broadcast<In, Out>(
     } else if (rule !== "wait" && writer.bufferedAmount >= limit) {
       slow.push({ connection, writer, limit });
     } else {
-      writer.queueFrame(frame);
+      writer.queueShared(frame);
       sent++;
       if (!writer.hasRoomBelow(limit)) {
         full.push({ connection, writer, limit });
@@ -252,10 +252,10 @@ function checkBroadcastOptions(
   }
 }
 
-function encode<Out>(encoder: Encoder<Out>, message: Out): Bytes {
+function encode<Out>(encoder: Encoder<Out>, message: Out): SharedFrame {
   const output = new OutputBuffer();
   output.push(encoder, message);
-  return output.takeBytes();
+  return SharedFrame.of(output.takeBytes());
 }
 
 function disconnect<In, Out>(

@@ -28,7 +28,7 @@ import { Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
-import { atEndOfTurn, untilLooked } from "./_turns.ts";
+import { endOfTurn, untilLooked } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
 import { sideHasEnded, Writer } from "./_writer.ts";
 import { revealWriters } from "./_writer_of.ts";
@@ -1382,7 +1382,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (queued === "sent") {
       // With the answers of this turn, and those that wait for room in a pipe.
       this.#writable?.letAllIn();
-      await new Promise<void>((resolve) => atEndOfTurn(resolve));
+      await endOfTurn();
       this.#writable?.fail(error);
       if (this.#isReleased) return; // by a failed write, or an abort
       await this.#sendRest(ending, () => error).catch(() => {});

@@ -5,8 +5,6 @@ import {
 } from "./_byte_search/scan.ts";
 
 const NO_PLACES = new Int32Array(0);
-// So few bytes are looked through here: the scanner takes longer to begin.
-const SHORT_BYTES = 48;
 const LEAST_PLACES = 16;
 // Room for more places than that is not kept by a search that needs fewer.
 const FEW_PLACES = 256;
@@ -79,9 +77,7 @@ export class Search {
       const start = Math.max(from, this.#to);
       if (start >= stop) return -1;
       this.#forget(front, start);
-      const found = stop - start <= SHORT_BYTES
-        ? this.#lookShort(bytes, front, start, stop)
-        : this.#scan(bytes, front, start, stop);
+      const found = this.#scan(bytes, front, start, stop);
       this.#next = this.count - found;
       if (found > 0) return this.#next;
     }
@@ -128,25 +124,6 @@ export class Search {
     this.#from = isApart ? start : Math.max(this.#from, front);
   }
 
-  /** Notes all places before `stop`; returns how many. */
-  #lookShort(
-    bytes: Uint8Array,
-    front: number,
-    start: number,
-    stop: number,
-  ): number {
-    let found = 0;
-    for (let at = start; at < stop; at++) {
-      if (bytes[at] !== this.#first || !this.#standsAt(bytes, at)) continue;
-      if (this.count === this.places.length) this.#makeRoom(front, 1);
-      this.places[this.count] = at - this.shift;
-      this.count++;
-      found++;
-    }
-    this.#to = stop;
-    return found;
-  }
-
   /**
    * Notes all places in the next bytes, at most as many as the scanner takes; returns
    * how many.
@@ -170,10 +147,11 @@ export class Search {
     const { places, count } = this;
     const move = start - this.shift;
     let next = count;
-    if (this.#length > 2) {
+    const { sought } = this;
+    if (typeof sought !== "number" && sought.length > 2) {
       for (let i = 0; i < found; i++) {
         const at = offsets[i]!; // below the number found
-        if (this.#standsAt(bytes, start + at)) places[next++] = at + move;
+        if (standsAt(sought, bytes, start + at)) places[next++] = at + move;
       }
     } else if (next === 0 && move === 0) {
       // The scanner has looked at all of it.
@@ -208,22 +186,52 @@ export class Search {
     // What was looked through before is not asked for again.
     this.#from = Math.max(this.#from, front);
   }
-
-  /** Whether all of it stands at `at`, where its first byte does. */
-  #standsAt(bytes: Uint8Array, at: number): boolean {
-    const { sought } = this;
-    if (typeof sought === "number") return true;
-    for (let i = sought.length - 1; i > 0; i--) {
-      if (bytes[at + i] !== sought[i]) return false;
-    }
-    return true;
-  }
 }
 
 /** Looks for `sought`; throws if that is nothing to look for. */
 export function searchFor(sought: number | Uint8Array): Search {
+  checkSought(sought);
+  return new Search(sought);
+}
+
+// A search takes longer to begin, and what it notes takes memory.
+const FEW_BYTES = 128;
+
+/** Whether there are so few bytes that {@linkcode findAmongFew} is faster than a search. */
+export function areFew(length: number): boolean {
+  return length <= FEW_BYTES;
+}
+
+/** Where `sought` stands first in `bytes`, from `from` on and before `end`; or -1. */
+export function findAmongFew(
+  sought: number | Uint8Array,
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+): number {
+  if (typeof sought === "number") {
+    for (let at = from; at < end; at++) if (bytes[at] === sought) return at;
+    return -1;
+  }
+  checkSought(sought);
+  const [first] = sought;
+  const stop = end - sought.length;
+  for (let at = from; at <= stop; at++) {
+    if (bytes[at] === first && standsAt(sought, bytes, at)) return at;
+  }
+  return -1;
+}
+
+function checkSought(sought: number | Uint8Array): void {
   if (typeof sought !== "number" && sought.length === 0) {
     throw new RangeError("Cannot find bytes as there must be at least 1");
   }
-  return new Search(sought);
+}
+
+/** Whether all of `sought` stands at `at`, where its first byte does. */
+function standsAt(sought: Uint8Array, bytes: Uint8Array, at: number): boolean {
+  for (let i = sought.length - 1; i > 0; i--) {
+    if (bytes[at + i] !== sought[i]) return false;
+  }
+  return true;
 }

@@ -1,5 +1,5 @@
 import type { FrameFinder, Frames, FrameSource } from "./_frames.ts";
-import { type Search, searchFor } from "./_search.ts";
+import { areFew, findAmongFew, type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
 import { readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
@@ -124,14 +124,13 @@ export class InputBuffer implements ByteInput {
 
   /** Finds a byte, or several in a row; see {@linkcode ByteInput.indexOf}. */
   indexOf(sought: number | Uint8Array, from = 0): number {
-    const search = this.#searchFor(sought);
+    const bytes = this.#bytes;
     const start = this.#start;
-    const at = search.find(
-      this.#bytes,
-      start,
-      start + (from > 0 ? from : 0),
-      this.#end,
-    );
+    const end = this.#end;
+    const first = start + (from > 0 ? from : 0);
+    const at = areFew(end - first)
+      ? findAmongFew(sought, bytes, first, end)
+      : this.#searchFor(sought).find(bytes, start, first, end);
     return at === -1 ? -1 : at - start;
   }
 

@@ -1,3 +1,4 @@
+import type { SharedFrame } from "../internal/shared_frame.ts";
 import { type BufferSpace, findWithin, scanner } from "./_byte_search/scan.ts";
 import { writeUint } from "./_uint.ts";
 import type { ByteOutput } from "./byte_output.ts";
@@ -142,7 +143,10 @@ class Segment implements OutputSegment {
 export class OutputBuffer implements ByteOutput {
   // In this order: full buffers, the one being filled, and text not encoded yet.
   #segments = NO_SEGMENTS;
+  // The length of the segments, and of frames that are shared and follow them: nothing is
+  // in the buffer then.
   #segmentsLength = 0;
+  #shared: SharedFrame | undefined;
   #buffer: Uint8Array = NO_BYTES;
   #pool: BufferPool | undefined;
   #used = 0;
@@ -210,16 +214,24 @@ export class OutputBuffer implements ByteOutput {
   }
 
   /**
-   * Adds a frame that was encoded before. A large one is not copied: do not write to
-   * it again.
+   * Adds a frame that others send too. It is copied only if something else is there to
+   * leave with it, and it is small.
    *
-   * @param frame The frame.
+   * @internal
    */
-  pushFrame(frame: Uint8Array): void {
+  pushShared(frame: SharedFrame): void {
     this.#encodeText();
-    if (frame.length <= LARGE_FRAME_BYTES) return this.#writeBytes(frame);
+    const shared = this.#shared === undefined
+      ? frame
+      : this.#shared.through(frame);
+    const isSmall = frame.length <= LARGE_FRAME_BYTES;
+    if (isSmall && (this.#used > 0 || shared === undefined)) {
+      return this.#writeBytes(frame.bytes);
+    }
+    if (shared === undefined) this.#copyShared();
     this.#seal();
-    this.#addSegment(new Segment(frame, frame.length, undefined));
+    this.#shared = shared ?? frame;
+    this.#segmentsLength += frame.length;
   }
 
   /** Writes one byte; see {@linkcode ByteOutput.writeByte}. */
@@ -317,9 +329,12 @@ export class OutputBuffer implements ByteOutput {
     this.#encodeText();
     this.#seal();
     const segments = this.#segments;
+    const shared = this.#shared;
     this.#segments = NO_SEGMENTS;
+    this.#shared = undefined;
     this.#segmentsLength = 0;
-    return segments;
+    if (shared === undefined) return segments;
+    return segments.length === 0 ? [shared] : [...segments, shared];
   }
 
   /**
@@ -426,8 +441,21 @@ export class OutputBuffer implements ByteOutput {
     this.#buffer[position - end] = byte;
   }
 
+  /** Copies frames that are shared into the buffer, so that what follows leaves with them. */
+  #copyShared(): void {
+    const shared = this.#shared;
+    if (shared === undefined) return;
+    const { bytes, length } = shared;
+    this.#shared = undefined;
+    this.#segmentsLength -= length;
+    if (length <= LARGE_FRAME_BYTES) this.#writeBytes(bytes);
+    else this.#addSegment(new Segment(bytes, length, undefined));
+  }
+
   /** Provides `length` free bytes in the buffer. */
   #makeRoom(length: number): void {
+    // There is no buffer beside frames that are shared.
+    this.#copyShared();
     const needed = this.#used + length;
     if (needed <= this.#buffer.length) return;
     const isFull = this.#used > FRAME_OVERHEAD_BYTES &&

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { SharedFrame } from "../internal/shared_frame.ts";
 import { bytes, pick, rounds, seededRandom, text, utf8 } from "./_testing.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Encoder } from "./framing.ts";
@@ -79,7 +80,7 @@ Deno.test("OutputBuffer fills in a field wherever its bytes lie", () => {
   for (const before of [0, 3, 1020, 1022, 81_916, 81_918, 81_920, 200_000]) {
     for (const after of [0, 5, 100_000]) {
       const output = new OutputBuffer();
-      output.pushFrame(new Uint8Array(100));
+      output.pushShared(SharedFrame.of(new Uint8Array(100)));
       write(output, (frame) => {
         for (let left = before; left > 0; left -= 1000) {
           frame.writeBytes(new Uint8Array(Math.min(left, 1000)).fill(1));
@@ -176,10 +177,12 @@ Deno.test("OutputBuffer drops all of a frame whose encoder throws, and nothing e
         expected += frameOf((alone) => steps.forEach((step) => step(alone)));
       }
       if (random(4) === 0) assertEquals(output.byteLength, expected.length);
-      if (random(4) === 0) {
-        const shared = new Uint8Array(pick(random, [3, 30_000])).fill(9);
-        output.pushFrame(shared);
-        expected += text(shared);
+      while (random(3) > 0) {
+        const frame = new Uint8Array(pick(random, [3, 700, 9000, 30_000]));
+        const shared = SharedFrame.of(frame.fill(random(256)));
+        if (random(4) === 0) continue; // for others alone
+        output.pushShared(shared);
+        expected += text(frame);
       }
       if (random(5) === 0) {
         const sent = output.takeSegments();
@@ -194,6 +197,27 @@ Deno.test("OutputBuffer drops all of a frame whose encoder throws, and nothing e
     assert(text(output.takeBytes()) === expected);
     assertEquals(output.byteLength, 0);
   }
+});
+
+Deno.test("OutputBuffer writes the same bytes of memory as others where it has the same to write", () => {
+  const outputs = [new OutputBuffer(), new OutputBuffer(), new OutputBuffer()];
+  const [first, second, third] = ["one", "two", "three"].map((each) =>
+    SharedFrame.of(bytes(each))
+  );
+  const sent = outputs.map((output, index) => {
+    output.pushShared(first!);
+    output.pushShared(second!);
+    if (index === 2) write(output, (frame) => frame.writeText("between"));
+    output.pushShared(third!);
+    return output.takeSegments();
+  });
+  assertEquals(
+    sent.map((segments) => segments.map(({ bytes }) => text(bytes))),
+    [["onetwothree"], ["onetwothree"], ["onetwobetweenthree"]],
+  );
+  const [[same], [other], [copied]] = sent as [[unknown], [unknown], [unknown]];
+  assert(same === other);
+  assert(same !== copied);
 });
 
 Deno.test("OutputBuffer gives out no buffer twice", () => {

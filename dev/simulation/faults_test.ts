@@ -62,8 +62,8 @@ const FAULTS_OF_SERVICES: readonly Fault[] = [
     name: "a double delivery: a broadcast is queued twice",
     path: "connection/broadcast.ts",
     changes: [[
-      "writer.queueFrame(frame);",
-      "writer.queueFrame(frame); writer.queueFrame(frame);",
+      "writer.queueShared(frame);",
+      "writer.queueShared(frame); writer.queueShared(frame);",
     ]],
     found: /took old news/,
   },

@@ -1,0 +1,61 @@
+// So much is gathered of frames that go to the same receivers, one after another.
+const RUN_BYTES = 16 * 1024;
+
+/** Frames that were shared last lie in it, up to so many bytes. */
+let run = new Uint8Array(0);
+let used = 0;
+
+/**
+ * A frame for many outputs, or several in a row: its bytes lie in memory once for all of
+ * them, and are never written to again.
+ *
+ * Frames that are shared one after another lie side by side. So outputs that were given
+ * the same ones, as a broadcast does, have one range of bytes to write, and share that too.
+ */
+export class SharedFrame {
+  readonly #run: Uint8Array;
+  readonly #start: number;
+  readonly #end: number;
+  // The same bytes and those that follow them, made for the first output that needs it.
+  #longer: SharedFrame | undefined;
+  #bytes: Uint8Array | undefined;
+
+  private constructor(run: Uint8Array, start: number, end: number) {
+    this.#run = run;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  /** Shares the bytes of a frame, which are copied if they are few. */
+  static of(frame: Uint8Array): SharedFrame {
+    const { length } = frame;
+    if (length > RUN_BYTES) return new SharedFrame(frame, 0, length);
+    if (used + length > run.length) {
+      run = new Uint8Array(RUN_BYTES);
+      used = 0;
+    }
+    run.set(frame, used);
+    used += length;
+    return new SharedFrame(run, used - length, used);
+  }
+
+  get length(): number {
+    return this.#end - this.#start;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#bytes ??= this.#run.subarray(this.#start, this.#end);
+  }
+
+  /** The bytes of both, if those of `next` lie right after these. */
+  through(next: SharedFrame): SharedFrame | undefined {
+    if (next.#run !== this.#run || next.#start !== this.#end) return undefined;
+    if (this.#longer === undefined || this.#longer.#end !== next.#end) {
+      this.#longer = new SharedFrame(this.#run, this.#start, next.#end);
+    }
+    return this.#longer;
+  }
+
+  /** Other outputs may need it. */
+  giveBack(): void {}
+}
