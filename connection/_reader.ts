@@ -76,6 +76,7 @@ interface Loop {
 }
 
 const FIRST_BUFFER_BYTES = 512;
+const SETTLED = Promise.resolve();
 
 // What is dropped is read into one buffer for all connections.
 const dropped = new Uint8Array(64 * 1024);
@@ -109,8 +110,9 @@ export class Reader<In> {
   #isTimed = false;
   // The next read lets others go first.
   #isHeldUp = false;
-  // The last read left room, so the next one waits for news of the socket.
-  #wasEmpty = false;
+  // The last read left room, so the next one waits for news of the socket; `undefined`
+  // before the first one, which does so too.
+  #wasEmpty: boolean | undefined;
   #hasPeerEnded = false;
   // A receiver was told that there are no more messages.
   #isDone = false;
@@ -137,6 +139,7 @@ export class Reader<In> {
     this.decoder = options.decoder;
     this.#transport = options.transport;
     this.#shortReadMeansEmpty = options.shortReadMeansEmpty;
+    this.#wasEmpty = this.#shortReadMeansEmpty ? undefined : false;
   }
 
   get bytesReceived(): number {
@@ -195,7 +198,7 @@ export class Reader<In> {
 
   /** Settles when no read is under way. */
   get stopped(): Promise<void> {
-    return this.#reading ?? Promise.resolve();
+    return this.#reading ?? SETTLED;
   }
 
   /** Settles at the peer's end, or when reading stops; rejects at an error. */
@@ -516,7 +519,7 @@ export class Reader<In> {
           const bytes = length === null ? null : room.slice(0, length);
           return loop.handedOver.resolve(bytes);
         }
-        if (this.#wasEmpty) noteLook();
+        if (this.#wasEmpty !== false) noteLook();
         this.#options.idleCountdown?.reset();
         this.#options.receiveCountdown?.reset();
         this.#stopWaiting();

@@ -210,11 +210,12 @@ export class Writer<Out> implements TurnTask {
    * @param refusal Makes the error of what is sent later; not made before, as few
    * send later.
    */
-  async finish(refusal: () => unknown = sideHasEnded): Promise<void> {
+  finish(refusal: () => unknown = sideHasEnded): Promise<void> {
     this.#refusal ??= refusal;
     // A message that is being encoded has been let in.
-    if (this.#output.isEncoding) await undefined;
-    await this.flush();
+    return this.#output.isEncoding
+      ? SETTLED.then(() => this.flush())
+      : this.flush();
   }
 
   /** Ends writing: everything that waits, and every later call, rejects with `error`. */

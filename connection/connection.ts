@@ -1487,15 +1487,16 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#stopListening?.();
     if (!this.#isDetached) this.#closeTransport();
     this.#writer.stop();
-    const ends = [
-      this.#isDetached || this.#reader.stopped,
-      this.#writer.stopped,
-    ];
-    Promise.all(ends).then(() => {
-      this.#isOver = true;
-      publishClose(this, this.#failure);
-      this.#settleClosed();
-    });
+    this.#endOnceQuiet();
+  }
+
+  /** Tells the end once no read and no write is under way any more. */
+  async #endOnceQuiet(): Promise<void> {
+    if (!this.#isDetached) await this.#reader.stopped;
+    await this.#writer.stopped;
+    this.#isOver = true;
+    publishClose(this, this.#failure);
+    this.#settleClosed();
   }
 
   #throwIfReleased(): void {
