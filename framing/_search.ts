@@ -6,6 +6,7 @@ import {
 
 const NO_PLACES = new Int32Array(0);
 const LEAST_PLACES = 16;
+const FEW_FOUND = 16;
 // Room for more places than that is not kept by a search that needs fewer.
 const FEW_PLACES = 256;
 // It is the next search's: making it takes longer than filling it.
@@ -153,8 +154,8 @@ export class Search {
         const at = offsets[i]!; // below the number found
         if (standsAt(sought, bytes, start + at)) places[next++] = at + move;
       }
-    } else if (next === 0 && move === 0) {
-      // The scanner has looked at all of it.
+    } else if (next === 0 && move === 0 && found > FEW_FOUND) {
+      // The scanner has looked at all of it. A view for a few would take longer.
       places.set(offsets.subarray(0, found));
       next = found;
     } else {
