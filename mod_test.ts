@@ -199,6 +199,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "sequence",
     "serve",
     "takeBatch",
+    "textFields",
     "unframed",
   ]);
 });
