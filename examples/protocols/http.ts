@@ -25,19 +25,20 @@
  */
 // deno-lint-ignore-file no-console
 import { asText, connect, delimited, FramingError, lines } from "@framed/tcp";
-import { type Bytes, type Connection, unframed } from "@framed/tcp";
+import { type Bytes, type Connection, textFields, unframed } from "@framed/tcp";
 
-/** A header: lines up to an empty one. */
-export const framing = asText(
-  delimited("\r\n\r\n", { maxLength: 8192, trailing: "error" }),
-);
+const block = delimited("\r\n\r\n", { maxLength: 8192, trailing: "error" });
 const line = lines({ eol: "\r\n", strict: true, trailing: "error" });
 
+/** A header: lines up to an empty one. */
+export const framing = asText(block);
 type Http = Connection<string>;
 
 // The status, and lines of a name, a colon and a value. Only what `Headers` takes.
 const HEADER =
-  /^HTTP\/1\.[01] ([1-5]\d\d)(?: .*)?((?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*)$/;
+  /^HTTP\/1\.[01] ([2-5]\d\d)(?: .*)?((?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*)$/;
+// "100 Continue" and the like: the response is still to come.
+const CONTINUE = /^HTTP\/1\.[01] 1\d\d\b/;
 
 /**
  * Sends a request, and gives the response when its header is there. Read its body to the
@@ -49,64 +50,50 @@ export async function fetchOver(
 ): Promise<Response> {
   const { pathname, search, host } = new URL(request.url);
   const body = await request.bytes();
-  const fields = new Headers(request.headers);
-  fields.set("Host", host);
-  fields.set("Content-Length", `${body.length}`);
-  connection.send([
-    `${request.method} ${pathname}${search} HTTP/1.1`,
-    ...[...fields].map(([name, value]) => `${name}: ${value}`),
-  ].join("\r\n"));
+  const sent = new Headers(request.headers);
+  sent.set("Host", host);
+  sent.set("Content-Length", `${body.length}`);
+  const named = [...sent].map(([name, value]) => `\r\n${name}: ${value}`);
+  const first = `${request.method} ${pathname}${search} HTTP/1.1`;
+  connection.send(first + named.join(""));
   await connection.send(body, { framing: unframed() });
-  for (;;) {
-    const header = await connection.expect();
-    const [, status, lines] = HEADER.exec(header) ?? [];
-    if (status === undefined || lines === undefined) throw malformed(header);
-    if (status.startsWith("1")) continue; // such as "100 Continue"
-    const headers = new Headers();
-    for (const [, name = "", value = ""] of lines.matchAll(/^(.+?):(.*)$/gm)) {
-      headers.append(name, value);
-    }
-    const hasBody = request.method !== "HEAD" && !/204|205|304/.test(status);
-    return new Response(hasBody ? bodyOf(connection, headers) : null, {
-      status: Number(status),
-      headers,
-    });
+  let header = await connection.expect();
+  while (CONTINUE.test(header)) header = await connection.expect();
+  const [status = "", fields = ""] = textFields(header, HEADER);
+  const headers = new Headers();
+  for (const [, name = "", value = ""] of fields.matchAll(/^(.+?):(.*)$/gm)) {
+    headers.append(name, value);
   }
+  const hasBody = request.method !== "HEAD" && !/204|205|304/.test(status);
+  const stream = hasBody ? bodyOf(connection, headers) : null;
+  return new Response(stream, { status: Number(status), headers });
 }
 
 function bodyOf(connection: Http, headers: Headers): ReadableStream<Bytes> {
   const encoding = headers.get("Transfer-Encoding");
   const length = headers.get("Content-Length");
-  if (encoding === null && length === null) {
-    return connection.reframe(unframed()).readable; // up to the end
-  }
-  // Where a header says both, two programs may see two different ends of the body.
-  if (length === null && encoding?.toLowerCase() === "chunked") {
+  // If a header says both, two programs may see two different ends of the body.
+  if (encoding !== null && length !== null) throw new FramingError(TWO_ENDS);
+  if (encoding !== null) {
+    textFields(encoding, /^chunked$/i);
     return ReadableStream.from(receiveChunks(connection));
   }
-  if (encoding === null && length !== null && /^\d{1,15}$/.test(length)) {
-    return connection.receiveStream(Number(length));
-  }
-  throw malformed(`Content-Length: ${length}, Transfer-Encoding: ${encoding}`);
+  if (length === null) return connection.reframe(unframed()).readable; // up to the end
+  const [digits] = textFields(length, /^(\d{1,15})$/);
+  return connection.receiveStream(Number(digits));
 }
+const TWO_ENDS = "Cannot read response: its header says two ends of the body";
 
 async function* receiveChunks(connection: Http): AsyncGenerator<Bytes> {
   for (;;) {
     const text = await connection.expect({ framing: line });
-    const [, size] = /^([\da-f]{1,12})[ \t]*(?:;|$)/i.exec(text) ?? [];
-    if (size === undefined) throw malformed(text);
+    const [size = ""] = textFields(text, /^([\da-f]{1,12})[ \t]*(?:;|$)/i);
     if (/^0+$/.test(size)) break;
     yield* connection.receiveStream(parseInt(size, 16));
-    const rest = await connection.expect({ framing: line });
-    if (rest !== "") throw malformed(rest);
+    textFields(await connection.expect({ framing: line }), /^$/); // its end
   }
   // Trailers, which few servers send, and an empty line.
   while (await connection.expect({ framing: line }) !== "");
-}
-
-function malformed(what: string): FramingError {
-  const shown = JSON.stringify(what.slice(0, 80));
-  return new FramingError(`Cannot read response: malformed near ${shown}`);
 }
 
 if (import.meta.main) {
