@@ -195,6 +195,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "lines",
     "mapped",
     "netstrings",
+    "receiveUntil",
     "reconnect",
     "sequence",
     "serve",
