@@ -29,8 +29,8 @@
  */
 // deno-lint-ignore-file no-console
 import { connect, type Connection, FramingError, grouped } from "@framed/tcp";
-import { lines, mapped, serve } from "@framed/tcp";
-import { type StartTlsOptions, textFields } from "@framed/tcp";
+import { lines, mapped, serve, textFields } from "@framed/tcp";
+import type { StartTlsOptions } from "@framed/tcp";
 
 /** A mail, with what its envelope says. Each line of its text ends with `\r\n`. */
 export type Mail = { from: string; to: string[]; text: string };
@@ -95,10 +95,8 @@ export async function receiveMail(
         mail.to.push(path);
       } else if (verb === "DATA" && mail && mail.to.length > 0) {
         connection.send("354 Go ahead");
-        await onMail({
-          ...mail,
-          text: await connection.expect({ framing: text }),
-        });
+        mail.text = await connection.expect({ framing: text });
+        await onMail(mail);
         mail = undefined;
       } else if (verb !== "NOOP") answer = "503 Not understood, or not now";
       await connection.send(answer);
