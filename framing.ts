@@ -61,6 +61,11 @@ export {
   contentLength,
   type ContentLengthOptions,
 } from "./framing/content_length.ts";
+export {
+  type HeaderLines,
+  headerLines,
+  type HeaderLinesOptions,
+} from "./framing/header_lines.ts";
 export { jsonSequence } from "./framing/json_sequence.ts";
 export { netstrings } from "./framing/netstrings.ts";
 export { unframed } from "./framing/unframed.ts";

@@ -190,6 +190,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "fixedLength",
     "grouped",
     "headed",
+    "headerLines",
     "jsonSequence",
     "lengthPrefixed",
     "lines",

@@ -24,21 +24,14 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { asText, connect, delimited, FramingError, lines } from "@framed/tcp";
-import { type Bytes, type Connection, textFields, unframed } from "@framed/tcp";
+import { connect, FramingError, headerLines, lines } from "@framed/tcp";
+import { textFields, unframed } from "@framed/tcp";
+import type { Bytes, Connection, HeaderLines } from "@framed/tcp";
 
-const block = delimited("\r\n\r\n", { maxLength: 8192, trailing: "error" });
+/** A first line, and header lines up to an empty one. */
+export const framing = headerLines({ maxLength: 8192 });
 const line = lines({ eol: "\r\n", strict: true, trailing: "error" });
-
-/** A header: lines up to an empty one. */
-export const framing = asText(block);
-type Http = Connection<string>;
-
-// The status, and lines of a name, a colon and a value. Only what `Headers` takes.
-const HEADER =
-  /^HTTP\/1\.[01] ([2-5]\d\d)(?: .*)?((?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*)$/;
-// "100 Continue" and the like: the response is still to come.
-const CONTINUE = /^HTTP\/1\.[01] 1\d\d\b/;
+type Http = Connection<HeaderLines>;
 
 /**
  * Sends a request, and gives the response when its header is there. Read its body to the
@@ -50,24 +43,24 @@ export async function fetchOver(
 ): Promise<Response> {
   const { pathname, search, host } = new URL(request.url);
   const body = await request.bytes();
-  const sent = new Headers(request.headers);
-  sent.set("Host", host);
-  sent.set("Content-Length", `${body.length}`);
-  const named = [...sent].map(([name, value]) => `\r\n${name}: ${value}`);
+  const headers = new Headers(request.headers);
+  headers.set("Host", host);
+  headers.set("Content-Length", `${body.length}`);
   const first = `${request.method} ${pathname}${search} HTTP/1.1`;
-  connection.send(first + named.join(""));
+  await connection.send({ first, headers });
   await connection.send(body, { framing: unframed() });
-  let header = await connection.expect();
-  while (CONTINUE.test(header)) header = await connection.expect();
-  const [status = "", fields = ""] = textFields(header, HEADER);
-  const headers = new Headers();
-  for (const [, name = "", value = ""] of fields.matchAll(/^(.+?):(.*)$/gm)) {
-    headers.append(name, value);
+  for (;;) {
+    const { first, headers } = await connection.expect();
+    const [digits = ""] = textFields(first, /^HTTP\/1\.[01] ([1-5]\d\d)( |$)/);
+    const status = Number(digits);
+    if (status < 200) continue; // such as "100 Continue"
+    const isEmpty = request.method === "HEAD" || NO_BODY.includes(status);
+    const body = isEmpty ? null : bodyOf(connection, headers);
+    return new Response(body, { status, headers });
   }
-  const hasBody = request.method !== "HEAD" && !/204|205|304/.test(status);
-  const stream = hasBody ? bodyOf(connection, headers) : null;
-  return new Response(stream, { status: Number(status), headers });
 }
+
+const NO_BODY = [204, 205, 304];
 
 function bodyOf(connection: Http, headers: Headers): ReadableStream<Bytes> {
   const encoding = headers.get("Transfer-Encoding");
