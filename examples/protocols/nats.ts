@@ -27,7 +27,7 @@ const lineFraming = lines({ eol: "\r\n", strict: true, trailing: "error" });
 
 // Lines without a payload, and those that end with its length.
 const LINE =
-  /^(?:(?:INFO|PING|PONG|\+OK|-ERR|CONNECT|SUB)(?: .*)?|(?:MSG|PUB) .* (\d+))$/i;
+  /^(?:(?:INFO|PING|PONG|\+OK|-ERR|CONNECT|SUB)(?: .*)?|(?:MSG|PUB) .* (\d+))$/is;
 const lengthIn = (line: string) => textFields(line, LINE)[0];
 export const framing = headed(lineFraming, lengthIn, { terminator: "\r\n" });
 
@@ -52,7 +52,7 @@ export async function openClient(
   tls: { serverName: string; caCerts?: string[] } = { serverName: "localhost" },
 ): Promise<Client> {
   const { header } = await connection.expect();
-  const [json = ""] = textFields(header, /^INFO (.*)$/i);
+  const [json = ""] = textFields(header, /^INFO (.*)$/is);
   const info: { tls_required?: boolean } = JSON.parse(json);
   if (info.tls_required) await connection.startTls(tls);
   const inbox = `_INBOX.${crypto.randomUUID()}`;
