@@ -131,5 +131,5 @@ function encode({ first, headers }: HeaderLines): Uint8Array {
 }
 
 function refused(line: string): string {
-  return `there is no such line as ${JSON.stringify(line.slice(0, 80))}`;
+  return `the line ${JSON.stringify(line.slice(0, 80))} is malformed`;
 }
