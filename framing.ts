@@ -7,7 +7,8 @@
  * client or a stream.
  *
  * To write one of your own, see {@linkcode Framing}, {@linkcode ByteInput} and
- * {@linkcode ByteOutput}; to read a message of several fields, {@linkcode FieldReader}. To use one without a connection, see {@linkcode ChunkDecoder},
+ * {@linkcode ByteOutput}; to read a message of several fields, {@linkcode FieldReader} and
+ * {@linkcode textFields}. To use one without a connection, see {@linkcode ChunkDecoder},
  * {@linkcode ChunkEncoder} and {@linkcode FrameDecoderStream}.
  *
  * Nothing here reads or writes by itself, and all of it also runs in Node, Bun and
@@ -33,6 +34,7 @@ export type { Decoder, Encoder, Framing } from "./framing/framing.ts";
 export type { ByteInput } from "./framing/byte_input.ts";
 export type { ByteOutput } from "./framing/byte_output.ts";
 export { FieldReader } from "./framing/field_reader.ts";
+export { textFields } from "./framing/text_fields.ts";
 export { InputBuffer } from "./framing/input_buffer.ts";
 export { OutputBuffer, type OutputSegment } from "./framing/output_buffer.ts";
 export {
@@ -59,6 +61,11 @@ export {
   contentLength,
   type ContentLengthOptions,
 } from "./framing/content_length.ts";
+export {
+  type HeaderLines,
+  headerLines,
+  type HeaderLinesOptions,
+} from "./framing/header_lines.ts";
 export { jsonSequence } from "./framing/json_sequence.ts";
 export { netstrings } from "./framing/netstrings.ts";
 export { unframed } from "./framing/unframed.ts";

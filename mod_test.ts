@@ -190,15 +190,18 @@ Deno.test("all that is public comes from mod.ts", () => {
     "fixedLength",
     "grouped",
     "headed",
+    "headerLines",
     "jsonSequence",
     "lengthPrefixed",
     "lines",
     "mapped",
     "netstrings",
+    "receiveUntil",
     "reconnect",
     "sequence",
     "serve",
     "takeBatch",
+    "textFields",
     "unframed",
   ]);
 });

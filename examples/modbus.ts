@@ -41,20 +41,18 @@ const framing = mapped(
   {
     decode(frame): Message {
       const fields = new FieldReader(frame);
-      const transaction = fields.takeUint(2);
-      if (fields.takeUint(2) !== 0 || frame.length < SHORTEST_MESSAGE) {
+      // The transaction, the protocol, the length, and the unit.
+      const [transaction, protocol, , unit] = fields.takeUints(2, 2, 2, 1);
+      if (protocol !== 0 || fields.length === 0) {
         throw new FramingError("Cannot decode message: not Modbus");
       }
-      fields.skip(2); // the length
-      return { transaction, unit: fields.takeUint(1), pdu: fields.take() };
+      return { transaction, unit, pdu: fields.take() };
     },
     encode: ({ transaction, unit, pdu }: Message) =>
       // The length is filled in after this.
       Uint8Array.of(...uint16(transaction), 0, 0, 0, 0, unit, ...pdu),
   },
 );
-
-const SHORTEST_MESSAGE = 8;
 
 const READ_HOLDING_REGISTERS = 3;
 const WRITE_SINGLE_REGISTER = 6;
@@ -99,8 +97,8 @@ function respond(request: Bytes, registers: Uint16Array): Bytes {
   const most = MOST_REGISTERS.get(functionCode);
   if (most === undefined) return refuse(ILLEGAL_FUNCTION);
   if (fields.length < 4) return refuse(ILLEGAL_DATA_VALUE);
-  const address = fields.takeUint(2);
-  const number = fields.takeUint(2); // how many registers, or what one is to be
+  // How many registers, or what one is to be.
+  const [address, number] = fields.takeUints(2, 2);
   const isSingle = functionCode === WRITE_SINGLE_REGISTER;
   const count = isSingle ? 1 : number;
   const hasValues = functionCode === WRITE_MULTIPLE_REGISTERS;

@@ -55,7 +55,7 @@ export interface ContentLengthOptions extends LimitOptions {
  * line: the Language Server Protocol, the Debug Adapter Protocol.
  *
  * A message is what follows the header. Other header lines are allowed, and
- * skipped. Names are read in any case. A header without a length, with two that differ, or
+ * skipped; to read them, see {@linkcode headerLines}. Names are read in any case. A header without a length, with two that differ, or
  * with a line that is not a header line, is malformed.
  *
  * `maxLength` counts the bytes of a message without its header, and is checked as soon

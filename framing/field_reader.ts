@@ -66,6 +66,35 @@ export class FieldReader {
   }
 
   /**
+   * Takes several unsigned integers, the highest byte of each first.
+   *
+   * @param sizes The size of each in bytes, from 1 to 8.
+   * @returns The numbers, exact up to `Number.MAX_SAFE_INTEGER`.
+   * @throws {FramingError} If the message ends before.
+   *
+   * @example The header of an answer of DNS
+   * ```ts
+   * import { FieldReader } from "@framed/tcp/framing";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const fields = new FieldReader(Uint8Array.of(0, 7, 0x81, 0x80, 0, 1, 0, 2));
+   * const [id, flags, questions, answers] = fields.takeUints(2, 2, 2, 2);
+   * assertEquals([id, flags, questions, answers], [7, 0x8180, 1, 2]);
+   * ```
+   */
+  takeUints<Sizes extends number[]>(
+    ...sizes: Sizes
+  ): { [Index in keyof Sizes]: number };
+  takeUints(...sizes: number[]): number[] {
+    let at = this.#pass(sizes.reduce((sum, size) => sum + size, 0));
+    return sizes.map((size) => {
+      const value = readUint(this.#message, at, size, false);
+      at += size;
+      return value;
+    });
+  }
+
+  /**
    * Takes bytes.
    *
    * @param length How many; by default all that are left.

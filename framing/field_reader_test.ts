@@ -33,9 +33,18 @@ Deno.test("FieldReader takes numbers of 8 bytes, and views", () => {
   assertEquals(message[8], 9);
 });
 
+Deno.test("FieldReader takes several numbers of several sizes", () => {
+  const fields = new FieldReader(bytes("\x01\x02\x03\x04\x05\x06end"));
+  const numbers: [number, number, number] = fields.takeUints(2, 1, 3);
+  assertEquals(numbers, [0x102, 3, 0x40506]);
+  assertEquals(fields.takeUints(), []);
+  assertEquals(fields.takeText(), "end");
+});
+
 Deno.test("FieldReader throws a FramingError where a field is cut off, and takes nothing", () => {
   const attempts: ((fields: FieldReader) => unknown)[] = [
     (fields) => fields.takeUint(4),
+    (fields) => fields.takeUints(2, 2),
     (fields) => fields.take(4),
     (fields) => fields.takeText(4),
     (fields) => fields.skip(4),

@@ -57,7 +57,7 @@ export type HeadedMessage<Header, Body> = undefined extends Body ? {
  * import { assertEquals } from "@std/assert";
  *
  * const options: HeadedOptions = { terminator: "\r\n", maxLength: 1000 };
- * const framing = headed(lines(), (line) => Number(line), options);
+ * const framing = headed(lines(), (line) => line, options);
  * const decoder = new ChunkDecoder(framing);
  *
  * assertEquals(decoder.decode(new TextEncoder().encode("2\r\nhi\r\n")), [
@@ -87,8 +87,10 @@ export interface HeadedOptions {
  * Messages that each begin with a header, which says how the body after it is framed, or
  * that there is none.
  *
- * `body` is called with each header. A number is the length of the body in bytes. A
- * framing frames one body, with fresh state: `delimited()` for one up to an end mark,
+ * `body` is called with each header. A number is the length of the body in bytes; so is a
+ * text of decimal digits, as a regular expression takes it from a line. A text of
+ * anything else is malformed, also where `Number()` takes it: `""`, `"0x10"`, `"1e3"`.
+ * A framing frames one body, with fresh state: `delimited()` for one up to an end mark,
  * `lengthPrefixed()` if its length stands after the header.
  *
  * What is sent goes the same way. A body that is not as its header says is refused.
@@ -100,7 +102,7 @@ export interface HeadedOptions {
  * @typeParam Header What the header is.
  * @param header The framing of the header.
  * @param body Says for a header what follows it. What it throws ends the stream; for a
- * length that makes no sense it may give `NaN`.
+ * length that makes no sense it may give `NaN`, or the text as it is.
  * @param options A limit, and what stands after a body.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `body` is not a function.
@@ -111,10 +113,8 @@ export interface HeadedOptions {
  * import { ChunkDecoder, ChunkEncoder, headed, lines } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
- * const framing = headed(lines({ eol: "\r\n" }), (line) => {
- *   const [, length] = /^(?:MSG|PUB) .* (\d+)$/.exec(line) ?? [];
- *   return length === undefined ? undefined : Number(length);
- * }, { terminator: "\r\n" });
+ * const lengthIn = (line: string) => /^(?:MSG|PUB) .* (\d+)$/.exec(line)?.[1];
+ * const framing = headed(lines({ eol: "\r\n" }), lengthIn, { terminator: "\r\n" });
  *
  * const decoder = new ChunkDecoder(framing);
  * const bytes = new TextEncoder().encode("PING\r\nMSG a 1 3\r\n\r\n!\r\n");
@@ -145,13 +145,15 @@ export interface HeadedOptions {
  */
 export function headed<Header>(
   header: Framing<Header>,
-  body: (header: Header) => number | Framing<Bytes, Sendable>,
+  body: (header: Header) => number | string | Framing<Bytes, Sendable>,
   options?: HeadedOptions,
 ): Framing<HeadedMessage<Header, Bytes>, HeadedMessage<Header, Sendable>>;
 /** Does the same if there may be no body. */
 export function headed<Header>(
   header: Framing<Header>,
-  body: (header: Header) => number | Framing<Bytes, Sendable> | undefined,
+  body: (
+    header: Header,
+  ) => number | string | Framing<Bytes, Sendable> | undefined,
   options?: HeadedOptions,
 ): Framing<
   HeadedMessage<Header, Bytes | undefined>,
@@ -219,7 +221,7 @@ interface Message<Header, Body> {
   body?: Body | undefined;
 }
 
-type Said<In, Out> = Framing<In, Out> | number | undefined;
+type Said<In, Out> = Framing<In, Out> | number | string | undefined;
 
 interface Rules {
   readonly maxLength: number;
@@ -262,9 +264,9 @@ class HeadedDecoder<Header, Body>
       if (header === undefined) return undefined;
       const said = this.#bodyOf(header);
       if (said === undefined) return { header };
-      const body = typeof said === "number"
-        ? new LengthDecoder(said, offset, this.#rules)
-        : said.decoder();
+      const body = typeof said === "object"
+        ? said.decoder()
+        : new LengthDecoder(said, offset, this.#rules);
       this.#begun = { header, body };
       // It is called again, as the body may have another limit.
       if (input.offset > offset) return undefined;
@@ -284,14 +286,16 @@ class LengthDecoder implements Decoder<Bytes> {
   readonly #terminator: Uint8Array;
 
   constructor(
-    length: number,
+    said: number | string,
     offset: number,
     { maxLength, terminator }: Rules,
   ) {
     const limit = Math.min(maxLength, Number.MAX_SAFE_INTEGER);
+    const length = toLength(said);
     if (length > limit) throw tooLong(WHAT, offset, limit);
     if (!isLength(length)) {
-      throw malformed(WHAT, offset, `its header says a length of ${length}`);
+      const reason = `its header says a length of ${shown(said)}`;
+      throw malformed(WHAT, offset, reason);
     }
     this.maxFrameLength = length + terminator.length;
     this.#length = length;
@@ -316,6 +320,18 @@ class LengthDecoder implements Decoder<Bytes> {
 }
 
 const WHAT = "message with a header";
+
+/** The length that is said as a number or in digits; `NaN` if it is none. */
+function toLength(said: number | string): number {
+  if (typeof said === "number") return said;
+  return /^[0-9]+$/.test(said) ? Number(said) : NaN;
+}
+
+function shown(said: number | string): string {
+  return typeof said === "number"
+    ? `${said}`
+    : JSON.stringify(said.slice(0, 40));
+}
 
 function isLength(length: number): boolean {
   return Number.isInteger(length) && length >= 0;
@@ -352,16 +368,18 @@ class HeadedEncoder<Header, Body> implements Encoder<Message<Header, Body>> {
         } body, which is ${body === undefined ? "missing" : "given"}`,
       );
     }
-    if (typeof said !== "number") {
+    if (typeof said === "object") {
       this.#bodies.push(said.encoder(), body);
       return output.writeBytes(this.#bodies.takeBytes());
     }
     // If a length is said, the types let only bytes and text through.
     const bytes = toBytes(body as Sendable);
     checkSendLength(bytes.length, this.#rules.maxLength);
-    if (bytes.length !== said) {
+    if (bytes.length !== toLength(said)) {
       throw new RangeError(
-        `Cannot encode message: its header says a body of ${said} bytes, but it has ${bytes.length}`,
+        `Cannot encode message: its header says a body of ${
+          shown(said)
+        } bytes, but it has ${bytes.length}`,
       );
     }
     output.writeBytes(bytes);

@@ -34,12 +34,8 @@ const counted = headed(crlf, (line) => {
 /** As STOMP has it. */
 const marked = headed(
   asText(delimited("\n\n", { trailing })),
-  (header) => {
-    const [, length] = /^length:(\d+)$/m.exec(header) ?? [];
-    return length === undefined
-      ? delimited("\0", { trailing })
-      : Number(length);
-  },
+  (header) =>
+    /^length:(\d+)$/m.exec(header)?.[1] ?? delimited("\0", { trailing }),
   { terminator: "\0" },
 );
 
@@ -96,6 +92,33 @@ Deno.test("headed() reads a body where the header says one, in every split", () 
       message("length:0", ""),
     ],
   );
+});
+
+Deno.test("headed() reads a length as text in decimal digits, and in nothing else", () => {
+  const said = headed(crlf, (line) => /^V(.*)$/.exec(line)?.[1], {
+    terminator: "\r\n",
+    maxLength: 10,
+  });
+  verifyFraming(said, [
+    { header: "PING" },
+    { header: "V2", body: bytes("\r\n") },
+    { header: "V010", body: bytes("0123456789") },
+  ], {
+    refused: [
+      ...["V", "V ", "V 2", "V+2", "V-0", "V0x2", "V2e0", "V2.0", "V\u0662"],
+      ...["V11", "V99999999999999999", "V2\r\nabc\r\n"],
+    ].map((line) => bytes(`${line}\r\nab\r\n`)),
+  });
+  assertThrows(
+    () => new ChunkDecoder(said).decode(bytes("V1e3\r\n")),
+    FramingError,
+    'header says a length of "1e3"',
+  );
+  const encoder = new ChunkEncoder(said);
+  for (const header of ["V3", "V", "V2e0"]) {
+    assertThrows(() => encoder.encode({ header, body: "ab" }), RangeError);
+  }
+  assertThrows(() => encoder.encode({ header: "V2" }), TypeError, "missing");
 });
 
 Deno.test("headed() keeps its promises with each kind of header and body", () => {

@@ -16,6 +16,9 @@ export function isSame(a: unknown, b: unknown): boolean {
     return isSame([...a.entries()], [...b.entries()]);
   }
   if (a instanceof Set && b instanceof Set) return isSame([...a], [...b]);
+  if (a instanceof Headers && b instanceof Headers) {
+    return isSame([...a], [...b]); // they have no properties
+  }
   const keys = Object.keys(a);
   return keys.length === Object.keys(b).length &&
     keys.every((key) =>

@@ -5,6 +5,7 @@ import { delimited } from "../framing/delimited.ts";
 import { fixedLength } from "../framing/fixed_length.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
+import { type HeaderLines, headerLines } from "../framing/header_lines.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { mapped } from "../framing/mapped.ts";
@@ -118,6 +119,16 @@ Deno.test("verifyFraming() compares what is received, in depth", () => {
     'gives message 0 as {"text":"b"',
     'which was {"text":"a"',
   );
+});
+
+Deno.test("verifyFraming() compares headers, which have no properties", () => {
+  const forgetful = mapped(headerLines(), {
+    decode: ({ first }) => ({ first, headers: new Headers() }),
+    encode: (message: HeaderLines) => message,
+  });
+  verifyFraming(forgetful, [{ first: "a", headers: new Headers() }]);
+  const message = { first: "a", headers: new Headers({ b: "1" }) };
+  assertIncludes(faultOf(forgetful, [message]), "message 0");
 });
 
 Deno.test("verifyFraming() finds a message that is not read back", () => {

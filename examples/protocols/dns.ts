@@ -15,80 +15,60 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, type Connection, correlate } from "@framed/tcp";
+import { ChunkEncoder, connect, type Connection, correlate } from "@framed/tcp";
 import { FieldReader, lengthPrefixed, mapped } from "@framed/tcp";
 
-/** What is asked: the IPv4 addresses of a name. */
-export interface Question {
-  id: number;
-  name: string;
-}
+/** Asks for the IPv4 addresses of a name. */
+export type Question = { id: number; name: string };
 
-/** What is answered; a `code` other than 0 says why there are no addresses. */
-export interface Answer {
-  id: number;
-  code: number;
-  addresses: string[];
-}
+/** Has the id of its question. A code other than 0 says why there are no addresses. */
+export type Answer = { id: number; code: number; addresses: string[] };
 
 export const framing = mapped(lengthPrefixed({ fieldSize: 2 }), {
   decode(message): Answer {
     const fields = new FieldReader(message);
-    const [id, flags] = [fields.takeUint(2), fields.takeUint(2)];
-    const [questions, answers] = [fields.takeUint(2), fields.takeUint(2)];
-    fields.skip(4); // the numbers of what is not read here
-    for (let i = 0; i < questions; i++) {
-      skipName(fields);
-      fields.skip(4); // type and class
-    }
+    const [id, flags, questions, answers] = fields.takeUints(2, 2, 2, 2, 4);
     const addresses: string[] = [];
-    for (let i = 0; i < answers; i++) {
+    for (let i = 0; i < questions + answers; i++) {
       skipName(fields);
-      const type = fields.takeUint(2);
-      fields.skip(6); // class, and for how long it holds
-      const data = fields.take(fields.takeUint(2));
-      if (type === 1) addresses.push(data.join("."));
+      const [type] = fields.takeUints(2, 2); // and the class
+      if (i < questions) continue; // has no more
+      const [, length] = fields.takeUints(4, 2); // for how long it holds is left out
+      const data = fields.take(length);
+      if (type === TYPE_A) addresses.push(data.join("."));
     }
     return { id, code: flags & 15, addresses };
   },
-  encode: ({ id, name }: Question) =>
-    // Recursion desired, one question; its name, type A, class IN.
-    Uint8Array.from([
-      ...[id >> 8, id & 0xff, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0],
-      ...name.split(".").flatMap(encodeLabel),
-      ...[0, 0, 1, 0, 1],
-    ]),
+  encode({ id, name }: Question) {
+    if (!NAME.test(name)) throw new TypeError(`Cannot ask for name "${name}"`);
+    const parts = name.split(".").flatMap((part) => [...label.encode(part)]);
+    // Recursion desired, and one question: a name, its type and class.
+    const header = [id >> 8, id & 0xff, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    return Uint8Array.of(...header, ...parts, 0, 0, TYPE_A, 0, 1);
+  },
 });
 
-/** A part of a name, with its length before it. */
-function encodeLabel(label: string): number[] {
-  const bytes = [...new TextEncoder().encode(label)];
-  if (bytes.length >= 1 && bytes.length <= 63) return [bytes.length, ...bytes];
-  throw new TypeError(`Cannot ask for name with the part "${label}"`);
-}
+const TYPE_A = 1;
+// The parts of a name are messages as well: each has its length before it.
+const NAME = /^([\w-]{1,63}\.)*[\w-]{1,63}$/;
+const label = new ChunkEncoder(lengthPrefixed({ fieldSize: 1 }));
 
-/** Passes over a name: parts with their length, and 0, or where the rest stands. */
+/** Passes over a name: parts with their length, up to 0, or to where the rest stands. */
 function skipName(fields: FieldReader): void {
-  for (;;) {
-    const length = fields.takeUint(1);
-    if (length >= 0xc0) fields.skip(1);
-    if (length === 0 || length >= 0xc0) return;
+  for (let length = 1; length > 0;) {
+    length = fields.takeUint(1);
+    if (length >= 0xc0) return fields.skip(1);
     fields.skip(length);
   }
 }
 
+type Dns = Connection<Answer, Question>;
+
 /** Asks for all names concurrently. */
-export async function resolve(
-  connection: Connection<Answer, Question>,
-  names: string[],
-): Promise<Answer[]> {
-  const { request } = correlate(connection, {
-    id: ({ id }) => id,
-    maxId: 65_535,
-  });
-  return await Promise.all(
-    names.map((name) => request((id) => ({ id, name }))),
-  );
+export function resolve(server: Dns, names: string[]): Promise<Answer[]> {
+  const id = (answer: Answer) => answer.id;
+  const { request } = correlate(server, { id, maxId: 65_535 });
+  return Promise.all(names.map((name) => request((id) => ({ id, name }))));
 }
 
 if (import.meta.main) {

@@ -16,8 +16,8 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { asText, type Connection, delimited, FramingError } from "@framed/tcp";
-import { mapped, serve } from "@framed/tcp";
+import { asText, type Connection, delimited, mapped } from "@framed/tcp";
+import { serve, textFields } from "@framed/tcp";
 
 /** A message as its segments, and these as their fields. */
 export type Message = string[][];
@@ -25,11 +25,8 @@ export type Message = string[][];
 /** What a message lacks drops it: the sender has no acknowledgement, and repeats it. */
 export const framing = mapped(asText(delimited("\x1c\r")), {
   decode(block): Message {
-    if (!block.startsWith("\x0bMSH|")) {
-      const shown = JSON.stringify(block.slice(0, 40));
-      throw new FramingError(`Cannot decode HL7 message ${shown}`);
-    }
-    const segments = block.slice(1).split("\r").filter((each) => each !== "");
+    const [text = ""] = textFields(block, /^\v(MSH\|.*)$/s); // \v is the byte 0b
+    const segments = text.split("\r").filter((each) => each !== "");
     return segments.map((segment) => segment.split("|"));
   },
   encode: (message: Message) =>

@@ -24,20 +24,14 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { asText, connect, delimited, FramingError, lines } from "@framed/tcp";
-import { type Bytes, type Connection, unframed } from "@framed/tcp";
+import { connect, FramingError, headerLines, lines } from "@framed/tcp";
+import { textFields, unframed } from "@framed/tcp";
+import type { Bytes, Connection, HeaderLines } from "@framed/tcp";
 
-/** A header: lines up to an empty one. */
-export const framing = asText(
-  delimited("\r\n\r\n", { maxLength: 8192, trailing: "error" }),
-);
+/** A first line, and header lines up to an empty one. */
+export const framing = headerLines({ maxLength: 8192 });
 const line = lines({ eol: "\r\n", strict: true, trailing: "error" });
-
-type Http = Connection<string>;
-
-// The status, and lines of a name, a colon and a value. Only what `Headers` takes.
-const HEADER =
-  /^HTTP\/1\.[01] ([1-5]\d\d)(?: .*)?((?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*)$/;
+type Http = Connection<HeaderLines>;
 
 /**
  * Sends a request, and gives the response when its header is there. Read its body to the
@@ -49,64 +43,50 @@ export async function fetchOver(
 ): Promise<Response> {
   const { pathname, search, host } = new URL(request.url);
   const body = await request.bytes();
-  const fields = new Headers(request.headers);
-  fields.set("Host", host);
-  fields.set("Content-Length", `${body.length}`);
-  connection.send([
-    `${request.method} ${pathname}${search} HTTP/1.1`,
-    ...[...fields].map(([name, value]) => `${name}: ${value}`),
-  ].join("\r\n"));
+  const headers = new Headers(request.headers);
+  headers.set("Host", host);
+  headers.set("Content-Length", `${body.length}`);
+  const first = `${request.method} ${pathname}${search} HTTP/1.1`;
+  await connection.send({ first, headers });
   await connection.send(body, { framing: unframed() });
   for (;;) {
-    const header = await connection.expect();
-    const [, status, lines] = HEADER.exec(header) ?? [];
-    if (status === undefined || lines === undefined) throw malformed(header);
-    if (status.startsWith("1")) continue; // such as "100 Continue"
-    const headers = new Headers();
-    for (const [, name = "", value = ""] of lines.matchAll(/^(.+?):(.*)$/gm)) {
-      headers.append(name, value);
-    }
-    const hasBody = request.method !== "HEAD" && !/204|205|304/.test(status);
-    return new Response(hasBody ? bodyOf(connection, headers) : null, {
-      status: Number(status),
-      headers,
-    });
+    const { first, headers } = await connection.expect();
+    const [digits = ""] = textFields(first, /^HTTP\/1\.[01] ([1-5]\d\d)( |$)/);
+    const status = Number(digits);
+    if (status < 200) continue; // such as "100 Continue"
+    const isEmpty = request.method === "HEAD" || NO_BODY.includes(status);
+    const body = isEmpty ? null : bodyOf(connection, headers);
+    return new Response(body, { status, headers });
   }
 }
+
+const NO_BODY = [204, 205, 304];
 
 function bodyOf(connection: Http, headers: Headers): ReadableStream<Bytes> {
   const encoding = headers.get("Transfer-Encoding");
   const length = headers.get("Content-Length");
-  if (encoding === null && length === null) {
-    return connection.reframe(unframed()).readable; // up to the end
-  }
-  // Where a header says both, two programs may see two different ends of the body.
-  if (length === null && encoding?.toLowerCase() === "chunked") {
+  // If a header says both, two programs may see two different ends of the body.
+  if (encoding !== null && length !== null) throw new FramingError(TWO_ENDS);
+  if (encoding !== null) {
+    textFields(encoding, /^chunked$/i);
     return ReadableStream.from(receiveChunks(connection));
   }
-  if (encoding === null && length !== null && /^\d{1,15}$/.test(length)) {
-    return connection.receiveStream(Number(length));
-  }
-  throw malformed(`Content-Length: ${length}, Transfer-Encoding: ${encoding}`);
+  if (length === null) return connection.reframe(unframed()).readable; // up to the end
+  const [digits] = textFields(length, /^(\d{1,15})$/);
+  return connection.receiveStream(Number(digits));
 }
+const TWO_ENDS = "Cannot read response: its header says two ends of the body";
 
 async function* receiveChunks(connection: Http): AsyncGenerator<Bytes> {
   for (;;) {
     const text = await connection.expect({ framing: line });
-    const [, size] = /^([\da-f]{1,12})[ \t]*(?:;|$)/i.exec(text) ?? [];
-    if (size === undefined) throw malformed(text);
+    const [size = ""] = textFields(text, /^([\da-f]{1,12})[ \t]*(?:;|$)/i);
     if (/^0+$/.test(size)) break;
     yield* connection.receiveStream(parseInt(size, 16));
-    const rest = await connection.expect({ framing: line });
-    if (rest !== "") throw malformed(rest);
+    textFields(await connection.expect({ framing: line }), /^$/); // its end
   }
   // Trailers, which few servers send, and an empty line.
   while (await connection.expect({ framing: line }) !== "");
-}
-
-function malformed(what: string): FramingError {
-  const shown = JSON.stringify(what.slice(0, 80));
-  return new FramingError(`Cannot read response: malformed near ${shown}`);
 }
 
 if (import.meta.main) {

@@ -17,20 +17,15 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import {
-  asJson,
-  type ByteStreams,
-  Connection,
-  contentLength,
-} from "@framed/tcp";
-import { correlate, FramingError, mapped } from "@framed/tcp";
+import { asJson, Connection, contentLength, correlate } from "@framed/tcp";
+import { FramingError, mapped } from "@framed/tcp";
 
 export interface Message {
   id?: number;
   method?: string;
   params?: Record<string, unknown> | undefined;
   result?: unknown;
-  error?: { message: string };
+  error?: { code: number; message: string };
 }
 
 export const framing = mapped(asJson(contentLength()), {
@@ -41,43 +36,34 @@ export const framing = mapped(asJson(contentLength()), {
   encode: (message: Message) => ({ jsonrpc: "2.0", ...message }),
 });
 
-function isMessage(value: unknown): value is Message {
-  return typeof value === "object" && value !== null && "jsonrpc" in value &&
-    value.jsonrpc === "2.0" && ("id" in value || "method" in value);
-}
+const isMessage = (value: unknown): value is Message =>
+  value instanceof Object && "jsonrpc" in value && value.jsonrpc === "2.0" &&
+  ("id" in value || "method" in value);
 
-export interface LanguageClient extends AsyncDisposable {
-  /** Gives the result, or rejects with what the server says against it. */
-  request(method: string, params?: Message["params"]): Promise<unknown>;
-  notify(method: string, params?: Message["params"]): Promise<void>;
-}
-
-/** Speaks to a language server; `onNotification` gets what it says unasked. */
+/**
+ * Gives a function that asks the server: it gives the result, or rejects with what the
+ * server says against it. `onNotification` gets what the server says unasked. To notify
+ * the server, send a message without id.
+ */
 export function openClient(
-  server: ByteStreams,
-  onNotification: (method: string, params: unknown) => void,
-): LanguageClient {
-  const connection = new Connection(server, { framing });
+  connection: Connection<Message>,
+  onNotification: (method: string, params: Message["params"]) => void,
+): (method: string, params?: Message["params"]) => Promise<unknown> {
   const { request } = correlate(connection, {
     id: ({ id, method }) => method === undefined ? id : undefined,
     async onMessage({ id, method = "", params }) {
       if (id === undefined) return onNotification(method, params);
-      // Servers ask for settings, one for each item; other questions need no answer here.
-      const items = Array.isArray(params?.items) ? params.items : undefined;
-      const result = items?.map(() => ({ enable: true })) ?? null;
-      await connection.send({ id, result });
+      await connection.send({ id, error: METHOD_NOT_FOUND });
     },
   });
-  return {
-    async request(method, params) {
-      const { result, error } = await request((id) => ({ id, method, params }));
-      if (error !== undefined) throw new Error(error.message);
-      return result;
-    },
-    notify: (method, params) => connection.send({ method, params }),
-    [Symbol.asyncDispose]: () => connection.close(),
+  return async (method, params) => {
+    const { result, error } = await request((id) => ({ id, method, params }));
+    if (error !== undefined) throw new Error(error.message);
+    return result;
   };
 }
+// A server asks for settings and the like if `capabilities` says that it may.
+const METHOD_NOT_FOUND = { code: -32601, message: "Method not found" };
 
 if (import.meta.main) {
   await using child = new Deno.Command("deno", {
@@ -86,21 +72,25 @@ if (import.meta.main) {
     stdout: "piped",
   }).spawn();
   const streams = { readable: child.stdout, writable: child.stdin };
-  await using client = openClient(streams, (method, params) => {
+  await using connection = new Connection(streams, { framing });
+  const ask = openClient(connection, (method, params) => {
     if (method === "textDocument/publishDiagnostics") console.log(params);
   });
-  await client.request("initialize", {
+  await ask("initialize", {
     capabilities: {},
     initializationOptions: { enable: true },
   });
-  await client.notify("initialized", {});
+  await connection.send({ method: "initialized", params: {} });
   const uri = "file:///example.ts";
   const text = "const answer = 42;\n";
   const textDocument = { uri, languageId: "typescript", version: 1, text };
-  await client.notify("textDocument/didOpen", { textDocument });
+  await connection.send({
+    method: "textDocument/didOpen",
+    params: { textDocument },
+  });
   const position = { line: 0, character: 6 };
   const hover = { textDocument: { uri }, position };
-  console.log(await client.request("textDocument/hover", hover));
-  await client.request("shutdown");
-  await client.notify("exit");
+  console.log(await ask("textDocument/hover", hover));
+  await ask("shutdown");
+  await connection.send({ method: "exit" });
 }

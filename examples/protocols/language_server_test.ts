@@ -1,5 +1,5 @@
-import { type ByteStreams, FramingError } from "@framed/tcp";
-import { verifyFraming } from "@framed/tcp/testing";
+import { type ByteStreams, Connection, FramingError } from "@framed/tcp";
+import { connectionPair, verifyFraming } from "@framed/tcp/testing";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { framing, openClient } from "./language_server.ts";
 
@@ -16,37 +16,40 @@ Deno.test("language_server.ts asks deno lsp about a program", async () => {
   };
   const diagnosed = Promise.withResolvers<string>();
   {
-    await using client = openClient(streams, (method, params) => {
+    await using connection = new Connection(streams, { framing });
+    const ask = openClient(connection, (method, params) => {
       const text = JSON.stringify(params);
       if (method.endsWith("publishDiagnostics") && text.includes("2322")) {
         diagnosed.resolve(text);
       }
     });
-    await client.request("initialize", {
+    await ask("initialize", {
       capabilities: {},
       initializationOptions: { enable: true },
     });
-    await client.notify("initialized", {});
+    await connection.send({ method: "initialized", params: {} });
     const uri = "file:///example.ts";
     const text = "export const answer: string = 42;\n";
-    await client.notify("textDocument/didOpen", {
-      textDocument: { uri, languageId: "typescript", version: 1, text },
+    const textDocument = { uri, languageId: "typescript", version: 1, text };
+    await connection.send({
+      method: "textDocument/didOpen",
+      params: { textDocument },
     });
     assertStringIncludes(await diagnosed.promise, "not assignable");
     // Several together, answered in any order.
     const symbols = Array.from(
       { length: 5 },
       () =>
-        client.request("textDocument/documentSymbol", {
+        ask("textDocument/documentSymbol", {
           textDocument: { uri },
         }),
     );
     for (const found of await Promise.all(symbols)) {
       assertStringIncludes(JSON.stringify(found), "answer");
     }
-    await assertRejects(() => client.request("no/such/method"), Error);
-    await client.request("shutdown");
-    await client.notify("exit");
+    await assertRejects(() => ask("no/such/method"), Error);
+    await ask("shutdown");
+    await connection.send({ method: "exit" });
     assertEquals((await child.status).code, 0);
   }
 });
@@ -56,9 +59,25 @@ Deno.test("language_server.ts names what is wrong with a server's message", asyn
     const said = `Content-Length: ${body.length}\r\n\r\n${body}`;
     const readable = new Blob([said]).stream();
     const writable = new WritableStream<Uint8Array>();
-    await using client = openClient({ readable, writable }, () => {});
-    await assertRejects(() => client.request("initialize"), FramingError);
+    const streams = { readable, writable };
+    await using connection = new Connection(streams, { framing });
+    const ask = openClient(connection, () => {});
+    await assertRejects(() => ask("initialize"), FramingError);
   }
+});
+
+Deno.test("language_server.ts answers what a server asks, and goes on", async () => {
+  await using pair = connectionPair({ framing });
+  const heard: unknown[] = [];
+  const ask = openClient(pair.near, (...each) => heard.push(each));
+  await pair.far.send({ id: 7, method: "workspace/configuration", params: {} });
+  assertEquals((await pair.far.expect()).error?.code, -32601);
+  await pair.far.send({ method: "log", params: { text: "hi" } });
+  const answer = ask("shutdown");
+  const { id = 0 } = await pair.far.expect();
+  await pair.far.send({ id, result: "done" });
+  assertEquals(await answer, "done");
+  assertEquals(heard, [["log", { text: "hi" }]]);
 });
 
 Deno.test("language_server.ts frames messages", () => {

@@ -11,8 +11,8 @@
  * ```
  *
  * The bytes of a value may hold line ends, so only the line before them says where they
- * end: `headed()`. A whole reply is one message here: `grouped()`. So `request()` gives each request its own
- * reply, and many may be sent before the first is answered.
+ * end: `headed()`. A whole reply is one message here: `grouped()`. So `request()` gives
+ * each request its own reply, and many may be sent before the first is answered.
  *
  * ```sh
  * memcached -l 127.0.0.1 -p 11211 &
@@ -22,38 +22,32 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, FramingError, grouped, headed, lines } from "@framed/tcp";
+import { connect, grouped, headed, lines, textFields } from "@framed/tcp";
 import type { Bytes, Connection, HeadedMessage } from "@framed/tcp";
 
 /** A line, and the value after it if the line tells of one. */
 type Part = HeadedMessage<string, Bytes | undefined>;
 
-// What has no value after it.
-const STATUS =
-  /^(get .*|END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(CLIENT|SERVER)_ERROR .*)$/;
+// What the server answers: a status; or a value, whose length the line ends with.
+const LINE =
+  /^(?:get .*|END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(?:CLIENT|SERVER)_ERROR .*|(?:VALUE|set) .* (\d+))$/;
 
 const maxLength = 64 * 1024 * 1024; // the server decides how much it answers
 const lineFraming = lines({ eol: "\r\n", strict: true, trailing: "error" });
-const parts = headed(lineFraming, (line) => {
-  if (STATUS.test(line)) return undefined;
-  const [, length] = /^(?:VALUE|set) .* (\d+)$/.exec(line) ?? [];
-  if (length !== undefined) return Number(length);
-  throw new FramingError(`Cannot decode reply: ${line.slice(0, 80)}`);
-}, { terminator: "\r\n", maxLength });
+const lengthIn = (line: string) => textFields(line, LINE)[0];
+const parts = headed(lineFraming, lengthIn, { terminator: "\r\n", maxLength });
 
 /** Whole replies come in: values, and a line that ends them. Parts go out. */
 export const framing = grouped(parts, ({ body }) => !body, { maxLength });
 
 type Memcached = Connection<Part[], Part>;
+type Values = Map<string, Bytes>;
 
 /** Gets the values of those keys that are there. */
-export async function get(
-  connection: Memcached,
-  keys: string[],
-): Promise<Map<string, Bytes>> {
+export async function get(server: Memcached, keys: string[]): Promise<Values> {
   const header = `get ${keys.map(checked).join(" ")}`;
-  const found = new Map<string, Bytes>();
-  for (const part of expect("END", await connection.request({ header }))) {
+  const found: Values = new Map();
+  for (const part of expect("END", await server.request({ header }))) {
     if (part.body) found.set(part.header.split(" ")[1] ?? "", part.body);
   }
   return found;
@@ -61,12 +55,12 @@ export async function get(
 
 /** Stores a value, for a minute. */
 export async function set(
-  connection: Memcached,
+  server: Memcached,
   key: string,
   body: Bytes,
 ): Promise<void> {
   const header = `set ${checked(key)} 0 60 ${body.length}`;
-  expect("STORED", await connection.request({ header, body }));
+  expect("STORED", await server.request({ header, body }));
 }
 
 function expect(status: string, reply: Part[]): Part[] {

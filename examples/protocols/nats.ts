@@ -18,19 +18,18 @@
  */
 // deno-lint-ignore-file no-console
 import { type Bytes, connect, type Connection, correlate } from "@framed/tcp";
-import { FramingError, headed, type HeadedMessage, lines } from "@framed/tcp";
+import { headed, type HeadedMessage, lines, textFields } from "@framed/tcp";
 
 /** A control line, and the payload whose length it says. */
 export type Control = HeadedMessage<string, Bytes | undefined>;
 
 const lineFraming = lines({ eol: "\r\n", strict: true, trailing: "error" });
 
-export const framing = headed(lineFraming, (line) => {
-  if (/^(INFO|PING|PONG|\+OK|-ERR|CONNECT|SUB)( |$)/i.test(line)) return;
-  const [, length] = /^(?:MSG|PUB) .* (\d+)$/i.exec(line) ?? [];
-  if (length !== undefined) return Number(length);
-  throw new FramingError(`Cannot decode NATS line: ${line.slice(0, 40)}`);
-}, { terminator: "\r\n" });
+// Lines without a payload, and those that end with its length.
+const LINE =
+  /^(?:(?:INFO|PING|PONG|\+OK|-ERR|CONNECT|SUB)(?: .*)?|(?:MSG|PUB) .* (\d+))$/is;
+const lengthIn = (line: string) => textFields(line, LINE)[0];
+export const framing = headed(lineFraming, lengthIn, { terminator: "\r\n" });
 
 export interface Client {
   subscribe(subject: string): Promise<void>;
@@ -53,8 +52,8 @@ export async function openClient(
   tls: { serverName: string; caCerts?: string[] } = { serverName: "localhost" },
 ): Promise<Client> {
   const { header } = await connection.expect();
-  if (!/^INFO /i.test(header)) throw new FramingError(`No greeting: ${header}`);
-  const info: { tls_required?: boolean } = JSON.parse(header.slice(5));
+  const [json = ""] = textFields(header, /^INFO (.*)$/is);
+  const info: { tls_required?: boolean } = JSON.parse(json);
   if (info.tls_required) await connection.startTls(tls);
   const inbox = `_INBOX.${crypto.randomUUID()}`;
   connection.send({ header: 'CONNECT {"verbose":false,"pedantic":false}' });

@@ -82,10 +82,10 @@ for (const [name, flags] of [["TCP", []], ["TLS", TLS]] as const) {
 
 Deno.test("nats.ts names what is wrong, and only that connection ends", async () => {
   const cases = [
-    ["INFO {}\r\nHELLO\r\n", "NATS line"],
+    ["INFO {}\r\nHELLO\r\n", "does not match"],
     ["INFO {}\r\nMSG a 1 3\r\nabcd\r\n", "terminator"],
     ["INFO {}\r\nMSG a 1 99999999\r\n", "1048576"],
-    ["INFO {}\r\nMSG a 1 x\r\n", "NATS line"],
+    ["INFO {}\r\nMSG a 1 x\r\n", "does not match"],
     ["INFO {}\r\n-ERR 'Authorization Violation'\r\n", "refused"],
     ["INFO {}\r\nMSG a 1 3\r\nab", "ended"],
   ];

@@ -14,13 +14,8 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import {
-  connect,
-  type Framing,
-  FramingError,
-  lines,
-  mapped,
-} from "@framed/tcp";
+import { connect, type Framing, FramingError, lines } from "@framed/tcp";
+import { mapped, textFields } from "@framed/tcp";
 
 /** The framing of sentences, as their fields; `onDamaged` hears of those dropped. */
 export function sentences(
@@ -28,11 +23,9 @@ export function sentences(
 ): Framing<string[]> {
   return mapped(lines({ eol: "\r\n", maxLength: 1024 }), {
     decode(line) {
-      const [, text = "", sum] = /^[$!]([^*]*)\*([0-9A-F]{2})$/i.exec(line) ??
-        [];
-      if (sum === undefined || parseInt(sum, 16) !== checksum(text)) {
-        const shown = JSON.stringify(line.slice(0, 82));
-        throw new FramingError(`Cannot decode sentence ${shown}`);
+      const [text = "", sum = ""] = textFields(line, SENTENCE);
+      if (parseInt(sum, 16) !== checksum(text)) {
+        throw new FramingError(`Wrong checksum: ${JSON.stringify(line)}`);
       }
       return text.split(",");
     },
@@ -44,6 +37,8 @@ export function sentences(
     onMalformed: onDamaged,
   });
 }
+
+const SENTENCE = /^[$!]([^*]*)\*([0-9A-F]{2})$/i;
 
 function checksum(text: string): number {
   return new TextEncoder().encode(text).reduce((sum, byte) => sum ^ byte, 0);

@@ -30,25 +30,18 @@
 import { parseArgs } from "node:util";
 import { assembled, asText, connect, FieldReader } from "@framed/tcp";
 import { fixedLength, FramingError, headed, lengthPrefixed } from "@framed/tcp";
+import { receiveUntil, textFields } from "@framed/tcp";
 import type { Connection, HeadedMessage, Sendable } from "@framed/tcp";
 import type { StartTlsOptions } from "@framed/tcp";
 
-const MAX_LENGTH = 16 * 1024 * 1024;
-const startUp = lengthPrefixed({ adjustment: -4, maxLength: 10_000 });
-const counted = lengthPrefixed({ adjustment: -4, maxLength: MAX_LENGTH });
+const counted = lengthPrefixed({ adjustment: -4, maxLength: 16 * 1024 * 1024 });
 const oneByte = asText(fixedLength(1));
 
 /** The values of a row by the names of their columns. */
 export type Row = Record<string, string | null>;
 
-/** What a message says: one of these. */
-interface Answer {
-  row?: Row;
-  error?: PostgresError;
-  /** How to log in; 0 once that is done. */
-  login?: number;
-  isReady?: boolean;
-}
+/** What a message says: one of these. `login` is the way to log in; 0 once that is done. */
+type Answer = { row?: Row; error?: Error; login?: number; isReady?: boolean };
 
 /** Typed messages, of which those come in that say something. */
 export const framing = assembled(headed(oneByte, () => counted), () => {
@@ -57,10 +50,10 @@ export const framing = assembled(headed(oneByte, () => counted), () => {
     const fields = new FieldReader(body);
     if (type === "T") names = takeNames(fields);
     else if (type === "D") yield { row: takeRow(fields, names) };
-    else if (type === "E") yield { error: takeError(fields) };
+    else if (type === "E") yield { error: new PostgresError(fields) };
     else if (type === "R") yield { login: fields.takeUint(4) };
     else if (type === "Z") yield { isReady: true };
-    else if (!"CINSAK".includes(type)) throw malformed(`type ${type}`);
+    else textFields(type, /^[ACIKNS]$/); // no others, such as G of COPY
   };
 });
 
@@ -84,13 +77,13 @@ export async function login(
   { user, database = "postgres", password, tls }: LoginOptions,
 ): Promise<void> {
   if (tls !== undefined) {
-    await connection.send(SSL_REQUEST, { framing: startUp });
+    await connection.send(SSL_REQUEST, { framing: counted });
     const answer = await connection.receive({ framing: oneByte });
     if (answer !== "S") throw new Error("PostgreSQL offers no TLS");
     await connection.startTls(tls);
   }
   const hello = `\0\x03\0\0${texts("user", user, "database", database)}\0`;
-  await connection.send(hello, { framing: startUp }); // version 3.0
+  await connection.send(hello, { framing: counted }); // version 3.0
   for (;;) {
     const { login = 0, error, isReady } = await connection.expect();
     if (error !== undefined) throw error;
@@ -102,32 +95,21 @@ export async function login(
     }
   }
 }
-
 const SSL_REQUEST = new Uint8Array([0x04, 0xd2, 0x16, 0x2f]);
+
+type Rows = AsyncGenerator<Row, void>;
+const isLast = ({ isReady = false }: Answer) => isReady;
 
 /**
  * Gets the rows of a query as they come: read as fast as they are taken. Take them all,
  * or leave the loop, before the next query.
  */
-export async function* query(
-  connection: Postgres,
-  sql: string,
-): AsyncGenerator<Row, void> {
+export async function* query(connection: Postgres, sql: string): Rows {
   await connection.send({ header: "Q", body: texts(sql) });
-  let failure: PostgresError | undefined;
-  let isOver = false;
-  try {
-    while (!isOver) {
-      const { row, error, isReady = false } = await connection.expect();
-      isOver = isReady;
-      failure ??= error;
-      if (row !== undefined) yield row;
-    }
-  } finally {
-    // The loop may be left early: the next query must not get these rows.
-    while (!isOver) isOver = (await connection.expect()).isReady === true;
+  for await (const { row, error } of receiveUntil(connection, isLast)) {
+    if (error !== undefined) throw error;
+    if (row !== undefined) yield row;
   }
-  if (failure !== undefined) throw failure;
 }
 
 function takeNames(fields: FieldReader): string[] {
@@ -138,36 +120,30 @@ function takeNames(fields: FieldReader): string[] {
   });
 }
 
-const NULL = 0xffffffff;
-
 function takeRow(fields: FieldReader, names: string[]): Row {
-  if (fields.takeUint(2) !== names.length) throw malformed("number of columns");
+  if (fields.takeUint(2) !== names.length) throw new FramingError(NOT_A_ROW);
   return Object.fromEntries(names.map((name) => {
     const length = fields.takeUint(4);
     return [name, length === NULL ? null : fields.takeText(length)];
   }));
 }
+const NOT_A_ROW = "Cannot decode row: it has not as many values as names";
+const NULL = 0xffffffff;
 
 /** What PostgreSQL says is wrong. */
 export class PostgresError extends Error {
   override name = "PostgresError";
+  /** Five characters, such as `42P01` for a table that is not there. */
+  readonly code: string;
 
-  /** `code` has five characters, such as `42P01` for a table that is not there. */
-  constructor(message: string, readonly code: string) {
-    super(message);
+  constructor(fields: FieldReader) {
+    const found: Record<string, string> = {};
+    for (let text = "-"; text !== ""; text = fields.takeTextUntil()) {
+      found[text.charAt(0)] = text.slice(1);
+    }
+    super(found.M);
+    this.code = found.C ?? "";
   }
-}
-
-function takeError(fields: FieldReader): PostgresError {
-  const found: Record<string, string> = {};
-  for (let text = "-"; text !== ""; text = fields.takeTextUntil()) {
-    found[text.charAt(0)] = text.slice(1);
-  }
-  return new PostgresError(found.M ?? "", found.C ?? "");
-}
-
-function malformed(what: string): FramingError {
-  return new FramingError(`Cannot read message of PostgreSQL: ${what}`);
 }
 
 /** Texts that each end with a zero. One that holds a zero would be two. */

@@ -148,7 +148,7 @@ peerTest(
     await assertRejects(
       () => rows(copying, "COPY words FROM STDIN"),
       FramingError,
-      "type G",
+      '"G"',
     );
     assertEquals((await rows(plain, "SELECT 1 AS a")).length, 1);
 

@@ -33,7 +33,7 @@
 import { assembled, type ByteOutput, type Bytes, connect } from "@framed/tcp";
 import { type Connection, correlate, type Framing } from "@framed/tcp";
 import { FramingError, headed, type HeadedMessage, lines } from "@framed/tcp";
-import { type OrderedCorrelation, serve } from "@framed/tcp";
+import { type OrderedCorrelation, serve, textFields } from "@framed/tcp";
 import { runLesson } from "../_lesson.ts";
 
 type Plain = null | boolean | number | bigint | string | Bytes | RedisError;
@@ -63,8 +63,7 @@ const MAX_VALUE_SIZE = 64 * 1024 * 1024; // with all its items
 const MAX_DEPTH = 100;
 const ITEM_SIZE = 16; // what an item takes beside its bytes, roughly
 const decoder = new TextDecoder();
-const encoder = new TextEncoder();
-const bulkOf = (text: string) => encoder.encode(text);
+const bulkOf = (text: string) => new TextEncoder().encode(text);
 
 // ---- The framing
 
@@ -73,22 +72,23 @@ type Item = HeadedMessage<string, Bytes | undefined>;
 
 const items = headed(
   lines({ maxLength: MAX_LINE_LENGTH, trailing: "error" }),
-  (line) => /^([!=]|\$(?!-1$))/.test(line) ? count(line) : undefined,
+  (line) => /^(?:[!=]|\$(?!-1$))(.*)$/s.exec(line)?.[1],
   { terminator: "\r\n", maxLength: MAX_BULK_LENGTH },
 );
 
 /** RESP, whole value by whole value. */
 export const framing: Framing<Value, Outgoing> = {
   decoder: assembled(items, () => {
-    let reading = begun();
+    let reading: Reading | undefined;
     let size = 0;
     return function* (item) {
       size += ITEM_SIZE + item.header.length + (item.body?.length ?? 0);
       if (size > MAX_VALUE_SIZE) throw tooLong(MAX_VALUE_SIZE);
+      reading ??= readValue(item, 0);
       const { done, value } = reading.next(item);
       if (!done) return true; // the rest is to come
       yield value;
-      reading = begun();
+      reading = undefined;
       size = 0;
       return false;
     };
@@ -98,66 +98,54 @@ export const framing: Framing<Value, Outgoing> = {
   }),
 };
 
-function begun(): Generator<void, Value, Item> {
-  const reading = readValue(0);
-  reading.next(); // up to where it waits for an item
-  return reading;
-}
+/** Reads a value of items: each `yield` waits for the next one. */
+type Reading = Generator<void, Value, Item>;
 
-/** Reads a value: each `yield` waits for the next item. */
-function* readValue(depth: number): Generator<void, Value, Item> {
-  const { header: line, body } = yield;
+// A number, a big one, a double, a boolean, null.
+const PLAIN =
+  /^(?:[:(][+-]?\d+|,(?:[+-]?(?:inf|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)|nan)|#[tf]|_)$/;
+
+function* readValue({ header: line, body }: Item, depth: number): Reading {
   const type = line.charAt(0);
   const text = body === undefined ? line.slice(1) : decoder.decode(body);
   if (type === "$") return body ?? null;
   if (type === "=") return text.slice(4); // its format stands first, as in "txt:"
   if (type === "!" || type === "-") return new RedisError(text);
   if (type === "+") return text;
-  if (line === "_" || line === "*-1") return null;
+  if (line === "*-1") return null;
   if (/^[*~>%|]/.test(line)) return yield* readItems(line, depth);
-  if (/^[:(][+-]?\d+$/.test(line)) {
-    const isSafe = type === ":" && Number.isSafeInteger(Number(text));
-    return isSafe ? Number(text) : BigInt(text);
+  if (!/^[:(,#_]/.test(line)) {
+    // A request as a person types it, into `nc`.
+    return line.split(/\s+/).filter((word) => word !== "").map(bulkOf);
   }
-  if (/^,([+-]?(inf|\d+(\.\d*)?(e[+-]?\d+)?)|nan)$/i.test(line)) {
-    return Number(text.replace("inf", "Infinity"));
-  }
-  if (/^#[tf]$/.test(line)) return text === "t";
-  if (/^[:(,#_]/.test(line)) throw malformed(line);
-  // A request as a person types it, into `nc`.
-  return line.split(/\s+/).filter((word) => word !== "").map(bulkOf);
+  textFields(line, PLAIN); // refuses what is none of these
+  if (type === "_") return null;
+  if (type === "#") return text === "t";
+  if (type === ",") return Number(text.replace("inf", "Infinity"));
+  const isSafe = type === ":" && Number.isSafeInteger(Number(text));
+  return isSafe ? Number(text) : BigInt(text);
 }
 
 /** Reads what consists of other values. */
-function* readItems(
-  line: string,
-  depth: number,
-): Generator<void, Value, Item> {
+function* readItems(line: string, depth: number): Reading {
   const isPairs = /^[%|]/.test(line);
-  const length = count(line) * (isPairs ? 2 : 1);
+  const [count] = textFields(line, /^.(\d+)$/);
+  const length = Number(count) * (isPairs ? 2 : 1);
   if (length * ITEM_SIZE > MAX_VALUE_SIZE) throw tooLong(MAX_VALUE_SIZE);
-  if (Number.isNaN(length) || depth > MAX_DEPTH) throw malformed(line);
+  if (depth > MAX_DEPTH) throw new FramingError("Cannot decode RESP: too deep");
   const values: Value[] = [];
-  while (values.length < length) values.push(yield* readValue(depth + 1));
+  while (values.length < length) {
+    values.push(yield* readValue(yield, depth + 1));
+  }
   if (line.startsWith("~")) return new Set(values);
   if (line.startsWith(">")) return new Push(values);
-  if (line.startsWith("|")) return yield* readValue(depth + 1); // what it tells about
+  if (line.startsWith("|")) return yield* readValue(yield, depth + 1); // what it tells about
   if (!isPairs) return values;
   const map = new Map<Value, Value>();
   for (let i = 0; i < length; i += 2) {
     map.set(values[i] ?? null, values[i + 1] ?? null);
   }
   return map;
-}
-
-/** The number in a line, if it is one. */
-function count(line: string): number {
-  return /^.\d+$/.test(line) ? Number(line.slice(1)) : NaN;
-}
-
-function malformed(line: string): FramingError {
-  const shown = JSON.stringify(line.slice(0, 40));
-  return new FramingError(`Cannot decode RESP item ${shown}`);
 }
 
 function tooLong(limit: number): FramingError {
@@ -253,33 +241,26 @@ const COMMANDS = new Map(Object.entries<Command>({
     ]);
   }],
   // What the tools ask for when they start.
-  info: [0, Infinity, () => bulkOf("# Server\r\nredis_version:0.2.0\r\n")],
   command: [0, Infinity, () => []],
   config: [2, 2, ([, name]) => new Map([[name ?? null, bulkOf("")]])],
-  client: [1, Infinity, () => "OK"],
   quit: [0, 0, (_args, _database, session) => {
     session.isOver = true;
     return "OK";
   }],
 }));
 
-function listen(port: number) {
-  const database: Database = new Map();
-  return serve({
-    hostname: "127.0.0.1",
-    port,
-    framing,
-    onListen: (addr) => console.log(`Server: listening on port ${addr.port}`),
-    onError: (error) => console.log(`Server: lost a client: ${error}`),
-  }, async (connection) => {
-    const session: Session = { version: 2, isOver: false };
-    for await (const request of connection) {
-      if (Array.isArray(request) && request.length === 0) continue; // an empty line
-      const value = answer(request, database, session);
-      await connection.send({ value, version: session.version });
-      if (session.isOver) return;
-    }
-  });
+/** Answers the requests of one connection. */
+async function serveClient(
+  connection: Connection<Value, Outgoing>,
+  database: Database,
+): Promise<void> {
+  const session: Session = { version: 2, isOver: false };
+  for await (const request of connection) {
+    if (Array.isArray(request) && request.length === 0) continue; // an empty line
+    const value = answer(request, database, session);
+    await connection.send({ value, version: session.version });
+    if (session.isOver) return;
+  }
 }
 
 /** Does what a request asks for. */
@@ -357,42 +338,54 @@ export class RedisClient {
   }
 }
 
-/** The same value, with text for bytes: to show it. */
-export function readable(value: Value): unknown {
-  if (value instanceof Uint8Array) return decoder.decode(value);
-  if (Array.isArray(value)) return value.map(readable);
-  if (!(value instanceof Map)) return value;
-  return new Map([...value].map(([k, v]) => [readable(k), readable(v)]));
-}
-
-async function dial(port: number): Promise<void> {
-  await using connection = await connect({ port, framing });
-  const client = new RedisClient(connection);
-  const show = (what: string, value: Value) =>
-    console.log(`Client: ${what}:`, readable(value));
-
-  const facts = readable(await client.call("HELLO", 3));
-  if (facts instanceof Map) {
-    console.log(`Client: speaks RESP${facts.get("proto")}`);
-  }
-  await client.call("DEL", "framed:visits", "framed:names");
-
-  // Five together: none waits for the answer to the one before.
-  const answers = await Promise.all([
-    client.call("SET", "framed:visits", 40),
-    client.call("INCR", "framed:visits"),
-    client.call("INCR", "framed:visits"),
-    client.call("LPUSH", "framed:names", "Ann", "Ben", "Çağla"),
-    client.call("GET", "framed:nothing"),
-  ]);
-  show("SET, INCR, INCR, LPUSH, GET answer", answers);
-  show("the names", await client.call("LRANGE", "framed:names", 0, -1));
-
-  const error = await client.call("INCR", "framed:names")
-    .catch((error: RedisError) => error.message);
-  console.log(`Client: INCR of names: ${error}`);
-}
+// ---- The demonstration
 
 if (import.meta.main) {
+  const database: Database = new Map();
+  const listen = (port: number) =>
+    serve({
+      hostname: "127.0.0.1",
+      port,
+      framing,
+      onListen: (addr) => console.log(`Server: listening on port ${addr.port}`),
+      onError: (error) => console.log(`Server: lost a client: ${error}`),
+    }, (connection) => serveClient(connection, database));
+
+  /** The same value, with text for bytes: to show it. */
+  const readable = (value: Value): unknown => {
+    if (value instanceof Uint8Array) return decoder.decode(value);
+    if (Array.isArray(value)) return value.map(readable);
+    if (!(value instanceof Map)) return value;
+    return new Map([...value].map(([k, v]) => [readable(k), readable(v)]));
+  };
+
+  const dial = async (port: number) => {
+    await using connection = await connect({ port, framing });
+    const client = new RedisClient(connection);
+    const show = (what: string, value: Value) =>
+      console.log(`Client: ${what}:`, readable(value));
+
+    const facts = readable(await client.call("HELLO", 3));
+    if (facts instanceof Map) {
+      console.log(`Client: speaks RESP${facts.get("proto")}`);
+    }
+    await client.call("DEL", "framed:visits", "framed:names");
+
+    // Five together: none waits for the answer to the one before.
+    const answers = await Promise.all([
+      client.call("SET", "framed:visits", 40),
+      client.call("INCR", "framed:visits"),
+      client.call("INCR", "framed:visits"),
+      client.call("LPUSH", "framed:names", "Ann", "Ben", "Çağla"),
+      client.call("GET", "framed:nothing"),
+    ]);
+    show("SET, INCR, INCR, LPUSH, GET answer", answers);
+    show("the names", await client.call("LRANGE", "framed:names", 0, -1));
+
+    const error = await client.call("INCR", "framed:names")
+      .catch((error: RedisError) => error.message);
+    console.log(`Client: INCR of names: ${error}`);
+  };
+
   await runLesson({ file: "examples/protocols/redis.ts", listen, dial });
 }

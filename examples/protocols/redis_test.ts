@@ -152,6 +152,11 @@ Deno.test("redis.ts refuses what is not RESP, after what is", () => {
     [":1.5\r\n", "malformed"],
     ["#x\r\n", "malformed"],
     [",1,5\r\n", "malformed"],
+    [",INF\r\n", "malformed"],
+    ["(1.5\r\n", "malformed"],
+    ["_1\r\n", "malformed"],
+    ["*x\r\n", "malformed"],
+    ["$\u2028\r\n", "malformed"], // a line end to regular expressions
     ["*1\r\n".repeat(200_000), "malformed"], // arrays in arrays
     ["|0\r\n".repeat(200_000), "malformed"],
     ["$16777217\r\n", "too-long"],

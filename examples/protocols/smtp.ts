@@ -28,31 +28,33 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, FramingError, grouped, lines } from "@framed/tcp";
-import { type Connection, serve, type StartTlsOptions } from "@framed/tcp";
+import { connect, type Connection, FramingError, grouped } from "@framed/tcp";
+import { lines, mapped, serve, textFields } from "@framed/tcp";
+import type { StartTlsOptions } from "@framed/tcp";
 
-/** A mail, with what its envelope says. */
-export interface Mail {
-  from: string;
-  to: string[];
-  /** Header and body; each line ends with `\r\n`. */
-  text: string;
-}
+/** A mail, with what its envelope says. Each line of its text ends with `\r\n`. */
+export type Mail = { from: string; to: string[]; text: string };
+
+// Text that is not UTF-8 is refused, not changed; a command that is cut off is none.
+const rules = { strict: true, fatal: true, trailing: "error" } as const;
 
 /** What a server reads: commands, and a mail's text line by line. */
-export const commands = lines({
-  eol: "\r\n",
-  strict: true,
-  fatal: true, // text that is not UTF-8 is refused, not changed
-  maxLength: 998,
-  trailing: "error", // a command that is cut off is none
-});
+export const commands = lines({ eol: "\r\n", maxLength: 998, ...rules });
+
+const CODE = /^[2-5]\d\d(?:(-)| |$)/; // "-": the reply goes on
+const isLast = (line: string) => textFields(line, CODE)[0] === undefined;
 
 /** What a client reads: replies, of one or more lines that begin with the same code. */
-export const replies = grouped(commands, (line) => {
-  if (/^[2-5]\d\d([ -]|$)/.test(line)) return line[3] !== "-"; // then it goes on
-  throw new FramingError(`Cannot read reply: ${line.slice(0, 80)}`);
-}, { maxFrames: 100 });
+export const replies = grouped(commands, isLast, { maxFrames: 100 });
+
+// A mail's text: all lines up to one with one dot, without the dots that were added.
+const limits = { maxLength: 10 * 1024 * 1024, maxFrames: 500_000 };
+const text = mapped(grouped(commands, (line) => line === ".", limits), {
+  decode: (lines) => lines.map((each) => each.replace(/^\./, "")).join("\r\n"),
+  encode: (line: string) => line.replace(/^\./, ".."),
+});
+
+const COMMAND = /^(MAIL FROM|RCPT TO|\S+)(?:: ?<([^<>\s]*)>)?/i;
 
 /** Options for {@linkcode receiveMail}. */
 export interface ReceiveMailOptions {
@@ -65,37 +67,36 @@ export interface ReceiveMailOptions {
 /** The server: receives the mails of one connection. */
 export async function receiveMail(
   connection: Connection<string>,
-  { onMail, certificate }: ReceiveMailOptions,
+  { onMail, certificate: tls }: ReceiveMailOptions,
 ): Promise<void> {
   let mail: Mail | undefined;
-  let mayStartTls = certificate !== undefined;
   connection.send("220 localhost ESMTP");
   try {
     for await (const line of connection) {
-      const verb = line.split(" ", 1)[0]?.toUpperCase();
-      const path = /^(?:MAIL FROM|RCPT TO): ?<([^<>\s]*)>/i.exec(line)?.[1];
+      const [, name = "", path] = COMMAND.exec(line) ?? [];
+      const verb = name.toUpperCase();
       let answer = "250 OK";
       if (verb === "QUIT") return void connection.send("221 Bye");
       if (verb === "EHLO" || verb === "HELO") {
         connection.send("250-localhost");
-        if (mayStartTls) connection.send("250-STARTTLS");
+        if (tls) connection.send("250-STARTTLS");
         answer = "250 8BITMIME";
-      } else if (verb === "STARTTLS" && certificate && mayStartTls) {
+      } else if (verb === "STARTTLS" && tls) {
         connection.send("220 Go ahead");
         // Refused if the client has sent more already, which was not encrypted.
-        await connection.startTls({ side: "server", ...certificate });
-        mayStartTls = false;
+        await connection.startTls({ side: "server", ...tls });
+        tls = undefined; // it is there, so it is wanted no more
         continue;
       } else if (verb === "RSET") mail = undefined;
-      else if (mayStartTls && verb !== "NOOP") {
-        answer = "530 Must issue a STARTTLS command first";
-      } else if (verb === "MAIL" && path !== undefined && !mail) {
+      else if (tls && verb !== "NOOP") answer = "530 Must issue STARTTLS first";
+      else if (verb === "MAIL FROM" && path !== undefined && !mail) {
         mail = { from: path, to: [], text: "" };
-      } else if (verb === "RCPT" && path && mail && mail.to.length < 100) {
+      } else if (verb === "RCPT TO" && path && mail && mail.to.length < 100) {
         mail.to.push(path);
       } else if (verb === "DATA" && mail && mail.to.length > 0) {
         connection.send("354 Go ahead");
-        await onMail({ ...mail, text: await receiveText(connection) });
+        mail.text = await connection.expect({ framing: text });
+        await onMail(mail);
         mail = undefined;
       } else if (verb !== "NOOP") answer = "503 Not understood, or not now";
       await connection.send(answer);
@@ -108,47 +109,33 @@ export async function receiveMail(
   }
 }
 
-async function receiveText(connection: Connection<string>): Promise<string> {
-  let text = "";
-  for (;;) {
-    const line = await connection.expect();
-    if (line === ".") return text;
-    text += `${line.replace(/^\./, "")}\r\n`;
-    if (text.length > MAX_TEXT_LENGTH) {
-      throw new FramingError("The mail is too long", { code: "too-long" });
-    }
-  }
-}
-const MAX_TEXT_LENGTH = 10 * 1024 * 1024;
-
 /** The client: sends a mail; with `tls` encrypted, or not at all. */
 export async function sendMail(
   connection: Connection<string[], string>,
-  { from, to, text }: Mail,
+  mail: Mail,
   tls?: StartTlsOptions,
 ): Promise<void> {
-  const check = (kind: string, [line = "", ...more]: string[]) => {
-    // The first digit says what kind it is.
-    if (line.startsWith(kind)) return;
-    throw new Error(`The mail server refused: ${[line, ...more].join(" ")}`);
+  const ask = async (command: string | undefined, kind = "2") => {
+    if (command !== undefined) await connection.send(command);
+    const reply = await connection.expect();
+    if (reply[0]?.startsWith(kind)) return; // the first digit says what kind it is
+    throw new Error(`The mail server refused: ${reply.join(" ")}`);
   };
-  const ask = async (kind: string, command: string) =>
-    check(kind, await connection.request(command));
-  check("2", await connection.expect());
-  await ask("2", "EHLO localhost");
+  await ask(undefined); // it greets first
+  await ask("EHLO localhost");
   if (tls !== undefined) {
-    await ask("2", "STARTTLS");
+    await ask("STARTTLS");
     await connection.startTls(tls);
-    await ask("2", "EHLO localhost"); // what was said before may be forged
+    await ask("EHLO localhost"); // what was said before may be forged
   }
-  await ask("2", `MAIL FROM:<${from}>`);
-  for (const each of to) await ask("2", `RCPT TO:<${each}>`);
-  await ask("3", "DATA");
-  for (const line of text.replace(/\r?\n$/, "").split(/\r?\n/)) {
-    await connection.send(line.replace(/^\./, ".."));
+  await ask(`MAIL FROM:<${mail.from}>`);
+  for (const each of mail.to) await ask(`RCPT TO:<${each}>`);
+  await ask("DATA", "3");
+  for (const line of mail.text.replace(/\r?\n$/, "").split(/\r?\n/)) {
+    await connection.send(line, { framing: text });
   }
-  await ask("2", ".");
-  await ask("2", "QUIT");
+  await ask(".");
+  await ask("QUIT");
 }
 
 if (import.meta.main) {

@@ -211,7 +211,8 @@ const DAMAGED: [sent: string, error: string][] = [
   [`${ENVELOPE}hi\r\n.\r${SMUGGLED}`, "malformed"],
   [`${ENVELOPE}${"x".repeat(999)}\r\n.\r\n`, "too-long"],
   [`${ENVELOPE}hi\r\n.`, "truncated"],
-  [`${ENVELOPE}hi\r\n`, "UnexpectedEof"],
+  [`${ENVELOPE}hi\r\n`, "truncated"],
+  [ENVELOPE, "truncated"],
   [`${ENVELOPE}${`${"x".repeat(998)}\r\n`.repeat(11_000)}`, "too-long"],
   [`EHLO ${"x".repeat(2000)}`, "too-long"],
 ];
@@ -252,8 +253,9 @@ Deno.test("smtp.ts refuses commands that come before TLS and after STARTTLS", as
 });
 
 const REPLIES: [sent: string, message: string][] = [
-  ["hello\r\n", "Cannot read reply"],
-  ["999 x\r\n", "Cannot read reply"],
+  ["hello\r\n", "Cannot decode message"],
+  ["999 x\r\n", "Cannot decode message"],
+  ["220x\r\n", "Cannot decode message"],
   ["220-x\r\n".repeat(200), "more than 100"],
   ["220-x\r\n", "ended"],
   ["220 a\nb\r\n", "lone"],

@@ -15,23 +15,21 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { asText, byFirstByte, delimited, FramingError } from "@framed/tcp";
-import { headed, lines, mapped, serve } from "@framed/tcp";
+import { asText, byFirstByte, delimited, headed, lines } from "@framed/tcp";
+import { mapped, serve, textFields } from "@framed/tcp";
 
-const maxLength = 64 * 1024;
-const line = lines({ eol: "\n", strict: true, maxLength });
+const line = lines({ eol: "\n", strict: true, maxLength: 99_999 });
 
-// As many bytes as the digits say, and a space after these.
+// As many bytes as the digits say, which are five at most, and a space after these.
 const digits = asText(delimited(" ", { maxLength: 5, trailing: "error" }));
-const lengthOf = (text: string) => /^[1-9]\d*$/.test(text) ? Number(text) : NaN;
-const counted = mapped(headed(digits, lengthOf, { maxLength }), {
+const lengthIn = (text: string) => textFields(text, /^([1-9]\d*)$/)[0];
+const counted = mapped(headed(digits, lengthIn), {
   decode: ({ body }) => new TextDecoder().decode(body),
   encode: (body: string) => ({ header: `${body.length}`, body }),
 });
 
-const messages = byFirstByte((byte) =>
-  byte >= 0x30 && byte <= 0x39 ? counted : line
-);
+const isDigit = (byte: number) => byte >= 0x30 && byte <= 0x39;
+const messages = byFirstByte((byte) => isDigit(byte) ? counted : line);
 
 /** A message, with what its priority says. */
 export interface Entry {
@@ -41,15 +39,14 @@ export interface Entry {
   text: string;
 }
 
+// The facility and the severity in one number, up to 191.
+const MESSAGE = /^<(\d{1,2}|1[0-8]\d|19[01])>(.*)$/s;
+
 /** A message without priority is dropped; where it ends is known all the same. */
 export const framing = mapped({ ...messages, encoder: line.encoder }, {
   decode(message): Entry {
-    const [, digits, text = ""] = /^<(\d{1,3})>(.*)$/s.exec(message) ?? [];
+    const [digits, text = ""] = textFields(message, MESSAGE);
     const priority = Number(digits);
-    if (!(priority <= 191)) {
-      const shown = JSON.stringify(message.slice(0, 40));
-      throw new FramingError(`Cannot decode syslog message: ${shown}`);
-    }
     return { severity: priority % 8, facility: priority >> 3, text };
   },
   encode: ({ severity, facility, text }: Entry) =>

@@ -1,0 +1,135 @@
+import { checkMaxLength, malformed } from "./_limits.ts";
+import type { Bytes } from "./bytes.ts";
+import { delimited } from "./delimited.ts";
+import type { Framing } from "./framing.ts";
+import { mapped } from "./mapped.ts";
+
+/**
+ * A first line, and header lines after it; see {@linkcode headerLines}.
+ *
+ * @example A request of HTTP
+ * ```ts
+ * import type { HeaderLines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const request: HeaderLines = {
+ *   first: "GET / HTTP/1.1",
+ *   headers: new Headers({ Host: "example.com" }),
+ * };
+ * assertEquals(request.headers.get("host"), "example.com");
+ * ```
+ */
+export interface HeaderLines {
+  /** The first line: what is asked for, or how it went. */
+  first: string;
+  /** The others. Lines of one name are one header, whose values a comma separates. */
+  headers: Headers;
+}
+
+/**
+ * Options for {@linkcode headerLines}.
+ *
+ * @example A small limit
+ * ```ts
+ * import { ChunkDecoder, FramingError, headerLines, type HeaderLinesOptions } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const options: HeaderLinesOptions = { maxLength: 100 };
+ * const decoder = new ChunkDecoder(headerLines(options));
+ * const { code } = assertThrows(
+ *   () => decoder.decode(new TextEncoder().encode("x".repeat(200))),
+ *   FramingError,
+ * );
+ * assertEquals(code, "too-long");
+ * ```
+ */
+export interface HeaderLinesOptions {
+  /**
+   * The most bytes in all lines, the blank line not counted.
+   *
+   * @default {8192}
+   */
+  maxLength?: number | undefined;
+}
+
+/**
+ * A first line and header lines, up to a blank line: HTTP/1.1, RTSP, SIP, ICAP.
+ *
+ * Each line ends with `\r\n`. A header line is a name, a colon immediately after it, and
+ * a value. Anything else is malformed, as two programs may read it in two ways: a lone
+ * line feed or return, a line that goes on in the next, white space before the colon.
+ *
+ * Each byte is a character, from U+0000 to U+00FF, as in `fetch()`. What is sent has its
+ * names in lower case.
+ *
+ * What follows the blank line is the next message. If the header says the length of a body, see
+ * {@linkcode headed}; for a body of any size, `Connection.receiveStream()`.
+ *
+ * @param options A limit.
+ * @returns A framing without state, which many connections may share.
+ * @throws {RangeError} If `maxLength` is not a whole number of at least 1.
+ *
+ * @example A response of RTSP, with its body
+ * ```ts
+ * import { ChunkDecoder, headed, headerLines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const framing = headed(
+ *   headerLines(),
+ *   ({ headers }) => headers.get("content-length") ?? undefined,
+ * );
+ * const decoder = new ChunkDecoder(framing);
+ * const bytes = "RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 2\r\n\r\nhi";
+ * const [message] = decoder.decode(new TextEncoder().encode(bytes));
+ *
+ * assertEquals(message?.header.first, "RTSP/1.0 200 OK");
+ * assertEquals(message?.header.headers.get("cseq"), "1");
+ * assertEquals(message?.body, new TextEncoder().encode("hi"));
+ * ```
+ */
+export function headerLines(
+  options: HeaderLinesOptions = {},
+): Framing<HeaderLines> {
+  const { maxLength = DEFAULT_MAX_HEADER_BYTES } = options;
+  checkMaxLength("headerLines", maxLength);
+  const blocks = delimited("\r\n\r\n", { maxLength, trailing: "error" });
+  return mapped(blocks, { decode, encode });
+}
+
+const DEFAULT_MAX_HEADER_BYTES = 8192;
+const WHAT = "header lines";
+// Names as HTTP allows them: no white space, no colon (RFC 9110, 5.6.2). Values and the
+// first line without control characters, but for tabs.
+const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9a-z]+):([\t\x20-\x7e\x80-\xff]*)$/i;
+const FIRST_LINE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+function decode(block: Bytes): HeaderLines {
+  let text = "";
+  for (const byte of block) text += String.fromCharCode(byte);
+  const [first = "", ...others] = text.split("\r\n");
+  if (!FIRST_LINE.test(first)) throw malformed(WHAT, undefined, refused(first));
+  const headers = new Headers();
+  for (const line of others) {
+    const [, name, value = ""] = HEADER_LINE.exec(line) ?? [];
+    if (name === undefined) throw malformed(WHAT, undefined, refused(line));
+    headers.append(name, value);
+  }
+  return { first, headers };
+}
+
+function encode({ first, headers }: HeaderLines): Uint8Array {
+  const others = Array.from(headers, ([name, value]) => `${name}: ${value}`);
+  // Headers take more than header lines may hold.
+  const wrong = FIRST_LINE.test(first)
+    ? others.find((line) => !HEADER_LINE.test(line))
+    : first;
+  if (wrong !== undefined) {
+    throw new TypeError(`Cannot encode ${WHAT}: ${refused(wrong)}`);
+  }
+  const text = [first, ...others].join("\r\n");
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+function refused(line: string): string {
+  return `the line ${JSON.stringify(line.slice(0, 80))} is malformed`;
+}
