@@ -55,6 +55,8 @@ export const SKIPPED: readonly Skipped[] = [
     tests: [
       "serve() shares a port by reusePort",
       "serve() refuses reusePort without the flag that Deno wants for it",
+      "serve() refuses what cannot work before it listens",
+      "connect() refuses what cannot work before it opens anything",
       "Connection refuses noDelay and keepAlive over TLS",
       "identifyTransport() refuses an option by the transport's name",
       "Server.unref() is refused over TLS",
