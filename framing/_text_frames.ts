@@ -176,7 +176,7 @@ export function addTexts(
         // More than the separator may stand there, such as a carriage return.
         const more = found === -1
           ? 0
-          : frames.endOf(i + 1) - frames.end(i) - separator.length;
+          : (tails === undefined ? tail : tails[i]!) - separator.length;
         texts[next++] = text.slice(at, textEnd - more);
         at = textEnd + separator.length;
       }
