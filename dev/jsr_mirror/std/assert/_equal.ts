@@ -18,6 +18,10 @@ export function equal(a: unknown, b: unknown): boolean {
       `Cannot compare objects: the stand-in for @std/assert does not know ${a.constructor.name}`,
     );
   }
+  if (a instanceof Uint8Array && b instanceof Uint8Array) {
+    // Asking for the keys of a megabyte takes 0.8 s.
+    return a.length === b.length && a.every((byte, index) => byte === b[index]);
+  }
   const keys = enumerableKeys(a);
   return keys.length === enumerableKeys(b).length &&
     keys.every((key) =>
