@@ -233,7 +233,7 @@ function assertDrawn(drawing: string): void {
     const figures = JSON.stringify(sample);
     assertEquals(made, sent + queued, figures);
     assert(made >= before.made && sent >= before.sent, figures);
-    assert(sent >= received && received >= before.received, figures);
+    assert(received >= before.received, figures);
     // A write may be done in the kernel and not told of yet, and what has arrived
     // and is not acknowledged counts at both ends: as much as a queue or a receive
     // buffer holds.
