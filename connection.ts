@@ -86,5 +86,6 @@ export * from "./connection/connection.ts";
 export * from "./connection/correlate.ts";
 export * from "./connection/diagnostics.ts";
 export * from "./connection/options.ts";
+export * from "./connection/proxy_protocol.ts";
 export * from "./connection/receive_until.ts";
 export * from "./connection/transport.ts";

@@ -76,6 +76,14 @@ export function checkOverUnixSocket(options: ServingOptions): void {
   checkConnectionOptions(options, "Unix socket");
 }
 
+/** Throws if a proxy is to tell the peers of a path. */
+export function refuseProxyWithPath({ proxyProtocol }: ServingOptions): void {
+  if (!proxyProtocol) return;
+  throw new TypeError(
+    "Cannot use option proxyProtocol with path, whose peers have no address: give a listener on the Unix socket",
+  );
+}
+
 /** The options for serving on a port that every runtime has. */
 interface ServingTcpOptions extends ServingOptions {
   readonly port?: number | undefined;
@@ -86,6 +94,11 @@ interface ServingTcpOptions extends ServingOptions {
 export function checkOverTcp(options: ServingTcpOptions): void {
   const { port, tls, proxyProtocol } = options;
   if (port !== undefined) checkPort(port, 0);
+  if (tls !== undefined && proxyProtocol) {
+    throw new TypeError(
+      "Cannot use option proxyProtocol with tls: the header comes before TLS; leave tls out, and begin the handler with connection.startTls()",
+    );
+  }
   if (tls === undefined && !proxyProtocol) {
     refuseOptions(
       options,

@@ -161,12 +161,11 @@ export class SocketTransport implements Transport {
   /** Moves what fits of the rest into `buffer`. */
   #takeRest(buffer: Uint8Array): number {
     const rest = this.#rest;
-    const part = rest.subarray(0, buffer.length);
-    buffer.set(part);
-    this.#rest = part.length === rest.length
+    const length = fill(buffer, rest);
+    this.#rest = length === rest.length
       ? NO_BYTES // which keeps no large chunk alive
-      : rest.subarray(part.length);
-    return part.length;
+      : rest.subarray(length);
+    return length;
   }
 
   /** The process lives for as long as something is under way, as in Deno. */
@@ -180,13 +179,32 @@ export class SocketTransport implements Transport {
     else this.socket.unref();
   }
 
+  /** Takes what the socket has read into a buffer that it will use again. */
+  takeBorrowed(bytes: Uint8Array): void {
+    const length = this.#give(bytes);
+    if (length < bytes.length) this.#keep(bytes.slice(length));
+  }
+
   readonly #onData = (chunk: Uint8Array): void => {
-    // Nothing comes after a pause, but a TLS record may hold more than one chunk.
-    this.#rest = this.#rest.length === 0 ? chunk : concat([this.#rest, chunk]);
-    const buffer = this.#reading?.buffer;
-    if (buffer !== undefined) this.#settleRead(this.#takeRest(buffer));
-    if (this.#rest.length > 0) this.socket.pause();
+    const length = this.#give(chunk);
+    if (length < chunk.length) this.#keep(chunk.subarray(length));
   };
+
+  /** Gives the read that waits what fits of `chunk`, and tells how much that is. */
+  #give(chunk: Uint8Array): number {
+    const reading = this.#reading;
+    if (reading === undefined) return 0;
+    const length = fill(reading.buffer, chunk);
+    this.#settleRead(length);
+    return length;
+  }
+
+  /** Keeps what no read has taken yet, and pauses. */
+  #keep(bytes: Uint8Array): void {
+    // Nothing comes after a pause, but a TLS record may hold more than one chunk.
+    this.#rest = this.#rest.length === 0 ? bytes : concat([this.#rest, bytes]);
+    this.socket.pause();
+  }
 
   readonly #onEnd = (): void => {
     this.#hasPeerEnded = true;
@@ -297,6 +315,13 @@ function addressOf(
   return hostname === undefined || port === undefined
     ? { transport: "unix", path: null }
     : { transport: "tcp", hostname, port };
+}
+
+/** Copies what fits of `bytes` into `buffer`, and tells how much that is. */
+function fill(buffer: Uint8Array, bytes: Uint8Array): number {
+  const part = bytes.subarray(0, buffer.length);
+  buffer.set(part);
+  return part.length;
 }
 
 function isClosed(): Error {

@@ -122,3 +122,28 @@ Deno.test("connect() of node.ts gives up after connectTimeout, in its TLS handsh
   server.close();
   await once(server, "close");
 });
+
+Deno.test("connect() of node.ts keeps what a connection has not received apart from what others read", async () => {
+  await using server = await serve(loopback, async (connection) => {
+    const name = await connection.receive() ?? "";
+    await Promise.all(
+      Array.from({ length: 2000 }, () => connection.send(name)),
+    );
+  });
+  const { port } = server.addr;
+  // The rest of each read stays in the transport.
+  const options = { ...loopback, port, readBufferSize: 16 };
+  await using one = await connect(options);
+  await using other = await connect(options);
+  const names = ["one", "other"];
+  assertEquals(await one.request("one"), "one");
+  assertEquals(await other.request("other"), "other");
+  for (const [index, connection] of [one, other].entries()) {
+    const left = await Array.fromAsync(
+      { length: 1999 },
+      () => connection.receive(),
+    );
+    assertEquals([...new Set(left)], [names[index]]);
+    assertEquals(await connection.receive(), undefined);
+  }
+});

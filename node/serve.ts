@@ -10,6 +10,7 @@ import type {
   ServeUnixOptions,
 } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
+import { readProxyHeader } from "../connection/proxy_protocol.ts";
 import type { Address } from "../connection/transport.ts";
 import {
   checkCount,
@@ -29,6 +30,7 @@ import {
   isUnixListener,
   MAX_BACKLOG,
   passes,
+  refuseProxyWithPath,
   WITH_LISTENER,
   WITH_PATH,
 } from "../internal/serve_options.ts";
@@ -151,11 +153,19 @@ export function serve<In, Out>(
         : acceptFrom(listener),
       options,
       handler,
+      (client, peer) => client ?? peer,
     );
   }
   return isUnix(options)
     ? serveFrom(listenUnix(options), options, handler)
-    : serveFrom(listenTcp(options), options, handler);
+    // A client on a Unix socket is none on the network.
+    : serveFrom(
+      listenTcp(options),
+      options,
+      handler,
+      (client, peer) =>
+        client !== undefined && "hostname" in client ? client : peer,
+    );
 }
 
 type AnyHandler<In, Out> =
@@ -172,6 +182,7 @@ async function serveFrom<
   listening: Listener<Incoming<P>, A> | Promise<Listener<Incoming<P>, A>>,
   options: ServeBaseOptions<In, Out, A, P>,
   handler: AnyHandler<In, Out>,
+  peerAddr?: PeerAddr<P>,
 ): Promise<Server<In, Out, A>> {
   const listener = await listening;
   if (options.signal?.aborted) {
@@ -183,6 +194,9 @@ async function serveFrom<
   return new ListeningServer({
     listener,
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
+    introduce: options.proxyProtocol && peerAddr !== undefined
+      ? (incoming) => introduced(incoming, peerAddr)
+      : undefined,
     handshake: (incoming) => incoming.handshake(),
     open(incoming) {
       const transport = incoming.transport();
@@ -193,6 +207,26 @@ async function serveFrom<
     handler,
     options,
   });
+}
+
+/** The address of a peer, given that of the client that a proxy may have named. */
+type PeerAddr<P> = (client: Address | undefined, peer: P) => P;
+
+/** What was accepted as the connection of the client that its proxy names. */
+async function introduced<P extends Address | undefined>(
+  incoming: Incoming<P>,
+  peerAddr: PeerAddr<P>,
+): Promise<Incoming<P>> {
+  const transport = await readProxyHeader(
+    incoming.transport(),
+    (client) => peerAddr(client, incoming.remoteAddr),
+  );
+  return {
+    remoteAddr: transport.remoteAddr,
+    handshake: () => undefined,
+    transport: () => transport,
+    close: () => transport.close(),
+  };
 }
 
 type ListenerOptions<In, Out> = Extract<
@@ -214,13 +248,11 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   checkServingOptions(options); // first, as there may be no options at all
   refuseOptions(options, ["tcpBacklog"], "of Deno: its name here is backlog");
   refuseOptions(options, ["reusePort"], "of Deno: share a port by a cluster");
-  if (options.proxyProtocol) {
-    throw new TypeError("Cannot use option proxyProtocol: only Deno has it");
-  }
   if (isWithListener(options)) return checkWithListener(options);
   checkCount("serve", "backlog", options.backlog, MAX_BACKLOG);
   if (isUnix(options)) {
     checkPath(options.path);
+    refuseProxyWithPath(options);
     refuseOptions(
       options,
       ["exclusive", "ipv6Only", "keepAliveInitialDelay"],

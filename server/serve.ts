@@ -9,9 +9,9 @@ import type {
   ServeUnixOptions,
   UnixPeerAddr,
 } from "./options.ts";
-import { readProxyHeader } from "./_proxy_protocol.ts";
 import type { Server } from "./server.ts";
 import { Connection } from "../connection/connection.ts";
+import { readProxyHeader } from "../connection/proxy_protocol.ts";
 import type { Address, Transport } from "../connection/transport.ts";
 import {
   checkCount,
@@ -31,6 +31,7 @@ import {
   isUnixListener,
   MAX_BACKLOG,
   passes,
+  refuseProxyWithPath,
   WITH_LISTENER,
   WITH_PATH,
 } from "../internal/serve_options.ts";
@@ -224,19 +225,10 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   if (isUnix(options)) {
     checkPath(options.path);
     refuseOptions(options, ["reusePort", "tcpBacklog"], WITH_PATH);
-    if (options.proxyProtocol) {
-      throw new TypeError(
-        'Cannot use option proxyProtocol with path, whose peers have no address: give a listener of Deno.listen({ transport: "unix", path })',
-      );
-    }
+    refuseProxyWithPath(options);
     return checkOverUnixSocket(options);
   }
   const { tls, reusePort, tcpBacklog } = options;
-  if (tls !== undefined && options.proxyProtocol) {
-    throw new TypeError(
-      "Cannot use option proxyProtocol with tls: the header comes before TLS, which Deno begins by itself; leave tls out, and begin the handler with connection.startTls()",
-    );
-  }
   checkOverTcp(options);
   if (reusePort) checkReusePort();
   checkCount("serve", "tcpBacklog", tcpBacklog, MAX_BACKLOG);

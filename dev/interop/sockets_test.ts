@@ -46,6 +46,7 @@ const GROUPS: readonly (readonly string[])[] = [
     "server/serve_test.ts",
     "client/connect_test.ts",
     "client/reconnect_test.ts",
+    "connection/proxy_protocol_test.ts",
     "node/connect_test.ts",
     "node/serve_test.ts",
     "node/socket_transport_test.ts",

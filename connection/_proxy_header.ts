@@ -1,10 +1,7 @@
-import type { Address, Transport } from "../connection/transport.ts";
 import type { ByteInput } from "../framing/byte_input.ts";
-import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
-import { InputBuffer } from "../framing/input_buffer.ts";
-import { isTlsTransport } from "../internal/handshake.ts";
+import type { Address } from "./transport.ts";
 
 // https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
 const V1_START = new TextEncoder().encode("PROXY ");
@@ -15,7 +12,6 @@ const V2_FIXED_BYTES = 16;
 // What follows the fixed part: two addresses, and facts (TLV) of the proxy's, of which a
 // client's certificate is the largest.
 const MAX_V2_REST_BYTES = 16 * 1024;
-const READ_BYTES = 1024;
 
 /** What a header tells. */
 export interface ProxyHeader {
@@ -24,41 +20,6 @@ export interface ProxyHeader {
    * check, or does not know it.
    */
   readonly source: Address | undefined;
-}
-
-/**
- * Reads the header that a proxy sends first, and gives the transport of what follows.
- *
- * @param transport What the proxy has opened.
- * @param peerAddr Says what the address of the peer is, for that of the client in the
- * header, if there is one.
- */
-export async function readProxyHeader<A extends Address | undefined>(
-  transport: Transport,
-  peerAddr: (source: Address | undefined) => A,
-): Promise<Transport & { readonly remoteAddr: A }> {
-  if (isTlsTransport(transport)) {
-    throw new TypeError(
-      "Cannot read PROXY header as it comes before TLS, which the listener has begun",
-    );
-  }
-  const input = new InputBuffer();
-  const decoder = proxyHeaderDecoder();
-  let header: ProxyHeader | undefined;
-  while (header === undefined) {
-    const buffer = new Uint8Array(READ_BYTES);
-    const length = await transport.read(buffer);
-    if (length !== null) input.append(buffer.subarray(0, length));
-    header = input.pull(decoder, length === null);
-    if (header === undefined && length === null) {
-      throw new FramingError(
-        "Cannot read PROXY header: the peer ended before it",
-        { code: "truncated" },
-      );
-    }
-  }
-  const remoteAddr = peerAddr(header.source);
-  return introduced(transport, remoteAddr, input.take(input.length));
 }
 
 /** Takes the header, in either version, and never a byte after it. */
@@ -211,43 +172,6 @@ function readUnix(input: ByteInput): Address {
   const end = path.indexOf("\0", 1);
   const name = end === -1 ? path : path.slice(0, end);
   return { transport: "unix", path: name === "\0" ? null : name };
-}
-
-/**
- * The same transport for another peer, with what was read of it already.
- *
- * It has the methods that the transport has and no others, as options such as `noDelay`
- * are refused by them.
- */
-function introduced<A extends Address | undefined>(
-  transport: Transport,
-  remoteAddr: A,
-  unread: Bytes,
-): Transport & { readonly remoteAddr: A } {
-  let rest = unread;
-  const { ref, unref, setNoDelay, setKeepAlive } = transport;
-  return {
-    localAddr: transport.localAddr,
-    remoteAddr,
-    read(buffer) {
-      if (rest.length === 0) return transport.read(buffer);
-      const piece = rest.subarray(0, buffer.length);
-      buffer.set(piece);
-      rest = rest.subarray(piece.length);
-      return Promise.resolve(piece.length);
-    },
-    write: (bytes) => transport.write(bytes),
-    closeWrite: () => transport.closeWrite(),
-    close: () => transport.close(),
-    ...(ref && { ref: () => ref.call(transport) }),
-    ...(unref && { unref: () => unref.call(transport) }),
-    ...(setNoDelay && {
-      setNoDelay: (value) => setNoDelay.call(transport, value),
-    }),
-    ...(setKeepAlive && {
-      setKeepAlive: (value) => setKeepAlive.call(transport, value),
-    }),
-  };
 }
 
 function malformed(what: string): FramingError {

@@ -1,13 +1,14 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { concat } from "@std/bytes";
 import { connect, type Connection } from "../mod.ts";
-import type { Address } from "../connection/transport.ts";
 import { ChunkDecoder, FramingError, lines } from "../framing.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { transportPair } from "../testing/transport_pair.ts";
-import { proxyHeaderDecoder, readProxyHeader } from "./_proxy_protocol.ts";
-import type { ServeTcpOptions } from "./options.ts";
-import { serve } from "./serve.ts";
+import type { ServeTcpOptions } from "../server/options.ts";
+import { serve } from "../server/serve.ts";
+import { proxyHeaderDecoder } from "./_proxy_header.ts";
+import { readProxyHeader } from "./proxy_protocol.ts";
+import type { Address } from "./transport.ts";
 
 const encoder = new TextEncoder();
 const framing = lines();
@@ -204,6 +205,15 @@ Deno.test("readProxyHeader() leaves what came with the header to the connection"
   }
 });
 
+Deno.test("readProxyHeader() gives a transport that can be reset if the given one can", async () => {
+  const [near, far] = transportPair();
+  await far.write(encoder.encode("PROXY UNKNOWN\r\n"));
+  const transport = await readProxyHeader(near, (source) => source);
+  transport.reset?.();
+  const error = await assertRejects(() => far.read(new Uint8Array(1)), Error);
+  assertEquals(error.name, "ConnectionReset");
+});
+
 // ---- Within serve()
 
 /** Opens a connection as a balancer does. */
@@ -220,8 +230,16 @@ async function dial(
 }
 
 /** What the server says until it ends. */
-function readAll(conn: Deno.TcpConn): Promise<string> {
-  return new Response(conn.readable).text();
+async function readAll(conn: Deno.Conn): Promise<string> {
+  using _closed = conn;
+  const buffer = new Uint8Array(1000);
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const length = await conn.read(buffer);
+    if (length === null) return text;
+    text += decoder.decode(buffer.subarray(0, length), { stream: true });
+  }
 }
 
 async function tellAddress(
@@ -417,7 +435,7 @@ Deno.test("serve() with proxyProtocol takes a Unix listener, whose clients have 
     const conn = await Deno.connect({ transport: "unix", path });
     await conn.write(toBytes(header));
     await conn.closeWrite();
-    const told = await new Response(conn.readable).text();
+    const told = await readAll(conn);
     assertEquals(
       JSON.parse(told),
       source ?? { transport: "unix", path: null },

@@ -1,0 +1,113 @@
+import type { Bytes } from "../framing/bytes.ts";
+import { FramingError } from "../framing/framing_error.ts";
+import { InputBuffer } from "../framing/input_buffer.ts";
+import { isTlsTransport } from "../internal/handshake.ts";
+import { type ProxyHeader, proxyHeaderDecoder } from "./_proxy_header.ts";
+import type { Address, Transport } from "./transport.ts";
+
+const READ_BYTES = 1024;
+
+/**
+ * Reads the header of the PROXY protocol, version 1 or 2, that a balancer sends first, and
+ * gives the transport of what follows: for what is accepted without `serve()`, which does
+ * it by its option `proxyProtocol`.
+ *
+ * Not a byte after the header is lost. How long to wait for it is up to you: closing the
+ * transport rejects.
+ *
+ * @typeParam A The kind of address.
+ * @param transport What the balancer has opened, without TLS, which comes after the header.
+ * @param peerAddr Says what `remoteAddr` of the new transport is, given the address of the
+ * client; `undefined` if the balancer speaks for itself, as in a health check, or does not
+ * know it.
+ * @returns The transport of what follows. The given one belongs to it then.
+ * @throws {FramingError} If the peer begins with anything else, or ends before it.
+ * @throws {TypeError} If it is a transport of TLS.
+ *
+ * @example The address of a balancer's client
+ * ```ts
+ * import { Connection, readProxyHeader } from "@framed/tcp/connection";
+ * import { lines } from "@framed/tcp/framing";
+ * import { transportPair } from "@framed/tcp/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [accepted, balancer] = transportPair();
+ * const header = "PROXY TCP4 192.0.2.1 192.0.2.9 56324 443\r\n";
+ * await balancer.write(new TextEncoder().encode(`${header}hello\n`));
+ *
+ * const transport = await readProxyHeader(accepted, (client) => client);
+ * await using connection = new Connection(transport, { framing: lines() });
+ * assertEquals(connection.remoteAddr, {
+ *   transport: "tcp",
+ *   hostname: "192.0.2.1",
+ *   port: 56324,
+ * });
+ * assertEquals(await connection.receive(), "hello");
+ * balancer.close();
+ * ```
+ */
+export async function readProxyHeader<A extends Address | undefined>(
+  transport: Transport,
+  peerAddr: (client: Address | undefined) => A,
+): Promise<Transport & { readonly remoteAddr: A }> {
+  if (isTlsTransport(transport)) {
+    throw new TypeError(
+      "Cannot read PROXY header as it comes before TLS, which the listener has begun",
+    );
+  }
+  const input = new InputBuffer();
+  const decoder = proxyHeaderDecoder();
+  let header: ProxyHeader | undefined;
+  while (header === undefined) {
+    const buffer = new Uint8Array(READ_BYTES);
+    const length = await transport.read(buffer);
+    if (length !== null) input.append(buffer.subarray(0, length));
+    header = input.pull(decoder, length === null);
+    if (header === undefined && length === null) {
+      throw new FramingError(
+        "Cannot read PROXY header: the peer ended before it",
+        { code: "truncated" },
+      );
+    }
+  }
+  const remoteAddr = peerAddr(header.source);
+  return introduced(transport, remoteAddr, input.take(input.length));
+}
+
+/**
+ * The same transport for another peer, with what was read of it already.
+ *
+ * It has the methods that the transport has and no others, as options such as `noDelay`
+ * are refused by them.
+ */
+function introduced<A extends Address | undefined>(
+  transport: Transport,
+  remoteAddr: A,
+  unread: Bytes,
+): Transport & { readonly remoteAddr: A } {
+  let rest = unread;
+  const { reset, ref, unref, setNoDelay, setKeepAlive } = transport;
+  return {
+    localAddr: transport.localAddr,
+    remoteAddr,
+    read(buffer) {
+      if (rest.length === 0) return transport.read(buffer);
+      const piece = rest.subarray(0, buffer.length);
+      buffer.set(piece);
+      rest = rest.subarray(piece.length);
+      return Promise.resolve(piece.length);
+    },
+    write: (bytes) => transport.write(bytes),
+    closeWrite: () => transport.closeWrite(),
+    close: () => transport.close(),
+    ...(reset && { reset: () => reset.call(transport) }),
+    ...(ref && { ref: () => ref.call(transport) }),
+    ...(unref && { unref: () => unref.call(transport) }),
+    ...(setNoDelay && {
+      setNoDelay: (value) => setNoDelay.call(transport, value),
+    }),
+    ...(setKeepAlive && {
+      setKeepAlive: (value) => setKeepAlive.call(transport, value),
+    }),
+  };
+}
