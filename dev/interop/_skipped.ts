@@ -53,8 +53,6 @@ export const SKIPPED: readonly Skipped[] = [
   },
   { // They are about options of Deno's.
     tests: [
-      "serve() refuses what cannot work before it listens",
-      "connect() refuses what cannot work before it opens anything",
       "serve() shares a port by reusePort",
       "serve() refuses reusePort without the flag that Deno wants for it",
       "serve() refuses what cannot work before it listens",
