@@ -346,6 +346,8 @@ export class ListeningServer<
       while (this.#openCount >= maxConnections) {
         await Promise.race([this.#waitForChange(), givenUp]);
       }
+      // It may have begun to stop since the race was won, and would not end this one.
+      if (this.#stop !== undefined) throw this.#stop.reason;
     } catch (error) {
       incoming.close();
       if (counted !== undefined) this.#uncountAddress(counted);
