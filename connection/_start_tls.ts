@@ -1,3 +1,4 @@
+import { checkTexts } from "../internal/checks.ts";
 import { builtinModule } from "../internal/event_loop.ts";
 import {
   type NodeStream,
@@ -47,6 +48,8 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
       }`,
     );
   }
+  checkTexts("caCerts", options.caCerts);
+  checkTexts("alpnProtocols", options.alpnProtocols);
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError(
       "Cannot start TLS as cert and key must be given together",

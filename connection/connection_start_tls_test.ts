@@ -239,6 +239,8 @@ Deno.test("Connection.startTls() refuses what cannot work", async () => {
     [{ side: "server" }, "cert and key"],
     [{ ...asClient, cert: "" }, "together"],
     [{ side: "peer" } as never, "side"],
+    [{ ...asClient, caCerts: "a" } as never, "caCerts"],
+    [{ ...asClient, alpnProtocols: "a" } as never, "alpnProtocols"],
   ];
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing });

@@ -1,7 +1,10 @@
 import {
+  checkBoolean,
   checkMilliseconds,
   checkPath,
   checkPort,
+  checkText,
+  checkTexts,
   isUnix,
   refuseOptions,
 } from "./checks.ts";
@@ -13,6 +16,9 @@ export const DEFAULT_CONNECT_HOSTNAME = "127.0.0.1";
 
 /** The options for TLS that are checked. */
 interface CheckedTlsOptions {
+  readonly caCerts?: readonly string[] | undefined;
+  readonly alpnProtocols?: readonly string[] | undefined;
+  readonly serverName?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
 }
@@ -21,6 +27,7 @@ interface CheckedTlsOptions {
 interface TcpTarget {
   readonly port: number;
   readonly hostname?: string | undefined;
+  readonly autoSelectFamily?: boolean | undefined;
   readonly autoSelectFamilyAttemptDelay?: number | undefined;
 }
 
@@ -86,6 +93,8 @@ export function checkConnectingOptions(options: ConnectingOptions): void {
     return;
   }
   checkPort(options.port, 1);
+  checkText("hostname", options.hostname);
+  checkBoolean("autoSelectFamily", options.autoSelectFamily);
   checkMilliseconds(
     "autoSelectFamilyAttemptDelay",
     options.autoSelectFamilyAttemptDelay,
@@ -101,6 +110,9 @@ export function checkConnectTlsOptions(tls: CheckedTlsOptions): void {
       }`,
     );
   }
+  checkTexts("tls.caCerts", tls.caCerts);
+  checkTexts("tls.alpnProtocols", tls.alpnProtocols);
+  checkText("tls.serverName", tls.serverName);
   if (tls.cert === undefined || tls.key === undefined) {
     refuseOptions(
       tls,
