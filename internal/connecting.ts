@@ -10,6 +10,7 @@ import {
 } from "./checks.ts";
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { startTimer } from "./countdown.ts";
+import { hostAndPort } from "./host_and_port.ts";
 import type { Origin } from "./diagnostics.ts";
 
 export const DEFAULT_CONNECT_HOSTNAME = "127.0.0.1";
@@ -46,7 +47,7 @@ export function nameOfTarget(
 ): string {
   return isUnix(target)
     ? target.path
-    : `${target.hostname ?? DEFAULT_CONNECT_HOSTNAME}:${target.port}`;
+    : hostAndPort(target.hostname ?? DEFAULT_CONNECT_HOSTNAME, target.port);
 }
 
 /** The server to connect to, for those who listen to diagnostics. */

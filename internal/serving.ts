@@ -1,4 +1,5 @@
 import { checkMilliseconds } from "./checks.ts";
+import { hostAndPort } from "./host_and_port.ts";
 import { logError } from "./log_error.ts";
 import { isSettledWithin } from "./promises.ts";
 import { namingTask } from "./system_error.ts";
@@ -460,7 +461,7 @@ function nameOf(addr: unknown): string {
   const hostname = hostnameOf(addr);
   if (hostname === undefined) return "a peer";
   return typeof addr === "object" && addr !== null && "port" in addr
-    ? `${hostname}:${addr.port}`
+    ? hostAndPort(hostname, addr.port)
     : hostname;
 }
 
