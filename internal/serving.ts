@@ -22,6 +22,8 @@ export interface Listener<Incoming, Address> {
 export interface IncomingConnection {
   readonly remoteAddr?: unknown;
   close(): void;
+  ref?(): void;
+  unref?(): void;
 }
 
 /** What a server does with a connection, of which this folder knows no more. */
@@ -164,12 +166,14 @@ export class ListeningServer<
   ref(): void {
     this.#isRef = true;
     this.#serving.listener.ref();
+    for (const incoming of this.#unserved.keys()) incoming.ref?.();
     for (const connection of this.connections) connection.ref();
   }
 
   unref(): void {
     this.#serving.listener.unref();
     this.#isRef = false;
+    for (const incoming of this.#unserved.keys()) incoming.unref?.();
     for (const connection of this.connections) connection.unref();
   }
 
@@ -328,6 +332,7 @@ export class ListeningServer<
     const { maxConnections = Infinity } = this.#serving.options;
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
     this.#unserved.set(incoming, reject);
+    if (!this.#isRef) incoming.unref?.();
     const [option, limit] = this.#handshakeLimit();
     const stopTimer = startTimer(limit, () => {
       const message = `Cannot shake hands with ${
