@@ -322,6 +322,7 @@ Deno.test("connect() closes what it has opened when TLS cannot begin", async () 
         tls: true,
       }),
     TypeError,
+    `Cannot connect to no..name:${listener.addr.port}: `,
   );
   using peer = new Peer(await listener.accept());
   assertEquals(await peer.readToEnd(), "");
