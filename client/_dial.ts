@@ -124,7 +124,7 @@ async function openTls<In, Out>(
     return await Deno.startTls(conn, { ...tlsOptions, hostname: serverName });
   } catch (error) {
     conn[Symbol.dispose](); // also where startTls has taken it already
-    throw error;
+    throw namingAddress(error, options, signal);
   }
 }
 

@@ -91,6 +91,18 @@ Deno.test("connect() refuses what cannot work before it opens anything", async (
     [{ port, connectTimeout: 0 }, RangeError, "connectTimeout"],
     [{ port, connectTimeout: NaN }, RangeError, "connectTimeout"],
     [{ port, framing: {} }, TypeError, "framing"],
+    [{ port, hostname: null }, TypeError, "hostname"],
+    [{ port, hostname: "" }, TypeError, "hostname"],
+    [{ port, signal: null }, TypeError, "signal"],
+    [{ port, signal: {} }, TypeError, "signal"],
+    [{ port, keepAlive: 60_000 }, TypeError, "keepAlive"],
+    [{ port, noDelay: "yes" }, TypeError, "noDelay"],
+    [{ port, autoSelectFamily: 1 }, TypeError, "autoSelectFamily"],
+    [{ port, tls: { caCerts: "a" } }, TypeError, "tls.caCerts"],
+    [{ port, tls: { caCerts: [1] } }, TypeError, "tls.caCerts"],
+    [{ port, tls: { alpnProtocols: "h2" } }, TypeError, "tls.alpnProtocols"],
+    [{ port, tls: { alpnProtocols: [""] } }, TypeError, "tls.alpnProtocols"],
+    [{ port, tls: { serverName: "" } }, TypeError, "tls.serverName"],
     [{ port, readBufferSize: 0 }, RangeError, "readBufferSize"],
     [{ port, highWaterMark: -1 }, RangeError, "highWaterMark"],
     [{ port, idleTimeout: 0 }, RangeError, "idleTimeout"],
@@ -310,6 +322,7 @@ Deno.test("connect() closes what it has opened when TLS cannot begin", async () 
         tls: true,
       }),
     TypeError,
+    `Cannot connect to no..name:${listener.addr.port}: `,
   );
   using peer = new Peer(await listener.accept());
   assertEquals(await peer.readToEnd(), "");

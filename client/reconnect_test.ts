@@ -144,6 +144,8 @@ Deno.test("reconnect() refuses what cannot work before it opens anything", async
     [{}, RangeError, "port"],
     [{ port, path: "/tmp/socket" }, TypeError, "port with path"],
     [{ port, connectTimeout: 0 }, RangeError, "connectTimeout"],
+    [{ port, signal: null }, TypeError, "signal"],
+    [{ connect, framing: undefined, signal: {} }, TypeError, "signal"],
     [{ port, minTimeout: 0 }, RangeError, "minTimeout"],
     [{ port, minTimeout: NaN }, RangeError, "minTimeout"],
     [{ port, maxTimeout: Infinity }, RangeError, "maxTimeout"],
@@ -187,7 +189,9 @@ Deno.test("reconnect() refuses what cannot work before it opens anything", async
       message,
     );
   }
-  for (const options of [undefined, { port }, { port, framing: undefined }]) {
+  for (
+    const options of [undefined, null, { port }, { port, framing: undefined }]
+  ) {
     await assertRejects(
       () => reconnect(options as ReconnectOptions, () => {}),
       TypeError,

@@ -11,7 +11,11 @@ export interface NodeStream {
 }
 
 /** What is known of a stream. */
-type Facts = Pick<Transport, "localAddr" | "remoteAddr" | "alpnProtocol">;
+interface Facts
+  extends Pick<Transport, "localAddr" | "remoteAddr" | "alpnProtocol"> {
+  /** Called when what the stream held was taken. */
+  readonly onTaken?: () => void;
+}
 
 /** A duplex stream of Node, such as one of `node:tls`, as a transport. */
 export class NodeStreamTransport implements Transport {
@@ -19,6 +23,7 @@ export class NodeStreamTransport implements Transport {
   readonly remoteAddr: Address | undefined;
   readonly alpnProtocol: string | null | undefined;
   readonly #stream: NodeStream;
+  readonly #onTaken: (() => void) | undefined;
   #rest: Uint8Array | null = null;
   #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
@@ -31,6 +36,7 @@ export class NodeStreamTransport implements Transport {
     this.localAddr = facts.localAddr;
     this.remoteAddr = facts.remoteAddr;
     this.alpnProtocol = facts.alpnProtocol;
+    this.#onTaken = facts.onTaken;
     stream.on("readable", () => this.#wake());
     stream.on("end", () => {
       this.#hasEnded = true;
@@ -45,7 +51,7 @@ export class NodeStreamTransport implements Transport {
 
   async read(buffer: Uint8Array): Promise<number | null> {
     for (;;) {
-      this.#rest ??= this.#stream.read();
+      this.#rest ??= this.#takeAll();
       if (this.#rest !== null) return this.#takeRest(buffer);
       if (this.#hasEnded) return null;
       if (this.#failure !== undefined) throw this.#failure.error;
@@ -67,6 +73,12 @@ export class NodeStreamTransport implements Transport {
     this.#rest = null;
     this.#fail(systemError("Interrupted", "The transport was closed"));
     this.#stream.destroy();
+  }
+
+  #takeAll(): Uint8Array | null {
+    const all = this.#stream.read();
+    this.#onTaken?.();
+    return all;
   }
 
   #takeRest(buffer: Uint8Array): number {

@@ -1,3 +1,4 @@
+import { checkTexts } from "../internal/checks.ts";
 import { builtinModule } from "../internal/event_loop.ts";
 import {
   type NodeStream,
@@ -15,6 +16,7 @@ interface Tls {
 }
 interface TlsSocket extends NodeStream {
   readonly alpnProtocol: string | false | null;
+  readonly readableLength: number;
   once(event: string, listener: (error: unknown) => void): void;
   off(event: string, listener: (error: unknown) => void): void;
 }
@@ -33,6 +35,8 @@ interface Streams {
 }
 
 const READ_BUFFER_BYTES = 64 * 1024;
+// Above so many decrypted bytes that wait, no more are read.
+const MAX_WAITING_BYTES = 64 * 1024;
 
 /** Throws unless TLS can be started so. */
 export function checkStartTlsOptions(options: StartTlsOptions): void {
@@ -44,6 +48,8 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
       }`,
     );
   }
+  checkTexts("caCerts", options.caCerts);
+  checkTexts("alpnProtocols", options.alpnProtocols);
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError(
       "Cannot start TLS as cert and key must be given together",
@@ -74,13 +80,19 @@ export async function startTls(
   const { side = "client", serverName, caCerts, cert, key, alpnProtocols } =
     options;
   const ended = Promise.withResolvers<void>();
-  const lower = duplexOver(transport, streams, ended.resolve);
+  const gate = new Gate();
+  const lower = duplexOver(transport, streams, {
+    onEnd: ended.resolve,
+    beforeRead: () => gate.opened(socket.readableLength),
+  });
   const shared = {
     cert,
     key,
+    // Deno's TLS loses the peer's end if it comes while the stream is full, so it never is.
+    highWaterMark: Number.MAX_SAFE_INTEGER,
     ...(alpnProtocols && { ALPNProtocols: alpnProtocols }),
   };
-  const socket = side === "client"
+  const socket: TlsSocket = side === "client"
     ? tls.connect({
       socket: lower,
       servername: serverName,
@@ -97,7 +109,25 @@ export async function startTls(
     localAddr: transport.localAddr,
     remoteAddr: transport.remoteAddr,
     alpnProtocol: socket.alpnProtocol || null,
+    onTaken: () => gate.open(),
   });
+}
+
+/** Holds reads up while what was read before waits. */
+class Gate {
+  #opening: PromiseWithResolvers<void> | undefined;
+
+  /** Settles when there is room for more, or gives nothing if there is. */
+  opened(waiting: number): Promise<void> | undefined {
+    if (waiting < MAX_WAITING_BYTES) return undefined;
+    this.#opening ??= Promise.withResolvers();
+    return this.#opening.promise;
+  }
+
+  open(): void {
+    this.#opening?.resolve();
+    this.#opening = undefined;
+  }
 }
 
 /** Settles when the handshake is done. */
@@ -134,9 +164,16 @@ function secured(
 function duplexOver(
   transport: Transport,
   { Duplex }: Streams,
-  onEnd: () => void,
+  { onEnd, beforeRead }: {
+    onEnd: () => void;
+    beforeRead: () => Promise<void> | undefined;
+  },
 ): Duplex {
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
+  const read = async () => {
+    await beforeRead();
+    return await transport.read(buffer);
+  };
   const settle = async (action: Promise<unknown>, done: Done) => {
     try {
       await action;
@@ -147,7 +184,7 @@ function duplexOver(
   };
   return new Duplex({
     read() {
-      transport.read(buffer).then(
+      read().then(
         (length) => {
           this.push(length === null ? null : buffer.slice(0, length));
           if (length === null) onEnd();

@@ -151,12 +151,21 @@ export class Writer<Out> implements TurnTask {
   /** Queues the frames of `count` messages, which are copied; throws if it cannot. */
   queueFrames(frames: Uint8Array, count: number): void {
     if (this.#refusal !== undefined) throw this.#refusal();
+    this.#output.refuseWithinFrame();
     this.#output.writeBytes(frames);
     this.#messagesSent += count - 1;
     this.#noteQueued();
   }
 
-  /** Queues a frame that others send too; only while {@linkcode Writer.isOpen}. */
+  /** Throws if a function of the framing calls, while that encodes a message. */
+  refuseWithinFrame(): void {
+    this.#output.refuseWithinFrame();
+  }
+
+  /**
+   * Queues a frame that others send too; only while {@linkcode Writer.isOpen}, and not
+   * within a frame.
+   */
   queueShared(frame: SharedFrame): void {
     this.#output.pushShared(frame);
     this.#noteQueued();

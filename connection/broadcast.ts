@@ -100,7 +100,7 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  * Sends one message to many connections.
  *
  * The message is encoded once, or once for each framing object if the connections
- * have several. A large frame lies in memory once for all of them. For each
+ * have several, and once for each connection whose encoder has state. A large frame lies in memory once for all of them. For each
  * connection the order is that of the calls, of {@linkcode Connection.send} too.
  * Everything is queued when this function returns; later changes to the message do
  * not matter.
@@ -165,17 +165,28 @@ export function broadcast<In, Out>(
 ): Promise<BroadcastResult<In, Out>> {
   const { slow: rule = "wait", highWaterMark } = options;
   checkBroadcastOptions(rule, highWaterMark);
-  const receivers = Array.from(connections, (connection) => ({
-    connection,
-    writer: writerOf(connection),
-  }));
-  const frames = new Map<Encoder<Out>, SharedFrame>();
+  const receivers = Array.from(
+    connections,
+    (connection) => receiverOf(connection, highWaterMark),
+  );
+  const frames = new Map<Encoder<Out>, Encoded<Out>>();
   try {
     // All before the first is queued: a message that is refused goes to none.
-    for (const { writer: { isOpen, encoder } } of receivers) {
-      // Encoders without state are the same for all connections of a framing.
-      if (!isOpen || frames.has(encoder)) continue;
-      frames.set(encoder, encode(encoder, message));
+    for (const receiver of receivers) {
+      const { writer } = receiver;
+      const { isOpen, encoder } = writer;
+      if (!isOpen) continue;
+      writer.refuseWithinFrame();
+      // Encoders without state are the same for all connections of a framing. One with
+      // state counts each message, also for a connection that is listed twice.
+      const encoded = frames.get(encoder);
+      if (encoded !== undefined && encoded.writer !== writer) {
+        receiver.frame = encoded.frame;
+        continue;
+      }
+      const frame = encode(encoder, message);
+      receiver.frame = frame;
+      frames.set(encoder, { writer, frame });
     }
   } catch (error) {
     return rejected(error);
@@ -185,19 +196,16 @@ export function broadcast<In, Out>(
   const full: Receiver<In, Out>[] = [];
   const slow: Receiver<In, Out>[] = [];
   const ended: Connection<In, Out>[] = [];
-  for (const { connection, writer } of receivers) {
-    const limit = highWaterMark ?? writer.highWaterMark;
-    const frame = frames.get(writer.encoder);
+  for (const receiver of receivers) {
+    const { connection, writer, limit, frame } = receiver;
     if (frame === undefined || !writer.isOpen) {
       ended.push(connection);
     } else if (rule !== "wait" && writer.bufferedAmount >= limit) {
-      slow.push({ connection, writer, limit });
+      slow.push(receiver);
     } else {
       writer.queueShared(frame);
       sent++;
-      if (!writer.hasRoomBelow(limit)) {
-        full.push({ connection, writer, limit });
-      }
+      if (!writer.hasRoomBelow(limit)) full.push(receiver);
     }
   }
   // After the loop, as listeners of the abort may broadcast as well.
@@ -224,6 +232,23 @@ interface Receiver<In, Out> {
   readonly writer: Writer<Out>;
   /** From how many queued bytes on it is slow. */
   readonly limit: number;
+  /** The message, unless the connection has ended before. */
+  frame: SharedFrame | undefined;
+}
+
+/** A frame, and for whom it was encoded. */
+interface Encoded<Out> {
+  readonly writer: Writer<Out>;
+  readonly frame: SharedFrame;
+}
+
+function receiverOf<In, Out>(
+  connection: Connection<In, Out>,
+  highWaterMark: number | undefined,
+): Receiver<In, Out> {
+  const writer = writerOf(connection);
+  const limit = highWaterMark ?? writer.highWaterMark;
+  return { connection, writer, limit, frame: undefined };
 }
 
 const RULES: readonly Rule[] = ["wait", "drop", "disconnect"];

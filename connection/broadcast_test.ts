@@ -150,6 +150,58 @@ Deno.test("broadcast() encodes once for each framing", async () => {
   }
 });
 
+/** Lines that each connection numbers. */
+function numberedLines(): Framing<string> {
+  return {
+    decoder: () => framing.decoder(),
+    encoder() {
+      let number = 0;
+      return {
+        encode: (line, output) => output.writeText(`${++number} ${line}\n`),
+      };
+    },
+  };
+}
+
+Deno.test("broadcast() has an encoder with state count each message, also for one listed twice", async () => {
+  await using all = await pairs(2, { framing: numberedLines() });
+  const { connections: [first, second], peers } = all;
+  assert(first !== undefined && second !== undefined);
+
+  await broadcast([first, second, first], "hello");
+
+  assertEquals(await peers[0]?.read(16), "1 hello\n2 hello\n");
+  assertEquals(await peers[1]?.read(8), "1 hello\n");
+});
+
+Deno.test("broadcast() refuses to put a message into one that is being encoded", async () => {
+  const broadcasts: Promise<unknown>[] = [];
+  const encoder: Encoder<string> = {
+    encode(line, output) {
+      output.writeBytes(new TextEncoder().encode(line));
+      if (line === "outer") {
+        broadcasts.push(broadcast([connection, other.connection], "inner"));
+      }
+      output.writeByte(0x0a);
+    },
+  };
+  await using one = await pair<string, string>({
+    framing: { ...framing, encoder: () => encoder },
+  });
+  await using other = await pair({ framing });
+  const { connection, peer } = one;
+
+  await connection.send("outer");
+
+  await assertRejects(
+    () => Promise.all(broadcasts),
+    DOMException,
+    "while that encodes another",
+  );
+  assertEquals(await peer.read(6), "outer\n");
+  assertEquals(other.connection.stats().messagesSent, 0);
+});
+
 Deno.test("broadcast() has taken the bytes of the message when it returns", async () => {
   for (const length of [3, 100_000]) {
     await using all = await pairs<Bytes, Sendable>(2, { framing: unframed() });

@@ -4,11 +4,12 @@ import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { transportPair } from "../testing/transport_pair.ts";
-import { isPending, sockets, until } from "./_testing.ts";
+import { isPending, sockets, until, untilSteady } from "./_testing.ts";
 import { Connection } from "./connection.ts";
 import type { StartTlsOptions } from "./options.ts";
 import type { Transport } from "./transport.ts";
 
+const MEBIBYTE = 1024 * 1024;
 const framing = lines();
 const asServer: StartTlsOptions = { side: "server", ...certificate };
 const asClient: StartTlsOptions = { serverName: "localhost", caCerts };
@@ -144,6 +145,23 @@ Deno.test("Connection.startTls() works though a read is under way on both sides"
   assertEquals(await Promise.all(received), ["from server", "from client"]);
 });
 
+Deno.test("Connection.startTls() gives the peer's end after much that waited, of which it reads little ahead", async () => {
+  const [near, far] = transportPair({ bufferSize: 2 * MEBIBYTE });
+  await using ends = framed([near, far]);
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  const line = "x".repeat(MEBIBYTE - 1);
+  assert(await isPending(client.peerEnded)); // a read is under way
+  server.send(line);
+  await server.closeWrite();
+
+  await untilSteady(() => near.arrived);
+  assert(near.arrived + far.inFlight > MEBIBYTE / 2);
+
+  assertEquals(await client.receive(), line);
+  assertEquals(await client.receive(), undefined);
+});
+
 Deno.test("Connection.startTls() tells what ALPN agreed on", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
@@ -221,6 +239,8 @@ Deno.test("Connection.startTls() refuses what cannot work", async () => {
     [{ side: "server" }, "cert and key"],
     [{ ...asClient, cert: "" }, "together"],
     [{ side: "peer" } as never, "side"],
+    [{ ...asClient, caCerts: "a" } as never, "caCerts"],
+    [{ ...asClient, alpnProtocols: "a" } as never, "alpnProtocols"],
   ];
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing });

@@ -15,6 +15,7 @@ import {
   ChunkDecoder,
   ChunkEncoder,
   delimited,
+  type Encoder,
   type Framing,
   lengthPrefixed,
   lines,
@@ -47,6 +48,33 @@ function numbered(index: number, length: number): Uint8Array {
   for (let i = 0; i < length; i += 1000) message[i] = index + i / 1000;
   return message;
 }
+
+Deno.test("Connection.forward() refuses to put frames into one that is being encoded", async () => {
+  const forwards: Promise<void>[] = [];
+  const encoder: Encoder<string> = {
+    encode(line, output) {
+      output.writeBytes(toBytes(line));
+      if (line === "out") forwards.push(connection.forward(batch));
+      output.writeByte(0x0a);
+    },
+  };
+  const framing = { ...lines(), encoder: () => encoder };
+  await using ends = connectionPair({ framing });
+  const { near: connection, far } = ends;
+  await far.send("in");
+  const batches = connection.batches()[Symbol.asyncIterator]();
+  const { value: batch } = await batches.next();
+  assert(batch);
+
+  await connection.send("out");
+
+  await assertRejects(
+    () => Promise.all(forwards),
+    DOMException,
+    "while that encodes another",
+  );
+  assertEquals(await far.receive(), "out");
+});
 
 Deno.test("Connection.forward() rejects after closeWrite() and after abort()", async () => {
   await using ends = connectionPair({ framing: lines() });

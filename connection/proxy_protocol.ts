@@ -61,14 +61,14 @@ export async function readProxyHeader<A extends Address | undefined>(
   while (header === undefined) {
     const buffer = new Uint8Array(READ_BYTES);
     const length = await transport.read(buffer);
-    if (length !== null) input.append(buffer.subarray(0, length));
-    header = input.pull(decoder, length === null);
-    if (header === undefined && length === null) {
+    if (length === null) {
       throw new FramingError(
-        "Cannot read PROXY header: the peer ended before it",
-        { code: "truncated" },
+        "Cannot read PROXY header: the peer ended before it was whole",
+        { code: "truncated", offset: 0 },
       );
     }
+    input.append(buffer.subarray(0, length));
+    header = input.pull(decoder, false);
   }
   const remoteAddr = peerAddr(header.source);
   return introduced(transport, remoteAddr, input.take(input.length));

@@ -185,6 +185,22 @@ Deno.test("proxyHeaderDecoder() refuses a header that ends early, wherever it do
   }
 });
 
+Deno.test("readProxyHeader() says what a peer has cut off", async () => {
+  for (const part of ["", "PROXY TCP4 192"]) {
+    const [near, far] = transportPair();
+    await far.write(encoder.encode(part));
+    await far.closeWrite();
+    const error = await assertRejects(
+      () => readProxyHeader(near, (source) => source),
+      FramingError,
+      "Cannot read PROXY header: the peer ended before it was whole",
+    );
+    assertEquals(error.code, "truncated");
+    near.close();
+    far.close();
+  }
+});
+
 Deno.test("readProxyHeader() leaves what came with the header to the connection", async () => {
   for (const [header, source] of HEADERS) {
     const [near, far] = transportPair();

@@ -11,6 +11,7 @@ import {
 import { type Limits, tooLong, truncated } from "./_limits.ts";
 import type { Search } from "./_search.ts";
 import type { ByteInput } from "./byte_input.ts";
+import { wantedDrops } from "../internal/drops.ts";
 
 const CARRIAGE_RETURN = 0x0d;
 
@@ -199,9 +200,11 @@ export class DelimitedFrames implements FrameFinder {
       this.#drop(contentLength, offset);
       return PASSED;
     }
-    return trailing === "discard"
-      ? PASSED
-      : this.#found(from, input.length, input.length);
+    if (trailing !== "discard") {
+      return this.#found(from, input.length, input.length);
+    }
+    wantedDrops.count++;
+    return PASSED;
   }
 
   /** Reports the message at `offset` that was dropped; throws if that is an error. */

@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { wantedDrops } from "../internal/drops.ts";
 import { decodePart } from "./_decode_part.ts";
 import { ManyDecoder, RangeDecoder } from "./_decoders.ts";
 import { checkMalformed, type Malformed, refuse } from "./_malformed.ts";
@@ -140,7 +141,9 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
       const value = this.#map(message);
       // A message that is dropped has taken bytes, so this is called again; if not,
       // the framing has more messages that need none.
-      if (value !== undefined || input.offset > offset) return value;
+      if (value !== undefined) return value;
+      wantedDrops.count++;
+      if (input.offset > offset) return undefined;
     }
   }
 

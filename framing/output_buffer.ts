@@ -214,6 +214,15 @@ export class OutputBuffer implements ByteOutput {
   }
 
   /**
+   * Throws if an encoder writes a frame now, as no other may lie within it.
+   *
+   * @internal
+   */
+  refuseWithinFrame(): void {
+    if (this.#isEncoding) throw isBeingEncoded();
+  }
+
+  /**
    * Adds a frame that others send too. It is copied only if something else is there to
    * leave with it, and it is small.
    *

@@ -14,6 +14,48 @@ export function checkFunction<T>(
   }
 }
 
+/** Throws unless `value` is left out or a boolean. */
+export function checkBoolean(name: string, value: unknown): void {
+  if (value === undefined || typeof value === "boolean") return;
+  throw new TypeError(
+    `Cannot use ${name} as it must be true or false: current value is ${
+      JSON.stringify(value)
+    }`,
+  );
+}
+
+/** Throws unless `value` is left out or a string that is not empty. */
+export function checkText(name: string, value: unknown): void {
+  if (value === undefined || typeof value === "string" && value !== "") return;
+  throw new TypeError(
+    `Cannot use ${name} as it must be a string that is not empty: current value is ${
+      JSON.stringify(value)
+    }`,
+  );
+}
+
+/** Throws unless `value` is left out or an array of strings that are not empty. */
+export function checkTexts(name: string, value: unknown): void {
+  if (value === undefined) return;
+  if (!Array.isArray(value)) {
+    throw new TypeError(
+      `Cannot use ${name} as it must be an array of strings: current value is of type ${typeof value}`,
+    );
+  }
+  for (const text of value) checkText(`${name}, in each place,`, text ?? null);
+}
+
+/** Throws unless `value` is left out or can tell when it is aborted. */
+export function checkSignal(value: unknown): void {
+  if (value === undefined) return;
+  const isSignal = typeof value === "object" && value !== null &&
+    "throwIfAborted" in value && typeof value.throwIfAborted === "function";
+  if (isSignal) return;
+  throw new TypeError(
+    `Cannot use signal as it must be an AbortSignal: current value is of type ${typeof value}`,
+  );
+}
+
 /** Throws unless `value` is left out or a whole number from 1 to `maximum`. */
 export function checkCount(
   task: string,

@@ -1,18 +1,25 @@
 import {
+  checkBoolean,
   checkMilliseconds,
   checkPath,
   checkPort,
+  checkText,
+  checkTexts,
   isUnix,
   refuseOptions,
 } from "./checks.ts";
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { startTimer } from "./countdown.ts";
+import { hostAndPort } from "./host_and_port.ts";
 import type { Origin } from "./diagnostics.ts";
 
 export const DEFAULT_CONNECT_HOSTNAME = "127.0.0.1";
 
 /** The options for TLS that are checked. */
 interface CheckedTlsOptions {
+  readonly caCerts?: readonly string[] | undefined;
+  readonly alpnProtocols?: readonly string[] | undefined;
+  readonly serverName?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
 }
@@ -21,6 +28,7 @@ interface CheckedTlsOptions {
 interface TcpTarget {
   readonly port: number;
   readonly hostname?: string | undefined;
+  readonly autoSelectFamily?: boolean | undefined;
   readonly autoSelectFamilyAttemptDelay?: number | undefined;
 }
 
@@ -39,7 +47,7 @@ export function nameOfTarget(
 ): string {
   return isUnix(target)
     ? target.path
-    : `${target.hostname ?? DEFAULT_CONNECT_HOSTNAME}:${target.port}`;
+    : hostAndPort(target.hostname ?? DEFAULT_CONNECT_HOSTNAME, target.port);
 }
 
 /** The server to connect to, for those who listen to diagnostics. */
@@ -86,6 +94,8 @@ export function checkConnectingOptions(options: ConnectingOptions): void {
     return;
   }
   checkPort(options.port, 1);
+  checkText("hostname", options.hostname);
+  checkBoolean("autoSelectFamily", options.autoSelectFamily);
   checkMilliseconds(
     "autoSelectFamilyAttemptDelay",
     options.autoSelectFamilyAttemptDelay,
@@ -101,6 +111,9 @@ export function checkConnectTlsOptions(tls: CheckedTlsOptions): void {
       }`,
     );
   }
+  checkTexts("tls.caCerts", tls.caCerts);
+  checkTexts("tls.alpnProtocols", tls.alpnProtocols);
+  checkText("tls.serverName", tls.serverName);
   if (tls.cert === undefined || tls.key === undefined) {
     refuseOptions(
       tls,

@@ -1,4 +1,9 @@
-import { checkLength, checkMilliseconds } from "./checks.ts";
+import {
+  checkBoolean,
+  checkLength,
+  checkMilliseconds,
+  checkSignal,
+} from "./checks.ts";
 
 /**
  * The options of a connection that are checked, in the shape that every framing
@@ -15,6 +20,7 @@ export interface CheckedOptions {
   readonly messageTimeout?: number | undefined;
   readonly sendTimeout?: number | undefined;
   readonly heartbeat?: CheckedHeartbeat | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The options of a heartbeat that are checked. */
@@ -42,6 +48,9 @@ export function checkConnectionOptions(
   checkMilliseconds("messageTimeout", options.messageTimeout);
   checkMilliseconds("sendTimeout", options.sendTimeout);
   if (options.heartbeat !== undefined) checkHeartbeat(options.heartbeat);
+  checkBoolean("noDelay", options.noDelay);
+  checkBoolean("keepAlive", options.keepAlive);
+  checkSignal(options.signal);
   if (transport === undefined || transport === "TCP") return;
   for (const name of ["noDelay", "keepAlive"] as const) {
     if (options[name] === true) {

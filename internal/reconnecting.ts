@@ -4,6 +4,7 @@ import {
   checkCount,
   checkFunction,
   checkMilliseconds,
+  checkSignal,
   refuseOptions,
 } from "./checks.ts";
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
@@ -210,7 +211,7 @@ interface Schedule {
 
 /** Throws if an option cannot be honoured. The options may be missing in JavaScript. */
 function checkReconnectOptions<C>(options: ReconnectingOptions<C>): Schedule {
-  if (options !== undefined && isByFunction(options)) checkByFunction(options);
+  if (options && isByFunction(options)) checkByFunction(options);
   else checkFraming(options); // which may be missing, and the options too
   const {
     onConnect,
@@ -221,6 +222,7 @@ function checkReconnectOptions<C>(options: ReconnectingOptions<C>): Schedule {
     jitter = 1,
     maxAttempts = Infinity,
   } = options;
+  checkSignal(options.signal);
   if (onConnect !== undefined) {
     checkFunction("reconnect", "onConnect", onConnect);
   }

@@ -3,6 +3,8 @@ import {
   checkFunction,
   checkMilliseconds,
   checkPort,
+  checkText,
+  checkTexts,
   refuseOptions,
 } from "./checks.ts";
 import {
@@ -87,13 +89,19 @@ export function refuseProxyWithPath({ proxyProtocol }: ServingOptions): void {
 /** The options for serving on a port that every runtime has. */
 interface ServingTcpOptions extends ServingOptions {
   readonly port?: number | undefined;
-  readonly tls?: { readonly cert: unknown; readonly key: unknown } | undefined;
+  readonly hostname?: string | undefined;
+  readonly tls?: {
+    readonly cert: unknown;
+    readonly key: unknown;
+    readonly alpnProtocols?: readonly string[] | undefined;
+  } | undefined;
 }
 
 /** Throws if an option cannot be honoured on a port. */
 export function checkOverTcp(options: ServingTcpOptions): void {
-  const { port, tls, proxyProtocol } = options;
+  const { port, hostname, tls, proxyProtocol } = options;
   if (port !== undefined) checkPort(port, 0);
+  checkText("hostname", hostname); // without one, it would listen on all
   if (tls !== undefined && proxyProtocol) {
     throw new TypeError(
       "Cannot use option proxyProtocol with tls: the header comes before TLS; leave tls out, and begin the handler with connection.startTls()",
@@ -114,6 +122,7 @@ export function checkOverTcp(options: ServingTcpOptions): void {
       "Cannot serve TLS as tls must have both cert and key, each as PEM",
     );
   }
+  checkTexts("tls.alpnProtocols", tls?.alpnProtocols);
 }
 
 /** What connections can be taken from, as far as it is checked. */

@@ -1,4 +1,5 @@
 import { checkMilliseconds } from "./checks.ts";
+import { hostAndPort } from "./host_and_port.ts";
 import { logError } from "./log_error.ts";
 import { isSettledWithin } from "./promises.ts";
 import { namingTask } from "./system_error.ts";
@@ -21,6 +22,8 @@ export interface Listener<Incoming, Address> {
 export interface IncomingConnection {
   readonly remoteAddr?: unknown;
   close(): void;
+  ref?(): void;
+  unref?(): void;
 }
 
 /** What a server does with a connection, of which this folder knows no more. */
@@ -163,12 +166,14 @@ export class ListeningServer<
   ref(): void {
     this.#isRef = true;
     this.#serving.listener.ref();
+    for (const incoming of this.#unserved.keys()) incoming.ref?.();
     for (const connection of this.connections) connection.ref();
   }
 
   unref(): void {
     this.#serving.listener.unref();
     this.#isRef = false;
+    for (const incoming of this.#unserved.keys()) incoming.unref?.();
     for (const connection of this.connections) connection.unref();
   }
 
@@ -327,6 +332,7 @@ export class ListeningServer<
     const { maxConnections = Infinity } = this.#serving.options;
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
     this.#unserved.set(incoming, reject);
+    if (!this.#isRef) incoming.unref?.();
     const [option, limit] = this.#handshakeLimit();
     const stopTimer = startTimer(limit, () => {
       const message = `Cannot shake hands with ${
@@ -346,6 +352,8 @@ export class ListeningServer<
       while (this.#openCount >= maxConnections) {
         await Promise.race([this.#waitForChange(), givenUp]);
       }
+      // It may have begun to stop since the race was won, and would not end this one.
+      if (this.#stop !== undefined) throw this.#stop.reason;
     } catch (error) {
       incoming.close();
       if (counted !== undefined) this.#uncountAddress(counted);
@@ -458,7 +466,7 @@ function nameOf(addr: unknown): string {
   const hostname = hostnameOf(addr);
   if (hostname === undefined) return "a peer";
   return typeof addr === "object" && addr !== null && "port" in addr
-    ? `${hostname}:${addr.port}`
+    ? hostAndPort(hostname, addr.port)
     : hostname;
 }
 

@@ -161,15 +161,16 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
     const socket = new TLSSocket(this.#socket, tls);
     this.#socket = socket;
     return new Promise((resolve, reject) => {
-      const closed = systemError(
-        "UnexpectedEof",
-        "The peer has ended the connection",
+      const end = () =>
+        reject(
+          systemError("UnexpectedEof", "The peer has ended the connection"),
+        );
+      socket.on(
+        "error",
+        (error) => reject(toSystemError(error, { otherwise: "InvalidData" })),
       );
-      const fail = (error: unknown) =>
-        reject(toSystemError(error, { otherwise: "InvalidData" }));
-      socket.on("error", fail);
-      socket.once("end", () => fail(closed));
-      socket.once("close", () => fail(closed));
+      socket.once("end", end);
+      socket.once("close", end);
       const handshake: NodeJS.EventEmitter = socket;
       handshake.once("secure", resolve);
     });

@@ -14,6 +14,7 @@ import {
   handshakeOptions,
   SocketListener,
 } from "./_accepting.ts";
+import { hostAndPort } from "../internal/host_and_port.ts";
 import { toSystemError } from "./_errors.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
@@ -42,7 +43,7 @@ export async function listenTcp<In, Out>(
     backlog,
     ...(exclusive !== undefined && { exclusive }),
     ...(ipv6Only !== undefined && { ipv6Only }),
-  }, `${hostname}:${port}`);
+  }, hostAndPort(hostname, port));
   return new SocketListener<NetAddress>(server, {
     // Only the address of a Unix socket is a string.
     addr: netAddressOf(server.address() as AddressInfo),

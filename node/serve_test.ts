@@ -1,8 +1,14 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { createServer, type Socket } from "node:net";
+import { connect as dial, createServer, type Socket } from "node:net";
 import process from "node:process";
 import { connect } from "./connect.ts";
 import type { ServeTcpOptions } from "./options.ts";
@@ -142,6 +148,22 @@ Deno.test({
     );
     assertEquals(error.name, "InvalidData");
   },
+});
+
+Deno.test("serve() of node.ts tells an end within the handshake from wrong data", async () => {
+  const told = Promise.withResolvers<unknown>();
+  await using server = await serve(
+    { ...loopback, tls: certificate, onError: told.resolve },
+    () => {},
+  );
+  const socket = dial(server.addr.port, "127.0.0.1");
+  socket.end();
+  const error = await told.promise;
+  assertInstanceOf(error, Error);
+  // To Bun's TLS it is a reset.
+  const name = "Bun" in globalThis ? "ConnectionReset" : "UnexpectedEof";
+  assertEquals(error.name, name);
+  socket.destroy();
 });
 
 Deno.test("serve() of node.ts agrees with its client on a protocol by ALPN", async () => {

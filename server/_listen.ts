@@ -3,6 +3,7 @@ import { listenOnSocket } from "./_unix_socket.ts";
 import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
 import type { ServeListener } from "./serve_listener.ts";
 import type { Address, Transport } from "../connection/transport.ts";
+import { hostAndPort } from "../internal/host_and_port.ts";
 import type { Listener } from "../internal/serving.ts";
 import { namingTask } from "../internal/system_error.ts";
 
@@ -20,7 +21,7 @@ export function listenTcp<In, Out>(
     ...(reusePort !== undefined && { reusePort }),
     ...(tcpBacklog !== undefined && { tcpBacklog }),
   };
-  const name = `${hostname ?? DEFAULT_HOSTNAME}:${port}`;
+  const name = hostAndPort(hostname ?? DEFAULT_HOSTNAME, port);
   if (tls === undefined) return listening(name, () => Deno.listen(address));
   const { cert, key, alpnProtocols } = tls;
   const listener = listening(name, () =>

@@ -155,6 +155,16 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     [{ onListen: true }, TypeError, "onListen"],
     [{ onError: "log" }, TypeError, "onError"],
     [{ framing: {} }, TypeError, "framing"],
+    [{ hostname: null }, TypeError, "hostname"],
+    [{ hostname: "" }, TypeError, "hostname"],
+    [{ signal: null }, TypeError, "signal"],
+    [{ keepAlive: 60_000 }, TypeError, "keepAlive"],
+    [{ noDelay: "yes" }, TypeError, "noDelay"],
+    [
+      { tls: { ...certificate, alpnProtocols: "h2" } },
+      TypeError,
+      "tls.alpnProtocols",
+    ],
     [{ readBufferSize: 0 }, RangeError, "readBufferSize"],
     [{ highWaterMark: -1 }, RangeError, "highWaterMark"],
     [{ idleTimeout: 0 }, RangeError, "idleTimeout"],
@@ -1451,6 +1461,39 @@ Deno.test("Server.shutdown() does not wait for a peer that is silent in its hand
   await server.shutdown();
   await server.finished;
   assertEquals(log.errors, []);
+});
+
+Deno.test("Server.shutdown() closes one whose handshake is done just then", async () => {
+  // How many promises lie between a handshake and its handler is not to matter.
+  for (let turns = 0; turns < 10; turns++) {
+    const [transport, peer] = transportPair();
+    using _peer = peer;
+    const began = Promise.withResolvers<void>();
+    const shaken = Promise.withResolvers<object>();
+    const closed = Promise.withResolvers<never>();
+    const incoming = Object.assign(transport, {
+      handshake() {
+        began.resolve();
+        return shaken.promise;
+      },
+    });
+    const accepts = [Promise.resolve(incoming)];
+    const server = serve({
+      listener: {
+        addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+        accept: () => accepts.pop() ?? closed.promise,
+        close: () => closed.reject(new Deno.errors.BadResource("Closed")),
+      },
+      framing,
+    }, echo);
+    await began.promise;
+    shaken.resolve({ alpnProtocol: null });
+    for (let turn = 0; turn < turns; turn++) await undefined;
+
+    await server.shutdown(); // though the peer does not end
+
+    assertEquals(server.connections.size, 0);
+  }
 });
 
 Deno.test("Server.shutdown() closes those who have shaken hands and wait for a place", async () => {

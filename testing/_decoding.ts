@@ -1,5 +1,6 @@
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
+import { drops, wantedDrops } from "../internal/drops.ts";
 
 /** The result of decoding a stream. */
 export interface Outcome {
@@ -8,6 +9,8 @@ export interface Outcome {
   readonly counts: readonly number[];
   /** Why it failed, if it did. */
   readonly failure: { readonly error: unknown } | undefined;
+  /** How many messages were dropped by an option of the framing. */
+  readonly dropped: number;
 }
 
 /** How a stream is decoded. */
@@ -41,6 +44,13 @@ export function decodeStream(
   const decoder = bounded(framing.decoder());
   const messages: unknown[] = [];
   const counts: number[] = [];
+  const droppedBefore = drops.count + wantedDrops.count;
+  const outcome = (failure: Outcome["failure"]): Outcome => ({
+    messages,
+    counts,
+    failure,
+    dropped: drops.count + wantedDrops.count - droppedBefore,
+  });
   const take = (isEnd: boolean) => {
     let withoutBytes = 0;
     for (;;) {
@@ -79,9 +89,9 @@ export function decodeStream(
     if (ended) take(true);
   } catch (error) {
     if (error instanceof Endless) throw error;
-    return { messages, counts, failure: { error } };
+    return outcome({ error });
   }
-  return { messages, counts, failure: undefined };
+  return outcome(undefined);
 }
 
 /** The same decoder, which throws if it looks at its input without end. */

@@ -119,7 +119,7 @@ export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
  * - Streams, and both directions of one, share no state.
  * - What ends in the midst of a message, what is damaged, and what you say must be
  *   refused, gives an error after the messages before it, the same for every cut, and is
- *   never decoded without end.
+ *   never decoded without end. An end within a message may also give what is there of it.
  * - If you give `limit`, a message of that length passes, and a longer one is refused.
  *
  * `unframed` does not pass, as it promises none of it: it makes a message of each read.
@@ -227,7 +227,9 @@ class Verification<In, Out> {
     this.#verifyState(stream, received);
     this.#verifyPromptness(frames, received);
     this.#verifyCuts(stream, received);
+    this.#verifyPromptnessWhenCut(frames);
     this.#verifyEnds(stream, frames, received);
+    this.#verifyLossAtEnd(stream, frames);
     for (const refused of this.#options.refused ?? []) {
       this.#verifyRefusal(stream, received, refused);
     }
@@ -280,14 +282,35 @@ class Verification<In, Out> {
     const what = "each frame in a chunk of its own";
     this.#compare(outcome, received, stream, cuts, what, true);
     if (!prompt) return;
-    outcome.counts.forEach((count, index) => {
-      if (count === index + 1) return;
-      throw new Error(
-        `Frame ${index}, ${
-          showBytes(frames[index] ?? NO_BYTES)
-        }, is there, and ${count} messages have come: its message must come with its last byte (see the option prompt)`,
-      );
-    });
+    outcome.counts.forEach((count, index) =>
+      checkPromptness(frames, index, count, "")
+    );
+  }
+
+  /** As a decoder may ask for too much only where it has seen a part of the frame. */
+  #verifyPromptnessWhenCut(frames: readonly Uint8Array[]): void {
+    if (this.#options.prompt === false) return;
+    const stream = concat(frames);
+    const ends = endsOf(frames);
+    for (const within of this.#waysToCutWithin(ends)) {
+      const places = [...new Set([...within, ...ends])]
+        .filter((place) => place > 0).sort((a, b) => a - b);
+      const { counts } = this.#decode(stream, { cuts: places, ended: false });
+      ends.forEach((end, index) => {
+        if (end === ends[index + 1]) return; // the next frame has no bytes
+        const count = counts[places.indexOf(end)] ?? 0;
+        const cuts = places.filter((place) => place < end);
+        const where = ` cut at ${showPlaces(cuts.slice(-1))},`;
+        checkPromptness(frames, index, count, where);
+      });
+    }
+  }
+
+  /** Between all bytes of a short stream, and before the last byte of each frame. */
+  *#waysToCutWithin(ends: readonly number[]): Generator<number[]> {
+    yield ends.map((end) => end - 1);
+    const length = ends.at(-1) ?? 0;
+    if (length <= MAX_BYTES_FOR_EACH_PLACE) yield numbersTo(length).slice(1);
   }
 
   #verifyCuts(stream: Uint8Array, received: readonly unknown[]): void {
@@ -355,11 +378,10 @@ class Verification<In, Out> {
         if (isOverwriting) overwrite(message);
       },
     });
-    const { counts, failure } = outcome;
     const what = isOverwriting
       ? "as its receiver writes over each message"
       : "";
-    this.#compare({ messages, counts, failure }, received, stream, cuts, what);
+    this.#compare({ ...outcome, messages }, received, stream, cuts, what);
     if (isOverwriting) return;
     this.#compare(
       outcome,
@@ -414,6 +436,25 @@ class Verification<In, Out> {
         }, and perhaps a remainder`,
       );
     }
+  }
+
+  /**
+   * Ends the stream before the last byte of each frame. Of a shorter part it is not known
+   * whether a message has begun; in a frame of two bytes it may be a delimiter's.
+   */
+  #verifyLossAtEnd(stream: Uint8Array, frames: readonly Uint8Array[]): void {
+    endsOf(frames).slice(0, this.#rounds).forEach((end, index) => {
+      if ((frames[index] ?? NO_BYTES).length < 3) return;
+      const part = stream.subarray(0, end - 1);
+      const { messages, failure, dropped } = this.#decode(part, {});
+      if (failure !== undefined || dropped > 0) return;
+      if (messages.length > index) return; // what is there of it
+      throw new Error(
+        `A stream that ends after ${end - 1} bytes, ${
+          showBytes(part)
+        }, ends well: nothing tells that its last message is cut off`,
+      );
+    });
   }
 
   /** Verifies that bytes after the messages are refused, wherever they are cut. */
@@ -611,6 +652,20 @@ function encodeAlone<Out>(
 /** The whole numbers from 0 to below `limit`. */
 function numbersTo(limit: number): number[] {
   return Array.from({ length: limit }, (_, i) => i);
+}
+
+/** Throws unless the message of a frame has come with it. */
+function checkPromptness(
+  frames: readonly Uint8Array[],
+  index: number,
+  count: number,
+  where: string,
+): void {
+  if (count === index + 1) return;
+  const frame = showBytes(frames[index] ?? NO_BYTES);
+  throw new Error(
+    `Frame ${index}, ${frame},${where} is there, and ${count} messages have come: its message must come with its last byte (see the option prompt)`,
+  );
 }
 
 /** Where in the stream each frame ends. */

@@ -296,6 +296,42 @@ Deno.test("verifyFraming() finds a message that waits for the next frame", () =>
   verifyFraming(late, SENT, { prompt: false });
 });
 
+Deno.test("verifyFraming() finds a message that waits for the next frame where its own was cut", () => {
+  const greedy = words((input, ended) => {
+    const length = input.byteAt(0);
+    if (length === undefined) return undefined;
+    return input.length < length + 1
+      ? input.need(length + 2) // one too many
+      : takeWord(input, ended);
+  });
+  assertIncludes(
+    faultOf(greedy, SENT),
+    "cut at",
+    "its message must come with its last byte",
+  );
+  verifyFraming(greedy, SENT, { prompt: false });
+});
+
+Deno.test("verifyFraming() finds an end within a message that is passed over", () => {
+  const careless = words((input, ended) => {
+    const word = takeWord(input, ended);
+    if (word === undefined && ended) input.skip(input.length);
+    return word;
+  });
+  assertIncludes(
+    faultOf(careless, ["one", "two"]),
+    'A stream that ends after 3 bytes, "\\x03on", ends well',
+    "nothing tells that its last message is cut off",
+  );
+  // Unless that is wanted.
+  verifyFraming(delimited("---", { trailing: "discard" }), ["a", "bcd"]);
+  const even = mapped(lines({ eol: "\r\n" }), {
+    decode: (line: string) => line.length % 2 === 0 ? line : undefined,
+    encode: (line: string) => line,
+  });
+  verifyFraming(even, ["no", "okay"]);
+});
+
 Deno.test("verifyFraming() finds an error that comes before the messages", () => {
   const hasty = words((input, ended) => {
     if (input.indexOf(0xff) !== -1) {

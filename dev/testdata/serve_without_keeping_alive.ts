@@ -9,10 +9,21 @@ const server = serve(
     for await (const line of connection) await connection.send(line);
   },
 );
+// It waits for the header of a proxy from peers that are silent.
+const waiting = serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  framing,
+  proxyProtocol: true,
+  handshakeTimeout: 2 ** 31 - 1,
+}, () => {});
+await Deno.connect({ hostname: "127.0.0.1", port: waiting.addr.port });
 const { port } = server.addr;
 const before = await connect({ port, framing });
 console.log(await before.request("accepted before unref"));
 server.unref();
+waiting.unref();
+await Deno.connect({ hostname: "127.0.0.1", port: waiting.addr.port });
 const after = await connect({ port, framing });
 console.log(await after.request("accepted after unref"));
 for (const client of [before, after]) {
