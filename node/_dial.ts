@@ -44,13 +44,11 @@ export async function dial<In, Out>(
   const address = addressFor(options);
   const tlsOptions = tlsOptionsOf(options);
   if (tlsOptions !== undefined) {
-    const socket = tls.connect({
-      ...address,
-      ...optionsForTls(
-        options.hostname ?? DEFAULT_CONNECT_HOSTNAME,
-        tlsOptions,
-      ),
-    });
+    const { hostname = DEFAULT_CONNECT_HOSTNAME } = options;
+    const socket = startConnectingTls(
+      { ...address, ...optionsForTls(hostname, tlsOptions) },
+      task,
+    );
     await opened(socket, "secureConnect", task, signal);
     return transportOf(socket, addressesOf(socket), keepAliveInitialDelay);
   }
@@ -87,6 +85,18 @@ function startConnecting(
       return transport;
     },
   };
+}
+
+/** Throws if the certificates or the key cannot be read. */
+function startConnectingTls(
+  options: tls.ConnectionOptions,
+  task: string,
+): tls.TLSSocket {
+  try {
+    return tls.connect(options);
+  } catch (error) {
+    throw toSystemError(error, { task, otherwise: "InvalidData" });
+  }
 }
 
 const READ_BYTES = 64 * 1024;

@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
+import process from "node:process";
 import { connect } from "./connect.ts";
 import type { ConnectTcpOptions } from "./options.ts";
 import { serve } from "./serve.ts";
@@ -43,6 +44,21 @@ Deno.test("connect() of node.ts tells that there is no Unix socket", async () =>
   );
   assertEquals(error.name, "NotFound");
   assertEquals(Reflect.get(error, "code"), "ENOENT");
+});
+
+Deno.test({
+  name:
+    "connect() of node.ts names a certificate that cannot be read, and the address",
+  ignore: "deno" in process.versions, // whose node:tls looks at it later
+}, async () => {
+  for (const tls of [{ cert: "x", key: "y" }, { ...certificate, key: "y" }]) {
+    const error = await assertRejects(
+      () => connect({ port: 1, framing: lines(), tls }),
+      Error,
+      "Cannot connect to 127.0.0.1:1: ",
+    );
+    assertEquals(error.name, "InvalidData");
+  }
 });
 
 Deno.test("connect() of node.ts refuses options that cannot be honoured", async () => {
