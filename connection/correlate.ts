@@ -545,6 +545,8 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     this.#connection.send(message).catch((error) => {
       // If the connection has failed, the answer may be there already.
       if (this.#connection.hasEnded) return;
+      // It was not sent, so no answer comes, also if it was given up meanwhile.
+      this.#givenUp.delete(request.id);
       if (this.#take(request)) request.answer.reject(error);
     });
   }

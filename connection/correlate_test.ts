@@ -724,6 +724,30 @@ Deno.test("correlate() in order has no answer for what was not sent, and drops t
   assertEquals(pair.near.stats().messagesSent, 3);
 });
 
+Deno.test("correlate() has no answer for what was refused and given up in one turn", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const { request } = correlate(pair.near, inOrder);
+  const controller = new AbortController();
+  const refused = request("no\nline", { signal: controller.signal });
+  controller.abort(new Error("No patience"));
+  const next = request("a");
+  await assertRejects(() => refused, Error, "No patience");
+  await pair.far.send("A");
+  assertEquals(await next, "A");
+});
+
+Deno.test("correlate() frees the id of what was refused and given up in one turn", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const { request } = correlate(pair.near, { id: Number, maxId: 1 });
+  const controller = new AbortController();
+  const refused = request(() => "no\nline", { signal: controller.signal });
+  controller.abort(new Error("No patience"));
+  await assertRejects(() => refused, Error, "No patience");
+  const next = request(String);
+  await pair.far.send("1");
+  assertEquals(await next, "1");
+});
+
 Deno.test("correlate() in order rejects what is outstanding at the end", async () => {
   await using pair = connectionPair({ framing: lines() });
   const client = correlate(pair.near, inOrder);
