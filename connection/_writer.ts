@@ -245,6 +245,8 @@ export class Writer<Out> implements TurnTask {
    */
   async pause(): Promise<void> {
     this.#isPaused = true;
+    // A message that is being encoded leaves whole.
+    if (this.#output.isEncoding) await SETTLED;
     const segments = this.#output.takeSegments();
     for (const { bytes } of segments) this.#underWay += bytes.length;
     await this.#writing;
