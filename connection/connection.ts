@@ -805,6 +805,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const connection = this as unknown as Connection<I, O>;
     connection.#reader.decoder = framing.decoder();
     connection.#writer.encoder = framing.encoder();
+    connection.#reader.goOn(); // what is there may be a message now
     this.#heartbeat?.stop();
     if (heartbeat !== undefined && !this.#isReleased) {
       connection.#startBeating(heartbeat);

@@ -82,6 +82,17 @@ Deno.test("Connection.reframe() switches within a loop over the messages", async
   }, ["a", new Uint8Array([0x62]), new Uint8Array([0x63])]);
 });
 
+Deno.test("Connection.reframe() gives what is there to those who wait already, in the new framing", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const waiting = [connection.receive(), connection.receive()];
+  await peer.write("abcdef");
+  await until(() => connection.stats().bytesReceived === 6);
+  connection.reframe(fixedLength(3));
+  const received: unknown[] = await Promise.all(waiting);
+  assertEquals(received, [toBytes("abc"), toBytes("def")]);
+});
+
 Deno.test("Connection.reframe() sends in the new framing, and touches no other connection", async () => {
   const framing = lines();
   const [near, far] = transportPair();
