@@ -2,6 +2,7 @@ import type { Batch } from "../framing/batch.ts";
 import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
+import { checkSignal } from "../internal/checks.ts";
 import {
   checkConnectionOptions,
   checkFraming,
@@ -583,6 +584,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const { signal } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
+      checkSignal(signal);
       const take = this.#taking(options.framing);
       const message = this.#reader.takeNow(take);
       if (message !== undefined) return Promise.resolve(message);
@@ -680,6 +682,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const { signal, framing, onAbort = "disconnect" } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
+      checkSignal(signal);
       if (onAbort !== "disconnect" && onAbort !== "skip") {
         throw new TypeError(
           `Cannot send request as onAbort must be "disconnect" or "skip": current value is ${onAbort}`,
@@ -687,9 +690,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
       if (hasNoAnswer && this.#writer.isOpen) throw noMessage("answer");
+      const take = this.#taking(framing); // before anything is sent, as it may be refused
       this.#writer.queue(message, this.#writer.encoder);
       return this.#wait<T>(
-        this.#taking(framing),
+        take,
         () => {
           throw noMessage("answer");
         },

@@ -588,6 +588,16 @@ Deno.test("correlate() refuses what are no functions, and limits that are none",
   }
 });
 
+Deno.test("Correlation.request() refuses an id or a signal of another type, and sends nothing", async () => {
+  await using pair = connectionPair({ framing });
+  const { request } = correlate(pair.near, answers);
+  const wrongs: object[] = [{ id: "1" }, { id: true }, { signal: 5 }];
+  for (const options of wrongs) {
+    await assertRejects(() => request(asking("a"), options), Error, "must be");
+  }
+  assertEquals(pair.near.stats().messagesSent, 0);
+});
+
 Deno.test("correlate() forgets the oldest of many requests that were given up", async () => {
   await using pair = connectionPair({ framing, highWaterMark: 1e9 });
   const client = correlate(pair.near, answers);
