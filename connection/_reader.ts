@@ -411,10 +411,15 @@ export class Reader<In> {
   ): Promise<void> {
     const underWay = this.#handOver();
     this.#isChanging = true;
+    // The peer has to answer meanwhile.
+    this.#startTiming();
+    this.#updateRef();
     try {
       this.#transport = await make(underWay);
     } finally {
       this.#isChanging = false;
+      this.#stopTiming();
+      this.#updateRef();
     }
     this.#shortReadMeansEmpty = this.#wasEmpty = false;
     this.goOn();
@@ -615,7 +620,8 @@ export class Reader<In> {
 
   /** Lets the read that is under way keep the process alive if something waits for it. */
   #updateRef(): void {
-    const isWanted = this.#isWaited || this.#mode !== "receive";
+    const isWanted = this.#isWaited || this.#mode !== "receive" ||
+      this.#isChanging;
     const keepsAlive = this.#mayKeepAlive && isWanted;
     if (keepsAlive === this.#keepsAlive) return;
     this.#keepsAlive = keepsAlive;

@@ -953,7 +953,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         const lower = underWay === undefined
           ? this.#transport
           : new DetachedTransport(this.#transport, underWay);
-        const transport = await startTls(lower, options);
+        const transport = await startTls(lower, options, () => {
+          this.#idleCountdown?.reset();
+          this.#receiveCountdown?.reset();
+        });
         if (this.#isReleased) transport.close();
         this.#throwIfReleased();
         this.#transport = transport;
