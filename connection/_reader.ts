@@ -6,6 +6,7 @@ import type { Decoder } from "../framing/framing.ts";
 import { type Batch, takeAhead, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { drops } from "../internal/drops.ts";
+import { checkMoved } from "./_transports.ts";
 import {
   noteLook,
   noteMoved,
@@ -534,6 +535,7 @@ export class Reader<In> {
         } finally {
           noteSettled();
         }
+        if (length !== null) checkMoved("read", length, room.length);
         if (loop.handedOver !== undefined) {
           const bytes = length === null ? null : room.slice(0, length);
           return loop.handedOver.resolve(bytes);

@@ -4,6 +4,7 @@ import {
   type NodeStream,
   NodeStreamTransport,
 } from "./_node_stream_transport.ts";
+import { checkMoved } from "./_transports.ts";
 import type { StartTlsOptions } from "./options.ts";
 import type { Transport } from "./transport.ts";
 
@@ -222,6 +223,8 @@ async function writeAll(
   chunk: Uint8Array,
 ): Promise<void> {
   for (let rest = chunk; rest.length > 0;) {
-    rest = rest.subarray(await transport.write(rest));
+    const written = await transport.write(rest);
+    checkMoved("write", written, rest.length);
+    rest = rest.subarray(written);
   }
 }

@@ -85,6 +85,23 @@ export function identifyTransport(
   );
 }
 
+/**
+ * Throws unless a transport has read or written as many bytes as it can have: anything else
+ * would be a wait, or a loop, without an end.
+ */
+export function checkMoved(
+  method: "read" | "write",
+  length: number,
+  most: number,
+): void {
+  if (Number.isInteger(length) && length >= 0 && length <= most) return;
+  throw new RangeError(
+    `Cannot go on: ${method}() of the transport must give a number of bytes from 0 to ${most}: current value is ${
+      String(length)
+    }`,
+  );
+}
+
 function isTransport(given: unknown): given is Transport {
   return METHODS.every((name) => hasMethod(given, name));
 }

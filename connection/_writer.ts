@@ -4,6 +4,7 @@ import { Queue } from "../internal/queue.ts";
 import type { SharedFrame } from "../internal/shared_frame.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer, type OutputSegment } from "../framing/output_buffer.ts";
+import { checkMoved } from "./_transports.ts";
 import {
   atEndOfTurn,
   noteMoved,
@@ -301,6 +302,7 @@ export class Writer<Out> implements TurnTask {
           } finally {
             this.#stopWaiting();
           }
+          checkMoved("write", written, bytes.length - start);
           noteMoved(written);
           if (this.#failure === undefined) this.#noteTaken(written);
           start += written;
