@@ -305,8 +305,9 @@ export class Reader<In> {
 
   /** Lets `receiver` wait no longer. */
   leave(receiver: Receiver): void {
+    const wasFirst = this.#receivers.first === receiver;
     this.#receivers.remove(receiver);
-    this.goOn(); // what is there may be a message for the next one
+    if (wasFirst) this.goOn(); // what is there may be a message for the next one
     // A read that is under way goes on, but nothing waits for the peer.
     if (this.#isWaited) return;
     this.#stopWaiting();
