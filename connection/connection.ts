@@ -98,6 +98,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   #transport: Transport;
+  #closeSendsEnd: boolean;
   readonly #reader: Reader<In>;
   readonly #writer: Writer<Out>;
   readonly #idleCountdown: Countdown | undefined;
@@ -155,6 +156,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     } = options;
     if (heartbeat !== undefined) checkBeat(framing, heartbeat);
     this.#transport = identified.transport;
+    this.#closeSendsEnd = identified.closeSendsEnd;
     this.#idleCountdown = idleTimeout === undefined
       ? undefined
       : this.#countdown(
@@ -960,6 +962,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         if (this.#isReleased) transport.close();
         this.#throwIfReleased();
         this.#transport = transport;
+        this.#closeSendsEnd = false;
         return transport;
       });
     } catch (error) {
@@ -1415,7 +1418,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const mayLose = this.#writer.messagesSent > 0 && !this.#reader.hasPeerEnded;
     if (unread !== "drained" || !mayLose) {
       this.#reader.stop();
-      return await flushed;
+      await flushed;
+      if (!this.#closeSendsEnd && !this.#isReleased) {
+        await (this.#closingWrite ?? this.#sendEnd()).catch(() => {});
+      }
+      return;
     }
     const drained = this.#reader.discard();
     await flushed;
