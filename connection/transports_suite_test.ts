@@ -303,6 +303,7 @@ testEach(
     await using ends = await connected(kind);
     const { near, far } = ends;
     await sendAll(far, ["unread", "unread as well"]);
+    await far.flush(); // they have arrived
     const messages = linesToSend("queued");
     for (const message of messages) near.send(message);
     const closing = near.close();
