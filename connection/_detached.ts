@@ -10,10 +10,25 @@ export class DetachedTransport implements Transport {
   // Only until it was read.
   #underWay: Promise<Bytes | null> | undefined;
   #rest: Bytes | undefined;
+  // What the transport does not have is missing here too: its kind is told by it, and an
+  // option that it cannot honour is refused.
+  readonly setNoDelay?: (noDelay?: boolean) => void;
+  readonly setKeepAlive?: (keepAlive?: boolean) => void;
+  readonly handshake?: () => unknown;
 
   constructor(transport: Transport, underWay: Promise<Bytes | null>) {
     this.#transport = transport;
     this.#underWay = underWay;
+    if (transport.setNoDelay !== undefined) {
+      this.setNoDelay = (noDelay) => transport.setNoDelay?.(noDelay);
+    }
+    if (transport.setKeepAlive !== undefined) {
+      this.setKeepAlive = (keepAlive) => transport.setKeepAlive?.(keepAlive);
+    }
+    const handshake: unknown = Reflect.get(transport, "handshake"); // of TLS in Deno
+    if (typeof handshake === "function") {
+      this.handshake = () => Reflect.apply(handshake, transport, []);
+    }
   }
 
   get localAddr(): Address | undefined {
@@ -67,13 +82,5 @@ export class DetachedTransport implements Transport {
 
   unref(): void {
     this.#transport.unref?.();
-  }
-
-  setNoDelay(noDelay?: boolean): void {
-    this.#transport.setNoDelay?.(noDelay);
-  }
-
-  setKeepAlive(keepAlive?: boolean): void {
-    this.#transport.setKeepAlive?.(keepAlive);
   }
 }

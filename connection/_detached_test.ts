@@ -1,9 +1,10 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { lines } from "../framing/lines.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import { isPending } from "./_testing.ts";
 import { Connection } from "./connection.ts";
 import { DetachedTransport } from "./_detached.ts";
+import { identifyTransport } from "./_transports.ts";
 import type { Transport } from "./transport.ts";
 
 Deno.test("Connection.detach() hands on the error of a read that is under way", async () => {
@@ -51,8 +52,8 @@ Deno.test("DetachedTransport is what it was made of in all but its first read", 
   await transport.closeWrite();
   transport.ref();
   transport.unref();
-  transport.setNoDelay(true);
-  transport.setKeepAlive(false);
+  transport.setNoDelay?.(true);
+  transport.setKeepAlive?.(false);
   transport.reset(); // what cannot be reset is closed
   new DetachedTransport({ ...inner, reset: () => note("reset") }, underWay)
     .reset();
@@ -67,4 +68,27 @@ Deno.test("DetachedTransport is what it was made of in all but its first read", 
     "reset",
     "close",
   ]);
+});
+
+Deno.test("DetachedTransport refuses what the transport below cannot honour, and is of its kind", () => {
+  const bare: Transport = {
+    read: () => Promise.resolve(null),
+    write: (bytes) => Promise.resolve(bytes.length),
+    closeWrite: () => Promise.resolve(),
+    close() {},
+  };
+  const underWay = Promise.resolve(null);
+  const detached = new DetachedTransport(bare, underWay);
+  for (const name of ["noDelay", "keepAlive"]) {
+    assertThrows(
+      () => new Connection(detached, { framing: lines(), [name]: true }),
+      TypeError,
+      `with ${name} over this transport`,
+    );
+  }
+  const overTls = { ...bare, handshake: () => Promise.resolve({}) };
+  assertEquals(
+    identifyTransport(new DetachedTransport(overTls, underWay)).name,
+    "TLS",
+  );
 });

@@ -13,6 +13,8 @@ export interface NodeStream {
 /** What is known of a stream. */
 interface Facts
   extends Pick<Transport, "localAddr" | "remoteAddr" | "alpnProtocol"> {
+  /** The transport below, which the stream reads by itself. */
+  readonly lower?: Pick<Transport, "ref" | "unref">;
   /** Called when what the stream held was taken. */
   readonly onTaken?: () => void;
 }
@@ -23,6 +25,7 @@ export class NodeStreamTransport implements Transport {
   readonly remoteAddr: Address | undefined;
   readonly alpnProtocol: string | null | undefined;
   readonly #stream: NodeStream;
+  readonly #lower: Pick<Transport, "ref" | "unref"> | undefined;
   readonly #onTaken: (() => void) | undefined;
   #rest: Uint8Array | null = null;
   #hasEnded = false;
@@ -36,6 +39,7 @@ export class NodeStreamTransport implements Transport {
     this.localAddr = facts.localAddr;
     this.remoteAddr = facts.remoteAddr;
     this.alpnProtocol = facts.alpnProtocol;
+    this.#lower = facts.lower;
     this.#onTaken = facts.onTaken;
     stream.on("readable", () => this.#wake());
     stream.on("end", () => {
@@ -47,6 +51,14 @@ export class NodeStreamTransport implements Transport {
       this.#fail(
         systemError("ConnectionReset", "The stream was closed before its end"),
       ));
+  }
+
+  ref(): void {
+    this.#lower?.ref?.();
+  }
+
+  unref(): void {
+    this.#lower?.unref?.();
   }
 
   async read(buffer: Uint8Array): Promise<number | null> {

@@ -6,6 +6,7 @@ import type { Decoder } from "../framing/framing.ts";
 import { type Batch, takeAhead, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { drops } from "../internal/drops.ts";
+import { checkMoved } from "./_transports.ts";
 import {
   noteLook,
   noteMoved,
@@ -77,6 +78,7 @@ interface Loop {
 
 const FIRST_BUFFER_BYTES = 512;
 const SETTLED = Promise.resolve();
+const NO_BYTES: Bytes = new Uint8Array(0);
 
 // What is dropped is read into one buffer for all connections.
 const dropped = new Uint8Array(64 * 1024);
@@ -279,6 +281,7 @@ export class Reader<In> {
 
   /** Takes up to `length` bytes that are there, for a receiver in its turn. */
   takeBytes(length: number): Bytes {
+    if (this.#isBroken) return NO_BYTES;
     const bytes = this.#input.take(Math.min(length, this.#input.length));
     if (this.#hasPeerEnded) this.#options.onEnd();
     return bytes;
@@ -302,7 +305,9 @@ export class Reader<In> {
 
   /** Lets `receiver` wait no longer. */
   leave(receiver: Receiver): void {
+    const wasFirst = this.#receivers.first === receiver;
     this.#receivers.remove(receiver);
+    if (wasFirst) this.goOn(); // what is there may be a message for the next one
     // A read that is under way goes on, but nothing waits for the peer.
     if (this.#isWaited) return;
     this.#stopWaiting();
@@ -408,10 +413,15 @@ export class Reader<In> {
   ): Promise<void> {
     const underWay = this.#handOver();
     this.#isChanging = true;
+    // The peer has to answer meanwhile.
+    this.#startTiming();
+    this.#updateRef();
     try {
       this.#transport = await make(underWay);
     } finally {
       this.#isChanging = false;
+      this.#stopTiming();
+      this.#updateRef();
     }
     this.#shortReadMeansEmpty = this.#wasEmpty = false;
     this.goOn();
@@ -466,9 +476,13 @@ export class Reader<In> {
     const { first } = this.#receivers;
     if (first === undefined) return false;
     const isServed = first.take();
-    if (!isServed && !(this.isOver && this.#isWaited)) return false;
-    if (this.#receivers.first === first) this.#receivers.shift();
+    // It may have left, by a function of the framing.
+    if (this.#receivers.first !== first) return true;
+    if (!isServed && !this.#isOverForFirst) return false;
+    this.#receivers.shift();
     if (isServed) return true;
+    // What is left is a part of its message, and not the next one's.
+    this.#isBroken = true;
     if (this.#failure !== undefined) first.fail(this.#failure.error);
     else {
       first.end();
@@ -478,6 +492,13 @@ export class Reader<In> {
       }
     }
     return true;
+  }
+
+  /** Whether the first receiver, which could not be served, never will be. */
+  get #isOverForFirst(): boolean {
+    if (!this.isOver) return false;
+    // One that wants nothing now, as a body that is not read, may still take what is there.
+    return this.#isWaited || this.#isBroken || this.#input.length === 0;
   }
 
   #read(): void {
@@ -515,6 +536,7 @@ export class Reader<In> {
         } finally {
           noteSettled();
         }
+        if (length !== null) checkMoved("read", length, room.length);
         if (loop.handedOver !== undefined) {
           const bytes = length === null ? null : room.slice(0, length);
           return loop.handedOver.resolve(bytes);
@@ -601,7 +623,8 @@ export class Reader<In> {
 
   /** Lets the read that is under way keep the process alive if something waits for it. */
   #updateRef(): void {
-    const isWanted = this.#isWaited || this.#mode !== "receive";
+    const isWanted = this.#isWaited || this.#mode !== "receive" ||
+      this.#isChanging;
     const keepsAlive = this.#mayKeepAlive && isWanted;
     if (keepsAlive === this.#keepsAlive) return;
     this.#keepsAlive = keepsAlive;

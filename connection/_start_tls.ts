@@ -4,6 +4,7 @@ import {
   type NodeStream,
   NodeStreamTransport,
 } from "./_node_stream_transport.ts";
+import { checkMoved } from "./_transports.ts";
 import type { StartTlsOptions } from "./options.ts";
 import type { Transport } from "./transport.ts";
 
@@ -67,10 +68,17 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
   }
 }
 
-/** Shakes hands over `transport`; settles with the transport of what is encrypted. */
+/**
+ * Shakes hands over `transport`; settles with the transport of what is encrypted.
+ *
+ * @param transport What carries TLS.
+ * @param options Which side this is, names and certificates.
+ * @param onBytes Called whenever bytes of the peer came, also after the handshake.
+ */
 export async function startTls(
   transport: Transport,
   options: StartTlsOptions,
+  onBytes: () => void,
 ): Promise<Transport> {
   const tls = builtinModule<Tls>("node:tls");
   const streams = builtinModule<Streams>("node:stream");
@@ -82,6 +90,7 @@ export async function startTls(
   const ended = Promise.withResolvers<void>();
   const gate = new Gate();
   const lower = duplexOver(transport, streams, {
+    onBytes,
     onEnd: ended.resolve,
     beforeRead: () => gate.opened(socket.readableLength),
   });
@@ -106,6 +115,7 @@ export async function startTls(
     });
   await secured(socket, side, ended.promise);
   return new NodeStreamTransport(socket, {
+    lower: transport,
     localAddr: transport.localAddr,
     remoteAddr: transport.remoteAddr,
     alpnProtocol: socket.alpnProtocol || null,
@@ -164,7 +174,8 @@ function secured(
 function duplexOver(
   transport: Transport,
   { Duplex }: Streams,
-  { onEnd, beforeRead }: {
+  { onBytes, onEnd, beforeRead }: {
+    onBytes: () => void;
     onEnd: () => void;
     beforeRead: () => Promise<void> | undefined;
   },
@@ -186,6 +197,7 @@ function duplexOver(
     read() {
       read().then(
         (length) => {
+          if (length !== null) onBytes();
           this.push(length === null ? null : buffer.slice(0, length));
           if (length === null) onEnd();
         },
@@ -211,6 +223,8 @@ async function writeAll(
   chunk: Uint8Array,
 ): Promise<void> {
   for (let rest = chunk; rest.length > 0;) {
-    rest = rest.subarray(await transport.write(rest));
+    const written = await transport.write(rest);
+    checkMoved("write", written, rest.length);
+    rest = rest.subarray(written);
   }
 }

@@ -12,6 +12,11 @@ interface Kind {
    * also loses what is still on its way to the peer. `true` if it is not known.
    */
   readonly resetsUnread: boolean;
+  /**
+   * Whether `close()` ends this side after what was written. Byte streams are aborted by
+   * it, which drops what the peer has not read.
+   */
+  readonly closeSendsEnd: boolean;
 }
 
 /** A transport, and what follows from its kind. */
@@ -29,6 +34,7 @@ const TCP: Kind = {
   name: "TCP",
   shortReadMeansEmpty: true,
   resetsUnread: true,
+  closeSendsEnd: true,
 };
 // A read takes bytes out of one record, and more records may be there. Deno closes
 // it in the background, after everything was sent.
@@ -36,21 +42,25 @@ const TLS: Kind = {
   name: "TLS",
   shortReadMeansEmpty: false,
   resetsUnread: false,
+  closeSendsEnd: true,
 };
 const UNIX_SOCKET: Kind = {
   name: "Unix socket",
   shortReadMeansEmpty: true,
   resetsUnread: true,
+  closeSendsEnd: true,
 };
 const BYTE_STREAMS: Kind = {
   name: "byte streams",
   shortReadMeansEmpty: false,
   resetsUnread: true,
+  closeSendsEnd: false,
 };
 const UNKNOWN: Kind = {
   name: "this transport",
   shortReadMeansEmpty: false,
   resetsUnread: true,
+  closeSendsEnd: false,
 };
 
 const METHODS = ["read", "write", "closeWrite", "close"] as const;
@@ -81,6 +91,23 @@ export function identifyTransport(
   throw new TypeError(
     `Cannot open connection as its transport must have read(), write(), closeWrite() and close(), or be { readable, writable } streams: ${
       whatIsWrong(given)
+    }`,
+  );
+}
+
+/**
+ * Throws unless a transport has read or written as many bytes as it can have: anything else
+ * would be a wait, or a loop, without an end.
+ */
+export function checkMoved(
+  method: "read" | "write",
+  length: number,
+  most: number,
+): void {
+  if (Number.isInteger(length) && length >= 0 && length <= most) return;
+  throw new RangeError(
+    `Cannot go on: ${method}() of the transport must give a number of bytes from 0 to ${most}: current value is ${
+      String(length)
     }`,
   );
 }

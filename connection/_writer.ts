@@ -4,6 +4,7 @@ import { Queue } from "../internal/queue.ts";
 import type { SharedFrame } from "../internal/shared_frame.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer, type OutputSegment } from "../framing/output_buffer.ts";
+import { checkMoved } from "./_transports.ts";
 import {
   atEndOfTurn,
   noteMoved,
@@ -245,6 +246,8 @@ export class Writer<Out> implements TurnTask {
    */
   async pause(): Promise<void> {
     this.#isPaused = true;
+    // A message that is being encoded leaves whole.
+    if (this.#output.isEncoding) await SETTLED;
     const segments = this.#output.takeSegments();
     for (const { bytes } of segments) this.#underWay += bytes.length;
     await this.#writing;
@@ -299,6 +302,7 @@ export class Writer<Out> implements TurnTask {
           } finally {
             this.#stopWaiting();
           }
+          checkMoved("write", written, bytes.length - start);
           noteMoved(written);
           if (this.#failure === undefined) this.#noteTaken(written);
           start += written;

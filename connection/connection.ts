@@ -2,6 +2,7 @@ import type { Batch } from "../framing/batch.ts";
 import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
+import { checkSignal } from "../internal/checks.ts";
 import {
   checkConnectionOptions,
   checkFraming,
@@ -97,6 +98,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   #transport: Transport;
+  #closeSendsEnd: boolean;
   readonly #reader: Reader<In>;
   readonly #writer: Writer<Out>;
   readonly #idleCountdown: Countdown | undefined;
@@ -154,6 +156,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     } = options;
     if (heartbeat !== undefined) checkBeat(framing, heartbeat);
     this.#transport = identified.transport;
+    this.#closeSendsEnd = identified.closeSendsEnd;
     this.#idleCountdown = idleTimeout === undefined
       ? undefined
       : this.#countdown(
@@ -583,6 +586,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const { signal } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
+      checkSignal(signal);
       const take = this.#taking(options.framing);
       const message = this.#reader.takeNow(take);
       if (message !== undefined) return Promise.resolve(message);
@@ -680,6 +684,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const { signal, framing, onAbort = "disconnect" } = options;
     if (signal?.aborted) return rejected(signal.reason);
     try {
+      checkSignal(signal);
       if (onAbort !== "disconnect" && onAbort !== "skip") {
         throw new TypeError(
           `Cannot send request as onAbort must be "disconnect" or "skip": current value is ${onAbort}`,
@@ -687,9 +692,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
       if (hasNoAnswer && this.#writer.isOpen) throw noMessage("answer");
+      const take = this.#taking(framing); // before anything is sent, as it may be refused
       this.#writer.queue(message, this.#writer.encoder);
       return this.#wait<T>(
-        this.#taking(framing),
+        take,
         () => {
           throw noMessage("answer");
         },
@@ -805,6 +811,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const connection = this as unknown as Connection<I, O>;
     connection.#reader.decoder = framing.decoder();
     connection.#writer.encoder = framing.encoder();
+    connection.#reader.goOn(); // what is there may be a message now
     this.#heartbeat?.stop();
     if (heartbeat !== undefined && !this.#isReleased) {
       connection.#startBeating(heartbeat);
@@ -948,10 +955,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         const lower = underWay === undefined
           ? this.#transport
           : new DetachedTransport(this.#transport, underWay);
-        const transport = await startTls(lower, options);
+        const transport = await startTls(lower, options, () => {
+          this.#idleCountdown?.reset();
+          this.#receiveCountdown?.reset();
+        });
         if (this.#isReleased) transport.close();
         this.#throwIfReleased();
         this.#transport = transport;
+        this.#closeSendsEnd = false;
         return transport;
       });
     } catch (error) {
@@ -1407,7 +1418,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const mayLose = this.#writer.messagesSent > 0 && !this.#reader.hasPeerEnded;
     if (unread !== "drained" || !mayLose) {
       this.#reader.stop();
-      return await flushed;
+      await flushed;
+      if (!this.#closeSendsEnd && !this.#isReleased) {
+        await (this.#closingWrite ?? this.#sendEnd()).catch(() => {});
+      }
+      return;
     }
     const drained = this.#reader.discard();
     await flushed;

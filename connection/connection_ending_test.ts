@@ -21,6 +21,7 @@ import {
   untilSteady,
   writingBehind,
 } from "./_testing.ts";
+import type { Transport } from "./transport.ts";
 
 const framing = lines();
 // Takes short messages and sends long ones.
@@ -938,4 +939,28 @@ Deno.test("Connection.close() is not blocked by a peer that is blocked by unread
   assertEquals(await peer.countToEnd(), 2 * MORE_THAN_KERNEL_TAKES);
   peer.close();
   await closing;
+});
+
+Deno.test("Connection ends by a transport that gives no number of bytes it can have moved", async () => {
+  const silent: Transport = {
+    read: () => new Promise(() => {}),
+    write: (bytes) => Promise.resolve(bytes.length),
+    closeWrite: () => Promise.resolve(),
+    close() {},
+  };
+  for (const length of [undefined, NaN, -1, 1.5, 1e6, "1"] as number[]) {
+    const moved = () => Promise.resolve(length);
+    const writing = new Connection(
+      { ...silent, write: moved },
+      { framing: lines() },
+    );
+    writing.send("hello");
+    await assertRejects(() => writing.flush(), RangeError, `${length}`);
+    const reading = new Connection(
+      { ...silent, read: moved },
+      { framing: lines() },
+    );
+    await assertRejects(() => reading.receive(), RangeError, `${length}`);
+    await assertRejects(() => reading.closed, RangeError, "read()");
+  }
 });

@@ -4,7 +4,14 @@ import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { transportPair } from "../testing/transport_pair.ts";
-import { isPending, sockets, until, untilSteady } from "./_testing.ts";
+import {
+  fileUrl,
+  isPending,
+  run,
+  sockets,
+  until,
+  untilSteady,
+} from "./_testing.ts";
 import { Connection } from "./connection.ts";
 import type { StartTlsOptions } from "./options.ts";
 import type { Transport } from "./transport.ts";
@@ -230,6 +237,74 @@ Deno.test("Connection.startTls() ends with abort() and by idleTimeout", async ()
   await assertRejects(() => securing, Error);
   await assertRejects(() => other.closed, Error, "Enough");
   far2.close();
+});
+
+Deno.test("Connection.startTls() ends by receiveTimeout if the peer is silent in the handshake", async () => {
+  const [near, far] = await sockets();
+  const client = new Connection(near, { framing, receiveTimeout: 50 });
+  await assertRejects(
+    () => client.startTls(asClient),
+    DOMException,
+    "receiveTimeout",
+  );
+  await assertRejects(() => client.closed, DOMException, "receiveTimeout");
+  far.close();
+});
+
+Deno.test("Connection.startTls() holds no timeout against a peer whose bytes come in the handshake", async () => {
+  const LIMIT_MS = 100;
+  const [near, far] = transportPair();
+  const limits = { idleTimeout: LIMIT_MS, receiveTimeout: LIMIT_MS };
+  const client = new Connection(near, { framing, ...limits });
+  // A server that sends a byte of its first record at a time.
+  const record = Uint8Array.of(22, 3, 3, 64, 0, 2, 0, 63, 252);
+  const securing = client.startTls(asClient);
+  await far.read(new Uint8Array(4096)); // what the client begins with
+  for (const byte of record) {
+    await far.write(Uint8Array.of(byte));
+    await new Promise((resolve) => setTimeout(resolve, LIMIT_MS / 4));
+  }
+  assert(await isPending(securing));
+  far.close();
+  await assertRejects(() => securing, Error, "ended within the handshake");
+});
+
+Deno.test("Connection.unref() and ref() hold in TLS, and waiting for a message keeps the process alive", async () => {
+  const program = (calls: string) => `
+    import { Connection } from "${fileUrl("../connection.ts")}";
+    import { lines } from "${fileUrl("../framing.ts")}";
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const [near, far] = await Promise.all([
+      Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
+      listener.accept(),
+    ]);
+    listener.close();
+    const connection = new Connection(near, { framing: lines() });
+    const peer = new Connection(far, { framing: lines() });
+    connection.peerEnded.catch(() => {}); // a read is under way
+    await Promise.all([
+      connection.startTls(${JSON.stringify(asClient)}),
+      peer.startTls(${JSON.stringify(asServer)}),
+    ]);
+    console.log("secured");
+    const timer = setTimeout(() => peer.send("late"), 100);
+    Deno.unrefTimer(timer);
+    ${calls}
+  `;
+  const receive = `
+    console.log(await connection.receive());
+    await Promise.all([connection.close(), peer.close()]);
+  `;
+  const [idle, waiting, unref, ref] = await Promise.all([
+    run(program("")),
+    run(program(receive)),
+    run(program("connection.unref(); connection.receive();")),
+    run(program(`connection.unref(); connection.ref(); ${receive}`)),
+  ]);
+  assertEquals(idle, { output: "secured\n", code: 0 });
+  assertEquals(waiting, { output: "secured\nlate\n", code: 0 });
+  assertEquals(unref, idle);
+  assertEquals(ref, waiting);
 });
 
 Deno.test("Connection.startTls() refuses what cannot work", async () => {

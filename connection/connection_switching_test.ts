@@ -82,6 +82,17 @@ Deno.test("Connection.reframe() switches within a loop over the messages", async
   }, ["a", new Uint8Array([0x62]), new Uint8Array([0x63])]);
 });
 
+Deno.test("Connection.reframe() gives what is there to those who wait already, in the new framing", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const waiting = [connection.receive(), connection.receive()];
+  await peer.write("abcdef");
+  await until(() => connection.stats().bytesReceived === 6);
+  connection.reframe(fixedLength(3));
+  const received: unknown[] = await Promise.all(waiting);
+  assertEquals(received, [toBytes("abc"), toBytes("def")]);
+});
+
 Deno.test("Connection.reframe() sends in the new framing, and touches no other connection", async () => {
   const framing = lines();
   const [near, far] = transportPair();
@@ -153,6 +164,74 @@ Deno.test("Connection.receive() in another framing leaves what it did not take w
   assertEquals(await connection.receive(), "one");
 });
 
+Deno.test("Connection.receive() in another framing lets the next receiver take what is there when it is aborted", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const first = connection.receive({ framing: fixedLength(8), signal });
+  const second = connection.receive();
+  await peer.write("one\n");
+  await until(() => connection.stats().bytesReceived === 4);
+  controller.abort();
+  await assertRejects(() => first, DOMException);
+  assertEquals(await second, "one");
+});
+
+Deno.test("Connection.receive() in another framing lets the next receiver go on though it is aborted by a function of it", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const decoder = { decode: () => controller.abort() };
+  const first = connection.receive({
+    framing: { decoder: () => decoder },
+    signal,
+  });
+  await assertRejects(() => first, DOMException);
+  const again = new AbortController();
+  const waiting = connection.receive({
+    framing: {
+      decoder: () => ({
+        decode: ({ length }) => length > 0 ? again.abort() : undefined,
+      }),
+    },
+    signal: again.signal,
+  });
+  const second = connection.receive();
+  await peer.write("one\n");
+  await assertRejects(() => waiting, DOMException);
+  assertEquals(await second, "one");
+});
+
+Deno.test("Connection gives no part of a message that one framing waits for to another at the end", async () => {
+  const reason = new Error("No patience");
+  for (
+    const end of [
+      (connection: Connection<string, string>) => connection.closeRead(),
+      (connection: Connection<string, string>) => connection.close(),
+      (connection: Connection<string, string>) =>
+        connection.request("x", { signal: AbortSignal.timeout(1) })
+          .catch(() => {}),
+    ]
+  ) {
+    await using ends = await pair({ framing: lines() });
+    const { connection, peer } = ends;
+    const body = connection.receive({ framing: fixedLength(8) });
+    const line = connection.receive();
+    const outcomes = Promise.allSettled([body, line]);
+    await peer.write("one\n");
+    await until(() => connection.stats().bytesReceived === 4);
+    end(connection);
+    for (const outcome of await outcomes) {
+      if (outcome.status === "fulfilled") {
+        assertEquals(outcome.value, undefined);
+      }
+    }
+    connection.abort(reason);
+  }
+});
+
 Deno.test("Connection ends by the error of another framing, after the messages before it", async () => {
   await inEveryCut(lines(), "one\nmuch too long", async (connection) => {
     const first = await connection.receive();
@@ -221,6 +300,44 @@ Deno.test("Connection.receiveStream() fails if the peer ends before, and lets th
   for (const length of [-1, 1.5, NaN, Infinity]) {
     assertThrows(() => connection.receiveStream(length), RangeError, "length");
   }
+});
+
+Deno.test("Connection.receiveStream() that is not read lets those after it end with the connection", async () => {
+  const reason = new Error("Enough");
+  const ways: [
+    end: (
+      ends: { connection: Connection<string, string>; peer: Peer<Transport> },
+    ) => unknown,
+    error: string,
+  ][] = [
+    [({ connection }) => connection.abort(reason), "Enough"],
+    [({ peer }) => peer.conn.close(), "messages have ended"],
+  ];
+  for (const [end, expected] of ways) {
+    await using ends = await pair({ framing: lines() });
+    const { connection, peer } = ends;
+    const body = connection.receiveStream(100);
+    const receiving = connection.expect();
+    connection.closed.catch(() => {}); // which is to be noticed
+    end({ connection, peer });
+    await assertRejects(() => receiving, Error, expected);
+    await assertRejects(() => body.getReader().read(), Error, expected);
+  }
+});
+
+Deno.test("Connection.receiveStream() gives no bytes of a malformed message", async () => {
+  await inEveryCut(
+    lines({ maxLength: 3 }),
+    "one\ntoo long",
+    async (connection) => {
+      const first = await connection.receive();
+      await assertRejects(() => connection.receive(), FramingError);
+      const body = connection.receiveStream(1).getReader();
+      await assertRejects(() => body.read(), FramingError);
+      return first;
+    },
+    "one",
+  );
 });
 
 Deno.test("Connection.receiveStream() reads no more than is read from it", async () => {

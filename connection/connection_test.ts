@@ -154,6 +154,22 @@ Deno.test("Connection.request() refuses an onAbort that it does not know, and se
   assertEquals(connection.stats().messagesSent, 0);
 });
 
+Deno.test("Connection.request() refuses a signal or a framing that is none, and sends nothing", async () => {
+  await using ends = await pair({ framing });
+  const { connection } = ends;
+  const wrongs: object[] = [
+    { signal: 5 },
+    { signal: null },
+    { framing: {} },
+    { framing: null },
+  ];
+  for (const options of wrongs) {
+    await assertRejects(() => connection.request("1", options), TypeError);
+    await assertRejects(() => connection.receive(options), TypeError);
+  }
+  assertEquals(connection.stats().messagesSent, 0);
+});
+
 Deno.test("Connection.request() sends nothing with a signal that is aborted already", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
@@ -356,6 +372,13 @@ Deno.test("Connection refuses what it cannot do, and leaves the socket to the ca
     TypeError,
     "framing must have the methods",
   );
+  for (const signal of [null, 5, {}, new EventTarget()] as unknown[]) {
+    assertThrows(
+      () => new Connection(near, { framing, signal: signal as AbortSignal }),
+      TypeError,
+      "must be an AbortSignal: current value is",
+    );
+  }
   await near.write(toBytes("x"));
   using peer = new Peer(far);
   assertEquals(await peer.read(1), "x");

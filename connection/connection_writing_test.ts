@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { concat, equals } from "@std/bytes";
+import { broadcast } from "./broadcast.ts";
 import { Connection } from "./connection.ts";
 import type { Transport } from "./transport.ts";
 import { connectionPair } from "../testing/connection_pair.ts";
@@ -660,6 +661,39 @@ Deno.test("Connection refuses a message that is sent while another is encoded", 
   assertInstanceOf(error, DOMException);
   assertEquals(error.name, "InvalidStateError");
   assertEquals(await peer.read(14), "\0\0\0\x03one\0\0\0\x03two");
+});
+
+Deno.test("Connection lets nothing into the frame of a message that is being encoded", async () => {
+  await using from = connectionPair({ framing });
+  await from.far.send("within");
+  const { value: batch } = await from.near.batches()[Symbol.asyncIterator]()
+    .next();
+  const refused: Promise<unknown>[] = [];
+  let within: () => void = () => {};
+  const torn: Framing<string> = {
+    decoder: framing.decoder,
+    encoder: () => ({
+      encode(message, output) {
+        output.writeText(message.slice(0, 1));
+        within();
+        output.writeText(`${message.slice(1)}\n`);
+      },
+    }),
+  };
+  await using ends = connectionPair({ framing: torn });
+  within = () => {
+    refused.push(ends.near.forward(batch), broadcast([ends.near], "within"));
+    within = () => {};
+  };
+  await ends.near.send("one");
+  await ends.near.send("two");
+  assertEquals(await ends.far.receive(), "one");
+  assertEquals(await ends.far.receive(), "two");
+  assertEquals(refused.length, 2);
+  for (const each of refused) {
+    const error = await assertRejects(() => each, DOMException);
+    assertEquals(error.name, "InvalidStateError");
+  }
 });
 
 Deno.test("Connection can be ended while a message is encoded, which is then not sent", async () => {

@@ -1,4 +1,4 @@
-import { checkCount, checkFunction } from "../internal/checks.ts";
+import { checkCount, checkFunction, checkSignal } from "../internal/checks.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import { systemError } from "../internal/system_error.ts";
@@ -523,6 +523,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     if (this.#failure !== undefined) return rejected(this.#failure.error);
     if (signal?.aborted) return rejected(signal.reason);
     try {
+      checkSignal(signal);
       const id = options.id === undefined
         ? this.#newId()
         : this.#checkId(options.id);
@@ -545,6 +546,8 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     this.#connection.send(message).catch((error) => {
       // If the connection has failed, the answer may be there already.
       if (this.#connection.hasEnded) return;
+      // It was not sent, so no answer comes, also if it was given up meanwhile.
+      this.#givenUp.delete(request.id);
       if (this.#take(request)) request.answer.reject(error);
     });
   }
@@ -702,7 +705,13 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   #checkId(id: unknown): unknown {
     const { nextId, maxId } = this.#options;
     if (nextId === undefined) {
-      checkCount("send request", "id", Number(id), maxId);
+      // Of another type it would be no key of what is outstanding.
+      checkCount(
+        "send request",
+        "id",
+        typeof id === "number" ? id : NaN,
+        maxId,
+      );
     }
     if (this.isInUse(id)) {
       throw new RangeError(

@@ -588,6 +588,16 @@ Deno.test("correlate() refuses what are no functions, and limits that are none",
   }
 });
 
+Deno.test("Correlation.request() refuses an id or a signal of another type, and sends nothing", async () => {
+  await using pair = connectionPair({ framing });
+  const { request } = correlate(pair.near, answers);
+  const wrongs: object[] = [{ id: "1" }, { id: true }, { signal: 5 }];
+  for (const options of wrongs) {
+    await assertRejects(() => request(asking("a"), options), Error, "must be");
+  }
+  assertEquals(pair.near.stats().messagesSent, 0);
+});
+
 Deno.test("correlate() forgets the oldest of many requests that were given up", async () => {
   await using pair = connectionPair({ framing, highWaterMark: 1e9 });
   const client = correlate(pair.near, answers);
@@ -722,6 +732,30 @@ Deno.test("correlate() in order has no answer for what was not sent, and drops t
   for (const line of ["A", "B", "C"]) await pair.far.send(line);
   assertEquals([await first, await last], ["A", "C"]);
   assertEquals(pair.near.stats().messagesSent, 3);
+});
+
+Deno.test("correlate() has no answer for what was refused and given up in one turn", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const { request } = correlate(pair.near, inOrder);
+  const controller = new AbortController();
+  const refused = request("no\nline", { signal: controller.signal });
+  controller.abort(new Error("No patience"));
+  const next = request("a");
+  await assertRejects(() => refused, Error, "No patience");
+  await pair.far.send("A");
+  assertEquals(await next, "A");
+});
+
+Deno.test("correlate() frees the id of what was refused and given up in one turn", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const { request } = correlate(pair.near, { id: Number, maxId: 1 });
+  const controller = new AbortController();
+  const refused = request(() => "no\nline", { signal: controller.signal });
+  controller.abort(new Error("No patience"));
+  await assertRejects(() => refused, Error, "No patience");
+  const next = request(String);
+  await pair.far.send("1");
+  assertEquals(await next, "1");
 });
 
 Deno.test("correlate() in order rejects what is outstanding at the end", async () => {

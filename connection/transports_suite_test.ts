@@ -279,12 +279,31 @@ testEach("loses nothing at close() of what is queued", async (kind) => {
   await near.closed;
 });
 
+testEach("loses nothing at close() after the peer's end", async (kind) => {
+  await using ends = await connected(kind);
+  const { near, far } = ends;
+  await far.closeWrite();
+  assertEquals(await near.receive(), undefined);
+  near.send("the answer to all");
+  await near.close();
+  assertEquals(await Array.fromAsync(far), ["the answer to all"]);
+  await far.closed;
+});
+
+testEach("ends this side by close() though nothing was sent", async (kind) => {
+  await using ends = await connected(kind);
+  const { near, far } = ends;
+  await near.close();
+  assertEquals(await far.receive(), undefined);
+});
+
 testEach(
   "loses nothing at close() though the peer's messages are unread",
   async (kind) => {
     await using ends = await connected(kind);
     const { near, far } = ends;
     await sendAll(far, ["unread", "unread as well"]);
+    await far.flush(); // they have arrived
     const messages = linesToSend("queued");
     for (const message of messages) near.send(message);
     const closing = near.close();

@@ -81,6 +81,19 @@ export function checkChoice<T>(
   }
 }
 
+/** Throws unless `framing`, of which `name` makes another, is one. */
+export function checkInner(
+  name: string,
+  framing: { readonly decoder?: unknown; readonly encoder?: unknown },
+): void {
+  const isFraming = typeof framing?.decoder === "function" &&
+    typeof framing.encoder === "function";
+  if (isFraming) return;
+  throw new TypeError(
+    `Cannot make ${name} framing as it needs a framing, with the methods decoder and encoder: current value is of type ${typeof framing}`,
+  );
+}
+
 /** Throws if a message to send is longer than a receiver with these limits takes. */
 export function checkSendLength(byteLength: number, maxLength: number): void {
   if (byteLength > maxLength) {

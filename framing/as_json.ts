@@ -1,4 +1,5 @@
 import { parseJson, stringifyJson } from "./_json.ts";
+import { checkInner } from "./_limits.ts";
 import { checkMalformed } from "./_malformed.ts";
 import { textFraming } from "./_text_framing.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
@@ -15,7 +16,7 @@ import { mapped } from "./mapped.ts";
  * @param framing Where messages begin and end.
  * @param options What happens to a message that is not JSON.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `onMalformed` has a value that is not listed.
+ * @throws {TypeError} If `framing` is not a framing, or `onMalformed` has a value that is not listed.
  *
  * @example A JSON value a line
  * ```ts
@@ -40,6 +41,7 @@ export function asJson(
   framing: Framing<Bytes, Sendable>,
   options: MalformedOptions = {},
 ): Framing<unknown> {
+  checkInner("asJson", framing);
   const onMalformed = checkMalformed("asJson", options);
   const rules = { what: "JSON", fatal: true, malformed: onMalformed };
   return mapped<string, string, unknown>(textFraming(framing, rules), {

@@ -1,4 +1,4 @@
-import { checkChoice } from "./_limits.ts";
+import { checkChoice, checkInner } from "./_limits.ts";
 import { checkMalformed } from "./_malformed.ts";
 import { textFraming } from "./_text_framing.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
@@ -46,7 +46,7 @@ export interface AsTextOptions extends MalformedOptions {
  * @param framing Where messages begin and end.
  * @param options What happens to bytes that are not UTF-8.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `fatal` or `onMalformed` has a value that is not listed.
+ * @throws {TypeError} If `framing` is not a framing, or `fatal` or `onMalformed` has a value that is not listed.
  *
  * @example Text with its length before it
  * ```ts
@@ -67,6 +67,7 @@ export function asText(
   framing: Framing<Bytes, Sendable>,
   options: AsTextOptions = {},
 ): Framing<string> {
+  checkInner("asText", framing);
   const { fatal = false } = options;
   checkChoice("asText", "fatal", fatal, [true, false]);
   return textFraming(framing, {

@@ -1,5 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
 import { decodePart } from "./_decode_part.ts";
+import { checkInner } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
@@ -55,7 +56,7 @@ export type Assembler<Frame, Message> = (
  * @param framing Where frames begin and end.
  * @param assembler Makes messages of the frames of one stream.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `assembler` is not a function.
+ * @throws {TypeError} If `framing` is not a framing, or `assembler` not a function.
  *
  * @example Messages in fragments, of which the last one is marked, as WebSocket has them
  * ```ts
@@ -106,6 +107,7 @@ export function assembled<Frame, Message, Out = Frame>(
   framing: Framing<Frame, Out>,
   assembler: () => Assembler<Frame, Message>,
 ): Framing<Message, Out> {
+  checkInner("assembled", framing);
   checkFunction("make assembled framing", "assembler", assembler);
   return {
     decoder: () => new AssemblingDecoder(framing.decoder(), assembler()),

@@ -21,13 +21,19 @@ import {
   seededRandom,
   text,
 } from "./_testing.ts";
+import { asJson } from "./as_json.ts";
+import { asText } from "./as_text.ts";
+import { assembled } from "./assembled.ts";
 import type { ByteInput } from "./byte_input.ts";
-import type { Bytes } from "./bytes.ts";
+import type { Bytes, Sendable } from "./bytes.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import type { Decoder, Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
+import { grouped } from "./grouped.ts";
+import { headed } from "./headed.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
+import { sequence } from "./sequence.ts";
 
 const noEncoder = () => ({
   encode() {
@@ -433,4 +439,28 @@ Deno.test("Framing of one's own does work linear in the messages of a chunk", ()
   assertLinear((size) => {
     decodeInTinyChunks(digits(), new Uint8Array(size).fill(0x30), size, size);
   }, 16_384);
+});
+
+Deno.test("Framings that are made of another one refuse what is no framing", () => {
+  const wrongs: unknown[] = [undefined, null, 5, {}, lines];
+  for (const wrong of wrongs) {
+    const framing = wrong as Framing<Bytes, Sendable>;
+    const ways: Record<string, () => unknown> = {
+      asText: () => asText(framing),
+      asJson: () => asJson(framing),
+      mapped: () =>
+        mapped(framing, { decode: String, encode: (text: string) => text }),
+      sequence: () => sequence(framing, () => lines()),
+      assembled: () => assembled(framing, () => function* () {}),
+      grouped: () => grouped(framing, () => true),
+      headed: () => headed(framing, () => 0),
+    };
+    for (const [name, make] of Object.entries(ways)) {
+      assertThrows(
+        make,
+        TypeError,
+        `Cannot make ${name} framing as it needs a framing`,
+      );
+    }
+  }
 });

@@ -1,6 +1,7 @@
 import { checkFunction } from "../internal/checks.ts";
 import { decodePart } from "./_decode_part.ts";
 import {
+  checkInner,
   checkInteger,
   checkMaxLength,
   DEFAULT_MAX_LENGTH_BYTES,
@@ -57,7 +58,7 @@ export interface GroupedOptions {
  * @param isLast Whether a frame is the last of its message. What it throws ends the stream.
  * @param options Limits.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `isLast` is not a function.
+ * @throws {TypeError} If `framing` is not a framing, or `isLast` not a function.
  * @throws {RangeError} If a limit is not a whole number of at least 1.
  *
  * @example SMTP: a reply goes on if its line has a dash after the code
@@ -80,6 +81,7 @@ export function grouped<Frame, Out = Frame>(
   options: GroupedOptions = {},
 ): Framing<Frame[], Out> {
   const { maxLength = DEFAULT_MAX_LENGTH_BYTES, maxFrames = 10_000 } = options;
+  checkInner("grouped", framing);
   checkFunction("make grouped framing", "isLast", isLast);
   checkMaxLength("grouped", maxLength);
   if (maxFrames !== Infinity) {

@@ -1,6 +1,7 @@
 import { checkFunction } from "../internal/checks.ts";
 import { decodePart } from "./_decode_part.ts";
 import {
+  checkInner,
   checkMaxLength,
   checkSendLength,
   DEFAULT_MAX_LENGTH_BYTES,
@@ -105,7 +106,7 @@ export interface HeadedOptions {
  * length that makes no sense it may give `NaN`, or the text as it is.
  * @param options A limit, and what stands after a body.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `body` is not a function.
+ * @throws {TypeError} If `header` is not a framing, or `body` not a function.
  * @throws {RangeError} If `maxLength` is not a whole number of at least 1.
  *
  * @example NATS: a line, and a payload if the line ends with its length
@@ -206,6 +207,7 @@ export function headed<Header, Body, BodyOut>(
   options: HeadedOptions = {},
 ): Framing<Message<Header, Body | Bytes>, never> {
   const { maxLength = DEFAULT_MAX_LENGTH_BYTES, terminator = "" } = options;
+  checkInner("headed", header);
   checkFunction("make headed framing", "body", body);
   checkMaxLength("headed", maxLength);
   const rules: Rules = { maxLength, terminator: toBytes(terminator).slice() };

@@ -2,6 +2,7 @@ import { checkFunction } from "../internal/checks.ts";
 import { wantedDrops } from "../internal/drops.ts";
 import { decodePart } from "./_decode_part.ts";
 import { ManyDecoder, RangeDecoder } from "./_decoders.ts";
+import { checkInner } from "./_limits.ts";
 import { checkMalformed, type Malformed, refuse } from "./_malformed.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
@@ -60,7 +61,7 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
  * @param framing Where messages begin and end.
  * @param mapping How a message is read and written.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `decode` or `encode` is not a function, or `onMalformed` has a
+ * @throws {TypeError} If `framing` is not a framing, `decode` or `encode` is not a function, or `onMalformed` has a
  * value that is not listed.
  *
  * @example Dates as lines
@@ -83,6 +84,7 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
   framing: Framing<In, Out>,
   mapping: Mapping<In, Out, MappedIn, MappedOut>,
 ): Framing<MappedIn, MappedOut> {
+  checkInner("mapped", framing);
   checkFunction("make mapped framing", "decode", mapping.decode);
   checkFunction("make mapped framing", "encode", mapping.encode);
   const malformed = checkMalformed("mapped", mapping);

@@ -1,5 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
 import { ManyDecoder } from "./_decoders.ts";
+import { checkInner } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
@@ -26,7 +27,7 @@ import { OutputBuffer } from "./output_buffer.ts";
  * @param next Says for the first message how those after it are framed. What it throws
  * ends the stream.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `next` is not a function.
+ * @throws {TypeError} If `first` is not a framing, or `next` not a function.
  *
  * @example SSH: a line with the version, then packets with their length
  * ```ts
@@ -65,6 +66,7 @@ export function sequence<First, In, FirstOut = First, Out = In>(
   first: Framing<First, FirstOut>,
   next: (message: First) => Framing<In, Out>,
 ): Framing<First | In, FirstOut | Out> {
+  checkInner("sequence", first);
   checkFunction("make sequence framing", "next", next);
   return {
     decoder: () => new SequenceDecoder<First, In>(first, next),

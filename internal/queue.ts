@@ -52,6 +52,11 @@ export class Queue<T> {
 
   /** Takes one item out, wherever it is. */
   remove(item: T): void {
+    if (this.length === 0) return;
+    // Those that wait with one signal leave one after another from the front. To move all
+    // others each time would take as long as there are others.
+    if (this.first === item) return void this.shift();
+    if (this.last === item) return void this.#items.pop(); // not the first, so one is left
     this.fill(this.takeAll().filter((each) => each !== item));
   }
 

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Queue } from "./queue.ts";
 
 Deno.test("Queue gives first what came first, as an array would", () => {
@@ -39,6 +39,37 @@ Deno.test("Queue.remove() takes one item out and leaves the order of the others"
   queue.remove("a");
   queue.push("e");
   assertEquals(queue.takeAll(), ["b", "d", "e"]);
+});
+
+Deno.test("Queue.remove() takes out the first and the last, and nothing from an empty queue", () => {
+  const queue = new Queue<number>();
+  queue.remove(1);
+  for (const item of [1, 2, 3, 4]) queue.push(item);
+  queue.shift();
+  queue.remove(2);
+  queue.remove(4);
+  queue.remove(5);
+  assertEquals([queue.first, queue.last, queue.length], [3, 3, 1]);
+  queue.remove(3);
+  assertEquals([queue.first, queue.last, queue.length], [
+    undefined,
+    undefined,
+    0,
+  ]);
+  queue.push(6);
+  assertEquals(queue.takeAll(), [6]);
+});
+
+Deno.test("Queue.remove() takes out many from either end in linear time", () => {
+  // Some milliseconds; a minute if each moves all others.
+  const size = 200_000;
+  const queue = new Queue<number>();
+  for (let i = 0; i < size; i++) queue.push(i);
+  const start = performance.now();
+  for (let i = 0; i < size / 2; i++) queue.remove(i);
+  for (let i = size; i-- > size / 2;) queue.remove(i);
+  assertEquals(queue.length, 0);
+  assert(performance.now() - start < 5000);
 });
 
 Deno.test("Queue.fill() puts other items in place of all", () => {
