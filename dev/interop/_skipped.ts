@@ -42,6 +42,7 @@ export const SKIPPED: readonly Skipped[] = [
       "serve() removes its socket, and nothing else, from another folder too",
       "connect() shows its certificate to a server that wants one",
       "Connection.unref() lets the process end, and ref() keeps it",
+      "Connection.unref() and ref() hold in TLS, and waiting for a message keeps the process alive",
       "Connection keeps no process alive by an aborted receive(), or for those who watch",
       "Connection keeps the process alive for who receives while it is watched",
     ],
