@@ -430,7 +430,8 @@ export class InputBuffer implements ByteInput {
     let search = this.#searches.find((each) => each.sought === sought);
     if (search === undefined) {
       search = searchFor(sought);
-      this.#searches = [...this.#searches.slice(-MAX_SEARCHES + 1), search];
+      // Exact, where spreading leaves room for more in each connection.
+      this.#searches = this.#searches.slice(-MAX_SEARCHES + 1).concat(search);
     }
     this.#search = search;
     return search;
