@@ -342,7 +342,7 @@ Deno.test("delimited() agrees with splitting a large stream in one piece", () =>
     [["\0", "\x01", "\x02", "\x03", "\x04"], ["x", "\x05"]],
   ];
   for (const [delimiters, pieces] of cases) {
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < rounds(4); round++) {
       const rules: Rules = {
         disposition: pick(random, ["discard", "suffix", "prefix"] as const),
         oversize: "discard",
@@ -592,7 +592,8 @@ Deno.test("delimited() encodes well-formed text as text", () => {
 Deno.test("delimited() looks through messages of any length before it encodes them", () => {
   const length = 200_000;
   // Around what one scan looks through, and at both ends.
-  const places = [0, 10, 65_533, 65_534, 65_535, 65_536, 131_071, length - 2];
+  const all = [65_535, 0, 10, 65_533, 65_534, 65_536, 131_071, length - 2];
+  const places = all.slice(0, rounds(all.length));
   const cases: [delimiters: string[], before: string, after: string][] = [
     [["\r\n"], "", ""],
     [["\n"], "", ""],
