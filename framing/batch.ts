@@ -294,17 +294,12 @@ export function takeBatch<In>(
     }
   }
   const messages: In[] = [];
-  try {
-    takeOneByOne(input, decoder, ended, frames, messages);
-  } catch (error) {
-    if (messages.length === 0) throw error;
-    input.failNext(error);
-  }
+  const { offset } = input;
+  const front = takeOneByOne(input, decoder, ended, frames, messages);
   if (messages.length > 0) {
-    // Where the last frame ends is where the input begins now.
-    const { bytes, start } = input.source;
+    // What follows the last message may have been taken too, and its chunk let go of.
     return madeOf(
-      { bytes, start: start - frames.endOf(frames.count), frames, messages },
+      { bytes, start: start + front - offset, frames, messages },
       input,
     );
   }
@@ -325,35 +320,44 @@ export function takeAhead<In>(
   return decoder instanceof RangeDecoder ? decoder.takeAhead(input) : undefined;
 }
 
-/** Takes messages that are not found together; one, if those after it may be. */
+/**
+ * Takes messages that are not found together; one, if those after it may be.
+ *
+ * @returns Where in the stream the frame of the first begins.
+ */
 function takeOneByOne<In>(
   input: InputBuffer,
   decoder: Decoder<In>,
   ended: boolean,
   frames: Frames,
   messages: In[],
-): void {
+): number {
   const isRange = decoder instanceof RangeDecoder &&
     decoder.maker !== undefined;
   const most = isRange ? 1 : frames.ends.length;
-  // Where in the stream the first frame begins.
   let front = 0;
   frames.clear(0, 0);
-  while (frames.count < most) {
-    const message = input.pull(decoder, ended);
-    if (message === undefined) return;
-    messages.push(message);
-    if (frames.count === 0) front = input.frameOffset;
-    const start = input.frameOffset - front;
-    const next = input.offset - front;
-    if (isRange) {
-      // The last frame that was found is that of the message.
-      const { start: from, end } = decoder.finder;
-      frames.add(start + from, start + end, next);
-    } else {
-      frames.add(start, next, next);
+  try {
+    while (frames.count < most) {
+      const message = input.pull(decoder, ended);
+      if (message === undefined) break;
+      messages.push(message);
+      if (frames.count === 0) front = input.frameOffset;
+      const start = input.frameOffset - front;
+      const next = input.offset - front;
+      if (isRange) {
+        // The last frame that was found is that of the message.
+        const { start: from, end } = decoder.finder;
+        frames.add(start + from, start + end, next);
+      } else {
+        frames.add(start, next, next);
+      }
     }
+  } catch (error) {
+    if (messages.length === 0) throw error;
+    input.failNext(error);
   }
+  return front;
 }
 
 function madeOf<In>(

@@ -159,6 +159,29 @@ Deno.test("Batch passes over what is discarded", () => {
   assertEquals(dropped, [13, 13, 13]);
 });
 
+Deno.test("Batch keeps the places of its messages if others after them are dropped or refused", () => {
+  const onMalformed = "discard";
+  const long = JSON.stringify("x".repeat(6000)); // a chunk that is let go of
+  for (
+    const [framing, stream, expected] of [
+      [asJson(delimited("\n"), { onMalformed }), "1\n2\noops\n", "1\n2\n"],
+      [asJson(delimited("\n")), "1\n2\n{\n", "1\n2\n"],
+      [asJson(delimited("\n"), { onMalformed }), "1\noops\n2\n{", "1\n2\n"],
+      [asJson(delimited("\n")), `1\n${long}\n`, `1\n${long}\n`],
+    ] as const
+  ) {
+    const input = new InputBuffer();
+    input.append(bytes(stream));
+    const batch = takeBatch(input, framing.decoder());
+    assert(batch !== undefined);
+    assertEquals(text(batch.framesOf().frames), expected);
+    assertEquals(batch.textAt(0), "1\n");
+    assertEquals(text(batch.bytesAt(0)), "1\n");
+    assertEquals(batch.byteAt(0, 0), 0x31);
+    batch.release();
+  }
+});
+
 Deno.test("Batch is over when it was released, and its messages are not", () => {
   const input = new InputBuffer();
   const decoder = delimited("\n").decoder();
