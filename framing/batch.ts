@@ -18,6 +18,8 @@ interface BatchParts<In> {
   readonly frames: Frames;
   /** The messages, if they were made already. */
   readonly messages?: readonly In[];
+  /** Those of which the last part alone is there. */
+  readonly inParts?: readonly number[];
   /** Makes the messages, unless they were. */
   readonly maker?: MessageMaker<In>;
   /** ASCII text that stands between messages, and never in one. */
@@ -152,7 +154,8 @@ export class Batch<In> implements Iterable<In> {
   }
 
   /**
-   * The bytes of a message. If the framing makes values, they are those of the frame.
+   * The bytes of a message. If the framing makes values, they are those of the frame; of a
+   * frame that was taken in parts, those of the last part.
    *
    * @param index Which message, from 0 on.
    * @returns The bytes, which are the caller's for good.
@@ -174,9 +177,13 @@ export class Batch<In> implements Iterable<In> {
    * The frames of some messages as they came, such as to send them on. Copy them to
    * keep them: they are valid only as long as the batch is.
    *
+   * Of a message that its framing takes in parts, such as {@linkcode headed} and
+   * {@linkcode grouped}, the first part may not be there any more: its frame is refused.
+   *
    * @param from The first message, from 0 on.
    * @param to The first message that is not meant.
    * @returns How many messages they are of, and the bytes.
+   * @throws {TypeError} If one of the messages was taken in parts.
    * @throws {RangeError} If there are no such messages.
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    */
@@ -191,7 +198,13 @@ export class Batch<In> implements Iterable<In> {
         `Cannot take messages ${from} to ${to}: there are ${this.length}`,
       );
     }
-    const { bytes, start, frames: places, maker } = parts;
+    const { bytes, start, frames: places, maker, inParts = [] } = parts;
+    const part = inParts.find((index) => index >= from && index < to);
+    if (part !== undefined) {
+      throw new TypeError(
+        `Cannot take the frame of message ${part} as its framing takes messages in parts: send the message instead`,
+      );
+    }
     const count = to - from;
     if (maker !== undefined) {
       // A frame begins where the one before ends.
@@ -295,11 +308,17 @@ export function takeBatch<In>(
   }
   const messages: In[] = [];
   const { offset } = input;
-  const front = takeOneByOne(input, decoder, ended, frames, messages);
+  const inParts: number[] = [];
+  const front = takeOneByOne(
+    input,
+    decoder,
+    ended,
+    { frames, messages, inParts },
+  );
   if (messages.length > 0) {
     // What follows the last message may have been taken too, and its chunk let go of.
     return madeOf(
-      { bytes, start: start + front - offset, frames, messages },
+      { bytes, start: start + front - offset, frames, messages, inParts },
       input,
     );
   }
@@ -329,8 +348,11 @@ function takeOneByOne<In>(
   input: InputBuffer,
   decoder: Decoder<In>,
   ended: boolean,
-  frames: Frames,
-  messages: In[],
+  { frames, messages, inParts }: {
+    frames: Frames;
+    messages: In[];
+    inParts: number[];
+  },
 ): number {
   const isRange = decoder instanceof RangeDecoder &&
     decoder.maker !== undefined;
@@ -341,6 +363,7 @@ function takeOneByOne<In>(
     while (frames.count < most) {
       const message = input.pull(decoder, ended);
       if (message === undefined) break;
+      if (input.hadParts && !isRange) inParts.push(messages.length);
       messages.push(message);
       if (frames.count === 0) front = input.frameOffset;
       const start = input.frameOffset - front;

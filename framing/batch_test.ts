@@ -6,9 +6,12 @@ import type { Bytes } from "./bytes.ts";
 import { delimited } from "./delimited.ts";
 import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
+import { grouped } from "./grouped.ts";
+import { headed } from "./headed.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
+import { mapped } from "./mapped.ts";
 
 /** All batches of `stream`, read in chunks of `length` bytes, by what `look` sees. */
 function batchesOf<In, T>(
@@ -179,6 +182,49 @@ Deno.test("Batch keeps the places of its messages if others after them are dropp
     assertEquals(text(batch.bytesAt(0)), "1\n");
     assertEquals(batch.byteAt(0, 0), 0x31);
     batch.release();
+  }
+});
+
+Deno.test("Batch.framesOf() refuses the frame of a message that was taken in parts, in every cut", () => {
+  const messages = headed(lines(), (line) => line === "0" ? undefined : line);
+  const groups = grouped(lines(), (line) => line.endsWith("."));
+  for (
+    const [framing, stream, expected] of [
+      [messages, "0\n2\nhi0\n", ["0\n", undefined, "0\n"]],
+      [
+        mapped(messages, { decode: (it) => it, encode: (it) => it }),
+        "0\n1\n.0\n",
+        [
+          "0\n",
+          undefined,
+          "0\n",
+        ],
+      ],
+      [groups, "a.\nb\nc.\nd.\n", ["a.\n", undefined, "d.\n"]],
+    ] satisfies [Framing<unknown, never>, string, unknown[]][]
+  ) {
+    for (let length = 1; length <= stream.length; length++) {
+      const frames = batchesOf<unknown, unknown[]>(
+        framing,
+        stream,
+        length,
+        (batch) => {
+          const isAll = batch.length === 3;
+          if (isAll) {
+            assertThrows(() => batch.framesOf(), TypeError, "in parts");
+          }
+          return Array.from({ length: batch.length }, (_, i) => {
+            try {
+              return text(batch.framesOf(i, i + 1).frames);
+            } catch (error) {
+              assert(error instanceof TypeError);
+              return undefined;
+            }
+          });
+        },
+      );
+      assertEquals(frames.flat(), expected);
+    }
   }
 });
 

@@ -64,6 +64,9 @@ export class InputBuffer implements ByteInput {
   #maxFrameLength = DEFAULT_MAX_LENGTH_BYTES;
   // Where the decoder was called last: the frame of the last message begins there.
   #frameStart = 0;
+  // Parts were taken of a message that is not whole, and of the last message.
+  #hasParts = false;
+  #hadParts = false;
   // What was thrown after the messages of a batch.
   #failure: { readonly error: unknown } | undefined;
   #searches = NO_SEARCHES;
@@ -183,10 +186,13 @@ export class InputBuffer implements ByteInput {
       const message = decoder.decode(this, ended);
       if (message !== undefined) {
         this.#needed = 0;
+        this.#hadParts = this.#hasParts;
+        this.#hasParts = false;
         this.#checkLength(this.#start - start, start, maxFrameLength);
         return message;
       }
       if (this.#start === start) break;
+      this.#hasParts = decoder.pending === true;
     }
     this.#checkRest(decoder, ended);
     const isRemainder = !this.#isOwn && isSmallPart(this.length, this.#bytes);
@@ -257,6 +263,16 @@ export class InputBuffer implements ByteInput {
    */
   get frameOffset(): number {
     return this.#streamOffset + this.#frameStart;
+  }
+
+  /**
+   * Whether the last message was taken in parts: what lies from
+   * {@linkcode InputBuffer.frameOffset} on is the last part of its frame alone.
+   *
+   * @internal
+   */
+  get hadParts(): boolean {
+    return this.#hadParts;
   }
 
   /**
