@@ -1,3 +1,4 @@
+import { checkAttached } from "../internal/checks.ts";
 import type { FrameFinder, Frames, FrameSource } from "./_frames.ts";
 import { areFew, findAmongFew, type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
@@ -305,7 +306,7 @@ export class InputBuffer implements ByteInput {
    * again.
    *
    * @param chunk The bytes.
-   * @throws {TypeError} If they are not a `Uint8Array`.
+   * @throws {TypeError} If they are not a `Uint8Array`, or its buffer is detached.
    */
   append(chunk: Uint8Array): void {
     if (!(chunk instanceof Uint8Array)) {
@@ -313,7 +314,7 @@ export class InputBuffer implements ByteInput {
         `Cannot decode chunk as it must be a Uint8Array: current value is of type ${typeof chunk}`,
       );
     }
-    if (chunk.length === 0) return;
+    if (chunk.length === 0) return checkAttached("decode chunk", chunk);
     if (this.adjoins(chunk)) return this.goOn(chunk.length);
     if (this.length === 0) {
       this.#useGiven(chunk, 0);

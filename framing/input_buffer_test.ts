@@ -6,6 +6,7 @@ import {
 } from "@std/assert";
 import { assertLinear, bytes, pick, seededRandom, text } from "./_testing.ts";
 import type { Bytes } from "./bytes.ts";
+import { ChunkDecoder } from "./chunk_decoder.ts";
 import { fixedLength } from "./fixed_length.ts";
 import type { Decoder } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
@@ -91,6 +92,18 @@ Deno.test("InputBuffer takes bytes, text and nothing from the front", () => {
 Deno.test("InputBuffer refuses what is no chunk", () => {
   for (const wrong of ["abc", undefined, [1], new ArrayBuffer(1)]) {
     assertThrows(() => new InputBuffer().append(wrong as never), TypeError);
+  }
+});
+
+Deno.test("InputBuffer and ChunkDecoder refuse a chunk whose buffer is detached", () => {
+  const chunk = bytes("hello\n");
+  structuredClone(chunk, { transfer: [chunk.buffer] });
+  const input = new InputBuffer();
+  assertThrows(() => input.append(chunk), TypeError, "detached");
+  for (const first of ["", "a", "a\n"]) {
+    const decoder = new ChunkDecoder(lines());
+    decoder.decode(bytes(first));
+    assertThrows(() => decoder.decode(chunk), TypeError, "detached");
   }
 });
 
