@@ -2,7 +2,7 @@ import { checkAttached } from "../internal/checks.ts";
 import type { FrameFinder, Frames, FrameSource } from "./_frames.ts";
 import { areFew, findAmongFew, type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
-import { readUint } from "./_uint.ts";
+import { checkUintSize, readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
@@ -97,9 +97,10 @@ export class InputBuffer implements ByteInput {
     size: number,
     littleEndian = false,
   ): number | undefined {
+    checkUintSize(size);
     const first = this.#start + index;
     const last = first + size - 1;
-    if (index < 0 || last >= this.#end) return undefined;
+    if (!(index >= 0 && last < this.#end)) return undefined;
     return readUint(this.#bytes, first, size, littleEndian);
   }
 
@@ -160,6 +161,9 @@ export class InputBuffer implements ByteInput {
 
   /** Says how many bytes the next message needs; see {@linkcode ByteInput.need}. */
   need(length: number): undefined {
+    if (Number.isNaN(length)) {
+      throw new RangeError("Cannot wait for bytes as their number is NaN");
+    }
     this.#needed = length;
   }
 
@@ -417,7 +421,10 @@ export class InputBuffer implements ByteInput {
   }
 
   #check(start: number, end: number): void {
-    if (!(start >= 0 && start <= end && end <= this.#end - this.#start)) {
+    const isThere = start >= 0 && start <= end &&
+      end <= this.#end - this.#start;
+    // A part of a byte would leave all that follows between two bytes.
+    if (!isThere || !Number.isInteger(start) || !Number.isInteger(end)) {
       throw new RangeError(
         `Cannot take bytes ${start} to ${end}: there are ${this.length}`,
       );

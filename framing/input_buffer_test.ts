@@ -50,6 +50,7 @@ Deno.test("InputBuffer looks at what is there, and at nothing else", () => {
   assertEquals(input.uintAt(3, 7), 0x04ffffffffffff);
   assertEquals(input.uintAt(7, 4), undefined);
   assertEquals(input.uintAt(-1, 2), undefined);
+  assertEquals(input.uintAt(NaN, 2), undefined);
   assertEquals(text(input.bytesAt(1, 3)), "\x02\x03");
   assertEquals(input.indexOf(1, -5), 0);
   assertEquals(input.indexOf(1, NaN), 0);
@@ -68,6 +69,14 @@ Deno.test("InputBuffer looks at what is there, and at nothing else", () => {
       () => input.skip(11),
       () => input.skip(-1),
       () => input.skip(NaN),
+      () => input.skip(0.5),
+      () => input.take(1.5),
+      () => input.bytesAt(0.5, 2),
+      () => input.need(NaN),
+      () => input.uintAt(0, 0),
+      () => input.uintAt(0, 9),
+      () => input.uintAt(0, 1.5),
+      () => input.uintAt(0, -1),
       () => input.indexOf(new Uint8Array()),
     ]
   ) {
