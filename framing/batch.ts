@@ -20,7 +20,7 @@ interface BatchParts<In> {
   readonly messages?: readonly In[];
   /** Those of which the last part alone is there. */
   readonly inParts?: readonly number[];
-  /** Makes the messages, unless they were. */
+  /** Makes the messages, unless they were. Their frames lie without a gap then. */
   readonly maker?: MessageMaker<In>;
   /** ASCII text that stands between messages, and never in one. */
   readonly separator?: string | undefined;
@@ -297,8 +297,9 @@ export function takeBatch<In>(
 ): Batch<In> | undefined {
   const frames = takeFrames(input.length);
   const { bytes, start } = input.source;
+  let maker: MessageMaker<In> | undefined;
   if (decoder instanceof RangeDecoder) {
-    const maker: MessageMaker<In> | undefined = decoder.maker;
+    maker = decoder.maker;
     const { finder } = decoder;
     if (maker !== undefined && input.findFrames(finder, frames)) {
       input.skip(frames.endOf(frames.count));
@@ -317,10 +318,9 @@ export function takeBatch<In>(
   );
   if (messages.length > 0) {
     // What follows the last message may have been taken too, and its chunk let go of.
-    return madeOf(
-      { bytes, start: start + front - offset, frames, messages, inParts },
-      input,
-    );
+    const first = start + front - offset;
+    const found = { bytes, start: first, frames, messages, inParts };
+    return madeOf(maker === undefined ? found : { ...found, maker }, input);
   }
   giveBackFrames(frames);
   return undefined;

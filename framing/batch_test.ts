@@ -3,6 +3,7 @@ import { bytes, text } from "./_testing.ts";
 import { asJson } from "./as_json.ts";
 import { type Batch, takeBatch } from "./batch.ts";
 import type { Bytes } from "./bytes.ts";
+import { contentLength } from "./content_length.ts";
 import { delimited } from "./delimited.ts";
 import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
@@ -12,6 +13,7 @@ import { InputBuffer } from "./input_buffer.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
+import { netstrings } from "./netstrings.ts";
 
 /** All batches of `stream`, read in chunks of `length` bytes, by what `look` sees. */
 function batchesOf<In, T>(
@@ -100,6 +102,39 @@ Deno.test("Batch.framesOf() gives frames as they came", () => {
   assertEquals(framesOf(2, 2), [0, ""]);
   assertThrows(() => batch.framesOf(3, 2), RangeError);
   assertThrows(() => batch.framesOf(0, 5), RangeError);
+});
+
+Deno.test("Batch.framesOf() gives frames as they came if they are found one by one, in every cut", () => {
+  const oversize = "discard";
+  const fieldSize = 1;
+  for (
+    const [framing, stream, expected] of [
+      [
+        contentLength(),
+        "Content-Length: 1\r\n\r\naContent-Length: 0\r\n\r\n",
+        "Content-Length: 1\r\n\r\naContent-Length: 0\r\n\r\n",
+      ],
+      [
+        lengthPrefixed({ fieldSize, oversize, maxLength: 2 }),
+        "\x01a\x03bbb\x02cc",
+        "\x01a\x02cc",
+      ],
+      [netstrings({ oversize, maxLength: 2 }), "1:a,3:bbb,2:cc,", "1:a,2:cc,"],
+      [delimited(";", { disposition: "prefix" }), "a;b;c", "a;b;c"],
+    ] satisfies [Framing<Bytes, never>, string, string][]
+  ) {
+    for (let length = 1; length <= stream.length; length++) {
+      const seen = batchesOf(framing, stream, length, (batch) => ({
+        frames: text(batch.framesOf().frames),
+        views: Array.from({ length: batch.length }, (_, i) => {
+          assertEquals(batch.bytesAt(i), batch.at(i));
+          return text(batch.framesOf(i, i + 1).frames);
+        }),
+      }));
+      assertEquals(seen.map(({ frames }) => frames).join(""), expected);
+      assertEquals(seen.flatMap(({ views }) => views).join(""), expected);
+    }
+  }
 });
 
 Deno.test("Batch delivers the messages before an error first", () => {
