@@ -210,7 +210,12 @@ export function headed<Header, Body, BodyOut>(
   checkInner("headed", header);
   checkFunction("make headed framing", "body", body);
   checkMaxLength("headed", maxLength);
-  const rules: Rules = { maxLength, terminator: toBytes(terminator).slice() };
+  // Copied, as the caller may change its bytes later. Not by `slice`: Node's Buffer
+  // makes a view there.
+  const rules: Rules = {
+    maxLength,
+    terminator: new Uint8Array(toBytes(terminator)),
+  };
   return {
     decoder: () => new HeadedDecoder(header.decoder(), body, rules),
     encoder: () => new HeadedEncoder(header.encoder(), body, rules),
