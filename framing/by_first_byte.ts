@@ -1,5 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
 import { decodePart, takeMore } from "./_decode_part.ts";
+import { checkMethod } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
@@ -76,7 +77,9 @@ class ChoosingDecoder<In> implements Decoder<In> {
     if (this.#current === undefined) {
       const first = input.byteAt(0);
       if (first === undefined) return undefined;
-      this.#current = this.#choose(first).decoder();
+      const framing = this.#choose(first);
+      checkMethod(`decode message with byte ${first}`, "decoder", framing);
+      this.#current = framing.decoder();
     }
     const decoder = this.#current;
     const { offset } = input;

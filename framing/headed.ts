@@ -3,6 +3,7 @@ import { decodePart } from "./_decode_part.ts";
 import {
   checkInner,
   checkMaxLength,
+  checkMethod,
   checkSendLength,
   DEFAULT_MAX_LENGTH_BYTES,
   malformed,
@@ -271,7 +272,7 @@ class HeadedDecoder<Header, Body>
       if (header === undefined) return undefined;
       const said = this.#bodyOf(header);
       if (said === undefined) return { header };
-      const body = typeof said === "object"
+      const body = isFraming(said, "decoder")
         ? said.decoder()
         : new LengthDecoder(said, offset, this.#rules);
       this.#begun = { header, body };
@@ -328,6 +329,16 @@ class LengthDecoder implements Decoder<Bytes> {
 
 const WHAT = "message with a header";
 
+/** Whether a framing is said, and no length; throws if it is something else. */
+function isFraming<In, Out>(
+  said: Framing<In, Out> | number | string,
+  method: "decoder" | "encoder",
+): said is Framing<In, Out> {
+  if (typeof said === "number" || typeof said === "string") return false;
+  checkMethod("frame a body that has no length", method, said);
+  return true;
+}
+
 /** The length that is said as a number or in digits; `NaN` if it is none. */
 function toLength(said: number | string): number {
   if (typeof said === "number") return said;
@@ -375,7 +386,7 @@ class HeadedEncoder<Header, Body> implements Encoder<Message<Header, Body>> {
         } body, which is ${body === undefined ? "missing" : "given"}`,
       );
     }
-    if (typeof said === "object") {
+    if (isFraming(said, "encoder")) {
       this.#bodies.push(said.encoder(), body);
       return output.writeBytes(this.#bodies.takeBytes());
     }

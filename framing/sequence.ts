@@ -1,7 +1,7 @@
 import { checkFunction } from "../internal/checks.ts";
 import { takeMore } from "./_decode_part.ts";
 import { ManyDecoder } from "./_decoders.ts";
-import { checkInner } from "./_limits.ts";
+import { checkInner, checkMethod } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
@@ -109,7 +109,10 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
       return later.decode(input, ended);
     }
     const message = this.#first.decode(input, ended);
-    if (message !== undefined) this.#later = this.#next(message).decoder();
+    if (message === undefined) return undefined;
+    const framing = this.#next(message);
+    checkMethod("decode what follows the first message", "decoder", framing);
+    this.#later = framing.decoder();
     return message;
   }
 
@@ -141,7 +144,9 @@ function sequenceEncoder<First, In, FirstOut, Out>(
           `Cannot encode first message of ${frame.length} bytes: its framing reads no message from its frame`,
         );
       }
-      const made = next(read).encoder();
+      const framing = next(read);
+      checkMethod("encode what follows the first message", "encoder", framing);
+      const made = framing.encoder();
       output.writeBytes(frame);
       later = made;
     },
