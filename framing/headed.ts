@@ -241,6 +241,8 @@ class HeadedDecoder<Header, Body>
   readonly #headers: Decoder<Header>;
   readonly #bodyOf: (header: Header) => Said<Body, never>;
   readonly #rules: Rules;
+  // No bytes were taken by the last call: the limit is that of what is waited for.
+  #isWaiting = false;
   // A header that was taken, whose body is not whole.
   #begun: { header: Header; body: Decoder<Body | Bytes> } | undefined;
 
@@ -254,8 +256,11 @@ class HeadedDecoder<Header, Body>
     this.#rules = rules;
   }
 
+  /** The header and the body are held to their limits here: one may follow in one call. */
   get maxFrameLength(): number | undefined {
-    return (this.#begun?.body ?? this.#headers).maxFrameLength;
+    return this.#isWaiting
+      ? (this.#begun?.body ?? this.#headers).maxFrameLength
+      : Infinity;
   }
 
   get pending(): boolean | undefined {
@@ -263,6 +268,16 @@ class HeadedDecoder<Header, Body>
   }
 
   decode(
+    input: ByteInput,
+    ended: boolean,
+  ): Message<Header, Body | Bytes> | undefined {
+    const { offset } = input;
+    const message = this.#decodeNext(input, ended);
+    this.#isWaiting = message === undefined && input.offset === offset;
+    return message;
+  }
+
+  #decodeNext(
     input: ByteInput,
     ended: boolean,
   ): Message<Header, Body | Bytes> | undefined {
@@ -276,11 +291,11 @@ class HeadedDecoder<Header, Body>
         ? said.decoder()
         : new LengthDecoder(said, offset, this.#rules);
       this.#begun = { header, body };
-      // It is called again, as the body may have another limit.
+      // It is called again, so that what comes before the body need not be kept for it.
       if (input.offset > offset) return undefined;
     }
     const { header, body: decoder } = this.#begun;
-    const body = decoder.decode(input, ended);
+    const body = decodePart(decoder, input, ended);
     if (body === undefined) return undefined;
     this.#begun = undefined;
     return { header, body };

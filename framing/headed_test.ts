@@ -8,15 +8,19 @@ import {
   decodeInTinyChunks,
   encode,
   failure,
+  type Outcome,
   text,
 } from "./_testing.ts";
 import { asJson } from "./as_json.ts";
 import { asText } from "./as_text.ts";
+import { assembled } from "./assembled.ts";
 import type { ByteInput } from "./byte_input.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
 import { FramingError } from "./framing_error.ts";
+import type { Framing } from "./framing.ts";
+import { grouped } from "./grouped.ts";
 import { headed } from "./headed.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
@@ -314,6 +318,36 @@ Deno.test("headed() keeps a terminator that is written to later", () => {
     const framing = headed(fixedLength(1), () => 1, { terminator });
     terminator.fill(0);
     assertEquals(encode(framing, message), "\x01a;");
+  }
+});
+
+Deno.test("headed() holds a body to its own limit after a header that ends without bytes, in every split", () => {
+  const words = assembled(lines({ maxLength: 3 }), () =>
+    function* (line) {
+      yield* line.split(" ");
+    });
+  const inner = headed(lines(), () => 0);
+  const body = asText(delimited(";", { maxLength: 4 }));
+  const after = "long;";
+  const cases: [framing: Framing<unknown, never>, stream: string, Outcome][] = [
+    [headed(inner, () => body), `a\n${after}`, [
+      { header: { header: "a", body: new Uint8Array() }, body: "long" },
+    ]],
+    [
+      headed(words, (word) => word === "b" ? body : undefined),
+      `a b\n${after}`,
+      [
+        { header: "a" },
+        { header: "b", body: "long" },
+      ],
+    ],
+    [headed(inner, () => body), "a\nlonger;", [failure("too-long", 2)]],
+    [grouped(inner, ({ header }) => header === "bcd"), "a\nbcd\n", [
+      ["a", "bcd"].map((header) => ({ header, body: new Uint8Array() })),
+    ]],
+  ];
+  for (const [framing, stream, outcome] of cases) {
+    assertEquals(decodeInEverySplit(framing, stream), outcome);
   }
 });
 
