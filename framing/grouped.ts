@@ -123,15 +123,17 @@ class GroupingDecoder<Frame> implements Decoder<Frame[]> {
   decode(input: ByteInput, ended: boolean): Frame[] | undefined {
     const { isLast, maxLength, maxFrames } = this.#rules;
     const before = input.offset;
-    for (;;) {
-      const { offset } = input;
+    // It is called again once a byte was taken; until then, the framing may have more frames
+    // that need none.
+    for (let end = before; end === before;) {
       const frame = decodePart(this.#decoder, input, ended);
-      this.#length += input.offset - offset;
+      end = input.offset;
+      this.#length += end - before;
       if (frame === undefined) {
         if (this.pending !== true) this.#length = 0; // that of one that was dropped
         return undefined;
       }
-      const start = input.offset - this.#length;
+      const start = end - this.#length;
       if (this.#length > maxLength) throw tooLong(WHAT, start, maxLength);
       this.#frames.push(frame);
       if (this.#frames.length > maxFrames) {
@@ -146,10 +148,8 @@ class GroupingDecoder<Frame> implements Decoder<Frame[]> {
         this.#length = 0;
         return frames;
       }
-      // It is called again if a byte was taken; if not, the framing may have more frames
-      // that need none.
-      if (input.offset > before) return undefined;
     }
+    return undefined;
   }
 }
 
