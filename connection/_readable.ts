@@ -10,18 +10,27 @@ export function messageStream<In>(
   reader: Reader<In>,
   onCancel: () => void,
 ): ReadableStream<In> {
-  return new QueueStream(new MessageSource(reader, onCancel));
+  const stream: ReadableStream<In> = new QueueStream(
+    new MessageSource(reader, onCancel, () => stream.locked),
+  );
+  return stream;
 }
 
 class MessageSource<In> implements QueueSource<In> {
   readonly #reader: Reader<In>;
   readonly #onCancel: () => void;
+  readonly #isRead: () => boolean;
   #controller: ReadableStreamDefaultController<In> | undefined;
   #waiting: Receiver | undefined;
 
-  constructor(reader: Reader<In>, onCancel: () => void) {
+  constructor(
+    reader: Reader<In>,
+    onCancel: () => void,
+    isRead: () => boolean,
+  ) {
     this.#reader = reader;
     this.#onCancel = onCancel;
+    this.#isRead = isRead;
   }
 
   next(): In | undefined {
@@ -45,6 +54,12 @@ class MessageSource<In> implements QueueSource<In> {
       };
       this.#waiting = {
         take: () => {
+          // The read that asked for it was given up with its lock: the message is for
+          // those who wait after it, and not for the stream's queue.
+          if (!this.#isRead()) {
+            settle();
+            return true;
+          }
           const message = this.#reader.take();
           if (message === undefined) return false;
           settle();

@@ -1,3 +1,4 @@
+import { checkAttached } from "../internal/checks.ts";
 import { systemError } from "../internal/system_error.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
 
@@ -122,7 +123,10 @@ export class StreamTransport implements Transport {
 }
 
 function checkChunk(chunk: unknown): Uint8Array {
-  if (isBytes(chunk)) return chunk;
+  if (isBytes(chunk)) {
+    if (chunk.length === 0) checkAttached("read from stream", chunk);
+    return chunk;
+  }
   throw new TypeError(
     `Cannot read from stream as each chunk must be a Uint8Array: current value is ${
       typeof chunk === "object" && chunk !== null

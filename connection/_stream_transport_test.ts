@@ -120,6 +120,9 @@ Deno.test("StreamTransport refuses a chunk that is not bytes", async () => {
     "current value is [object ArrayBuffer]",
   );
   await assertRejects(() => read(reading(new Uint16Array(1))), TypeError);
+  const transferred = new Uint8Array(1);
+  structuredClone(transferred, { transfer: [transferred.buffer] });
+  await assertRejects(() => read(reading(transferred)), TypeError, "detached");
   assertEquals(
     await read(reading(new DataView(new ArrayBuffer(1)))).catch(
       (error) => error.name,

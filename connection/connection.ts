@@ -1015,14 +1015,15 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Sends messages of a batch on, framed as they came, in one copy.
+   * Sends messages of a batch on, framed as they came, in one copy. A message that its
+   * framing takes in parts, such as `headed()` and `grouped()`, is refused: send that itself.
    *
    * @param batch A batch of this connection, or of another.
    * @param from The first message, from 0 on.
    * @param to The first message that is not sent.
    * @returns A promise like that of {@linkcode Connection.send}. It rejects with a
-   * `RangeError` if there are no such messages, and with an `InvalidStateError` if the
-   * batch is not valid any more.
+   * `RangeError` if there are no such messages, with a `TypeError` if one was taken in
+   * parts, and with an `InvalidStateError` if the batch is not valid any more.
    *
    * @example An echo that makes no messages
    * ```ts

@@ -473,6 +473,32 @@ Deno.test("Connection.readable lets receive() go on when a loop over it breaks",
   assertEquals(await connection.receive(), "3");
 });
 
+Deno.test("Connection.readable leaves the next message to others once its reader has left", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const reader = connection.readable.getReader();
+  const left = assertRejects(() => reader.read(), TypeError);
+  await turn(); // the stream has asked for a message
+  reader.releaseLock();
+  await left;
+  const received = connection.receive();
+
+  const stop = new AbortController();
+  await peer.write("1\n");
+  assertEquals(await received, "1");
+  const piped = connection.readable.pipeTo(new WritableStream(), {
+    preventCancel: true,
+    signal: stop.signal,
+  });
+  await turn();
+  stop.abort();
+  await assertRejects(() => piped, DOMException);
+  await peer.write("2\n3\n");
+  assertEquals(await connection.receive(), "2");
+  const again = connection.readable.getReader();
+  assertEquals((await again.read()).value, "3");
+});
+
 Deno.test("Connection.readable, cancelled, ends the messages and lets the connection send", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;

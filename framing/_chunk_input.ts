@@ -28,7 +28,8 @@ export class ChunkInput {
 
   /** Gives the next chunk; all messages must have been taken from those before. */
   append(chunk: Uint8Array): void {
-    if (!(chunk instanceof Uint8Array)) return this.#input.append(chunk); // throws
+    const isEmpty = !(chunk instanceof Uint8Array) || chunk.length === 0;
+    if (isEmpty) return this.#input.append(chunk); // which throws if it is no chunk
     if (this.#goOnInBuffer(chunk)) return;
     const isCut = this.#input.length > 0 && chunk.length > FIRST_PART_BYTES;
     if (!isCut) return this.#input.append(chunk);

@@ -1,6 +1,8 @@
+import { RangeDecoder } from "./_decoders.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder } from "./framing.ts";
+import { InputBuffer } from "./input_buffer.ts";
 
 /**
  * Lets a decoder take what is a part of a message for another one, and holds it to its
@@ -18,4 +20,14 @@ export function decodePart<In>(
     throw tooLong("message", offset, maxFrameLength);
   }
   return part;
+}
+
+/**
+ * Asks a decoder that gave a message for one more of the bytes that it took for that, before
+ * another decoder takes over: a frame may hold several messages.
+ */
+export function takeMore<In>(decoder: Decoder<In>): In | undefined {
+  return decoder instanceof RangeDecoder
+    ? undefined
+    : decoder.decode(new InputBuffer(), false);
 }

@@ -94,6 +94,20 @@ export function checkInner(
   );
 }
 
+/** Throws unless `framing`, by which to do `action`, has the method for it. */
+export function checkMethod(
+  action: string,
+  method: "decoder" | "encoder",
+  framing: { readonly decoder?: unknown; readonly encoder?: unknown },
+): void {
+  if (typeof framing?.[method] === "function") return;
+  throw new TypeError(
+    `Cannot ${action} as it needs a framing, with the method ${method}: current value is ${
+      framing === null ? "null" : `of type ${typeof framing}`
+    }`,
+  );
+}
+
 /** Throws if a message to send is longer than a receiver with these limits takes. */
 export function checkSendLength(byteLength: number, maxLength: number): void {
   if (byteLength > maxLength) {

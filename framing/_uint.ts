@@ -1,3 +1,12 @@
+/** Throws unless `size` is that of an unsigned integer, in bytes. */
+export function checkUintSize(size: number): void {
+  if (!(Number.isInteger(size) && size >= 1 && size <= 8)) {
+    throw new RangeError(
+      `Cannot read an unsigned integer as its size must be a whole number from 1 to 8: current value is ${size}`,
+    );
+  }
+}
+
 /** The unsigned integer of `size` bytes, from 1 to 8, at `start`, where they all are. */
 export function readUint(
   bytes: Uint8Array,

@@ -18,7 +18,9 @@ interface BatchParts<In> {
   readonly frames: Frames;
   /** The messages, if they were made already. */
   readonly messages?: readonly In[];
-  /** Makes the messages, unless they were. */
+  /** Those of which the last part alone is there. */
+  readonly inParts?: readonly number[];
+  /** Makes the messages, unless they were. Their frames lie without a gap then. */
   readonly maker?: MessageMaker<In>;
   /** ASCII text that stands between messages, and never in one. */
   readonly separator?: string | undefined;
@@ -152,7 +154,8 @@ export class Batch<In> implements Iterable<In> {
   }
 
   /**
-   * The bytes of a message. If the framing makes values, they are those of the frame.
+   * The bytes of a message. If the framing makes values, they are those of the frame; of a
+   * frame that was taken in parts, those of the last part.
    *
    * @param index Which message, from 0 on.
    * @returns The bytes, which are the caller's for good.
@@ -174,9 +177,13 @@ export class Batch<In> implements Iterable<In> {
    * The frames of some messages as they came, such as to send them on. Copy them to
    * keep them: they are valid only as long as the batch is.
    *
+   * Of a message that its framing takes in parts, such as {@linkcode headed} and
+   * {@linkcode grouped}, the first part may not be there any more: its frame is refused.
+   *
    * @param from The first message, from 0 on.
    * @param to The first message that is not meant.
    * @returns How many messages they are of, and the bytes.
+   * @throws {TypeError} If one of the messages was taken in parts.
    * @throws {RangeError} If there are no such messages.
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    */
@@ -191,7 +198,13 @@ export class Batch<In> implements Iterable<In> {
         `Cannot take messages ${from} to ${to}: there are ${this.length}`,
       );
     }
-    const { bytes, start, frames: places, maker } = parts;
+    const { bytes, start, frames: places, maker, inParts = [] } = parts;
+    const part = inParts.find((index) => index >= from && index < to);
+    if (part !== undefined) {
+      throw new TypeError(
+        `Cannot take the frame of message ${part} as its framing takes messages in parts: send the message instead`,
+      );
+    }
     const count = to - from;
     if (maker !== undefined) {
       // A frame begins where the one before ends.
@@ -284,8 +297,9 @@ export function takeBatch<In>(
 ): Batch<In> | undefined {
   const frames = takeFrames(input.length);
   const { bytes, start } = input.source;
+  let maker: MessageMaker<In> | undefined;
   if (decoder instanceof RangeDecoder) {
-    const maker: MessageMaker<In> | undefined = decoder.maker;
+    maker = decoder.maker;
     const { finder } = decoder;
     if (maker !== undefined && input.findFrames(finder, frames)) {
       input.skip(frames.endOf(frames.count));
@@ -294,19 +308,19 @@ export function takeBatch<In>(
     }
   }
   const messages: In[] = [];
-  try {
-    takeOneByOne(input, decoder, ended, frames, messages);
-  } catch (error) {
-    if (messages.length === 0) throw error;
-    input.failNext(error);
-  }
+  const { offset } = input;
+  const inParts: number[] = [];
+  const front = takeOneByOne(
+    input,
+    decoder,
+    ended,
+    { frames, messages, inParts },
+  );
   if (messages.length > 0) {
-    // Where the last frame ends is where the input begins now.
-    const { bytes, start } = input.source;
-    return madeOf(
-      { bytes, start: start - frames.endOf(frames.count), frames, messages },
-      input,
-    );
+    // What follows the last message may have been taken too, and its chunk let go of.
+    const first = start + front - offset;
+    const found = { bytes, start: first, frames, messages, inParts };
+    return madeOf(maker === undefined ? found : { ...found, maker }, input);
   }
   giveBackFrames(frames);
   return undefined;
@@ -325,35 +339,48 @@ export function takeAhead<In>(
   return decoder instanceof RangeDecoder ? decoder.takeAhead(input) : undefined;
 }
 
-/** Takes messages that are not found together; one, if those after it may be. */
+/**
+ * Takes messages that are not found together; one, if those after it may be.
+ *
+ * @returns Where in the stream the frame of the first begins.
+ */
 function takeOneByOne<In>(
   input: InputBuffer,
   decoder: Decoder<In>,
   ended: boolean,
-  frames: Frames,
-  messages: In[],
-): void {
+  { frames, messages, inParts }: {
+    frames: Frames;
+    messages: In[];
+    inParts: number[];
+  },
+): number {
   const isRange = decoder instanceof RangeDecoder &&
     decoder.maker !== undefined;
   const most = isRange ? 1 : frames.ends.length;
-  // Where in the stream the first frame begins.
   let front = 0;
   frames.clear(0, 0);
-  while (frames.count < most) {
-    const message = input.pull(decoder, ended);
-    if (message === undefined) return;
-    messages.push(message);
-    if (frames.count === 0) front = input.frameOffset;
-    const start = input.frameOffset - front;
-    const next = input.offset - front;
-    if (isRange) {
-      // The last frame that was found is that of the message.
-      const { start: from, end } = decoder.finder;
-      frames.add(start + from, start + end, next);
-    } else {
-      frames.add(start, next, next);
+  try {
+    while (frames.count < most) {
+      const message = input.pull(decoder, ended);
+      if (message === undefined) break;
+      if (input.hadParts && !isRange) inParts.push(messages.length);
+      messages.push(message);
+      if (frames.count === 0) front = input.frameOffset;
+      const start = input.frameOffset - front;
+      const next = input.offset - front;
+      if (isRange) {
+        // The last frame that was found is that of the message.
+        const { start: from, end } = decoder.finder;
+        frames.add(start + from, start + end, next);
+      } else {
+        frames.add(start, next, next);
+      }
     }
+  } catch (error) {
+    if (messages.length === 0) throw error;
+    input.failNext(error);
   }
+  return front;
 }
 
 function madeOf<In>(

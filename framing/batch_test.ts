@@ -3,12 +3,17 @@ import { bytes, text } from "./_testing.ts";
 import { asJson } from "./as_json.ts";
 import { type Batch, takeBatch } from "./batch.ts";
 import type { Bytes } from "./bytes.ts";
+import { contentLength } from "./content_length.ts";
 import { delimited } from "./delimited.ts";
 import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
+import { grouped } from "./grouped.ts";
+import { headed } from "./headed.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
+import { mapped } from "./mapped.ts";
+import { netstrings } from "./netstrings.ts";
 
 /** All batches of `stream`, read in chunks of `length` bytes, by what `look` sees. */
 function batchesOf<In, T>(
@@ -99,6 +104,39 @@ Deno.test("Batch.framesOf() gives frames as they came", () => {
   assertThrows(() => batch.framesOf(0, 5), RangeError);
 });
 
+Deno.test("Batch.framesOf() gives frames as they came if they are found one by one, in every cut", () => {
+  const oversize = "discard";
+  const fieldSize = 1;
+  for (
+    const [framing, stream, expected] of [
+      [
+        contentLength(),
+        "Content-Length: 1\r\n\r\naContent-Length: 0\r\n\r\n",
+        "Content-Length: 1\r\n\r\naContent-Length: 0\r\n\r\n",
+      ],
+      [
+        lengthPrefixed({ fieldSize, oversize, maxLength: 2 }),
+        "\x01a\x03bbb\x02cc",
+        "\x01a\x02cc",
+      ],
+      [netstrings({ oversize, maxLength: 2 }), "1:a,3:bbb,2:cc,", "1:a,2:cc,"],
+      [delimited(";", { disposition: "prefix" }), "a;b;c", "a;b;c"],
+    ] satisfies [Framing<Bytes, never>, string, string][]
+  ) {
+    for (let length = 1; length <= stream.length; length++) {
+      const seen = batchesOf(framing, stream, length, (batch) => ({
+        frames: text(batch.framesOf().frames),
+        views: Array.from({ length: batch.length }, (_, i) => {
+          assertEquals(batch.bytesAt(i), batch.at(i));
+          return text(batch.framesOf(i, i + 1).frames);
+        }),
+      }));
+      assertEquals(seen.map(({ frames }) => frames).join(""), expected);
+      assertEquals(seen.flatMap(({ views }) => views).join(""), expected);
+    }
+  }
+});
+
 Deno.test("Batch delivers the messages before an error first", () => {
   for (const chunk of [1, 3, 100]) {
     for (
@@ -157,6 +195,72 @@ Deno.test("Batch passes over what is discarded", () => {
     assertEquals(seen.flat(), ["a", "b", "c"]);
   }
   assertEquals(dropped, [13, 13, 13]);
+});
+
+Deno.test("Batch keeps the places of its messages if others after them are dropped or refused", () => {
+  const onMalformed = "discard";
+  const long = JSON.stringify("x".repeat(6000)); // a chunk that is let go of
+  for (
+    const [framing, stream, expected] of [
+      [asJson(delimited("\n"), { onMalformed }), "1\n2\noops\n", "1\n2\n"],
+      [asJson(delimited("\n")), "1\n2\n{\n", "1\n2\n"],
+      [asJson(delimited("\n"), { onMalformed }), "1\noops\n2\n{", "1\n2\n"],
+      [asJson(delimited("\n")), `1\n${long}\n`, `1\n${long}\n`],
+    ] as const
+  ) {
+    const input = new InputBuffer();
+    input.append(bytes(stream));
+    const batch = takeBatch(input, framing.decoder());
+    assert(batch !== undefined);
+    assertEquals(text(batch.framesOf().frames), expected);
+    assertEquals(batch.textAt(0), "1\n");
+    assertEquals(text(batch.bytesAt(0)), "1\n");
+    assertEquals(batch.byteAt(0, 0), 0x31);
+    batch.release();
+  }
+});
+
+Deno.test("Batch.framesOf() refuses the frame of a message that was taken in parts, in every cut", () => {
+  const messages = headed(lines(), (line) => line === "0" ? undefined : line);
+  const groups = grouped(lines(), (line) => line.endsWith("."));
+  for (
+    const [framing, stream, expected] of [
+      [messages, "0\n2\nhi0\n", ["0\n", undefined, "0\n"]],
+      [
+        mapped(messages, { decode: (it) => it, encode: (it) => it }),
+        "0\n1\n.0\n",
+        [
+          "0\n",
+          undefined,
+          "0\n",
+        ],
+      ],
+      [groups, "a.\nb\nc.\nd.\n", ["a.\n", undefined, "d.\n"]],
+    ] satisfies [Framing<unknown, never>, string, unknown[]][]
+  ) {
+    for (let length = 1; length <= stream.length; length++) {
+      const frames = batchesOf<unknown, unknown[]>(
+        framing,
+        stream,
+        length,
+        (batch) => {
+          const isAll = batch.length === 3;
+          if (isAll) {
+            assertThrows(() => batch.framesOf(), TypeError, "in parts");
+          }
+          return Array.from({ length: batch.length }, (_, i) => {
+            try {
+              return text(batch.framesOf(i, i + 1).frames);
+            } catch (error) {
+              assert(error instanceof TypeError);
+              return undefined;
+            }
+          });
+        },
+      );
+      assertEquals(frames.flat(), expected);
+    }
+  }
 });
 
 Deno.test("Batch is over when it was released, and its messages are not", () => {

@@ -1,5 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
-import { decodePart } from "./_decode_part.ts";
+import { decodePart, takeMore } from "./_decode_part.ts";
+import { checkMethod } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
@@ -49,6 +50,8 @@ class ChoosingDecoder<In> implements Decoder<In> {
   readonly #choose: (byte: number) => Pick<Framing<In, never>, "decoder">;
   // What takes the message that has begun.
   #current: Decoder<In> | undefined;
+  // What took the last message, and may have more of its frame.
+  #last: Decoder<In> | undefined;
 
   constructor(choose: (byte: number) => Pick<Framing<In, never>, "decoder">) {
     this.#choose = choose;
@@ -66,16 +69,26 @@ class ChoosingDecoder<In> implements Decoder<In> {
   }
 
   decode(input: ByteInput, ended: boolean): In | undefined {
+    if (this.#last !== undefined) {
+      const more = takeMore(this.#last);
+      if (more !== undefined) return more;
+      this.#last = undefined;
+    }
     if (this.#current === undefined) {
       const first = input.byteAt(0);
       if (first === undefined) return undefined;
-      this.#current = this.#choose(first).decoder();
+      const framing = this.#choose(first);
+      checkMethod(`decode message with byte ${first}`, "decoder", framing);
+      this.#current = framing.decoder();
     }
     const decoder = this.#current;
     const { offset } = input;
     const message = decodePart(decoder, input, ended);
     const hasPassed = input.offset > offset && decoder.pending !== true;
-    if (message !== undefined || hasPassed) this.#current = undefined;
+    if (message !== undefined || hasPassed) {
+      this.#last = decoder;
+      this.#current = undefined;
+    }
     return message;
   }
 }

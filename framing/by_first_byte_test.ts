@@ -8,6 +8,7 @@ import {
   failure,
 } from "./_testing.ts";
 import { asText } from "./as_text.ts";
+import { assembled } from "./assembled.ts";
 import { byFirstByte } from "./by_first_byte.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
@@ -52,6 +53,25 @@ Deno.test("byFirstByte() reads each message as its first byte says, in every spl
     ["-a", "-1:", "b\n", "", "-", "", "#", "-#"],
   );
   assertEquals(decodeInEverySplit(framing, ""), []);
+});
+
+Deno.test("byFirstByte() gives all messages of one frame, in every split", () => {
+  const words = assembled(lines(), () =>
+    function* (line) {
+      yield* line.split(" ");
+    });
+  const wanted = mapped(words, {
+    decode: (word) => word === "" ? undefined : word,
+    encode: (word: string) => word,
+  });
+  const framing = byFirstByte((byte) =>
+    byte >= 0x30 && byte <= 0x39 ? lines() : wanted
+  );
+  const expected = ["a", "b", "c", "1 2", "d", "e"];
+  assertEquals(
+    decodeInEverySplit({ ...words, ...framing }, "a b  c\n1 2\n d  e\n"),
+    expected,
+  );
 });
 
 Deno.test("byFirstByte() keeps the promises of a framing", () => {

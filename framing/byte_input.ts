@@ -99,6 +99,7 @@ export interface ByteInput {
    * @param littleEndian Whether its lowest byte comes first; by default the highest.
    * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`, or `undefined` if
    * not all of it is there.
+   * @throws {RangeError} If `size` is none of these.
    */
   uintAt(
     index: number,
@@ -165,6 +166,7 @@ export interface ByteInput {
    *
    * @param length How many.
    * @returns `undefined`, to be returned by the decoder.
+   * @throws {RangeError} If it is `NaN`.
    */
   need(length: number): undefined;
 }

@@ -1,5 +1,6 @@
 import { ChunkInput } from "./_chunk_input.ts";
 import { ManyDecoder } from "./_decoders.ts";
+import { checkMethod } from "./_limits.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
 import { OutputBuffer } from "./output_buffer.ts";
@@ -45,8 +46,10 @@ export class ChunkDecoder<In> {
    * Makes a decoder with fresh state, for one stream.
    *
    * @param framing Where messages begin and end.
+   * @throws {TypeError} If that is no framing.
    */
   constructor(framing: Pick<Framing<In, never>, "decoder">) {
+    checkMethod("decode messages", "decoder", framing);
     this.#decoder = framing.decoder();
   }
 
@@ -130,8 +133,10 @@ export class ChunkEncoder<Out> {
    * Makes an encoder with fresh state, for one stream.
    *
    * @param framing How messages are written.
+   * @throws {TypeError} If that is no framing.
    */
   constructor(framing: Pick<Framing<unknown, Out>, "encoder">) {
+    checkMethod("encode messages", "encoder", framing);
     this.#encoder = framing.encoder();
   }
 

@@ -1,5 +1,5 @@
 import { malformed } from "./_limits.ts";
-import { readUint } from "./_uint.ts";
+import { checkUintSize, readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
 import type { Bytes } from "./bytes.ts";
 
@@ -60,8 +60,10 @@ export class FieldReader {
    * @param littleEndian Whether its lowest byte comes first; by default the highest.
    * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`.
    * @throws {FramingError} If the message ends before.
+   * @throws {RangeError} If `size` is none of these.
    */
   takeUint(size: number, littleEndian = false): number {
+    checkUintSize(size);
     return readUint(this.#message, this.#pass(size), size, littleEndian);
   }
 
@@ -71,6 +73,7 @@ export class FieldReader {
    * @param sizes The size of each in bytes, from 1 to 8.
    * @returns The numbers, exact up to `Number.MAX_SAFE_INTEGER`.
    * @throws {FramingError} If the message ends before.
+   * @throws {RangeError} If a size is none of these.
    *
    * @example The header of an answer of DNS
    * ```ts
@@ -86,6 +89,7 @@ export class FieldReader {
     ...sizes: Sizes
   ): { [Index in keyof Sizes]: number };
   takeUints(...sizes: number[]): number[] {
+    sizes.forEach(checkUintSize);
     let at = this.#pass(sizes.reduce((sum, size) => sum + size, 0));
     return sizes.map((size) => {
       const value = readUint(this.#message, at, size, false);
@@ -148,7 +152,7 @@ export class FieldReader {
   /** Passes over `length` bytes; gives where they begin. */
   #pass(length: number): number {
     const start = this.#at;
-    if (!(length >= 0 && length <= this.length)) {
+    if (!(Number.isInteger(length) && length >= 0 && length <= this.length)) {
       const reason =
         `it has ${this.#message.length} bytes, and ${length} are needed from byte ${start}`;
       throw malformed(WHAT, undefined, reason);

@@ -50,6 +50,7 @@ Deno.test("FieldReader throws a FramingError where a field is cut off, and takes
     (fields) => fields.skip(4),
     (fields) => fields.skip(-1),
     (fields) => fields.take(NaN),
+    (fields) => fields.take(1.5),
     (fields) => fields.takeTextUntil(0x61),
   ];
   for (const attempt of attempts) {
@@ -58,5 +59,14 @@ Deno.test("FieldReader throws a FramingError where a field is cut off, and takes
     const { code } = assertThrows(() => attempt(fields), FramingError);
     assertEquals(code, "malformed");
     assertEquals(fields.takeText(), "bcd");
+  }
+});
+
+Deno.test("FieldReader refuses a size that no number has", () => {
+  for (const size of [0, 9, 1.5, -1, NaN]) {
+    const fields = new FieldReader(bytes("0123456789"));
+    assertThrows(() => fields.takeUint(size), RangeError);
+    assertThrows(() => fields.takeUints(1, size), RangeError);
+    assertEquals(fields.length, 10);
   }
 });

@@ -3,6 +3,7 @@ import {
   assert,
   assertEquals,
   assertStrictEquals,
+  assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import {
@@ -24,6 +25,7 @@ import {
 import { asJson } from "./as_json.ts";
 import { asText } from "./as_text.ts";
 import { assembled } from "./assembled.ts";
+import { byFirstByte } from "./by_first_byte.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
@@ -34,6 +36,7 @@ import { headed } from "./headed.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { sequence } from "./sequence.ts";
+import { FrameDecoderStream, FrameEncoderStream } from "./streams.ts";
 
 const noEncoder = () => ({
   encode() {
@@ -461,6 +464,35 @@ Deno.test("Framings that are made of another one refuse what is no framing", () 
         TypeError,
         `Cannot make ${name} framing as it needs a framing`,
       );
+    }
+  }
+});
+
+Deno.test("What needs a framing refuses what is none, also if it is told later", () => {
+  const wrongs: unknown[] = [undefined, null, 5, {}, lines];
+  for (const wrong of wrongs) {
+    const framing = wrong as Framing<Bytes, Sendable>;
+    const chosen = { ...byFirstByte(() => framing), encoder: lines().encoder };
+    const ways: (() => unknown)[] = [
+      () => new ChunkDecoder(framing),
+      () => new ChunkEncoder(framing),
+      () => new FrameDecoderStream(framing),
+      () => new FrameEncoderStream(framing),
+      () => new ChunkDecoder(chosen).decode(bytes("a\n")),
+      () =>
+        new ChunkDecoder(sequence(lines(), () => framing)).decode(bytes("a\n")),
+      () => encode(sequence(lines(), () => framing), "a"),
+    ];
+    if (wrong !== undefined && wrong !== 5) {
+      const messages = headed(lines(), () => framing);
+      ways.push(
+        () => new ChunkDecoder(messages).decode(bytes("a\nb")),
+        () => encode(messages, { header: "a", body: "b" }),
+      );
+    }
+    for (const way of ways) {
+      const { message } = assertThrows(way, TypeError);
+      assertStringIncludes(message, "needs a framing, with the method");
     }
   }
 });

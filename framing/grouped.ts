@@ -122,27 +122,34 @@ class GroupingDecoder<Frame> implements Decoder<Frame[]> {
 
   decode(input: ByteInput, ended: boolean): Frame[] | undefined {
     const { isLast, maxLength, maxFrames } = this.#rules;
-    const { offset } = input;
-    const frame = decodePart(this.#decoder, input, ended);
-    this.#length += input.offset - offset;
-    if (frame === undefined) {
-      if (this.pending !== true) this.#length = 0; // that of one that was dropped
-      return undefined;
+    const before = input.offset;
+    // It is called again once a byte was taken; until then, the framing may have more frames
+    // that need none.
+    for (let end = before; end === before;) {
+      const frame = decodePart(this.#decoder, input, ended);
+      end = input.offset;
+      this.#length += end - before;
+      if (frame === undefined) {
+        if (this.pending !== true) this.#length = 0; // that of one that was dropped
+        return undefined;
+      }
+      const start = end - this.#length;
+      if (this.#length > maxLength) throw tooLong(WHAT, start, maxLength);
+      this.#frames.push(frame);
+      if (this.#frames.length > maxFrames) {
+        throw new FramingError(
+          `Cannot decode ${WHAT} at byte ${start}: it has more than ${maxFrames} frames`,
+          { code: "too-long", offset: start },
+        );
+      }
+      if (isLast(frame)) {
+        const frames = this.#frames;
+        this.#frames = [];
+        this.#length = 0;
+        return frames;
+      }
     }
-    const start = input.offset - this.#length;
-    if (this.#length > maxLength) throw tooLong(WHAT, start, maxLength);
-    this.#frames.push(frame);
-    if (this.#frames.length > maxFrames) {
-      throw new FramingError(
-        `Cannot decode ${WHAT} at byte ${start}: it has more than ${maxFrames} frames`,
-        { code: "too-long", offset: start },
-      );
-    }
-    if (!isLast(frame)) return undefined;
-    const frames = this.#frames;
-    this.#frames = [];
-    this.#length = 0;
-    return frames;
+    return undefined;
   }
 }
 

@@ -8,6 +8,7 @@ import {
   encode,
   failure,
 } from "./_testing.ts";
+import { assembled } from "./assembled.ts";
 import type { Bytes } from "./bytes.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
 import type { Framing } from "./framing.ts";
@@ -37,6 +38,16 @@ Deno.test("grouped() gives frames up to the last of a message, in every split", 
     ["."],
     failure("truncated", 4),
   ]);
+});
+
+Deno.test("grouped() groups the messages of one frame, in every split", () => {
+  const words = assembled(lines(), () =>
+    function* (line) {
+      yield* line.split(" ");
+    });
+  const groups = grouped(words, (word) => word === ".");
+  const expected = [["a", "b", "."], ["."], ["c", "d", "."]];
+  assertEquals(decodeInEverySplit(groups, "a b . . c\nd .\n"), expected);
 });
 
 Deno.test("grouped() limits the bytes and the frames of a message, in every split", () => {

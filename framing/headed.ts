@@ -3,6 +3,7 @@ import { decodePart } from "./_decode_part.ts";
 import {
   checkInner,
   checkMaxLength,
+  checkMethod,
   checkSendLength,
   DEFAULT_MAX_LENGTH_BYTES,
   malformed,
@@ -210,7 +211,12 @@ export function headed<Header, Body, BodyOut>(
   checkInner("headed", header);
   checkFunction("make headed framing", "body", body);
   checkMaxLength("headed", maxLength);
-  const rules: Rules = { maxLength, terminator: toBytes(terminator).slice() };
+  // Copied, as the caller may change its bytes later. Not by `slice`: Node's Buffer
+  // makes a view there.
+  const rules: Rules = {
+    maxLength,
+    terminator: new Uint8Array(toBytes(terminator)),
+  };
   return {
     decoder: () => new HeadedDecoder(header.decoder(), body, rules),
     encoder: () => new HeadedEncoder(header.encoder(), body, rules),
@@ -235,6 +241,8 @@ class HeadedDecoder<Header, Body>
   readonly #headers: Decoder<Header>;
   readonly #bodyOf: (header: Header) => Said<Body, never>;
   readonly #rules: Rules;
+  // No bytes were taken by the last call: the limit is that of what is waited for.
+  #isWaiting = false;
   // A header that was taken, whose body is not whole.
   #begun: { header: Header; body: Decoder<Body | Bytes> } | undefined;
 
@@ -248,8 +256,11 @@ class HeadedDecoder<Header, Body>
     this.#rules = rules;
   }
 
+  /** The header and the body are held to their limits here: one may follow in one call. */
   get maxFrameLength(): number | undefined {
-    return (this.#begun?.body ?? this.#headers).maxFrameLength;
+    return this.#isWaiting
+      ? (this.#begun?.body ?? this.#headers).maxFrameLength
+      : Infinity;
   }
 
   get pending(): boolean | undefined {
@@ -260,21 +271,31 @@ class HeadedDecoder<Header, Body>
     input: ByteInput,
     ended: boolean,
   ): Message<Header, Body | Bytes> | undefined {
+    const { offset } = input;
+    const message = this.#decodeNext(input, ended);
+    this.#isWaiting = message === undefined && input.offset === offset;
+    return message;
+  }
+
+  #decodeNext(
+    input: ByteInput,
+    ended: boolean,
+  ): Message<Header, Body | Bytes> | undefined {
     if (this.#begun === undefined) {
       const { offset } = input;
       const header = decodePart(this.#headers, input, ended);
       if (header === undefined) return undefined;
       const said = this.#bodyOf(header);
       if (said === undefined) return { header };
-      const body = typeof said === "object"
+      const body = isFraming(said, "decoder")
         ? said.decoder()
         : new LengthDecoder(said, offset, this.#rules);
       this.#begun = { header, body };
-      // It is called again, as the body may have another limit.
+      // It is called again, so that what comes before the body need not be kept for it.
       if (input.offset > offset) return undefined;
     }
     const { header, body: decoder } = this.#begun;
-    const body = decoder.decode(input, ended);
+    const body = decodePart(decoder, input, ended);
     if (body === undefined) return undefined;
     this.#begun = undefined;
     return { header, body };
@@ -323,6 +344,16 @@ class LengthDecoder implements Decoder<Bytes> {
 
 const WHAT = "message with a header";
 
+/** Whether a framing is said, and no length; throws if it is something else. */
+function isFraming<In, Out>(
+  said: Framing<In, Out> | number | string,
+  method: "decoder" | "encoder",
+): said is Framing<In, Out> {
+  if (typeof said === "number" || typeof said === "string") return false;
+  checkMethod("frame a body that has no length", method, said);
+  return true;
+}
+
 /** The length that is said as a number or in digits; `NaN` if it is none. */
 function toLength(said: number | string): number {
   if (typeof said === "number") return said;
@@ -370,7 +401,7 @@ class HeadedEncoder<Header, Body> implements Encoder<Message<Header, Body>> {
         } body, which is ${body === undefined ? "missing" : "given"}`,
       );
     }
-    if (typeof said === "object") {
+    if (isFraming(said, "encoder")) {
       this.#bodies.push(said.encoder(), body);
       return output.writeBytes(this.#bodies.takeBytes());
     }

@@ -8,15 +8,19 @@ import {
   decodeInTinyChunks,
   encode,
   failure,
+  type Outcome,
   text,
 } from "./_testing.ts";
 import { asJson } from "./as_json.ts";
 import { asText } from "./as_text.ts";
+import { assembled } from "./assembled.ts";
 import type { ByteInput } from "./byte_input.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
 import { FramingError } from "./framing_error.ts";
+import type { Framing } from "./framing.ts";
+import { grouped } from "./grouped.ts";
 import { headed } from "./headed.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
@@ -300,12 +304,51 @@ Deno.test("headed() has state for each stream, and each body its own", () => {
   }
 });
 
+/** Bytes whose `slice` is a view, as that of Node's Buffer. */
+class Viewed extends Uint8Array<ArrayBuffer> {
+  override slice(start?: number, end?: number): Uint8Array<ArrayBuffer> {
+    const { buffer, byteOffset, length } = this;
+    return new Uint8Array(buffer, byteOffset, length).subarray(start, end);
+  }
+}
+
 Deno.test("headed() keeps a terminator that is written to later", () => {
-  const terminator = bytes(";");
-  const framing = headed(lines(), Number, { terminator });
-  terminator.fill(0);
-  const frame = new ChunkEncoder(framing).encode({ header: "1", body: "a" });
-  assertEquals(text(frame), "1\na;");
+  const message = { header: Uint8Array.of(1), body: "a" };
+  for (const terminator of [bytes(";"), Viewed.of(0x3b)]) {
+    const framing = headed(fixedLength(1), () => 1, { terminator });
+    terminator.fill(0);
+    assertEquals(encode(framing, message), "\x01a;");
+  }
+});
+
+Deno.test("headed() holds a body to its own limit after a header that ends without bytes, in every split", () => {
+  const words = assembled(lines({ maxLength: 3 }), () =>
+    function* (line) {
+      yield* line.split(" ");
+    });
+  const inner = headed(lines(), () => 0);
+  const body = asText(delimited(";", { maxLength: 4 }));
+  const after = "long;";
+  const cases: [framing: Framing<unknown, never>, stream: string, Outcome][] = [
+    [headed(inner, () => body), `a\n${after}`, [
+      { header: { header: "a", body: new Uint8Array() }, body: "long" },
+    ]],
+    [
+      headed(words, (word) => word === "b" ? body : undefined),
+      `a b\n${after}`,
+      [
+        { header: "a" },
+        { header: "b", body: "long" },
+      ],
+    ],
+    [headed(inner, () => body), "a\nlonger;", [failure("too-long", 2)]],
+    [grouped(inner, ({ header }) => header === "bcd"), "a\nbcd\n", [
+      ["a", "bcd"].map((header) => ({ header, body: new Uint8Array() })),
+    ]],
+  ];
+  for (const [framing, stream, outcome] of cases) {
+    assertEquals(decodeInEverySplit(framing, stream), outcome);
+  }
 });
 
 Deno.test("headed() refuses what it cannot honour", () => {

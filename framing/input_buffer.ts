@@ -1,7 +1,8 @@
+import { checkAttached } from "../internal/checks.ts";
 import type { FrameFinder, Frames, FrameSource } from "./_frames.ts";
 import { areFew, findAmongFew, type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
-import { readUint } from "./_uint.ts";
+import { checkUintSize, readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Bytes } from "./bytes.ts";
@@ -64,6 +65,9 @@ export class InputBuffer implements ByteInput {
   #maxFrameLength = DEFAULT_MAX_LENGTH_BYTES;
   // Where the decoder was called last: the frame of the last message begins there.
   #frameStart = 0;
+  // Parts were taken of a message that is not whole, and of the last message.
+  #hasParts = false;
+  #hadParts = false;
   // What was thrown after the messages of a batch.
   #failure: { readonly error: unknown } | undefined;
   #searches = NO_SEARCHES;
@@ -93,9 +97,10 @@ export class InputBuffer implements ByteInput {
     size: number,
     littleEndian = false,
   ): number | undefined {
+    checkUintSize(size);
     const first = this.#start + index;
     const last = first + size - 1;
-    if (index < 0 || last >= this.#end) return undefined;
+    if (!(index >= 0 && last < this.#end)) return undefined;
     return readUint(this.#bytes, first, size, littleEndian);
   }
 
@@ -156,6 +161,9 @@ export class InputBuffer implements ByteInput {
 
   /** Says how many bytes the next message needs; see {@linkcode ByteInput.need}. */
   need(length: number): undefined {
+    if (Number.isNaN(length)) {
+      throw new RangeError("Cannot wait for bytes as their number is NaN");
+    }
     this.#needed = length;
   }
 
@@ -183,10 +191,13 @@ export class InputBuffer implements ByteInput {
       const message = decoder.decode(this, ended);
       if (message !== undefined) {
         this.#needed = 0;
+        this.#hadParts = this.#hasParts;
+        this.#hasParts = false;
         this.#checkLength(this.#start - start, start, maxFrameLength);
         return message;
       }
       if (this.#start === start) break;
+      this.#hasParts = decoder.pending === true;
     }
     this.#checkRest(decoder, ended);
     const isRemainder = !this.#isOwn && isSmallPart(this.length, this.#bytes);
@@ -260,6 +271,16 @@ export class InputBuffer implements ByteInput {
   }
 
   /**
+   * Whether the last message was taken in parts: what lies from
+   * {@linkcode InputBuffer.frameOffset} on is the last part of its frame alone.
+   *
+   * @internal
+   */
+  get hadParts(): boolean {
+    return this.#hadParts;
+  }
+
+  /**
    * Lets the next {@linkcode InputBuffer.pull} throw.
    *
    * @internal
@@ -289,7 +310,7 @@ export class InputBuffer implements ByteInput {
    * again.
    *
    * @param chunk The bytes.
-   * @throws {TypeError} If they are not a `Uint8Array`.
+   * @throws {TypeError} If they are not a `Uint8Array`, or its buffer is detached.
    */
   append(chunk: Uint8Array): void {
     if (!(chunk instanceof Uint8Array)) {
@@ -297,7 +318,7 @@ export class InputBuffer implements ByteInput {
         `Cannot decode chunk as it must be a Uint8Array: current value is of type ${typeof chunk}`,
       );
     }
-    if (chunk.length === 0) return;
+    if (chunk.length === 0) return checkAttached("decode chunk", chunk);
     if (this.adjoins(chunk)) return this.goOn(chunk.length);
     if (this.length === 0) {
       this.#useGiven(chunk, 0);
@@ -400,7 +421,10 @@ export class InputBuffer implements ByteInput {
   }
 
   #check(start: number, end: number): void {
-    if (!(start >= 0 && start <= end && end <= this.#end - this.#start)) {
+    const isThere = start >= 0 && start <= end &&
+      end <= this.#end - this.#start;
+    // A part of a byte would leave all that follows between two bytes.
+    if (!isThere || !Number.isInteger(start) || !Number.isInteger(end)) {
       throw new RangeError(
         `Cannot take bytes ${start} to ${end}: there are ${this.length}`,
       );

@@ -6,6 +6,7 @@ import {
 } from "@std/assert";
 import { assertLinear, bytes, pick, seededRandom, text } from "./_testing.ts";
 import type { Bytes } from "./bytes.ts";
+import { ChunkDecoder } from "./chunk_decoder.ts";
 import { fixedLength } from "./fixed_length.ts";
 import type { Decoder } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
@@ -49,6 +50,7 @@ Deno.test("InputBuffer looks at what is there, and at nothing else", () => {
   assertEquals(input.uintAt(3, 7), 0x04ffffffffffff);
   assertEquals(input.uintAt(7, 4), undefined);
   assertEquals(input.uintAt(-1, 2), undefined);
+  assertEquals(input.uintAt(NaN, 2), undefined);
   assertEquals(text(input.bytesAt(1, 3)), "\x02\x03");
   assertEquals(input.indexOf(1, -5), 0);
   assertEquals(input.indexOf(1, NaN), 0);
@@ -67,6 +69,14 @@ Deno.test("InputBuffer looks at what is there, and at nothing else", () => {
       () => input.skip(11),
       () => input.skip(-1),
       () => input.skip(NaN),
+      () => input.skip(0.5),
+      () => input.take(1.5),
+      () => input.bytesAt(0.5, 2),
+      () => input.need(NaN),
+      () => input.uintAt(0, 0),
+      () => input.uintAt(0, 9),
+      () => input.uintAt(0, 1.5),
+      () => input.uintAt(0, -1),
       () => input.indexOf(new Uint8Array()),
     ]
   ) {
@@ -91,6 +101,18 @@ Deno.test("InputBuffer takes bytes, text and nothing from the front", () => {
 Deno.test("InputBuffer refuses what is no chunk", () => {
   for (const wrong of ["abc", undefined, [1], new ArrayBuffer(1)]) {
     assertThrows(() => new InputBuffer().append(wrong as never), TypeError);
+  }
+});
+
+Deno.test("InputBuffer and ChunkDecoder refuse a chunk whose buffer is detached", () => {
+  const chunk = bytes("hello\n");
+  structuredClone(chunk, { transfer: [chunk.buffer] });
+  const input = new InputBuffer();
+  assertThrows(() => input.append(chunk), TypeError, "detached");
+  for (const first of ["", "a", "a\n"]) {
+    const decoder = new ChunkDecoder(lines());
+    decoder.decode(bytes(first));
+    assertThrows(() => decoder.decode(chunk), TypeError, "detached");
   }
 });
 

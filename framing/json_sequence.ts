@@ -87,7 +87,7 @@ class JsonSequenceDecoder implements Decoder<unknown> {
 
   constructor(limits: Limits) {
     this.#limits = limits;
-    this.maxFrameLength = limits.maxLength;
+    this.maxFrameLength = limits.maxLength + 1; // what ends a number
   }
 
   get pending(): boolean {
@@ -129,7 +129,10 @@ class JsonSequenceDecoder implements Decoder<unknown> {
       ? utf8Error("JSON", input.bytesAt(0, length), offset)
       : undefined;
     if (error !== undefined) throw error;
-    input.skip(length);
+    // White space that ends a number is taken with it, so that its frame, sent on, does not
+    // join with the next one.
+    const ends = isNumberByte(this.#first) && isSpace(input.byteAt(length));
+    input.skip(ends ? length + 1 : length);
     return parseJson(text, offset);
   }
 
@@ -137,7 +140,7 @@ class JsonSequenceDecoder implements Decoder<unknown> {
   #begin(input: ByteInput): boolean {
     let spaces = 0;
     let byte = input.byteAt(0);
-    while (byte !== undefined && isSpace(byte)) byte = input.byteAt(++spaces);
+    while (isSpace(byte)) byte = input.byteAt(++spaces);
     input.skip(spaces);
     if (byte === undefined || spaces > 0) return false;
     const isValue = byte === QUOTE || byte === ARRAY_START ||
@@ -203,7 +206,7 @@ class JsonSequenceDecoder implements Decoder<unknown> {
   }
 }
 
-function isSpace(byte: number): boolean {
+function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 

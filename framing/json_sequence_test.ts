@@ -12,10 +12,13 @@ import {
   pick,
   rounds,
   seededRandom,
+  text,
   utf8,
 } from "./_testing.ts";
+import { takeBatch } from "./batch.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
 import { FramingError } from "./framing_error.ts";
+import { InputBuffer } from "./input_buffer.ts";
 import { jsonSequence } from "./json_sequence.ts";
 
 Deno.test("jsonSequence() reads values with nothing or white space between", () => {
@@ -37,6 +40,14 @@ Deno.test("jsonSequence() reads values with nothing or white space between", () 
   for (const [stream, values] of cases) {
     assertEquals(decodeInEverySplit(jsonSequence(), stream), values, stream);
   }
+});
+
+Deno.test("jsonSequence() keeps numbers apart in frames that are sent on", () => {
+  const input = new InputBuffer();
+  input.append(bytes("1 23\n [4] 5 6"));
+  const decoder = jsonSequence({ maxLength: 3 }).decoder();
+  const batch = takeBatch(input, decoder);
+  assertEquals(batch && text(batch.framesOf().frames), "1 23\n[4]5 ");
 });
 
 Deno.test("jsonSequence() reads back any values, however they are set", () => {

@@ -313,7 +313,9 @@ export class OutputBuffer implements ByteOutput {
     littleEndian = false,
   ): void {
     checkUint(value, size);
-    if (!(position >= 0 && position + size <= this.length)) {
+    const isThere = Number.isInteger(position) && position >= 0 &&
+      position + size <= this.length;
+    if (!isThere) {
       throw new RangeError(
         `Cannot set ${size} bytes at ${position} as the frame has ${this.length} bytes`,
       );

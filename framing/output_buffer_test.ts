@@ -62,7 +62,7 @@ Deno.test("OutputBuffer refuses numbers that do not fit", () => {
       RangeError,
     );
   }
-  for (const position of [-1, 2, NaN]) {
+  for (const position of [-1, 0.5, 2, NaN]) {
     assertThrows(
       () =>
         write(output, (frame) => {

@@ -1,6 +1,7 @@
 import { checkFunction } from "../internal/checks.ts";
+import { takeMore } from "./_decode_part.ts";
 import { ManyDecoder } from "./_decoders.ts";
-import { checkInner } from "./_limits.ts";
+import { checkInner, checkMethod } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
@@ -13,7 +14,8 @@ import { OutputBuffer } from "./output_buffer.ts";
  * greeting, a header or a handshake, then the protocol proper.
  *
  * The first message is received like the others, before them. It decides how the rest
- * is framed: `next` is called with it. What is sent goes the same way: the first message
+ * is framed: `next` is called with it. If its frame holds more messages, these come before
+ * the rest. What is sent goes the same way: the first message
  * by `first`, the rest by what `next` says of the first one, as its receiver reads it.
  *
  * If only one direction begins so, take the other part of another framing:
@@ -76,7 +78,8 @@ export function sequence<First, In, FirstOut = First, Out = In>(
 
 class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
   readonly #next: (message: First) => Pick<Framing<In, never>, "decoder">;
-  readonly #first: Decoder<First>;
+  // Not there any more once it has no more of the first frame.
+  #first: Decoder<First> | undefined;
   #later: Decoder<In> | undefined;
 
   constructor(
@@ -89,23 +92,36 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
   }
 
   override get maxFrameLength(): number | undefined {
-    return (this.#later ?? this.#first).maxFrameLength;
+    return (this.#later ?? this.#first)?.maxFrameLength;
   }
 
   override get pending(): boolean | undefined {
-    return (this.#later ?? this.#first).pending;
+    return (this.#later ?? this.#first)?.pending;
   }
 
   override decode(input: ByteInput, ended: boolean): First | In | undefined {
-    if (this.#later !== undefined) return this.#later.decode(input, ended);
+    const later = this.#later;
+    if (this.#first === undefined) return later?.decode(input, ended);
+    if (later !== undefined) {
+      const more = takeMore(this.#first);
+      if (more !== undefined) return more;
+      this.#first = undefined;
+      return later.decode(input, ended);
+    }
     const message = this.#first.decode(input, ended);
-    if (message !== undefined) this.#later = this.#next(message).decoder();
+    if (message === undefined) return undefined;
+    const framing = this.#next(message);
+    checkMethod("decode what follows the first message", "decoder", framing);
+    this.#later = framing.decoder();
     return message;
   }
 
   override decodeMany(input: InputBuffer, messages: (First | In)[]): void {
     const later = this.#later;
-    if (later instanceof ManyDecoder) later.decodeMany(input, messages);
+    const isSwitched = this.#first === undefined;
+    if (isSwitched && later instanceof ManyDecoder) {
+      later.decodeMany(input, messages);
+    }
   }
 }
 
@@ -128,7 +144,9 @@ function sequenceEncoder<First, In, FirstOut, Out>(
           `Cannot encode first message of ${frame.length} bytes: its framing reads no message from its frame`,
         );
       }
-      const made = next(read).encoder();
+      const framing = next(read);
+      checkMethod("encode what follows the first message", "encoder", framing);
+      const made = framing.encoder();
       output.writeBytes(frame);
       later = made;
     },

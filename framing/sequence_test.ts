@@ -6,6 +6,7 @@ import {
   failure,
   text,
 } from "./_testing.ts";
+import { assembled } from "./assembled.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
@@ -30,6 +31,16 @@ Deno.test("sequence() switches after the first message, in every split", () => {
   ]);
   assertEquals(decodeInEverySplit(switched, ""), []);
   assertEquals(decodeInEverySplit(switched, "only"), ["only"]);
+});
+
+Deno.test("sequence() gives all messages of the first frame, in every split", () => {
+  const words = assembled(lines(), () =>
+    function* (line) {
+      yield* line.split(" ");
+    });
+  const framing = sequence(words, () => lines());
+  const expected = ["a", "b", "c", "d e", "f"];
+  assertEquals(decodeInEverySplit(framing, "a b c\nd e\nf\n"), expected);
 });
 
 Deno.test("sequence() asks the first message how the others are framed", () => {

@@ -1,13 +1,14 @@
 import { QueueStream } from "../internal/queue_stream.ts";
 import { ChunkInput } from "./_chunk_input.ts";
+import { checkMethod } from "./_limits.ts";
 import { ChunkEncoder } from "./chunk_decoder.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
 /**
  * A `TransformStream` of bytes into messages.
  *
- * Bytes are decoded only when the stream is read. Messages before an error are
- * delivered before it.
+ * Bytes are decoded only when the stream is read, and what is left of them when it is
+ * closed. Messages before an error are delivered before it.
  *
  * @typeParam In What is received.
  *
@@ -32,9 +33,11 @@ export class FrameDecoderStream<In> extends TransformStream<Uint8Array, In> {
    * Makes a stream.
    *
    * @param framing Where messages begin and end.
+   * @throws {TypeError} If that is no framing.
    */
   constructor(framing: Pick<Framing<In, never>, "decoder">) {
     super();
+    checkMethod("decode messages", "decoder", framing);
     // A TransformStream whose `flush` fails throws away what was not read yet
     // (https://streams.spec.whatwg.org/#transform-stream-error). These two wait
     // for the reader before they report an error.
@@ -180,6 +183,7 @@ export class FrameEncoderStream<Out> extends TransformStream<Out, Uint8Array> {
    * Makes a stream.
    *
    * @param framing How messages are written.
+   * @throws {TypeError} If that is no framing.
    */
   constructor(framing: Pick<Framing<unknown, Out>, "encoder">) {
     const encoder = new ChunkEncoder(framing);

@@ -140,3 +140,15 @@ export function refuseOptions(
     }
   }
 }
+
+/**
+ * Throws if the buffer of a chunk without bytes was transferred, such as to a worker: what
+ * it held is lost, and would be missing in the stream without a word.
+ */
+export function checkAttached(action: string, { buffer }: Uint8Array): void {
+  if ("detached" in buffer && buffer.detached) {
+    throw new TypeError(
+      `Cannot ${action} as the chunk's buffer must not be transferred before it is read: it is detached`,
+    );
+  }
+}
