@@ -79,7 +79,8 @@ async function filter(
   const isEnough = received === count;
   // The peer may still be reading what the input has to say, unless a person types it.
   const hasMoreToSend = !isEnough && !shell.isInputTerminal;
-  if (hasMoreToSend) await sending;
+  // An input that waits must not keep what Ctrl-C or a reset has ended.
+  if (hasMoreToSend) await Promise.race([sending, connection.closed]);
   if (count !== undefined && !isEnough) {
     throw new Error(
       `Received ${received} of ${count} messages, and ${

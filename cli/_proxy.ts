@@ -127,7 +127,7 @@ class Proxy {
   }
 
   async #dial(target: Place, signal: AbortSignal): Promise<Side> {
-    if (!wantsTls(this.#flags)) return await dial(target);
+    if (!wantsTls(this.#flags)) return await dial(target, signal);
     const framing = unframed();
     return sideOf(await open(this.#flags, target, { framing }, signal), target);
   }
