@@ -197,7 +197,12 @@ class Listening {
         return await this.#showAnswer(number, bytesOf(reply));
       case "exec": {
         const isBinary = chosen.isRaw || format === "binary";
-        const { output, code } = await answerOf(command, bytes, !isBinary);
+        const { output, code } = await answerOf(
+          command,
+          bytes,
+          !isBinary,
+          connection.signal, // the answer would have no one to go to
+        );
         if (code !== 0) {
           this.say(`#${number} The command ended with code ${code}`);
         }
