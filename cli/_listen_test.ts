@@ -40,6 +40,20 @@ Deno.test({
   },
 });
 
+Deno.test("Ctrl-C ends listen though its input goes on, and the client has ended", async () => {
+  const input = new ReadableStream<Uint8Array>();
+  await using tool = new Running(["listen", "0"], { input });
+  await using client = await connect({
+    port: await tool.port(),
+    framing: lines(),
+  });
+  await client.send("hello");
+  await client.closeWrite();
+  await tool.shell.seen(/hello/);
+  assertEquals((await tool.interrupt()).code, 0);
+  assertEquals(await client.receive(), undefined);
+});
+
 Deno.test("listen shows what it receives, and says who came and went", async () => {
   await using tool = new Running(["listen", "0", "--echo", "--netstrings"]);
   {
