@@ -239,6 +239,14 @@ Deno.test("Ctrl-C ends a filter whose peer has ended, though its input has not",
   assertEquals((await tool.interrupt()).code, 130);
 });
 
+Deno.test("Ctrl-C ends a filter whose output is not read", async () => {
+  await using capital = capitals();
+  const args = ["connect", `${capital.addr.port}`, "--wait", "1h"];
+  await using tool = new Running(args, { input: "a\n", isOutputFull: true });
+  await tool.shell.seen(/A\n/);
+  assertEquals((await tool.interrupt()).code, 130);
+});
+
 Deno.test("connect --heartbeat sends a message when nothing else is sent", async () => {
   await using server = serve(
     { ...HOST, framing: lines() },

@@ -210,6 +210,17 @@ Deno.test({
   },
 });
 
+Deno.test("Ctrl-C ends a proxy whose output is not read", async () => {
+  await using server = capitals();
+  const args = ["proxy", "0", `${server.addr.port}`];
+  await using tool = new Running(args, { isOutputFull: true });
+  await using client = await connect({ port: await tool.port(), framing });
+  await client.send("hello");
+  await tool.shell.seen(/hello/);
+  assertEquals((await tool.interrupt()).code, 0);
+  await client.receive().catch(() => {}); // a reset, or an end
+});
+
 Deno.test("proxy --tls shows what is in a TLS connection", async () => {
   const [cert = "", key = ""] = await Promise.all(
     ["localhost.pem", "localhost.key"].map((name) =>
