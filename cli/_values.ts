@@ -33,7 +33,7 @@ export function parseDuration(name: string, text: string): number {
   const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
   const factor = TIME_UNITS[unit];
   if (digits === undefined || factor === undefined) {
-    throw wrong(name, "a time such as 500ms, 10s or 1m", text);
+    throw wrong(name, "a time such as 500ms, 10s, 1m or 1h", text);
   }
   const duration = Number(digits) * factor;
   if (duration > MAX_DURATION_MS) {
