@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { abortable } from "@std/async/abortable";
 import type { Connection } from "../connection.ts";
 import type { Bytes, Sendable } from "../framing.ts";
 import { connectCode } from "./_connect_code.ts";
@@ -75,11 +76,16 @@ async function filter(
     }
   })();
   // What is wrong with the input ends it; the end of the input does not.
-  await Promise.race([receiving, sending.then(() => receiving)]);
+  // An output that is not read must not keep what Ctrl-C has ended.
+  await abortable(
+    Promise.race([receiving, sending.then(() => receiving)]),
+    shell.interrupted,
+  );
   const isEnough = received === count;
   // The peer may still be reading what the input has to say, unless a person types it.
   const hasMoreToSend = !isEnough && !shell.isInputTerminal;
-  if (hasMoreToSend) await sending;
+  // An input that waits must not keep what Ctrl-C or a reset has ended.
+  if (hasMoreToSend) await Promise.race([sending, connection.closed]);
   if (count !== undefined && !isEnough) {
     throw new Error(
       `Received ${received} of ${count} messages, and ${

@@ -225,6 +225,28 @@ Deno.test("Ctrl-C ends a filter with code 130", async () => {
   assertEquals((await tool.interrupt()).code, 130);
 });
 
+Deno.test("Ctrl-C ends a filter whose peer has ended, though its input has not", async () => {
+  await using done = server(async (connection) => {
+    await connection.send("done\n");
+    await connection.closeWrite();
+    await connection.closed;
+  });
+  const args = ["connect", `${done.addr.port}`];
+  const input = new ReadableStream<Uint8Array>();
+  await using tool = new Running(args, { input });
+  await tool.shell.seen(/done\n/);
+  await runTool([...args, "-m", "a"]); // by now the end has come, too
+  assertEquals((await tool.interrupt()).code, 130);
+});
+
+Deno.test("Ctrl-C ends a filter whose output is not read", async () => {
+  await using capital = capitals();
+  const args = ["connect", `${capital.addr.port}`, "--wait", "1h"];
+  await using tool = new Running(args, { input: "a\n", isOutputFull: true });
+  await tool.shell.seen(/A\n/);
+  assertEquals((await tool.interrupt()).code, 130);
+});
+
 Deno.test("connect --heartbeat sends a message when nothing else is sent", async () => {
   await using server = serve(
     { ...HOST, framing: lines() },

@@ -43,10 +43,16 @@ export function parseFaults(flags: Flags): Faults | undefined {
     if (flags.has("seed")) throw new UsageError("--seed goes with a fault");
     return undefined;
   }
+  const rate = flags.size("rate") ?? Infinity;
+  if (rate === 0) {
+    throw new UsageError(
+      "--rate must be at least 1: nothing passes with --stall-after 0",
+    );
+  }
   return {
     latency: flags.duration("latency") ?? 0,
     jitter: flags.duration("jitter") ?? 0,
-    rate: flags.size("rate") ?? Infinity,
+    rate,
     cut: parseCut(flags.text("cut")),
     stallAfter: flags.size("stall-after") ?? Infinity,
     resetAfter: flags.size("reset-after") ?? Infinity,

@@ -189,4 +189,5 @@ Deno.test("parseFaults() reads the flags of faults", () => {
     UsageError,
     "--seed goes with a fault",
   );
+  assertThrows(() => parse("--rate", "0"), UsageError, "--rate must be");
 });

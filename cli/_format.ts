@@ -105,7 +105,7 @@ export function plain(
 ): Uint8Array {
   switch (format) {
     case "json":
-      return bytesOf(`${JSON.stringify(toJson(message))}\n`);
+      return bytesOf(`${jsonLine(message)}\n`);
     case "hex":
       return bytesOf(`${message.bytes.toHex()}\n`);
     case "text": {
@@ -131,6 +131,15 @@ const NAMES: Readonly<Record<string, string>> = {
   "\r": "\\r",
   "\t": "\\t",
 };
+
+/** JSON leaves DEL, C1 and what reverses the direction as they are, which are escaped here. */
+function jsonLine(message: Passed): string {
+  return JSON.stringify(toJson(message)).replace(
+    CONTROLS,
+    (character) =>
+      `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
 
 /** Bytes as text that cannot steer a terminal; with `keepsLines`, lines stay lines. */
 export function visible(bytes: Uint8Array, keepsLines = false): string {
@@ -202,7 +211,7 @@ export function annotated(
   const { connection, from, sinceLast, bytes } = message;
   const paint = (style: "dim" | "cyan" | "green", text: string) =>
     hasColor ? styleText(style, text, { validateStream: false }) : text;
-  if (format === "json") return JSON.stringify(toJson(message));
+  if (format === "json") return jsonLine(message);
   const shown = bytes.subarray(0, MAX_SHOWN_BYTES);
   const rest = bytes.length - shown.length;
   const more = rest > 0 ? paint("dim", ` … and ${rest} bytes`) : "";

@@ -51,6 +51,15 @@ Deno.test("A message cannot steer the terminal that it is shown on", () => {
   const shown = "\\x1b[2J\\x07\\x9b31m\\u{202e}evil";
   assertEquals(plainText(attack, "text", true), `${shown}\n`);
   assertEquals(plainText(`${attack}\n`, "binary", true), `${shown}\n`);
+  assertEquals(
+    JSON.parse(plainText(attack, "json", true)).text,
+    attack,
+  );
+  assertEquals(
+    // deno-lint-ignore no-control-regex -- they are what is looked for
+    plainText(attack, "json", true).match(/[\x00-\x09\x7f-\x9f\u202e]/),
+    null,
+  );
   assertEquals(visible(bytesOf("a\tb\r\n\0é한")), "a\\tb\\r\\n\\0é한");
   assertEquals(
     visible(new Uint8Array([0x61, 0xff, 0x1b, 0x0a])),

@@ -50,8 +50,12 @@ export async function run(command: Command, shell: Shell): Promise<number> {
     }
     throw error;
   }
-  await using _server = server;
-  return await listening.run(server, interrupted);
+  try {
+    return await listening.run(server, interrupted);
+  } finally {
+    // A handler may wait for an output that is not read: it is not waited for.
+    await server.shutdown({ timeout: SHUTDOWN_MS });
+  }
 }
 
 /** A server at work. */
@@ -59,6 +63,7 @@ class Listening {
   readonly #plan: ListenPlan;
   readonly #shell: Shell;
   readonly #done = new AbortController();
+  readonly #interrupted = Promise.withResolvers<void>();
   readonly #connected = Promise.withResolvers<void>();
   readonly #connections = new Set<Bare>();
   readonly #samples: Sample[] = [];
@@ -93,7 +98,10 @@ class Listening {
   ): Promise<number> {
     const { answer, count, guesses } = this.#plan;
     const ended = Promise.withResolvers<void>();
-    const end = () => ended.resolve();
+    const end = () => {
+      if (interrupted.aborted) this.#interrupted.resolve();
+      ended.resolve();
+    };
     for (const signal of [interrupted, this.#done.signal]) {
       if (signal.aborted) end();
       signal.addEventListener("abort", end);
@@ -167,7 +175,7 @@ class Listening {
     }
     sample.isWhole = true;
     // What is on standard input may be an answer to all that came.
-    await this.#inputSent;
+    await Promise.race([this.#inputSent, this.#interrupted.promise]);
   }
 
   async #show(
@@ -197,7 +205,12 @@ class Listening {
         return await this.#showAnswer(number, bytesOf(reply));
       case "exec": {
         const isBinary = chosen.isRaw || format === "binary";
-        const { output, code } = await answerOf(command, bytes, !isBinary);
+        const { output, code } = await answerOf(
+          command,
+          bytes,
+          !isBinary,
+          connection.signal, // the answer would have no one to go to
+        );
         if (code !== 0) {
           this.say(`#${number} The command ended with code ${code}`);
         }

@@ -24,6 +24,36 @@ Deno.test("listen --echo, --reply and --exec answer each message", async () => {
   assertEquals(await answers(["--exec", "wc -c; :"], ["four"]), ["4"]);
 });
 
+Deno.test({
+  name: "Ctrl-C ends listen --exec though its command does not end",
+  ignore: Deno.build.os === "windows", // it has no sleep
+  async fn() {
+    const args = ["listen", "0", "--exec", "exec sleep 60"];
+    await using tool = new Running(args);
+    await using client = await connect({
+      port: await tool.port(),
+      framing: lines(),
+    });
+    await client.send("hello");
+    await tool.shell.seen(/hello/);
+    assertEquals((await tool.interrupt()).code, 0);
+  },
+});
+
+Deno.test("Ctrl-C ends listen though its input goes on, and the client has ended", async () => {
+  const input = new ReadableStream<Uint8Array>();
+  await using tool = new Running(["listen", "0"], { input });
+  await using client = await connect({
+    port: await tool.port(),
+    framing: lines(),
+  });
+  await client.send("hello");
+  await client.closeWrite();
+  await tool.shell.seen(/hello/);
+  assertEquals((await tool.interrupt()).code, 0);
+  assertEquals(await client.receive(), undefined);
+});
+
 Deno.test("listen shows what it receives, and says who came and went", async () => {
   await using tool = new Running(["listen", "0", "--echo", "--netstrings"]);
   {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { abortable } from "@std/async/abortable";
 import type { Command } from "./_command.ts";
 import { open, wantsTls } from "./_connection_flags.ts";
 import { type Faults, FaultyLine, isRandom } from "./_faults.ts";
@@ -127,7 +128,7 @@ class Proxy {
   }
 
   async #dial(target: Place, signal: AbortSignal): Promise<Side> {
-    if (!wantsTls(this.#flags)) return await dial(target);
+    if (!wantsTls(this.#flags)) return await dial(target, signal);
     const framing = unframed();
     return sideOf(await open(this.#flags, target, { framing }, signal), target);
   }
@@ -192,12 +193,13 @@ async function relay(
     signal,
   });
   for await (const chunk of readAll(source, signal)) {
-    await observed.take(chunk);
+    // An output that is not read must not keep what Ctrl-C has ended.
+    await abortable(observed.take(chunk), signal);
     if (line === undefined) {
       await target.write(chunk).catch(broken(signal, target));
     } else await line.push(chunk);
   }
-  await observed.end();
+  await abortable(observed.end(), signal);
   if (line === undefined) target.end();
   else await line.finish();
 }

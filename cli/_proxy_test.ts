@@ -195,6 +195,32 @@ Deno.test("proxy resets a client whose target is not there", async () => {
   );
 });
 
+Deno.test({
+  name: "Ctrl-C ends a proxy whose target does not answer",
+  ignore: Deno.build.os !== "linux", // others treat a full backlog otherwise
+  async fn() {
+    using listener = Deno.listen({ ...HOST, tcpBacklog: 1 });
+    const { port } = listener.addr;
+    using _first = await Deno.connect({ port });
+    using _last = await Deno.connect({ port });
+    await using tool = new Running(["proxy", "0", `${port}`]);
+    await using client = await connect({ port: await tool.port(), framing });
+    assertEquals((await tool.interrupt()).code, 0);
+    await client.receive().catch(() => {}); // a reset, or an end
+  },
+});
+
+Deno.test("Ctrl-C ends a proxy whose output is not read", async () => {
+  await using server = capitals();
+  const args = ["proxy", "0", `${server.addr.port}`];
+  await using tool = new Running(args, { isOutputFull: true });
+  await using client = await connect({ port: await tool.port(), framing });
+  await client.send("hello");
+  await tool.shell.seen(/hello/);
+  assertEquals((await tool.interrupt()).code, 0);
+  await client.receive().catch(() => {}); // a reset, or an end
+});
+
 Deno.test("proxy --tls shows what is in a TLS connection", async () => {
   const [cert = "", key = ""] = await Promise.all(
     ["localhost.pem", "localhost.key"].map((name) =>

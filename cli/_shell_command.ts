@@ -1,3 +1,4 @@
+import { abortable } from "@std/async/abortable";
 import type { Bytes } from "../framing.ts";
 
 /** What a shell command has made of a message. */
@@ -8,25 +9,30 @@ export interface CommandAnswer {
 
 /**
  * Gives a message to the standard input of a shell command, and takes what it prints;
- * without the newline at its end with `isLine`, as `$(…)` does.
+ * without the newline at its end with `isLine`, as `$(…)` does. Ends the command when
+ * `signal` is aborted, and rejects with its reason.
  */
 export async function answerOf(
   command: string,
   message: Bytes,
   isLine: boolean,
+  signal: AbortSignal,
 ): Promise<CommandAnswer> {
   const [shell, flag] = Deno.build.os === "windows"
     ? ["cmd", "/c"]
     : ["sh", "-c"];
+  signal.throwIfAborted();
   const child = new Deno.Command(shell, {
     args: [flag, command],
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
+    signal,
   }).spawn();
   // A command that does not read all of its input breaks the pipe.
   const fed = new Blob([message]).stream().pipeTo(child.stdin).catch(() => {});
-  const { stdout, code } = await child.output();
+  // What the shell has started may go on, and keep the output open.
+  const { stdout, code } = await abortable(child.output(), signal);
   await fed;
   return { output: isLine ? withoutNewline(stdout) : stdout, code };
 }

@@ -65,16 +65,23 @@ export class Listener implements AsyncDisposable {
   }
 }
 
-/** Connects; rejects with what the system says, and with the address. */
-export async function dial(place: Place): Promise<Side> {
+/**
+ * Connects, until `signal` is aborted; rejects with what the system says, and with the
+ * address.
+ */
+export async function dial(place: Place, signal: AbortSignal): Promise<Side> {
   const socket = net.connect({
     ...("path" in place ? place : { host: place.hostname, port: place.port }),
     allowHalfOpen: true,
     noDelay: true,
   });
+  // A socket that is given up may fail later, too.
+  socket.on("error", () => {});
   try {
-    await once(socket, "connect");
+    await once(socket, "connect", { signal });
   } catch (cause) {
+    socket.destroy();
+    signal.throwIfAborted();
     throw named(`Cannot connect to ${placeName(place)}`, cause);
   }
   return new SocketSide(socket);

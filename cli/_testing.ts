@@ -13,6 +13,7 @@ export class FakeShell implements Shell {
   readonly isOutputTerminal: boolean;
   readonly isErrorTerminal = false;
   readonly hasColor: boolean;
+  readonly #isOutputFull: boolean;
   readonly #controller = new AbortController();
   readonly #waiting: {
     pattern: RegExp;
@@ -23,10 +24,17 @@ export class FakeShell implements Shell {
   errors = "";
 
   constructor(
-    { input = "", isTerminal = false, hasColor = false }: {
+    {
+      input = "",
+      isTerminal = false,
+      hasColor = false,
+      isOutputFull = false,
+    }: {
       input?: string | Uint8Array | ReadableStream<Uint8Array>;
       isTerminal?: boolean;
       hasColor?: boolean;
+      /** Whether writing to standard output never ends, as its reader does not read. */
+      isOutputFull?: boolean;
     } = {},
   ) {
     this.input = input instanceof ReadableStream
@@ -35,6 +43,7 @@ export class FakeShell implements Shell {
         .stream();
     this.isOutputTerminal = isTerminal;
     this.hasColor = hasColor;
+    this.#isOutputFull = isOutputFull;
   }
 
   /** What was written to standard output. */
@@ -54,7 +63,7 @@ export class FakeShell implements Shell {
         : new Uint8Array(output),
     );
     this.#look();
-    return Promise.resolve();
+    return this.#isOutputFull ? new Promise(() => {}) : Promise.resolve();
   }
 
   note(line: string): void {

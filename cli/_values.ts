@@ -25,14 +25,21 @@ const TIME_UNITS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
+// The longest that a timer can wait: a longer one would fire immediately.
+const MAX_DURATION_MS = 2 ** 31 - 1;
+
 /** Reads a time in milliseconds: `500ms`, `10s`, `1.5m`, or a plain number. */
 export function parseDuration(name: string, text: string): number {
   const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
   const factor = TIME_UNITS[unit];
   if (digits === undefined || factor === undefined) {
-    throw wrong(name, "a time such as 500ms, 10s or 1m", text);
+    throw wrong(name, "a time such as 500ms, 10s, 1m or 1h", text);
   }
-  return Number(digits) * factor;
+  const duration = Number(digits) * factor;
+  if (duration > MAX_DURATION_MS) {
+    throw wrong(name, "at most 596h", text);
+  }
+  return duration;
 }
 
 const SIZE_UNITS: Readonly<Record<string, number>> = {

@@ -20,7 +20,7 @@ Deno.test("parseDuration() reads milliseconds, seconds, minutes and hours", () =
     90_000,
     3_600_000,
   ]);
-  for (const text of ["", "s", "-1s", "1 s", "1d", "Infinity"]) {
+  for (const text of ["", "s", "-1s", "1 s", "1d", "Infinity", "597h"]) {
     assertThrows(() => read(text), UsageError, `current value is "${text}"`);
   }
 });

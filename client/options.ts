@@ -249,7 +249,7 @@ export interface ReconnectBaseOptions<In = Bytes, Out = SendableFor<In>> {
   /**
    * Called with why the next connection is needed, before the wait for it: the
    * error of connecting, of `onConnect` or of the connection, what the handler threw
-   * when its connection had ended, or `Deno.errors.UnexpectedEof` where there was no
+   * when its connection had ended, or an error named `UnexpectedEof` if there was no
    * error but the end. There is no connection if none could be made. By default
    * errors go to `console.error`.
    *

@@ -13,7 +13,7 @@ const READ_BYTES = 1024;
  * it by its option `proxyProtocol`.
  *
  * Not a byte after the header is lost. How long to wait for it is up to you: closing the
- * transport rejects.
+ * transport rejects. If it rejects, the transport is still yours to close.
  *
  * @typeParam A The kind of address.
  * @param transport What the balancer has opened, without TLS, which comes after the header.

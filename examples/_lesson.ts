@@ -90,7 +90,8 @@ function readFlags(usage: string): Flags {
   }
 }
 
-function readPort(text: string | undefined): number | undefined {
+/** Reads the value of `--port`, if it was given. */
+export function readPort(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const port = Number(text);
   if (!/^\d+$/.test(text) || port > 65535) {

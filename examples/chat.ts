@@ -24,7 +24,11 @@
 import { broadcast, connect, type Connection, lines, serve } from "@framed/tcp";
 import { type Lesson, runLesson } from "./_lesson.ts";
 
-const framing = lines({ maxLength: 64 * 1024 });
+/** What guests hear: a line, after the name of who says it. */
+const framing = lines({ maxLength: 65 * 1024 });
+
+/** What they say, which leaves room for the name. */
+const spoken = lines({ maxLength: 64 * 1024 });
 
 /** How many bytes may wait for a guest, beside those in the kernel's buffers. */
 const MAX_WAITING_BYTES = 256 * 1024;
@@ -64,7 +68,7 @@ function listen(port: number): ReturnType<Lesson["listen"]> {
   const server = serve({
     hostname: "127.0.0.1",
     port,
-    framing,
+    framing: { decoder: spoken.decoder, encoder: framing.encoder },
     sendTimeout: SEND_TIMEOUT_MS,
     onListen: (addr) => console.log(`Server: listening on port ${addr.port}`),
     onError: (error) => console.log(`Server: lost a guest: ${error}`),

@@ -8,6 +8,7 @@ import {
   start,
   startExample,
 } from "../dev/interop/_peers.ts";
+import { connect, type Connection, lines } from "../mod.ts";
 
 function chat(...flags: string[]): Program {
   return startExample("chat.ts", [], flags);
@@ -22,6 +23,29 @@ Deno.test("chat.ts lets one guest miss lines, and slows no other down", async ()
   assert(Number(missed) > 0, printed);
   assertEquals(Number(read) + Number(missed), 400);
 });
+
+Deno.test("chat.ts passes on the longest line that a guest may send", async () => {
+  await using server = chat("--server", "--port", "0");
+  const [port] = await lineThat(server.stdout, /listening on port (\d+)/);
+  const framing = lines();
+  const options = { port: Number(port), framing };
+  await using ben = await connect(options);
+  await ben.send("Ben");
+  await receiveThat(ben, /^\* Here are/);
+  await using ann = await connect(options);
+  await ann.send("Ann");
+  const longest = "x".repeat(64 * 1024);
+  await ann.send(longest);
+  assertEquals(await receiveThat(ben, /^Ann: /), `Ann: ${longest}`);
+});
+
+async function receiveThat(
+  connection: Connection<string, string>,
+  pattern: RegExp,
+): Promise<string> {
+  for await (const line of connection) if (pattern.test(line)) return line;
+  throw new Error("The chat has closed");
+}
 
 const canInterrupt = Deno.build.os !== "windows";
 const hasNetcat = await isInstalled("nc");

@@ -65,7 +65,7 @@ const MOST_REGISTERS = new Map([
   [WRITE_MULTIPLE_REGISTERS, 123],
 ]);
 
-// In a response, the function code plus this says that the next byte is an error.
+// In a response, this bit of the function code says that the next byte is an error.
 const EXCEPTION = 0x80;
 const ILLEGAL_FUNCTION = 1;
 const ILLEGAL_DATA_ADDRESS = 2;
@@ -93,7 +93,7 @@ function respond(request: Bytes, registers: Uint16Array): Bytes {
   const fields = new FieldReader(request);
   const functionCode = fields.takeUint(1);
   const refuse = (code: number) =>
-    Uint8Array.of(EXCEPTION + functionCode, code);
+    Uint8Array.of(EXCEPTION | functionCode, code);
   const most = MOST_REGISTERS.get(functionCode);
   if (most === undefined) return refuse(ILLEGAL_FUNCTION);
   if (fields.length < 4) return refuse(ILLEGAL_DATA_VALUE);
@@ -147,7 +147,7 @@ class ModbusClient {
       (transaction) => ({ transaction, unit: 1, pdu }),
     );
     const [functionCode = 0, code = 0] = response.pdu;
-    if (functionCode === EXCEPTION + (request[0] ?? 0)) {
+    if (functionCode === (EXCEPTION | (request[0] ?? 0))) {
       throw new Error(`The server refused: ${MEANINGS[code] ?? code}`);
     }
     if (functionCode !== request[0]) {

@@ -9,6 +9,7 @@ import {
   start,
   startExample,
 } from "../dev/interop/_peers.ts";
+import { connect, lengthPrefixed } from "../mod.ts";
 
 function modbus(...flags: string[]): Program {
   return startExample("modbus.ts", [], flags);
@@ -25,6 +26,19 @@ Deno.test("modbus.ts writes and reads registers", async () => {
   await using program = modbus();
   const [, ...printed] = await assertSuccess(program);
   assertEquals(printed, CLIENT_PRINTS);
+});
+
+Deno.test("modbus.ts refuses a function code that has the bit of exceptions", async () => {
+  const { server, port } = await modbusServer();
+  await using _server = server;
+  const framing = lengthPrefixed({ fieldSize: 2, fieldOffset: 4, strip: 0 });
+  await using client = await connect({ port: Number(port), framing });
+  const request = Uint8Array.of(0, 1, 0, 0, 0, 2, 1, 0x83);
+  // Without the bit, it would look like registers.
+  assertEquals(
+    await client.request(request),
+    Uint8Array.of(0, 1, 0, 0, 0, 3, 1, 0x83, 1),
+  );
 });
 
 async function modbusServer(): Promise<{ server: Program; port: string }> {

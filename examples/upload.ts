@@ -51,6 +51,9 @@ const CHUNK_LENGTH = 256 * 1024;
 
 const framing = lengthPrefixed({ maxLength: CHUNK_LENGTH });
 
+/** What the name of a file ends with while it is received. */
+const PARTIAL = ".part";
+
 /** How long one side may do nothing while the other waits for it. */
 const IDLE_TIMEOUT_MS = 30_000;
 
@@ -112,11 +115,11 @@ async function receiveFile(
   progress: Progress | undefined,
 ): Promise<string> {
   const name = basename(path);
-  const partial = `${path}.part`;
+  const partial = `${path}${PARTIAL}`;
   // The upload that creates the file owns the name. One is left over by a server that was killed.
   const file = await Deno.open(partial, { write: true, createNew: true })
     .catch(({ name: reason }) => {
-      throw new Error(`${name}.part cannot be made: ${reason}`);
+      throw new Error(`${name}${PARTIAL} cannot be made: ${reason}`);
     });
   const writer = file.writable.getWriter();
   try {
@@ -275,11 +278,13 @@ function inMegabytes(length: number): string {
 
 function parse(message: Bytes | undefined): Record<string, unknown> {
   if (message === undefined) throw new Error("the other side has ended");
-  const value: unknown = JSON.parse(new TextDecoder().decode(message));
-  if (typeof value !== "object" || value === null) {
-    throw new Error("the other side speaks another protocol");
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(message));
+    if (typeof value === "object" && value !== null) return { ...value };
+  } catch {
+    // Its message would hold what was sent, which a terminal must not be shown.
   }
-  return { ...value };
+  throw new Error("the other side speaks another protocol");
 }
 
 function readHeader(
@@ -290,6 +295,10 @@ function readHeader(
     typeof name !== "string" || !/^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name)
   ) {
     throw new Error("not a name for a file");
+  }
+  // When it is there, it would replace the file of an upload that goes on.
+  if (name.toLowerCase().endsWith(PARTIAL)) {
+    throw new Error(`a name must not end with ${PARTIAL}`);
   }
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
     throw new Error("not a size for a file");

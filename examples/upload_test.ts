@@ -176,6 +176,14 @@ Deno.test("upload.ts refuses names and sizes that are none", async () => {
       error: "not a name for a file",
     });
   }
+  {
+    // As a whole file it would replace what another upload has of "a".
+    await using sender = await connect({ port: receiver.port, framing });
+    const header = JSON.stringify({ name: "a.part", size: 1 });
+    assertEquals(parse(await sender.request(header)), {
+      error: "a name must not end with .part",
+    });
+  }
   for (const size of [-1, 0.5, 2 ** 53, "1", null]) {
     await using sender = await connect({ port: receiver.port, framing });
     const header = JSON.stringify({ name: "a", size });
@@ -184,6 +192,15 @@ Deno.test("upload.ts refuses names and sizes that are none", async () => {
     });
   }
   assertEquals(filesIn(receiver.folder), []);
+});
+
+Deno.test("upload.ts shows a terminal nothing of what is no JSON", async () => {
+  await using receiver = await startReceiver();
+  await using sender = await connect({ port: receiver.port, framing });
+  assertEquals(parse(await sender.request("\x1b[2J")), {
+    error: "the other side speaks another protocol",
+  });
+  await lineThat(receiver.program.stdout, /no file: the other side speaks/);
 });
 
 Deno.test("upload.ts replaces no file, and lets no two senders write one", async () => {

@@ -43,7 +43,7 @@ export class ConnectionSpans {
       span.setAttribute("error.type", errorType(error));
       span.setStatus({
         code: SpanStatusCode.ERROR,
-        message: error instanceof Error ? error.message : String(error),
+        message: messageOf(error),
       });
     }
     end(span, connection);
@@ -53,6 +53,14 @@ export class ConnectionSpans {
   stop(): void {
     for (const [connection, span] of this.#spans) end(span, connection);
   }
+}
+
+/** What was thrown may be anything, also an object that cannot be made a text. */
+function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  return typeof error === "object" && error !== null
+    ? "An object that is no Error"
+    : String(error);
 }
 
 function end(span: Span, connection: Connection<unknown, never>): void {

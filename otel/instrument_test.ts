@@ -190,6 +190,24 @@ Deno.test("instrument() tells errors by their codes", async () => {
   assertEquals(status?.message, "mine");
 });
 
+Deno.test("instrument() ends the span of a connection that ended with any value", async () => {
+  await using otel = telemetry();
+  for (const value of [Object.create(null), Symbol("s"), null, "a text"]) {
+    await using pair = connectionPair({ framing });
+    pair.near.abort(value);
+    await pair.near.closed.catch(() => {});
+  }
+  const failed = otel.spans.filter(({ attributes }) =>
+    attributes["error.type"] === "_OTHER"
+  );
+  assertEquals(failed.map(({ status }) => status.message), [
+    "An object that is no Error",
+    "Symbol(s)",
+    "null",
+    "a text",
+  ]);
+});
+
 Deno.test("instrument() shows a peer that does not read", async () => {
   await using otel = telemetry();
   await using pair = connectionPair({ framing, bufferSize: 1000 });

@@ -16,8 +16,9 @@
  * @module
  */
 // deno-lint-ignore-file no-console
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { nextInterrupt } from "../_lesson.ts";
+import { nextInterrupt, readPort } from "../_lesson.ts";
 import { Kernel } from "./kernel.ts";
 import { Session } from "./session.ts";
 
@@ -25,6 +26,9 @@ const HOSTNAME = "127.0.0.1";
 const DEFAULT_PORT = 8017;
 /** A page that is open may have three threads. */
 const MAX_SESSIONS = 8;
+
+/** How long pages have to close at the end. */
+const CLOSE_MS = 1000;
 
 /** All that the page may do: run what it holds, and talk to its server. */
 const POLICY = [
@@ -74,7 +78,14 @@ export function serveLesson(port: number, kernel: Kernel): LessonServer {
         socket.close();
         await session[Symbol.asyncDispose]();
       }
-      await server.shutdown();
+      // What does not close, as its computer sleeps, is not waited for.
+      const waiting = new AbortController();
+      const { signal } = waiting;
+      await Promise.race([
+        server.shutdown(),
+        delay(CLOSE_MS, undefined, { signal }).catch(() => {}),
+      ]);
+      waiting.abort();
     },
   };
 }
@@ -117,7 +128,13 @@ function openLink(
   if (sessions.size >= MAX_SESSIONS) {
     return refusal(503, `More than ${MAX_SESSIONS} pages are open`);
   }
-  const { socket, response } = Deno.upgradeWebSocket(request);
+  let upgrade: Deno.WebSocketUpgrade;
+  try {
+    upgrade = Deno.upgradeWebSocket(request);
+  } catch (error) {
+    return refusal(400, reasonOf(error));
+  }
+  const { socket, response } = upgrade;
   const session = new Session(kernel, (message) => {
     if (socket.readyState !== WebSocket.OPEN) return;
     socket.send(JSON.stringify(message));
@@ -137,12 +154,39 @@ function refusal(status: number, reason: string): Response {
   return new Response(`${reason}\n`, { status });
 }
 
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: { port: { type: "string", default: String(DEFAULT_PORT) } },
-  });
+/** The port that the command line names. */
+function readFlags(): number | undefined {
+  try {
+    const { values: { port } } = parseArgs({
+      options: { port: { type: "string" } },
+    });
+    return readPort(port);
+  } catch (error) {
+    console.error(reasonOf(error));
+    Deno.exit(2);
+  }
+}
+
+async function run(port: number): Promise<void> {
   const interrupted = nextInterrupt();
-  await using server = serveLesson(Number(values.port), await Kernel.open());
+  await using server = serveLesson(port, await Kernel.open());
   console.log(`The lesson is at ${server.url} until you press Ctrl-C`);
   await interrupted;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+if (import.meta.main) {
+  const port = readFlags() ?? DEFAULT_PORT;
+  try {
+    await run(port);
+  } catch (error) {
+    console.error(
+      `Cannot serve the lesson at port ${port}: ${reasonOf(error)}`,
+    );
+    Deno.exit(1);
+  }
+  Deno.exit(); // a page that does not close keeps its socket
 }

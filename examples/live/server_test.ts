@@ -1,9 +1,22 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { lineThat, start } from "../../dev/interop/_peers.ts";
 import { Kernel } from "./kernel.ts";
 import { serveLesson } from "./server.ts";
+
+/** What asks for a WebSocket. */
+const UPGRADE = [
+  "Connection: Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+];
 
 /** Sends a request with these headers, as no browser would; gives the answer's first line. */
 async function statusOf(url: string, path: string, headers: string[]) {
@@ -19,12 +32,6 @@ Deno.test("serveLesson() serves the page to itself alone", async () => {
   await using server = serveLesson(0, await Kernel.open());
   const { host } = new URL(server.url);
   const { port } = new URL(server.url);
-  const upgrade = [
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-  ];
   const own = `Host: ${host}`;
   const statuses = {
     own: await statusOf(server.url, "/", [own]),
@@ -33,13 +40,14 @@ Deno.test("serveLesson() serves the page to itself alone", async () => {
     otherOrigin: await statusOf(server.url, "/link", [
       own,
       "Origin: http://evil.example",
-      ...upgrade,
+      ...UPGRADE,
     ]),
     otherPort: await statusOf(server.url, "/link", [
       own,
       "Origin: http://127.0.0.1:1",
-      ...upgrade,
+      ...UPGRADE,
     ]),
+    halfAsked: await statusOf(server.url, "/link", [own, "Upgrade: websocket"]),
     noSocket: await statusOf(server.url, "/link", [own]),
     elsewhere: await statusOf(server.url, "/server.ts", [own]),
   };
@@ -49,6 +57,7 @@ Deno.test("serveLesson() serves the page to itself alone", async () => {
     otherHost: 403,
     otherOrigin: 403,
     otherPort: 403,
+    halfAsked: 400,
     noSocket: 426,
     elsewhere: 404,
   });
@@ -82,8 +91,9 @@ async function busyTime(pid: number): Promise<number | undefined> {
 
 const REST_MS = 1000;
 
-Deno.test("The program rests while a page is open, and ends at Ctrl-C", async () => {
-  await using program = start([
+/** The program, on the port that is named. */
+function startProgram(port: string) {
+  return start([
     "deno",
     "run",
     "--quiet",
@@ -92,8 +102,40 @@ Deno.test("The program rests while a page is open, and ends at Ctrl-C", async ()
     "--allow-read",
     "--allow-run=ss,cat",
     fileURLToPath(new URL("server.ts", import.meta.url)),
-    "--port=0",
+    `--port=${port}`,
   ]);
+}
+
+Deno.test("The program says in one line that its port is wrong, or in use", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  for (
+    const [port, code, reason] of [
+      ["x", 2, /^The port must be a whole number/],
+      [`${listener.addr.port}`, 1, /^Cannot serve the lesson at port \d+: /],
+    ] as const
+  ) {
+    await using program = startProgram(port);
+    const errors = await Array.fromAsync(program.stderr);
+    assertEquals((await program.status).code, code);
+    assertEquals(errors.length, 1, `${errors}`);
+    assertMatch(errors[0] ?? "", reason);
+  }
+});
+
+Deno.test("The program ends at Ctrl-C though a page does not close", async () => {
+  await using program = startProgram("0");
+  const [url = ""] = await lineThat(program.stdout, /at (http:\S+) until/);
+  const { hostname, host, port } = new URL(url);
+  using conn = await Deno.connect({ hostname, port: Number(port) });
+  const request = ["GET /link HTTP/1.1", `Host: ${host}`, ...UPGRADE, "", ""];
+  await conn.write(new TextEncoder().encode(request.join("\r\n")));
+  await conn.read(new Uint8Array(1000)); // it is open
+  program.interrupt();
+  assertEquals((await program.status).code, 0);
+});
+
+Deno.test("The program rests while a page is open, and ends at Ctrl-C", async () => {
+  await using program = startProgram("0");
   const [url = ""] = await lineThat(program.stdout, /at (http:\S+) until/);
   const page = new WebSocket(new URL("link", url));
   const greeting: MessageEvent = await once(page, "message").then(([event]) =>
