@@ -4,6 +4,7 @@ import { InputBuffer, isSmallPart } from "./input_buffer.ts";
 
 // As much of a chunk is put to what was left of the one before, at first.
 const FIRST_PART_BYTES = 256;
+const CACHE_LINE_BYTES = 64;
 
 /**
  * Takes messages from chunks that are given, without copying them: only a message
@@ -83,8 +84,13 @@ export class ChunkInput {
     if (rest === 0 || rest > before) return false;
     // A small part is copied when nothing more is taken of it: once more for each chunk.
     if (rest > length && isSmallPart(rest, chunk)) return false;
+    // From an even place on, so that it is looked through fast; see `Search`.
     const start = byteOffset - rest;
-    this.#input.continueIn(new Uint8Array(buffer, start, rest + length), 0);
+    const front = start % CACHE_LINE_BYTES;
+    this.#input.continueIn(
+      new Uint8Array(buffer, start - front, front + rest + length),
+      front,
+    );
     return true;
   }
 
