@@ -1,4 +1,3 @@
-import { abortable } from "@std/async/abortable";
 import type { Bytes } from "../framing.ts";
 
 /** What a shell command has made of a message. */
@@ -31,11 +30,26 @@ export async function answerOf(
   }).spawn();
   // A command that does not read all of its input breaks the pipe.
   const fed = new Blob([message]).stream().pipeTo(child.stdin).catch(() => {});
-  // What the shell has started may go on, and keep the output open.
-  const { stdout, code } = await abortable(child.output(), signal);
-  await fed;
-  return { output: isLine ? withoutNewline(stdout) : stdout, code };
+  // What the shell has started may go on, and keep the output open: it is let go of.
+  const taken = child.stdout.pipeThrough(new TransformStream(), { signal });
+  try {
+    const [output, { code }] = await Promise.all([
+      new Response(taken).bytes(),
+      child.status,
+    ]);
+    await fed;
+    return { output: isLine ? withoutNewline(output) : output, code };
+  } catch (error) {
+    // It has been told to end.
+    const timer = setTimeout(() => child.kill("SIGKILL"), KILL_MS);
+    await child.status;
+    clearTimeout(timer);
+    throw error;
+  }
 }
+
+// For how long a command may go on that is to end.
+const KILL_MS = 1000;
 
 const LF = 0x0a;
 const CR = 0x0d;
