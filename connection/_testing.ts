@@ -359,6 +359,18 @@ export function fileUrl(name: string): URL {
   return new URL(name, import.meta.url);
 }
 
+/** The beginning of a program for {@linkcode run}: two ends of a TCP connection. */
+export const SOCKETS_PROGRAM = `
+  import { Connection } from "${fileUrl("../connection.ts")}";
+  import { lines } from "${fileUrl("../framing.ts")}";
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const [near, far] = await Promise.all([
+    Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
+    listener.accept(),
+  ]);
+  listener.close();
+`;
+
 /** Runs a program with `deno`, and gives its output and exit code. */
 export async function run(
   program: string,

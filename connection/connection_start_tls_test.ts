@@ -5,10 +5,10 @@ import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import {
-  fileUrl,
   isPending,
   run,
   sockets,
+  SOCKETS_PROGRAM,
   until,
   untilSteady,
 } from "./_testing.ts";
@@ -271,14 +271,7 @@ Deno.test("Connection.startTls() holds no timeout against a peer whose bytes com
 
 Deno.test("Connection.unref() and ref() hold in TLS, and waiting for a message keeps the process alive", async () => {
   const program = (calls: string) => `
-    import { Connection } from "${fileUrl("../connection.ts")}";
-    import { lines } from "${fileUrl("../framing.ts")}";
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const [near, far] = await Promise.all([
-      Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
-      listener.accept(),
-    ]);
-    listener.close();
+    ${SOCKETS_PROGRAM}
     const connection = new Connection(near, { framing: lines() });
     const peer = new Connection(far, { framing: lines() });
     connection.peerEnded.catch(() => {}); // a read is under way

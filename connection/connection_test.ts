@@ -9,13 +9,13 @@ import { Connection } from "./connection.ts";
 import type { ConnectionOptions, ConnectionRequestOptions } from "./options.ts";
 import { asJson, delimited, type Framing, lines, mapped } from "../framing.ts";
 import {
-  fileUrl,
   isPending,
   overriding,
   pair,
   Peer,
   run,
   sockets,
+  SOCKETS_PROGRAM,
   toBytes,
   turn,
 } from "./_testing.ts";
@@ -387,14 +387,7 @@ Deno.test("Connection refuses what it cannot do, and leaves the socket to the ca
 
 Deno.test("Connection.unref() lets the process end, and ref() keeps it", async () => {
   const program = (calls: string) => `
-    import { Connection } from "${fileUrl("../connection.ts")}";
-    import { lines } from "${fileUrl("../framing.ts")}";
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const [near, far] = await Promise.all([
-      Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
-      listener.accept(),
-    ]);
-    listener.close();
+    ${SOCKETS_PROGRAM}
     const connection = new Connection(near, {
       framing: lines(),
       idleTimeout: 60_000,

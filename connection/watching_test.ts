@@ -11,7 +11,7 @@ import { lines } from "../framing/lines.ts";
 import { unframed } from "../framing/unframed.ts";
 import { connectionPair } from "../testing/connection_pair.ts";
 import type { Connection } from "./connection.ts";
-import { fileUrl, isPending, run, turn, until } from "./_testing.ts";
+import { isPending, run, SOCKETS_PROGRAM, turn, until } from "./_testing.ts";
 
 const framing = lines();
 const CLIENTS = 100;
@@ -156,14 +156,7 @@ Deno.test("Connection.peerEnded settles after the end of a peer that has sent mo
 /** A program with a connection whose peer is silent, in one process. */
 function program(calls: string): string {
   return `
-    import { Connection } from "${fileUrl("../connection.ts")}";
-    import { lines } from "${fileUrl("../framing.ts")}";
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const [near, far] = await Promise.all([
-      Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
-      listener.accept(),
-    ]);
-    listener.close();
+    ${SOCKETS_PROGRAM}
     const connection = new Connection(near, { framing: lines() });
     ${calls}
     console.log("at the end");
