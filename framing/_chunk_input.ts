@@ -1,10 +1,10 @@
 import type { ManyDecoder } from "./_decoders.ts";
+import { CACHE_LINE_BYTES } from "./_search.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer, isSmallPart } from "./input_buffer.ts";
 
 // As much of a chunk is put to what was left of the one before, at first.
 const FIRST_PART_BYTES = 256;
-const CACHE_LINE_BYTES = 64;
 
 /**
  * Takes messages from chunks that are given, without copying them: only a message
@@ -84,7 +84,7 @@ export class ChunkInput {
     if (rest === 0 || rest > before) return false;
     // A small part is copied when nothing more is taken of it: once more for each chunk.
     if (rest > length && isSmallPart(rest, chunk)) return false;
-    // From an even place on, so that it is looked through fast; see `Search`.
+    // From where a scan begins, so that all of it is copied fast.
     const start = byteOffset - rest;
     const front = start % CACHE_LINE_BYTES;
     this.#input.continueIn(
