@@ -86,12 +86,9 @@ export function checkInner(
   name: string,
   framing: { readonly decoder?: unknown; readonly encoder?: unknown },
 ): void {
-  const isFraming = typeof framing?.decoder === "function" &&
-    typeof framing.encoder === "function";
-  if (isFraming) return;
-  throw new TypeError(
-    `Cannot make ${name} framing as it needs a framing, with the methods decoder and encoder: current value is of type ${typeof framing}`,
-  );
+  for (const method of ["decoder", "encoder"] as const) {
+    checkMethod(`make ${name} framing`, method, framing);
+  }
 }
 
 /** Throws unless `framing`, by which to do `action`, has the method for it. */
