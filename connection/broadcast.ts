@@ -100,8 +100,9 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  * Sends one message to many connections.
  *
  * The message is encoded once, or once for each framing object if the connections
- * have several, and once for each connection whose encoder has state. A large frame lies in memory once for all of them. For each
- * connection the order is that of the calls, of {@linkcode Connection.send} too.
+ * have several, and once for each connection whose encoder has state. A frame lies in
+ * memory once for all that send it, unless it is small and something else leaves with it.
+ * For each connection the order is that of the calls, of {@linkcode Connection.send} too.
  * Everything is queued when this function returns; later changes to the message do
  * not matter.
  *

@@ -54,9 +54,9 @@ export interface ContentLengthOptions extends LimitOptions {
  * Frames messages by header lines. `Content-Length` says how many bytes follow the blank
  * line: the Language Server Protocol, the Debug Adapter Protocol.
  *
- * A message is what follows the header. Other header lines are allowed, and
- * skipped; to read them, see {@linkcode headerLines}. Names are read in any case. A header without a length, with two that differ, or
- * with a line that is not a header line, is malformed.
+ * A message is what follows the header. Other header lines are allowed, and skipped; to
+ * read them, see {@linkcode headerLines}. Names are read in any case. A header without a
+ * length, with two that differ, or with a line that is not a header line, is malformed.
  *
  * `maxLength` counts the bytes of a message without its header, and is checked as soon
  * as the header is there.

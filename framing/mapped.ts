@@ -61,8 +61,8 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
  * @param framing Where messages begin and end.
  * @param mapping How a message is read and written.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `framing` is not a framing, `decode` or `encode` is not a function, or `onMalformed` has a
- * value that is not listed.
+ * @throws {TypeError} If `framing` is not a framing, `decode` or `encode` is not a
+ * function, or `onMalformed` has a value that is not listed.
  *
  * @example Dates as lines
  * ```ts
