@@ -1,4 +1,5 @@
 import type { ManyDecoder } from "./_decoders.ts";
+import { takeAhead } from "./batch.ts";
 import { CACHE_LINE_BYTES } from "./_search.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer, isSmallPart } from "./input_buffer.ts";
@@ -41,15 +42,14 @@ export class ChunkInput {
 
   /** Takes the next message; see {@linkcode InputBuffer.pull}. */
   pull<In>(decoder: Decoder<In>, ended = false): In | undefined {
-    for (;;) {
-      const isAll = this.#chunk === undefined;
-      const message = this.#input.pull(decoder, ended && isAll);
-      if (isAll) return message;
+    while (this.#chunk !== undefined) {
+      const message = this.#input.pull(decoder);
       // What is left is of this chunk alone, perhaps.
       if (this.#input.length <= this.#copied) this.#goOnInChunk();
       if (message !== undefined) return message;
       this.#copyMore();
     }
+    return takeAhead(this.#input, decoder) ?? this.#input.pull(decoder, ended);
   }
 
   /** Takes messages as long as they are found fast; see {@linkcode ManyDecoder}. */

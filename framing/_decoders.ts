@@ -146,6 +146,8 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
 
   /** Makes messages that are not wanted yet; tells whether there are any. */
   #lookAhead(input: ByteInput): boolean {
+    // Of those that were made together, the mean.
+    if (this.#at > 0) this.#length = this.#taken / this.#at;
     this.#forget();
     if (input.length < FEW_MESSAGES * this.#length) return false;
     if (!(input instanceof InputBuffer)) return false;
@@ -169,20 +171,17 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   #takeNext(input: ByteInput): In | undefined {
-    const frames = this.#frames!; // as there is a message
-    const at = this.#at;
+    const at = this.#at++;
     const taken = this.#taken;
-    const next = frames.endOf(at + 1);
-    const length = next - taken;
+    const frames = this.#frames!; // as there is a message
     const message = this.#ahead[at]!; // asked before
-    this.#at = at + 1;
-    this.#taken = next;
+    const next = this.#taken = frames.ends[at]! + frames.shift;
+    const length = next - taken;
     if (this.#isChecked) {
       const start = frames.start(at) - taken;
       return this.take(input, message, start, frames.end(at) - taken, length);
     }
     input.skip(length);
-    this.#length = length;
     this.#offset += length;
     return message;
   }
