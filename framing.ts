@@ -8,8 +8,9 @@
  *
  * To write one of your own, see {@linkcode Framing}, {@linkcode ByteInput} and
  * {@linkcode ByteOutput}; to read a message of several fields, {@linkcode FieldReader} and
- * {@linkcode textFields}. To use one without a connection, see {@linkcode ChunkDecoder},
- * {@linkcode ChunkEncoder} and {@linkcode FrameDecoderStream}.
+ * {@linkcode textFields}, or by a library, {@linkcode orMalformed}. To use one without a
+ * connection, see {@linkcode ChunkDecoder}, {@linkcode ChunkEncoder} and
+ * {@linkcode FrameDecoderStream}.
  *
  * Nothing here reads or writes by itself, and all of it also runs in Node, Bun and
  * browsers.
@@ -35,6 +36,7 @@ export type { ByteInput } from "./framing/byte_input.ts";
 export type { ByteOutput } from "./framing/byte_output.ts";
 export { FieldReader } from "./framing/field_reader.ts";
 export { textFields } from "./framing/text_fields.ts";
+export { orMalformed } from "./framing/or_malformed.ts";
 export { InputBuffer } from "./framing/input_buffer.ts";
 export { OutputBuffer, type OutputSegment } from "./framing/output_buffer.ts";
 export {

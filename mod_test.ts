@@ -196,6 +196,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "lines",
     "mapped",
     "netstrings",
+    "orMalformed",
     "readProxyHeader",
     "receiveUntil",
     "reconnect",

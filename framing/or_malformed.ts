@@ -1,0 +1,52 @@
+import { checkFunction } from "../internal/checks.ts";
+import { FramingError } from "./framing_error.ts";
+
+/**
+ * Makes what a function throws the peer's mistake: for messages that a library reads, such
+ * as MessagePack, CBOR or Protocol Buffers, within {@linkcode mapped} or after receiving.
+ *
+ * A library throws an error of its own if a message is damaged. Of that error, a
+ * {@linkcode FramingError} of code `"malformed"` is made, with the error as its `cause`. So a
+ * damaged message ends the connection as others do, and `onMalformed` can drop it. A
+ * `FramingError` passes as it is.
+ *
+ * Wrap only what fails by the message alone: a mistake in your own code would be
+ * taken for the peer's.
+ *
+ * @typeParam Message What the function reads.
+ * @typeParam Value What it makes of that.
+ * @param decode A function that reads a message, and is done when it returns.
+ * @returns A function that does the same.
+ * @throws {TypeError} If `decode` is not a function.
+ *
+ * @example Addresses, as the platform reads them
+ * ```ts
+ * import { ChunkDecoder, FramingError, lines, mapped, orMalformed } from "@framed/tcp/framing";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const framing = mapped(lines(), {
+ *   decode: orMalformed((line) => new URL(line)), // throws a TypeError if it is none
+ *   encode: (url: URL) => url.href,
+ * });
+ *
+ * const decoder = new ChunkDecoder(framing);
+ * const bytes = (line: string) => new TextEncoder().encode(`${line}\n`);
+ * assertEquals(decoder.decode(bytes("tcp://[::1]:25")).map(({ port }) => port), ["25"]);
+ * const { code, cause } = assertThrows(() => decoder.decode(bytes("hello")), FramingError);
+ * assertEquals([code, cause instanceof TypeError], ["malformed", true]);
+ * ```
+ */
+export function orMalformed<Message, Value>(
+  decode: (message: Message) => Value,
+): (message: Message) => Value {
+  checkFunction("read messages", "decode", decode);
+  return (message) => {
+    try {
+      return decode(message);
+    } catch (cause) {
+      if (cause instanceof FramingError) throw cause;
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new FramingError(`Cannot decode message: ${reason}`, { cause });
+    }
+  };
+}
