@@ -6,7 +6,9 @@
  * length  id      flags   how many questions, answers  names and addresses
  * ```
  *
- * The answer has the id of its question, so `correlate()` brings them together.
+ * The answer has the id of its question, so `correlate()` brings them together. What stands
+ * in a message is read by a library, `dns-packet`; `orMalformed()` makes the peer's mistake
+ * of what it throws.
  *
  * ```sh
  * deno run --allow-net examples/protocols/dns.ts 1.1.1.1 deno.com jsr.io
@@ -15,59 +17,48 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { ChunkEncoder, connect, type Connection, correlate } from "@framed/tcp";
-import { FieldReader, lengthPrefixed, mapped } from "@framed/tcp";
+import { Buffer } from "node:buffer";
+// @ts-types="./_dns_packet.d.ts"
+import { type Answer, decode, encode, RECURSION_DESIRED } from "dns-packet";
+import { type Bytes, connect, type Connection, correlate } from "@framed/tcp";
+import { FieldReader, lengthPrefixed, mapped, orMalformed } from "@framed/tcp";
 
 /** Asks for the IPv4 addresses of a name. */
 export type Question = { id: number; name: string };
 
 /** Has the id of its question. A code other than 0 says why there are no addresses. */
-export type Answer = { id: number; code: number; addresses: string[] };
+export type Reply = { id: number; code: number; addresses: string[] };
 
-export const framing = mapped(lengthPrefixed({ fieldSize: 2 }), {
-  decode(message): Answer {
-    const fields = new FieldReader(message);
-    const [id, flags, questions, answers] = fields.takeUints(2, 2, 2, 2, 4);
-    const addresses: string[] = [];
-    for (let i = 0; i < questions + answers; i++) {
-      skipName(fields);
-      const [type] = fields.takeUints(2, 2); // and the class
-      if (i < questions) continue; // has no more
-      const [, length] = fields.takeUints(4, 2); // for how long it holds is left out
-      const data = fields.take(length);
-      if (type === TYPE_A) addresses.push(data.join("."));
-    }
-    return { id, code: flags & 15, addresses };
-  },
+// Room for 500 addresses. Names that point to names take the library longer and longer the
+// larger a message is.
+const frames = lengthPrefixed({ fieldSize: 2, maxLength: 8192 });
+
+export const framing = mapped(frames, {
+  decode: orMalformed((message: Bytes): Reply => {
+    const id = new FieldReader(message).takeUint(2);
+    // After some damaged records the library goes on at the first byte, again and again. No
+    // name begins with this one, so it is refused there.
+    const bytes = Buffer.from(message).fill(0x80, 0, 1);
+    const { type, flags, answers } = decode(bytes);
+    const isWhole = type === "response" && decode.bytes === bytes.length;
+    if (!isWhole) throw new RangeError("it is no answer, or not a whole one");
+    return { id, code: flags & 15, addresses: answers.flatMap(addressIn) };
+  }),
   encode({ id, name }: Question) {
     if (!NAME.test(name)) throw new TypeError(`Cannot ask for name "${name}"`);
-    const parts = name.split(".").flatMap((part) => [...label.encode(part)]);
-    // Recursion desired, and one question: a name, its type and class.
-    const header = [id >> 8, id & 0xff, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    return Uint8Array.of(...header, ...parts, 0, 0, TYPE_A, 0, 1);
+    const questions = [{ type: "A", name } as const];
+    return encode({ id, flags: RECURSION_DESIRED, questions });
   },
 });
 
-const TYPE_A = 1;
-// The parts of a name are messages as well: each has its length before it.
-const NAME = /^([\w-]{1,63}\.)*[\w-]{1,63}$/;
-const label = new ChunkEncoder(lengthPrefixed({ fieldSize: 1 }));
+const NAME = /^(?=.{1,253}$)([\w-]{1,63}\.)*[\w-]{1,63}$/;
+const addressIn = ({ type, data }: Answer) => type === "A" ? String(data) : [];
 
-/** Passes over a name: parts with their length, up to 0, or to where the rest stands. */
-function skipName(fields: FieldReader): void {
-  for (let length = 1; length > 0;) {
-    length = fields.takeUint(1);
-    if (length >= 0xc0) return fields.skip(1);
-    fields.skip(length);
-  }
-}
-
-type Dns = Connection<Answer, Question>;
+type Dns = Connection<Reply, Question>;
 
 /** Asks for all names concurrently. */
-export function resolve(server: Dns, names: string[]): Promise<Answer[]> {
-  const id = (answer: Answer) => answer.id;
-  const { request } = correlate(server, { id, maxId: 65_535 });
+export function resolve(server: Dns, names: string[]): Promise<Reply[]> {
+  const { request } = correlate(server, { id: ({ id }) => id, maxId: 65_535 });
   return Promise.all(names.map((name) => request((id) => ({ id, name }))));
 }
 
