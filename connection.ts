@@ -87,5 +87,6 @@ export * from "./connection/correlate.ts";
 export * from "./connection/diagnostics.ts";
 export * from "./connection/options.ts";
 export * from "./connection/proxy_protocol.ts";
+export * from "./connection/receive_chunks.ts";
 export * from "./connection/receive_until.ts";
 export * from "./connection/transport.ts";

@@ -198,6 +198,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "netstrings",
     "orMalformed",
     "readProxyHeader",
+    "receiveChunks",
     "receiveUntil",
     "reconnect",
     "sequence",

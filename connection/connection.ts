@@ -2,6 +2,7 @@ import type { Batch } from "../framing/batch.ts";
 import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
+import { textFields } from "../framing/text_fields.ts";
 import { checkSignal } from "../internal/checks.ts";
 import {
   checkConnectionOptions,
@@ -721,10 +722,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * for later come after it. If it is cancelled, the rest is skipped, and the next message is
    * still received.
    *
-   * @param length How many bytes.
+   * @param length How many bytes: a number, or decimal digits, as a header says it.
    * @returns A stream of them. It fails with the connection's error, and with an error
    * named `UnexpectedEof` if the peer ends before.
-   * @throws {RangeError} If `length` is not a whole number of at least 0.
+   * @throws {RangeError} If `length` is a number, but no whole one of at least 0.
+   * @throws {FramingError} If `length` is text, but not of 1 to 15 digits.
    *
    * @example A file after its length
    * ```ts
@@ -735,9 +737,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * await using server = serve(
    *   { hostname: "127.0.0.1", port: 0, framing },
    *   async (connection) => {
-   *     const length = Number(await connection.receive());
+   *     const digits = await connection.expect();
    *     let received = 0;
-   *     for await (const piece of connection.receiveStream(length)) {
+   *     for await (const piece of connection.receiveStream(digits)) {
    *       received += piece.length;
    *     }
    *     await connection.send(`${received} bytes, then ${await connection.receive()}`);
@@ -751,7 +753,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * assertEquals(await client.receive(), "100000 bytes, then bye");
    * ```
    */
-  receiveStream(length: number): ReadableStream<Bytes> {
+  receiveStream(length: number | string): ReadableStream<Bytes> {
+    if (typeof length === "string") {
+      const [digits] = textFields(length, /^(\d{1,15})$/); // exact as a number
+      return bodyStream(this.#reader, Number(digits));
+    }
     if (!Number.isSafeInteger(length) || length < 0) {
       throw new RangeError(
         `Cannot receive stream as length must be a whole number of at least 0: current value is ${length}`,

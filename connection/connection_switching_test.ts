@@ -280,6 +280,29 @@ Deno.test("Connection.receiveStream() gives bytes in pieces, and the message aft
   );
 });
 
+Deno.test("Connection.receiveStream() takes the digits of a length, and nothing like them", async () => {
+  const [near, far] = transportPair();
+  await using connection = new Connection(near, { framing: lines() });
+  await far.write(new TextEncoder().encode("hello\n"));
+  const body = connection.receiveStream("05");
+  assertEquals(await new Response(body).text(), "hello");
+  const wrongs = [
+    "",
+    "-1",
+    "+1",
+    " 1",
+    "1 ",
+    "1e1",
+    "0x1",
+    "1, 1",
+    "9".repeat(16),
+  ];
+  for (const wrong of wrongs) {
+    assertThrows(() => connection.receiveStream(wrong), FramingError, "match");
+  }
+  assertEquals(await connection.receive(), "");
+});
+
 Deno.test("Connection.receiveStream() passes over the rest when it is cancelled, in every cut", async () => {
   await inEveryCut(lines(), "0123456789after\n", async (connection) => {
     const reader = connection.receiveStream(10).getReader();
