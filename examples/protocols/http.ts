@@ -6,16 +6,19 @@
  * HTTP/1.1 200 OK\r\n             expect(), up to the empty line
  * Transfer-Encoding: chunked\r\n
  * \r\n
- * 5\r\n                           expect({ framing: line }): 5 bytes follow; in hexadecimal
+ * 5\r\n                           receiveChunks(): 5 bytes follow; in hexadecimal
+ * hello\r\n
+ * 0\r\n                           no more chunks
+ * \r\n
+ * HTTP/1.1 200 OK\r\n             expect()
+ * Content-Length: 5\r\n
+ * \r\n
  * hello                           receiveStream(5)
- * \r\n                            expect({ framing: line })
- * 0\r\n                           expect({ framing: line }): no more chunks
- * \r\n                            expect({ framing: line })
  * ```
  *
  * The header decides what is read next. `expect()` takes one message and no byte more, so
- * the body is still there for `receiveStream()`. That never holds a body whole: it may
- * have any size, and a slow reader slows the server down.
+ * the body is still there. It is never held whole: it may have any size, and a slow reader
+ * slows the server down.
  *
  * ```sh
  * deno run --allow-net=example.com examples/protocols/http.ts http://example.com/
@@ -24,13 +27,12 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, FramingError, headerLines, lines } from "@framed/tcp";
-import { textFields, unframed } from "@framed/tcp";
+import { connect, FramingError, headerLines } from "@framed/tcp";
+import { receiveChunks, textFields, unframed } from "@framed/tcp";
 import type { Bytes, Connection, HeaderLines } from "@framed/tcp";
 
 /** A first line, and header lines up to an empty one. */
-export const framing = headerLines({ maxLength: 8192 });
-const line = lines({ eol: "\r\n", strict: true, trailing: "error" });
+export const framing = headerLines();
 type Http = Connection<HeaderLines>;
 
 /**
@@ -65,28 +67,14 @@ const NO_BODY = [204, 205, 304];
 function bodyOf(connection: Http, headers: Headers): ReadableStream<Bytes> {
   const encoding = headers.get("Transfer-Encoding");
   const length = headers.get("Content-Length");
-  // If a header says both, two programs may see two different ends of the body.
-  if (encoding !== null && length !== null) throw new FramingError(TWO_ENDS);
   if (encoding !== null) {
+    // If a header says both, two programs may see two different ends of the body.
+    if (length !== null) throw new FramingError("Cannot read body: two ends");
     textFields(encoding, /^chunked$/i);
     return ReadableStream.from(receiveChunks(connection));
   }
-  if (length === null) return connection.reframe(unframed()).readable; // up to the end
-  const [digits] = textFields(length, /^(\d{1,15})$/);
-  return connection.receiveStream(Number(digits));
-}
-const TWO_ENDS = "Cannot read response: its header says two ends of the body";
-
-async function* receiveChunks(connection: Http): AsyncGenerator<Bytes> {
-  for (;;) {
-    const text = await connection.expect({ framing: line });
-    const [size = ""] = textFields(text, /^([\da-f]{1,12})[ \t]*(?:;|$)/i);
-    if (/^0+$/.test(size)) break;
-    yield* connection.receiveStream(parseInt(size, 16));
-    textFields(await connection.expect({ framing: line }), /^$/); // its end
-  }
-  // Trailers, which few servers send, and an empty line.
-  while (await connection.expect({ framing: line }) !== "");
+  if (length !== null) return connection.receiveStream(length);
+  return connection.reframe(unframed()).readable; // up to the end
 }
 
 if (import.meta.main) {
