@@ -28,7 +28,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, type Connection, FramingError, grouped } from "@framed/tcp";
+import { connect, type Connection, grouped } from "@framed/tcp";
 import { lines, mapped, serve, textFields } from "@framed/tcp";
 import type { StartTlsOptions } from "@framed/tcp";
 
@@ -41,15 +41,14 @@ const rules = { strict: true, fatal: true, trailing: "error" } as const;
 /** What a server reads: commands, and a mail's text line by line. */
 export const commands = lines({ eol: "\r\n", maxLength: 998, ...rules });
 
-const CODE = /^[2-5]\d\d(?:(-)| |$)/; // "-": the reply goes on
-const isLast = (line: string) => textFields(line, CODE)[0] === undefined;
+// "-" after the code: the reply goes on.
+const isLast = (line: string) => !textFields(line, /^[2-5]\d\d(?:(-)| |$)/)[0];
 
 /** What a client reads: replies, of one or more lines that begin with the same code. */
 export const replies = grouped(commands, isLast, { maxFrames: 100 });
 
 // A mail's text: all lines up to one with one dot, without the dots that were added.
-const limits = { maxLength: 10 * 1024 * 1024, maxFrames: 500_000 };
-const text = mapped(grouped(commands, (line) => line === ".", limits), {
+const text = mapped(grouped(commands, (line) => line === "."), {
   decode: (lines) => lines.map((each) => each.replace(/^\./, "")).join("\r\n"),
   encode: (line: string) => line.replace(/^\./, ".."),
 });
@@ -71,41 +70,33 @@ export async function receiveMail(
 ): Promise<void> {
   let mail: Mail | undefined;
   connection.send("220 localhost ESMTP");
-  try {
-    for await (const line of connection) {
-      const [, name = "", path] = COMMAND.exec(line) ?? [];
-      const verb = name.toUpperCase();
-      let answer = "250 OK";
-      if (verb === "QUIT") return void connection.send("221 Bye");
-      if (verb === "EHLO" || verb === "HELO") {
-        connection.send("250-localhost");
-        if (tls) connection.send("250-STARTTLS");
-        answer = "250 8BITMIME";
-      } else if (verb === "STARTTLS" && tls) {
-        connection.send("220 Go ahead");
-        // Refused if the client has sent more already, which was not encrypted.
-        await connection.startTls({ side: "server", ...tls });
-        tls = undefined; // it is there, so it is wanted no more
-        continue;
-      } else if (verb === "RSET") mail = undefined;
-      else if (tls && verb !== "NOOP") answer = "530 Must issue STARTTLS first";
-      else if (verb === "MAIL FROM" && path !== undefined && !mail) {
-        mail = { from: path, to: [], text: "" };
-      } else if (verb === "RCPT TO" && path && mail && mail.to.length < 100) {
-        mail.to.push(path);
-      } else if (verb === "DATA" && mail && mail.to.length > 0) {
-        connection.send("354 Go ahead");
-        mail.text = await connection.expect({ framing: text });
-        await onMail(mail);
-        mail = undefined;
-      } else if (verb !== "NOOP") answer = "503 Not understood, or not now";
-      await connection.send(answer);
-    }
-  } catch (error) {
-    if (!(error instanceof FramingError)) throw error;
-    connection.send(`500 ${error.code}`);
-    await connection.close(); // after the answer
-    throw error;
+  for await (const line of connection) {
+    const [, name = "", path] = COMMAND.exec(line) ?? [];
+    const verb = name.toUpperCase();
+    let answer = "250 OK";
+    if (verb === "QUIT") return void connection.send("221 Bye");
+    if (verb === "EHLO" || verb === "HELO") {
+      connection.send("250-localhost");
+      answer = tls ? "250 STARTTLS" : "250 8BITMIME";
+    } else if (verb === "STARTTLS" && tls) {
+      connection.send("220 Go ahead");
+      // Refused if the client has sent more already, which was not encrypted.
+      await connection.startTls({ side: "server", ...tls });
+      tls = undefined; // it is there, so it is wanted no more
+      continue;
+    } else if (verb === "RSET") mail = undefined;
+    else if (tls && verb !== "NOOP") answer = "530 Must issue STARTTLS first";
+    else if (verb === "MAIL FROM" && path !== undefined && !mail) {
+      mail = { from: path, to: [], text: "" };
+    } else if (verb === "RCPT TO" && path && mail && mail.to.length < 100) {
+      mail.to.push(path);
+    } else if (verb === "DATA" && mail && mail.to.length > 0) {
+      connection.send("354 Go ahead");
+      mail.text = await connection.expect({ framing: text });
+      await onMail(mail);
+      mail = undefined;
+    } else if (verb !== "NOOP") answer = "503 Not understood, or not now";
+    await connection.send(answer);
   }
 }
 
@@ -118,8 +109,8 @@ export async function sendMail(
   const ask = async (command: string | undefined, kind = "2") => {
     if (command !== undefined) await connection.send(command);
     const reply = await connection.expect();
-    if (reply[0]?.startsWith(kind)) return; // the first digit says what kind it is
-    throw new Error(`The mail server refused: ${reply.join(" ")}`);
+    // The first digit says of what kind it is.
+    if (!reply[0]?.startsWith(kind)) throw new Error(`Mail refused: ${reply}`);
   };
   await ask(undefined); // it greets first
   await ask("EHLO localhost");

