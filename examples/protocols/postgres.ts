@@ -18,7 +18,8 @@
  *
  * The length counts itself, not the type before it: a header of one byte, and then a
  * length. A message is decoded in the framing, so a damaged one ends the stream. What is
- * sent begins with a message without a type.
+ * sent begins with a message without a type. Passwords are left out, and so are the names
+ * of columns.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/protocols/postgres.ts --user postgres 'SELECT 1'
@@ -28,122 +29,87 @@
  */
 // deno-lint-ignore-file no-console
 import { parseArgs } from "node:util";
-import { assembled, asText, connect, FieldReader } from "@framed/tcp";
-import { fixedLength, FramingError, headed, lengthPrefixed } from "@framed/tcp";
-import { receiveUntil, textFields } from "@framed/tcp";
+import { asText, connect, FieldReader, fixedLength, headed } from "@framed/tcp";
+import { lengthPrefixed, mapped, receiveUntil, textFields } from "@framed/tcp";
 import type { Connection, HeadedMessage, Sendable } from "@framed/tcp";
 import type { StartTlsOptions } from "@framed/tcp";
 
 const counted = lengthPrefixed({ adjustment: -4, maxLength: 16 * 1024 * 1024 });
 const oneByte = asText(fixedLength(1));
 
-/** The values of a row by the names of their columns. */
-export type Row = Record<string, string | null>;
+/** The values of a row, in the order of their columns. */
+export type Row = (string | null)[];
 
-/** What a message says: one of these. `login` is the way to log in; 0 once that is done. */
-type Answer = { row?: Row; error?: Error; login?: number; isReady?: boolean };
+/** What a message says: one of these. */
+type Answer = { row?: Row; error?: Error; isReady?: boolean };
+type Message = HeadedMessage<string, Sendable>;
 
 /** Typed messages, of which those come in that say something. */
-export const framing = assembled(headed(oneByte, () => counted), () => {
-  let names: string[] = [];
-  return function* ({ header: type, body }): Generator<Answer, void> {
+export const framing = mapped(headed(oneByte, () => counted), {
+  decode({ header: type, body }): Answer | undefined {
     const fields = new FieldReader(body);
-    if (type === "T") names = takeNames(fields);
-    else if (type === "D") yield { row: takeRow(fields, names) };
-    else if (type === "E") yield { error: new PostgresError(fields) };
-    else if (type === "R") yield { login: fields.takeUint(4) };
-    else if (type === "Z") yield { isReady: true };
-    else textFields(type, /^[ACIKNS]$/); // no others, such as G of COPY
-  };
+    if (type === "D") return { row: takeRow(fields) };
+    if (type === "E") return { error: takeError(fields) };
+    if (type === "Z") return { isReady: true };
+    textFields(type, /^[ACIKNRST]$/); // no others, such as G of COPY
+    if (type === "R" && fields.takeUint(4) !== 0) throw new Error(NO_PASSWORD);
+  },
+  encode: (message: Message) => message,
 });
 
 /** A connection to PostgreSQL. */
-export type Postgres = Connection<Answer, HeadedMessage<string, Sendable>>;
+export type Postgres = Connection<Answer, Message>;
 
-/** Who logs in. */
-export interface LoginOptions {
-  user: string;
-  /** By default the one that is always there. */
-  database?: string;
-  /** Sent only where TLS hides it. */
-  password?: string;
-  /** Encrypted, or not at all. */
-  tls?: StartTlsOptions;
-}
+/** Who logs in; with `tls` encrypted, or not at all. */
+export type Login = { user: string; tls?: StartTlsOptions };
 
-/** Logs in. The first thing to do on a connection. */
-export async function login(
-  connection: Postgres,
-  { user, database = "postgres", password, tls }: LoginOptions,
-): Promise<void> {
-  if (tls !== undefined) {
-    await connection.send(SSL_REQUEST, { framing: counted });
-    const answer = await connection.receive({ framing: oneByte });
+/** Logs in, which is the first thing to do on a connection. */
+export async function login(server: Postgres, who: Login): Promise<void> {
+  if (who.tls !== undefined) {
+    await server.send(SSL_REQUEST, { framing: counted });
+    const answer = await server.expect({ framing: oneByte });
     if (answer !== "S") throw new Error("PostgreSQL offers no TLS");
-    await connection.startTls(tls);
+    await server.startTls(who.tls);
   }
-  const hello = `\0\x03\0\0${texts("user", user, "database", database)}\0`;
-  await connection.send(hello, { framing: counted }); // version 3.0
-  for (;;) {
-    const { login = 0, error, isReady } = await connection.expect();
+  const parameters = texts("user", who.user, "database", "postgres");
+  // 0, 3, 0, 0: version 3.0
+  await server.send(`\0\x03\0\0${parameters}\0`, { framing: counted });
+  for await (const { error } of receiveUntil(server, isLast)) {
     if (error !== undefined) throw error;
-    if (isReady) return;
-    if (login === 3 && tls !== undefined && password !== undefined) {
-      await connection.send({ header: "p", body: texts(password) });
-    } else if (login !== 0) {
-      throw new Error(`PostgreSQL wants another way to log in: ${login}`);
-    }
   }
 }
-const SSL_REQUEST = new Uint8Array([0x04, 0xd2, 0x16, 0x2f]);
-
-type Rows = AsyncGenerator<Row, void>;
+const SSL_REQUEST = Uint8Array.of(0x04, 0xd2, 0x16, 0x2f);
+const NO_PASSWORD = "Cannot log in: PostgreSQL wants a password";
 const isLast = ({ isReady = false }: Answer) => isReady;
+type Rows = AsyncGenerator<Row, void>;
 
 /**
  * Gets the rows of a query as they come: read as fast as they are taken. Take them all,
  * or leave the loop, before the next query.
  */
-export async function* query(connection: Postgres, sql: string): Rows {
-  await connection.send({ header: "Q", body: texts(sql) });
-  for await (const { row, error } of receiveUntil(connection, isLast)) {
+export async function* query(server: Postgres, sql: string): Rows {
+  await server.send({ header: "Q", body: texts(sql) });
+  for await (const { row, error } of receiveUntil(server, isLast)) {
     if (error !== undefined) throw error;
     if (row !== undefined) yield row;
   }
 }
 
-function takeNames(fields: FieldReader): string[] {
+function takeRow(fields: FieldReader): Row {
   return Array.from({ length: fields.takeUint(2) }, () => {
-    const name = fields.takeTextUntil();
-    fields.skip(18); // table, type and format
-    return name;
+    const length = fields.takeUint(4);
+    return length === NULL ? null : fields.takeText(length);
   });
 }
-
-function takeRow(fields: FieldReader, names: string[]): Row {
-  if (fields.takeUint(2) !== names.length) throw new FramingError(NOT_A_ROW);
-  return Object.fromEntries(names.map((name) => {
-    const length = fields.takeUint(4);
-    return [name, length === NULL ? null : fields.takeText(length)];
-  }));
-}
-const NOT_A_ROW = "Cannot decode row: it has not as many values as names";
 const NULL = 0xffffffff;
 
-/** What PostgreSQL says is wrong. */
-export class PostgresError extends Error {
-  override name = "PostgresError";
-  /** Five characters, such as `42P01` for a table that is not there. */
-  readonly code: string;
-
-  constructor(fields: FieldReader) {
-    const found: Record<string, string> = {};
-    for (let text = "-"; text !== ""; text = fields.takeTextUntil()) {
-      found[text.charAt(0)] = text.slice(1);
-    }
-    super(found.M);
-    this.code = found.C ?? "";
+/** Takes texts that begin with a letter: C is the code of an error, M its message. */
+function takeError(fields: FieldReader): Error {
+  const found = new Map<string, string>();
+  for (let text = "-"; text !== ""; text = fields.takeTextUntil()) {
+    found.set(text.charAt(0), text.slice(1));
   }
+  return new Error(`${found.get("C")}: ${found.get("M")}`);
 }
 
 /** Texts that each end with a zero. One that holds a zero would be two. */
