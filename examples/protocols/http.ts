@@ -53,16 +53,15 @@ export async function fetchOver(
   await connection.send(body, { framing: unframed() });
   for (;;) {
     const { first, headers } = await connection.expect();
-    const [digits = ""] = textFields(first, /^HTTP\/1\.[01] ([1-5]\d\d)( |$)/);
-    const status = Number(digits);
-    if (status < 200) continue; // such as "100 Continue"
+    const [status = ""] = textFields(first, /^HTTP\/1\.[01] ([1-5]\d\d)( |$)/);
+    if (status.startsWith("1")) continue; // such as "100 Continue"
     const isEmpty = request.method === "HEAD" || NO_BODY.includes(status);
     const body = isEmpty ? null : bodyOf(connection, headers);
-    return new Response(body, { status, headers });
+    return new Response(body, { status: Number(status), headers });
   }
 }
 
-const NO_BODY = [204, 205, 304];
+const NO_BODY = ["204", "205", "304"];
 
 function bodyOf(connection: Http, headers: Headers): ReadableStream<Bytes> {
   const encoding = headers.get("Transfer-Encoding");
