@@ -106,27 +106,26 @@ export async function sendMail(
   mail: Mail,
   tls?: StartTlsOptions,
 ): Promise<void> {
-  const ask = async (command: string | undefined, kind = "2") => {
-    if (command !== undefined) await connection.send(command);
-    const reply = await connection.expect();
-    // The first digit says of what kind it is.
-    if (!reply[0]?.startsWith(kind)) throw new Error(`Mail refused: ${reply}`);
-  };
-  await ask(undefined); // it greets first
-  await ask("EHLO localhost");
+  check(await connection.expect()); // it greets first
+  check(await connection.request("EHLO localhost"));
   if (tls !== undefined) {
-    await ask("STARTTLS");
+    check(await connection.request("STARTTLS"));
     await connection.startTls(tls);
-    await ask("EHLO localhost"); // what was said before may be forged
+    // What was said before may be forged.
+    check(await connection.request("EHLO localhost"));
   }
-  await ask(`MAIL FROM:<${mail.from}>`);
-  for (const each of mail.to) await ask(`RCPT TO:<${each}>`);
-  await ask("DATA", "3");
-  for (const line of mail.text.replace(/\r?\n$/, "").split(/\r?\n/)) {
-    await connection.send(line, { framing: text });
-  }
-  await ask(".");
-  await ask("QUIT");
+  check(await connection.request(`MAIL FROM:<${mail.from}>`));
+  for (const to of mail.to) check(await connection.request(`RCPT TO:<${to}>`));
+  check(await connection.request("DATA"), "3");
+  const textLines = mail.text.replace(/\r?\n$/, "").split(/\r?\n/);
+  for (const line of textLines) await connection.send(line, { framing: text });
+  check(await connection.request("."));
+  check(await connection.request("QUIT"));
+}
+
+/** Refuses a reply of another kind, which its first digit says. */
+function check(reply: string[], kind = "2"): void {
+  if (!reply[0]?.startsWith(kind)) throw new Error(`Mail refused: ${reply}`);
 }
 
 if (import.meta.main) {
