@@ -55,7 +55,7 @@ export async function* receiveChunks<In, Out>(
       const length = await connection.expect({ framing: size });
       if (length === 0) break;
       isUnderWay = true;
-      yield* connection.receiveStream(length);
+      yield* piecesOf(connection.receiveStream(length));
       isUnderWay = false;
       await connection.expect({ framing: end });
     }
@@ -69,6 +69,22 @@ export async function* receiveChunks<In, Out>(
         // The messages have ended, which the next one to receive is told.
       }
     }
+  }
+}
+
+/** The pieces of a stream; not every browser can iterate over one. */
+async function* piecesOf(
+  stream: ReadableStream<Bytes>,
+): AsyncGenerator<Bytes, void> {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel(); // passes over the rest, if there is one
   }
 }
 

@@ -50,6 +50,18 @@ Deno.test("receiveChunks() passes over the rest if its loop is left", async () =
   assertEquals(await pair.near.receive(), "next");
 });
 
+Deno.test("receiveChunks() waits for the rest if its loop is left in a chunk", async () => {
+  await using pair = await pairWith("5\r\nhe");
+  const pieces = receiveChunks(pair.near);
+  await pieces.next();
+  const left = pieces.return();
+  await pair.far.send("llo\r\n2\r\n!!\r\n0\r\n\r\nnext\n", {
+    framing: unframed(),
+  });
+  await left;
+  assertEquals(await pair.near.receive(), "next");
+});
+
 const DAMAGED: [body: string, error: string][] = [
   ["xyz\r\n", "malformed"],
   ["\r\n", "malformed"],
