@@ -64,7 +64,7 @@ export async function* receiveChunks<In, Out>(
     if (isUnderWay) {
       try {
         await connection.expect({ framing: end });
-        for await (const _ of receiveChunks(connection));
+        for await (const _piece of receiveChunks(connection));
       } catch {
         // The messages have ended, which the next one to receive is told.
       }

@@ -53,8 +53,6 @@ const text = mapped(grouped(commands, (line) => line === "."), {
   encode: (line: string) => line.replace(/^\./, ".."),
 });
 
-const COMMAND = /^(MAIL FROM|RCPT TO|\S+)(?:: ?<([^<>\s]*)>)?/i;
-
 /** Options for {@linkcode receiveMail}. */
 export interface ReceiveMailOptions {
   /** Given each mail, before its sender is told that it was accepted. */
@@ -71,8 +69,8 @@ export async function receiveMail(
   let mail: Mail | undefined;
   connection.send("220 localhost ESMTP");
   for await (const line of connection) {
-    const [, name = "", path] = COMMAND.exec(line) ?? [];
-    const verb = name.toUpperCase();
+    const [verb] = line.toUpperCase().split(" ");
+    const [, path] = /^(?:MAIL FROM|RCPT TO): ?<([^<>\s]*)>/i.exec(line) ?? [];
     let answer = "250 OK";
     if (verb === "QUIT") return void connection.send("221 Bye");
     if (verb === "EHLO" || verb === "HELO") {
@@ -86,9 +84,9 @@ export async function receiveMail(
       continue;
     } else if (verb === "RSET") mail = undefined;
     else if (tls && verb !== "NOOP") answer = "530 Must issue STARTTLS first";
-    else if (verb === "MAIL FROM" && path !== undefined && !mail) {
+    else if (verb === "MAIL" && path !== undefined && !mail) {
       mail = { from: path, to: [], text: "" };
-    } else if (verb === "RCPT TO" && path && mail && mail.to.length < 100) {
+    } else if (verb === "RCPT" && path && mail && mail.to.length < 100) {
       mail.to.push(path);
     } else if (verb === "DATA" && mail && mail.to.length > 0) {
       connection.send("354 Go ahead");
