@@ -48,7 +48,8 @@ const isLast = (line: string) => !textFields(line, /^[2-5]\d\d(?:(-)| |$)/)[0];
 export const replies = grouped(commands, isLast, { maxFrames: 100 });
 
 // A mail's text: all lines up to one with one dot, without the dots that were added.
-const text = mapped(grouped(commands, (line) => line === "."), {
+const limits = { maxLength: 10 * 1024 * 1024, maxFrames: 500_000 };
+const text = mapped(grouped(commands, (line) => line === ".", limits), {
   decode: (lines) => lines.map((each) => each.replace(/^\./, "")).join("\r\n"),
   encode: (line: string) => line.replace(/^\./, ".."),
 });
