@@ -3,7 +3,7 @@ import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { quotaExceeded } from "../internal/quota_exceeded.ts";
 import { nextTurn } from "../internal/event_loop.ts";
-import { isSettledWithin, rejected } from "../internal/promises.ts";
+import { isSettledSoon, rejected } from "../internal/promises.ts";
 import { SharedFrame } from "../internal/shared_frame.ts";
 import { untilOthersHadTurn } from "./_turns.ts";
 import type { Writer } from "./_writer.ts";
@@ -336,7 +336,7 @@ async function onceOffered<In, Out>(
   });
   // Immediates alone would leave the sockets alone for 60 turns: a timer leads to a look.
   const all = Promise.all(flushes).then(() => {});
-  if (await isSettledWithin(all, 0)) return result;
+  if (await isSettledSoon(all)) return result;
   const sent = () =>
     refused.values().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
   let before = -1;

@@ -11,7 +11,11 @@ import {
 } from "../internal/connection_options.ts";
 import { Countdown } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
-import { isSettledWithin, rejected } from "../internal/promises.ts";
+import {
+  isSettledSoon,
+  isSettledWithin,
+  rejected,
+} from "../internal/promises.ts";
 import { isReconnected } from "../internal/reconnected.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
@@ -1442,7 +1446,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     // Bytes that have arrived are seen when the sockets are looked at, once they are read.
     for (let wasHeldUp = true; wasHeldUp && !this.#reader.isPeerSending;) {
       wasHeldUp = this.#reader.isHeldUp;
-      const isDrained = await isSettledWithin(drained, 0);
+      const isDrained = await isSettledSoon(drained);
       if (!isDrained) await untilLooked();
     }
     if (this.#reader.isPeerSending) await isSettledWithin(drained, DRAIN_MS);

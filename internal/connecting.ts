@@ -10,6 +10,7 @@ import {
 } from "./checks.ts";
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { startTimer } from "./countdown.ts";
+import { keepAlive } from "./event_loop.ts";
 import { hostAndPort } from "./host_and_port.ts";
 import type { Origin } from "./diagnostics.ts";
 
@@ -146,14 +147,12 @@ export async function openingInTime<T>(
       controller.abort(new DOMException(message, "TimeoutError"));
     });
   // A countdown alone would let the process end.
-  const alive = connectTimeout === undefined
-    ? undefined
-    : setInterval(() => {}, connectTimeout);
+  const letDie = connectTimeout === undefined ? undefined : keepAlive();
   try {
     return await open(controller.signal);
   } finally {
     stopTimer?.();
-    clearInterval(alive);
+    letDie?.();
     signal?.removeEventListener("abort", onAbort);
   }
 }

@@ -91,6 +91,19 @@ function hasSetTimeout(timers: unknown): timers is Timers {
     "setTimeout" in timers && "clearTimeout" in timers;
 }
 
+// A timer that never fires, for all practical purposes: more is too long for one.
+const NEVER_MS = 2 ** 31 - 1;
+
+/**
+ * Keeps the process alive.
+ *
+ * @returns Lets it end.
+ */
+export function keepAlive(): () => void {
+  const timer = setInterval(() => {}, NEVER_MS);
+  return () => clearInterval(timer);
+}
+
 /** A module of Node, where the runtime has it. */
 export function builtinModule<T>(name: string): T | undefined {
   // Its type is what the caller uses of it.

@@ -1,3 +1,6 @@
+import { Countdown } from "./countdown.ts";
+import { keepAlive } from "./event_loop.ts";
+
 /** A promise that is rejected, and no unhandled rejection if nothing awaits it. */
 export function rejected(error: unknown): Promise<never> {
   return unobserved(Promise.reject(error));
@@ -9,13 +12,28 @@ export function unobserved<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-/** Waits for `promise`, which must not reject, or for some milliseconds at most. */
+/**
+ * Waits for `promise`, which must not reject, or for some milliseconds at most. Time in
+ * which this thread is busy does not count: what is waited for may lie in the sockets.
+ */
 export async function isSettledWithin(
   promise: Promise<void>,
   milliseconds: number,
 ): Promise<boolean> {
   const { promise: timedOut, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), milliseconds);
+  const countdown = new Countdown(milliseconds, () => resolve(false));
+  countdown.resume();
+  const letDie = keepAlive(); // a countdown alone would let the process end
+  const isSettled = await Promise.race([promise.then(() => true), timedOut]);
+  letDie();
+  countdown.stop();
+  return isSettled;
+}
+
+/** Whether `promise`, which must not reject, has settled when timers come to their turn. */
+export async function isSettledSoon(promise: Promise<void>): Promise<boolean> {
+  const { promise: timedOut, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), 0);
   const isSettled = await Promise.race([promise.then(() => true), timedOut]);
   clearTimeout(timer);
   return isSettled;

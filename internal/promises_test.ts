@@ -1,5 +1,10 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { isSettledWithin, rejected, unobserved } from "./promises.ts";
+import {
+  isSettledSoon,
+  isSettledWithin,
+  rejected,
+  unobserved,
+} from "./promises.ts";
 import { unhandledRejectionsIn } from "../connection/_testing.ts";
 
 Deno.test("rejected() rejects, and nothing has to await it", async () => {
@@ -26,4 +31,21 @@ Deno.test("isSettledWithin() waits for the promise, and no longer than it is tol
   const settled = isSettledWithin(promise, 60_000);
   resolve();
   assertEquals(await settled, true); // and its timer is cleared
+});
+
+Deno.test("isSettledWithin() does not count time in which this thread is busy", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const settled = isSettledWithin(promise, 20);
+  const end = performance.now() + 30;
+  while (performance.now() < end);
+  setTimeout(resolve, 0); // as what lies in a socket comes after the timers that are due
+  assertEquals(await settled, true);
+});
+
+Deno.test("isSettledSoon() tells whether the promise settles before timers come", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  assertEquals(await isSettledSoon(promise), false);
+  const settled = isSettledSoon(promise);
+  queueMicrotask(resolve);
+  assertEquals(await settled, true);
 });

@@ -1,7 +1,7 @@
 import { checkMilliseconds } from "./checks.ts";
 import { hostAndPort } from "./host_and_port.ts";
 import { logError } from "./log_error.ts";
-import { isSettledWithin } from "./promises.ts";
+import { isSettledSoon, isSettledWithin } from "./promises.ts";
 import { namingTask } from "./system_error.ts";
 import { startTimer } from "./countdown.ts";
 
@@ -156,7 +156,7 @@ export class ListeningServer<
     for (const connection of late) connection.abort(reason);
     await Promise.allSettled(late.map(({ closed }) => closed));
     // Handlers that stop when their connection ends do so now; others cannot be stopped.
-    await isSettledWithin(finished, 0);
+    await isSettledSoon(finished);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -33,8 +33,9 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
  */
 export interface ShutdownOptions {
   /**
-   * After how many milliseconds connections are aborted that have not ended. By
-   * default they have all the time they need.
+   * After how many milliseconds connections are aborted that have not ended. Time in
+   * which this thread is busy does not count. By default they have all the time they
+   * need.
    */
   timeout?: number | undefined;
 }
