@@ -4,6 +4,7 @@ import { logError } from "./log_error.ts";
 import { isSettledSoon, isSettledWithin } from "./promises.ts";
 import { namingTask } from "./system_error.ts";
 import { startTimer } from "./countdown.ts";
+import { keepAlive } from "./event_loop.ts";
 
 const ACCEPT_PAUSE_MS = 100;
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -111,6 +112,9 @@ export class ListeningServer<
   readonly #unserved = new Map<Incoming, (reason: unknown) => void>();
   readonly #countsByAddress = new Map<string, number>();
   #isRef = true;
+  // No more are accepted until there is room.
+  #isFull = false;
+  #letDie: (() => void) | undefined;
   // Resolved when a connection ends, a handler waits, or the server stops.
   #change: PromiseWithResolvers<void> | undefined;
 
@@ -165,6 +169,7 @@ export class ListeningServer<
 
   ref(): void {
     this.#isRef = true;
+    this.#updateAlive();
     this.#serving.listener.ref();
     for (const incoming of this.#unserved.keys()) incoming.ref?.();
     for (const connection of this.connections) connection.ref();
@@ -173,6 +178,7 @@ export class ListeningServer<
   unref(): void {
     this.#serving.listener.unref();
     this.#isRef = false;
+    this.#updateAlive();
     for (const incoming of this.#unserved.keys()) incoming.unref?.();
     for (const connection of this.connections) connection.unref();
   }
@@ -219,7 +225,7 @@ export class ListeningServer<
     const { listener } = this.#serving;
     while (this.#stop === undefined) {
       if (!this.#hasRoom()) {
-        await this.#waitForChange();
+        await this.#waitForRoom();
         continue;
       }
       try {
@@ -253,6 +259,24 @@ export class ListeningServer<
       this.#serving.options;
     return this.#openCount < maxConnections &&
       this.#unserved.size < maxHandshakes;
+  }
+
+  /** Waits for the next change, for which the process lives on as while it accepts. */
+  async #waitForRoom(): Promise<void> {
+    this.#isFull = true;
+    this.#updateAlive();
+    await this.#waitForChange();
+    this.#isFull = false;
+    this.#updateAlive();
+  }
+
+  #updateAlive(): void {
+    if (this.#isFull && this.#isRef) {
+      this.#letDie ??= keepAlive();
+    } else {
+      this.#letDie?.();
+      this.#letDie = undefined;
+    }
   }
 
   /** Waits for the next change, or for a time at most. */
