@@ -63,6 +63,8 @@ export class Writer<Out> implements TurnTask {
   #transport: Transport;
   // What is queued waits for another transport.
   #isPaused = false;
+  // All was taken, and the transport is to take the end.
+  #isEnding = false;
   #sendCountdown: Countdown | undefined;
   // For the message that is being sent: how often its time was over, and what had been
   // received when it began anew.
@@ -228,6 +230,17 @@ export class Writer<Out> implements TurnTask {
       : this.flush();
   }
 
+  /** Tells the peer that this side has ended, for which some transports wait for it. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    this.#startWaiting();
+    try {
+      await this.#transport.closeWrite();
+    } finally {
+      this.#stopWaiting();
+    }
+  }
+
   /** Ends writing: everything that waits, and every later call, rejects with `error`. */
   fail(error: unknown): void {
     if (this.#failure !== undefined) return;
@@ -382,7 +395,11 @@ export class Writer<Out> implements TurnTask {
     }
     limit.onTimeout(
       new DOMException(
-        `Cannot send message: the system reported no room for all of it within sendTimeout of ${limit.sendTimeout} ms`,
+        `Cannot send ${
+          this.#isEnding
+            ? "the end of this side: the transport did not take it"
+            : "message: the system reported no room for all of it"
+        } within sendTimeout of ${limit.sendTimeout} ms`,
         "TimeoutError",
       ),
     );

@@ -1346,7 +1346,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     await this.#securing; // the end is for the encrypted side
     if (this.#isReleased) return this.#whenClosed;
     try {
-      await this.#sendEnd();
+      await this.#writer.end();
     } catch (error) {
       // `close()`, `abort()` or an error was faster.
       if (this.#isReleased) return this.#whenClosed;
@@ -1431,7 +1431,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       this.#reader.stop();
       await flushed;
       if (!this.#closeSendsEnd && !this.#isReleased) {
-        await (this.#closingWrite ?? this.#sendEnd()).catch(() => {});
+        await (this.#closingWrite ?? this.#writer.end()).catch(() => {});
       }
       return;
     }
@@ -1439,7 +1439,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     await flushed;
     if (this.#isReleased) return;
     try {
-      await this.#sendEnd();
+      await this.#writer.end();
     } catch {
       return; // reset or closed meanwhile: there is nothing left to save
     }
@@ -1450,16 +1450,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       if (!isDrained) await untilLooked();
     }
     if (this.#reader.isPeerSending) await isSettledWithin(drained, DRAIN_MS);
-  }
-
-  /** Tells the peer that this side has ended, for which TLS may wait for it. */
-  async #sendEnd(): Promise<void> {
-    this.#idleCountdown?.resume();
-    try {
-      await this.#transport.closeWrite();
-    } finally {
-      this.#idleCountdown?.pause();
-    }
   }
 
   get #isEnding(): boolean {

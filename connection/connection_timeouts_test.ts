@@ -318,6 +318,23 @@ Deno.test("Connection sendTimeout ends a close that waits for the peer", async (
   await assertTimesOut(connection, "sendTimeout", connection.close());
 });
 
+Deno.test("Connection sendTimeout ends a wait for a transport that does not take the end", async () => {
+  for (const end of ["close", "closeWrite"] as const) {
+    const streams = {
+      readable: new ReadableStream<Uint8Array>(),
+      writable: new WritableStream<Uint8Array>({
+        close: () => new Promise(() => {}),
+      }),
+    };
+    const alive = setTimeout(() => {}, NEVER_MS); // as such streams keep nothing alive
+    const options = { framing, sendTimeout: SOON_MS };
+    const connection = new Connection(streams, options);
+    await connection.send("all");
+    await assertTimesOut(connection, "sendTimeout", connection[end]());
+    clearTimeout(alive);
+  }
+});
+
 const allTimeouts: ConnectionOptions<string, string> = {
   framing,
   idleTimeout: SOON_MS,

@@ -82,8 +82,8 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
   messageTimeout?: number | undefined;
   /**
    * How many milliseconds it may take until the system has taken a message, once it has
-   * taken all before it; up to four times as long if the peer sends meanwhile. Off by
-   * default.
+   * taken all before it, or at the end, until it has taken that; up to four times as
+   * long if the peer sends meanwhile. Off by default.
    *
    * Linux tells of room only when a third of its buffer is free, which grows to 4 MiB:
    * over TCP and TLS, a peer that takes 100 KB/s without a pause seems to take nothing
