@@ -30,6 +30,7 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * end, and nothing is sent within that second. So a handler that answers later than that
  * takes the end from `receive()` or `peerEnded`. What the server sent before is not lost,
  * but has to be received before its end is seen if it is more than `readBufferSize`.
+ * Unlike for other connections, such a wait keeps the process alive.
  *
  * A connection that is left open is closed after what was sent. If that cannot go
  * out, the next connection is made.

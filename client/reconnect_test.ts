@@ -11,6 +11,7 @@ import { once } from "node:events";
 import {
   MORE_THAN_KERNEL_TAKES,
   overriding,
+  run,
   turn,
   unhandledRejectionsIn,
   unlessReset,
@@ -1298,4 +1299,25 @@ Deno.test("reconnect() takes the options of connect() and gives its types", () =
     // @ts-expect-error: connect knows the address
     reconnect({ connect: open, port: 1 }, hangUp),
   ];
+});
+
+Deno.test("reconnect() keeps the process alive for a handler that waits for the end alone", async () => {
+  const { output, code } = await run(`
+    import { lines, reconnect, serve } from "${
+    import.meta.resolve("../mod.ts")
+  }";
+
+    const address = { hostname: "127.0.0.1", port: 0, framing: lines() };
+    const server = serve(address, () =>
+      new Promise((resolve) => Deno.unrefTimer(setTimeout(resolve, 20)))
+    );
+    server.unref();
+    const { port } = server.addr;
+    let attempts = 0;
+    reconnect(
+      { ...address, port, minTimeout: 1, onError() {} },
+      (connection) => attempts++ === 0 ? connection.peerEnded : undefined,
+    ).then(() => console.log("connected again"));
+  `);
+  assertEquals([output, code], ["connected again\n", 0]);
 });

@@ -103,6 +103,7 @@ export class Reader<In> {
   decoder: Decoder<In>;
   #mode: Mode = "receive";
   #isWatching = false;
+  #watchKeepsAlive = false;
   #transport: Transport;
   #shortReadMeansEmpty: boolean;
   // The loop that reads is running.
@@ -212,7 +213,6 @@ export class Reader<In> {
       this.#peerEnded = Promise.withResolvers();
       unobserved(this.#peerEnded.promise);
       if (this.isOver) this.#settlePeerEnded();
-      this.watch();
     }
     return this.#peerEnded.promise;
   }
@@ -324,8 +324,16 @@ export class Reader<In> {
     this.#updateRef();
   }
 
-  /** Reads ahead from now on, no more than one buffer, to see the peer's end. */
-  watch(): void {
+  /**
+   * Reads ahead from now on, no more than one buffer, to see the peer's end.
+   *
+   * @param keepsAlive Whether such a read keeps the process alive.
+   */
+  watch(keepsAlive = false): void {
+    if (keepsAlive && !this.#watchKeepsAlive) {
+      this.#watchKeepsAlive = true;
+      this.#updateRef();
+    }
     if (this.#isWatching) return;
     this.#isWatching = true;
     this.#read();
@@ -632,7 +640,7 @@ export class Reader<In> {
   /** Lets the read that is under way keep the process alive if something waits for it. */
   #updateRef(): void {
     const isWanted = this.#isWaited || this.#mode !== "receive" ||
-      this.#isChanging;
+      this.#isChanging || this.#watchKeepsAlive;
     const keepsAlive = this.#mayKeepAlive && isWanted;
     if (keepsAlive === this.#keepsAlive) return;
     this.#keepsAlive = keepsAlive;

@@ -265,7 +265,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   get closed(): Promise<void> {
-    this.#reader.watch();
+    this.#watch();
     this.#receivedBeforeClosed = this.#reader.messagesReceived;
     this.#closeIfLeftAlone();
     return this.#whenClosed;
@@ -312,7 +312,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         this.#abortController.abort(this.#failure.error);
       }
     }
-    this.#reader.watch();
+    this.#watch();
     return this.#abortController.signal;
   }
 
@@ -355,7 +355,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * To notice the end, bytes are read ahead of who receives them, from the first time
    * this, {@linkcode Connection.closed} or {@linkcode Connection.signal} is asked for: at
    * most `readBufferSize`. What the peer sent beyond that is received first. Such a read
-   * does not keep the process alive.
+   * does not keep the process alive, unless `reconnect()` has made the connection.
    *
    * @example A clock that ticks for as long as its client is there
    * ```ts
@@ -381,6 +381,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   get peerEnded(): Promise<void> {
+    this.#watch();
     return this.#reader.peerEnded;
   }
 
@@ -1270,6 +1271,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    */
   unref(): void {
     if (!this.#isDetached) this.#reader.setMayKeepAlive(false);
+  }
+
+  /** Notices the end, though nothing is received. */
+  #watch(): void {
+    // Of one that is made again, nothing else may wait, and the next is to be made.
+    this.#reader.watch(isReconnected(this));
   }
 
   #countdown(limit: number, what: string): Countdown {

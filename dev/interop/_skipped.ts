@@ -45,6 +45,7 @@ export const SKIPPED: readonly Skipped[] = [
       "Connection.unref() and ref() hold in TLS, and waiting for a message keeps the process alive",
       "Connection keeps no process alive by an aborted receive(), or for those who watch",
       "Connection keeps the process alive for who receives while it is watched",
+      "reconnect() keeps the process alive for a handler that waits for the end alone",
     ],
   },
   { // It asks the system for its buffers by a function of Deno's.
