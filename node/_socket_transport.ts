@@ -168,11 +168,10 @@ export class SocketTransport implements Transport {
     return length;
   }
 
-  /** The process lives for as long as something is under way, as in Deno. */
+  /** The process lives for as long as something is under way; reads may be let go, as in Deno. */
   #updateRef(): void {
-    const isWaiting = this.#reading !== undefined ||
-      this.#writing !== undefined;
-    const keepsAlive = this.#mayKeepAlive && isWaiting;
+    const keepsAlive = this.#writing !== undefined ||
+      this.#mayKeepAlive && this.#reading !== undefined;
     if (keepsAlive === this.#keepsAlive) return;
     this.#keepsAlive = keepsAlive;
     if (keepsAlive) this.socket.ref();

@@ -119,6 +119,26 @@ Deno.test("socketTransport() waits for a peer that does not read, and goes on wi
   assertEquals([written, read], [pieces * bytes.length, written]);
 });
 
+Deno.test("socketTransport() keeps the process alive for a write or an end, though it was told to let it end", async () => {
+  await using ends = await sockets();
+  const transport = socketTransport(ends.near);
+  const calls: string[] = [];
+  for (const name of ["ref", "unref"] as const) {
+    const call = ends.near[name].bind(ends.near);
+    Object.defineProperty(ends.near, name, {
+      value: () => (calls.push(name), call()),
+    });
+  }
+  transport.unref?.();
+  const reading = transport.read(new Uint8Array(1));
+  assertEquals(calls, []);
+  await transport.closeWrite();
+  assertEquals(calls, ["ref", "unref"]);
+  transport.ref?.();
+  ends.far.end();
+  assertEquals(await reading, null);
+});
+
 Deno.test("socketTransport() rejects what is under way when it is closed, and what is called later", async () => {
   await using ends = await sockets();
   const transport = socketTransport(ends.near);
