@@ -47,6 +47,10 @@ class BodySource implements UnderlyingDefaultSource<Bytes>, Receiver {
     this.#reader.goOn();
   }
 
+  get rest(): number {
+    return this.#rest;
+  }
+
   wantsBytes(isAlone: boolean): boolean {
     // What nothing wants is read only for the sake of what comes after it.
     return this.#isCancelled ? !isAlone : this.#pulled !== undefined;

@@ -29,6 +29,8 @@ export interface Receiver {
    * @param isAlone Whether nothing waits after it.
    */
   wantsBytes?(isAlone: boolean): boolean;
+  /** How many bytes come before those for what waits after it, if it knows that. */
+  readonly rest?: number;
   /** Called when no more messages come. */
   end(): void;
   /** Called when no more messages come, with the reason. */
@@ -195,6 +197,11 @@ export class Reader<In> {
   /** Whether reading waits for the turn of others, and so has not seen what has arrived. */
   get isHeldUp(): boolean {
     return this.#isHeldUp;
+  }
+
+  /** Whether others wait for the turn of the first receiver. */
+  get isBlocked(): boolean {
+    return this.#receivers.length > 1;
   }
 
   /** Whether more is to come from the peer, by what it has sent until reading ended. */
@@ -496,20 +503,33 @@ export class Reader<In> {
     const isServed = first.take();
     // It may have left, by a function of the framing.
     if (this.#receivers.first !== first) return true;
-    if (!isServed && !this.#isOverForFirst) return false;
+    if (!isServed && !this.#isOverForFirst) {
+      this.#endAfter(first);
+      return false;
+    }
     this.#receivers.shift();
     if (isServed) return true;
     // What is left is a part of its message, and not the next one's.
     this.#isBroken = true;
-    if (this.#failure !== undefined) first.fail(this.#failure.error);
-    else {
-      first.end();
-      if (!this.#isDone) {
-        this.#isDone = true;
-        this.#options.onEnd();
-      }
+    this.#endFor(first);
+    if (this.#failure === undefined && !this.#isDone) {
+      this.#isDone = true;
+      this.#options.onEnd();
     }
     return true;
+  }
+
+  #endFor(receiver: Receiver): void {
+    if (this.#failure !== undefined) receiver.fail(this.#failure.error);
+    else receiver.end();
+  }
+
+  /** Ends the wait of others for the turn of a body that will never be whole. */
+  #endAfter(first: Receiver): void {
+    if (!this.isOver || (first.rest ?? 0) <= this.#input.length) return;
+    const [, ...others] = this.#receivers.takeAll();
+    this.#receivers.push(first);
+    for (const receiver of others) this.#endFor(receiver);
   }
 
   /** Whether the first receiver, which could not be served, never will be. */

@@ -1377,13 +1377,22 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /** Ends the connection by an error, as the table of endings says. */
   #end(ending: Ending, error: unknown): void {
-    if (this.#isReleased) return;
-    if (ending.received === "dropped") this.#reader.drop();
+    const isDropping = ending.received === "dropped";
+    if (this.#isReleased) {
+      // What waits in vain for the turn of a body that is not read is told now.
+      if (isDropping && this.#reader.isBlocked) {
+        this.#reader.drop();
+        this.#reader.goOn();
+      }
+      return;
+    }
+    if (isDropping) this.#reader.drop();
     if (ending === ENDINGS.aborted) this.#isAborted = true;
     if (this.#failure !== undefined) {
       // What was still to go out after the first error cannot, nor what was to come in.
       this.#writer.fail(this.#failure.error);
       this.#release();
+      this.#reader.goOn();
       return;
     }
     this.#failure = { error };

@@ -10,6 +10,7 @@ import type { PairedTransport } from "../testing/paired_transport.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import { Connection } from "./connection.ts";
 import {
+  isPending,
   MORE_THAN_KERNEL_TAKES,
   pair,
   Peer,
@@ -346,6 +347,60 @@ Deno.test("Connection.receiveStream() that is not read lets those after it end w
     await assertRejects(() => receiving, Error, expected);
     await assertRejects(() => body.getReader().read(), Error, expected);
   }
+});
+
+Deno.test("Connection.receiveStream() that is not read keeps its bytes, and none after it waits in vain", async () => {
+  const endings: ((connection: Connection<string, string>) => unknown)[] = [
+    (connection) => connection.close(),
+    (connection) => connection.closeRead(),
+  ];
+  for (const end of endings) {
+    for (const length of [100, 5]) { // more than is there, and as much
+      const [near, far] = transportPair();
+      await using connection = new Connection(near, { framing: lines() });
+      const { closed } = connection; // which lets it read ahead
+      await far.write(toBytes("hello"));
+      await until(() => connection.stats().bytesReceived === 5);
+      const body = connection.receiveStream(length).getReader();
+      const [answer, received] = [
+        connection.request("?"),
+        connection.receive(),
+      ];
+      end(connection);
+      if (length === 5) {
+        assert(await isPending(received)); // a message may follow in what was read
+        assertEquals(text((await body.read()).value), "hello");
+      }
+      await assertRejects(() => answer, Error, "messages have ended");
+      assertEquals(await received, undefined);
+      if (length > 5) {
+        assertEquals(text((await body.read()).value), "hello");
+        await assertRejects(
+          () => body.read(),
+          Error,
+          "95 bytes before its end",
+        );
+      }
+      far.close();
+      await connection.close();
+      await closed;
+    }
+  }
+});
+
+Deno.test("Connection.abort() ends what waits for the turn of a body that is not read, also after an end", async () => {
+  const [near, far] = transportPair();
+  const connection = new Connection(near, { framing: lines() });
+  const { closed } = connection;
+  await far.write(toBytes("hello"));
+  await until(() => connection.stats().bytesReceived === 5);
+  const body = connection.receiveStream(5).getReader();
+  const received = connection.receive();
+  await connection.close();
+  await closed;
+  connection.abort();
+  assertEquals(await received, undefined);
+  await assertRejects(() => body.read(), Error, "5 bytes before its end");
 });
 
 Deno.test("Connection.receiveStream() gives no bytes of a malformed message", async () => {
