@@ -28,6 +28,7 @@ import {
   ENDINGS,
   isClosedAlready,
 } from "./_ending.ts";
+import { HalfClosedLimit } from "./_half_closed_limit.ts";
 import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
 import { Reader } from "./_reader.ts";
@@ -109,6 +110,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   readonly #idleCountdown: Countdown | undefined;
   readonly #receiveCountdown: Countdown | undefined;
   readonly #messageCountdown: Countdown | undefined;
+  readonly #halfClosedLimit: HalfClosedLimit | undefined;
   #heartbeat: Heartbeat | undefined;
   #stopListening: (() => void) | undefined;
   // Made for a caller who asks: most connections end without.
@@ -156,6 +158,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       receiveTimeout,
       messageTimeout,
       sendTimeout,
+      halfClosedTimeout,
       heartbeat,
       signal,
     } = options;
@@ -191,6 +194,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       onEnd: () => {
         this.#releaseIfEnded();
         this.#closeIfLeftAlone();
+        if (this.#reader.hasPeerEnded && !this.#isReleased) {
+          this.#halfClosedLimit?.start();
+        }
       },
       onFailure: (error) => this.#end(endingOfRead(error), error),
     });
@@ -216,7 +222,15 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       return;
     }
     if (signal !== undefined) this.#listenTo(signal);
-    if (receiveTimeout !== undefined) this.#reader.watch();
+    if (halfClosedTimeout !== undefined) {
+      this.#halfClosedLimit = new HalfClosedLimit(halfClosedTimeout, {
+        moved: () => this.#reader.messagesReceived + this.#writer.bytesSent,
+        onTimeout: (error) => this.#end(ENDINGS.failed, error),
+      });
+    }
+    if (receiveTimeout !== undefined || halfClosedTimeout !== undefined) {
+      this.#reader.watch();
+    }
     if (heartbeat !== undefined) this.#startBeating(heartbeat);
   }
 
@@ -1514,6 +1528,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#idleCountdown?.stop();
     this.#receiveCountdown?.stop();
     this.#messageCountdown?.stop();
+    this.#halfClosedLimit?.stop();
     this.#heartbeat?.stop();
     clearTimeout(this.#leftAlone);
     this.#stopListening?.();

@@ -335,6 +335,32 @@ Deno.test("Connection sendTimeout ends a wait for a transport that does not take
   }
 });
 
+Deno.test("Connection halfClosedTimeout ends a connection that its peer has ended on its side", async () => {
+  await using ends = await pair({ framing, halfClosedTimeout: SOON_MS });
+  const { connection, peer } = ends;
+  await longerThanSoon(); // it does not run before
+  await peer.write("unread\n");
+  await peer.conn.closeWrite();
+  await assertTimesOut(connection, "halfClosedTimeout");
+});
+
+Deno.test("Connection halfClosedTimeout does not run while something is received or sent", async () => {
+  await using ends = await pair({ framing, halfClosedTimeout: LATER_MS / 5 });
+  const { connection, peer } = ends;
+  await peer.write("one\n".repeat(4));
+  await peer.conn.closeWrite();
+  for (let i = 0; i < 4; i++) {
+    await connection.receive();
+    await aPartOfLater();
+  }
+  for (let i = 0; i < 4; i++) {
+    await connection.send("two");
+    await aPartOfLater();
+  }
+  await connection.close();
+  await connection.closed;
+});
+
 const allTimeouts: ConnectionOptions<string, string> = {
   framing,
   idleTimeout: SOON_MS,
@@ -508,6 +534,7 @@ Deno.test("Connection refuses timeouts that no timer can keep", async () => {
       "receiveTimeout",
       "messageTimeout",
       "sendTimeout",
+      "halfClosedTimeout",
     ]
   ) {
     for (const value of [0, -1, NaN, Infinity, 2 ** 31]) {

@@ -92,6 +92,19 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
    * above 30 KB/s pass that sends 100 KB at a time.
    */
   sendTimeout?: number | undefined;
+  /**
+   * For how many milliseconds nothing may be received or sent once the peer has ended
+   * its side. Off by default.
+   *
+   * A peer that has hung up cannot be told from one that has said all and waits for its
+   * answer, until something is sent to it. So a handler that hangs would keep its
+   * connection, and its place of `maxConnections`, for ever. Give the time that the slowest
+   * answer takes. It may be up to twice as long after the last message.
+   *
+   * To notice the end, the socket is read ahead of who receives, by at most
+   * `readBufferSize`.
+   */
+  halfClosedTimeout?: number | undefined;
   /** What is sent when nothing else was, to show the peer that this side is there. */
   heartbeat?: HeartbeatOptions<NoInfer<Out>> | undefined;
   /** Aborts the connection, with its reason. */

@@ -19,6 +19,7 @@ export interface CheckedOptions {
   readonly receiveTimeout?: number | undefined;
   readonly messageTimeout?: number | undefined;
   readonly sendTimeout?: number | undefined;
+  readonly halfClosedTimeout?: number | undefined;
   readonly heartbeat?: CheckedHeartbeat | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -47,6 +48,7 @@ export function checkConnectionOptions(
   checkMilliseconds("receiveTimeout", options.receiveTimeout);
   checkMilliseconds("messageTimeout", options.messageTimeout);
   checkMilliseconds("sendTimeout", options.sendTimeout);
+  checkMilliseconds("halfClosedTimeout", options.halfClosedTimeout);
   if (options.heartbeat !== undefined) checkHeartbeat(options.heartbeat);
   checkBoolean("noDelay", options.noDelay);
   checkBoolean("keepAlive", options.keepAlive);

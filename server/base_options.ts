@@ -43,7 +43,7 @@ export interface ServeBaseOptions<
    *
    * A client that has only ended its own side still counts, as it can receive: until the
    * handler ends, or what it sends fails. So let a handler that neither receives nor sends
-   * for long wait for {@linkcode Connection.peerEnded} too.
+   * for long wait for {@linkcode Connection.peerEnded} too, or give `halfClosedTimeout`.
    */
   maxConnections?: number | undefined;
   /**

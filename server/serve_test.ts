@@ -789,6 +789,25 @@ function listeningFrom(
   });
 }
 
+Deno.test("serve() gives a place of maxConnections free after halfClosedTimeout, though a handler hangs", async () => {
+  const log = errorLog();
+  const work = Promise.withResolvers<void>();
+  await using server = serve({
+    ...loopback,
+    maxConnections: 1,
+    halfClosedTimeout: 10,
+    onError: log.onError,
+  }, async (connection) => {
+    await connection.send("here");
+    await work.promise;
+  });
+  for (let i = 0; i < 3; i++) {
+    await using client = await connect({ port: server.addr.port, framing });
+    assertEquals(await client.receive(), "here");
+  }
+  work.resolve();
+});
+
 Deno.test("serve() closes connections above maxConnectionsPerAddress", async () => {
   const log = errorLog();
   const listener = listeningFrom("::1", "::1", "::1", "::2", "::1");
