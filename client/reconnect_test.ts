@@ -19,14 +19,16 @@ import {
 } from "../connection/_testing.ts";
 import { connect } from "./connect.ts";
 import type { ConnectOptions, ReconnectOptions } from "./options.ts";
-import type { Connection } from "../connection/connection.ts";
+import { Connection } from "../connection/connection.ts";
 import { lines, mapped } from "../framing.ts";
 import { reconnect } from "./reconnect.ts";
 import type { ConnectionHandler } from "../server/handler.ts";
 import { serve } from "../server/serve.ts";
 import type { Server } from "../server/server.ts";
+import { VirtualClock } from "../dev/simulation/clock.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
+import { transportPair } from "../testing.ts";
 
 const framing = lines();
 const hostname = "127.0.0.1";
@@ -1320,4 +1322,28 @@ Deno.test("reconnect() keeps the process alive for a handler that waits for the 
     ).then(() => console.log("connected again"));
   `);
   assertEquals([output, code], ["connected again\n", 0]);
+});
+
+Deno.test("reconnect() holds no busy time against a handler that answers after the server's end", async () => {
+  using clock = new VirtualClock();
+  const [near, far] = transportPair();
+  const connection = new Connection(near, { framing });
+  const controller = new AbortController();
+  const running = reconnect(
+    { connect: () => Promise.resolve(connection), signal: controller.signal },
+    async (connection) => {
+      await connection.receive();
+      await connection.closed;
+    },
+  );
+  await far.write(new TextEncoder().encode("question\n"));
+  await far.closeWrite();
+  await clock.settle();
+  clock.pass(1500);
+  await clock.fireDue();
+  const sent = connection.send("answer");
+  await clock.settle();
+  await sent;
+  controller.abort();
+  await assertRejects(() => running, DOMException, "aborted");
 });

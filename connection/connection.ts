@@ -11,6 +11,7 @@ import {
 } from "../internal/connection_options.ts";
 import { Countdown } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
+import { keepAlive } from "../internal/event_loop.ts";
 import {
   isSettledSoon,
   isSettledWithin,
@@ -131,7 +132,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #closing: Promise<void> | undefined;
   // How many messages had been received when `closed` was last asked for.
   #receivedBeforeClosed: number | undefined;
-  #leftAlone: ReturnType<typeof setTimeout> | undefined;
+  // Ends the wait for what a handler does after the peer's end.
+  #leftAlone: (() => void) | undefined;
 
   /**
    * Frames a connection that you opened or accepted, or any other transport. It belongs
@@ -1505,14 +1507,25 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     }
     if (this.#leftAlone !== undefined || !this.#mayBeLeftAlone) return;
     const { messagesSent } = this.#writer;
-    this.#leftAlone = setTimeout(() => {
-      this.#leftAlone = undefined;
+    const countdown = new Countdown(LEFT_ALONE_MS, () => {
+      this.#stopLeftAlone();
       const isAlone = this.#mayBeLeftAlone &&
         this.#reader.messagesReceived === this.#receivedBeforeClosed &&
         this.#writer.messagesSent === messagesSent &&
         this.#writer.bufferedAmount === 0;
       if (isAlone) this.close();
-    }, LEFT_ALONE_MS);
+    });
+    countdown.resume();
+    const letDie = keepAlive(); // else the process could end before
+    this.#leftAlone = () => {
+      countdown.stop();
+      letDie();
+    };
+  }
+
+  #stopLeftAlone(): void {
+    this.#leftAlone?.();
+    this.#leftAlone = undefined;
   }
 
   get #mayBeLeftAlone(): boolean {
@@ -1530,7 +1543,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#messageCountdown?.stop();
     this.#halfClosedLimit?.stop();
     this.#heartbeat?.stop();
-    clearTimeout(this.#leftAlone);
+    this.#stopLeftAlone();
     this.#stopListening?.();
     if (!this.#isDetached) this.#closeTransport();
     this.#writer.stop();
