@@ -182,7 +182,10 @@ export function addTexts(
       }
     } else {
       for (let i = first; i < last; i++) {
-        texts[next++] = source.textAt(frames.start(i), frames.end(i));
+        const one = source.textAt(frames.start(i), frames.end(i));
+        // With what lies between messages, a part of a character may have been a whole one.
+        if (isFatal && one.includes(REPLACEMENT)) hasDamage = true;
+        texts[next++] = one;
       }
     }
     first = last;

@@ -83,6 +83,16 @@ Deno.test("asText() drops what is not UTF-8 and goes on, if told so", () => {
   );
 });
 
+Deno.test("asText() sees what is not UTF-8 though a length before it makes it so", () => {
+  // The byte of the length and the first one of the message are the UTF-8 of one character.
+  const framing = asText(lengthPrefixed({ fieldSize: 1 }), { fatal: true });
+  const stream = `\x01y\xc3\xa9${"x".repeat(0xc2)}`;
+  assertEquals(decodeInEverySplit(framing, stream, { splits: 10 }), [
+    "y",
+    failure("malformed", 2),
+  ]);
+});
+
 Deno.test("asText() reads a framing of one's own too", () => {
   const halves: Framing<Bytes, Sendable> = {
     decoder: () => ({
