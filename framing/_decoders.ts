@@ -92,6 +92,9 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   override decodeMany(input: InputBuffer, messages: In[]): void {
+    // Those that were made are made again: else they would come once more later, as they
+    // are not known to be taken here.
+    this.#forget();
     // What is told of a message may decode others.
     const frames = takeFrames(input.length);
     try {

@@ -95,8 +95,7 @@ export class DelimitedFrames implements FrameFinder {
     if (this.#isDiscarding || contentLength > limits.maxLength) {
       this.#drop(contentLength, input.offset + from);
       this.next = next;
-      // A delimiter that the next message begins with may be all that is left.
-      return next > from ? PASSED : this.find(input, from, ended);
+      return PASSED;
     }
     return this.#found(from, disposition === "suffix" ? end : start, next);
   }
@@ -168,20 +167,26 @@ export class DelimitedFrames implements FrameFinder {
     contentStart: number,
     ended: boolean,
   ): Found {
-    const { what, limits } = this.#rules;
+    const { what, disposition, limits } = this.#rules;
     const contentLength = input.length - contentStart;
-    if (ended) return this.#findRemainder(input, from, contentLength);
     const undecided = this.#search.undecided(input, contentStart);
-    if (!this.#isDiscarding) {
-      if (contentLength - undecided <= limits.maxLength) return NOTHING;
-      const offset = input.offset + from;
-      if (!limits.discard) throw tooLong(what, offset, limits.maxLength);
+    const isTooLong = !this.#isDiscarding &&
+      contentLength - undecided > limits.maxLength;
+    const offset = input.offset + from;
+    // Also at the end, so that it does not matter when that is seen.
+    if (isTooLong && !limits.discard) {
+      throw tooLong(what, offset, limits.maxLength);
+    }
+    if (ended) return this.#findRemainder(input, from, contentLength);
+    if (isTooLong) {
       this.#isDiscarding = true;
       this.#discardOffset = offset;
-    }
-    // A delimiter that has begun may be wanted, as a part of a message.
-    this.#discarded += contentLength - undecided;
-    this.next = input.length - undecided;
+    } else if (!this.#isDiscarding) return NOTHING;
+    // A delimiter that has begun may be wanted, as a part of a message. If the next message
+    // begins with it, a byte is left before it: taking that tells that this one is over.
+    const left = undecided + (disposition === "prefix" ? 1 : 0);
+    this.#discarded += contentLength - left;
+    this.next = input.length - left;
     return this.next > from ? PASSED : NOTHING;
   }
 

@@ -15,6 +15,7 @@ import { delimited } from "./delimited.ts";
 import type { Encoder, Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { headed } from "./headed.ts";
+import { jsonSequence } from "./json_sequence.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { netstrings } from "./netstrings.ts";
@@ -121,6 +122,31 @@ Deno.test("byFirstByte() passes over what its framings drop", () => {
     decodeInEverySplit(source, "long\n#1 xab\nlonger\n#0 c\n"),
     ["x", "ab", "", "c"],
   );
+});
+
+Deno.test("byFirstByte() chooses anew after a message that the next one's beginning has ended", () => {
+  const dropping = { maxLength: 2, oversize: "discard" } as const;
+  const stars = asText(delimited("*!", { disposition: "prefix", ...dropping }));
+  const choosing: Framing<unknown, string> = {
+    ...byFirstByte<unknown>((byte) =>
+      byte === 0x2a
+        ? stars
+        : byte === 0x31 || byte === 0x0a
+        ? jsonSequence(dropping)
+        : line
+    ),
+    encoder: () => encoder,
+  };
+  assertEquals(
+    decodeInEverySplit(choosing, "*!abcd*!ab*!abcde1111xf\n*!a"),
+    ["*!ab", "*!a"],
+  );
+  // Of white space, a line feed is JSON here, and a blank begins a line.
+  assertEquals(decodeInEverySplit(choosing, "1111xf\n\n y\n1"), [
+    "xf",
+    " y",
+    1,
+  ]);
 });
 
 Deno.test("byFirstByte() takes large messages, and many, in linear time", () => {

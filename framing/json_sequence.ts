@@ -95,6 +95,8 @@ class JsonSequenceDecoder implements Decoder<unknown> {
   }
 
   decode(input: ByteInput, ended: boolean): unknown {
+    // Another framing may have taken what was looked through.
+    if (this.#passed === 0 && input.offset !== this.#offset) this.#scanned = 0;
     if (this.#scanned + this.#passed === 0 && !this.#begin(input)) {
       return undefined;
     }
@@ -103,21 +105,23 @@ class JsonSequenceDecoder implements Decoder<unknown> {
     const length = this.#passed + this.#scanned;
     if (length > maxLength) {
       if (!discard) throw tooLong("JSON value", this.#offset, maxLength);
-      input.skip(this.#scanned);
-      this.#passed = length;
+      // Taking the last byte tells that the value is over, which is known by the next one if
+      // it is a number.
+      const left = isWhole ? 0 : 1;
+      input.skip(this.#scanned - left);
+      this.#passed = length - left;
+      this.#scanned = left;
     }
-    const end = this.#scanned;
-    if (this.#passed > 0) this.#scanned = 0;
     if (!isWhole) {
       if (ended) throw truncated("JSON value", this.#offset);
       return undefined;
     }
+    const end = this.#scanned;
     const isTooLong = this.#passed > 0;
     this.#scanned = this.#passed = 0;
     if (isTooLong) {
       onDiscard?.(length);
-      // If no byte was taken, this would not be called again for those that are there.
-      return end > 0 ? undefined : this.decode(input, ended);
+      return undefined;
     }
     return this.#take(input, end);
   }
@@ -138,11 +142,13 @@ class JsonSequenceDecoder implements Decoder<unknown> {
 
   /** Passes over white space; tells whether there was none before a value. */
   #begin(input: ByteInput): boolean {
-    let spaces = 0;
-    let byte = input.byteAt(0);
-    while (isSpace(byte)) byte = input.byteAt(++spaces);
-    input.skip(spaces);
-    if (byte === undefined || spaces > 0) return false;
+    const byte = input.byteAt(0);
+    if (byte === undefined) return false;
+    if (isSpace(byte)) {
+      // One alone, as the next byte may be another framing's.
+      input.skip(1);
+      return false;
+    }
     const isValue = byte === QUOTE || byte === ARRAY_START ||
       byte === OBJECT_START || LITERAL_LENGTHS.has(byte) || isNumberByte(byte);
     if (!isValue) {

@@ -186,6 +186,17 @@ Deno.test("jsonSequence() drops values that are too long, whatever they are", ()
   );
 });
 
+Deno.test("jsonSequence() begins anew if another framing took what was there of a value", () => {
+  const input = new InputBuffer();
+  const decoder = jsonSequence().decoder();
+  input.append(bytes('["a'));
+  assertEquals(input.pull(decoder), undefined);
+  assertEquals(input.takeText(3), '["a');
+  input.append(bytes("[1][2]"));
+  assertEquals(input.pull(decoder), [1]);
+  assertEquals(input.pull(decoder), [2]);
+});
+
 Deno.test("jsonSequence() writes a value and a line feed", () => {
   assertEquals(encode(jsonSequence(), { a: "é" }), utf8('{"a":"é"}\n'));
   assertRoundTrip(jsonSequence(), [1, 2, "a", null, [{}]]);

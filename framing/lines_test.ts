@@ -412,6 +412,35 @@ Deno.test("lines() drops lines that are not UTF-8 and goes on, if told so", () =
   );
 });
 
+Deno.test("lines() gives each line once among many that are dropped", () => {
+  const framing = lines({
+    fatal: true,
+    maxLength: 4,
+    oversize: "discard",
+    onMalformed: "discard",
+  });
+  assertEquals(
+    decodeInEverySplit(
+      framing,
+      "too long\n\xff\na\nb\nc\n\xff\nd\ne\ntoo long\nf\n",
+    ),
+    ["a", "b", "c", "d", "e", "f"],
+  );
+});
+
+Deno.test("lines() is too long at the end of the stream too, whatever trailing says", () => {
+  for (const trailing of ["emit", "error", "discard"] as const) {
+    const input = new InputBuffer();
+    input.append(bytes("abcd"));
+    const decoder = lines({ trailing, maxLength: 3 }).decoder();
+    const { code } = assertThrows(
+      () => input.pull(decoder, true),
+      FramingError,
+    );
+    assertEquals(code, "too-long");
+  }
+});
+
 Deno.test("lines() refuses options of what is malformed that cannot work", () => {
   for (const wrong of ["drop", null, true]) {
     assertThrows(() => lines({ onMalformed: wrong as never }), TypeError);
