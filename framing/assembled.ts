@@ -135,7 +135,9 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
   }
 
   get pending(): boolean | undefined {
-    return this.#hasBegun || this.#decoder.pending;
+    // Until all messages of the last frame are taken, it has not said what it keeps.
+    const hasBegun = this.#messages === undefined && this.#hasBegun;
+    return hasBegun || this.#decoder.pending;
   }
 
   decode(input: ByteInput, ended: boolean): Message | undefined {

@@ -149,6 +149,31 @@ Deno.test("byFirstByte() chooses anew after a message that the next one's beginn
   ]);
 });
 
+Deno.test("byFirstByte() chooses anew after a message of several frames that is dropped", () => {
+  const pairs = assembled(lines(), () => {
+    let key: string | undefined;
+    return function* (line) {
+      if (key === undefined) key = line;
+      else {
+        const pair = `${key}=${line}`;
+        key = undefined;
+        yield pair;
+      }
+      return key !== undefined;
+    };
+  });
+  const wanted = mapped(pairs, {
+    decode: (pair) => pair === "a=" ? undefined : pair,
+    encode: (pair: string) => pair,
+  });
+  const { decoder } = byFirstByte((byte) => byte === 0x31 ? line : wanted);
+  const source = { decoder, encoder: () => encoder };
+  assertEquals(
+    decodeInEverySplit(source, "a\n\n1\nb\nc\n1\n"),
+    ["1", "b=c", "1"],
+  );
+});
+
 Deno.test("byFirstByte() takes large messages, and many, in linear time", () => {
   const large = byFirstByte(() => netstrings({ maxLength: Infinity }));
   const source = { ...large, encoder: () => encoder };
