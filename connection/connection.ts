@@ -849,7 +849,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /**
    * Hands the transport over: sends what is queued, and then leaves it open for another
    * owner. Nothing is lost: what the peer sent and nothing received is given too, and
-   * what a read brings that is under way is the first that the new owner reads.
+   * what a read brings that is under way is the first that the new owner reads. So is the rest
+   * of a {@linkcode Connection.receiveStream} that was not read to its end, also if it was
+   * cancelled and the rest had not come yet.
    *
    * The connection is over then, as after {@linkcode Connection.close}, which would do
    * nothing any more: messages that wait to be received end, and sending is refused.
