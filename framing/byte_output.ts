@@ -54,6 +54,7 @@ export interface ByteOutput {
    * Writes bytes. They are copied.
    *
    * @param bytes The bytes.
+   * @throws {TypeError} If they are not a `Uint8Array`.
    */
   writeBytes(bytes: Uint8Array): void;
   /**

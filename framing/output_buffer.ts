@@ -253,6 +253,12 @@ export class OutputBuffer implements ByteOutput {
 
   /** Writes bytes; see {@linkcode ByteOutput.writeBytes}. */
   writeBytes(bytes: Uint8Array): void {
+    // A length that is none would damage all frames that wait.
+    if (!(bytes instanceof Uint8Array)) {
+      throw new TypeError(
+        `Cannot write bytes as they must be a Uint8Array: current value is of type ${typeof bytes}`,
+      );
+    }
     this.#encodeText();
     this.#writeBytes(bytes);
   }

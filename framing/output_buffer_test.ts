@@ -241,6 +241,27 @@ Deno.test("OutputBuffer gives out no buffer twice", () => {
   for (const { sent, bytes } of waiting) assertEquals(text(bytes), sent);
 });
 
+Deno.test("OutputBuffer refuses what are no bytes, and keeps the frames before", () => {
+  const output = new OutputBuffer();
+  write(output, (frame) => frame.writeText("a"));
+  for (
+    const wrong of [
+      new ArrayBuffer(3),
+      new DataView(new ArrayBuffer(3)),
+      "abc",
+      [1],
+    ]
+  ) {
+    assertThrows(
+      () => write(output, (frame) => frame.writeBytes(wrong as never)),
+      TypeError,
+      "must be a Uint8Array",
+    );
+  }
+  write(output, (frame) => frame.writeText("b"));
+  assertEquals(text(output.takeBytes()), "ab");
+});
+
 Deno.test("OutputBuffer refuses a frame within a frame", () => {
   const output = new OutputBuffer();
   const error = assertThrows(
