@@ -155,3 +155,14 @@ Deno.test("contentLength() does work linear in the bytes of a huge message", () 
     decodeInTinyChunks(contentLength({ maxLength: Infinity }), stream, 8, 1);
   }, 128 * 1024);
 });
+
+Deno.test("contentLength() does work linear in the bytes of a hostile header", () => {
+  for (const end of ["x", "\n"]) {
+    assertLinear((size) => {
+      const header = `X:${" ".repeat(size)}${end}\r\nContent-Length: 0\r\n\r\n`;
+      const decoder = new ChunkDecoder(contentLength());
+      if (end === "x") decoder.decode(bytes(header));
+      else assertThrows(() => decoder.decode(bytes(header)), FramingError);
+    }, 200);
+  }
+});
