@@ -72,7 +72,7 @@ export function sequence<First, In, FirstOut = First, Out = In>(
   checkFunction("make sequence framing", "next", next);
   return {
     decoder: () => new SequenceDecoder<First, In>(first, next),
-    encoder: () => sequenceEncoder(first, next),
+    encoder: () => new SequenceEncoder(first, next),
   };
 }
 
@@ -100,8 +100,8 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
   }
 
   override decode(input: ByteInput, ended: boolean): First | In | undefined {
+    if (this.#first === undefined) return this.#rest()?.decode(input, ended);
     const later = this.#later;
-    if (this.#first === undefined) return later?.decode(input, ended);
     if (later !== undefined) {
       const more = takeMore(this.#first);
       if (more !== undefined) return more;
@@ -117,38 +117,66 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
   }
 
   override decodeMany(input: InputBuffer, messages: (First | In)[]): void {
-    const later = this.#later;
-    const isSwitched = this.#first === undefined;
-    if (isSwitched && later instanceof ManyDecoder) {
-      later.decodeMany(input, messages);
+    if (this.#first !== undefined) return;
+    const later = this.#rest();
+    if (later instanceof ManyDecoder) later.decodeMany(input, messages);
+  }
+
+  /** What takes all after the first message. */
+  #rest(): Decoder<In> | undefined {
+    // If that is a sequence too, what it goes on with takes its place: there may be one for
+    // each message.
+    let later = this.#later;
+    while (later instanceof SequenceDecoder && later.#first === undefined) {
+      later = later.#later;
     }
+    return this.#later = later;
   }
 }
 
-function sequenceEncoder<First, In, FirstOut, Out>(
-  first: Framing<First, FirstOut>,
-  next: (message: First) => Framing<In, Out>,
-): Encoder<FirstOut | Out> {
-  const firstEncoder = first.encoder();
-  let later: Encoder<Out> | undefined;
-  return {
-    encode(message: FirstOut | Out, output: ByteOutput) {
-      // Which of the two types a message has is known by its place alone.
-      if (later !== undefined) return later.encode(message as Out, output);
-      const buffer = new OutputBuffer();
-      buffer.push(firstEncoder, message as FirstOut);
-      const frame = buffer.takeBytes();
-      const [read] = new ChunkDecoder(first).decode(frame);
-      if (read === undefined) {
-        throw new TypeError(
-          `Cannot encode first message of ${frame.length} bytes: its framing reads no message from its frame`,
-        );
-      }
-      const framing = next(read);
-      checkMethod("encode what follows the first message", "encoder", framing);
-      const made = framing.encoder();
-      output.writeBytes(frame);
-      later = made;
-    },
-  };
+class SequenceEncoder<First, In, FirstOut, Out>
+  implements Encoder<FirstOut | Out> {
+  readonly #first: Framing<First, FirstOut>;
+  readonly #next: (message: First) => Framing<In, Out>;
+  readonly #firstEncoder: Encoder<FirstOut>;
+  #later: Encoder<Out> | undefined;
+
+  constructor(
+    first: Framing<First, FirstOut>,
+    next: (message: First) => Framing<In, Out>,
+  ) {
+    this.#first = first;
+    this.#next = next;
+    this.#firstEncoder = first.encoder();
+  }
+
+  encode(message: FirstOut | Out, output: ByteOutput): void {
+    // Which of the two types a message has is known by its place alone.
+    const rest = this.#rest();
+    if (rest !== undefined) return rest.encode(message as Out, output);
+    const buffer = new OutputBuffer();
+    buffer.push(this.#firstEncoder, message as FirstOut);
+    const frame = buffer.takeBytes();
+    const [read] = new ChunkDecoder(this.#first).decode(frame);
+    if (read === undefined) {
+      throw new TypeError(
+        `Cannot encode first message of ${frame.length} bytes: its framing reads no message from its frame`,
+      );
+    }
+    const framing = this.#next(read);
+    checkMethod("encode what follows the first message", "encoder", framing);
+    const made = framing.encoder();
+    output.writeBytes(frame);
+    this.#later = made;
+  }
+
+  /** What writes all after the first message. */
+  #rest(): Encoder<Out> | undefined {
+    // As for the decoder.
+    let later = this.#later;
+    while (later instanceof SequenceEncoder && later.#later !== undefined) {
+      later = later.#later;
+    }
+    return this.#later = later;
+  }
 }

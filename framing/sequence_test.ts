@@ -10,6 +10,7 @@ import { assembled } from "./assembled.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
+import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
@@ -157,4 +158,13 @@ Deno.test("sequence() serves one direction alone", () => {
 
 Deno.test("sequence() refuses what is no function", () => {
   assertThrows(() => sequence(lines(), lines() as never), TypeError, "next");
+});
+
+Deno.test("sequence() goes on in another sequence() for each of many messages", () => {
+  const step = (): Framing<string> => sequence(lines(), step);
+  const count = 5000;
+  const messages = new ChunkDecoder(step()).decode(bytes("a\n".repeat(count)));
+  assertEquals(messages.length, count);
+  const encoder = new ChunkEncoder(step());
+  for (let i = 0; i < count; i++) assertEquals(encoder.encode("a").length, 2);
 });
