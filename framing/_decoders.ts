@@ -154,13 +154,15 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     this.#forget();
     if (input.length < FEW_MESSAGES * this.#length) return false;
     if (!(input instanceof InputBuffer)) return false;
-    const frames = this.#frames = takeFrames(input.length);
+    // More would be looked for in vain each time, if others take messages in between.
+    const most = Math.min(4 * this.#together, MAX_AHEAD);
+    const frames = this.#frames = takeFrames(input.length, most);
     if (!input.findFrames(this.finder, frames)) {
       this.#forget(); // one that waits for more bytes holds no room for places
       return false;
     }
-    this.#together = Math.min(4 * this.#together, MAX_AHEAD);
-    frames.count = Math.min(frames.count, this.#together);
+    this.#together = most;
+    frames.count = Math.min(frames.count, most);
     this.makeAll(input, frames, this.#ahead);
     return true;
   }

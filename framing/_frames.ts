@@ -146,11 +146,11 @@ const spareMany: Frames[] = [];
 const spareFew: Frames[] = [];
 
 /**
- * Room for the frames that are found together in `length` bytes, to be given back with
- * {@linkcode giveBackFrames}.
+ * Room for the frames that are found together in `length` bytes, of which no more than
+ * `most` are of use; to be given back with {@linkcode giveBackFrames}.
  */
-export function takeFrames(length: number): Frames {
-  return length < FEW_BYTES
+export function takeFrames(length: number, most: number = Infinity): Frames {
+  return length < FEW_BYTES || most <= FEW_FRAMES
     ? spareFew.pop() ?? new Frames(FEW_FRAMES)
     : spareMany.pop() ?? new Frames(MANY_FRAMES);
 }
