@@ -127,7 +127,7 @@ export interface ByteInput {
   textAt(start: number, end: number): string;
   /**
    * Finds a byte, or several in a row. Bytes that were looked through are not looked
-   * through again when the next call asks for the same byte, or the same array, so
+   * through again when the next call asks for the same byte, or for equal bytes, so
    * asking after each read takes linear time.
    *
    * @param sought The byte, or the bytes; these must not change later.

@@ -136,7 +136,9 @@ class ContentLengthLayout implements FrameLayout {
     const end = input.indexOf(BLANK_LINE, from);
     // A part of the blank line may be there already.
     const length = (end === -1 ? input.length - 3 : end) - from;
-    if (length > maxHeaderLength) throw tooLong(what, offset, maxHeaderLength);
+    if (length > maxHeaderLength) {
+      throw tooLong(`header of ${what}`, offset, maxHeaderLength);
+    }
     if (end === -1) return PARTIAL;
     const contentLength = this.#parse(input.textAt(from, end), offset);
     if (contentLength > Number.MAX_SAFE_INTEGER) {

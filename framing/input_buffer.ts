@@ -451,7 +451,8 @@ export class InputBuffer implements ByteInput {
 
   #searchFor(sought: number | Uint8Array): Search {
     if (this.#search?.sought === sought) return this.#search;
-    let search = this.#searches.find((each) => each.sought === sought);
+    // Equal bytes are the same: a framing that is made for each message has its own.
+    let search = this.#searches.find((each) => isSame(each.sought, sought));
     if (search === undefined) {
       search = searchFor(sought);
       // Exact, where spreading leaves room for more in each connection.
@@ -511,6 +512,12 @@ export class InputBuffer implements ByteInput {
     this.#lendings = 0;
     this.#isOwn = true;
   }
+}
+
+/** Whether two searches look for the same. */
+function isSame(a: number | Uint8Array, b: number | Uint8Array): boolean {
+  if (a === b || typeof a === "number" || typeof b === "number") return a === b;
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 /** Adds the message of each frame as a view of `buffer`, where `front` is their front. */

@@ -4,7 +4,14 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { assertLinear, bytes, pick, seededRandom, text } from "./_testing.ts";
+import {
+  assertLinear,
+  assertTimes,
+  bytes,
+  pick,
+  seededRandom,
+  text,
+} from "./_testing.ts";
 import type { Bytes } from "./bytes.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
 import { fixedLength } from "./fixed_length.ts";
@@ -357,4 +364,13 @@ Deno.test("InputBuffer serves decoders that differ from message to message", () 
   assertEquals(input.pull(line), "tail");
   assertEquals(input.pull(line), undefined);
   assertEquals(input.takeText(4), "rest");
+});
+
+Deno.test("InputBuffer looks through bytes once for framings made for each message", () => {
+  const input = holding("a".repeat(1024 * 1024));
+  const sought = bytes("\r\n");
+  function ask(make: () => Uint8Array) {
+    for (let i = 0; i < 1000; i++) assertEquals(input.indexOf(make()), -1);
+  }
+  assertTimes(10, () => ask(() => sought), () => ask(() => sought.slice()));
 });
