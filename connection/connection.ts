@@ -7,6 +7,7 @@ import { checkSignal } from "../internal/checks.ts";
 import {
   checkConnectionOptions,
   checkFraming,
+  checkFramingMethod,
   checkHeartbeat,
 } from "../internal/connection_options.ts";
 import { Countdown } from "../internal/countdown.ts";
@@ -534,8 +535,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   ): Promise<void>;
   send(message: Out, options?: SendOptions<Out>): Promise<void> {
     const writer = this.#writer;
+    const framing = options?.framing;
     try {
-      writer.queue(message, options?.framing?.encoder() ?? writer.encoder);
+      if (framing === undefined) writer.queue(message, writer.encoder);
+      else {
+        checkFramingMethod(framing, "encoder", "send message");
+        writer.queue(message, framing.encoder());
+      }
     } catch (error) {
       return rejected(error);
     }
@@ -828,7 +834,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     framing: Framing<I, O>,
     options: ReframeOptions<NoInfer<O>> = {},
   ): Connection<I, O> {
-    checkFraming({ framing });
+    checkFraming({ framing }, "change framing");
     const { heartbeat } = options;
     if (heartbeat !== undefined) {
       checkHeartbeat(heartbeat);
@@ -1329,6 +1335,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #taking<T>(framing: Pick<Framing<T, never>, "decoder"> | undefined) {
     const reader = this.#reader as unknown as Reader<T>; // without a framing T is In
     if (framing === undefined) return () => reader.take();
+    checkFramingMethod(framing, "decoder", "receive message");
     const decoder: Decoder<T> = framing.decoder();
     return () => reader.takeBy(decoder);
   }

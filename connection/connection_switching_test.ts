@@ -110,7 +110,37 @@ Deno.test("Connection.reframe() sends in the new framing, and touches no other c
   assertEquals(await otherFar.read(room), 2);
   far.close();
   otherFar.close();
-  assertThrows(() => connection.reframe({} as never), TypeError, "framing");
+  assertThrows(
+    () => connection.reframe({} as never),
+    TypeError,
+    "Cannot change framing",
+  );
+});
+
+Deno.test("Connection says which method a framing for one message lacks, and goes on", async () => {
+  const [near, far] = transportPair();
+  await using connection = new Connection(near, { framing: lines() });
+  for (const wrong of [{}, lines, null]) {
+    const options = { framing: wrong as never };
+    for (
+      const asked of [
+        () => connection.receive(options),
+        () => connection.expect(options),
+        () => connection.request("a", options),
+      ]
+    ) {
+      await assertRejects(asked, TypeError, "must have the method decoder");
+    }
+    await assertRejects(
+      () => connection.send("a", options),
+      TypeError,
+      "must have the method encoder",
+    );
+  }
+  await far.write(toBytes("b\n"));
+  assertEquals(await connection.request("a"), "b");
+  assertEquals(connection.stats().messagesSent, 1);
+  far.close();
 });
 
 Deno.test("Connection.receive() takes one message in another framing, in every cut", async () => {

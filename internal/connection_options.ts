@@ -86,11 +86,12 @@ export function checkFraming(
   options:
     | { readonly framing?: CheckedOptions["framing"] | undefined }
     | undefined,
+  task: string = "open connection",
 ): void {
   const framing = options?.framing;
   if (framing === undefined) {
     throw new TypeError(
-      "Cannot open connection as framing must be given, such as lines(): there is no default",
+      `Cannot ${task} as framing must be given, such as lines(): there is no default`,
     );
   }
   if (
@@ -98,7 +99,19 @@ export function checkFraming(
     typeof framing.encoder !== "function"
   ) {
     throw new TypeError(
-      "Cannot open connection as framing must have the methods decoder and encoder",
+      `Cannot ${task} as framing must have the methods decoder and encoder`,
     );
   }
+}
+
+/** Throws unless a framing for one message has the method that is needed of it. */
+export function checkFramingMethod<Method extends "decoder" | "encoder">(
+  framing: { readonly [Name in Method]: unknown },
+  method: Method,
+  task: string,
+): void {
+  if (typeof framing?.[method] === "function") return;
+  throw new TypeError(
+    `Cannot ${task} as framing must have the method ${method}`,
+  );
 }
