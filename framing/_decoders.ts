@@ -17,6 +17,11 @@ export abstract class ManyDecoder<In> implements Decoder<In> {
   abstract readonly pending: boolean | undefined;
   abstract decode(input: ByteInput, ended: boolean): In | undefined;
 
+  /** Whether functions of the user are told of messages that it drops. */
+  get reports(): boolean {
+    return false;
+  }
+
   /**
    * Takes messages from the front and adds them, as long as they are found fast:
    * {@linkcode ManyDecoder.decode} takes what is left.

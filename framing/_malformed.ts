@@ -6,6 +6,8 @@ import type { MalformedOptions } from "./malformed.ts";
 /** What happens to a malformed message: it is reported and dropped, or it is an error. */
 export type Malformed = ((error: FramingError) => void) | undefined;
 
+const DROP: Malformed = () => {};
+
 /** Checks the option `onMalformed` of `name`. */
 export function checkMalformed(
   name: string,
@@ -13,7 +15,12 @@ export function checkMalformed(
 ): Malformed {
   if (typeof onMalformed === "function") return onMalformed;
   checkChoice(name, "onMalformed", onMalformed, ["error", "discard"]);
-  return onMalformed === "discard" ? () => {} : undefined;
+  return onMalformed === "discard" ? DROP : undefined;
+}
+
+/** Whether a function of the user's is told of a message that is dropped. */
+export function isReported(malformed: Malformed): boolean {
+  return malformed !== undefined && malformed !== DROP;
 }
 
 /** Throws `error`, unless it is of a message that is dropped. */

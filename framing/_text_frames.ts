@@ -1,6 +1,6 @@
 import { type MessageMaker, RangeDecoder } from "./_decoders.ts";
 import type { FrameFinder, Frames } from "./_frames.ts";
-import { type Malformed, refuse } from "./_malformed.ts";
+import { isReported, type Malformed, refuse } from "./_malformed.ts";
 import { malformed } from "./_limits.ts";
 import { REPLACEMENT, utf8Error } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
@@ -52,6 +52,10 @@ export class TextFrameDecoder extends RangeDecoder<string> {
   constructor(finder: FrameFinder, rules: TextRules) {
     super(finder, rules.fatal || rules.problem !== undefined);
     this.#rules = rules;
+  }
+
+  override get reports(): boolean {
+    return isReported(this.#rules.malformed);
   }
 
   override get maker(): MessageMaker<string> | undefined {

@@ -3,7 +3,12 @@ import { wantedDrops } from "../internal/drops.ts";
 import { decodePart } from "./_decode_part.ts";
 import { ManyDecoder, RangeDecoder } from "./_decoders.ts";
 import { checkInner } from "./_limits.ts";
-import { checkMalformed, type Malformed, refuse } from "./_malformed.ts";
+import {
+  checkMalformed,
+  isReported,
+  type Malformed,
+  refuse,
+} from "./_malformed.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
 import type { InputBuffer } from "./input_buffer.ts";
@@ -133,6 +138,14 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
     return this.#decoder.pending;
   }
 
+  override get reports(): boolean {
+    return isReported(this.#malformed) || this.#hasReports;
+  }
+
+  get #hasReports(): boolean {
+    return this.#decoder instanceof ManyDecoder && this.#decoder.reports;
+  }
+
   override decode(input: ByteInput, ended: boolean): MappedIn | undefined {
     const { offset } = input;
     for (;;) {
@@ -150,7 +163,9 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   }
 
   override decodeMany(input: InputBuffer, messages: MappedIn[]): void {
-    if (!(this.#decoder instanceof ManyDecoder)) return;
+    // Reports of later messages would come before what is to be told of this one, which
+    // may end the stream.
+    if (!(this.#decoder instanceof ManyDecoder) || this.#hasReports) return;
     const inner: In[] = [];
     try {
       this.#decoder.decodeMany(input, inner);

@@ -328,3 +328,22 @@ Deno.test("mapped() keeps the limit of its framing, also for messages that it dr
     failure("too-long", 6),
   ]);
 });
+
+Deno.test("mapped() is asked, and what its framing drops is told, in their order", () => {
+  const log: unknown[] = [];
+  const framing = mapped(
+    lines({ fatal: true, onMalformed: ({ offset }) => void log.push(offset) }),
+    {
+      decode(line) {
+        log.push(line);
+        if (line === "end") throw new FramingError("Nothing comes after it");
+        return line;
+      },
+      encode: String,
+    },
+  );
+  const decoder = new ChunkDecoder(framing);
+  assertEquals(decoder.decode(bytes("a\n\xff\nb\nend\n\xff\nc\n")), ["a", "b"]);
+  assertEquals(log, ["a", 2, "b", "end"]);
+  assertThrows(() => decoder.end(), FramingError, "after it");
+});

@@ -99,6 +99,11 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
     return (this.#later ?? this.#first)?.pending;
   }
 
+  override get reports(): boolean {
+    const later = this.#rest();
+    return later instanceof ManyDecoder && later.reports;
+  }
+
   override decode(input: ByteInput, ended: boolean): First | In | undefined {
     if (this.#first === undefined) return this.#rest()?.decode(input, ended);
     const later = this.#later;
