@@ -78,7 +78,9 @@ export interface Framing<out In = Bytes, in Out = In> {
  *
  * The reader of the stream owns the bytes, as a {@linkcode ByteInput}, and calls
  * {@linkcode Decoder.decode} when the next message is wanted. So what was not taken
- * is still bytes, and the next message may be read by another decoder.
+ * is still bytes, and the next message may be read by another decoder. One that notes
+ * how far it has looked through bytes that it left tells by {@linkcode ByteInput.offset}
+ * whether they are still the same.
  *
  * @typeParam In What is received.
  *
