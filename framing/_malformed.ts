@@ -6,8 +6,6 @@ import type { MalformedOptions } from "./malformed.ts";
 /** What happens to a malformed message: it is reported and dropped, or it is an error. */
 export type Malformed = ((error: FramingError) => void) | undefined;
 
-const DROP: Malformed = () => {};
-
 /** Checks the option `onMalformed` of `name`. */
 export function checkMalformed(
   name: string,
@@ -15,13 +13,15 @@ export function checkMalformed(
 ): Malformed {
   if (typeof onMalformed === "function") return onMalformed;
   checkChoice(name, "onMalformed", onMalformed, ["error", "discard"]);
-  return onMalformed === "discard" ? DROP : undefined;
+  return onMalformed === "discard" ? drop : undefined;
 }
 
 /** Whether a function of the user's is told of a message that is dropped. */
 export function isReported(malformed: Malformed): boolean {
-  return malformed !== undefined && malformed !== DROP;
+  return malformed !== undefined && malformed !== drop;
 }
+
+function drop(): void {}
 
 /** Throws `error`, unless it is of a message that is dropped. */
 export function refuse(error: unknown, malformed: Malformed): void {
