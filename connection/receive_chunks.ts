@@ -3,6 +3,7 @@ import { grouped } from "../framing/grouped.ts";
 import { lines } from "../framing/lines.ts";
 import { mapped } from "../framing/mapped.ts";
 import { textFields } from "../framing/text_fields.ts";
+import { passingOver } from "./_passing_over.ts";
 import type { Connection } from "./connection.ts";
 
 /**
@@ -12,10 +13,10 @@ import type { Connection } from "./connection.ts";
  *
  * Extensions of chunks, and header lines after the last chunk, are passed over.
  *
- * If the loop is left early, the rest of the body is received and dropped before the
- * loop ends: the next message is still the next. So leave it only if the rest still
- * comes; if it does not, call {@linkcode Connection.abort}. Until the end of the
- * body, receive nothing else on the connection.
+ * If the loop is left early, or a stream of it is cancelled, the rest of the body is
+ * received and dropped before that ends: the next message is still the next. So leave it
+ * only if the rest still comes; if it does not, call {@linkcode Connection.abort}. Until
+ * the end of the body, receive nothing else on the connection.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
@@ -45,7 +46,13 @@ import type { Connection } from "./connection.ts";
  * assertEquals((await pair.near.expect()).first, "HTTP/1.1 204 No Content");
  * ```
  */
-export async function* receiveChunks<In, Out>(
+export function receiveChunks<In, Out>(
+  connection: Connection<In, Out>,
+): AsyncGenerator<Bytes, void> {
+  return passingOver(piecesOfChunks(connection));
+}
+
+async function* piecesOfChunks<In, Out>(
   connection: Connection<In, Out>,
 ): AsyncGenerator<Bytes, void> {
   const { size, end, trailers } = partsOfChunks();
@@ -64,7 +71,7 @@ export async function* receiveChunks<In, Out>(
     if (isUnderWay) {
       try {
         await connection.expect({ framing: end });
-        for await (const _piece of receiveChunks(connection));
+        for await (const _piece of piecesOfChunks(connection));
       } catch {
         // The messages have ended, which the next one to receive is told.
       }

@@ -50,6 +50,13 @@ Deno.test("receiveChunks() passes over the rest if its loop is left", async () =
   assertEquals(await pair.near.receive(), "next");
 });
 
+Deno.test("receiveChunks() passes over a body of which nothing was read", async () => {
+  await using pair = await pairWith(`${BODY}0\r\n\r\nnext\n`);
+  await ReadableStream.from(receiveChunks(pair.near)).cancel();
+  await receiveChunks(pair.near).return(); // an empty one
+  assertEquals(await pair.near.receive(), "next");
+});
+
 Deno.test("receiveChunks() waits for the rest if its loop is left in a chunk", async () => {
   await using pair = await pairWith("5\r\nhe");
   const pieces = receiveChunks(pair.near);

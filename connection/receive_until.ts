@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { passingOver } from "./_passing_over.ts";
 import type { Connection } from "./connection.ts";
 
 /**
@@ -7,11 +8,11 @@ import type { Connection } from "./connection.ts";
  * may be larger than the memory, and is read as fast as it is taken. To get all of a reply
  * as one message, give the connection the framing `grouped()`.
  *
- * If the loop is left early, by `break` or by an error, the rest of the reply is received
- * and dropped before the loop ends: the next request gets its own reply. So leave it only
- * if the last message still comes; if it does not, as the peer waits for something, call
- * {@linkcode Connection.abort}. Until the last message, receive nothing else on the
- * connection.
+ * If the loop is left early, by `break` or by an error, or a stream of it is cancelled, the
+ * rest of the reply is received and dropped before that ends: the next request gets its
+ * own reply. So leave it only if the last message still comes; if it does not, as the peer
+ * waits for something, call {@linkcode Connection.abort}. Until the last message, receive
+ * nothing else on the connection.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.
@@ -46,7 +47,7 @@ export function receiveUntil<In, Out>(
   isLast: (message: In) => boolean,
 ): AsyncGenerator<In, void> {
   checkFunction("receive messages", "isLast", isLast);
-  return messagesUntil(connection, isLast);
+  return passingOver(messagesUntil(connection, isLast));
 }
 
 async function* messagesUntil<In, Out>(

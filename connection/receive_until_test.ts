@@ -110,6 +110,13 @@ Deno.test("receiveUntil() aborts the connection if isLast throws", async () => {
   assertEquals(await pair.near.closed.catch((error) => error), unknown);
 });
 
+Deno.test("receiveUntil() passes over a reply of which nothing was read", async () => {
+  await using pair = await pairWith(["a", ".", ".", "b"]);
+  await ReadableStream.from(receiveUntil(pair.near, isDot)).cancel();
+  await receiveUntil(pair.near, isDot).return(); // of one message
+  assertEquals(await pair.near.receive(), "b");
+});
+
 Deno.test("receiveUntil() refuses what is no function immediately", async () => {
   await using pair = await pairWith([]);
   // @ts-expect-error -- as from JavaScript
