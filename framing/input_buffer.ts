@@ -17,6 +17,8 @@ const MAX_SHARED_BYTES = 128 * 1024;
 const LEAST_BYTES = 1024;
 const STEP_BYTES = 1024;
 const MAX_SOURCE_BYTES = 2 ** 30;
+// What was left of a chunk is smaller, as a rule.
+const MAX_SPARE_BYTES = 4096;
 // More searches than that are forgotten: a framing asks for a few delimiters.
 const MAX_SEARCHES = 256;
 
@@ -58,6 +60,9 @@ export class InputBuffer implements ByteInput {
   #lendings = 0;
   // The buffer was made here, and not given with `append`.
   #isOwn = true;
+  // A buffer that held what was left of a chunk, and is free again: a new one for each
+  // chunk took 15 ns a message of 1 KiB.
+  #spare: Bytes | undefined;
   // The length that `#needer` waits for; no other decoder does, and none elsewhere.
   #needed = 0;
   #needer: Decoder<unknown> | undefined;
@@ -397,6 +402,7 @@ export class InputBuffer implements ByteInput {
   /** Drops all bytes that are there, and the buffer. */
   clear(): void {
     this.#start = this.#end;
+    this.#spare = undefined;
     this.#use(NO_BYTES, 0);
   }
 
@@ -475,19 +481,23 @@ export class InputBuffer implements ByteInput {
       this.#bytes.copyWithin(0, this.#start, this.#end);
       this.#use(this.#bytes, length);
     } else {
-      // Of few sizes, which the system's allocator finds again (measured: 5 µs, and 12).
-      const bytes = new Uint8Array(
-        wanted === size || wanted < LEAST_BYTES
-          ? wanted
-          : Math.ceil(wanted / STEP_BYTES) * STEP_BYTES,
-      );
+      const bytes = this.#takeSpare(wanted) ?? newBuffer(wanted, size);
       if (length > 0) bytes.set(this.#bytes.subarray(this.#start, this.#end));
       this.#use(bytes, length);
     }
   }
 
+  #takeSpare(least: number): Bytes | undefined {
+    const spare = this.#spare;
+    if (spare === undefined || spare.length < least) return undefined;
+    this.#spare = undefined;
+    return spare;
+  }
+
   /** Goes on in a chunk from elsewhere, which holds what was not taken at `start`. */
   #useGiven(chunk: Uint8Array, start: number): void {
+    const isFree = this.#isOwn && this.#lendings === 0;
+    if (isFree && this.#size <= MAX_SPARE_BYTES) this.#spare = this.#bytes;
     const bytes = shareable(chunk);
     this.#use(bytes, bytes.length, start);
     this.#lendings = 1; // its giver's
@@ -512,6 +522,16 @@ export class InputBuffer implements ByteInput {
     this.#lendings = 0;
     this.#isOwn = true;
   }
+}
+
+/** A new buffer of at least `wanted` bytes; `size` is a common size. */
+function newBuffer(wanted: number, size: number): Bytes {
+  // Of few sizes, which the system's allocator finds again (measured: 5 µs, and 12).
+  return new Uint8Array(
+    wanted === size || wanted < LEAST_BYTES
+      ? wanted
+      : Math.ceil(wanted / STEP_BYTES) * STEP_BYTES,
+  );
 }
 
 /** Whether two searches look for the same. */
