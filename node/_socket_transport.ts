@@ -1,5 +1,6 @@
 import { concat } from "@std/bytes/concat";
 import type { Socket } from "node:net";
+import process from "node:process";
 import type { TLSSocket } from "node:tls";
 import { toSystemError } from "./_errors.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
@@ -54,6 +55,9 @@ export class SocketTransport implements Transport {
     this.localAddr = localAddr;
     this.remoteAddr = remoteAddr;
     socket.allowHalfOpen = true;
+    // It may have ended in the hands of its first owner.
+    this.#hasPeerEnded = socket.readableEnded;
+    if (socket.writableEnded) this.#sentEnd = Promise.resolve();
     socket.pause(); // before the listener, which would let it flow
     socket.on("data", this.#onData);
     socket.on("end", this.#onEnd);
@@ -206,9 +210,23 @@ export class SocketTransport implements Transport {
   }
 
   readonly #onEnd = (): void => {
+    if (!this.mayHideReset) return this.#endReading();
+    // A write of no bytes sends nothing, and fails if the connection was reset.
+    this.socket.write(NO_BYTES, (error) => {
+      if (error && codeOf(error) === "ECONNRESET") return; // `#onError` is told
+      this.#endReading();
+    });
+  };
+
+  #endReading(): void {
     this.#hasPeerEnded = true;
     this.#settleRead(null);
-  };
+  }
+
+  /** Whether what the socket says to be the peer's end may have been a reset. */
+  protected get mayHideReset(): boolean {
+    return false;
+  }
 
   readonly #onWritten = (error?: Error | null): void => {
     if (this.#uncalled > 0) this.#uncalled--;
@@ -268,6 +286,12 @@ export class TlsTransport extends NetworkTransport {
 
 /** A socket of TCP without TLS, which can be reset. */
 export class TcpTransport extends NetworkTransport {
+  /** Only where nothing else waits to be written, for which the end would wait too. */
+  protected override get mayHideReset(): boolean {
+    const { writableEnded, writableLength } = this.socket;
+    return hidesResets() && !writableEnded && writableLength === 0;
+  }
+
   reset(): void {
     this.settleAll();
     // The system refuses to reset a socket that is ending its side, and Node would leave
@@ -321,6 +345,20 @@ function fill(buffer: Uint8Array, bytes: Uint8Array): number {
   const part = bytes.subarray(0, buffer.length);
   buffer.set(part);
   return part.length;
+}
+
+/**
+ * Whether this runtime takes a reset that comes together with bytes for an end, as Node
+ * does before it has libuv 1.52: https://github.com/libuv/libuv/pull/4997
+ */
+function hidesResets(): boolean {
+  const { bun, deno, uv } = process.versions;
+  const [major = 0, minor = 0] = uv.split(".").map(Number);
+  return bun === undefined && deno === undefined && major === 1 && minor < 52;
+}
+
+function codeOf(error: Error): unknown {
+  return "code" in error ? error.code : undefined;
 }
 
 function isClosed(): Error {

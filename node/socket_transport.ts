@@ -49,7 +49,7 @@ export interface SocketTransportOptions {
  * @param socket A socket that is connected, and from which nothing else reads.
  * @param options For TCP.
  * @returns The transport.
- * @throws {TypeError} If the socket is not connected.
+ * @throws {TypeError} If the socket is not connected, or gives text.
  *
  * @example A server of one's own
  * ```ts
@@ -89,6 +89,12 @@ export function socketTransport(
       `Cannot make transport as its socket must be connected: it is ${
         socket.destroyed ? "closed" : "not connected yet"
       }`,
+    );
+  }
+  const { readableEncoding } = socket;
+  if (readableEncoding) {
+    throw new TypeError(
+      `Cannot make transport as its socket must give bytes: setEncoding() has made it give text (${readableEncoding})`,
     );
   }
   return transportOf(socket, addressesOf(socket), keepAliveInitialDelay);

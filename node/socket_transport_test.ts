@@ -58,6 +58,38 @@ Deno.test("socketTransport() refuses a socket that is not connected", () => {
   assertThrows(() => socketTransport(new Socket()), TypeError, "connected");
 });
 
+Deno.test("socketTransport() refuses a socket that gives text", async () => {
+  await using ends = await sockets();
+  ends.near.setEncoding("utf8");
+  assertThrows(() => socketTransport(ends.near), TypeError, "utf8");
+});
+
+Deno.test("socketTransport() knows that a side had ended before", async () => {
+  await using ends = await sockets();
+  ends.far.end();
+  ends.near.resume();
+  await once(ends.near, "end");
+  const near = socketTransport(ends.near);
+  assertEquals(await readToEnd(near), "");
+
+  const far = socketTransport(ends.far);
+  const error = await assertRejects(() => far.write(new Uint8Array(1)));
+  assertInstanceOf(error, Error);
+  assertEquals(error.name, "BrokenPipe");
+  await far.closeWrite();
+});
+
+Deno.test("socketTransport() takes no reset for an end", async () => {
+  await using ends = await sockets();
+  const near = socketTransport(ends.near);
+  const reading = readToEnd(near);
+  reading.catch(() => {});
+  ends.far.write("cut", () => ends.far.resetAndDestroy());
+  const error = await assertRejects(() => reading);
+  assertInstanceOf(error, Error);
+  assertEquals(error.name, "ConnectionReset");
+});
+
 Deno.test("socketTransport() refuses a keepAliveInitialDelay that is none", async () => {
   await using ends = await sockets();
   assertThrows(
