@@ -36,7 +36,7 @@ export function toSystemError(
 ): unknown {
   if (!(error instanceof Error)) return error;
   const code = "code" in error ? error.code : undefined;
-  const name = (typeof code === "string" ? NAMES[code] : undefined) ??
+  const name = (typeof code === "string" ? nameOf(code) : undefined) ??
     otherwise;
   if (name === undefined && task === undefined) return error;
   const message = messageOf(error);
@@ -46,6 +46,13 @@ export function toSystemError(
   );
   named.name = name ?? error.name;
   return code === undefined ? named : Object.assign(named, { code });
+}
+
+/** Deno's name for an error by its code, if it has one. */
+function nameOf(code: string): string | undefined {
+  // Also after the handshake: a server that refuses a client's certificate says so then.
+  return NAMES[code] ??
+    (code.startsWith("ERR_SSL_") ? "InvalidData" : undefined);
 }
 
 /** What an error says; one of several addresses says nothing itself. */

@@ -8,6 +8,7 @@ import {
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import process from "node:process";
+import { createServer as createTlsServer } from "node:tls";
 import { connect } from "./connect.ts";
 import type { ConnectTcpOptions } from "./options.ts";
 import { serve } from "./serve.ts";
@@ -122,6 +123,22 @@ Deno.test("connect() of node.ts trusts no certificate of an unknown authority", 
   );
   assertEquals(error.name, "InvalidData");
   assertStringIncludes(error.message, `127.0.0.1:${server.addr.port}: `);
+});
+
+Deno.test("connect() of node.ts names a refused certificate InvalidData, though the handshake is done", async () => {
+  const { cert, key } = certificate;
+  const server = createTlsServer({ cert, key, requestCert: true, ca: caCerts });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  // The client of TLS 1.3 is done before the server has seen that it has no certificate.
+  const client = await connect({ port, framing, tls: { caCerts } });
+  const error = await assertRejects(() => client.receive());
+  assertInstanceOf(error, Error);
+  assertEquals(error.name, "InvalidData");
+  await client.close();
+  server.close();
+  await once(server, "close");
 });
 
 Deno.test("connect() of node.ts gives up after connectTimeout, in its TLS handshake too", async () => {
