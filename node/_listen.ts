@@ -1,5 +1,5 @@
 import type { Stats } from "node:fs";
-import { lstat, unlink } from "node:fs/promises";
+import { lstat, stat, unlink } from "node:fs/promises";
 import {
   type AddressInfo,
   connect,
@@ -8,7 +8,7 @@ import {
   type Server,
 } from "node:net";
 import { once } from "node:events";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import {
   DEFAULT_BACKLOG,
   handshakeOptions,
@@ -16,6 +16,7 @@ import {
 } from "./_accepting.ts";
 import { hostAndPort } from "../internal/host_and_port.ts";
 import { toSystemError } from "./_errors.ts";
+import { fitsSocketName } from "./_socket_path.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
 
@@ -63,13 +64,15 @@ export async function listenUnix<In, Out>(
   // Node removes the socket in the end by this path, which would lead elsewhere once
   // the process has changed its folder. One that begins with a zero byte is no file.
   const isFile = !path.startsWith("\0");
-  const address = { path: isFile ? resolve(path) : path, backlog };
+  const absolute = isFile ? resolve(path) : path;
+  const address = { path: fitsSocketName(absolute) ? absolute : path, backlog };
   let server: Server;
   try {
     server = await listen(address, path);
   } catch (error) {
-    const isInUse = error instanceof Error && error.name === "AddrInUse";
-    if (!isInUse || !isFile || !await removeStale(address.path)) throw error;
+    const name = error instanceof Error && isFile ? error.name : undefined;
+    if (name === "PermissionDenied") await checkFolder(address.path, path);
+    if (name !== "AddrInUse" || !await removeStale(address.path)) throw error;
     server = await listen(address, path);
   }
   return new SocketListener<UnixAddress>(server, {
@@ -102,6 +105,15 @@ async function listen(options: ListenOptions, name: string): Promise<Server> {
     throw toSystemError(error, { task: `listen on ${name}` });
   }
   return server;
+}
+
+/** Throws if the folder of a socket is not there, of which Node says that it is denied. */
+async function checkFolder(path: string, name: string): Promise<void> {
+  try {
+    await stat(dirname(path));
+  } catch (error) {
+    throw toSystemError(error, { task: `listen on ${name}` });
+  }
 }
 
 /** Removes a socket on which no server listens; tells whether there was one. */

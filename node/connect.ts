@@ -1,4 +1,5 @@
 import { dial } from "./_dial.ts";
+import { checkSocketPath } from "./_socket_path.ts";
 import type { ConnectOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
 import {
@@ -64,6 +65,7 @@ export async function connect<In, Out>(
 function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   checkConnectingOptions(options);
   if (isUnix(options)) {
+    checkSocketPath(options.path);
     refuseOptions(
       options,
       ["keepAliveInitialDelay"],

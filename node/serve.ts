@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { Server as NetServer } from "node:net";
 import { acceptFrom, type Incoming, SocketListener } from "./_accepting.ts";
 import { addressOf, listenTcp, listenUnix } from "./_listen.ts";
+import { checkSocketPath } from "./_socket_path.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type {
   ServeListenerOptions,
@@ -252,6 +253,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   checkCount("serve", "backlog", options.backlog, MAX_BACKLOG);
   if (isUnix(options)) {
     checkPath(options.path);
+    checkSocketPath(options.path);
     refuseProxyWithPath(options);
     refuseOptions(
       options,

@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { connect as dial, createServer, type Socket } from "node:net";
 import process from "node:process";
 import { connect } from "./connect.ts";
@@ -264,6 +264,57 @@ Deno.test({
       assertEquals(noSocket.name, "AddrInUse");
       assert(existsSync(path));
     } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "serve() and connect() of node.ts refuse a path that is cut elsewhere",
+  ignore: process.platform === "win32",
+  async fn() {
+    const begin = serve; // what is called serve() is awaited where this runs in Node
+    for (const path of [`/tmp/${"x".repeat(200)}`, "/tmp/app\0.sock"]) {
+      assertThrows(() => begin({ path, framing }, echo), TypeError, "path");
+      await assertRejects(() => connect({ path, framing }), TypeError, "path");
+    }
+  },
+});
+
+Deno.test({
+  name: "serve() of node.ts says NotFound if the folder of its path is missing",
+  ignore: process.platform === "win32",
+  async fn() {
+    const path = "/tmp/no folder of this name/app.sock";
+    const error = await assertRejects(
+      () => serve({ path, framing }, echo),
+      Error,
+      path,
+    );
+    assertEquals(
+      [error.name, Reflect.get(error, "code")],
+      ["NotFound", "ENOENT"],
+    );
+  },
+});
+
+Deno.test({
+  name: "serve() of node.ts listens on a relative path in a deep folder",
+  // In Deno other tests run at the same time, and would be in that folder too.
+  ignore: process.platform === "win32" || "deno" in process.versions,
+  async fn() {
+    const start = process.cwd();
+    const folder = await Deno.makeTempDir();
+    const deep = `${folder}/${"x".repeat(100)}`;
+    await mkdir(deep);
+    process.chdir(deep);
+    try {
+      const path = "app.sock";
+      await using _server = await serve({ path, framing }, echo);
+      await using client = await connect({ path, framing });
+      assertEquals(await client.request("hello"), "hello");
+    } finally {
+      process.chdir(start);
       await Deno.remove(folder, { recursive: true });
     }
   },
