@@ -1,4 +1,5 @@
 import { systemError } from "../internal/system_error.ts";
+import { tlsError } from "./_tls_error.ts";
 import type { Address, Transport } from "./transport.ts";
 
 /** What is used of a duplex stream of Node. */
@@ -46,7 +47,7 @@ export class NodeStreamTransport implements Transport {
       this.#hasEnded = true;
       this.#wake();
     });
-    stream.on("error", (error) => this.#fail(error));
+    stream.on("error", (error) => this.#fail(tlsError(error)));
     stream.on("close", () =>
       this.#fail(
         systemError("ConnectionReset", "The stream was closed before its end"),

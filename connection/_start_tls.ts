@@ -1,9 +1,11 @@
 import { checkTexts } from "../internal/checks.ts";
 import { builtinModule } from "../internal/event_loop.ts";
+import { systemError } from "../internal/system_error.ts";
 import {
   type NodeStream,
   NodeStreamTransport,
 } from "./_node_stream_transport.ts";
+import { tlsError } from "./_tls_error.ts";
 import { checkMoved } from "./_transports.ts";
 import type { StartTlsOptions } from "./options.ts";
 import type { Transport } from "./transport.ts";
@@ -101,18 +103,23 @@ export async function startTls(
     highWaterMark: Number.MAX_SAFE_INTEGER,
     ...(alpnProtocols && { ALPNProtocols: alpnProtocols }),
   };
-  const socket: TlsSocket = side === "client"
-    ? tls.connect({
-      socket: lower,
-      servername: serverName,
-      ...(caCerts && { ca: caCerts }),
-      ...shared,
-    })
-    : new tls.TLSSocket(lower, {
-      isServer: true,
-      secureContext: tls.createSecureContext({ cert, key }),
-      ...shared,
-    });
+  let socket: TlsSocket;
+  try {
+    socket = side === "client"
+      ? tls.connect({
+        socket: lower,
+        servername: serverName,
+        ...(caCerts && { ca: caCerts }),
+        ...shared,
+      })
+      : new tls.TLSSocket(lower, {
+        isServer: true,
+        secureContext: tls.createSecureContext({ cert, key }),
+        ...shared,
+      });
+  } catch (error) { // a certificate, or a key, that cannot be read
+    throw tlsError(error, "start TLS");
+  }
   await secured(socket, side, ended.promise);
   return new NodeStreamTransport(socket, {
     lower: transport,
@@ -149,10 +156,7 @@ function secured(
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
       socket.destroy();
-      reject(
-        error ??
-          new Error("Cannot start TLS: the peer ended within the handshake"),
-      );
+      reject(error === undefined ? endedEarly() : tlsError(error, "start TLS"));
     };
     const closed = () => fail(undefined);
     let isSecured = false;
@@ -168,6 +172,13 @@ function secured(
       resolve();
     });
   });
+}
+
+function endedEarly(): Error {
+  return systemError(
+    "UnexpectedEof",
+    "Cannot start TLS: the peer ended within the handshake",
+  );
 }
 
 /** The transport as a stream of Node, which `node:tls` takes. */

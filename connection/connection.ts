@@ -932,7 +932,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    *
    * @param options Which side this is, names and certificates.
    * @returns A promise that settles when the handshake is done. If that fails the
-   * connection ends with its error.
+   * connection ends with its error: one named `"InvalidData"`, or `"UnexpectedEof"` if the
+   * peer ended.
    *
    * @example A client and a server that agree on it
    * ```ts
