@@ -10,8 +10,8 @@ import { checkMoved } from "./_transports.ts";
 import type { StartTlsOptions } from "./options.ts";
 import type { Transport } from "./transport.ts";
 
-// What is used of `node:tls` and `node:stream`, which Deno, Node and Bun have. They are
-// asked for when they are needed, as browsers have neither.
+// What is used of `node:tls`, `node:net` and `node:stream`, which Deno, Node and Bun have. They are
+// asked for when they are needed, as browsers have none.
 interface Tls {
   connect(options: object): TlsSocket;
   TLSSocket: new (socket: object, options: object) => TlsSocket;
@@ -26,6 +26,9 @@ interface TlsSocket extends NodeStream {
 interface Duplex {
   push(chunk: Uint8Array | null): void;
   destroy(error: unknown): void;
+}
+interface Net {
+  isIP(text: string | undefined): number;
 }
 type Done = (error?: unknown) => void;
 interface Streams {
@@ -83,8 +86,9 @@ export async function startTls(
   onBytes: () => void,
 ): Promise<Transport> {
   const tls = builtinModule<Tls>("node:tls");
+  const net = builtinModule<Net>("node:net");
   const streams = builtinModule<Streams>("node:stream");
-  if (tls === undefined || streams === undefined) {
+  if (tls === undefined || net === undefined || streams === undefined) {
     throw new TypeError("Cannot start TLS as this runtime has no node:tls");
   }
   const { side = "client", serverName, caCerts, cert, key, alpnProtocols } =
@@ -108,7 +112,9 @@ export async function startTls(
     socket = side === "client"
       ? tls.connect({
         socket: lower,
-        servername: serverName,
+        host: serverName, // which the certificate is compared with
+        // An address is no name that a server could be told.
+        ...(net.isIP(serverName) === 0 && { servername: serverName }),
         ...(caCerts && { ca: caCerts }),
         ...shared,
       })

@@ -169,6 +169,23 @@ Deno.test("Connection.startTls() gives the peer's end after much that waited, of
   assertEquals(await client.receive(), undefined);
 });
 
+Deno.test("Connection.startTls() compares the certificate with an address too", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  await Promise.all([
+    client.startTls({ serverName: "127.0.0.1", caCerts }),
+    server.startTls(asServer),
+  ]);
+  client.send("hello");
+  assertEquals(await server.receive(), "hello");
+
+  await using others = framed(transportPair());
+  const refused = others.client.startTls({ serverName: "127.0.0.2", caCerts });
+  others.server.startTls(asServer).catch(() => {});
+  const error = await assertRejects(() => refused, Error);
+  assertEquals(error.name, "InvalidData");
+});
+
 Deno.test("Connection.startTls() tells what ALPN agreed on", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
