@@ -1,5 +1,5 @@
 import type { Server, Socket } from "node:net";
-import { createSecureContext, TLSSocket } from "node:tls";
+import { createSecureContext, Server as TlsServer, TLSSocket } from "node:tls";
 import { toSystemError } from "./_errors.ts";
 import { addressesOf, transportOf } from "./_socket_transport.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
@@ -68,7 +68,9 @@ export class SocketListener<A extends NetAddress | UnixAddress>
     this.#server = server;
     this.#options = options;
     this.addr = options.addr;
-    server.on("connection", this.#onConnection);
+    // A server of node:tls reads its connections itself until they have shaken hands.
+    const isTls = server instanceof TlsServer;
+    server.on(isTls ? "secureConnection" : "connection", this.#onConnection);
     server.on("error", this.#onError);
     server.once("close", () => this.#end());
   }

@@ -295,9 +295,9 @@ export interface ServeListenerOptions<
   A extends Address = Address,
 > extends ServeBaseOptions<In, Out, A, Address | undefined> {
   /**
-   * What connections are taken from: a `net.Server` that listens, as systemd or a
-   * cluster may have given it, or any {@linkcode ServeListener}. It belongs to the
-   * server then, which closes it when it shuts down.
+   * What connections are taken from: a `net.Server` or `tls.Server` that listens, as
+   * systemd or a cluster may have given it, or any {@linkcode ServeListener}. It belongs
+   * to the server then, which closes it when it shuts down.
    */
   listener: ServeListener<A> | NetServer;
 }

@@ -10,6 +10,7 @@ import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { connect as dial, createServer, type Socket } from "node:net";
 import process from "node:process";
+import { createServer as createTlsServer } from "node:tls";
 import { connect } from "./connect.ts";
 import type { ServeTcpOptions } from "./options.ts";
 import { serve } from "./serve.ts";
@@ -196,6 +197,24 @@ Deno.test("serve() of node.ts takes a net.Server that listens, and closes it", a
   assertEquals(await client.receive(), "hello");
   await server.shutdown();
   await closed;
+});
+
+Deno.test("serve() of node.ts takes a tls.Server that listens", async () => {
+  const { cert, key } = certificate;
+  const listener = createTlsServer({ cert, key, ALPNProtocols: ["framed"] });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  await using server = await serve({ listener, framing }, echo);
+  const { addr } = server;
+  assert(addr?.transport === "tcp");
+  await using client = await connect({
+    port: addr.port,
+    framing,
+    tls: { caCerts, alpnProtocols: ["framed"] },
+  });
+  assertEquals(await client.request("hello"), "hello");
+  const [served] = server.connections;
+  assertEquals(served?.alpnProtocol, "framed");
 });
 
 Deno.test("serve() of node.ts ends when the owner of its listener closes that", async () => {
