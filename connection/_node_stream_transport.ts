@@ -11,11 +11,16 @@ export interface NodeStream {
   on(event: string, listener: (error: unknown) => void): void;
 }
 
+/** What is used of the transport below. */
+type Lower = Pick<Transport, "ref" | "unref" | "reset">;
+
 /** What is known of a stream. */
 interface Facts
   extends Pick<Transport, "localAddr" | "remoteAddr" | "alpnProtocol"> {
   /** The transport below, which the stream reads by itself. */
-  readonly lower?: Pick<Transport, "ref" | "unref">;
+  readonly lower?: Lower;
+  /** Why `lower` cannot be read any more, if it failed. */
+  readonly failureBelow?: () => { readonly error: unknown } | undefined;
   /** Called when what the stream held was taken. */
   readonly onTaken?: () => void;
 }
@@ -26,7 +31,7 @@ export class NodeStreamTransport implements Transport {
   readonly remoteAddr: Address | undefined;
   readonly alpnProtocol: string | null | undefined;
   readonly #stream: NodeStream;
-  readonly #lower: Pick<Transport, "ref" | "unref"> | undefined;
+  readonly #lower: Lower | undefined;
   readonly #onTaken: (() => void) | undefined;
   #rest: Uint8Array | null = null;
   #hasEnded = false;
@@ -44,6 +49,9 @@ export class NodeStreamTransport implements Transport {
     this.#onTaken = facts.onTaken;
     stream.on("readable", () => this.#wake());
     stream.on("end", () => {
+      // Bun tells an end though what is below TLS failed.
+      const failure = facts.failureBelow?.();
+      if (failure !== undefined) return this.#fail(failure.error);
       this.#hasEnded = true;
       this.#wake();
     });
@@ -86,6 +94,12 @@ export class NodeStreamTransport implements Transport {
     this.#rest = null;
     this.#fail(systemError("Interrupted", "The transport was closed"));
     this.#stream.destroy();
+  }
+
+  /** Resets what is below, if that can be; else it is closed. */
+  reset(): void {
+    this.#lower?.reset?.();
+    this.close();
   }
 
   #takeAll(): Uint8Array | null {

@@ -95,9 +95,11 @@ export async function startTls(
     options;
   const ended = Promise.withResolvers<void>();
   const gate = new Gate();
+  let failureBelow: { readonly error: unknown } | undefined;
   const lower = duplexOver(transport, streams, {
     onBytes,
     onEnd: ended.resolve,
+    onError: (error) => failureBelow = { error },
     beforeRead: () => gate.opened(socket.readableLength),
   });
   const shared = {
@@ -129,6 +131,7 @@ export async function startTls(
   await secured(socket, side, ended.promise);
   return new NodeStreamTransport(socket, {
     lower: transport,
+    failureBelow: () => failureBelow,
     localAddr: transport.localAddr,
     remoteAddr: transport.remoteAddr,
     alpnProtocol: socket.alpnProtocol || null,
@@ -191,9 +194,10 @@ function endedEarly(): Error {
 function duplexOver(
   transport: Transport,
   { Duplex }: Streams,
-  { onBytes, onEnd, beforeRead }: {
+  { onBytes, onEnd, onError, beforeRead }: {
     onBytes: () => void;
     onEnd: () => void;
+    onError: (error: unknown) => void;
     beforeRead: () => Promise<void> | undefined;
   },
 ): Duplex {
@@ -218,7 +222,10 @@ function duplexOver(
           this.push(length === null ? null : buffer.slice(0, length));
           if (length === null) onEnd();
         },
-        (error) => this.destroy(error),
+        (error) => {
+          onError(error);
+          this.destroy(error);
+        },
       );
     },
     write: (chunk, _encoding, done) =>

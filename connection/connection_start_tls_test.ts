@@ -286,6 +286,17 @@ Deno.test("Connection.startTls() ends by receiveTimeout if the peer is silent in
   far.close();
 });
 
+Deno.test("Connection.abort() after startTls() resets what can be reset", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  await client.send("half a file");
+  assertEquals(await server.receive(), "half a file");
+  client.abort();
+  const error = await assertRejects(() => server.receive(), Error);
+  assertEquals(error.name, "ConnectionReset");
+});
+
 Deno.test("Connection.startTls() holds no timeout against a peer whose bytes come in the handshake", async () => {
   const LIMIT_MS = 100;
   const [near, far] = transportPair();

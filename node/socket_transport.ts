@@ -43,8 +43,8 @@ export interface SocketTransportOptions {
  * for `new Connection(transport, options)`. The socket belongs to it then.
  *
  * The peer's end does not end this side. Aborting a connection over TCP resets it, so
- * that the peer does not take a cut for an end; over TLS, where a cut is seen, and over a
- * Unix socket it is closed.
+ * that the peer does not take a cut for an end. Over TLS and over a Unix socket it is
+ * closed: let the protocol mark the end of what must be whole.
  *
  * @param socket A socket that is connected, and from which nothing else reads.
  * @param options For TCP.
