@@ -19,7 +19,7 @@ interface Facts
   extends Pick<Transport, "localAddr" | "remoteAddr" | "alpnProtocol"> {
   /** The transport below, which the stream reads by itself. */
   readonly lower?: Lower;
-  /** Why `lower` cannot be read any more, if it failed. */
+  /** Why `lower` cannot be used any more, if it failed. */
   readonly failureBelow?: () => { readonly error: unknown } | undefined;
   /** Called when what the stream held was taken. */
   readonly onTaken?: () => void;
@@ -32,6 +32,7 @@ export class NodeStreamTransport implements Transport {
   readonly alpnProtocol: string | null | undefined;
   readonly #stream: NodeStream;
   readonly #lower: Lower | undefined;
+  readonly #failureBelow: () => { readonly error: unknown } | undefined;
   readonly #onTaken: (() => void) | undefined;
   #rest: Uint8Array | null = null;
   #hasEnded = false;
@@ -46,16 +47,17 @@ export class NodeStreamTransport implements Transport {
     this.remoteAddr = facts.remoteAddr;
     this.alpnProtocol = facts.alpnProtocol;
     this.#lower = facts.lower;
+    this.#failureBelow = facts.failureBelow ?? (() => undefined);
     this.#onTaken = facts.onTaken;
     stream.on("readable", () => this.#wake());
     stream.on("end", () => {
-      // Bun tells an end though what is below TLS failed.
-      const failure = facts.failureBelow?.();
+      // Bun tells an end though what is below failed.
+      const failure = this.#failureBelow();
       if (failure !== undefined) return this.#fail(failure.error);
       this.#hasEnded = true;
       this.#wake();
     });
-    stream.on("error", (error) => this.#fail(tlsError(error)));
+    stream.on("error", (error) => this.#fail(error));
     stream.on("close", () =>
       this.#fail(
         systemError("ConnectionReset", "The stream was closed before its end"),
@@ -125,15 +127,21 @@ export class NodeStreamTransport implements Transport {
       start((error) => {
         this.#interrupts.delete(reject);
         if (error === undefined || error === null) resolve();
-        else reject(error);
+        else reject(this.#named(error));
       });
     });
   }
 
+  /** What failed below says more than what TLS makes of it. */
+  #named(error: unknown): unknown {
+    const below = this.#failureBelow();
+    return below === undefined ? tlsError(error) : below.error;
+  }
+
   #fail(error: unknown): void {
-    this.#failure ??= { error };
+    this.#failure ??= { error: this.#named(error) };
     this.#wake();
-    for (const interrupt of this.#interrupts) interrupt(error);
+    for (const interrupt of this.#interrupts) interrupt(this.#failure.error);
     this.#interrupts.clear();
   }
 }

@@ -99,7 +99,7 @@ export async function startTls(
   const lower = duplexOver(transport, streams, {
     onBytes,
     onEnd: ended.resolve,
-    onError: (error) => failureBelow = { error },
+    onError: (error) => failureBelow ??= { error },
     beforeRead: () => gate.opened(socket.readableLength),
   });
   const shared = {
@@ -210,6 +210,7 @@ function duplexOver(
     try {
       await action;
     } catch (error) {
+      onError(error);
       return done(error);
     }
     done();

@@ -295,6 +295,7 @@ Deno.test("Connection.abort() after startTls() resets what can be reset", async 
   client.abort();
   const error = await assertRejects(() => server.receive(), Error);
   assertEquals(error.name, "ConnectionReset");
+  assertEquals(await assertRejects(() => server.send("more"), Error), error);
 });
 
 Deno.test("Connection.startTls() holds no timeout against a peer whose bytes come in the handshake", async () => {
