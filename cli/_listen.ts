@@ -30,13 +30,14 @@ export async function run(command: Command, shell: Shell): Promise<number> {
   const plan = planListen(command);
   const { flags } = command;
   const tls = await readServeTls(flags);
+  // TLS over a Unix socket is refused by `serve()`, which says why.
+  const place: object = { ...plan.place, ...(tls && { tls }) };
   const listening = new Listening(plan, shell);
   const { interrupted } = shell;
   let server: Server<Bytes, Sendable>;
   try {
     server = serve({
-      ...plan.place,
-      ...(tls && { tls }),
+      ...place,
       framing: plan.chosen.framing,
       heartbeat: plan.heartbeat,
       ...connectionSettings(flags),

@@ -35,6 +35,16 @@ function listenTls(alpnProtocols: string[] = []): Deno.TlsListener {
   return Deno.listenTls({ hostname, port: 0, ...certificate, alpnProtocols });
 }
 
+Deno.test("connect() has types that know which options go together", () => {
+  // Not called: the type checker is the test.
+  void (() => [
+    // @ts-expect-error: one address
+    connect({ framing: lines(), port: 1, path: "/x" }),
+    // @ts-expect-error: a Unix socket has no TLS
+    connect({ framing: lines(), path: "/x", tls: true }),
+  ]);
+});
+
 Deno.test("connect() refuses what cannot work before it opens anything", async () => {
   const open = () => {
     throw new Error("Opened");

@@ -146,6 +146,8 @@ export interface ConnectTcpOptions<In = Bytes, Out = SendableFor<In>>
    * @default {250}
    */
   autoSelectFamilyAttemptDelay?: number | undefined;
+  /** Not with a port. */
+  path?: undefined;
 }
 
 /**
@@ -171,6 +173,12 @@ export interface ConnectUnixOptions<In = Bytes, Out = SendableFor<In>>
   extends ConnectBaseOptions<In, Out> {
   /** The path of the socket. */
   path: string;
+  /** Not with a path. */
+  port?: undefined;
+  /** Not with a path. */
+  hostname?: undefined;
+  /** Not with a path. */
+  tls?: undefined;
 }
 
 /**

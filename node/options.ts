@@ -202,6 +202,8 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
    */
   ipv6Only?: boolean | undefined;
   /** Not with a port. */
+  path?: undefined;
+  /** Not with a port. */
   listener?: undefined;
 }
 
@@ -256,6 +258,18 @@ export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
    * @default {511}
    */
   backlog?: number | undefined;
+  /** Not with a path. */
+  port?: undefined;
+  /** Not with a path. */
+  hostname?: undefined;
+  /** Not with a path. */
+  tls?: undefined;
+  /** Not with a path. */
+  exclusive?: undefined;
+  /** Not with a path. */
+  ipv6Only?: undefined;
+  /** Not with a path. */
+  listener?: undefined;
 }
 
 /**
@@ -300,6 +314,12 @@ export interface ServeListenerOptions<
    * to the server then, which closes it when it shuts down.
    */
   listener: ServeListener<A> | NetServer;
+  /** Not with a listener. */
+  port?: undefined;
+  /** Not with a listener. */
+  path?: undefined;
+  /** Not with a listener. */
+  tls?: undefined;
 }
 
 /**

@@ -8,11 +8,16 @@ import {
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { connect as dial, createServer, type Socket } from "node:net";
+import {
+  connect as dial,
+  createServer,
+  type Server,
+  type Socket,
+} from "node:net";
 import process from "node:process";
 import { createServer as createTlsServer } from "node:tls";
 import { connect } from "./connect.ts";
-import type { ServeTcpOptions } from "./options.ts";
+import type { ServeTcpOptions, ServeTlsOptions } from "./options.ts";
 import { serve } from "./serve.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Transport } from "../connection/transport.ts";
@@ -50,6 +55,22 @@ Deno.test("serve() of node.ts throws immediately what is a mistake", () => {
     const all: object = { port: 0, framing, ...options };
     assertThrows(() => serve(all as ServeTcpOptions, () => {}), type, message);
   }
+});
+
+Deno.test("serve() and connect() of node.ts have types that know which options go together", () => {
+  // Not called: the type checker is the test.
+  void ((tls: ServeTlsOptions, listener: Server) => [
+    // @ts-expect-error: one address
+    connect({ framing, port: 1, path: "/x" }),
+    // @ts-expect-error: a Unix socket has no TLS
+    connect({ framing, path: "/x", tls: true }),
+    // @ts-expect-error: a Unix socket has no TLS
+    serve({ framing, path: "/x", tls }, echo),
+    // @ts-expect-error: it is no address
+    serve({ framing, path: "/x", ipv6Only: true }, echo),
+    // @ts-expect-error: it has its address already
+    serve({ framing, listener, port: 1 }, echo),
+  ]);
 });
 
 Deno.test("serve() of node.ts rejects with the reason of a signal that aborts while it begins to listen", async () => {

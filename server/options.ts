@@ -99,6 +99,8 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
    */
   tcpBacklog?: number | undefined;
   /** Not with a port. */
+  path?: undefined;
+  /** Not with a port. */
   listener?: undefined;
 }
 
@@ -164,6 +166,18 @@ export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
    * server before the new one listens.
    */
   path: string;
+  /** Not with a path. */
+  port?: undefined;
+  /** Not with a path. */
+  hostname?: undefined;
+  /** Not with a path. */
+  tls?: undefined;
+  /** Not with a path. */
+  reusePort?: undefined;
+  /** Not with a path. */
+  tcpBacklog?: undefined;
+  /** Not with a path. */
+  listener?: undefined;
 }
 
 /**
@@ -202,6 +216,12 @@ export interface ServeListenerOptions<
    * that it has have ended.
    */
   listener: ServeListener<A>;
+  /** Not with a listener. */
+  port?: undefined;
+  /** Not with a listener. */
+  path?: undefined;
+  /** Not with a listener. */
+  tls?: undefined;
 }
 
 /**

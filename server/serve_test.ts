@@ -84,6 +84,18 @@ function recordingConsoleErrors(): Disposable & { readonly errors: unknown[] } {
   return { errors, [Symbol.dispose]: () => restore[Symbol.dispose]() };
 }
 
+Deno.test("serve() has types that know which options go together", () => {
+  // Not called: the type checker is the test.
+  void ((listener: Deno.Listener) => [
+    // @ts-expect-error: one address
+    serve({ framing: lines(), port: 1, path: "/x" }, () => {}),
+    // @ts-expect-error: a Unix socket has no TLS
+    serve({ framing: lines(), path: "/x", tls: certificate }, () => {}),
+    // @ts-expect-error: it has its address already
+    serve({ framing: lines(), listener, port: 1 }, () => {}),
+  ]);
+});
+
 Deno.test("serve() refuses what cannot work before it listens", () => {
   using _nothing = replacing(
     Deno as { listen: unknown; listenTls: unknown },
