@@ -58,6 +58,10 @@ export class SocketTransport implements Transport {
     // It may have ended in the hands of its first owner.
     this.#hasPeerEnded = socket.readableEnded;
     if (socket.writableEnded) this.#sentEnd = Promise.resolve();
+    // In Bun a peer may reset one that waits to be served, which tells nothing any more.
+    if (socket.destroyed) {
+      this.#fail(toSystemError(socket.errored ?? wasClosed()));
+    }
     socket.pause(); // before the listener, which would let it flow
     socket.on("data", this.#onData);
     socket.on("end", this.#onEnd);
@@ -238,7 +242,7 @@ export class SocketTransport implements Transport {
   };
 
   readonly #onClose = (): void => {
-    this.#fail(systemError("ConnectionAborted", "The socket was closed"));
+    this.#fail(wasClosed());
   };
 
   #fail(error: unknown): void {
@@ -359,6 +363,10 @@ function hidesResets(): boolean {
 
 function codeOf(error: Error): unknown {
   return "code" in error ? error.code : undefined;
+}
+
+function wasClosed(): Error {
+  return systemError("ConnectionAborted", "The socket was closed");
 }
 
 function isClosed(): Error {

@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, Socket } from "node:net";
+import { addressesOf, transportOf } from "./_socket_transport.ts";
 import { socketTransport } from "./socket_transport.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Transport } from "../connection/transport.ts";
@@ -77,6 +78,18 @@ Deno.test("socketTransport() knows that a side had ended before", async () => {
   assertInstanceOf(error, Error);
   assertEquals(error.name, "BrokenPipe");
   await far.closeWrite();
+});
+
+Deno.test("transportOf() rejects what is asked of a socket that was closed while it waited", async () => {
+  await using ends = await sockets();
+  const addresses = addressesOf(ends.near);
+  ends.near.on("error", () => {});
+  ends.near.destroy(new Error("gone"));
+  await new Promise((resolve) => ends.near.once("close", resolve));
+  const near = transportOf(ends.near, addresses);
+  await assertRejects(() => near.read(new Uint8Array(1)), Error, "gone");
+  await assertRejects(() => near.write(new Uint8Array(1)), Error, "gone");
+  near.close();
 });
 
 Deno.test("socketTransport() takes no reset for an end", async () => {
