@@ -185,23 +185,31 @@ export class ListeningServer<
 
   #onAbort = (): void => {
     const reason: unknown = this.#serving.options.signal?.reason;
-    this.#beginStop(reason);
+    this.#beginStopUnasked(reason);
     for (const connection of this.connections) connection.abort(reason);
   };
+
+  /** Begins to stop where no caller waits to be told what its listener throws. */
+  #beginStopUnasked(reason: unknown): void {
+    try {
+      this.#beginStop(reason);
+    } catch (error) {
+      this.#report(error, undefined);
+    }
+  }
 
   /** Accepts no more, and tells the handlers so. */
   #beginStop(reason: unknown): void {
     if (this.#stop !== undefined) return;
     this.#stop = { reason };
     try {
-      this.#serving.listener.close();
-    } catch (error) {
-      if (!isClosedListener(error)) throw error;
-    }
-    this.#announceChange();
-    for (const giveUp of this.#unserved.values()) giveUp(reason);
-    for (const controller of this.#controllers.values()) {
-      controller.abort(reason);
+      close(this.#serving.listener);
+    } finally {
+      this.#announceChange();
+      for (const giveUp of this.#unserved.values()) giveUp(reason);
+      for (const controller of this.#controllers.values()) {
+        controller.abort(reason);
+      }
     }
   }
 
@@ -231,12 +239,12 @@ export class ListeningServer<
       try {
         const incoming = await listener.accept();
         if (this.#stop === undefined) this.#admit(incoming);
-        else incoming.close();
+        else close(incoming);
       } catch (error) {
         if (this.#stop !== undefined) return;
         // The peer was gone before it was accepted, which holds up no other.
         if (error instanceof Error && error.name === "NotConnected") continue;
-        if (isClosedListener(error)) return this.#beginStop(error);
+        if (isClosed(error)) return this.#beginStopUnasked(error);
         this.#report(error, undefined);
         // Such as "too many open files", which passes when a connection ends.
         await this.#waitForChange(ACCEPT_PAUSE_MS);
@@ -298,17 +306,16 @@ export class ListeningServer<
   #admit(incoming: Incoming): void {
     const { introduce } = this.#serving;
     if (introduce !== undefined) {
-      this.#serveAfter(introduce(incoming), incoming, { isCounted: false });
+      this.#serveAfter(introduce(incoming), incoming, { isCounted: false })
+        .catch((error) => this.#report(error, undefined));
       return;
     }
-    if (!this.#isAdmitted(incoming)) {
-      incoming.close();
-      return;
-    }
+    if (!this.#isAdmitted(incoming)) return close(incoming);
     const handshake = this.#serving.handshake(incoming);
     if (handshake === undefined) return this.#serve(incoming);
     const shaken = handshake.then(() => incoming);
-    this.#serveAfter(shaken, incoming, { isCounted: true });
+    this.#serveAfter(shaken, incoming, { isCounted: true })
+      .catch((error) => this.#report(error, undefined));
   }
 
   /** Whether to serve a peer; if so, it is counted for its address. */
@@ -347,7 +354,10 @@ export class ListeningServer<
     else this.#countsByAddress.delete(hostname);
   }
 
-  /** Serves a connection when it has shaken hands and there is a place for it. */
+  /**
+   * Serves a connection when it has shaken hands and there is a place for it; rejects if
+   * one that is not served cannot be closed.
+   */
   async #serveAfter(
     handshake: Promise<Incoming>,
     incoming: Incoming,
@@ -369,8 +379,7 @@ export class ListeningServer<
     try {
       shaken = await Promise.race([handshake, givenUp]).finally(stopTimer);
       if (counted === undefined && !this.#isAdmitted(shaken)) {
-        shaken.close();
-        return;
+        return close(shaken);
       }
       counted = shaken;
       while (this.#openCount >= maxConnections) {
@@ -379,10 +388,9 @@ export class ListeningServer<
       // It may have begun to stop since the race was won, and would not end this one.
       if (this.#stop !== undefined) throw this.#stop.reason;
     } catch (error) {
-      incoming.close();
       if (counted !== undefined) this.#uncountAddress(counted);
       if (this.#stop === undefined) this.#reportHandshake(incoming, error);
-      return;
+      return close(incoming);
     } finally {
       this.#unserved.delete(incoming);
       this.#announceChange();
@@ -404,10 +412,9 @@ export class ListeningServer<
     try {
       connection = this.#serving.open(incoming);
     } catch (error) {
-      incoming.close();
       this.#uncountAddress(incoming);
       this.#report(error, undefined);
-      return;
+      return close(incoming);
     }
     if (!this.#isRef) connection.unref();
     this.connections.add(connection);
@@ -472,9 +479,18 @@ export class ListeningServer<
   }
 }
 
-/** Whether a listener says that its owner has closed it. */
-function isClosedListener(error: unknown): boolean {
+/** Whether a listener or a connection says that its owner has closed it. */
+function isClosed(error: unknown): boolean {
   return error instanceof Error && error.name === "BadResource";
+}
+
+/** Closes a listener or a connection, unless its owner has done so already. */
+function close(closable: { close(): void }): void {
+  try {
+    closable.close();
+  } catch (error) {
+    if (!isClosed(error)) throw error;
+  }
 }
 
 /** The address of a peer without its port, if it has one. */

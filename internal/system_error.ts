@@ -21,8 +21,8 @@ export function systemError(name: SystemErrorName, message: string): Error {
 
 /**
  * The error of a system call, with what could not be done and at which address in
- * its message: of the same class and name, with the same `code`, and the original as
- * its cause.
+ * its message: of the same class and name, with the same fields, and the original as
+ * its cause. An error whose class cannot be constructed so is left as it is.
  *
  * @param task Such as "connect to 127.0.0.1:4000".
  */
@@ -32,12 +32,17 @@ export function namingTask(error: unknown, task: string): unknown {
     !(error instanceof Error) || error instanceof DOMException ||
     error instanceof AggregateError
   ) return error;
-  const named: Error = Reflect.construct(error.constructor, [
-    `Cannot ${task}: ${error.message}`,
-    { cause: error },
-  ]);
+  let named: Error;
+  try {
+    named = Reflect.construct(error.constructor, [
+      `Cannot ${task}: ${error.message}`,
+      { cause: error },
+    ]);
+  } catch {
+    return error; // a class of the caller's, which takes something else
+  }
   if (named.name !== error.name) named.name = error.name;
   return "code" in error && error.code !== undefined
-    ? Object.assign(named, { code: error.code })
-    : named;
+    ? Object.assign(named, error, { code: error.code })
+    : Object.assign(named, error);
 }

@@ -3,6 +3,7 @@ import {
   assertInstanceOf,
   assertStrictEquals,
 } from "@std/assert";
+import { FramingError } from "../framing/framing_error.ts";
 import { namingTask, systemError } from "./system_error.ts";
 
 Deno.test("namingTask() keeps the class and the code of an error", () => {
@@ -44,4 +45,22 @@ Deno.test("namingTask() keeps the name of an error that has no class of its own"
   const named = namingTask(error, "connect");
   assertInstanceOf(named, Error);
   assertEquals(named.name, "ConnectionReset");
+});
+
+Deno.test("namingTask() keeps the fields of an error", () => {
+  const error = new FramingError("Too long", { code: "too-long", limit: 107 });
+  const named = namingTask(error, "shake hands");
+  assertInstanceOf(named, FramingError);
+  assertEquals([named.code, named.limit], ["too-long", 107]);
+  assertEquals(named.message, "Cannot shake hands: Too long");
+});
+
+Deno.test("namingTask() leaves alone an error whose class takes something else", () => {
+  class Refusal extends Error {
+    constructor({ words }: { words: string[] }) {
+      super(words.join(" "));
+    }
+  }
+  const error = new Refusal({ words: ["not", "now"] });
+  assertStrictEquals(namingTask(error, "connect"), error);
 });

@@ -359,6 +359,100 @@ Deno.test("serve() reports what its listener gives that is no transport, and goe
   );
 });
 
+Deno.test("serve() goes on when its listener gives a connection that is closed already", async () => {
+  const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let accepts = 0;
+  const { next, onError } = errorLog();
+  await using _server = serve({
+    listener: {
+      addr: inner.addr,
+      async accept() {
+        const conn = await inner.accept();
+        if (++accepts === 1) conn.close();
+        return conn;
+      },
+      close: () => inner.close(),
+    },
+    framing,
+    onError,
+  }, echo);
+  using _first = await dial(inner.addr.port);
+  assertInstanceOf(await next, Deno.errors.BadResource);
+  await using client = await connect({ port: inner.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+});
+
+Deno.test("serve() goes on when a connection is closed by others before it is served, and cannot be closed again", async () => {
+  const mistake = new Error("closed twice");
+  for (const thrown of [new Deno.errors.BadResource("closed"), mistake]) {
+    const [near, far] = transportPair();
+    let closes = 0;
+    const transport = overriding(far, {
+      close() {
+        if (++closes > 1) throw thrown;
+        far.close();
+      },
+    });
+    const [nextNear, nextFar] = transportPair();
+    const accepted: Transport[] = [transport, nextFar];
+    const ended = Promise.withResolvers<Transport>();
+    const { errors, next, onError } = errorLog();
+    await using _server = serve({
+      listener: {
+        addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+        accept: () => {
+          const next = accepted.shift();
+          return next === undefined ? ended.promise : Promise.resolve(next);
+        },
+        close: () => ended.reject(new Deno.errors.BadResource("closed")),
+      },
+      framing,
+      proxyProtocol: true,
+      onError,
+    }, echo);
+    await nextNear.write(new TextEncoder().encode("PROXY UNKNOWN\r\n"));
+    await using client = new Connection(nextNear, { framing });
+    assertEquals(await client.request("hello"), "hello");
+    transport.close();
+    await next;
+    assertEquals(await client.request("hello"), "hello");
+    assertEquals(errors.includes(mistake), thrown === mistake);
+    near.close();
+  }
+});
+
+Deno.test("serve() ends by its signal though its listener cannot be closed", async () => {
+  const [near, far] = transportPair();
+  const accepted: Transport[] = [far];
+  const ended = Promise.withResolvers<Transport>();
+  const controller = new AbortController();
+  const mistake = new Error("cannot close");
+  const { next, onError } = errorLog();
+  const server = serve({
+    listener: {
+      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+      accept: () => {
+        const next = accepted.shift();
+        return next === undefined ? ended.promise : Promise.resolve(next);
+      },
+      close() {
+        ended.reject(new Deno.errors.BadResource("closed"));
+        throw mistake;
+      },
+    },
+    framing,
+    signal: controller.signal,
+    onError,
+  }, echo);
+  await using client = new Connection(near, { framing });
+  assertEquals(await client.request("hello"), "hello");
+  const reported = next;
+  controller.abort();
+  assertStrictEquals(await reported, mistake);
+  await server.finished;
+  await client.closed.catch(() => {});
+});
+
 Deno.test("serve() takes a listener of few methods, of which unref is refused", async () => {
   const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const listener: ServeListener<Deno.NetAddr> = {
