@@ -33,10 +33,15 @@ const origins = new WeakMap<object, Origin>();
 // `null` if the runtime has no such channels, so that it is not asked again.
 let channels: Channels | null | undefined;
 
-function getChannels(): Channels | null {
-  const module = builtinModule<{ channel(name: string): Channel }>(
-    "node:diagnostics_channel",
-  );
+function getChannels(): Channels | null | undefined {
+  let module: { channel(name: string): Channel } | undefined;
+  try {
+    module = builtinModule("node:diagnostics_channel");
+  } catch {
+    // Deno loads Node's modules when they are first asked for, and runs continuations
+    // meanwhile, for which they are not there yet: nothing can have subscribed.
+    return undefined;
+  }
   if (module === undefined) return null;
   return {
     open: module.channel("framed_tcp.connection.open"),
