@@ -89,7 +89,19 @@ function parseIpv4(text = ""): string | undefined {
 /** Gives an address in its one usual form, so that the same are counted as the same. */
 function parseIpv6(text = ""): string | undefined {
   if (!/^[0-9a-f:.]+$/i.test(text)) return undefined;
-  return URL.parse(`tcp://[${text}]`)?.hostname.slice(1, -1);
+  const hostname = URL.parse(`tcp://[${text}]`)?.hostname.slice(1, -1);
+  // As the system writes an address of IPv4 in IPv6, so that a filter knows it again.
+  return hostname?.replace(
+    /^::ffff:([0-9a-f]+):([0-9a-f]+)$/,
+    (_, high: string, low: string) =>
+      `::ffff:${bytesOf(high).join(".")}.${bytesOf(low).join(".")}`,
+  );
+}
+
+/** The two bytes of a group of an address. */
+function bytesOf(group: string): [number, number] {
+  const value = parseInt(group, 16);
+  return [value >> 8, value & 0xff];
 }
 
 type Read = (input: ByteInput) => Address | undefined;

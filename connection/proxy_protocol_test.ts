@@ -21,6 +21,7 @@ const IPV6 = [
   ...[0x20, 1, 0xd, 0xb8, ...Array(11).fill(0), 2],
   ...[0xdc, 4, 1, 0xbb],
 ];
+const MAPPED = [...Array(10).fill(0), 255, 255, 192, 0, 2, 1];
 // A TLV of an unknown kind, of three bytes.
 const TLV = [0xe0, 0, 3, 1, 2, 3];
 
@@ -53,6 +54,8 @@ const HEADERS: [header: string | Uint8Array, source: Address | undefined][] = [
     }ffff 65535 65535\r\n`,
     tcp(`${"ffff:".repeat(7)}ffff`, 65_535),
   ],
+  ["PROXY TCP6 ::FFFF:192.0.2.1 ::1 1 2\r\n", tcp("::ffff:192.0.2.1", 1)],
+  ["PROXY TCP6 ::ffff:a:b0c ::1 1 2\r\n", tcp("::ffff:0.10.11.12", 1)],
   ["PROXY UNKNOWN\r\n", undefined],
   [`PROXY UNKNOWN ${"x".repeat(91)}\r\n`, undefined], // 107 bytes, the most
   [v2(0x21, 0x11, IPV4), tcp("192.0.2.1", 56_324)],
@@ -60,6 +63,10 @@ const HEADERS: [header: string | Uint8Array, source: Address | undefined][] = [
   [v2(0x21, 0x11, [...IPV4, ...Array(5000).fill(7)]), tcp("192.0.2.1", 56_324)],
   [v2(0x21, 0x21, IPV6), tcp("2001:db8::1", 56_324)],
   [v2(0x21, 0x21, [...IPV6, ...TLV]), tcp("2001:db8::1", 56_324)],
+  [
+    v2(0x21, 0x21, [...MAPPED, ...IPV6.slice(16)]),
+    tcp("::ffff:192.0.2.1", 56_324),
+  ],
   [v2(0x21, 0x12, IPV4), { ...tcp("192.0.2.1", 56_324), transport: "udp" }],
   [
     v2(0x21, 0x31, [...unixPath("/run/app.sock"), ...unixPath("/run/b")]),
