@@ -428,21 +428,31 @@ export class Reader<In> {
     return this.#input.length > 0;
   }
 
+  /** Whether nothing was taken of what the peer has sent. */
+  get isUntouched(): boolean {
+    return this.#input.length === this.#bytesReceived;
+  }
+
   /**
    * Goes on in another transport, which is made of the present one.
    *
-   * @param make Makes it, given what a read brings that is under way.
+   * @param make Makes it, given what was read and not taken, and what a read brings that
+   * is under way.
    */
   async changeTransport(
-    make: (underWay: Promise<Bytes | null> | undefined) => Promise<Transport>,
+    make: (
+      unread: Bytes,
+      underWay: Promise<Bytes | null> | undefined,
+    ) => Promise<Transport>,
   ): Promise<void> {
+    const unread = new Uint8Array(this.#input.take(this.#input.length));
     const underWay = this.#handOver();
     this.#isChanging = true;
     // The peer has to answer meanwhile.
     this.#startTiming();
     this.#updateRef();
     try {
-      this.#transport = await make(underWay);
+      this.#transport = await make(unread, underWay);
     } finally {
       this.#isChanging = false;
       this.#stopTiming();

@@ -928,7 +928,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    *
    * It is refused while bytes of the peer are unread: they were not encrypted, and would
    * be taken for messages that were (response injection). A peer that sends such bytes is
-   * broken or under attack: close the connection then.
+   * broken or under attack: close the connection then. A server refuses no bytes with which
+   * the peer has begun, or that come once this is called: they are taken for its side of
+   * the handshake, which fails if they are anything else.
    *
    * @param options Which side this is, names and certificates.
    * @returns A promise that settles when the handshake is done. If that fails the
@@ -967,7 +969,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
     if (this.#reader.isStopped) throw hasStoppedReading();
     if (this.#securing !== undefined) throw isSecuring();
-    if (this.#reader.hasUnread) throw hasUnread();
+    const isServer = options.side === "server";
+    const mayBeHandshake = isServer && this.#reader.isUntouched;
+    if (this.#reader.hasUnread && !mayBeHandshake) throw hasUnread();
     const securing = Promise.withResolvers<void>();
     this.#securing = securing.promise;
     try {
@@ -981,16 +985,21 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   async #startTls(options: StartTlsOptions): Promise<void> {
     await this.#writer.pause();
     this.#throwIfReleased();
-    if (this.#reader.hasUnread) {
+    // A client shakes hands as soon as it may, and a watcher may have read that.
+    if (this.#reader.hasUnread && options.side !== "server") {
       this.#writer.goOnIn(this.#transport);
       throw hasUnread();
     }
     this.#idleCountdown?.resume();
     try {
-      await this.#reader.changeTransport(async (underWay) => {
-        const lower = underWay === undefined
-          ? this.#transport
-          : new DetachedTransport(this.#transport, underWay);
+      await this.#reader.changeTransport(async (unread, underWay) => {
+        let lower = this.#transport;
+        if (underWay !== undefined) {
+          lower = new DetachedTransport(lower, underWay);
+        }
+        if (unread.length > 0) {
+          lower = new DetachedTransport(lower, Promise.resolve(unread));
+        }
         const transport = await startTls(lower, options, () => {
           this.#idleCountdown?.reset();
           this.#receiveCountdown?.reset();

@@ -9,6 +9,7 @@ import {
   run,
   sockets,
   SOCKETS_PROGRAM,
+  toBytes,
   until,
   untilSteady,
 } from "./_testing.ts";
@@ -213,6 +214,50 @@ Deno.test("Connection.startTls() is refused while bytes of the peer are unread",
   assertEquals(await client.receive(), "injected");
   client.send("still plain");
   assertEquals(await server.receive(), "still plain");
+});
+
+Deno.test("Connection.startTls() of a server takes the beginning of the handshake that was read to watch the peer", async () => {
+  const [near, far] = await sockets();
+  await using client = new Connection(near, { framing });
+  await using server = new Connection(far, { framing });
+  // A peer that begins with TLS.
+  const early = client.startTls(asClient);
+  const seen = server.peerEnded;
+  await until(() => server.stats().bytesReceived > 0);
+  await Promise.all([server.startTls(asServer), early]);
+  server.send("welcome");
+  assertEquals(await client.receive(), "welcome");
+  assertEquals(await client.closeWrite(), undefined);
+  await seen;
+});
+
+Deno.test("Connection.startTls() of a server takes what comes while what is queued is sent for the handshake", async () => {
+  const [near, far] = transportPair({ bufferSize: 8 });
+  const server = new Connection(far, { framing });
+  const watching = isPending(server.peerEnded); // a read is under way
+  server.send("longer than the buffer").catch(() => {});
+  const securing = server.startTls(asServer);
+  await near.write(toBytes("no TLS"));
+  await watching;
+  for (let read = 0; read < "longer than the buffer\n".length;) {
+    read += await near.read(new Uint8Array(64)) ?? 0;
+  }
+  const error = await assertRejects(() => securing, Error);
+  assertEquals(error instanceof DOMException, false); // not refused: no handshake
+  near.close();
+});
+
+Deno.test("Connection.startTls() of a server refuses what came after the request for it", async () => {
+  await using ends = framed(await sockets());
+  const { client, server } = ends;
+  client.send("STARTTLS");
+  client.send("injected");
+  assertEquals(await server.receive(), "STARTTLS");
+  await assertRejects(
+    () => server.startTls(asServer),
+    DOMException,
+    "bytes of the peer are unread",
+  );
 });
 
 Deno.test("Connection.startTls() ends the connection if the handshake fails", async () => {

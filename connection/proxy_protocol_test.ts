@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { concat } from "@std/bytes";
-import { connect, type Connection } from "../mod.ts";
+import { connect, Connection } from "../mod.ts";
 import { ChunkDecoder, FramingError, lines } from "../framing.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { transportPair } from "../testing/transport_pair.ts";
@@ -417,6 +417,23 @@ Deno.test("serve() with proxyProtocol goes on in TLS after the header", async ()
   });
   assertEquals(await client.receive(), "1.2.3.4");
   assertEquals(await client.request("secret"), "secret");
+});
+
+Deno.test("serve() with proxyProtocol goes on in TLS though the peer is watched", async () => {
+  // Each of them has the connection read ahead.
+  for (const watching of [{ maxConnections: 1 }, { receiveTimeout: 60_000 }]) {
+    await using server = serve(
+      { ...loopback, proxyProtocol: true, ...watching },
+      async (connection) => {
+        await connection.startTls({ side: "server", ...certificate });
+        await connection.send("welcome");
+      },
+    );
+    const transport = await dial(server.addr.port, "PROXY UNKNOWN\r\n");
+    await using client = new Connection(transport, { framing });
+    await client.startTls({ serverName: "localhost", caCerts });
+    assertEquals(await client.receive(), "welcome");
+  }
 });
 
 interface Pumped {
