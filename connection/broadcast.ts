@@ -2,10 +2,9 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { quotaExceeded } from "../internal/quota_exceeded.ts";
-import { nextTurn } from "../internal/event_loop.ts";
 import { isSettledSoon, rejected } from "../internal/promises.ts";
 import { SharedFrame } from "../internal/shared_frame.ts";
-import { untilOthersHadTurn } from "./_turns.ts";
+import { untilLooked, untilOthersHadTurn } from "./_turns.ts";
 import type { Writer } from "./_writer.ts";
 import { writerOf } from "./_writer_of.ts";
 import type { Connection } from "./connection.ts";
@@ -109,11 +108,11 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  * One connection never stops the others: one that has ended is skipped, and
  * its own {@linkcode Connection.closed} rejects with its failure.
  *
- * With `"drop"` and `"disconnect"` the promise waits for no receiver. Where a queue
- * is full it waits for a turn of the event loop at most, so that the kernel has its
- * chance to take what is queued. So await each broadcast with these rules too: in a
- * long burst that is not awaited, every receiver is slow. What is queued for one is
- * less than `highWaterMark` and one message.
+ * With `"drop"` and `"disconnect"` the promise waits for no receiver. If a queue is full
+ * it waits for looks at the sockets, while each shows that the kernel takes what is
+ * queued. So await each broadcast with these rules too: in a long burst that is not
+ * awaited, every receiver is slow. What is queued for one is less than `highWaterMark`
+ * and one message.
  *
  * @typeParam In What the connections receive.
  * @typeParam Out What they may send.
@@ -342,9 +341,10 @@ async function onceOffered<In, Out>(
   let before = -1;
   while (refused.size > 0 && sent() !== before) {
     before = sent();
-    // A write may wait for the turn of others first.
+    // A write may wait for the turn of others first, and its news for a look at the
+    // sockets: without one, a hundred healthy receivers of a thousand would be slow.
     await untilOthersHadTurn();
-    await nextTurn();
+    await untilLooked();
   }
   for (const writer of refused) refusedAt.set(writer, performance.now());
   return result;

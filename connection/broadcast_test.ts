@@ -10,6 +10,7 @@ import { setImmediate } from "node:timers";
 import {
   isPending,
   MORE_THAN_KERNEL_TAKES,
+  overriding,
   type Pair,
   socketPair as pair,
   unhandledRejectionsIn,
@@ -17,7 +18,7 @@ import {
   untilSteady,
 } from "./_testing.ts";
 import { broadcast, type BroadcastOptions } from "./broadcast.ts";
-import type { Connection } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
 import { asText } from "../framing/as_text.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
@@ -25,6 +26,7 @@ import { lines } from "../framing/lines.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Encoder, Framing } from "../framing/framing.ts";
 import { unframed } from "../framing/unframed.ts";
+import { transportPair } from "../testing/transport_pair.ts";
 
 type Line = Connection<string, string>;
 
@@ -349,6 +351,27 @@ Deno.test('broadcast() with "drop" waits while large frames leave one by one', a
   assertEquals([second.sent, second.slow.length], [1, 0]);
   await connection.closeWrite();
   assertEquals(await reading, 60 * 17_000 + 4);
+});
+
+Deno.test('broadcast() with "drop" drops nothing before the sockets were looked at', async () => {
+  const [near, far] = transportPair();
+  // As with hundreds of connections in Deno, where a look serves 128 of them.
+  const transport = overriding(near, {
+    async write(bytes: Uint8Array) {
+      for (let i = 0; i < 40; i++) {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+      return await near.write(bytes);
+    },
+  });
+  await using connection = new Connection(transport, { framing });
+  await using peer = new Connection(far, { framing });
+  const options = { slow: "drop", highWaterMark: 1 } as const;
+  for (const line of ["one", "two", "three"]) {
+    const { sent } = await broadcast([connection], line, options);
+    assertEquals(sent, 1);
+  }
+  assertEquals(await peer.receive(), "one");
 });
 
 Deno.test('broadcast() with "drop" does not wait again and again for one that is stuck', async () => {
