@@ -311,6 +311,10 @@ export class ListeningServer<
       return;
     }
     if (!this.#isAdmitted(incoming)) return close(incoming);
+    if (this.#stop !== undefined) { // by the filter
+      this.#uncountAddress(incoming);
+      return close(incoming);
+    }
     const handshake = this.#serving.handshake(incoming);
     if (handshake === undefined) return this.#serve(incoming);
     const shaken = handshake.then(() => incoming);

@@ -895,6 +895,29 @@ function listeningFrom(
   });
 }
 
+Deno.test("serve() serves no client after its filter has ended the server", async () => {
+  const controller = new AbortController();
+  let handled = 0;
+  const ends: ((server: { shutdown(): Promise<void> }) => unknown)[] = [
+    (server) => server.shutdown(),
+    () => controller.abort(),
+  ];
+  for (const end of ends) {
+    const server = await serve({
+      ...loopback,
+      signal: controller.signal,
+      filter() {
+        end(server);
+        return true;
+      },
+    }, () => void handled++);
+    using client = await dial(server.addr.port);
+    await server.finished;
+    assertEquals(await unlessReset(client.countToEnd(), 0), 0);
+  }
+  assertEquals(handled, 0);
+});
+
 Deno.test("serve() gives a place of maxConnections free after halfClosedTimeout, though a handler hangs", async () => {
   const log = errorLog();
   const work = Promise.withResolvers<void>();
