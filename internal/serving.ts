@@ -438,15 +438,16 @@ export class ListeningServer<
 
   /** Runs the handler and what follows; never rejects. */
   async #handle(connection: Served, remoteAddr: unknown): Promise<void> {
+    const { context, handler } = this.#serving;
     try {
       const info = new LazyInfo(remoteAddr, () => this.#signalFor(connection));
-      const { context, handler } = this.#serving;
       await context.run(connection, () => handler(connection, info));
       await connection.close();
     } catch (error) {
       // A connection that ended badly may still send what was queued before.
       if (!connection.signal.aborted) connection.abort(error);
-      await this.#report(error, connection);
+      // In the context, as it may wait for a shutdown, which must not wait for it.
+      await context.run(connection, () => this.#report(error, connection));
     }
     await connection.closed.catch(() => {});
     this.connections.delete(connection);

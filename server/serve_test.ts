@@ -1212,6 +1212,22 @@ Deno.test("Server.shutdown() within a handler aborts others after its timeout, a
   assertEquals(log.errors, []);
 });
 
+Deno.test("Server.shutdown() within onError waits for all others", async () => {
+  const server = await serve({
+    ...loopback,
+    async onError() {
+      await server.shutdown();
+    },
+  }, async (connection) => {
+    await connection.receive();
+    throw new Error("Mistake");
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  await client.send("hello");
+  await server.finished;
+  assertEquals(server.connections.size, 0);
+});
+
 Deno.test("Server.shutdown() waits for the handler of a connection that has called it too", async () => {
   const isTold = Promise.withResolvers<void>();
   const server = serve(loopback, async (connection) => {

@@ -87,7 +87,7 @@ export interface Server<
    * accepted, the messages of each end after those already read from its
    * socket, handlers finish, and what is queued is sent.
    *
-   * A handler may call it, and so may what a handler has started. It does not wait
+   * A handler may call it, and so may what it has started, and `onError`. It does not wait
    * for that handler then, nor for others that wait for a shutdown, as they would
    * wait for each other: {@linkcode Server.finished} does, for which no handler must
    * wait.
