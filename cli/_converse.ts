@@ -130,7 +130,8 @@ class Conversation {
       });
       return await this.#send(message);
     }
-    const [, command = "", rest = ""] = /^\/(\S*)\s*(.*?)\s*$/.exec(line) ?? [];
+    const [command = ""] = line.slice(1).split(/\s/, 1);
+    const rest = line.slice(1 + command.length).trim();
     switch (command) {
       case "hex": {
         if (rest === "") return this.#show("hex");

@@ -5,6 +5,7 @@
  */
 import { styleText } from "node:util";
 import type { Bytes, Sendable } from "../framing.ts";
+import { CONTROLS, escapeControls, hexEscape } from "./_escapes.ts";
 import type { FlagGroup, Flags } from "./_flags.ts";
 import {
   bytesOf,
@@ -122,16 +123,6 @@ export function plain(
   }
 }
 
-// C0, DEL and C1, and what reverses the direction of writing.
-// deno-lint-ignore no-control-regex
-const CONTROLS = /[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
-const NAMES: Readonly<Record<string, string>> = {
-  "\0": "\\0",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-};
-
 /** JSON leaves DEL, C1 and what reverses the direction as they are, which are escaped here. */
 function jsonLine(message: Passed): string {
   return JSON.stringify(toJson(message)).replace(
@@ -149,26 +140,11 @@ export function visible(bytes: Uint8Array, keepsLines = false): string {
       bytes,
       (byte) =>
         byte < 0x80
-          ? escapeIn(String.fromCharCode(byte), keepsLines)
+          ? escapeControls(String.fromCharCode(byte), keepsLines)
           : hexEscape(byte),
     ).join("");
   }
-  return escapeIn(text, keepsLines);
-}
-
-function escapeIn(text: string, keepsLines: boolean): string {
-  return text.replace(CONTROLS, (character) => {
-    if (keepsLines && (character === "\n" || character === "\t")) {
-      return character;
-    }
-    const code = character.charCodeAt(0);
-    return NAMES[character] ??
-      (code < 0x100 ? hexEscape(code) : `\\u{${code.toString(16)}}`);
-  });
-}
-
-function hexEscape(byte: number): string {
-  return `\\x${byte.toString(16).padStart(2, "0")}`;
+  return escapeControls(text, keepsLines);
 }
 
 /** Rows of 16 bytes, each with its place, and as ASCII. */

@@ -1,7 +1,12 @@
-/** Why something failed, in one line. */
+import { escapeControls } from "./_escapes.ts";
+
+/** Why something failed, in one line that cannot steer a terminal. */
 export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  const line = text.replace(/\s*\n\s*/g, " ").trim();
-  if (line !== "") return line;
+  // Not by an expression that looks for spaces up to a line end: with many spaces, and no
+  // line end after them, it takes quadratic time.
+  const line = text.split("\n").map((each) => each.trim())
+    .filter((each) => each !== "").join(" ");
+  if (line !== "") return escapeControls(line);
   return error instanceof Error ? error.name : "unknown error";
 }
