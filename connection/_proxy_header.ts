@@ -1,6 +1,7 @@
 import type { ByteInput } from "../framing/byte_input.ts";
 import type { Decoder } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
+import { quoted } from "../internal/shown.ts";
 import type { Address } from "./transport.ts";
 
 // https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
@@ -69,7 +70,7 @@ function takeV1(input: ByteInput): ProxyHeader | undefined {
     hostname === undefined || parse?.(destination) === undefined ||
     !isPort(port) || !isPort(destinationPort) || more.length > 0
   ) {
-    throw malformed(`its line is ${JSON.stringify(line)}`);
+    throw malformed(`its line is ${quoted(line, MAX_V1_BYTES)}`);
   }
   return { source: { transport: "tcp", hostname, port: Number(port) } };
 }

@@ -1,3 +1,4 @@
+import { escapeControls } from "../internal/shown.ts";
 import { malformed } from "./_limits.ts";
 
 /** Reads JSON; throws a {@linkcode FramingError} if it is none. */
@@ -6,7 +7,8 @@ export function parseJson(text: string, offset?: number): unknown {
     return JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : "not JSON";
-    throw malformed("JSON", offset, reason);
+    // It quotes what was received.
+    throw malformed("JSON", offset, escapeControls(reason));
   }
 }
 

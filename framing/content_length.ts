@@ -1,3 +1,4 @@
+import { quoted } from "../internal/shown.ts";
 import { BytesDecoder } from "./_decoders.ts";
 import {
   type FrameLayout,
@@ -155,13 +156,13 @@ class ContentLengthLayout implements FrameLayout {
     for (const line of header.split("\r\n")) {
       const [, name, value = ""] = HEADER_LINE.exec(line) ?? [];
       if (name === undefined) {
-        const shown = JSON.stringify(line.slice(0, 40));
+        const shown = quoted(line, 40);
         throw malformed(this.what, offset, `its header has the line ${shown}`);
       }
       if (name.toLowerCase() !== "content-length") continue;
       const length = Number(LENGTH.exec(value)?.[1]);
       if (Number.isNaN(length) || (found !== undefined && found !== length)) {
-        const shown = JSON.stringify(value.trim().slice(0, 40));
+        const shown = quoted(value.trim(), 40);
         throw malformed(this.what, offset, `its length is ${shown}`);
       }
       found = length;

@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { quoted } from "../internal/shown.ts";
 import { decodePart } from "./_decode_part.ts";
 import {
   checkInner,
@@ -361,9 +362,7 @@ function toLength(said: number | string): number {
 }
 
 function shown(said: number | string): string {
-  return typeof said === "number"
-    ? `${said}`
-    : JSON.stringify(said.slice(0, 40));
+  return typeof said === "number" ? `${said}` : quoted(said, 40);
 }
 
 function isLength(length: number): boolean {

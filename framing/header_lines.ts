@@ -1,3 +1,4 @@
+import { quoted } from "../internal/shown.ts";
 import { checkMaxLength, malformed } from "./_limits.ts";
 import type { Bytes } from "./bytes.ts";
 import { delimited } from "./delimited.ts";
@@ -131,5 +132,5 @@ function encode({ first, headers }: HeaderLines): Uint8Array {
 }
 
 function refused(line: string): string {
-  return `the line ${JSON.stringify(line.slice(0, 80))} is malformed`;
+  return `the line ${quoted(line, 80)} is malformed`;
 }

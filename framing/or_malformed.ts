@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { escapeControls } from "../internal/shown.ts";
 import { FramingError } from "./framing_error.ts";
 
 /**
@@ -46,7 +47,8 @@ export function orMalformed<Message, Value>(
     } catch (cause) {
       if (cause instanceof FramingError) throw cause;
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new FramingError(`Cannot decode message: ${reason}`, { cause });
+      const shown = escapeControls(reason); // it may quote what was received
+      throw new FramingError(`Cannot decode message: ${shown}`, { cause });
     }
   };
 }

@@ -1,3 +1,4 @@
+import { quoted } from "../internal/shown.ts";
 import { FramingError } from "./framing_error.ts";
 
 /**
@@ -53,7 +54,7 @@ export function textFields(
   }
   const match = pattern.exec(text);
   if (match !== null) return match.slice(1);
-  const shown = JSON.stringify(text.slice(0, MAX_SHOWN_CHARACTERS));
+  const shown = quoted(text, MAX_SHOWN_CHARACTERS);
   throw new FramingError(
     `Cannot decode message ${shown}: it does not match ${pattern}`,
   );

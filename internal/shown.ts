@@ -1,0 +1,20 @@
+// C0, DEL and C1, what ends a line, and what reverses the direction of writing.
+// deno-lint-ignore no-control-regex
+const CONTROLS = /[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
+
+/**
+ * The text of a peer for the message of an error, with what would steer a terminal or begin
+ * a line of a log as an escape.
+ */
+export function escapeControls(text: string): string {
+  return text.replace(
+    CONTROLS,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** The same, of the first `most` characters, in quotes. */
+export function quoted(text: string, most: number): string {
+  // JSON escapes quotes and C0 alone.
+  return escapeControls(JSON.stringify(text.slice(0, most)));
+}

@@ -1,0 +1,51 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  asJson,
+  asText,
+  ChunkDecoder,
+  contentLength,
+  delimited,
+  type Framing,
+  FramingError,
+  headed,
+  headerLines,
+  jsonSequence,
+  mapped,
+  textFields,
+} from "../framing.ts";
+import { quoted } from "./shown.ts";
+
+Deno.test("No error of a framing steers a terminal or begins a line of a log", () => {
+  const hostile = "\x1b[2J\x7f\x9b31m\u2028\u202e\n2026-01-01 all is well";
+  const text = asText(delimited("|"));
+  const refusing: Framing<unknown, never>[] = [
+    asJson(delimited("|")),
+    mapped(text, {
+      decode: (message) => textFields(message, /^$/),
+      encode: (message: string) => message,
+    }),
+    headed(text, (message) => message),
+  ];
+  const cases: [Framing<unknown, never>, string][] = [
+    ...refusing.map((framing): [Framing<unknown, never>, string] => [
+      framing,
+      `${hostile}|`,
+    ]),
+    [jsonSequence(), `[${hostile}]]`],
+    [contentLength(), `${hostile}\r\n\r\n`],
+    [contentLength(), `Content-Length: ${hostile}\r\n\r\n`],
+    [headerLines(), `${hostile}\r\n\r\n`],
+  ];
+  for (const [framing, bytes] of cases) {
+    const { message } = assertThrows(
+      () => new ChunkDecoder(framing).decode(new TextEncoder().encode(bytes)),
+      FramingError,
+    );
+    const steers = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/u.test(message);
+    assertEquals(steers, false, JSON.stringify(message));
+  }
+});
+
+Deno.test("quoted() cuts a text, and escapes what JSON leaves", () => {
+  assertEquals(quoted('a"\n\x9bcd', 4), '"a\\"\\n\\u009b"');
+});
