@@ -8,7 +8,6 @@
  *
  * @module
  */
-import { concat } from "@std/bytes/concat";
 import { type Framing, InputBuffer } from "../framing.ts";
 import { FRAMING_FLAGS } from "./_framing_flag_table.ts";
 import { chooseFraming } from "./_framing_flags.ts";
@@ -16,32 +15,38 @@ import { parseFlags } from "./_flags.ts";
 
 /** The beginning of a stream, with where its reads ended. */
 export class Sample {
-  readonly #chunks: Uint8Array[] = [];
+  // In one buffer: a chunk may be one byte.
+  readonly #input = new InputBuffer();
   /** Where reads ended: senders mostly write whole messages. */
   readonly cuts: number[] = [];
-  #length = 0;
   /** Whether the stream has ended, and this is all of it. */
   isWhole = false;
 
   /** Adds what a read has brought, if there is room. */
   add(chunk: Uint8Array): void {
-    if (chunk.length === 0 || this.#length >= MAX_SAMPLE_BYTES) return;
-    this.#chunks.push(new Uint8Array(chunk));
-    this.#length += chunk.length;
-    this.cuts.push(this.#length);
+    if (chunk.length === 0 || this.length >= MAX_SAMPLE_BYTES) return;
+    this.#input.append(new Uint8Array(chunk));
+    this.cuts.push(this.length);
   }
 
   get length(): number {
-    return this.#length;
+    return this.#input.length;
   }
 
   get bytes(): Uint8Array {
-    return concat(this.#chunks);
+    return this.#input.bytesAt(0, this.length);
   }
 }
 
 // Enough messages of any protocol to tell.
 const MAX_SAMPLE_BYTES = 64 * 1024;
+// The tool may listen for long: the samples of all connections would fill the memory.
+const MAX_SAMPLES = 64;
+
+/** Adds the sample of one more stream, if there is room. */
+export function keepSample(samples: Sample[], sample: Sample): void {
+  if (samples.length < MAX_SAMPLES) samples.push(sample);
+}
 
 /** A framing that fits. */
 export interface Guess {

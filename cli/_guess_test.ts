@@ -3,7 +3,7 @@ import { ChunkEncoder, type Sendable } from "../framing.ts";
 import { parseFlags } from "./_flags.ts";
 import { FRAMING_FLAGS } from "./_framing_flag_table.ts";
 import { chooseFraming } from "./_framing_flags.ts";
-import { guess, hintFor, Sample } from "./_guess.ts";
+import { guess, hintFor, keepSample, Sample } from "./_guess.ts";
 import { guessReport, shellWords } from "./_guess_report.ts";
 import { randomFrom } from "./_faults.ts";
 import { bytesOf } from "./_values.ts";
@@ -119,6 +119,14 @@ Deno.test("guess() finds a header with a length in its midst", () => {
     [flags, ...alternatives].map(shellWords)
   );
   assert(all.includes("--length 2,offset=4,strip=0"), all.join("\n"));
+});
+
+Deno.test("keepSample() keeps no more samples than are of use", () => {
+  const samples: Sample[] = [];
+  for (let index = 0; index < 1000; index++) {
+    keepSample(samples, new Sample());
+  }
+  assertEquals(samples.length, 64);
 });
 
 Deno.test("guess() finds JSON without anything between", () => {

@@ -10,7 +10,7 @@ import type { Command } from "./_command.ts";
 import { connectionSettings, readServeTls } from "./_connection_flags.ts";
 import { Display } from "./_display.ts";
 import { readMessages } from "./_format.ts";
-import { Sample } from "./_guess.ts";
+import { keepSample, Sample } from "./_guess.ts";
 import { listenCode } from "./_listen_code.ts";
 import { type ListenPlan, planListen } from "./_listen_plan.ts";
 import { reasonOf } from "./_reason.ts";
@@ -167,7 +167,7 @@ class Listening {
   async #converse(connection: Bare, number: number): Promise<void> {
     const { count, guesses } = this.#plan;
     const sample = new Sample();
-    if (guesses) this.#samples.push(sample);
+    if (guesses) keepSample(this.#samples, sample);
     for await (const bytes of connection) {
       sample.add(bytes);
       await this.#show(number, "client", bytes);

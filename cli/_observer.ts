@@ -6,7 +6,7 @@
 import { ChunkDecoder } from "../framing.ts";
 import { Display } from "./_display.ts";
 import type { Origin } from "./_format.ts";
-import { Sample } from "./_guess.ts";
+import { keepSample, Sample } from "./_guess.ts";
 import { Flow, type FlowEnds, pcapHeader } from "./_pcap.ts";
 import type { ProxyPlan } from "./_proxy_plan.ts";
 import { reasonOf } from "./_reason.ts";
@@ -73,7 +73,7 @@ export class Observer implements Disposable {
     const { chosen, isQuiet, guesses } = this.#plan;
     const decoder = new ChunkDecoder(chosen.framing);
     const sample = new Sample();
-    if (guesses) this.samples[from].push(sample);
+    if (guesses) keepSample(this.samples[from], sample);
     const shows = !isQuiet && !(guesses && !this.#shell.isOutputTerminal);
     let fits = true;
     const take = async (decode: () => Uint8Array[], time: number) => {

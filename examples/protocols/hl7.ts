@@ -46,7 +46,7 @@ export function acknowledge([header = []]: Message): Message {
 /** Acknowledges each message once it is taken care of. */
 export async function handle(connection: Connection<Message>): Promise<void> {
   for await (const message of connection) {
-    console.log(message.map(([segment]) => segment).join(", "));
+    console.log(message.map(([segment]) => segment));
     await connection.send(acknowledge(message));
   }
 }

@@ -48,5 +48,5 @@ if (import.meta.main) {
   const framing = sentences(({ message }) => console.log(message));
   const port = Number(Deno.args[0] ?? 10110);
   await using connection = await connect({ port, framing });
-  for await (const [type, ...fields] of connection) console.log(type, fields);
+  for await (const fields of connection) console.log(fields);
 }

@@ -60,7 +60,7 @@ export interface Outgoing {
 const MAX_LINE_LENGTH = 64 * 1024; // without its end
 const MAX_BULK_LENGTH = 16 * 1024 * 1024;
 const MAX_VALUE_SIZE = 64 * 1024 * 1024; // with all its items
-const MAX_DEPTH = 100;
+const MAX_DEPTH = 10; // each level takes time for each item below it
 const ITEM_SIZE = 16; // what an item takes beside its bytes, roughly
 const decoder = new TextDecoder();
 const bulkOf = (text: string) => new TextEncoder().encode(text);
@@ -219,7 +219,7 @@ const COMMANDS = new Map(Object.entries<Command>({
   }],
   lpush: [2, Infinity, ([key, ...values], database) => {
     const list = listAt(database, textOf(key));
-    list.push(...values);
+    for (const value of values) list.push(value);
     database.set(textOf(key), list);
     return list.length;
   }],

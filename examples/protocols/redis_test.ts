@@ -1,8 +1,10 @@
 import {
+  type Bytes,
   ChunkDecoder,
   ChunkEncoder,
   connect,
   FrameDecoderStream,
+  FramingError,
 } from "@framed/tcp";
 import {
   assert,
@@ -357,6 +359,22 @@ Deno.test("redis.ts takes inline commands, in one read or many", async () => {
   await conn.write(bytes("\r\nPING\r\nSET k v\nGET k\r\nQUIT\r\nPING\r\n"));
   const text = await new Response(conn.readable).text();
   assertEquals(text, "+PONG\r\n+OK\r\n$1\r\nv\r\n+OK\r\n");
+});
+
+Deno.test("redis.ts takes a command of any number of arguments", async () => {
+  const { server, port } = await ourServer();
+  await using _server = server;
+  await using connection = await connect({ port: Number(port), framing });
+  const values = Array<Bytes>(150_000).fill(bytes("x"));
+  const value = [bytes("LPUSH"), bytes("k"), ...values];
+  assertEquals(await connection.request({ value }), 150_000);
+});
+
+Deno.test("redis.ts refuses arrays so deep that each item of them takes long", () => {
+  const items = `*20000\r\n${":1\r\n".repeat(20_000)}`;
+  const deep = "*1\r\n".repeat(50) + items;
+  const decoder = new ChunkDecoder(framing);
+  assertThrows(() => decoder.decode(bytes(deep)), FramingError, "deep");
 });
 
 Deno.test("redis.ts tells calls that the server has ended", async () => {
