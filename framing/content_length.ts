@@ -62,7 +62,7 @@ export interface ContentLengthOptions extends LimitOptions {
  * `maxLength` counts the bytes of a message without its header, and is checked as soon
  * as the header is there.
  *
- * @param options Limits; `maxLength` holds in both directions.
+ * @param options Limits that hold in both directions.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `oversize` is not listed, or `onDiscard` is given without
  * `oversize: "discard"`.
@@ -93,7 +93,13 @@ export function contentLength(
     encode(message, output) {
       const bytes = toBytes(message);
       checkSendLength(bytes.length, limits.maxLength);
-      output.writeText(`Content-Length: ${bytes.length}\r\n\r\n`);
+      const header = `Content-Length: ${bytes.length}`;
+      if (header.length > maxHeaderLength) {
+        throw new RangeError(
+          `Cannot encode message of ${bytes.length} bytes: its header is longer than maxHeaderLength of ${maxHeaderLength} bytes`,
+        );
+      }
+      output.writeText(`${header}\r\n\r\n`);
       output.writeBytes(bytes);
     },
   };

@@ -166,3 +166,9 @@ Deno.test("contentLength() does work linear in the bytes of a hostile header", (
     }, 200);
   }
 });
+
+Deno.test("contentLength() sends no header that it would refuse", () => {
+  const framing = contentLength({ maxHeaderLength: 17 });
+  assertRoundTrip(framing, [bytes(""), bytes("x".repeat(9))]);
+  assertRefuses(framing, "x".repeat(10), RangeError);
+});
