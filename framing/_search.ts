@@ -9,6 +9,9 @@ const LEAST_PLACES = 16;
 const FEW_FOUND = 16;
 /** Bytes are copied fastest from where a line of the processor's cache begins. */
 export const CACHE_LINE_BYTES = 64;
+// No more are noted by one scan, as the places of tiny messages would take four times
+// the memory of their bytes. It is as many as are looked at together.
+const MANY_PLACES = 4096;
 // Room for more places than that is not kept by a search that needs fewer.
 const FEW_PLACES = 256;
 // It is the next search's: making it takes longer than filling it.
@@ -41,6 +44,8 @@ export class Search {
   #to = 0;
   // Where the last look began.
   #asked = 0;
+  // The most bytes to scan next: where places are many, no more than are noted.
+  #most = MAX_SCAN_BYTES;
 
   constructor(sought: number | Uint8Array) {
     this.sought = sought;
@@ -137,11 +142,11 @@ export class Search {
     const misaligned = (bytes.byteOffset + start) % CACHE_LINE_BYTES;
     const before = misaligned <= start ? misaligned : 0;
     const from = start - before;
-    const scanned = Math.min(MAX_SCAN_BYTES, stop + this.#distance - from);
+    const scanned = Math.min(this.#most, stop + this.#distance - from);
     const part = scanned === bytes.length
       ? bytes
       : bytes.subarray(from, from + scanned);
-    const found = scanner.scan(
+    let found = scanner.scan(
       part,
       this.#first,
       this.#last,
@@ -150,6 +155,12 @@ export class Search {
     const { offsets } = scanner;
     let first = 0;
     while (first < found && offsets[first]! < before) first++; // below the number found
+    let to = from + scanned - this.#distance;
+    if (found - first > MANY_PLACES) {
+      found = first + MANY_PLACES;
+      to = from + offsets[found]!; // there are more
+      this.#most = to - from;
+    } else if (2 * (found - first) < MANY_PLACES) this.#most = MAX_SCAN_BYTES;
     if (this.count === 0) this.shift = from;
     const more = found - first;
     if (this.count + more > this.places.length) this.#makeRoom(front, more);
@@ -170,7 +181,7 @@ export class Search {
       for (let i = first; i < found; i++) places[next++] = offsets[i]! + move;
     }
     this.count = next;
-    this.#to = from + scanned - this.#distance;
+    this.#to = to;
     return next - count;
   }
 
