@@ -79,6 +79,10 @@ interface Loop {
 }
 
 const FIRST_BUFFER_BYTES = 512;
+// A message that is refused takes two errors, some 8 µs, as long as so many bytes take to be
+// moved: a peer that floods with them must not hold up others.
+const BYTES_PER_DROPPED = 1024;
+const MANY_DROPPED = 256;
 const SETTLED = Promise.resolve();
 const NO_BYTES: Bytes = new Uint8Array(0);
 
@@ -290,10 +294,20 @@ export class Reader<In> {
       failure = { error };
     }
     this.#isDecoding = false;
-    this.#messagesDropped += drops.count - droppedBefore;
+    if (drops.count > droppedBefore) {
+      this.#noteDropped(drops.count - droppedBefore);
+    }
     if (failure !== undefined) this.#fail(failure.error);
     // A function of the framing may have aborted the connection.
     return this.#isBroken ? undefined : taken;
+  }
+
+  /** Notes that the framing has dropped messages while one was taken. */
+  #noteDropped(count: number): void {
+    this.#messagesDropped += count;
+    noteMoved(count * BYTES_PER_DROPPED);
+    // Those of one read are dropped in one go.
+    if (count > MANY_DROPPED) this.#bufferSize = FIRST_BUFFER_BYTES;
   }
 
   /** Takes up to `length` bytes that are there, for a receiver in its turn. */

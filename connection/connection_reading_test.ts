@@ -5,7 +5,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import type { Connection } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import {
   asText,
   delimited,
@@ -743,4 +743,33 @@ Deno.test("Connection.stats() counts the messages that each framing has dropped,
   const { messagesDropped, messagesReceived } = connection.stats();
   assertEquals([messagesDropped, messagesReceived], [6, 4]);
   assertEquals(other.connection.stats().messagesDropped, 0);
+});
+
+Deno.test("Connection reads little at a time of a flood of messages that are dropped", async () => {
+  const error = new FramingError("Refused");
+  const rooms: number[] = [];
+  let left = 4096;
+  const transport = {
+    read(buffer: Uint8Array) {
+      rooms.push(buffer.length);
+      const length = Math.min(left, buffer.length);
+      left -= length;
+      return Promise.resolve(length === 0 ? null : length);
+    },
+    write: (bytes: Uint8Array) => Promise.resolve(bytes.length),
+    closeWrite: () => Promise.resolve(),
+    close() {},
+  };
+  await using connection = new Connection(transport, {
+    framing: mapped(fixedLength(1), {
+      decode(): string {
+        throw error;
+      },
+      encode: (message: string) => message,
+      onMalformed: "discard",
+    }),
+  });
+  assertEquals(await connection.receive(), undefined);
+  assertEquals(connection.stats().messagesDropped, 4096);
+  assert(Math.max(...rooms) <= 2048, `${rooms}`);
 });
