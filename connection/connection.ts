@@ -1063,6 +1063,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * Sends messages of a batch on, framed as they came, in one copy. A message that its
    * framing takes in parts, such as `headed()` and `grouped()`, is refused: send that itself.
    *
+   * What ends a frame is sent as it came too. The last message of a stream may have no
+   * delimiter, and of delimiters such as `"ab"` and `"a"` one may become the other by what
+   * is sent next: two messages would be read as one. In these cases send the messages.
+   *
    * @param batch A batch of this connection, or of another.
    * @param from The first message, from 0 on.
    * @param to The first message that is not sent.
