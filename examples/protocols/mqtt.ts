@@ -98,7 +98,7 @@ if (import.meta.main) {
   await using connection = await connect({ port, framing, heartbeat });
   const heard = Promise.withResolvers<void>();
   const client = await openClient(connection, (topic, payload) => {
-    console.log([topic, payload]); // as an array, it cannot steer a terminal
+    console.log({ topic, payload }); // quoted, it cannot steer a terminal
     heard.resolve();
   });
   await client.subscribe("framed/#");

@@ -63,7 +63,9 @@ peerTest(
     assertEquals(await assertSuccess(subscriber), ["x".repeat(100_000)]);
 
     await using example = startExample("protocols/mqtt.ts", [], [`${port}`]);
-    assertEquals(await assertSuccess(example), ["framed/greeting: hello"]);
+    assertEquals(await assertSuccess(example), [
+      '{ topic: "framed/greeting", payload: "hello" }',
+    ]);
   },
 );
 

@@ -91,5 +91,5 @@ if (import.meta.main) {
     "greet",
     new TextEncoder().encode("hello"),
   );
-  console.log([new TextDecoder().decode(answer)]);
+  console.log({ answer: new TextDecoder().decode(answer) });
 }

@@ -75,7 +75,7 @@ for (const [name, flags] of [["TCP", []], ["TLS", TLS]] as const) {
       ]);
       if (name === "TLS") return;
       await using example = startExample("protocols/nats.ts", [], [`${port}`]);
-      assertEquals(await assertSuccess(example), ["HELLO"]);
+      assertEquals(await assertSuccess(example), ['{ answer: "HELLO" }']);
     },
   );
 }
