@@ -94,12 +94,15 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
   sendTimeout?: number | undefined;
   /**
    * For how many milliseconds nothing may be received or sent once the peer has ended
-   * its side. Off by default.
+   * its side. 120,000 by default on a server with `maxConnections` or
+   * `maxConnectionsPerAddress`, else off.
    *
    * A peer that has hung up cannot be told from one that has said all and waits for its
    * answer, until something is sent to it. So a handler that hangs would keep its
-   * connection, and its place of `maxConnections`, for ever. Give the time that the slowest
-   * answer takes. It may be up to twice as long after the last message.
+   * connection, and its place on a server, for ever. Give the time that the slowest
+   * answer takes, but know that firewalls and NAT on the way may wait for less: Linux
+   * forgets such a connection after 60 seconds. It may be up to twice as long after the
+   * last message.
    *
    * To notice the end, the socket is read ahead of who receives, by at most
    * `readBufferSize`.

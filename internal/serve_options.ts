@@ -32,6 +32,32 @@ export interface ServingOptions extends CheckedOptions {
   readonly filter?: unknown;
 }
 
+// Firewalls and NAT forget such a connection earlier: Linux after 60 seconds without a
+// packet (`nf_conntrack_tcp_timeout_close_wait`), so a later answer seldom arrives.
+const DEFAULT_HALF_CLOSED_TIMEOUT_MS = 120_000;
+
+/** Whether a limit needs to know which connections are open. */
+export function countsOpen(
+  { maxConnections = Infinity, maxConnectionsPerAddress = Infinity }: Pick<
+    ServingOptions,
+    "maxConnections" | "maxConnectionsPerAddress"
+  >,
+): boolean {
+  return maxConnections < Infinity || maxConnectionsPerAddress < Infinity;
+}
+
+/** The options for each connection of a server. */
+export function servedOptions<O extends ServingOptions>(options: O): O {
+  return {
+    ...options,
+    // The server's signal is for all connections, so none listens to it itself.
+    signal: undefined,
+    // A place is not kept for ever for a peer that has hung up.
+    halfClosedTimeout: options.halfClosedTimeout ??
+      (countsOpen(options) ? DEFAULT_HALF_CLOSED_TIMEOUT_MS : undefined),
+  };
+}
+
 /** Throws if an option cannot be honoured. The options may be missing in JavaScript. */
 export function checkServingOptions(options: ServingOptions): void {
   checkFraming(options);

@@ -1,4 +1,5 @@
 import { checkMilliseconds } from "./checks.ts";
+import { countsOpen } from "./serve_options.ts";
 import { hostAndPort } from "./host_and_port.ts";
 import { logError } from "./log_error.ts";
 import { isSettledSoon, isSettledWithin } from "./promises.ts";
@@ -252,16 +253,6 @@ export class ListeningServer<
     }
   }
 
-  /**
-   * Whether a limit needs to know what is open. To notice that a peer is gone, a
-   * connection reads ahead, which those without a limit are spared.
-   */
-  get #countsOpen(): boolean {
-    const { maxConnections = Infinity, maxConnectionsPerAddress = Infinity } =
-      this.#serving.options;
-    return maxConnections < Infinity || maxConnectionsPerAddress < Infinity;
-  }
-
   #hasRoom(): boolean {
     const { maxConnections = Infinity, maxHandshakes = maxConnections } =
       this.#serving.options;
@@ -422,7 +413,11 @@ export class ListeningServer<
     }
     if (!this.#isRef) connection.unref();
     this.connections.add(connection);
-    if (this.#countsOpen) this.#countOpen(connection, incoming);
+    // To notice that a peer is gone, a connection reads ahead, which those without a
+    // limit are spared.
+    if (countsOpen(this.#serving.options)) {
+      this.#countOpen(connection, incoming);
+    }
     this.#handle(connection, incoming.remoteAddr);
   }
 

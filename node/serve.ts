@@ -32,6 +32,7 @@ import {
   MAX_BACKLOG,
   passes,
   refuseProxyWithPath,
+  servedOptions,
   WITH_LISTENER,
   WITH_PATH,
 } from "../internal/serve_options.ts";
@@ -190,8 +191,7 @@ async function serveFrom<
     listener.close();
     throw options.signal.reason;
   }
-  // The server's signal is for all connections, so none listens to it itself.
-  const served = { ...options, signal: undefined };
+  const served = servedOptions(options);
   return new ListeningServer({
     listener,
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),

@@ -42,8 +42,8 @@ export interface ServeBaseOptions<
    * may go on. No limit by default.
    *
    * A client that has only ended its own side still counts, as it can receive: until the
-   * handler ends, or what it sends fails. So let a handler that neither receives nor sends
-   * for long wait for {@linkcode Connection.peerEnded} too, or give `halfClosedTimeout`.
+   * handler ends, or what it sends fails, or nothing was received or sent within
+   * `halfClosedTimeout`, which is 2 minutes then.
    */
   maxConnections?: number | undefined;
   /**

@@ -32,6 +32,7 @@ import {
   MAX_BACKLOG,
   passes,
   refuseProxyWithPath,
+  servedOptions,
   WITH_LISTENER,
   WITH_PATH,
 } from "../internal/serve_options.ts";
@@ -183,8 +184,7 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
   handler: AnyHandler<In, Out>,
   introduce?: (transport: T) => Promise<T>,
 ): Server<In, Out, A> {
-  // The server's signal is for all connections, so none listens to it itself.
-  const served = { ...options, signal: undefined };
+  const served = servedOptions(options);
   return new ListeningServer({
     listener,
     isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),

@@ -1,4 +1,13 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  type Address,
+  lines,
+  serve,
+  type ServeListenerOptions,
+} from "@framed/tcp";
+import { noteLook } from "../../connection/_testing.ts";
+import { VirtualClock } from "./clock.ts";
+import { Network } from "./network.ts";
 import { scenarioOf } from "./scenarios.ts";
 import { newServiceTally, runService, runServiceSeed } from "./service.ts";
 
@@ -23,3 +32,39 @@ Deno.test("one number repeats the run of a server and its clients exactly", asyn
     assertEquals(await traceOf(seed), await traceOf(seed));
   }
 });
+
+Deno.test("a client that hung up keeps its place for two minutes, though its handler hangs", async () => {
+  for (const limit of ["maxConnections", "maxConnectionsPerAddress"]) {
+    assertEquals(await endOfHungHandler({ [limit]: 1 }, 119_000), undefined);
+    const end = await endOfHungHandler({ [limit]: 1 }, 150_000);
+    assertStringIncludes(`${end}`, "within halfClosedTimeout of 120000 ms");
+    const options = { [limit]: 1, halfClosedTimeout: 200_000 };
+    assertEquals(await endOfHungHandler(options, 150_000), undefined);
+  }
+  assertEquals(await endOfHungHandler({}, 1_000_000), undefined);
+});
+
+/** What a connection whose client has hung up ends with in some time, if it does. */
+async function endOfHungHandler(
+  options: Partial<ServeListenerOptions<string, string, Address>>,
+  milliseconds: number,
+): Promise<unknown> {
+  noteLook();
+  using clock = new VirtualClock();
+  const network = new Network(1024);
+  const work = Promise.withResolvers<void>();
+  let end: unknown;
+  await using _server = serve({
+    ...options,
+    framing: lines(),
+    listener: network.listener,
+  }, (connection) => {
+    connection.closed.catch((error) => end = error);
+    return work.promise;
+  });
+  const client = await network.dial();
+  client.close();
+  await clock.advance(milliseconds);
+  work.resolve();
+  return end;
+}
