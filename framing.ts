@@ -78,6 +78,7 @@ export {
   type HeadedMessage,
   type HeadedOptions,
 } from "./framing/headed.ts";
+export { dotStuffed } from "./framing/dot_stuffed.ts";
 export { grouped, type GroupedOptions } from "./framing/grouped.ts";
 export { assembled, type Assembler } from "./framing/assembled.ts";
 export { mapped, type Mapping } from "./framing/mapped.ts";

@@ -187,6 +187,7 @@ Deno.test("all that is public comes from mod.ts", () => {
     "contentLength",
     "correlate",
     "delimited",
+    "dotStuffed",
     "fixedLength",
     "grouped",
     "headed",

@@ -30,6 +30,7 @@ import type { ByteInput } from "./byte_input.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import type { Decoder, Framing } from "./framing.ts";
+import { dotStuffed } from "./dot_stuffed.ts";
 import { FramingError } from "./framing_error.ts";
 import { grouped } from "./grouped.ts";
 import { headed } from "./headed.ts";
@@ -457,6 +458,7 @@ Deno.test("Framings that are made of another one refuse what is no framing", () 
       assembled: () => assembled(framing, () => function* () {}),
       grouped: () => grouped(framing, () => true),
       headed: () => headed(framing, () => 0),
+      dotStuffed: () => dotStuffed(wrong as Framing<string>),
     };
     for (const [name, make] of Object.entries(ways)) {
       assertThrows(

@@ -80,24 +80,34 @@ export function grouped<Frame, Out = Frame>(
   isLast: (frame: Frame) => boolean,
   options: GroupedOptions = {},
 ): Framing<Frame[], Out> {
-  const { maxLength = DEFAULT_MAX_LENGTH_BYTES, maxFrames = 10_000 } = options;
   checkInner("grouped", framing);
   checkFunction("make grouped framing", "isLast", isLast);
-  checkMaxLength("grouped", maxLength);
-  if (maxFrames !== Infinity) {
-    checkInteger("grouped", "maxFrames", maxFrames, 1);
-  }
-  const rules = { isLast, maxLength, maxFrames };
+  const rules = { isLast, ...checkGroupLimits("grouped", options) };
   return {
     decoder: () => new GroupingDecoder(framing.decoder(), rules),
     encoder: () => framing.encoder(),
   };
 }
 
-interface Rules<Frame> {
-  readonly isLast: (frame: Frame) => boolean;
+/** {@linkcode GroupedOptions}, checked and with defaults. */
+export interface GroupLimits {
   readonly maxLength: number;
   readonly maxFrames: number;
+}
+
+/** Checks the limits given to `name`, and fills in the defaults. */
+export function checkGroupLimits(
+  name: string,
+  options: GroupedOptions,
+): GroupLimits {
+  const { maxLength = DEFAULT_MAX_LENGTH_BYTES, maxFrames = 10_000 } = options;
+  checkMaxLength(name, maxLength);
+  if (maxFrames !== Infinity) checkInteger(name, "maxFrames", maxFrames, 1);
+  return { maxLength, maxFrames };
+}
+
+interface Rules<Frame> extends GroupLimits {
+  readonly isLast: (frame: Frame) => boolean;
 }
 
 class GroupingDecoder<Frame> implements Decoder<Frame[]> {

@@ -1,0 +1,95 @@
+import { checkInner, checkSendLength } from "./_limits.ts";
+import type { Encoder, Framing } from "./framing.ts";
+import {
+  checkGroupLimits,
+  grouped,
+  type GroupedOptions,
+  type GroupLimits,
+} from "./grouped.ts";
+import { mapped } from "./mapped.ts";
+import { OutputBuffer } from "./output_buffer.ts";
+
+/**
+ * Texts of several lines, each up to a line with one dot: the mails of SMTP and POP3, the
+ * articles of NNTP.
+ *
+ * A message is the lines of a text, without their ends. A line that begins with a dot is
+ * sent with one more, which is taken away on the other side: dot-stuffing, by
+ * {@link https://www.rfc-editor.org/rfc/rfc5321#section-4.5.2 | RFC 5321, 4.5.2}. The line
+ * that ends a text is neither given nor received.
+ *
+ * Let the framing of the lines be `strict`, with `trailing` of `"error"`: what one program
+ * takes for the end of a text, and another does not, smuggles a text into another.
+ *
+ * @param framing Where lines begin and end, such as {@linkcode lines}.
+ * @param options Limits for a text as it is sent, with its last line. What is sent is held
+ * to them too.
+ * @returns A framing without state, which many connections may share.
+ * @throws {TypeError} If `framing` is not a framing.
+ * @throws {RangeError} If a limit is not a whole number of at least 1.
+ *
+ * @example A text with a line of one dot
+ * ```ts
+ * import { ChunkDecoder, dotStuffed, lines } from "@framed/tcp/framing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const text = dotStuffed(lines({ eol: "\r\n", strict: true, trailing: "error" }));
+ * const bytes = new TextEncoder().encode("Hello\r\n..\r\nBye\r\n.\r\n");
+ *
+ * assertEquals(new ChunkDecoder(text).decode(bytes), [["Hello", ".", "Bye"]]);
+ * ```
+ */
+export function dotStuffed(
+  framing: Framing<string>,
+  options: GroupedOptions = {},
+): Framing<string[]> {
+  checkInner("dotStuffed", framing);
+  const limits = checkGroupLimits("dotStuffed", options);
+  const blocks: Framing<string[]> = {
+    decoder: grouped(framing, (line) => line === END, limits).decoder,
+    encoder: () => blockEncoder(framing.encoder(), limits),
+  };
+  return mapped(blocks, { decode, encode });
+}
+
+const END = ".";
+
+function decode(block: string[]): string[] {
+  return block.slice(0, -1).map((line) =>
+    line.startsWith(".") ? line.slice(1) : line
+  );
+}
+
+function encode(lines: string[]): string[] {
+  // A text that was given as one would be sent letter by letter.
+  if (!Array.isArray(lines)) {
+    throw new TypeError(
+      `Cannot encode message as it must be an array of lines: current value is of type ${typeof lines}`,
+    );
+  }
+  return [
+    ...lines.map((line) => line.startsWith(".") ? `.${line}` : line),
+    END,
+  ];
+}
+
+function blockEncoder(
+  encoder: Encoder<string>,
+  { maxLength, maxFrames }: GroupLimits,
+): Encoder<string[]> {
+  return {
+    encode(block, output) {
+      if (block.length > maxFrames) {
+        throw new RangeError(
+          `Cannot encode message of ${block.length} frames: more than maxFrames of ${maxFrames}`,
+        );
+      }
+      // Another encoder counts from where its frame begins.
+      const frames = new OutputBuffer();
+      for (const line of block) frames.push(encoder, line);
+      const bytes = frames.takeBytes();
+      checkSendLength(bytes.length, maxLength);
+      output.writeBytes(bytes);
+    },
+  };
+}
