@@ -28,17 +28,17 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { connect, type Connection, grouped } from "@framed/tcp";
-import { lines, mapped, serve, textFields } from "@framed/tcp";
+import { connect, type Connection, dotStuffed, grouped } from "@framed/tcp";
+import { lines, serve, textFields } from "@framed/tcp";
 import type { StartTlsOptions } from "@framed/tcp";
 
-/** A mail, with what its envelope says. Each line of its text ends with `\r\n`. */
-export type Mail = { from: string; to: string[]; text: string };
+/** A mail: its envelope, and the lines of its text. */
+export type Mail = { from: string; to: string[]; text: string[] };
 
 // Text that is not UTF-8 is refused, not changed; a command that is cut off is none.
 const rules = { strict: true, fatal: true, trailing: "error" } as const;
 
-/** What a server reads: commands, and a mail's text line by line. */
+/** What a server reads: commands, each of one line. */
 export const commands = lines({ eol: "\r\n", maxLength: 998, ...rules });
 
 // "-" after the code: the reply goes on.
@@ -47,54 +47,46 @@ const isLast = (line: string) => !textFields(line, /^[2-5]\d\d(?:(-)| |$)/)[0];
 /** What a client reads: replies, of one or more lines that begin with the same code. */
 export const replies = grouped(commands, isLast, { maxFrames: 100 });
 
-// A mail's text: all lines up to one with one dot, without the dots that were added.
-const limits = { maxLength: 10 * 1024 * 1024, maxFrames: 500_000 };
-const text = mapped(grouped(commands, (line) => line === ".", limits), {
-  decode: (lines) => lines.map((each) => each.replace(/^\./, "")).join("\r\n"),
-  encode: (line: string) => line.replace(/^\./, ".."),
-});
+// A mail's text: all lines up to one with one dot.
+const text = dotStuffed(commands, { maxLength: 1e7, maxFrames: 500_000 });
 
-/** Options for {@linkcode receiveMail}. */
-export interface ReceiveMailOptions {
-  /** Given each mail, before its sender is told that it was accepted. */
-  onMail: (mail: Mail) => void | Promise<void>;
-  /** With a certificate, mails are accepted after STARTTLS alone. */
-  certificate?: { cert: string; key: string };
-}
+// Whom a mail is from, which may be left empty, and whom it is for.
+const path = /^MAIL FROM: ?<(?<from>[^<>\s]*)>|^RCPT TO: ?<(?<to>[^<>\s]+)>/i;
 
-/** The server: receives the mails of one connection. */
+/**
+ * The server: receives the mails of one connection. The sender is told that a mail was
+ * accepted once `onMail` has settled. With a certificate, mails are accepted after STARTTLS
+ * alone.
+ */
 export async function receiveMail(
   connection: Connection<string>,
-  { onMail, certificate: tls }: ReceiveMailOptions,
+  onMail: (mail: Mail) => void | Promise<void>,
+  tls?: { cert: string; key: string },
 ): Promise<void> {
   let mail: Mail | undefined;
   connection.send("220 localhost ESMTP");
   for await (const line of connection) {
-    const [verb] = line.toUpperCase().split(" ");
-    const [, path] = /^(?:MAIL FROM|RCPT TO): ?<([^<>\s]*)>/i.exec(line) ?? [];
+    const { from, to } = path.exec(line)?.groups ?? {};
     let answer = "250 OK";
-    if (verb === "QUIT") return void connection.send("221 Bye");
-    if (verb === "EHLO" || verb === "HELO") {
+    if (/^QUIT$/i.test(line)) return void connection.send("221 Bye");
+    if (/^(EHLO|HELO) /i.test(line)) {
       connection.send("250-localhost");
       answer = tls ? "250 STARTTLS" : "250 8BITMIME";
-    } else if (verb === "STARTTLS" && tls) {
+    } else if (/^STARTTLS$/i.test(line) && tls) {
       connection.send("220 Go ahead");
       // Refused if the client has sent more already, which was not encrypted.
       await connection.startTls({ side: "server", ...tls });
       tls = undefined; // it is there, so it is wanted no more
       continue;
-    } else if (verb === "RSET") mail = undefined;
-    else if (tls && verb !== "NOOP") answer = "530 Must issue STARTTLS first";
-    else if (verb === "MAIL" && path !== undefined && !mail) {
-      mail = { from: path, to: [], text: "" };
-    } else if (verb === "RCPT" && path && mail && mail.to.length < 100) {
-      mail.to.push(path);
-    } else if (verb === "DATA" && mail && mail.to.length > 0) {
-      connection.send("354 Go ahead");
-      mail.text = await connection.expect({ framing: text });
+    } else if (/^RSET$/i.test(line)) mail = undefined;
+    else if (tls && !/^NOOP/i.test(line)) answer = "530 Must issue STARTTLS";
+    else if (from !== undefined && !mail) mail = { from, to: [], text: [] };
+    else if (to && mail && mail.to.length < 100) mail.to.push(to);
+    else if (/^DATA$/i.test(line) && mail && mail.to.length > 0) {
+      mail.text = await connection.request("354 Go ahead", { framing: text });
       await onMail(mail);
       mail = undefined;
-    } else if (verb !== "NOOP") answer = "503 Not understood, or not now";
+    } else if (!/^NOOP/i.test(line)) answer = "503 Not understood, or not now";
     await connection.send(answer);
   }
 }
@@ -116,9 +108,8 @@ export async function sendMail(
   check(await connection.request(`MAIL FROM:<${mail.from}>`));
   for (const to of mail.to) check(await connection.request(`RCPT TO:<${to}>`));
   check(await connection.request("DATA"), "3");
-  const textLines = mail.text.replace(/\r?\n$/, "").split(/\r?\n/);
-  for (const line of textLines) await connection.send(line, { framing: text });
-  check(await connection.request("."));
+  await connection.send(mail.text, { framing: text });
+  check(await connection.expect());
   check(await connection.request("QUIT"));
 }
 
@@ -130,8 +121,7 @@ function check(reply: string[], kind = "2"): void {
 if (import.meta.main) {
   await using server = serve(
     { hostname: "127.0.0.1", port: 0, framing: commands },
-    (connection) =>
-      receiveMail(connection, { onMail: (mail) => console.log(mail) }),
+    (connection) => receiveMail(connection, (mail) => console.log(mail)),
   );
   await using client = await connect({
     hostname: "127.0.0.1",
@@ -141,6 +131,6 @@ if (import.meta.main) {
   await sendMail(client, {
     from: "ann@example.com",
     to: ["ben@example.com"],
-    text: "Subject: Hello\r\n\r\nA line with one dot does not end it:\r\n.\r\n",
+    text: ["Subject: Hello", "", "A line with one dot does not end it:", "."],
   });
 }
