@@ -328,8 +328,9 @@ export class Reader<In> {
   goOn(): void {
     this.#serve();
     if (this.#reading !== undefined) {
-      this.#updateRef();
-      if (this.#isWaited) this.#startWaiting();
+      const isWaited = this.#isWaited;
+      this.#updateRef(isWaited);
+      if (isWaited) this.#startWaiting();
     }
     this.#read();
   }
@@ -527,9 +528,12 @@ export class Reader<In> {
     const isServed = first.take();
     // It may have left, by a function of the framing.
     if (this.#receivers.first !== first) return true;
-    if (!isServed && !this.#isOverForFirst) {
-      this.#endAfter(first);
-      return false;
+    if (!isServed) {
+      if (!this.isOver) return false;
+      if (!this.#isOverForFirst) {
+        this.#endAfter(first);
+        return false;
+      }
     }
     this.#receivers.shift();
     if (isServed) return true;
@@ -550,15 +554,14 @@ export class Reader<In> {
 
   /** Ends the wait of others for the turn of a body that will never be whole. */
   #endAfter(first: Receiver): void {
-    if (!this.isOver || (first.rest ?? 0) <= this.#input.length) return;
+    if ((first.rest ?? 0) <= this.#input.length) return;
     const [, ...others] = this.#receivers.takeAll();
     this.#receivers.push(first);
     for (const receiver of others) this.#endFor(receiver);
   }
 
-  /** Whether the first receiver, which could not be served, never will be. */
+  /** Whether the first receiver, which could not be served, never will be, as all is over. */
   get #isOverForFirst(): boolean {
-    if (!this.isOver) return false;
     // One that wants nothing now, as a body that is not read, may still take what is there.
     return this.#isWaited || this.#isBroken || this.#input.length === 0;
   }
@@ -588,9 +591,10 @@ export class Reader<In> {
           continue; // it may have ended since
         }
         const isDiscarding = this.#mode === "discard";
-        const room = isDiscarding ? dropped : this.#room();
-        this.#updateRef();
-        if (this.#isWaited) this.#startWaiting();
+        const isWaited = this.#isWaited;
+        const room = isDiscarding ? dropped : this.#room(isWaited);
+        this.#updateRef(isWaited);
+        if (isWaited) this.#startWaiting();
         this.#startTiming();
         let length: number | null;
         try {
@@ -682,8 +686,8 @@ export class Reader<In> {
   }
 
   /** Lets the read that is under way keep the process alive if something waits for it. */
-  #updateRef(): void {
-    const isWanted = this.#isWaited || this.#mode !== "receive" ||
+  #updateRef(isWaited = this.#isWaited): void {
+    const isWanted = isWaited || this.#mode !== "receive" ||
       this.#isChanging || this.#watchKeepsAlive;
     const keepsAlive = this.#mayKeepAlive && isWanted;
     if (keepsAlive === this.#keepsAlive) return;
@@ -693,9 +697,9 @@ export class Reader<In> {
   }
 
   /** The part of the buffer to read into. */
-  #room(): Uint8Array {
+  #room(isWaited: boolean): Uint8Array {
     const { readBufferSize } = this.#options;
-    const isAhead = !this.#isWaited && this.#mode === "receive";
+    const isAhead = !isWaited && this.#mode === "receive";
     const most = isAhead ? readBufferSize - this.#input.length : readBufferSize;
     // One byte more than last time: a read that fills its buffer does not show that
     // the socket is empty.

@@ -153,6 +153,7 @@ function checkOptions(
   { name: kind }: Kind,
   transport: object,
 ): void {
+  if (!options.noDelay && !options.keepAlive) return;
   for (const name of ["noDelay", "keepAlive"] as const) {
     if (options[name] === true && !hasMethod(transport, SETTERS[name])) {
       throw new TypeError(

@@ -77,6 +77,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     } else if (this.#at < this.#ahead.length || this.#lookAhead(input)) {
       return this.#takeNext(input);
     }
+    if (input.length === 0 && !ended) return undefined; // spared the search
     const { finder } = this;
     const found = finder.find(input, 0, ended);
     if (found === NOTHING) return undefined;
