@@ -18,8 +18,8 @@ export function readUint(
   // All of these bytes are there, as said above.
   if (size === 4 && !littleEndian) {
     // The most frequent one.
-    return bytes[start]! * 0x1000000 +
-      (bytes[start + 1]! << 16 | bytes[start + 2]! << 8 | bytes[last]!);
+    return (bytes[start]! << 24 | bytes[start + 1]! << 16 |
+      bytes[start + 2]! << 8 | bytes[last]!) >>> 0;
   }
   // Multiplied, not shifted, as a shift keeps 32 bits only.
   let value = 0;

@@ -2,6 +2,7 @@ import { concat } from "@std/bytes/concat";
 import { type MessageMaker, RangeDecoder } from "./_decoders.ts";
 import { type Frames, giveBackFrames, takeFrames } from "./_frames.ts";
 import { addTexts } from "./_text_frames.ts";
+import { checkUintSize, readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
 import type { Bytes } from "./bytes.ts";
 import type { Decoder } from "./framing.ts";
@@ -109,6 +110,44 @@ export class Batch<In> implements Iterable<In> {
     if (index !== this.#index) this.#lookAt(index);
     return offset >= 0 && offset < this.#length
       ? this.#bytes[this.#start + offset]
+      : undefined;
+  }
+
+  /**
+   * Looks at an unsigned integer within a message, such as a field of its header. If the
+   * framing makes values, it is one of the frame that the value was made of.
+   *
+   * @param index Which message, from 0 on.
+   * @param offset Where in the message the integer begins.
+   * @param size Its size in bytes, from 1 to 8.
+   * @param littleEndian Whether its lowest byte comes first; by default the highest.
+   * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`, or `undefined` if the
+   * message is not so long.
+   * @throws {RangeError} If `size` is none of these, or there is no such message.
+   * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
+   *
+   * @example Messages of one kind
+   * ```ts
+   * import { InputBuffer, lengthPrefixed, takeBatch } from "@framed/tcp/framing";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const input = new InputBuffer();
+   * input.append(new Uint8Array([0, 0, 0, 3, 0x01, 0x02, 9]));
+   * const batch = takeBatch(input, lengthPrefixed().decoder());
+   * assertEquals(batch?.uintAt(0, 0, 2), 0x0102);
+   * ```
+   */
+  uintAt(
+    index: number,
+    offset: number,
+    size: number,
+    littleEndian = false,
+  ): number | undefined {
+    checkUintSize(size);
+    const { bytes, start, frames } = this.#valid(index);
+    const at = frames.start(index) + offset;
+    return offset >= 0 && at + size <= frames.end(index)
+      ? readUint(bytes, start + at, size, littleEndian)
       : undefined;
   }
 

@@ -216,6 +216,7 @@ Deno.test("Batch keeps the places of its messages if others after them are dropp
     assertEquals(batch.textAt(0), "1\n");
     assertEquals(text(batch.bytesAt(0)), "1\n");
     assertEquals(batch.byteAt(0, 0), 0x31);
+    assertEquals(batch.uintAt(0, 0, 2), 0x310a);
     batch.release();
   }
 });
@@ -276,6 +277,7 @@ Deno.test("Batch is over when it was released, and its messages are not", () => 
   const uses: (() => unknown)[] = [
     () => batch.at(0),
     () => batch.byteAt(0, 0),
+    () => batch.uintAt(0, 0, 1),
     () => batch.textAt(0),
     () => batch.bytesAt(0),
     () => [...batch],
@@ -292,6 +294,30 @@ Deno.test("Batch is over when it was released, and its messages are not", () => 
     "two",
   ]);
   assertThrows(() => later?.at(2), RangeError);
+});
+
+Deno.test("Batch.uintAt() looks at integers within each message, in both orders", () => {
+  const input = new InputBuffer();
+  input.append(bytes("\x01\x02\x03\x04\n\x05\n\n"));
+  const batch = takeBatch(input, delimited("\n").decoder());
+  assert(batch !== undefined);
+  const seen = [0, 1, 2].map((index) => [
+    batch.uintAt(index, 0, 4),
+    batch.uintAt(index, 1, 3, true),
+    batch.uintAt(index, 0, 1),
+    batch.uintAt(index, 1, 4),
+    batch.uintAt(index, -1, 1),
+  ]);
+  assertEquals(seen, [
+    [0x01020304, 0x040302, 1, undefined, undefined],
+    [undefined, undefined, 5, undefined, undefined],
+    [undefined, undefined, undefined, undefined, undefined],
+  ]);
+  for (const size of [0, 9, 1.5, NaN]) {
+    assertThrows(() => batch.uintAt(0, 0, size), RangeError, "size");
+  }
+  assertThrows(() => batch.uintAt(3, 0, 1), RangeError, "there are 3");
+  batch.release();
 });
 
 Deno.test("InputBuffer uses its buffer again if no message of a batch was made", () => {
@@ -313,6 +339,7 @@ Deno.test("InputBuffer uses its buffer again if no message of a batch was made",
   }
   assertEquals(buffersUsed((batch) => batch.length), 1);
   assertEquals(buffersUsed((batch) => batch.byteAt(0, 0)), 1);
+  assertEquals(buffersUsed((batch) => batch.uintAt(0, 0, 2)), 1);
   assertEquals(buffersUsed((batch) => batch.textAt(1)), 1);
   assertEquals(buffersUsed((batch) => batch.framesOf().frames.length), 1);
   assert(buffersUsed((batch) => batch.at(0)) > 1);
@@ -333,6 +360,7 @@ Deno.test("Batch refuses to be looked at after the next was asked for, by every 
     const look of [
       () => batch.at(0),
       () => batch.byteAt(0, 0),
+      () => batch.uintAt(0, 0, 1),
       () => batch.textAt(0),
       () => batch.bytesAt(0),
       () => batch.allTexts(),

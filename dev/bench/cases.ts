@@ -28,6 +28,10 @@ export const SUBJECTS = {
     label: "@framed/tcp: lengthPrefixed(), batches(), counting",
     operationOf01: "receive-prefixed",
   },
+  "framed/receive-headers-looked-at": {
+    label: "@framed/tcp: batches(), four bytes of each looked at by uintAt()",
+    operationOf01: "receive-looked-at",
+  },
   "framed/receive-places-looked-at": {
     label: "@framed/tcp: batches(), four bytes of each looked at by byteAt()",
     operationOf01: "receive-looked-at",
@@ -501,16 +505,21 @@ export const CASES: Case[] = [
     mode: "source",
     messageLength: 64,
     subjects: [
+      "framed/receive-headers-looked-at",
       "framed/receive-places-looked-at",
       "framed/receive-looked-at",
       "node/receive-looked-at",
     ],
     comparisons: [
       {
-        subject: "framed/receive-places-looked-at",
+        subject: "framed/receive-headers-looked-at",
         beside: "node/receive-looked-at",
         reach: 3.5,
         limit: 4.5,
+      },
+      {
+        subject: "framed/receive-places-looked-at",
+        beside: "node/receive-looked-at",
       },
     ],
   },

@@ -45,6 +45,14 @@ function addLookedAt(tally: Tally, batch: Batch<Bytes>, wire: Wire): void {
   }
 }
 
+/** Adds them by looking at the same four bytes as one integer. */
+function addHeaders(tally: Tally, batch: Batch<Bytes>, wire: Wire): void {
+  addCounted(tally, batch, wire);
+  for (let i = 0; i < batch.length; i++) {
+    tally.seen ^= batch.uintAt(i, 0, 4) ?? 0;
+  }
+}
+
 /** The operations of batches. */
 export function operationsByPlaces(
   { connect, connectText, serve }: Sockets,
@@ -72,6 +80,7 @@ export function operationsByPlaces(
     "receive-counting-prefixed": receive(PREFIXED),
     "receive-counting-tls": receive(TLS),
     "receive-places-looked-at": receive(LINES, addLookedAt),
+    "receive-headers-looked-at": receive(LINES, addHeaders),
     "receive-batch-text": () => async (port) => {
       await using connection = await connectText(port);
       const tally = new Tally();
