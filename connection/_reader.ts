@@ -318,15 +318,26 @@ export class Reader<In> {
     return bytes;
   }
 
-  /** Lets `receiver` wait for its turn. */
-  wait(receiver: Receiver): void {
+  /**
+   * Lets `receiver` wait for its turn.
+   *
+   * @param hasTried Whether what it takes was just found missing, if nothing else waits.
+   */
+  wait(receiver: Receiver, hasTried = false): void {
     this.#receivers.push(receiver);
-    this.goOn();
+    const isMissing = hasTried && this.#receivers.length === 1 && !this.isOver;
+    if (!isMissing) this.#serve();
+    this.#readOn();
   }
 
   /** Serves those who wait with what is there, and reads more if it is wanted. */
   goOn(): void {
     this.#serve();
+    this.#readOn();
+  }
+
+  /** Reads more if it is wanted. */
+  #readOn(): void {
     if (this.#reading !== undefined) {
       const isWaited = this.#isWaited;
       this.#updateRef(isWaited);
@@ -499,8 +510,9 @@ export class Reader<In> {
 
   /** Whether a receiver waits for bytes. */
   get #isWaited(): boolean {
-    const { first, length } = this.#receivers;
-    return first !== undefined && first.wantsBytes?.(length === 1) !== false;
+    const { first } = this.#receivers;
+    if (first?.wantsBytes === undefined) return first !== undefined;
+    return first.wantsBytes(this.#receivers.length === 1);
   }
 
   get #wantsBytes(): boolean {

@@ -46,8 +46,8 @@ export interface Taker<T> {
   next(): T | undefined;
   /** Takes what is there, for a receiver in its turn. */
   take(): T | undefined;
-  /** Lets `receiver` wait for its turn. */
-  wait(receiver: Receiver): void;
+  /** Lets `receiver` wait for its turn; see {@linkcode Reader.wait}. */
+  wait(receiver: Receiver, hasTried: boolean): void;
 }
 
 /** Iterates over what `taker` takes, each in its turn. */
@@ -74,7 +74,7 @@ export class MessageIterator<T>
       const value = this.#taker.take();
       return value === undefined ? undefined : { value, done: false };
     }, iterationEnd);
-    this.#taker.wait(waiter);
+    this.#taker.wait(waiter, true);
     return waiter.promise;
   }
 
@@ -102,7 +102,7 @@ export function batchTaker<In>(reader: Reader<In>): Taker<Batch<In>> {
   return {
     next: () => reader.takeNow(take),
     take,
-    wait: (receiver) => reader.wait(receiver),
+    wait: (receiver, hasTried) => reader.wait(receiver, hasTried),
   };
 }
 

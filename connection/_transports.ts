@@ -113,7 +113,12 @@ export function checkMoved(
 }
 
 function isTransport(given: unknown): given is Transport {
-  return METHODS.every((name) => hasMethod(given, name));
+  // Asked for each connection, so without a function for each method.
+  const { read, write, closeWrite, close }: Partial<
+    Record<typeof METHODS[number], unknown>
+  > = Object(given);
+  return typeof read === "function" && typeof write === "function" &&
+    typeof closeWrite === "function" && typeof close === "function";
 }
 
 function isByteStreams(given: unknown): given is ByteStreams {

@@ -32,14 +32,39 @@ export interface DelimitedRules {
   readonly limits: Limits;
 }
 
-/** Finds messages between delimiters. */
+/** What is the same for all streams of a framing, and is found out once. */
+interface DelimitedShape {
+  readonly maxFrameLength: number;
+  readonly sought: number | Uint8Array | undefined;
+  readonly separator: string | undefined;
+  /** Whether each place of the delimiter ends a frame, unless that is too long. */
+  readonly areAllFrames: boolean;
+}
+
+/** Finds messages between delimiters, in as many streams as it is called for. */
+export function delimitedFrames(
+  rules: DelimitedRules,
+  makeSearch: () => DelimiterSearch,
+): () => DelimitedFrames {
+  const { only, longest } = makeSearch();
+  const { disposition, limits } = rules;
+  const shape: DelimitedShape = {
+    // One delimiter before the message, and one that is not whole after it.
+    maxFrameLength: limits.maxLength + 2 * longest,
+    sought: disposition === "prefix" ? undefined : only,
+    separator: disposition === "discard" ? asciiOf(only) : undefined,
+    areAllFrames: !overlapsItself(only),
+  };
+  return () => new DelimitedFrames(rules, shape, makeSearch());
+}
+
+/** Finds messages between delimiters in one stream. */
 export class DelimitedFrames implements FrameFinder {
   readonly maxFrameLength: number;
   readonly sought: number | Uint8Array | undefined;
   readonly separator: string | undefined;
   readonly #rules: DelimitedRules;
   readonly #search: DelimiterSearch;
-  // Each place of the delimiter ends a frame, unless that is too long.
   readonly #areAllFrames: boolean;
   // The first message was found, and the remainder.
   #hasBegun = false;
@@ -52,17 +77,17 @@ export class DelimitedFrames implements FrameFinder {
   end = 0;
   next = 0;
 
-  constructor(rules: DelimitedRules, search: DelimiterSearch) {
+  constructor(
+    rules: DelimitedRules,
+    shape: DelimitedShape,
+    search: DelimiterSearch,
+  ) {
     this.#rules = rules;
     this.#search = search;
-    // One delimiter before the message, and one that is not whole after it.
-    this.maxFrameLength = rules.limits.maxLength + 2 * search.longest;
-    const isPrefix = rules.disposition === "prefix";
-    this.sought = isPrefix ? undefined : search.only;
-    this.#areAllFrames = !overlapsItself(search.only);
-    this.separator = rules.disposition === "discard"
-      ? asciiOf(search.only)
-      : undefined;
+    this.maxFrameLength = shape.maxFrameLength;
+    this.sought = shape.sought;
+    this.separator = shape.separator;
+    this.#areAllFrames = shape.areAllFrames;
   }
 
   get pending(): boolean {

@@ -22,8 +22,9 @@ export interface DelimiterSearch {
 export function delimiterSearch(
   delimiters: readonly Uint8Array[],
 ): DelimiterSearch {
-  const [first, ...others] = delimiters;
-  return first !== undefined && others.length === 0
+  // Not by iteration, which each new stream would wait for.
+  const first = delimiters[0];
+  return first !== undefined && delimiters.length === 1
     ? new OneDelimiter(first)
     : new SeveralDelimiters(delimiters);
 }
@@ -37,7 +38,7 @@ class OneDelimiter implements DelimiterSearch {
   end = 0;
 
   constructor(delimiter: Uint8Array) {
-    const [byte] = delimiter;
+    const byte = delimiter[0];
     this.longest = delimiter.length;
     this.#delimiter = delimiter;
     this.only = this.longest === 1 && byte !== undefined ? byte : delimiter;

@@ -1,6 +1,6 @@
 import { concat } from "@std/bytes/concat";
 import {
-  DelimitedFrames,
+  delimitedFrames,
   type DelimitedRules,
   type Trailing,
 } from "./_delimited_frames.ts";
@@ -180,9 +180,9 @@ export function delimited(
     limits: checkLimits("delimited", options),
   };
   const encoder = new DelimitedEncoder(delimiters, rules);
+  const frames = delimitedFrames(rules, () => delimiterSearch(delimiters));
   return {
-    decoder: () =>
-      new BytesDecoder(new DelimitedFrames(rules, delimiterSearch(delimiters))),
+    decoder: () => new BytesDecoder(frames()),
     encoder: () => encoder,
   };
 }

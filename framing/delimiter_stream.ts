@@ -1,5 +1,5 @@
 import {
-  DelimitedFrames,
+  delimitedFrames,
   type DelimitedRules,
   type Disposition,
 } from "./_delimited_frames.ts";
@@ -82,11 +82,7 @@ export class DelimiterStream extends FrameDecoderStream<Bytes> {
       trailing: "always",
       limits: checkLimits("DelimiterStream", options),
     };
-    super({
-      decoder: () =>
-        new BytesDecoder(
-          new DelimitedFrames(rules, delimiterSearch(delimiters)),
-        ),
-    });
+    const frames = delimitedFrames(rules, () => delimiterSearch(delimiters));
+    super({ decoder: () => new BytesDecoder(frames()) });
   }
 }

@@ -1,4 +1,4 @@
-import { DelimitedFrames, type DelimitedRules } from "./_delimited_frames.ts";
+import { delimitedFrames, type DelimitedRules } from "./_delimited_frames.ts";
 import { delimiterSearch, LineEnds } from "./_delimiter_search.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
 import { checkMalformed } from "./_malformed.ts";
@@ -119,12 +119,12 @@ export function lines(options: LinesOptions = {}): Framing<string> {
   };
   const ends = [toBytes(eol)];
   const encoder = new LineEncoder(eol, strict, rules.limits.maxLength);
+  const frames = delimitedFrames(
+    rules,
+    () => strict ? delimiterSearch(ends) : new LineEnds(),
+  );
   return {
-    decoder() {
-      const search = strict ? delimiterSearch(ends) : new LineEnds();
-      const frames = new DelimitedFrames(rules, search);
-      return new TextFrameDecoder(frames, textRules);
-    },
+    decoder: () => new TextFrameDecoder(frames(), textRules),
     encoder: () => encoder,
   };
 }

@@ -25,8 +25,8 @@ export class Queue<T> {
   push(item: T): void {
     // An array that grows from nothing gets room for 17 items: too much for each
     // of many idle connections.
-    if (this.length === 0) this.fill([item]);
-    else this.#items.push(item);
+    if (this.#head < this.#items.length) this.#items.push(item);
+    else this.fill([item]);
   }
 
   /** Takes the first item; there must be one. */
