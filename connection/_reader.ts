@@ -75,7 +75,7 @@ type Mode =
 /** A run of the loop that reads. */
 interface Loop {
   /** Settles with what its read brings, for another owner. */
-  handedOver?: PromiseWithResolvers<Bytes | null>;
+  handedOver: PromiseWithResolvers<Bytes | null> | undefined;
 }
 
 const FIRST_BUFFER_BYTES = 512;
@@ -114,7 +114,7 @@ export class Reader<In> {
   #shortReadMeansEmpty: boolean;
   // The loop that reads is running.
   #reading: Promise<void> | undefined;
-  #loop: Loop = {};
+  #loop: Loop | undefined;
   // The timeouts of waiting for the peer are running.
   #isWaiting = false;
   // The timeout of reading is running.
@@ -492,7 +492,9 @@ export class Reader<In> {
   #handOver(): Promise<Bytes | null> | undefined {
     this.#stopWaiting();
     this.#stopTiming();
-    if (this.#reading === undefined) return undefined;
+    if (this.#reading === undefined || this.#loop === undefined) {
+      return undefined;
+    }
     this.#loop.handedOver = Promise.withResolvers();
     this.#reading = undefined;
     return unobserved(this.#loop.handedOver.promise);
@@ -587,7 +589,7 @@ export class Reader<In> {
   /** Reads while bytes are wanted. */
   async #readAll(): Promise<void> {
     const transport = this.#transport;
-    const loop: Loop = this.#loop = {};
+    const loop: Loop = this.#loop = { handedOver: undefined };
     try {
       while (this.#wantsBytes) {
         // A read that would have to wait lets what this turn sends leave first.
