@@ -634,9 +634,10 @@ export class Reader<In> {
       // Closing the transport interrupts a read: that is not what went wrong.
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
+      this.#reading = undefined;
+      return this.#read(); // what comes of the error may want it
     }
     this.#reading = undefined;
-    this.#read(); // it may be wanted since the last look
   }
 
   #noteBytes(length: number, roomLength: number, wasDiscarding: boolean): void {

@@ -262,7 +262,7 @@ export class Writer<Out> implements TurnTask {
     // A message that is being encoded leaves whole.
     if (this.#output.isEncoding) await SETTLED;
     const segments = this.#output.takeSegments();
-    for (const { bytes } of segments) this.#underWay += bytes.length;
+    for (const { length } of segments) this.#underWay += length;
     await this.#writing;
     this.#writing = this.#writeSegments(segments);
     await this.#writing;
@@ -289,7 +289,7 @@ export class Writer<Out> implements TurnTask {
   /** Writes what is queued now. */
   #writeQueued(): Promise<void> {
     const segments = this.#output.takeSegments();
-    for (const { bytes } of segments) this.#underWay += bytes.length;
+    for (const { length } of segments) this.#underWay += length;
     return this.#writeSegments(segments);
   }
 

@@ -24,6 +24,8 @@ import type { Encoder } from "./framing.ts";
  * ```
  */
 export interface OutputSegment {
+  /** How many bytes there are. */
+  readonly length: number;
   /** The bytes. They are valid until they are given back. */
   readonly bytes: Uint8Array;
   /** Says that they are not needed any more. */
@@ -87,7 +89,8 @@ const pools = [smallestPool, new BufferPool(8 * 1024), largestPool];
 
 /** The pool of the smallest buffers with room for `length` bytes. */
 function poolFor(length: number): BufferPool {
-  return pools.find(({ size }) => size >= length) ?? largestPool;
+  for (const pool of pools) if (pool.size >= length) return pool;
+  return largestPool;
 }
 
 /** The first `length` bytes of a buffer, which goes back to its pool if it has one. */
@@ -364,7 +367,7 @@ export class OutputBuffer implements ByteOutput {
     let end = 0;
     for (const segment of this.takeSegments()) {
       bytes.set(segment.bytes, end);
-      end += segment.bytes.length;
+      end += segment.length;
       segment.giveBack();
     }
     return bytes;
