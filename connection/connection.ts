@@ -220,6 +220,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       this.#transport.setKeepAlive?.(options.keepAlive);
     }
     publishOpen(this, transport);
+    if (this.#isReleased) return; // by one who was told of it
     if (signal?.aborted) {
       this.abort(signal.reason);
       return;
@@ -846,6 +847,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     connection.#writer.encoder = framing.encoder();
     connection.#reader.goOn(); // what is there may be a message now
     this.#heartbeat?.stop();
+    this.#heartbeat = undefined;
     if (heartbeat !== undefined && !this.#isReleased) {
       connection.#startBeating(heartbeat);
     }
@@ -1329,14 +1331,19 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   #startBeating({ interval, message }: HeartbeatOptions<Out>): void {
-    this.#heartbeat = new Heartbeat(interval, this.#writer, () => {
-      if (!this.#writer.isOpen) return void this.#heartbeat?.stop();
+    const heartbeat = new Heartbeat(interval, this.#writer, () => {
+      if (!this.#writer.isOpen) return heartbeat.stop();
       try {
-        this.#writer.queue(beatOf(message), this.#writer.encoder);
+        const beat = beatOf(message);
+        // What makes it may have changed the framing, or ended this side.
+        if (this.#heartbeat !== heartbeat) return;
+        if (!this.#writer.isOpen) return heartbeat.stop();
+        this.#writer.queue(beat, this.#writer.encoder);
       } catch (error) {
         this.#end(ENDINGS.failed, error);
       }
     });
+    this.#heartbeat = heartbeat;
   }
 
   #listenTo(signal: AbortSignal): void {

@@ -53,6 +53,53 @@ Deno.test("Connection heartbeat makes its message each time, by the framing", as
   assertEquals(await ends.peer.read(6), "\x010\x011\x012");
 });
 
+Deno.test("Connection heartbeat message may end the connection: it is then not sent", async () => {
+  const ending = {
+    close: (connection: Connection<string, string>) => connection.close(),
+    closeWrite: (connection: Connection<string, string>) =>
+      connection.closeWrite(),
+    async detach(connection: Connection<string, string>) {
+      const { transport } = await connection.detach();
+      transport.close();
+    },
+  };
+  for (const end of Object.values(ending)) {
+    const ended = Promise.withResolvers<void>();
+    await using ends = await pair<string, string>({
+      framing,
+      heartbeat: {
+        interval: 1,
+        message() {
+          end(ends.connection).then(ended.resolve, ended.reject);
+          return "late";
+        },
+      },
+    });
+    const { connection, peer } = ends;
+    connection.send("last");
+    await ended.promise;
+    assertEquals(await peer.readToEnd(), "last\n");
+    await connection.close(); // which rejects if an error has ended it
+    await connection.closed;
+  }
+});
+
+Deno.test("Connection heartbeat message may change the framing: it is then not sent", async () => {
+  await using ends = await pair<string, string>({
+    framing,
+    heartbeat: {
+      interval: 1,
+      message() {
+        ends.connection.reframe(lengthPrefixed({ fieldSize: 1 })).send("new");
+        return "of the framing before";
+      },
+    },
+  });
+  assertEquals(await ends.peer.read(4), "\x03new");
+  await ends.connection.close();
+  assertEquals(await ends.peer.readToEnd(), "");
+});
+
 Deno.test("Connection heartbeat is not queued for a peer that takes nothing", async () => {
   let count = 0;
   await using ends = await pair({

@@ -41,6 +41,20 @@ function listen(): Heard {
   };
 }
 
+Deno.test("A connection that is aborted when its opening is told leaves no listener", () => {
+  const onOpen = (message: unknown) =>
+    (message as ConnectionOpenMessage).connection.abort();
+  subscribe(OPEN, onOpen);
+  const { signal } = new AbortController();
+  let listeners = 0;
+  signal.addEventListener = () => listeners++;
+  signal.removeEventListener = () => listeners--;
+  const [transport] = transportPair();
+  const connection = new Connection(transport, { framing, signal });
+  unsubscribe(OPEN, onOpen);
+  assertEquals([connection.hasEnded, listeners], [true, 0]);
+});
+
 Deno.test("The channels tell that a connection opens and closes, once each", async () => {
   using heard = listen();
   await using pair = connectionPair({ framing });
