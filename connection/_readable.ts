@@ -62,6 +62,8 @@ class MessageSource<In> implements QueueSource<In> {
           }
           const message = this.#reader.take();
           if (message === undefined) return false;
+          // A function of the framing may have cancelled the stream.
+          if (this.#waiting === undefined) return true;
           settle();
           controller.enqueue(message);
           return true;
@@ -80,7 +82,9 @@ class MessageSource<In> implements QueueSource<In> {
   }
 
   cancel(): void {
-    if (this.#waiting !== undefined) this.#reader.leave(this.#waiting);
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting !== undefined) this.#reader.leave(waiting);
     this.#onCancel();
   }
 }

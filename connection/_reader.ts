@@ -581,9 +581,12 @@ export class Reader<In> {
   }
 
   #read(): void {
-    if (this.#reading === undefined && this.#wantsBytes) {
-      this.#reading = this.#readAll();
-    }
+    if (this.#reading !== undefined || !this.#wantsBytes) return;
+    // Already now: a transport may call back before its read has begun.
+    this.#reading = SETTLED;
+    const reading = this.#readAll();
+    // If the transport has thrown, it is over.
+    if (this.#reading === SETTLED) this.#reading = reading;
   }
 
   /** Reads while bytes are wanted. */

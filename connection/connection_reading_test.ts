@@ -615,6 +615,66 @@ Deno.test("Connection ends by what its decoder throws", async () => {
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
+Deno.test("Connection.readable that the framing's own function cancels holds up no other receiver", async () => {
+  await using ends = await pair({
+    framing: mapped(lines(), {
+      decode(line) {
+        if (line === "enough") cancelled = reader.cancel();
+        return line;
+      },
+      encode: (line: string) => line,
+    }),
+  });
+  let cancelled: Promise<void> | undefined;
+  const { connection, peer } = ends;
+  const reader = connection.readable.getReader();
+  const reading = reader.read();
+  await turn(); // until then the stream has not begun
+  const next = connection.receive();
+  const last = connection.receive();
+  await peer.write("enough\nnext\n");
+  assertEquals((await reading).done, true);
+  await cancelled;
+  assertEquals([await next, await last], ["next", undefined]);
+  await connection.close();
+});
+
+Deno.test("Connection begins one read at most, also if the transport calls back within it", async () => {
+  const callBacks: ((connection: Connection) => unknown)[] = [
+    (connection) => connection.receive(),
+    (connection) => connection.peerEnded,
+    (connection) => connection.close(),
+  ];
+  for (const callBack of callBacks) {
+    let underWay = 0;
+    let most = 0;
+    await using ends = await pair({}, (conn) =>
+      overriding(conn, {
+        async read(buffer) {
+          most = Math.max(most, ++underWay);
+          if (!hasCalled) {
+            hasCalled = true;
+            callBack(ends.connection);
+          }
+          try {
+            return await conn.read(buffer);
+          } finally {
+            underWay--;
+          }
+        },
+      }));
+    let hasCalled = false;
+    const { connection, peer } = ends;
+    await connection.send("so that close() reads");
+    const receiving = connection.receive();
+    await peer.write("\n\n");
+    await peer.conn.closeWrite();
+    await receiving;
+    await connection.close();
+    assertEquals([hasCalled, most], [true, 1]);
+  }
+});
+
 Deno.test("Connection.readable gives messages in the order of asking to concurrent reads", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
