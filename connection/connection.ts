@@ -16,6 +16,7 @@ import { keepAlive } from "../internal/event_loop.ts";
 import {
   isSettledSoon,
   isSettledWithin,
+  onRejection,
   rejected,
 } from "../internal/promises.ts";
 import { isReconnected } from "../internal/reconnected.ts";
@@ -215,9 +216,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       idleCountdown: this.#idleCountdown,
       onFailure: (error) => this.#end(endingOfWrite(error), error),
     });
-    this.#transport.setNoDelay?.(options.noDelay ?? true);
+    const onUnset = (error: unknown) => this.#end(ENDINGS.failed, error);
+    onRejection(
+      this.#transport.setNoDelay?.(options.noDelay ?? true),
+      onUnset,
+    );
     if (options.keepAlive !== undefined) {
-      this.#transport.setKeepAlive?.(options.keepAlive);
+      onRejection(this.#transport.setKeepAlive?.(options.keepAlive), onUnset);
     }
     publishOpen(this, transport);
     if (this.#isReleased) return; // by one who was told of it
@@ -1600,14 +1605,21 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #closeTransport(): void {
     this.#reader.letSettle();
     try {
-      if (this.#isAborted && this.#transport.reset !== undefined) {
-        this.#transport.reset();
-      } else this.#transport.close();
+      const resets = this.#isAborted && this.#transport.reset !== undefined;
+      onRejection(
+        resets ? this.#transport.reset?.() : this.#transport.close(),
+        (error) => this.#noteUnclosed(error),
+      );
     } catch (error) {
-      // Its owner may have closed it already. What else is thrown, `closed` tells: all
-      // that is left is released all the same.
-      if (!isClosedAlready(error)) this.#failure ??= { error };
+      this.#noteUnclosed(error);
     }
+  }
+
+  /** Notes what the transport threw; all that is left is released all the same. */
+  #noteUnclosed(error: unknown): void {
+    // Its owner may have closed it already. What else is thrown, `closed` tells.
+    if (isClosedAlready(error) || this.#isOver) return;
+    this.#failure ??= { error };
   }
 
   #settleClosed(): void {

@@ -123,6 +123,31 @@ Deno.test("Connection.closed rejects with what the transport throws as it is clo
   assertEquals(timesClosed, 2);
 });
 
+Deno.test("Connection.closed rejects with what an async function of the transport rejects with", async () => {
+  const [near] = transportPair();
+  const methods: Partial<Transport>[] = [
+    { close: () => Promise.reject(new Error("async")) },
+    { reset: () => Promise.reject(new Error("async")) },
+    { setNoDelay: () => Promise.reject(new Error("async")) },
+    { setKeepAlive: () => Promise.reject(new Error("async")) },
+  ];
+  for (const method of methods) {
+    const transport = overriding<Transport>(near, {
+      read: () => Promise.resolve(null),
+      closeWrite: () => Promise.resolve(),
+      ...method,
+    });
+    const connection = new Connection(transport, {
+      framing: lines(),
+      keepAlive: method.setKeepAlive !== undefined,
+    });
+    if (method.reset === undefined) await connection.close().catch(() => {});
+    else connection.abort(new Error("async, and the reason of the abort"));
+    // Else it would be an unhandled rejection.
+    await assertRejects(() => connection.closed, Error, "async");
+  }
+});
+
 Deno.test("Connection.send() sends not awaited arrive whole and in order, whatever their sizes", async () => {
   const framing = lengthPrefixed();
   await using ends = await pair({ framing });

@@ -1,5 +1,10 @@
 /** What happens to an error if no `onError` is given. */
 export function logError(error: unknown): void {
-  // deno-lint-ignore no-console -- an error must not go unseen
-  console.error(error);
+  try {
+    // deno-lint-ignore no-console -- an error must not go unseen
+    console.error(error);
+  } catch { // of its own, such as of a message that is computed
+    // deno-lint-ignore no-console -- as above
+    console.error("An error that cannot be shown, as showing it throws");
+  }
 }

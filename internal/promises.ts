@@ -13,6 +13,17 @@ export function unobserved<T>(promise: Promise<T>): Promise<T> {
 }
 
 /**
+ * Tells the error of a function that gives nothing by its type, and is async all the same:
+ * an unhandled rejection would end the process.
+ */
+export function onRejection(
+  given: unknown,
+  tell: (error: unknown) => void,
+): void {
+  if (given !== undefined) Promise.resolve(given).catch(tell);
+}
+
+/**
  * Waits for `promise`, which must not reject, or for some milliseconds at most. Time in
  * which this thread is busy does not count: what is waited for may lie in the sockets.
  */

@@ -12,6 +12,7 @@ import {
   type CheckedOptions,
   checkFraming,
 } from "./connection_options.ts";
+import { onRejection } from "./promises.ts";
 
 /** The most that a system takes for the length of its queue. */
 export const MAX_BACKLOG = 2 ** 31 - 1;
@@ -180,6 +181,7 @@ export function passes<A>(
   const isPassed = filter(remoteAddr);
   // The promise of an async function would let all pass.
   if (typeof isPassed !== "boolean") {
+    onRejection(isPassed, () => {}); // that it is async is told instead
     throw new TypeError(
       `Cannot filter as filter must give a boolean: it gave a value of type ${typeof isPassed}`,
     );

@@ -2,7 +2,7 @@ import { checkMilliseconds } from "./checks.ts";
 import { countsOpen } from "./serve_options.ts";
 import { hostAndPort } from "./host_and_port.ts";
 import { logError } from "./log_error.ts";
-import { isSettledSoon, isSettledWithin } from "./promises.ts";
+import { isSettledSoon, isSettledWithin, onRejection } from "./promises.ts";
 import { namingTask } from "./system_error.ts";
 import { startTimer } from "./countdown.ts";
 import { keepAlive } from "./event_loop.ts";
@@ -208,7 +208,7 @@ export class ListeningServer<
     if (this.#stop !== undefined) return;
     this.#stop = { reason };
     try {
-      close(this.#serving.listener);
+      this.#close(this.#serving.listener);
     } finally {
       this.#announceChange();
       for (const giveUp of this.#unserved.values()) giveUp(reason);
@@ -244,7 +244,7 @@ export class ListeningServer<
       try {
         const incoming = await listener.accept();
         if (this.#stop === undefined) this.#admit(incoming);
-        else close(incoming);
+        else this.#close(incoming);
       } catch (error) {
         if (this.#stop !== undefined) return;
         // The peer was gone before it was accepted, which holds up no other.
@@ -305,10 +305,10 @@ export class ListeningServer<
         .catch((error) => this.#report(error, undefined));
       return;
     }
-    if (!this.#isAdmitted(incoming)) return close(incoming);
+    if (!this.#isAdmitted(incoming)) return this.#close(incoming);
     if (this.#stop !== undefined) { // by the filter
       this.#uncountAddress(incoming);
-      return close(incoming);
+      return this.#close(incoming);
     }
     const handshake = this.#serving.handshake(incoming);
     if (handshake === undefined) return this.#serve(incoming);
@@ -378,7 +378,7 @@ export class ListeningServer<
     try {
       shaken = await Promise.race([handshake, givenUp]).finally(stopTimer);
       if (counted === undefined && !this.#isAdmitted(shaken)) {
-        return close(shaken);
+        return this.#close(shaken);
       }
       counted = shaken;
       while (this.#openCount >= maxConnections) {
@@ -389,7 +389,7 @@ export class ListeningServer<
     } catch (error) {
       if (counted !== undefined) this.#uncountAddress(counted);
       if (this.#stop === undefined) this.#reportHandshake(incoming, error);
-      return close(incoming);
+      return this.#close(incoming);
     } finally {
       this.#unserved.delete(incoming);
       this.#announceChange();
@@ -413,7 +413,7 @@ export class ListeningServer<
     } catch (error) {
       this.#uncountAddress(incoming);
       this.#report(error, undefined);
-      return close(incoming);
+      return this.#close(incoming);
     }
     if (!this.#isRef) connection.unref();
     this.connections.add(connection);
@@ -464,6 +464,17 @@ export class ListeningServer<
     return controller.signal;
   }
 
+  /** Closes a listener or a connection, unless its owner has done so already. */
+  #close(closable: { close(): void }): void {
+    try {
+      onRejection(closable.close(), (error) => {
+        if (!isClosed(error)) this.#report(error, undefined);
+      });
+    } catch (error) {
+      if (!isClosed(error)) throw error;
+    }
+  }
+
   /** Reports a handshake that failed, but never to the log, which a scanner could fill. */
   #reportHandshake(incoming: Incoming, cause: unknown): void {
     if (this.#serving.options.onError === undefined) return;
@@ -486,15 +497,6 @@ export class ListeningServer<
 /** Whether a listener or a connection says that its owner has closed it. */
 function isClosed(error: unknown): boolean {
   return error instanceof Error && error.name === "BadResource";
-}
-
-/** Closes a listener or a connection, unless its owner has done so already. */
-function close(closable: { close(): void }): void {
-  try {
-    closable.close();
-  } catch (error) {
-    if (!isClosed(error)) throw error;
-  }
 }
 
 /** The address of a peer without its port, if it has one. */

@@ -32,17 +32,16 @@ export function namingTask(error: unknown, task: string): unknown {
     !(error instanceof Error) || error instanceof DOMException ||
     error instanceof AggregateError
   ) return error;
-  let named: Error;
   try {
-    named = Reflect.construct(error.constructor, [
+    const named: Error = Reflect.construct(error.constructor, [
       `Cannot ${task}: ${error.message}`,
       { cause: error },
     ]);
+    if (named.name !== error.name) named.name = error.name;
+    return "code" in error && error.code !== undefined
+      ? Object.assign(named, error, { code: error.code })
+      : Object.assign(named, error);
   } catch {
-    return error; // a class of the caller's, which takes something else
+    return error; // a class of the caller's, which takes something else or is frozen
   }
-  if (named.name !== error.name) named.name = error.name;
-  return "code" in error && error.code !== undefined
-    ? Object.assign(named, error, { code: error.code })
-    : Object.assign(named, error);
 }

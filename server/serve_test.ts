@@ -453,6 +453,93 @@ Deno.test("serve() ends by its signal though its listener cannot be closed", asy
   await client.closed.catch(() => {});
 });
 
+Deno.test("serve() tells what closing a listener or a refused connection rejects with", async () => {
+  const [, far] = transportPair();
+  const accepted: Transport[] = [
+    overriding(far, { close: () => Promise.reject(new Error("connection")) }),
+  ];
+  const ended = Promise.withResolvers<Transport>();
+  const log = errorLog();
+  const server = serve({
+    listener: {
+      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+      accept: () => {
+        const next = accepted.shift();
+        return next === undefined ? ended.promise : Promise.resolve(next);
+      },
+      close() {
+        ended.reject(new Deno.errors.BadResource("closed"));
+        return Promise.reject(new Error("listener"));
+      },
+    },
+    framing,
+    filter: () => false,
+    onError: log.onError,
+  }, echo);
+  const messages: unknown[] = [];
+  let report = log.next;
+  for (const end of [() => {}, () => server.shutdown()]) {
+    await end();
+    const error = await report;
+    report = log.next;
+    assertInstanceOf(error, Error);
+    messages.push(error.message);
+  }
+  assertEquals(messages, ["connection", "listener"]);
+  far.close();
+});
+
+Deno.test("serve() closes a connection whose handshake fails with an error that cannot be renamed", async () => {
+  class FrozenError extends Error {
+    override cause = "a field";
+    constructor(message: string) {
+      super(message);
+      Object.freeze(this);
+    }
+  }
+  const [near, far] = transportPair();
+  const error = new FrozenError("no handshake");
+  const transport = Object.assign(
+    overriding(far, {}),
+    { handshake: () => Promise.reject(error) },
+  );
+  const accepted: Transport[] = [transport];
+  const ended = Promise.withResolvers<Transport>();
+  const { next, onError } = errorLog();
+  await using _server = serve({
+    listener: {
+      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+      accept: () => {
+        const next = accepted.shift();
+        return next === undefined ? ended.promise : Promise.resolve(next);
+      },
+      close: () => ended.reject(new Deno.errors.BadResource("closed")),
+    },
+    framing,
+    onError,
+  }, echo);
+  assertStrictEquals(await next, error);
+  assertEquals(await near.read(new Uint8Array(1)), null);
+  near.close();
+});
+
+Deno.test("serve() goes on after an error that console.error cannot show", async () => {
+  const logged: unknown[] = [];
+  using _console = replacing(console, {
+    error(error: unknown) {
+      if (typeof error !== "string") throw new Error("Cannot be shown");
+      logged.push(error);
+    },
+  });
+  const server = serve(loopback, () => {
+    throw new Error("Mistake");
+  });
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), undefined);
+  await server.shutdown();
+  assertEquals(logged.length, 1);
+});
+
 Deno.test("serve() takes a listener of few methods, of which unref is refused", async () => {
   const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const listener: ServeListener<Deno.NetAddr> = {
@@ -861,6 +948,7 @@ Deno.test("serve() lets no client pass a filter that fails", async () => {
       throw mistake;
     },
     () => Promise.resolve(true),
+    () => Promise.reject(mistake), // which is no unhandled rejection
     () => undefined,
   ];
   for (const filter of filters) {
