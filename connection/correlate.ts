@@ -1,4 +1,9 @@
-import { checkCount, checkFunction, checkSignal } from "../internal/checks.ts";
+import {
+  checkCount,
+  checkFunction,
+  checkNotAsync,
+  checkSignal,
+} from "../internal/checks.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import { systemError } from "../internal/system_error.ts";
@@ -418,7 +423,9 @@ function correlateInOrder<In, Out>(
   const requests: Requests<In, Out> = new Requests(connection, {
     onMessage,
     id(message) {
-      if (!isAnswer(message)) return undefined;
+      const isOne: unknown = isAnswer(message);
+      checkNotAsync(TASK, "isAnswer", isOne);
+      if (!isOne) return undefined;
       while (sent.length > 0) {
         const id = sent.shift();
         // What the framing refused was not sent, and has no answer.
@@ -574,6 +581,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     let id: unknown;
     try {
       id = this.#options.id(message);
+      checkNotAsync(TASK, "id", id);
     } catch (error) {
       this.#connection.abort(error);
       throw error;
@@ -680,6 +688,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     if (nextId === undefined) return this.#countOn(maxId);
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const id = nextId();
+      checkNotAsync("send request", "nextId", id);
       if (id === undefined) {
         throw new TypeError("Cannot send request as nextId() gave no id");
       }

@@ -790,3 +790,33 @@ Deno.test("correlate() refuses both ids and an order", async () => {
     assertThrows(() => correlate(pair.near, options as never), TypeError);
   }
 });
+
+Deno.test("correlate() aborts the connection if a function that it asks is async", async () => {
+  const late = () => Promise.reject(new Error("no unhandled rejection"));
+  const functions: CorrelateOptions<string>[] = [
+    { id: late as never }, // each request would wait for ever
+    { isAnswer: late } as never, // each push would be an answer
+  ];
+  for (const options of functions) {
+    await using pair = connectionPair({ framing: lines() });
+    const { request, ended } = correlate(pair.near, options);
+    const answer = request("question", { id: 1 });
+    await pair.far.send("answer");
+    const error = await assertRejects(() => answer, TypeError, "async");
+    assertStrictEquals(await ended.catch((error) => error), error);
+    assertStrictEquals(await pair.near.closed.catch((error) => error), error);
+  }
+});
+
+Deno.test("Correlation.request() refuses ids of an async nextId", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const { request, outstanding } = correlate<string, string, string>(
+    pair.near,
+    {
+      id: (line) => line,
+      nextId: (() => Promise.resolve("id")) as never,
+    },
+  );
+  await assertRejects(() => request((id) => id), TypeError, "nextId");
+  assertEquals(outstanding, 0);
+});

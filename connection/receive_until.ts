@@ -1,4 +1,4 @@
-import { checkFunction } from "../internal/checks.ts";
+import { checkFunction, checkNotAsync } from "../internal/checks.ts";
 import { passingOver } from "./_passing_over.ts";
 import type { Connection } from "./connection.ts";
 
@@ -59,6 +59,7 @@ async function* messagesUntil<In, Out>(
     const message = await connection.expect();
     try {
       isOver = isLast(message);
+      checkNotAsync("receive messages", "isLast", isOver);
     } catch (error) {
       connection.abort(error); // it is not known any more where the reply ends
       throw error;

@@ -1,4 +1,9 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { FramingError } from "../framing/framing_error.ts";
 import { lines } from "../framing/lines.ts";
 import { connectionPair } from "../testing/connection_pair.ts";
@@ -108,6 +113,15 @@ Deno.test("receiveUntil() aborts the connection if isLast throws", async () => {
   assertEquals((await reply.next()).value, "a");
   assertEquals(await reply.next().catch((error) => error), unknown);
   assertEquals(await pair.near.closed.catch((error) => error), unknown);
+});
+
+Deno.test("receiveUntil() aborts the connection if isLast is an async function", async () => {
+  await using pair = await pairWith(["a", "b"]);
+  const isLast = () => Promise.reject(new Error("no unhandled rejection"));
+  // @ts-expect-error -- as from JavaScript
+  const error = await receiveUntil(pair.near, isLast).next().catch((e) => e);
+  assertInstanceOf(error, TypeError);
+  assertEquals(await pair.near.closed.catch((error) => error), error);
 });
 
 Deno.test("receiveUntil() passes over a reply of which nothing was read", async () => {

@@ -1,4 +1,4 @@
-import { checkFunction } from "../internal/checks.ts";
+import { checkFunction, checkNotAsync } from "../internal/checks.ts";
 import { decodePart } from "./_decode_part.ts";
 import { checkInner } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
@@ -149,7 +149,7 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
       if (input.offset > offset) return undefined;
       const frame = decodePart(this.#decoder, input, ended);
       if (frame === undefined) return undefined;
-      this.#messages = this.#assemble(frame);
+      this.#messages = checkIterator(this.#assemble(frame));
     }
   }
 
@@ -165,4 +165,16 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
     }
     return undefined;
   }
+}
+
+/** Throws unless it is an iterator. That of an async generator would never be done. */
+function checkIterator<Messages extends object>(messages: Messages): Messages {
+  checkNotAsync("assemble messages", "assembler", messages);
+  const isIterator = typeof messages === "object" && messages !== null &&
+    "next" in messages && typeof messages.next === "function" &&
+    !(Symbol.asyncIterator in messages);
+  if (isIterator) return messages;
+  throw new TypeError(
+    "Cannot assemble messages as the assembler must give an iterator, as a generator function does that is not async",
+  );
 }

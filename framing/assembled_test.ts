@@ -151,3 +151,21 @@ Deno.test("assembled() keeps the limit of its framing, also for frames that comp
     failure("too-long", 5),
   ]);
 });
+
+Deno.test("assembled() refuses an assembler that gives no iterator", () => {
+  async function* letters(line: string) {
+    yield* line;
+  }
+  for (
+    const assembler of [
+      letters, // whose messages would be waited for without end
+      () => Promise.reject(new Error("no unhandled rejection")),
+      () => undefined,
+      () => [],
+    ]
+  ) {
+    const framing = assembled(lines(), () => assembler as never);
+    const decoder = new ChunkDecoder(framing);
+    assertThrows(() => decoder.decode(bytes("ab\n")), TypeError, "assembler");
+  }
+});

@@ -61,6 +61,7 @@ export interface ByteOutput {
    * Writes text as UTF-8. A lone surrogate is written as U+FFFD.
    *
    * @param text The text.
+   * @throws {TypeError} If it is not a string.
    */
   writeText(text: string): void;
   /**

@@ -157,7 +157,7 @@ export interface Decoder<out In> {
  */
 export interface Encoder<in Out> {
   /**
-   * Writes one message as one frame.
+   * Writes one message as one frame, before it returns: it must not be an async function.
    *
    * @param message The message.
    * @param output Where to write it. What was written is dropped if this throws.

@@ -1,4 +1,4 @@
-import { checkFunction } from "../internal/checks.ts";
+import { checkFunction, checkNotAsync } from "../internal/checks.ts";
 import { decodePart } from "./_decode_part.ts";
 import {
   checkInner,
@@ -152,7 +152,9 @@ class GroupingDecoder<Frame> implements Decoder<Frame[]> {
           { code: "too-long", offset: start },
         );
       }
-      if (isLast(frame)) {
+      const isWhole: unknown = isLast(frame);
+      checkNotAsync("decode message", "isLast", isWhole);
+      if (isWhole) {
         const frames = this.#frames;
         this.#frames = [];
         this.#length = 0;

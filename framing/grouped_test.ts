@@ -120,6 +120,15 @@ Deno.test("grouped() keeps its promises", () => {
   }, 10_000);
 });
 
+Deno.test("grouped() refuses an async function, which would make each frame the last", () => {
+  const framing = grouped(
+    lines(),
+    (() => Promise.reject(new Error("no unhandled rejection"))) as never,
+  );
+  const decoder = new ChunkDecoder(framing);
+  assertThrows(() => decoder.decode(bytes("a\n")), TypeError, "isLast");
+});
+
 Deno.test("grouped() refuses what it cannot honour", () => {
   assertThrows(() => grouped(lines(), 1 as never), TypeError, "isLast");
   for (const limit of [0, -1, 1.5, NaN]) {

@@ -46,9 +46,17 @@ export function orMalformed<Message, Value>(
       return decode(message);
     } catch (cause) {
       if (cause instanceof FramingError) throw cause;
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      const shown = escapeControls(reason); // it may quote what was received
+      const shown = escapeControls(reasonOf(cause)); // it may quote what was received
       throw new FramingError(`Cannot decode message: ${shown}`, { cause });
     }
   };
+}
+
+/** Why decoding failed: what was thrown may be anything. */
+function reasonOf(cause: unknown): string {
+  try {
+    return String(cause instanceof Error ? cause.message : cause);
+  } catch {
+    return "an error that cannot be shown";
+  }
 }

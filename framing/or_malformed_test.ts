@@ -51,3 +51,16 @@ Deno.test("orMalformed() refuses what is no function", () => {
   // @ts-expect-error -- a program in JavaScript may pass anything
   assertThrows(() => orMalformed("parse"), TypeError, "decode must be");
 });
+
+Deno.test("orMalformed() makes a FramingError also of what cannot be shown", () => {
+  class SilentError extends Error {
+    override get message(): string {
+      throw new Error("no message");
+    }
+  }
+  const odd = Object.assign(new Error(), { message: Symbol("odd") });
+  for (const thrown of [Object.create(null), new SilentError(), odd]) {
+    const { cause } = assertThrows(throwing(thrown), FramingError);
+    assertStrictEquals(cause, thrown);
+  }
+});

@@ -1,3 +1,4 @@
+import { checkNotAsync } from "../internal/checks.ts";
 import type { SharedFrame } from "../internal/shared_frame.ts";
 import { type BufferSpace, findWithin, scanner } from "./_byte_search/scan.ts";
 import { writeUint } from "./_uint.ts";
@@ -202,7 +203,9 @@ export class OutputBuffer implements ByteOutput {
     this.#frameStart = this.#segmentsLength + this.#used;
     this.#frameTextStart = this.#text.length;
     try {
-      encoder.encode(message, this);
+      const given: unknown = encoder.encode(message, this);
+      // What it would write later would lie between frames.
+      if (given !== undefined) checkNotAsync("encode message", "encode", given);
     } catch (error) {
       this.#isEncoding = false;
       this.#dropFrame();
@@ -268,6 +271,11 @@ export class OutputBuffer implements ByteOutput {
 
   /** Writes text as UTF-8; see {@linkcode ByteOutput.writeText}. */
   writeText(text: string): void {
+    if (typeof text !== "string") {
+      throw new TypeError(
+        `Cannot write text as it must be a string: current value is of type ${typeof text}`,
+      );
+    }
     // Half a surrogate pair would join with the other half before it.
     if (this.#text !== "" && isLowSurrogate(text.charCodeAt(0))) {
       this.#encodeText();

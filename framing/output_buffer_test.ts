@@ -37,6 +37,45 @@ Deno.test("OutputBuffer writes bytes, text and numbers in order", () => {
   );
 });
 
+Deno.test("OutputBuffer refuses text that is no string, also at the beginning", () => {
+  const output = new OutputBuffer();
+  for (const value of [undefined, null, 5, ["a"]]) {
+    for (const before of ["", "a"]) {
+      const encoder: Encoder<unknown> = {
+        encode(_message, frame) {
+          frame.writeText(before);
+          frame.writeText(value as never);
+        },
+      };
+      assertThrows(
+        () => output.push(encoder, undefined),
+        TypeError,
+        "must be a string",
+      );
+    }
+  }
+  assertEquals(output.byteLength, 0);
+});
+
+Deno.test("OutputBuffer refuses an encoder whose encode is an async function", () => {
+  const output = new OutputBuffer();
+  const encoders: Encoder<string>[] = [
+    {
+      // deno-lint-ignore require-await -- which the types let through
+      async encode(message, frame) {
+        frame.writeText(message);
+      },
+    },
+    { encode: () => Promise.reject(new Error("no unhandled rejection")) },
+  ];
+  for (const encoder of encoders) {
+    assertThrows(() => output.push(encoder, "a"), TypeError, "async");
+    assertEquals(output.byteLength, 0);
+  }
+  output.push({ encode: (text, frame) => frame.writeText(text) }, "b");
+  assertEquals(text(output.takeBytes()), "b");
+});
+
 Deno.test("OutputBuffer refuses numbers that do not fit", () => {
   const output = new OutputBuffer();
   for (

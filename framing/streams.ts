@@ -87,7 +87,8 @@ function decoderPair<In>(
   /** Gives a message to a read that waits. */
   function feed(): void {
     const message = next();
-    if (message !== undefined) readableController.enqueue(message);
+    // A function of the framing may have cancelled the readable side.
+    if (message !== undefined && isOpen) readableController.enqueue(message);
   }
 
   function fail(error: unknown): void {

@@ -530,3 +530,23 @@ Deno.test("FrameDecoderStream rejects a chunk that is no bytes, on both of its s
   );
   await assertRejects(() => reading, TypeError);
 });
+
+Deno.test("FrameDecoderStream that is cancelled by the framing's own function gives writers the reason", async () => {
+  const stream = new FrameDecoderStream(
+    mapped(lines(), {
+      decode(line) {
+        cancelled = reader.cancel("enough");
+        return line;
+      },
+      encode: (line: string) => line,
+    }),
+  );
+  let cancelled: Promise<void> | undefined;
+  const reader = stream.readable.getReader();
+  const writer = stream.writable.getWriter();
+  const reading = reader.read();
+  await writer.write(bytes("a\nb\n"));
+  assertEquals((await reading).done, true);
+  await cancelled;
+  assertEquals(await writer.closed.catch((reason) => reason), "enough");
+});

@@ -14,6 +14,24 @@ export function checkFunction<T>(
   }
 }
 
+/**
+ * Throws if the function `name` gave a promise where what it gives is needed now: TypeScript
+ * lets an async function pass for some, and JavaScript for all.
+ */
+export function checkNotAsync(
+  task: string,
+  name: string,
+  given: unknown,
+): void {
+  const isPromise = typeof given === "object" && given !== null &&
+    "then" in given && typeof given.then === "function";
+  if (!isPromise) return;
+  Promise.resolve(given).catch(() => {}); // nothing else awaits it
+  throw new TypeError(
+    `Cannot ${task} as ${name} must not be an async function: it gave a promise`,
+  );
+}
+
 /** Throws unless `value` is left out or a boolean. */
 export function checkBoolean(name: string, value: unknown): void {
   if (value === undefined || typeof value === "boolean") return;
