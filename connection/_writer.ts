@@ -160,6 +160,11 @@ export class Writer<Out> implements TurnTask {
     this.#noteQueued();
   }
 
+  /** Whether a message is being encoded, by a function of the framing. */
+  get isEncoding(): boolean {
+    return this.#output.isEncoding;
+  }
+
   /** Throws if a function of the framing calls, while that encodes a message. */
   refuseWithinFrame(): void {
     this.#output.refuseWithinFrame();
@@ -255,12 +260,10 @@ export class Writer<Out> implements TurnTask {
 
   /**
    * Writes what is queued now, and lets what is queued later wait until
-   * {@linkcode Writer.goOnIn}.
+   * {@linkcode Writer.goOnIn}; not while a message is being encoded.
    */
   async pause(): Promise<void> {
     this.#isPaused = true;
-    // A message that is being encoded leaves whole.
-    if (this.#output.isEncoding) await SETTLED;
     const segments = this.#output.takeSegments();
     for (const { length } of segments) this.#underWay += length;
     await this.#writing;

@@ -976,6 +976,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
     if (this.#reader.isStopped) throw hasStoppedReading();
     if (this.#securing !== undefined) throw isSecuring();
+    // What is sent right after that message would leave before TLS, though it comes later.
+    if (this.#writer.isEncoding) throw isEncoding();
     const isServer = options.side === "server";
     const mayBeHandshake = isServer && this.#reader.isUntouched;
     if (this.#reader.hasUnread && !mayBeHandshake) throw hasUnread();
@@ -1645,6 +1647,13 @@ function hasStoppedReading(): DOMException {
 function isSecuring(): DOMException {
   return new DOMException(
     "Cannot go on with the transport: startTls() is under way",
+    "InvalidStateError",
+  );
+}
+
+function isEncoding(): DOMException {
+  return new DOMException(
+    "Cannot start TLS: it was called by the framing's own function while that encodes a message",
     "InvalidStateError",
   );
 }

@@ -3,9 +3,11 @@ import process from "node:process";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
+import { mapped } from "../framing/mapped.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import {
   isPending,
+  pair,
   run,
   sockets,
   SOCKETS_PROGRAM,
@@ -140,6 +142,26 @@ for (const [name, open] of WAYS) {
     await client.closed;
   });
 }
+
+Deno.test("Connection.startTls() refuses to be called while a message is encoded", async () => {
+  let starting: Promise<void> | undefined;
+  await using ends = await pair({
+    framing: mapped(lines(), {
+      decode: (line) => line,
+      encode(line: string) {
+        if (line === "STARTTLS") starting = connection.startTls(asClient);
+        return line;
+      },
+    }),
+  });
+  const { connection, peer } = ends;
+  connection.send("STARTTLS");
+  connection.send("and not a word of this before TLS, had it begun");
+  const error = await assertRejects(async () => await starting, DOMException);
+  assertEquals(error.name, "InvalidStateError");
+  await connection.close();
+  assertEquals((await peer.readToEnd()).split("\n").length, 3);
+});
 
 Deno.test("Connection.startTls() works though a read is under way on both sides", async () => {
   await using ends = framed(await sockets());
