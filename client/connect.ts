@@ -43,13 +43,15 @@ import { noteOrigin } from "../internal/diagnostics.ts";
 export async function connect<In, Out>(
   options: ConnectOptions<In, Out>,
 ): Promise<Connection<In, Out>> {
-  checkConnectOptions(options);
-  return await openingInTime(options, async (signal) => {
-    const conn = await dial(options, signal);
+  // As they are now: the caller may change the object, such as for another connection.
+  const own: ConnectOptions<In, Out> = { ...options };
+  checkConnectOptions(own);
+  return await openingInTime(own, async (signal) => {
+    const conn = await dial(own, signal);
     try {
       signal.throwIfAborted();
-      noteOrigin(conn, () => originOf(options));
-      return new Connection(conn, connectionOptionsFor(conn, options));
+      noteOrigin(conn, () => originOf(own));
+      return new Connection(conn, connectionOptionsFor(conn, own));
     } catch (error) {
       conn.close();
       throw error;

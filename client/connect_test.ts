@@ -631,3 +631,19 @@ Deno.test("connect() and serve() tell what ALPN agreed on", async () => {
   await using without = await connect({ port, framing, tls });
   assertEquals(without.alpnProtocol, null);
 });
+
+Deno.test("connect() goes by its options as they are when it is called", async () => {
+  await using server = serve(
+    { hostname, port: 0, framing },
+    (connection) => connection.send("12"),
+  );
+  const options: ConnectTcpOptions<string, string> = {
+    port: server.addr.port,
+    framing,
+  };
+  const connecting = connect(options);
+  options.framing = lines({ maxLength: 1 });
+  options.signal = AbortSignal.abort();
+  await using client = await connecting;
+  assertEquals(await client.receive(), "12");
+});

@@ -120,9 +120,11 @@ export function reconnect<In, Out, T>(
   options: ReconnectOptions<In, Out>,
   handler: (connection: Connection<In, Out>) => T | Promise<T>,
 ): Promise<T> {
+  // As they are now: the caller may change the object, such as for another connection.
+  const own: ReconnectOptions<In, Out> = { ...options };
   return runReconnecting<Connection<In, Out>, T>({
-    options,
-    open: () => isByFunction(options) ? options.connect() : connect(options),
+    options: own,
+    open: () => isByFunction(own) ? own.connect() : connect(own),
     isConnection: (opened) => opened instanceof Connection,
     handler,
     endError: (message) => new Deno.errors.UnexpectedEof(message),

@@ -1347,3 +1347,16 @@ Deno.test("reconnect() holds no busy time against a handler that answers after t
   controller.abort();
   await assertRejects(() => running, DOMException, "aborted");
 });
+
+Deno.test("reconnect() goes by its options as they are when it is called", async () => {
+  await using server = serveInTurn(hangUp, echo);
+  const { port } = server.addr;
+  const options: ReconnectOptions<string, string> = { ...quick, port };
+  const losses: unknown[] = [];
+  options.onError = (error) => void losses.push(error);
+  const running = reconnect(options, (connection) => connection.request("a"));
+  options.port = 1; // as for another call, whose server is not there
+  options.signal = AbortSignal.abort();
+  assertEquals(await running, "a");
+  assertEquals(losses.length, 1);
+});

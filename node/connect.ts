@@ -48,13 +48,15 @@ import { noteOrigin } from "../internal/diagnostics.ts";
 export async function connect<In, Out>(
   options: ConnectOptions<In, Out>,
 ): Promise<Connection<In, Out>> {
-  checkConnectOptions(options);
-  return await openingInTime(options, async (signal) => {
-    const transport = await dial(options, signal);
+  // As they are now: the caller may change the object, such as for another connection.
+  const own: ConnectOptions<In, Out> = { ...options };
+  checkConnectOptions(own);
+  return await openingInTime(own, async (signal) => {
+    const transport = await dial(own, signal);
     try {
       signal.throwIfAborted();
-      noteOrigin(transport, () => originOf(options));
-      return new Connection(transport, options);
+      noteOrigin(transport, () => originOf(own));
+      return new Connection(transport, own);
     } catch (error) {
       transport.close();
       throw error;

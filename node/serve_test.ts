@@ -17,7 +17,12 @@ import {
 import process from "node:process";
 import { createServer as createTlsServer } from "node:tls";
 import { connect } from "./connect.ts";
-import type { ServeTcpOptions, ServeTlsOptions } from "./options.ts";
+import type {
+  ConnectTcpOptions,
+  ServeTcpOptions,
+  ServeTlsOptions,
+} from "./options.ts";
+import { reconnect } from "./reconnect.ts";
 import { serve } from "./serve.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Transport } from "../connection/transport.ts";
@@ -379,4 +384,23 @@ Deno.test("serve() of node.ts leaves no socket open that waits when it shuts dow
   await first.close();
   await shutdown;
   assertEquals(sockets.every(({ destroyed }) => destroyed), true);
+});
+
+Deno.test("serve(), connect() and reconnect() of node.ts go by their options as they are when they are called", async () => {
+  const options: ServeTcpOptions<string, string> = { ...loopback };
+  const serving = serve(options, echo);
+  options.filter = () => false;
+  await using server = await serving;
+  const { port } = server.addr;
+  const target: ConnectTcpOptions<string, string> = { port, framing };
+  const calls = [
+    connect(target).then(async (client) => {
+      await using asking = client;
+      return await asking.request("hello");
+    }),
+    reconnect(target, (client) => client.request("hello")),
+  ];
+  target.framing = lines({ maxLength: 1 });
+  target.signal = AbortSignal.abort();
+  assertEquals(await Promise.all(calls), ["hello", "hello"]);
 });

@@ -141,9 +141,11 @@ export function serve<In, Out>(
   handler: ConnectionHandler<In, Out, Address | undefined>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr>;
 export function serve<In, Out>(
-  options: ServeOptions<In, Out>,
+  given: ServeOptions<In, Out>,
   handler: AnyHandler<In, Out>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr> {
+  // As they are now: the caller may change the object, such as for another server.
+  const options: ServeOptions<In, Out> = { ...given };
   checkServeOptions(options);
   checkFunction("serve", "handler", handler);
   options.signal?.throwIfAborted();

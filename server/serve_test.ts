@@ -1993,3 +1993,25 @@ Deno.test({
     assert(clients.length < attempts.length);
   },
 });
+
+Deno.test("serve() goes by its options as they are when it is called", async () => {
+  const first = new AbortController();
+  const log = errorLog();
+  const options: ServeTcpOptions<string, string> = {
+    ...loopback,
+    signal: first.signal,
+    onError: log.onError,
+  };
+  const server = serve(options, echo);
+  // As for another server.
+  options.signal = new AbortController().signal;
+  options.filter = () => false;
+  options.onError = () => {};
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  const reported = log.next;
+  const reason = new Error("Enough");
+  first.abort(reason);
+  await server.finished;
+  assertStrictEquals(await reported, reason);
+});
