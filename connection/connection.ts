@@ -481,7 +481,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         onClose: () => this.closeWrite(),
         onAbort: (reason) => {
           // A pipe passes the connection's own error on, which drops nothing.
-          if (reason !== this.#failure?.error) this.abort(reason);
+          const isItsOwn = this.#failure !== undefined &&
+            reason === this.#failure.error;
+          if (!isItsOwn) this.abort(reason);
         },
       });
       if (this.#failure !== undefined) {

@@ -666,6 +666,30 @@ Deno.test("Connection.writable, aborted, aborts the connection", async () => {
   assertStrictEquals(await assertRejects(() => connection.closed), reason);
 });
 
+Deno.test("Connection.writable, aborted without a reason, aborts the connection", async () => {
+  const ways: ((writable: WritableStream<string>) => Promise<unknown>)[] = [
+    (writable) => writable.abort(),
+    (writable) => writable.getWriter().abort(),
+    (writable) =>
+      ReadableStream.from(failing()).pipeTo(writable).catch(() => {}),
+  ];
+  // deno-lint-ignore require-yield
+  async function* failing(): AsyncGenerator<string> {
+    await turn();
+    throw undefined;
+  }
+  for (const abort of ways) {
+    await using ends = await pair<string, string>({ framing });
+    await abort(ends.connection.writable);
+    assert(ends.connection.hasEnded);
+    const error = await assertRejects(
+      () => ends.connection.closed,
+      DOMException,
+    );
+    assertEquals(error.name, "AbortError");
+  }
+});
+
 Deno.test("Connection refuses a message that is sent while another is encoded", async () => {
   let refused: Promise<void> | undefined;
   const framing = mapped(

@@ -1,5 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
-import { escapeControls } from "../internal/shown.ts";
+import { escapeControls, textOf } from "../internal/shown.ts";
 import { FramingError } from "./framing_error.ts";
 
 /**
@@ -46,17 +46,11 @@ export function orMalformed<Message, Value>(
       return decode(message);
     } catch (cause) {
       if (cause instanceof FramingError) throw cause;
-      const shown = escapeControls(reasonOf(cause)); // it may quote what was received
+      const reason = textOf(() =>
+        cause instanceof Error ? cause.message : cause
+      );
+      const shown = escapeControls(reason); // it may quote what was received
       throw new FramingError(`Cannot decode message: ${shown}`, { cause });
     }
   };
-}
-
-/** Why decoding failed: what was thrown may be anything. */
-function reasonOf(cause: unknown): string {
-  try {
-    return String(cause instanceof Error ? cause.message : cause);
-  } catch {
-    return "an error that cannot be shown";
-  }
 }

@@ -18,3 +18,12 @@ export function quoted(text: string, most: number): string {
   // JSON escapes quotes and C0 alone.
   return escapeControls(JSON.stringify(text.slice(0, most)));
 }
+
+/** What `read` gives as text: of what was thrown, which may be anything and may throw. */
+export function textOf(read: () => unknown): string {
+  try {
+    return String(read());
+  } catch {
+    return "what cannot be shown";
+  }
+}

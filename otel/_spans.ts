@@ -9,6 +9,7 @@ import type {
   ConnectionCloseMessage,
   ConnectionOpenMessage,
 } from "../connection/diagnostics.ts";
+import { textOf } from "../internal/shown.ts";
 import { errorType, spanAttributes } from "./_attributes.ts";
 
 const KINDS = { client: SpanKind.CLIENT, server: SpanKind.SERVER };
@@ -57,7 +58,7 @@ export class ConnectionSpans {
 
 /** What was thrown may be anything, also an object that cannot be made a text. */
 function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message;
+  if (error instanceof Error) return textOf(() => error.message);
   return typeof error === "object" && error !== null
     ? "An object that is no Error"
     : String(error);

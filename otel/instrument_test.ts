@@ -208,6 +208,20 @@ Deno.test("instrument() ends the span of a connection that ended with any value"
   ]);
 });
 
+Deno.test("instrument() ends the span of a connection whose error throws as it is shown", async () => {
+  class SilentError extends Error {
+    override get message(): string {
+      throw new Error("no message");
+    }
+  }
+  await using otel = telemetry();
+  await using pair = connectionPair({ framing });
+  pair.near.abort(new SilentError());
+  await pair.near.closed.catch(() => {});
+  const [span] = otel.spans;
+  assertEquals(span?.status.message, "what cannot be shown");
+});
+
 Deno.test("instrument() shows a peer that does not read", async () => {
   await using otel = telemetry();
   await using pair = connectionPair({ framing, bufferSize: 1000 });

@@ -5,6 +5,7 @@ import { FramingError } from "../framing/framing_error.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { checkCount, checkLength } from "../internal/checks.ts";
 import { type Random, seededRandom } from "../internal/random.ts";
+import { textOf } from "../internal/shown.ts";
 import { type DecodeOptions, decodeStream, type Outcome } from "./_decoding.ts";
 import { damaged, randomCuts } from "./_random.ts";
 import {
@@ -564,7 +565,7 @@ class Verification<In, Out> {
       }`;
     const error = failure === undefined
       ? ""
-      : `, then ${String(failure.error)}`;
+      : `, then ${textOf(() => failure.error)}`;
     throw new Error(
       `${showCut(stream, cuts)} gives ${place}${error}${
         what === "" ? "" : `, ${what}`
@@ -598,7 +599,7 @@ class Verification<In, Out> {
     if (failure === undefined || isAllowed(failure.error)) return;
     throw new Error(
       `${name}, throws ${
-        String(failure.error)
+        textOf(() => failure.error)
       }: what the peer does wrong must be a FramingError (see the option isAllowed)`,
       { cause: failure.error },
     );
@@ -644,7 +645,9 @@ function encodeAlone<Out>(
   try {
     output.push(encoder, message);
   } catch (cause) {
-    throw new Error(`${name} cannot be encoded: ${String(cause)}`, { cause });
+    throw new Error(`${name} cannot be encoded: ${textOf(() => cause)}`, {
+      cause,
+    });
   }
   return output.takeBytes();
 }
@@ -705,7 +708,7 @@ function isSameFailure(a: Outcome["failure"], b: Outcome["failure"]): boolean {
   if (one instanceof FramingError && other instanceof FramingError) {
     return one.code === other.code && one.offset === other.offset;
   }
-  return String(one) === String(other);
+  return textOf(() => one) === textOf(() => other);
 }
 
 function cause(failure: Outcome["failure"]): ErrorOptions {
@@ -715,7 +718,9 @@ function cause(failure: Outcome["failure"]): ErrorOptions {
 function showOutcome(
   { messages, failure }: Pick<Outcome, "messages" | "failure">,
 ): string {
-  const error = failure === undefined ? "" : `, then ${String(failure.error)}`;
+  const error = failure === undefined
+    ? ""
+    : `, then ${textOf(() => failure.error)}`;
   return `${showAll(messages)}${error}`;
 }
 

@@ -520,3 +520,19 @@ Deno.test("verifyFraming() finds an encoder that writes otherwise in one buffer"
   }, ["one", "two"]);
   assert(fault.includes("one by one"), fault);
 });
+
+Deno.test("verifyFraming() tells a fault also of what is thrown and cannot be shown", () => {
+  const refuse = () => {
+    throw Object.create(null);
+  };
+  const decoding = faultOf(
+    mapped(lines(), { decode: refuse, encode: (line: string) => line }),
+    ["one"],
+  );
+  assert(decoding.includes("gives 0 of 1 messages"), decoding);
+  const encoding = faultOf(
+    mapped(lines(), { decode: (line) => line, encode: refuse }),
+    ["one"],
+  );
+  assert(encoding.includes("cannot be encoded"), encoding);
+});
