@@ -67,13 +67,15 @@ export class DetachedTransport implements Transport {
     return this.#transport.closeWrite();
   }
 
+  // What they give is passed on: it may be the promise of an async function.
   close(): void {
-    this.#transport.close();
+    return this.#transport.close();
   }
 
   reset(): void {
-    if (this.#transport.reset !== undefined) this.#transport.reset();
-    else this.#transport.close();
+    return this.#transport.reset === undefined
+      ? this.#transport.close()
+      : this.#transport.reset();
   }
 
   ref(): void {

@@ -100,8 +100,9 @@ export class NodeStreamTransport implements Transport {
 
   /** Resets what is below, if that can be; else it is closed. */
   reset(): void {
-    this.#lower?.reset?.();
+    const resetting = this.#lower?.reset?.();
     this.close();
+    return resetting; // which may be the promise of an async function
   }
 
   #takeAll(): Uint8Array | null {

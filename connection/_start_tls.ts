@@ -1,5 +1,6 @@
 import { checkTexts } from "../internal/checks.ts";
 import { builtinModule } from "../internal/event_loop.ts";
+import { onRejection } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import {
   type NodeStream,
@@ -128,7 +129,10 @@ export async function startTls(
   } catch (error) { // a certificate, or a key, that cannot be read
     throw tlsError(error, "start TLS");
   }
-  await secured(socket, side, ended.promise);
+  await secured(socket, side, {
+    peerEnded: ended.promise,
+    failureBelow: () => failureBelow,
+  });
   return new NodeStreamTransport(socket, {
     lower: transport,
     failureBelow: () => failureBelow,
@@ -160,12 +164,18 @@ class Gate {
 function secured(
   socket: TlsSocket,
   side: "client" | "server",
-  peerEnded: Promise<void>,
+  { peerEnded, failureBelow }: {
+    peerEnded: Promise<void>;
+    failureBelow: () => { readonly error: unknown } | undefined;
+  },
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
+      const below = failureBelow();
       socket.destroy();
-      reject(error === undefined ? endedEarly() : tlsError(error, "start TLS"));
+      if (below !== undefined) reject(below.error);
+      else if (error === undefined) reject(endedEarly());
+      else reject(tlsError(error, "start TLS"));
     };
     const closed = () => fail(undefined);
     let isSecured = false;
@@ -204,14 +214,22 @@ function duplexOver(
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
   const read = async () => {
     await beforeRead();
-    return await transport.read(buffer);
+    const length = await transport.read(buffer);
+    if (length !== null) checkMoved("read", length, buffer.length);
+    return length;
   };
-  const settle = async (action: Promise<unknown>, done: Done) => {
+  const failed = (error: unknown): Error => {
+    onError(error);
+    // A stream takes undefined, and what else may be thrown, for no error.
+    return error instanceof Error
+      ? error
+      : new Error("The transport below TLS failed", { cause: error });
+  };
+  const settle = async (action: () => Promise<unknown>, done: Done) => {
     try {
-      await action;
+      await action();
     } catch (error) {
-      onError(error);
-      return done(error);
+      return done(failed(error));
     }
     done();
   };
@@ -223,18 +241,15 @@ function duplexOver(
           this.push(length === null ? null : buffer.slice(0, length));
           if (length === null) onEnd();
         },
-        (error) => {
-          onError(error);
-          this.destroy(error);
-        },
+        (error) => this.destroy(failed(error)),
       );
     },
     write: (chunk, _encoding, done) =>
-      void settle(writeAll(transport, chunk), done),
-    final: (done) => void settle(transport.closeWrite(), done),
+      void settle(() => writeAll(transport, chunk), done),
+    final: (done) => void settle(() => transport.closeWrite(), done),
     destroy(error, done) {
       try {
-        transport.close();
+        onRejection(transport.close(), () => {});
       } catch {
         // Its connection has closed it already.
       }

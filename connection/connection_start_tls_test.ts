@@ -1,4 +1,9 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+} from "@std/assert";
 import process from "node:process";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
@@ -7,6 +12,7 @@ import { mapped } from "../framing/mapped.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import {
   isPending,
+  overriding,
   pair,
   run,
   sockets,
@@ -142,6 +148,41 @@ for (const [name, open] of WAYS) {
     await client.closed;
   });
 }
+
+Deno.test("Connection.startTls() tells what the transport below throws or gives, whatever that is", async () => {
+  const faults: [Partial<Transport>, unknown][] = [
+    [{ write: () => Promise.reject(undefined) }, undefined],
+    [{ write: () => Promise.reject(null) }, null],
+    [{ write: () => Promise.reject("text") }, "text"],
+    [{ read: () => Promise.reject(undefined) }, undefined],
+    [{ read: () => Promise.resolve(NaN) }, RangeError],
+    [{ read: () => Promise.resolve(-1) }, RangeError],
+  ];
+  for (const [methods, expected] of faults) {
+    const [near, far] = transportPair();
+    await using ends = framed([overriding(near, methods), far]);
+    const { client } = ends;
+    const error = await client.startTls(asClient).then(
+      () => "started",
+      (error) => error,
+    );
+    if (expected === RangeError) assertInstanceOf(error, RangeError);
+    else assertEquals(error, expected);
+    assertEquals(await client.closed.catch((error) => error), error);
+  }
+});
+
+Deno.test("Connection.startTls() lets no async function of the transport below be an unhandled rejection", async () => {
+  const [near, far] = transportPair();
+  const late = () => Promise.reject(new Error("no unhandled rejection"));
+  const methods = { close: late, reset: late };
+  await using ends = framed([overriding(near, methods), far]);
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  client.abort();
+  await client.closed.catch(() => {});
+  near.close();
+});
 
 Deno.test("Connection.startTls() refuses to be called while a message is encoded", async () => {
   let starting: Promise<void> | undefined;

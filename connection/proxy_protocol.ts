@@ -3,6 +3,7 @@ import { FramingError } from "../framing/framing_error.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { isTlsTransport } from "../internal/handshake.ts";
 import { type ProxyHeader, proxyHeaderDecoder } from "./_proxy_header.ts";
+import { checkMoved } from "./_transports.ts";
 import type { Address, Transport } from "./transport.ts";
 
 const READ_BYTES = 1024;
@@ -67,6 +68,7 @@ export async function readProxyHeader<A extends Address | undefined>(
         { code: "truncated", offset: 0 },
       );
     }
+    checkMoved("read", length, buffer.length);
     input.append(buffer.subarray(0, length));
     header = input.pull(decoder, false);
   }

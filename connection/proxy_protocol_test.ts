@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { concat } from "@std/bytes";
 import { connect, Connection } from "../mod.ts";
 import { ChunkDecoder, FramingError, lines } from "../framing.ts";
@@ -205,6 +211,21 @@ Deno.test("readProxyHeader() says what a peer has cut off", async () => {
     assertEquals(error.code, "truncated");
     near.close();
     far.close();
+  }
+});
+
+Deno.test("readProxyHeader() refuses a number of bytes that no read can give", async () => {
+  for (const length of [NaN, -1, 1.5, 100_000]) {
+    const [transport] = transportPair();
+    let reads = 0;
+    transport.read = () =>
+      ++reads < 100 ? Promise.resolve(length) : Promise.resolve(null);
+    const error = await assertRejects(() =>
+      readProxyHeader(transport, (source) => source)
+    );
+    assertInstanceOf(error, RangeError);
+    assertEquals(reads, 1);
+    transport.close();
   }
 });
 

@@ -99,7 +99,8 @@ export interface Transport {
   read(buffer: Uint8Array): Promise<number | null>;
   /**
    * Writes as much as there is room for, or waits until there is some. The bytes
-   * may be changed when it has settled.
+   * may be changed when it has settled. It must not change them itself, such as to mask
+   * them: other connections may send the same.
    *
    * @returns How many bytes were taken.
    */
