@@ -3,7 +3,7 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { textFields } from "../framing/text_fields.ts";
-import { checkSignal } from "../internal/checks.ts";
+import { checkNotAsync, checkSignal } from "../internal/checks.ts";
 import {
   checkConnectionOptions,
   checkFraming,
@@ -848,10 +848,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       checkHeartbeat(heartbeat);
       checkBeat(framing, heartbeat);
     }
+    // Both before either is changed, as they may throw.
+    const decoder = framing.decoder();
+    const encoder = framing.encoder();
     // The same object, seen as what it is from now on.
     const connection = this as unknown as Connection<I, O>;
-    connection.#reader.decoder = framing.decoder();
-    connection.#writer.encoder = framing.encoder();
+    connection.#reader.decoder = decoder;
+    connection.#writer.encoder = encoder;
     connection.#reader.goOn(); // what is there may be a message now
     this.#heartbeat?.stop();
     this.#heartbeat = undefined;
@@ -1678,7 +1681,10 @@ function checkBeat<Out>(
 }
 
 function beatOf<Out>(message: Out | (() => Out)): Out {
-  return isFunction(message) ? message() : message;
+  if (!isFunction(message)) return message;
+  const beat = message();
+  checkNotAsync("send heartbeat", "heartbeat.message", beat);
+  return beat;
 }
 
 function isFunction<T>(value: T | (() => T)): value is () => T {

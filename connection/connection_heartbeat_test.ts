@@ -5,7 +5,13 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { fixedLength, lengthPrefixed, lines, unframed } from "../framing.ts";
+import {
+  asJson,
+  fixedLength,
+  lengthPrefixed,
+  lines,
+  unframed,
+} from "../framing.ts";
 import { connect, reconnect } from "../client.ts";
 import { serve } from "../server.ts";
 import { transportPair } from "../testing.ts";
@@ -152,6 +158,17 @@ Deno.test("Connection heartbeat ends the connection by its error", async () => {
     await assertRejects(() => ends.connection.closed),
     error,
   );
+});
+
+Deno.test("Connection heartbeat refuses an async function, also for JSON, which would send {}", async () => {
+  await using ends = await pair<unknown, unknown>({
+    framing: asJson(lengthPrefixed()),
+    heartbeat: {
+      interval: 1,
+      message: () => Promise.reject(new Error("no unhandled rejection")),
+    },
+  });
+  await assertRejects(() => ends.connection.closed, TypeError, "async");
 });
 
 Deno.test("Connection.reframe() ends the heartbeat, and begins that of the new framing", async () => {

@@ -72,6 +72,26 @@ Deno.test("Connection.reframe() reads what follows in another framing, in every 
   );
 });
 
+Deno.test("Connection.reframe() changes neither side if the framing throws", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const refuse = () => {
+    throw new Error("no coder");
+  };
+  const broken = lengthPrefixed();
+  for (const method of ["decoder", "encoder"]) {
+    assertThrows(
+      () => connection.reframe({ ...broken, [method]: refuse }),
+      Error,
+      "no coder",
+    );
+    await connection.send("sent");
+    assertEquals(await peer.read(5), "sent\n");
+    await peer.write("received\n");
+    assertEquals(await connection.receive(), "received");
+  }
+});
+
 Deno.test("Connection.reframe() switches within a loop over the messages", async () => {
   await inEveryCut(lines(), "a\n\0\x01b\0\x01c", async (connection) => {
     const received: unknown[] = [];

@@ -537,7 +537,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
       const request = { id, answer: Promise.withResolvers<In>(), signal };
       this.#outstanding.set(id, request);
       try {
-        this.#send(request, isMaker(message) ? message(id) : message);
+        this.#send(request, isMaker(message) ? made(message, id) : message);
       } catch (error) {
         this.#outstanding.delete(id);
         throw error;
@@ -749,6 +749,12 @@ function isMaker<Out>(
   message: Out | ((id: unknown) => Out),
 ): message is (id: unknown) => Out {
   return typeof message === "function";
+}
+
+function made<Out>(make: (id: unknown) => Out, id: unknown): Out {
+  const message = make(id);
+  checkNotAsync("send request", "what makes the message", message);
+  return message;
 }
 
 function noAnswer(): Error {

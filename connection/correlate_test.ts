@@ -6,6 +6,8 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { asJson } from "../framing/as_json.ts";
+import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { mapped } from "../framing/mapped.ts";
 import { connectionPair } from "../testing/connection_pair.ts";
@@ -806,6 +808,17 @@ Deno.test("correlate() aborts the connection if a function that it asks is async
     assertStrictEquals(await ended.catch((error) => error), error);
     assertStrictEquals(await pair.near.closed.catch((error) => error), error);
   }
+});
+
+Deno.test("Correlation.request() refuses an async function that makes the message", async () => {
+  await using pair = connectionPair<unknown, unknown>({
+    framing: asJson(lengthPrefixed()),
+  });
+  const correlation = correlate(pair.near, { id: () => undefined });
+  const make = () => Promise.reject(new Error("no unhandled rejection"));
+  // As JSON, the promise would be sent as {}, and its answer waited for.
+  await assertRejects(() => correlation.request(make), TypeError, "async");
+  assertEquals(correlation.outstanding, 0);
 });
 
 Deno.test("Correlation.request() refuses ids of an async nextId", async () => {

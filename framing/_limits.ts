@@ -1,5 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
 import { drops } from "../internal/drops.ts";
+import { logRejection } from "../internal/log_error.ts";
 import { FramingError } from "./framing_error.ts";
 import type { LimitOptions } from "./limits.ts";
 
@@ -38,7 +39,7 @@ export function checkLimits(name: string, options: LimitOptions): Limits {
     discard: true,
     onDiscard(byteLength) {
       drops.count++;
-      onDiscard?.(byteLength);
+      logRejection(onDiscard?.(byteLength));
     },
   };
 }

@@ -1,4 +1,5 @@
 import { drops } from "../internal/drops.ts";
+import { logRejection } from "../internal/log_error.ts";
 import { checkChoice } from "./_limits.ts";
 import { FramingError } from "./framing_error.ts";
 import type { MalformedOptions } from "./malformed.ts";
@@ -27,5 +28,5 @@ function drop(): void {}
 export function refuse(error: unknown, malformed: Malformed): void {
   if (malformed === undefined || !(error instanceof FramingError)) throw error;
   drops.count++;
-  malformed(error);
+  logRejection(malformed(error));
 }

@@ -40,6 +40,7 @@ import { OutputBuffer } from "./output_buffer.ts";
 export class ChunkDecoder<In> {
   readonly #input = new ChunkInput();
   readonly #decoder: Decoder<In>;
+  #isDecoding = false;
   #failure: { readonly error: unknown } | undefined;
 
   /**
@@ -69,9 +70,11 @@ export class ChunkDecoder<In> {
    * @param chunk The next bytes, cut from the stream anywhere; or none.
    * @returns The messages that this chunk completes, in order.
    * @throws {FramingError} If the bytes break a rule of the framing.
+   * @throws {DOMException} An `InvalidStateError` if a function of the framing calls,
+   * while that decodes a message.
    */
   decode(chunk: Uint8Array): In[] {
-    this.#throwFailure();
+    this.#checkState();
     this.#input.append(chunk);
     return this.#pullAll(false);
   }
@@ -83,17 +86,24 @@ export class ChunkDecoder<In> {
    * @throws {FramingError} If the stream ended inside a message.
    */
   end(): In[] {
-    this.#throwFailure();
+    this.#checkState();
     return this.#pullAll(true);
   }
 
-  #throwFailure(): void {
+  #checkState(): void {
+    if (this.#isDecoding) {
+      throw new DOMException(
+        "Cannot decode chunk: it was given by the framing's own function while that decodes another",
+        "InvalidStateError",
+      );
+    }
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   #pullAll(ended: boolean): In[] {
     const messages: In[] = [];
     const decoder = this.#decoder;
+    this.#isDecoding = true;
     try {
       for (;;) {
         if (decoder instanceof ManyDecoder) {
@@ -107,6 +117,8 @@ export class ChunkDecoder<In> {
       this.#failure = { error };
       if (messages.length === 0) throw error;
       return messages;
+    } finally {
+      this.#isDecoding = false;
     }
   }
 }

@@ -243,3 +243,27 @@ Deno.test("ChunkEncoder gives frames that are the caller's", () => {
   assertThrows(() => encoder.encode("no\n"), TypeError);
   assertEquals(text(encoder.encode("three")), "three\n");
 });
+
+Deno.test("ChunkDecoder refuses a chunk, and the end, of the framing's own function", () => {
+  const errors: unknown[] = [];
+  const callBack = () => {
+    for (
+      const action of [() => decoder.decode(bytes("x\n")), () => decoder.end()]
+    ) {
+      errors.push(assertThrows(action, DOMException).name);
+    }
+  };
+  const decoder: ChunkDecoder<string> = new ChunkDecoder(mapped(
+    lines({ maxLength: 3, oversize: "discard", onDiscard: callBack }),
+    {
+      decode(line) {
+        if (line === "b") callBack();
+        return line;
+      },
+      encode: (line: string) => line,
+    },
+  ));
+  assertEquals(decoder.decode(bytes("a\nb\ntoo long\nc\n")), ["a", "b", "c"]);
+  assertEquals(errors, Array(4).fill("InvalidStateError"));
+  assertEquals(decoder.decode(bytes("d\n")), ["d"]);
+});

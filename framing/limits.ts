@@ -36,7 +36,9 @@ export interface LimitOptions {
   oversize?: "error" | "discard" | undefined;
   /**
    * Called with the length in bytes of each message that was dropped, once it
-   * has passed. Only with `oversize: "discard"`.
+   * has passed. Only with `oversize: "discard"`. What it throws ends the stream. It may be
+   * an async function, which is not waited for: what it rejects with goes to
+   * `console.error`.
    */
   onDiscard?: ((byteLength: number) => void) | undefined;
 }

@@ -1,4 +1,4 @@
-import { checkFunction } from "../internal/checks.ts";
+import { checkFunction, checkNotAsync } from "../internal/checks.ts";
 import { wantedDrops } from "../internal/drops.ts";
 import { decodePart } from "./_decode_part.ts";
 import { ManyDecoder, RangeDecoder } from "./_decoders.ts";
@@ -102,8 +102,11 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
       if (encoder !== undefined && made === inner) return encoder; // without state
       inner = made;
       encoder = {
-        encode: (message, output) =>
-          made.encode(mapping.encode(message), output),
+        encode(message, output) {
+          const value = mapping.encode(message);
+          checkNotAsync("encode message", "encode", value);
+          return made.encode(value, output);
+        },
       };
       return encoder;
     },

@@ -1,10 +1,12 @@
 import {
   assert,
   assertEquals,
+  assertInstanceOf,
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
+import { asJson } from "./as_json.ts";
 import { asText } from "./as_text.ts";
 import { delimited } from "./delimited.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
@@ -14,6 +16,8 @@ import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { netstrings } from "./netstrings.ts";
+import { orMalformed } from "./or_malformed.ts";
+import { replacing } from "../dev/testdata/replacing.ts";
 import {
   assertRefuses,
   assertRoundTrip,
@@ -346,4 +350,36 @@ Deno.test("mapped() is asked, and what its framing drops is told, in their order
   assertEquals(decoder.decode(bytes("a\n\xff\nb\nend\n\xff\nc\n")), ["a", "b"]);
   assertEquals(log, ["a", 2, "b", "end"]);
   assertThrows(() => decoder.end(), FramingError, "after it");
+});
+
+Deno.test("mapped() refuses an async encode, also over JSON, which would send {}", () => {
+  const framing = mapped<unknown, unknown, unknown>(asJson(lengthPrefixed()), {
+    decode: (value) => value,
+    encode: () => Promise.reject(new Error("no unhandled rejection")),
+  });
+  assertThrows(() => encode(framing, "a"), TypeError, "async");
+});
+
+Deno.test("onMalformed and onDiscard may be async functions, whose errors are logged", async () => {
+  const logged: unknown[] = [];
+  using _console = replacing(console, {
+    error: (error) => void logged.push(error),
+  });
+  const report = (of: unknown) => Promise.reject(of);
+  const discarding = lines({
+    maxLength: 3,
+    oversize: "discard",
+    onDiscard: report,
+  });
+  const framing = mapped(discarding, {
+    decode: orMalformed((line) => Number(JSON.parse(line))),
+    encode: String,
+    onMalformed: report,
+  });
+  const decoder = new ChunkDecoder(framing);
+  assertEquals(decoder.decode(bytes("1\ntoo long\n{\n2\n")), [1, 2]);
+  await Promise.resolve();
+  assertEquals(logged.length, 2);
+  assertEquals(logged[0], "too long".length);
+  assertInstanceOf(logged[1], FramingError);
 });

@@ -8,3 +8,11 @@ export function logError(error: unknown): void {
     console.error("An error that cannot be shown, as showing it throws");
   }
 }
+
+/**
+ * Logs what a report to the user rejects with, as an async function: it is too late to end
+ * anything, and an unhandled rejection would end the process.
+ */
+export function logRejection(given: unknown): void {
+  if (given !== undefined) Promise.resolve(given).catch(logError);
+}
