@@ -107,7 +107,8 @@ export interface ByteInput {
     littleEndian?: boolean,
   ): number | undefined;
   /**
-   * Looks at some bytes.
+   * Looks at some bytes. They are the same ones that are taken later: do not write to
+   * them before.
    *
    * @param start Where they begin.
    * @param end Where they end.

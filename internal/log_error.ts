@@ -14,5 +14,5 @@ export function logError(error: unknown): void {
  * anything, and an unhandled rejection would end the process.
  */
 export function logRejection(given: unknown): void {
-  if (given !== undefined) Promise.resolve(given).catch(logError);
+  if (typeof given === "object") Promise.resolve(given).catch(logError);
 }

@@ -20,7 +20,7 @@ export function onRejection(
   given: unknown,
   tell: (error: unknown) => void,
 ): void {
-  if (given !== undefined) Promise.resolve(given).catch(tell);
+  if (typeof given === "object") Promise.resolve(given).catch(tell);
 }
 
 /**
