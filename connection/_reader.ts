@@ -132,6 +132,8 @@ export class Reader<In> {
   #hasDroppedBytes = false;
   #isDecoding = false;
   #isServing = false;
+  // What is there was to be handed out while it could not be.
+  #isAskedToServe = false;
   // Another transport is being made of the present one.
   #isChanging = false;
   #failure: { readonly error: unknown } | undefined;
@@ -325,7 +327,8 @@ export class Reader<In> {
    */
   wait(receiver: Receiver, hasTried = false): void {
     this.#receivers.push(receiver);
-    const isMissing = hasTried && this.#receivers.length === 1 && !this.isOver;
+    const isMissing = hasTried && this.#receivers.length === 1 &&
+      !this.isOver && !this.#isAskedToServe;
     if (!isMissing) this.#serve();
     this.#readOn();
   }
@@ -340,7 +343,11 @@ export class Reader<In> {
   #readOn(): void {
     if (this.#reading !== undefined) {
       const isWaited = this.#isWaited;
-      this.#updateRef(isWaited);
+      try {
+        this.#updateRef(isWaited);
+      } catch (error) { // of the transport: else who waits would be told, and take its message
+        this.#fail(error);
+      }
       if (isWaited) this.#startWaiting();
     }
     this.#read();
@@ -529,9 +536,16 @@ export class Reader<In> {
   #serve(): void {
     // What is ended while a message is taken, by an error of it or by a function of the
     // framing, is told once it was.
-    if (this.#isServing || this.#isDecoding) return;
+    if (this.#isServing || this.#isDecoding) {
+      this.#isAskedToServe = true;
+      return;
+    }
     this.#isServing = true;
     while (this.#serveFirst());
+    while (this.#isAskedToServe) { // such as after reframe(), by a function of the framing
+      this.#isAskedToServe = false;
+      while (this.#serveFirst());
+    }
     this.#isServing = false;
   }
 

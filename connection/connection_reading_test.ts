@@ -615,6 +615,23 @@ Deno.test("Connection ends by what its decoder throws", async () => {
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
+Deno.test("Connection ends with what ref() of the transport throws, and loses no message by it", async () => {
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      ref() {
+        throw new Error("no ref");
+      },
+      unref() {},
+    }));
+  const { connection, peer } = ends;
+  await peer.write("one\n");
+  connection.peerEnded.catch(() => {}); // reads ahead, and keeps no process alive
+  await until(() => connection.stats().bytesReceived > 0);
+  assertEquals(await connection.receive(), "one");
+  await assertRejects(() => connection.receive(), Error, "no ref");
+  await assertRejects(() => connection.closed, Error, "no ref");
+});
+
 Deno.test("Connection.readable that the framing's own function cancels holds up no other receiver", async () => {
   await using ends = await pair({
     framing: mapped(lines(), {

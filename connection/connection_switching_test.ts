@@ -92,6 +92,43 @@ Deno.test("Connection.reframe() changes neither side if the framing throws", asy
   }
 });
 
+Deno.test("Connection.reframe() within decode gives what is there to those who wait, in the new framing", async () => {
+  const waits: ((
+    connection: Connection<string, string>,
+  ) => Promise<unknown>)[] = [
+    (connection) => connection.receive(),
+    (connection) => connection.request("question"),
+    (connection) => connection[Symbol.asyncIterator]().next(),
+    (connection) => connection.batches()[Symbol.asyncIterator]().next(),
+    (connection) => connection.readable.getReader().read(),
+  ];
+  for (const wait of waits) {
+    for (const isThere of [true, false]) {
+      await using ends = await pair<string, string>({
+        framing: {
+          decoder: () => ({
+            decode(input) {
+              if (input.length > 0) ends.connection.reframe(lines());
+              return undefined; // the message is for the new framing
+            },
+          }),
+          encoder: lines().encoder,
+        },
+      });
+      const { connection, peer } = ends;
+      if (isThere) {
+        connection.peerEnded.catch(() => {}); // reads ahead
+        await peer.write("a line\n");
+        await until(() => connection.stats().bytesReceived > 0);
+      }
+      const received = wait(connection);
+      if (!isThere) await peer.write("a line\n");
+      await received;
+      assertEquals(connection.stats().messagesReceived, 1);
+    }
+  }
+});
+
 Deno.test("Connection.reframe() switches within a loop over the messages", async () => {
   await inEveryCut(lines(), "a\n\0\x01b\0\x01c", async (connection) => {
     const received: unknown[] = [];
