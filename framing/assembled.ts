@@ -155,26 +155,30 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
 
   #nextOfFrame(): Message | undefined {
     while (this.#messages !== undefined) {
-      const { value, done } = this.#messages.next();
+      const next = this.#messages.next();
+      const { value, done } = next;
       if (done) {
         this.#messages = undefined;
         this.#hasBegun = value === true;
         return undefined;
       }
       if (value !== undefined) return value;
+      // That of an async generator would never be done.
+      checkNotAsync(WHAT, "the assembler", next);
     }
     return undefined;
   }
 }
 
-/** Throws unless it is an iterator. That of an async generator would never be done. */
-function checkIterator<Messages extends object>(messages: Messages): Messages {
-  checkNotAsync("assemble messages", "assembler", messages);
-  const isIterator = typeof messages === "object" && messages !== null &&
-    "next" in messages && typeof messages.next === "function" &&
-    !(Symbol.asyncIterator in messages);
-  if (isIterator) return messages;
+/** Throws unless it is an iterator. */
+function checkIterator<Messages extends { next: unknown }>(
+  messages: Messages,
+): Messages {
+  if (typeof messages?.next === "function") return messages;
+  checkNotAsync(WHAT, "the assembler", messages);
   throw new TypeError(
-    "Cannot assemble messages as the assembler must give an iterator, as a generator function does that is not async",
+    `Cannot ${WHAT} as the assembler must give an iterator, as a generator function does`,
   );
 }
+
+const WHAT = "assemble messages";
