@@ -69,7 +69,7 @@ export type Assembler<Frame, Message> = (
  *   let parts: Uint8Array[] = [];
  *   let length = 0;
  *   return function* (frame) {
- *     length += frame.length - 1;
+ *     length += frame.length; // with its mark: a part without bytes takes memory too
  *     if (length > MAX_LENGTH) {
  *       throw new FramingError("Message too long", { code: "too-long", limit: MAX_LENGTH });
  *     }
