@@ -37,6 +37,8 @@ export function planBench({ flags, args }: Command): BenchPlan {
     hasEscapes: flags.has("escapes"),
   });
   const messages = given.length > 0 ? given : [DEFAULT_MESSAGE];
+  const time = flags.duration("time") ?? DEFAULT_TIME_MS;
+  if (time === 0) throw new UsageError("bench needs a --time above 0");
   return {
     place: parsePlace(args[0] ?? ""),
     chosen,
@@ -44,7 +46,7 @@ export function planBench({ flags, args }: Command): BenchPlan {
     frames: framesOf(messages, chosen),
     connections: flags.count("connections") ?? 1,
     rate: flags.count("rate"),
-    time: flags.duration("time") ?? DEFAULT_TIME_MS,
+    time,
     pipeline: flags.count("pipeline") ?? 1,
     answers: parseCount("--answers", flags.text("answers") ?? "1"),
     isJson: flags.has("json"),

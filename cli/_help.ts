@@ -73,6 +73,7 @@ ${
       ]),
       ["completion SHELL", "Print the completion for bash or zsh"],
       ["help VERB", "Show the flags of a verb, with examples"],
+      ["--version", "Print the version"],
     ])
   }
 

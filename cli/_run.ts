@@ -49,6 +49,9 @@ async function dispatch(
       return 0;
     }
     case "completion": {
+      if (rest.includes("--help") || rest.includes("-h")) {
+        return await printHelp(name, shell);
+      }
       const { completion } = await import("./_completion.ts");
       await shell.write(completion(rest));
       return 0;
@@ -104,7 +107,10 @@ async function printHelp(
 ): Promise<number> {
   const { heading, helpOfTool, helpOfVerb } = await import("./_help.ts");
   const head = heading(shell.hasColor && shell.isOutputTerminal);
-  const text = name === undefined
+  // What completion and help do stands in the help of the tool.
+  const isOfTool = [undefined, "completion", "help", "--help", "-h"]
+    .includes(name);
+  const text = name === undefined || isOfTool
     ? helpOfTool(head)
     : helpOfVerb(verbOf(name), head);
   await shell.write(`${text}\n`);

@@ -6,7 +6,17 @@ import { FakeShell, runTool } from "./_testing.ts";
 import { flagsOf, VERBS } from "./_verbs.ts";
 
 Deno.test("Without arguments, and with help, the tool says what it can do", async () => {
-  for (const args of [[], ["help"], ["--help"], ["-h"]]) {
+  for (
+    const args of [
+      [],
+      ["help"],
+      ["--help"],
+      ["-h"],
+      ["help", "help"],
+      ["help", "completion"],
+      ["completion", "--help"],
+    ]
+  ) {
     const { code, output, errors } = await runTool(args);
     assertEquals([code, errors], [0, ""]);
     for (const { name } of VERBS) assert(output.includes(`\n  ${name} `), name);
@@ -101,6 +111,10 @@ Deno.test("Wrong usage is one line and code 2", async () => {
     [
       ["connect", "1", "--wait", "-1"],
       "Option '--wait' argument begins with a dash: write it after = (see framed connect --help)",
+    ],
+    [
+      ["bench", "1", "-t", "0"],
+      "bench needs a --time above 0 (see framed bench --help)",
     ],
     [
       ["completion"],
