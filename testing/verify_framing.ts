@@ -112,7 +112,7 @@ export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
  * Verifies that a framing keeps its promises, and says which bytes, cut where, break
  * which one.
  *
- * - Each message is sent, and read back as itself.
+ * - Each message is sent, as the same bytes by each new encoder, and read back as itself.
  * - So it is wherever the stream is cut: nowhere, in all ways if it has up to 10 bytes, at
  *   each place if it has up to 2,000, between all bytes up to 64 KiB, and in many random
  *   ways.
@@ -132,7 +132,7 @@ export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
  * whatever is special in the framing.
  * @param options What to verify besides.
  * @throws {Error} If it breaks a promise; what it threw itself is the `cause`.
- * @throws {TypeError} If there are no messages.
+ * @throws {TypeError} If there are no messages, or `received` has more or fewer.
  * @throws {RangeError} If a number of the options is out of range.
  *
  * @example A framing that takes a length before the rest is there

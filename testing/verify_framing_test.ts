@@ -238,6 +238,17 @@ Deno.test("verifyFraming() finds a message that its receiver must not write to",
   );
 });
 
+Deno.test("verifyFraming() names the cut that breaks a stream of many bytes", () => {
+  const tooEarly = words((input) => {
+    const length = input.byteAt(0);
+    if (length === undefined) return undefined;
+    input.skip(1);
+    return input.length < length ? undefined : input.takeText(length);
+  });
+  const fault = faultOf(tooEarly, Array(20).fill("ninebytes"));
+  assertIncludes(fault, 'cut into "\\x09" | "ninebytes', " at 1: ");
+});
+
 Deno.test("verifyFraming() finds state that streams share", () => {
   let count = 0;
   const counted: Framing<string> = {
