@@ -116,7 +116,8 @@ export interface HeadedOptions {
  * import { ChunkDecoder, ChunkEncoder, headed, lines } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
- * const lengthIn = (line: string) => /^(?:MSG|PUB) .* (\d+)$/.exec(line)?.[1];
+ * const lengthIn = (line: string) =>
+ *   /^(?:MSG|PUB) /.test(line) ? line.split(" ").at(-1) : undefined;
  * const framing = headed(lines({ eol: "\r\n" }), lengthIn, { terminator: "\r\n" });
  *
  * const decoder = new ChunkDecoder(framing);
