@@ -61,7 +61,8 @@ const REPORT = new URL("report.md", import.meta.url);
 
 const USAGE = `Usage: deno task stress [options]
 
-  --seconds N   the time for all suites (${FULL_SECONDS}: full sizes)
+  --seconds N   the time for all suites (${FULL_SECONDS}: full sizes); each has a least
+                size, so that short times are exceeded
   --seed N      where random numbers begin, to repeat a run
   --only NAMES  some suites, with commas between; they share the time
   --report      write dev/stress/report.md

@@ -16,7 +16,7 @@
  *
  * An array may have a million items, and arrive in a thousand reads. So the framing takes
  * item by item, and `assembled()` puts values together, of which it keeps those that are
- * not whole: each byte is looked at once.
+ * not whole: no byte is looked at twice.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/protocols/redis.ts
