@@ -183,7 +183,7 @@ export function connectionPair<In, Out>(
   const { giveUpAfter = GIVE_UP_MS } = options;
   checkMilliseconds("giveUpAfter", giveUpAfter);
   const [nearTransport, farTransport] = transportPair(options);
-  const { near, far } = "near" in options
+  const { near, far } = isForEach(options)
     ? options
     : { near: options, far: options };
   return new Pair({
@@ -192,6 +192,15 @@ export function connectionPair<In, Out>(
     nearTransport,
     farTransport,
   }, giveUpAfter);
+}
+
+/** Whether each end has options; in JavaScript one of them may be missing. */
+function isForEach<In, Out>(
+  options:
+    | ConnectionOptions<In, Out> & PairOptions
+    | ConnectionPairOptions<In, Out>,
+): options is ConnectionPairOptions<In, Out> {
+  return "near" in options || "far" in options;
 }
 
 class Pair<In, Out> implements ConnectionPair<In, Out> {

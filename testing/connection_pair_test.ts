@@ -94,3 +94,13 @@ Deno.test("connectionPair() gives up for a test that waits in vain", async () =>
     "giveUpAfter",
   );
 });
+
+Deno.test("connectionPair() ignores no options of one end", () => {
+  const far = { framing, idleTimeout: 10 };
+  assertThrows(
+    // @ts-expect-error: the near end has none
+    () => connectionPair({ framing, far }),
+    TypeError,
+    "framing must be given",
+  );
+});
