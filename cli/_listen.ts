@@ -169,10 +169,15 @@ class Listening {
     const sample = new Sample();
     if (guesses) keepSample(this.#samples, sample);
     for await (const bytes of connection) {
+      if (this.#received === count) break; // the last one came on another
+      this.#received++;
       sample.add(bytes);
       await this.#show(number, "client", bytes);
       await this.#answer(connection, number, bytes);
-      if (++this.#received === count) this.#done.abort();
+      if (this.#received === count) {
+        this.#done.abort();
+        break;
+      }
     }
     sample.isWhole = true;
     // What is on standard input may be an answer to all that came.

@@ -36,11 +36,18 @@ export function listenCode(
   });
   const isNumbered = !plan.isQuiet && format === "json";
   const inLoop = [
+    ...(count === undefined ? [] : [
+      `if (count === ${count}) break; // by another connection`,
+      "count++;",
+    ]),
     ...(plan.isQuiet ? [] : [show]),
     ...answerCode(plan, framing),
-    ...(count === undefined
-      ? []
-      : [`if (++count === ${count}) server.shutdown({ timeout: 500 });`]),
+    ...(count === undefined ? [] : [
+      `if (count === ${count}) {`,
+      `  server.shutdown({ timeout: 500 });`,
+      `  break;`,
+      `}`,
+    ]),
   ];
   const typed = answer === "typed" ? inputCode(input, chosen.isRaw) : undefined;
   if (answer === "broadcast" || typed !== undefined) imports.push("broadcast");
@@ -77,6 +84,9 @@ async function sendAll() {
 
 `,
     "await server.finished;\n",
+    count === undefined
+      ? ""
+      : `if (count < ${count}) throw new Error(\`Received \${count} of ${count} messages\`);\n`,
     typed === undefined
       ? ""
       : "Deno.exit(); // standard input may be open still\n",

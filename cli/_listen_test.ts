@@ -136,6 +136,19 @@ Deno.test("listen -n ends after so many messages, of all connections", async () 
   }
   assertEquals((await tool.end()).code, 0);
 
+  await using many = new Running(["listen", "0", "--echo", "-n", "2"]);
+  {
+    await using client = await connect({
+      port: await many.port(),
+      framing: lines(),
+    });
+    for (const line of ["a", "b", "c"]) client.send(line);
+    assertEquals(await Array.fromAsync(client), ["a", "b"]);
+  }
+  const whole = await many.end();
+  assertEquals([whole.code, whole.output], [0, "a\nb\n"]);
+  assertMatch(whole.errors, /ended: 2 received, 2 sent/);
+
   await using few = new Running(["listen", "0", "--once", "-n", "2"]);
   {
     await using client = await connect({
