@@ -1,8 +1,7 @@
-import { type Bytes, ChunkEncoder, type Sendable } from "../framing.ts";
+import type { Bytes, Sendable } from "../framing.ts";
 import type { Command } from "./_command.ts";
 import { chooseFraming, type ChosenFraming } from "./_framing_flags.ts";
-import { reasonOf } from "./_reason.ts";
-import { messagesOf } from "./_sending.ts";
+import { framesOf, messagesOf } from "./_sending.ts";
 import { parseCount, parsePlace, type Place, UsageError } from "./_values.ts";
 
 /** All that the command line of `bench` says, checked. */
@@ -43,7 +42,7 @@ export function planBench({ flags, args }: Command): BenchPlan {
     place: parsePlace(args[0] ?? ""),
     chosen,
     messages,
-    frames: framesOf(messages, chosen),
+    frames: framesOf("message", messages, chosen),
     connections: flags.count("connections") ?? 1,
     rate: flags.count("rate"),
     time,
@@ -51,16 +50,4 @@ export function planBench({ flags, args }: Command): BenchPlan {
     answers: parseCount("--answers", flags.text("answers") ?? "1"),
     isJson: flags.has("json"),
   };
-}
-
-function framesOf(
-  messages: readonly Sendable[],
-  { framing }: ChosenFraming,
-): Bytes[] {
-  const encoder = new ChunkEncoder(framing);
-  try {
-    return messages.map((message) => encoder.encode(message));
-  } catch (error) {
-    throw new UsageError(`--message does not fit: ${reasonOf(error)}`);
-  }
 }

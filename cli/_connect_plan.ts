@@ -4,6 +4,7 @@ import type { Command } from "./_command.ts";
 import { type Format, type InputOptions, readMessages } from "./_format.ts";
 import { chooseFraming, type ChosenFraming } from "./_framing_flags.ts";
 import {
+  framesOf,
   type Heartbeat,
   heartbeatOf,
   inputOptions,
@@ -30,11 +31,13 @@ export interface ConnectPlan {
 export function planConnect({ flags }: Command): ConnectPlan {
   const chosen = chooseFraming(flags);
   const input = inputOptions(flags, chosen.isRaw);
+  const messages = messagesOf(flags, "message", input);
+  framesOf("message", messages, chosen);
   return {
     chosen,
     format: outputFormat(flags, chosen.isRaw),
     input,
-    messages: messagesOf(flags, "message", input),
+    messages,
     heartbeat: heartbeatOf(flags, input),
     count: flags.count("count"),
     wait: flags.duration("wait"),

@@ -4,6 +4,7 @@ import type { Sendable } from "../framing.ts";
 import type { Format, InputOptions } from "./_format.ts";
 import { chooseFraming, type ChosenFraming } from "./_framing_flags.ts";
 import {
+  framesOf,
   type Heartbeat,
   heartbeatOf,
   inputOptions,
@@ -50,7 +51,9 @@ export function planListen({ flags, args }: Command): ListenPlan {
     throw new UsageError("A Unix socket has no TLS");
   }
   const input = inputOptions(flags, chosen.isRaw);
-  const [reply = ""] = messagesOf(flags, "reply", input);
+  const replies = messagesOf(flags, "reply", input);
+  framesOf("reply", replies, chosen);
+  const [reply = ""] = replies;
   return {
     place,
     chosen,

@@ -112,6 +112,14 @@ Deno.test("Wrong usage is one line and code 2", async () => {
       ["connect", "1", "--wait", "-1"],
       "Option '--wait' argument begins with a dash: write it after = (see framed connect --help)",
     ],
+    ...["connect", "bench"].map((verb): [string[], string] => [
+      [verb, "1", "--netstrings", "--max-length", "3", "-m", "four"],
+      `--message does not fit: Cannot encode message of 4 bytes: longer than maxLength of 3 bytes (see framed ${verb} --help)`,
+    ]),
+    [
+      ["listen", "1", "--netstrings", "--max-length", "3", "--reply", "four"],
+      "--reply does not fit: Cannot encode message of 4 bytes: longer than maxLength of 3 bytes (see framed listen --help)",
+    ],
     [
       ["bench", "1", "-t", "0"],
       "bench needs a --time above 0 (see framed bench --help)",

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Sendable } from "../framing.ts";
+import { type Bytes, ChunkEncoder, type Sendable } from "../framing.ts";
 import type { Flags } from "./_flags.ts";
 import {
   chooseFormat,
@@ -12,7 +12,8 @@ import {
   type InputOptions,
   parseMessage,
 } from "./_format.ts";
-
+import type { ChosenFraming } from "./_framing_flags.ts";
+import { reasonOf } from "./_reason.ts";
 import { UsageError } from "./_values.ts";
 
 /** How messages are shown, if no flag says so: as they are, if there is no framing. */
@@ -40,6 +41,20 @@ export function messagesOf(
   return flags.all(flag).map((text) =>
     parseMessage(`--${flag}`, text, options)
   );
+}
+
+/** The messages of a flag as they go out; throws if one cannot. */
+export function framesOf(
+  flag: string,
+  messages: readonly Sendable[],
+  { framing }: ChosenFraming,
+): Bytes[] {
+  const encoder = new ChunkEncoder(framing);
+  try {
+    return messages.map((message) => encoder.encode(message));
+  } catch (error) {
+    throw new UsageError(`--${flag} does not fit: ${reasonOf(error)}`);
+  }
 }
 
 const HEARTBEAT_MS = 30_000;
