@@ -1,6 +1,6 @@
 /**
  * Whether two messages are the same, in depth. Objects are, if they have the same class
- * and the same enumerable properties.
+ * and the same enumerable properties, or, without any, the same text.
  */
 export function isSame(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
@@ -19,7 +19,15 @@ export function isSame(a: unknown, b: unknown): boolean {
   if (a instanceof Headers && b instanceof Headers) {
     return isSame([...a], [...b]); // they have no properties
   }
+  if (a instanceof ArrayBuffer && b instanceof ArrayBuffer) {
+    return isSameBytes(new Uint8Array(a), new Uint8Array(b));
+  }
+  if (a instanceof DataView && b instanceof DataView) {
+    return isSameBytes(bytesOf(a), bytesOf(b));
+  }
   const keys = Object.keys(a);
+  // Such as a `URL`, a `RegExp`, an `Error` or one of `Temporal`.
+  if (keys.length === 0 && textOf(a) !== textOf(b)) return false;
   return keys.length === Object.keys(b).length &&
     keys.every((key) =>
       Object.hasOwn(b, key) &&
@@ -29,6 +37,19 @@ export function isSame(a: unknown, b: unknown): boolean {
 
 function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+function bytesOf(view: DataView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/** What an object says of itself; nothing if it cannot be made a text. */
+function textOf(object: object): string {
+  try {
+    return String(object);
+  } catch {
+    return "";
+  }
 }
 
 /** Writes over all bytes in a message, as its owner may. */

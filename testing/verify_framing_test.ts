@@ -249,6 +249,21 @@ Deno.test("verifyFraming() names the cut that breaks a stream of many bytes", ()
   assertIncludes(fault, 'cut into "\\x09" | "ninebytes', " at 1: ");
 });
 
+Deno.test("verifyFraming() tells messages apart that have no properties", () => {
+  const kinds: [string, (text: string) => unknown][] = [
+    ["URL", (text) => new URL(`http://x/#${text}`)],
+    ["Error", (text) => new Error(text)],
+    ["ArrayBuffer", (text) => bytes(text).buffer],
+    ["DataView", (text) => new DataView(bytes(text).buffer)],
+  ];
+  for (const [kind, make] of kinds) {
+    const framing = mapped(lines(), { decode: make, encode: String });
+    verifyFraming(framing, ["a", "b"], { received: [make("a"), make("b")] });
+    const fault = faultOf(framing, ["a"], { received: [make("b")] });
+    assertIncludes(fault, "gives message 0 as", kind === "URL" ? "x/#a" : "");
+  }
+});
+
 Deno.test("verifyFraming() finds state that streams share", () => {
   let count = 0;
   const counted: Framing<string> = {
