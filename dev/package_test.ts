@@ -106,7 +106,9 @@ Deno.test("Links between the pages lead somewhere", async () => {
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "dev/testdata/README.md",
+    "examples/README.md",
   ];
   for await (const { name } of Deno.readDir(new URL("docs/", root))) {
     if (name.endsWith(".md")) pages.push(`docs/${name}`);
