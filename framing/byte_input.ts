@@ -58,19 +58,23 @@ import type { Bytes } from "./bytes.ts";
  *
  * @example A reply of memcached: a line, then as many bytes as it says
  * ```ts
- * import { ChunkDecoder, type Decoder } from "@framed/tcp/framing";
+ * import { ChunkDecoder, type Decoder, textFields } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
+ *
+ * const CRLF = new TextEncoder().encode("\r\n");
+ * const LINE = /^(?:END|VALUE (\S+) \d+ (\d{1,6}))$/;
  *
  * const decoder: Decoder<string> = {
  *   decode(input) {
- *     const lineEnd = input.indexOf(0x0a);
+ *     const lineEnd = input.indexOf(CRLF);
  *     if (lineEnd === -1) return undefined;
- *     const [kind, key, , length] = input.textAt(0, lineEnd - 1).split(" ");
- *     const end = kind === "VALUE" ? lineEnd + 1 + Number(length) + 2 : lineEnd + 1;
+ *     const [key, length] = textFields(input.textAt(0, lineEnd), LINE);
+ *     const start = lineEnd + 2;
+ *     const end = key === undefined ? start : start + Number(length) + 2;
  *     if (input.length < end) return input.need(end);
- *     const value = input.textAt(lineEnd + 1, Math.max(lineEnd + 1, end - 2));
+ *     const value = key === undefined ? "END" : `${key}=${input.textAt(start, end - 2)}`;
  *     input.skip(end);
- *     return kind === "VALUE" ? `${key}=${value}` : kind;
+ *     return value;
  *   },
  * };
  *

@@ -14,21 +14,30 @@ import type { ByteOutput } from "./byte_output.ts";
  *
  * @example A framing of your own: numbers of one to nine digits, after how many there are
  * ```ts
- * import { ChunkDecoder, ChunkEncoder, type Framing } from "@framed/tcp/framing";
+ * import {
+ *   ChunkDecoder,
+ *   ChunkEncoder,
+ *   type Framing,
+ *   FramingError,
+ *   textFields,
+ * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
  * const numbers: Framing<number> = {
  *   decoder: () => ({
  *     decode(input) {
- *       const digits = (input.byteAt(0) ?? Infinity) - 0x30;
- *       if (input.length <= digits) return undefined;
- *       input.skip(1);
- *       return Number(input.takeText(digits));
+ *       const count = (input.byteAt(0) ?? Infinity) - 0x30;
+ *       if (input.length <= count) return undefined;
+ *       if (count < 1 || count > 9) throw new FramingError("No count of digits");
+ *       const [digits] = textFields(input.takeText(1 + count), /^.(\d+)$/);
+ *       return Number(digits);
  *     },
  *   }),
  *   encoder: () => ({
  *     encode(number, output) {
- *       output.writeText(`${String(number).length}${number}`);
+ *       const digits = String(number);
+ *       if (!/^\d{1,9}$/.test(digits)) throw new RangeError(`Not 1 to 9 digits: ${digits}`);
+ *       output.writeText(`${digits.length}${digits}`);
  *     },
  *   }),
  * };
