@@ -71,6 +71,8 @@ class Listening {
   #display: Display;
   #print: ((line: string) => void) | undefined;
   #inputSent: Promise<void> | undefined;
+  /** Why it ends, if that is an error. */
+  #failure: { readonly error: unknown } | undefined;
   #accepted = 0;
   #received = 0;
 
@@ -127,6 +129,7 @@ class Listening {
       await this.#shell.write(`${guessReport(this.#samples)}\n`);
       return anyFits(this.#samples) ? 0 : 1;
     }
+    if (this.#failure !== undefined) throw this.#failure.error;
     if (count !== undefined && this.#received < count && !interrupted.aborted) {
       throw new Error(
         `Received ${this.#received} of ${count} messages, and then the end`,
@@ -154,7 +157,8 @@ class Listening {
       );
     } catch (error) {
       if (!this.#done.signal.aborted) {
-        this.say(`#${number} failed: ${reasonOf(error)}`);
+        if (endsWithFirst) this.#endWith(error);
+        else this.say(`#${number} failed: ${reasonOf(error)}`);
       }
       connection.abort(error);
     } finally {
@@ -162,6 +166,12 @@ class Listening {
       this.#display.forget(number);
       if (endsWithFirst) this.#done.abort();
     }
+  }
+
+  /** Ends with an error, unless Ctrl-C came before it. */
+  #endWith(error: unknown): void {
+    if (!this.#shell.interrupted.aborted) this.#failure ??= { error };
+    this.#done.abort();
   }
 
   async #converse(connection: Bare, number: number): Promise<void> {
@@ -192,7 +202,12 @@ class Listening {
     const { isQuiet, guesses } = this.#plan;
     if (isQuiet || guesses && !this.#shell.isOutputTerminal) return;
     const time = this.#display.now();
-    await this.#display.show({ time, connection, from, bytes });
+    try {
+      await this.#display.show({ time, connection, from, bytes });
+    } catch (error) {
+      this.#endWith(error); // the disk is full, or the next program has ended
+      throw error;
+    }
   }
 
   async #answer(connection: Bare, number: number, bytes: Bytes): Promise<void> {

@@ -28,7 +28,14 @@ export function listenCode(
   const framing = framingCode(chosen, format);
   const options = codeOptions(flags, place, framing.code, "serve");
   options.push(...heartbeatCode(framing, plan.heartbeat));
-  if (endsWithFirst) options.push({ name: "maxConnections", code: "1" });
+  if (endsWithFirst) {
+    const code = `(error, connection) => {
+    console.error(error);
+    if (connection !== undefined) Deno.exitCode = 1;
+  }`;
+    options.push({ name: "maxConnections", code: "1" });
+    options.push({ name: "onError", code });
+  }
   const imports = ["serve", ...framing.imports];
   const show = showCode(framing, format, "message", {
     from: '"client"',
@@ -49,9 +56,24 @@ export function listenCode(
       `}`,
     ]),
   ];
+  const loop = [
+    "for await (const message of connection) {",
+    ...inLoop.map((line) => `  ${line}`),
+    "}",
+  ];
   const typed = answer === "typed" ? inputCode(input, chosen.isRaw) : undefined;
   if (answer === "broadcast" || typed !== undefined) imports.push("broadcast");
   if (typed !== undefined) imports.push(...typed.imports);
+  if (typed !== undefined) loop.push("await sending;");
+  const inHandler = endsWithFirst
+    ? [
+      "try {",
+      ...loop.map((line) => `  ${line}`),
+      "} finally {",
+      "  server.shutdown();",
+      "}",
+    ]
+    : loop;
   const body = [
     outputCode(format),
     count === undefined ? "" : "let count = 0;\n",
@@ -64,11 +86,7 @@ export function listenCode(
     }}, async (connection) => {\n`,
     isNumbered ? "  const number = ++accepted;\n" : "",
     typed === undefined ? "" : "  connected.resolve();\n",
-    "  for await (const message of connection) {\n",
-    ...inLoop.map((line) => `    ${line}\n`),
-    "  }\n",
-    typed === undefined ? "" : "  await sending;\n",
-    endsWithFirst ? "  server.shutdown();\n" : "",
+    ...inHandler.map((line) => `  ${line}\n`),
     `});\nconsole.error("Listening on", server.addr);\n`,
     typed === undefined ? "" : `
 /** Sends standard input to all that are connected. */

@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { connect } from "../client.ts";
 import { asText, lengthPrefixed, lines, netstrings } from "../framing.ts";
+import { OutputClosed } from "./_shell.ts";
 import { Running, runTool } from "./_testing.ts";
 
 async function answers(args: string[], messages: string[]): Promise<string[]> {
@@ -186,6 +187,34 @@ Deno.test("listen --guess says at Ctrl-C what fits all connections", async () =>
   const { code, output } = await tool.interrupt();
   assertEquals(code, 0);
   assertMatch(output, /surely {3}--length 4 /);
+});
+
+Deno.test("listen --once fails if its connection does", async () => {
+  await using tool = new Running(["listen", "0", "--once", "--netstrings"]);
+  await using client = await connect({
+    port: await tool.port(),
+    framing: lines(),
+  });
+  await client.send("no netstring");
+  const { code, errors } = await tool.end();
+  assertEquals(code, 1);
+  assertMatch(errors, /^framed: Cannot decode netstring at byte 0/m);
+});
+
+Deno.test("listen ends when nothing more can be shown", async () => {
+  for (
+    const [error, expected] of [
+      [new OutputClosed("closed"), 0],
+      [new Error("The disk is full"), 1],
+    ] as const
+  ) {
+    await using tool = new Running(["listen", "0", "--discard"]);
+    const port = await tool.port();
+    tool.shell.write = () => Promise.reject(error);
+    await using client = await connect({ port, framing: lines() });
+    await client.send("hello");
+    assertEquals((await tool.end()).code, expected);
+  }
 });
 
 Deno.test("listen refuses what it cannot do", async () => {
