@@ -218,7 +218,7 @@ Deno.test("Programs of --print-code are right by their types", async () => {
   const recording = `${programs.folder}/run.jsonl`;
   await Deno.writeTextFile(
     recording,
-    '{"recording":1,"framing":["--netstrings"]}\n',
+    '{"recording":1,"framing":["--netstrings"]}\n{"time":1,"from":"client","text":"a"}\n',
   );
   const all = [
     ...CHECKED,

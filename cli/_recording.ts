@@ -16,12 +16,14 @@ import {
 /** What happened, besides messages. */
 export type RecordedEvent = "open" | "end" | "reset";
 
+const VERSION = 1;
+
 /** A line about the whole recording. Of several, the last one holds. */
 export function recordingHeader(
   framing: readonly string[],
   started: Date,
 ): string {
-  return `${JSON.stringify({ recording: 1, started, framing })}\n`;
+  return `${JSON.stringify({ recording: VERSION, started, framing })}\n`;
 }
 
 /** The line of a message. */
@@ -77,6 +79,11 @@ export async function readRecording(
     const place = `${name} line ${number}`;
     const value = objectOf(place, line);
     if ("recording" in value) {
+      if (value.recording !== VERSION) {
+        throw new InputError(
+          `${place} is of another version of recordings than ${VERSION}`,
+        );
+      }
       framing = flagsOf(place, value.framing);
       continue;
     }
@@ -88,6 +95,9 @@ export async function readRecording(
     const steps = connections.get(connection);
     if (steps === undefined) connections.set(connection, [step]);
     else steps.push(step);
+  }
+  if (connections.size === 0) {
+    throw new InputError(`${name} has no messages, so there is nothing to do`);
   }
   return { framing, connections };
 }

@@ -133,6 +133,8 @@ Deno.test("replay takes what connect --json has printed, and another framing", a
 Deno.test("replay names the line that is wrong", async () => {
   const cases: [unknown[], RegExp][] = [
     [["{"], /line 1 is not JSON/],
+    [[{ recording: 1, framing: [] }], /has no messages/],
+    [[{ recording: 2, framing: [] }], /line 1 is of another version/],
     [["3"], /line 1 is no message/],
     [[{ time: 1, from: "client" }], /line 1 must have text, or hex/],
     [
