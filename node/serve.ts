@@ -58,7 +58,7 @@ import type { ServeBaseOptions } from "../server/base_options.ts";
 export function serve<In, Out>(
   options: ServeUnixOptions<In, Out>,
   handler: ConnectionHandler<In, Out, UnixAddress>,
-): Promise<Server<In, Out, UnixAddress>>;
+): Promise<Server<In, Out, UnixAddress & { readonly path: string }>>;
 /**
  * Serves framed connections on a TCP port, with TLS if `tls` is given: `serve()` of
  * `@framed/tcp/server`, over `node:net` and `node:tls`, with the same promises.

@@ -75,6 +75,9 @@ Deno.test("serve() and connect() of node.ts have types that know which options g
     serve({ framing, path: "/x", ipv6Only: true }, echo),
     // @ts-expect-error: it has its address already
     serve({ framing, listener, port: 1 }, echo),
+    // A server over a Unix socket has a path.
+    serve({ framing, path: "/x" }, echo)
+      .then(({ addr }) => connect({ framing, path: addr.path })),
   ]);
 });
 
