@@ -47,7 +47,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
         reasonOf(errors[0])
       }`,
     );
-  }
+  } else if (load.answered === 0) shell.note("framed: No request was answered");
   return errors.length > 0 || load.answered === 0 ? 1 : 0;
 }
 
@@ -135,12 +135,13 @@ function textOf(result: Result): string {
     `Bytes     ${size(result.bytesSent)} sent, ${
       size(result.bytesReceived)
     } received`,
-    `Latency   ${
-      Object.entries(latency).map(([name, value]) =>
-        `${name} ${duration(value)}`
-      )
-        .join("  ")
-    }`,
+    ...requests === 0 ? [] : [
+      `Latency   ${
+        Object.entries(latency).map(([name, value]) =>
+          `${name} ${duration(value)}`
+        ).join("  ")
+      }`,
+    ],
   ].join("\n");
 }
 

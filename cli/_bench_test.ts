@@ -172,6 +172,7 @@ Deno.test("bench tells of connections that fail, with code 1", async () => {
     ended.errors,
     /^framed: 2 of 2 connections failed: The peer has ended/,
   );
+  assert(!ended.output.includes("Latency"), ended.output); // of nothing
 });
 
 Deno.test("bench refuses what cannot be measured", async () => {
