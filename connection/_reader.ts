@@ -283,8 +283,10 @@ export class Reader<In> {
   }
 
   #decode<T>(take: (ended: boolean) => T | undefined): T | undefined {
-    // After a failed write, an end may be where the peer's bytes were cut off.
-    const ended = this.#hasPeerEnded && this.#mode !== "keep";
+    // After a failed write, an end may be where the peer's bytes were cut off, and so is
+    // what is there where bytes were dropped after it.
+    const ended = this.#hasPeerEnded && this.#mode !== "keep" &&
+      !this.#hasDroppedBytes;
     const droppedBefore = drops.count;
     let taken: T | undefined;
     let failure: { readonly error: unknown } | undefined;

@@ -177,6 +177,20 @@ Deno.test("Connection.close() leaves what was read to be received", async () => 
   assertEquals(await Array.fromAsync(connection), ["3"]);
 });
 
+Deno.test("Connection.close() gives no part of a message whose rest it drops", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await connection.send("0"); // else nothing is read while it closes
+  await peer.write("1\n2, and");
+  assertEquals(await connection.receive(), "1");
+  const closing = connection.close();
+  assertEquals(await peer.readToEnd(), "0\n");
+  await peer.write(" the rest\n");
+  await peer.conn.closeWrite();
+  await closing;
+  assertEquals(await connection.receive(), undefined);
+});
+
 Deno.test("Connection.close() and closeWrite() agree in any order, twice and concurrently", async () => {
   const orders = [
     ["close", "close"],
