@@ -52,6 +52,8 @@ class ChoosingDecoder<In> implements Decoder<In> {
   #current: Decoder<In> | undefined;
   // What took the last message, and may have more of its frame.
   #last: Decoder<In> | undefined;
+  // Where the bytes lay that the message was told by.
+  #offset = 0;
 
   constructor(choose: (byte: number) => Pick<Framing<In, never>, "decoder">) {
     this.#choose = choose;
@@ -74,7 +76,9 @@ class ChoosingDecoder<In> implements Decoder<In> {
       if (more !== undefined) return more;
       this.#last = undefined;
     }
-    if (this.#current === undefined) {
+    // Another framing may have taken these.
+    const isElsewhere = input.offset !== this.#offset && this.pending !== true;
+    if (this.#current === undefined || isElsewhere) {
       const first = input.byteAt(0);
       if (first === undefined) return undefined;
       const framing = this.#choose(first);
@@ -89,6 +93,7 @@ class ChoosingDecoder<In> implements Decoder<In> {
       this.#last = decoder;
       this.#current = undefined;
     }
+    this.#offset = input.offset;
     return message;
   }
 }

@@ -12,9 +12,11 @@ import { assembled } from "./assembled.ts";
 import { byFirstByte } from "./by_first_byte.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
+import { fixedLength } from "./fixed_length.ts";
 import type { Encoder, Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { headed } from "./headed.ts";
+import { InputBuffer } from "./input_buffer.ts";
 import { jsonSequence } from "./json_sequence.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
@@ -200,4 +202,14 @@ Deno.test("byFirstByte() has state for each stream, and surfaces what choose thr
   assertEquals(decoder.decode(bytes("-a\nb")), ["-a"]);
   assertThrows(() => decoder.end(), FramingError, "byte 98");
   assertThrows(() => byFirstByte(line as never), TypeError, "choose");
+});
+
+Deno.test("byFirstByte() chooses anew once another framing took what it had waited for", () => {
+  const input = new InputBuffer();
+  const decoder = framing.decoder();
+  input.append(bytes("5:x"));
+  assertEquals(input.pull(decoder), undefined);
+  assertEquals(input.pull(fixedLength(3).decoder()), bytes("5:x"));
+  input.append(bytes("-a\n"));
+  assertEquals(input.pull(decoder), "-a");
 });
