@@ -423,7 +423,7 @@ function takeOneByOne<In>(
     }
   } catch (error) {
     if (messages.length === 0) throw error;
-    input.failNext(error);
+    input.failNext(error, decoder);
   }
   return front;
 }

@@ -5,6 +5,7 @@ import { type Batch, takeBatch } from "./batch.ts";
 import type { Bytes } from "./bytes.ts";
 import { contentLength } from "./content_length.ts";
 import { delimited } from "./delimited.ts";
+import { fixedLength } from "./fixed_length.ts";
 import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { grouped } from "./grouped.ts";
@@ -370,5 +371,29 @@ Deno.test("Batch refuses to be looked at after the next was asked for, by every 
   ) {
     const error = assertThrows(look, DOMException);
     assertEquals(error.name, "InvalidStateError");
+  }
+});
+
+Deno.test("takeBatch() leaves what its decoder refuses after a batch to another one", () => {
+  const decoders = [
+    () => lines({ fatal: true }).decoder(),
+    () => asJson(delimited("\n")).decoder(),
+  ];
+  for (const makeDecoder of decoders) {
+    for (const other of [undefined, fixedLength(2).decoder()]) {
+      const input = new InputBuffer();
+      input.append(new Uint8Array([0x31, 0x0a, 0xff, 0x0a, 0x32, 0x0a]));
+      const decoder = makeDecoder();
+      const batch = takeBatch(input, decoder);
+      assertEquals(batch?.length, 1);
+      batch?.release();
+      if (other === undefined) {
+        assertThrows(() => input.pull(decoder), FramingError, "UTF-8");
+        assertThrows(() => takeBatch(input, decoder), FramingError, "UTF-8");
+      } else {
+        assertEquals(input.pull(other), new Uint8Array([0xff, 0x0a]));
+        assertEquals(takeBatch(input, makeDecoder())?.length, 1);
+      }
+    }
   }
 });

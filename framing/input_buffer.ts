@@ -74,7 +74,7 @@ export class InputBuffer implements ByteInput {
   #hasParts = false;
   #hadParts = false;
   // What was thrown after the messages of a batch.
-  #failure: { readonly error: unknown } | undefined;
+  #failure: Failure | undefined;
   #searches = NO_SEARCHES;
   // The last one.
   #search: Search | undefined;
@@ -186,7 +186,7 @@ export class InputBuffer implements ByteInput {
     const isWaiting = this.length < this.#needed &&
       this.#needer === decoder && this.#neededAt === this.offset;
     if (isWaiting && !ended) return undefined;
-    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#failure !== undefined) this.#throwFailure(decoder);
     this.#needer = decoder;
     for (;;) {
       this.#needed = 0;
@@ -286,12 +286,23 @@ export class InputBuffer implements ByteInput {
   }
 
   /**
-   * Lets the next {@linkcode InputBuffer.pull} throw.
+   * Lets the next {@linkcode InputBuffer.pull} by the decoder that has failed throw. Its
+   * bytes are still there for another one.
    *
    * @internal
    */
-  failNext(error: unknown): void {
-    this.#failure = { error };
+  failNext(error: unknown, decoder: Decoder<unknown>): void {
+    this.#start = this.#frameStart;
+    this.#failure = { error, decoder, offset: this.offset };
+  }
+
+  /** Throws what was met before, unless something else is asked for. */
+  #throwFailure(decoder: Decoder<unknown>): void {
+    const failure = this.#failure;
+    if (failure?.decoder === decoder && failure.offset === this.offset) {
+      throw failure.error;
+    }
+    this.#failure = undefined;
   }
 
   /**
@@ -522,6 +533,13 @@ export class InputBuffer implements ByteInput {
     this.#lendings = 0;
     this.#isOwn = true;
   }
+}
+
+/** What a decoder threw, and where in the stream it was asked. */
+interface Failure {
+  readonly error: unknown;
+  readonly decoder: Decoder<unknown>;
+  readonly offset: number;
 }
 
 /** A new buffer of at least `wanted` bytes; `size` is a common size. */
