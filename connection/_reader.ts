@@ -130,6 +130,8 @@ export class Reader<In> {
   // No more messages can be made of the bytes, which broke a rule or were dropped.
   #isBroken = false;
   #hasDroppedBytes = false;
+  // Of another framing than the connection's, for the receiver whose turn it is.
+  #other: Decoder<unknown> | undefined;
   #isDecoding = false;
   #isServing = false;
   // What is there was to be handed out while it could not be.
@@ -247,7 +249,14 @@ export class Reader<In> {
 
   /** Takes the next message as `decoder` reads it, for a receiver in its turn. */
   takeBy<T>(decoder: Decoder<T>): T | undefined {
-    return this.#take(decoder);
+    const message = this.#take(decoder);
+    this.#other = message === undefined ? decoder : undefined;
+    return message;
+  }
+
+  /** Whether a part of the message for `receiver` was taken, by a framing of its own. */
+  hasBegun(receiver: Receiver): boolean {
+    return this.#receivers.first === receiver && this.#other?.pending === true;
   }
 
   /** Takes the messages that are there, for a receiver in its turn. */
@@ -516,7 +525,8 @@ export class Reader<In> {
   }
 
   get #isPending(): boolean {
-    return this.#input.length > 0 || this.decoder.pending === true;
+    return this.#input.length > 0 || this.decoder.pending === true ||
+      this.#other?.pending === true;
   }
 
   /** Whether a receiver waits for bytes. */

@@ -589,8 +589,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /**
    * Receives the next message.
    *
-   * @param options A signal to end the wait, which loses no message; and another
-   * framing, for this message alone.
+   * @param options A signal to end the wait, which loses no message (see
+   * {@linkcode ReceiveOptions.signal}); and another framing, for this message alone.
    * @returns The message, or `undefined` when no more come. Rejects with the
    * error that ended the connection, after the messages before it, and with the
    * signal's reason.
@@ -1390,7 +1390,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       const { signal, keepsPlace } = abort;
       const onAbort = () => {
         waiter.fail(signal.reason);
-        if (!keepsPlace) this.#reader.leave(waiter);
+        if (!keepsPlace && this.#reader.hasBegun(waiter)) {
+          this.#end(ENDINGS.failed, messageGivenUp(signal.reason));
+        } else if (!keepsPlace) this.#reader.leave(waiter);
         abort.onAbort?.();
       };
       if (signal.aborted) { // by the framing's own function
@@ -1692,10 +1694,21 @@ function isFunction<T>(value: T | (() => T)): value is () => T {
 }
 
 function requestGivenUp(reason: unknown): DOMException {
-  const error = new DOMException(
-    "Cannot go on: a request was given up, and its answer could be taken for that of another",
-    "AbortError",
+  return givenUp(
+    "a request was given up, and its answer could be taken for that of another",
+    reason,
   );
+}
+
+function messageGivenUp(reason: unknown): DOMException {
+  return givenUp(
+    "a message was given up of which a part was taken, and its rest could be taken for another",
+    reason,
+  );
+}
+
+function givenUp(what: string, reason: unknown): DOMException {
+  const error = new DOMException(`Cannot go on: ${what}`, "AbortError");
   return Object.defineProperty(error, "cause", { value: reason });
 }
 

@@ -3,6 +3,7 @@ import { delimited } from "../framing/delimited.ts";
 import { fixedLength } from "../framing/fixed_length.ts";
 import type { Framing } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
+import { headed } from "../framing/headed.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { unframed } from "../framing/unframed.ts";
@@ -250,6 +251,24 @@ Deno.test("Connection.receive() in another framing leaves what it did not take w
   controller.abort();
   await assertRejects(() => receiving, DOMException);
   assertEquals(await connection.receive(), "one");
+});
+
+Deno.test("Connection.receive() in another framing ends the connection if it is aborted within a message", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const framing = headed(fixedLength(1), ([length = 0]) => length);
+  const first = connection.receive({ framing, signal });
+  const second = connection.receive();
+  await peer.write(new Uint8Array([5, 0x31, 0x0a]));
+  await until(() => connection.stats().bytesReceived === 3);
+  controller.abort(new Error("Enough"));
+  await assertRejects(() => first, Error, "Enough");
+  const error = await assertRejects(() => second, DOMException, "given up");
+  assertEquals(error.name, "AbortError");
+  assertEquals(error.cause, signal.reason);
+  await assertRejects(() => connection.closed, DOMException, "given up");
 });
 
 Deno.test("Connection.receive() in another framing lets the next receiver take what is there when it is aborted", async () => {

@@ -10,7 +10,13 @@ import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
 import type { ByteStreams, Transport } from "./transport.ts";
 import { transportPair } from "../testing.ts";
-import { type Framing, lines, unframed } from "../framing.ts";
+import {
+  fixedLength,
+  type Framing,
+  headed,
+  lines,
+  unframed,
+} from "../framing.ts";
 import {
   backgroundTimers,
   MORE_THAN_KERNEL_TAKES,
@@ -242,6 +248,15 @@ Deno.test("Connection messageTimeout counts for a decoder that takes a message i
   await peer.write("hal");
   const error = await assertRejects(() => connection.receive(), DOMException);
   assertEquals(error.name, "TimeoutError");
+});
+
+Deno.test("Connection messageTimeout counts for a framing of one message that takes it in parts", async () => {
+  await using ends = await pair({ framing, messageTimeout: SOON_MS });
+  const { connection, peer } = ends;
+  const header = headed(fixedLength(1), ([length = 0]) => length);
+  const receiving = connection.receive({ framing: header });
+  await peer.write(new Uint8Array([5]));
+  await assertTimesOut(connection, "messageTimeout", receiving);
 });
 
 Deno.test("Connection sendTimeout ends a wait for a peer that takes nothing", async () => {

@@ -175,7 +175,14 @@ export interface HeartbeatOptions<Out> {
  * ```
  */
 export interface ReceiveOptions<In = never> {
-  /** Ends the wait, with its reason. */
+  /**
+   * Ends the wait, with its reason. The message is still there for the next.
+   *
+   * A `framing` given here may have taken a part of the message, as `headed()` and
+   * `grouped()` do, and any that drops a message which is too long. The connection ends then,
+   * with an error named `AbortError`, as the rest could be taken for another message. The
+   * connection's own framing goes on where it was.
+   */
   signal?: AbortSignal | undefined;
   /**
    * The framing of this message alone, instead of the connection's own. What it does
