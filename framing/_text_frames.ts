@@ -48,6 +48,10 @@ export function malformedText(
  */
 export class TextFrameDecoder extends RangeDecoder<string> {
   readonly #rules: TextRules;
+  /** Where in its frame the last text that was checked begins. */
+  start = 0;
+  /** Where it ends. */
+  end = 0;
 
   constructor(finder: FrameFinder, rules: TextRules) {
     super(finder, rules.fatal || rules.problem !== undefined);
@@ -124,6 +128,8 @@ export class TextFrameDecoder extends RangeDecoder<string> {
         input.offset,
       )
       : undefined;
+    this.start = start;
+    this.end = end;
     super.take(input, text, start, end, next);
     if (error === undefined) return text;
     refuse(error, rules.malformed);

@@ -1,7 +1,7 @@
 import { concat } from "@std/bytes/concat";
 import { type MessageMaker, RangeDecoder } from "./_decoders.ts";
 import { type Frames, giveBackFrames, takeFrames } from "./_frames.ts";
-import { addTexts } from "./_text_frames.ts";
+import { addTexts, TextFrameDecoder } from "./_text_frames.ts";
 import { checkUintSize, readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
 import type { Bytes } from "./bytes.ts";
@@ -19,6 +19,8 @@ interface BatchParts<In> {
   readonly frames: Frames;
   /** The messages, if they were made already. */
   readonly messages?: readonly In[];
+  /** Where the frame of each begins, if that is not where its message does. */
+  readonly fronts?: readonly number[];
   /** Those of which the last part alone is there. */
   readonly inParts?: readonly number[];
   /** Makes the messages, unless they were. Their frames lie without a gap then. */
@@ -237,7 +239,7 @@ export class Batch<In> implements Iterable<In> {
         `Cannot take messages ${from} to ${to}: there are ${this.length}`,
       );
     }
-    const { bytes, start, frames: places, maker, inParts = [] } = parts;
+    const { bytes, start, frames: places, fronts, maker, inParts = [] } = parts;
     const part = inParts.find((index) => index >= from && index < to);
     if (part !== undefined) {
       throw new TypeError(
@@ -254,7 +256,7 @@ export class Batch<In> implements Iterable<In> {
     const frames = Array.from({ length: count }, (_, i) => {
       const at = from + i;
       return bytes.subarray(
-        start + places.start(at),
+        start + (fronts?.[at] ?? places.start(at)),
         start + places.endOf(at + 1),
       );
     });
@@ -354,17 +356,18 @@ export function takeBatch<In>(
   }
   const messages: In[] = [];
   const { offset } = input;
+  const fronts: number[] = [];
   const inParts: number[] = [];
   const front = takeOneByOne(
     input,
     decoder,
     ended,
-    { frames, messages, inParts },
+    { frames, messages, fronts, inParts },
   );
   if (messages.length > 0) {
     // What follows the last message may have been taken too, and its chunk let go of.
     const first = start + front - offset;
-    const found = { bytes, start: first, frames, messages, inParts };
+    const found = { bytes, start: first, frames, messages, fronts, inParts };
     return madeOf(maker === undefined ? found : { ...found, maker }, input);
   }
   giveBackFrames(frames);
@@ -393,9 +396,10 @@ function takeOneByOne<In>(
   input: InputBuffer,
   decoder: Decoder<In>,
   ended: boolean,
-  { frames, messages, inParts }: {
+  { frames, messages, fronts, inParts }: {
     frames: Frames;
     messages: In[];
+    fronts: number[];
     inParts: number[];
   },
 ): number {
@@ -417,6 +421,9 @@ function takeOneByOne<In>(
         // The last frame that was found is that of the message.
         const { start: from, end } = decoder.finder;
         frames.add(start + from, start + end, next);
+      } else if (decoder instanceof TextFrameDecoder) {
+        fronts.push(start);
+        frames.add(start + decoder.start, start + decoder.end, next);
       } else {
         frames.add(start, next, next);
       }

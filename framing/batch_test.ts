@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { bytes, text } from "./_testing.ts";
 import { asJson } from "./as_json.ts";
+import { asText } from "./as_text.ts";
 import { type Batch, takeBatch } from "./batch.ts";
 import type { Bytes } from "./bytes.ts";
 import { contentLength } from "./content_length.ts";
@@ -395,5 +396,21 @@ Deno.test("takeBatch() leaves what its decoder refuses after a batch to another 
         assertEquals(takeBatch(input, makeDecoder())?.length, 1);
       }
     }
+  }
+});
+
+Deno.test("Batch tells where text lies that is checked, as of other text", () => {
+  const stream = bytes("\x03one\x00\x05three");
+  for (const fatal of [false, true]) {
+    const framing = asText(lengthPrefixed({ fieldSize: 1 }), { fatal });
+    const input = new InputBuffer();
+    input.append(stream);
+    const batch = takeBatch(input, framing.decoder());
+    assert(batch);
+    assertEquals(batch.allTexts(), ["one", "", "three"]);
+    assertEquals(batch.bytesAt(2), bytes("three"));
+    assertEquals(batch.byteAt(0, 0), 0x6f);
+    assertEquals(batch.framesOf(1).frames, bytes("\x00\x05three"));
+    batch.release();
   }
 });
