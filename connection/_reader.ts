@@ -262,10 +262,13 @@ export class Reader<In> {
   /** Takes the messages that are there, for a receiver in its turn. */
   takeBatch(): Batch<In> | undefined {
     if (!this.#mayTake()) return undefined;
+    const { decoder } = this;
+    const { offset } = this.#input;
     const batch = this.#decode((ended) =>
-      takeBatch(this.#input, this.decoder, ended)
+      takeBatch(this.#input, decoder, ended)
     );
     if (batch !== undefined) this.#noteTaken(batch.length);
+    else this.#notePassed(decoder, offset);
     return batch;
   }
 
@@ -277,7 +280,16 @@ export class Reader<In> {
   }
 
   #pull<T>(decoder: Decoder<T>): T | undefined {
-    return this.#decode((ended) => this.#input.pull(decoder, ended));
+    const { offset } = this.#input;
+    const message = this.#decode((ended) => this.#input.pull(decoder, ended));
+    if (message === undefined) this.#notePassed(decoder, offset);
+    return message;
+  }
+
+  /** Gives the next message the whole time if what was taken since `offset` was dropped. */
+  #notePassed(decoder: Decoder<unknown>, offset: number): void {
+    const hasPassed = this.#input.offset > offset && decoder.pending !== true;
+    if (hasPassed) this.#messageCountdown?.reset();
   }
 
   #mayTake(): boolean {
@@ -318,6 +330,7 @@ export class Reader<In> {
   /** Notes that the framing has dropped messages while one was taken. */
   #noteDropped(count: number): void {
     this.#messagesDropped += count;
+    this.#messageCountdown?.reset(); // the next one may be pending already
     noteMoved(count * BYTES_PER_DROPPED);
     // Those of one read are dropped in one go.
     if (count > MANY_DROPPED) this.#bufferSize = FIRST_BUFFER_BYTES;

@@ -11,10 +11,13 @@ import type { ConnectionOptions } from "./options.ts";
 import type { ByteStreams, Transport } from "./transport.ts";
 import { transportPair } from "../testing.ts";
 import {
+  asText,
   fixedLength,
   type Framing,
   headed,
+  lengthPrefixed,
   lines,
+  mapped,
   unframed,
 } from "../framing.ts";
 import {
@@ -217,6 +220,41 @@ Deno.test("Connection messageTimeout gives each message the whole time, and sile
   await new Promise((resolve) => setTimeout(resolve, LATER_MS * 1.2));
   await peer.conn.closeWrite();
   assertEquals(await received, Array.from({ length: PARTS }, () => "half"));
+});
+
+Deno.test("Connection messageTimeout gives the whole time to a message after one that is dropped", async () => {
+  const wanted = mapped(framing, {
+    decode: (line) => line === "kept" ? line : undefined,
+    encode: (line: string) => line,
+  });
+  const short = asText(
+    lengthPrefixed({ fieldSize: 1, maxLength: 4, oversize: "discard" }),
+  );
+  async function receiveKept(
+    framing: Framing<string>,
+    [begin, goOn, end]: [begin: string, goOn: string, end: string],
+  ): Promise<string | undefined> {
+    await using ends = await pair({ framing, messageTimeout: SOON_MS });
+    const { connection, peer } = ends;
+    const received = connection.receive();
+    let isOver = false;
+    const waiting = longerThanSoon().then(() => isOver = true);
+    await peer.write(begin);
+    while (!isOver) {
+      await peer.write(goOn); // one is whole, and the next one begins
+      await turn();
+    }
+    await waiting;
+    await peer.write(end);
+    return await received;
+  }
+  assertEquals(
+    await Promise.all([
+      receiveKept(wanted, ["drop", "ped\ndrop", "ped\nkept\n"]),
+      receiveKept(short, ["\x07drop", "ped\x07drop", "ped\x04kept"]),
+    ]),
+    ["kept", "kept"],
+  );
 });
 
 Deno.test("Connection messageTimeout counts for a decoder that takes a message in parts", async () => {
