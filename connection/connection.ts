@@ -629,7 +629,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       return this.#wait<T | undefined>(
         take,
         () => undefined,
-        signal && { signal, keepsPlace: false },
+        signal && { signal, onAbort: "leave" },
       );
     } catch (error) {
       return rejected(error);
@@ -639,8 +639,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /**
    * Receives the next message, which must come: one step of an exchange that is not over.
    *
-   * @param options A signal to end the wait, which loses no message; and another
-   * framing, for this message alone.
+   * @param options A signal to end the wait, which loses no message (see
+   * {@linkcode ReceiveOptions.signal}); and another framing, for this message alone.
    * @returns The message. Rejects like {@linkcode Connection.receive}, and with an error
    * named `UnexpectedEof` if no more come.
    *
@@ -737,11 +737,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         },
         signal && {
           signal,
-          keepsPlace: onAbort === "skip",
-          onAbort: () => {
-            if (onAbort === "skip") return;
-            this.#end(ENDINGS.failed, requestGivenUp(signal.reason));
-          },
+          onAbort: onAbort === "skip" ? "skip" : requestGivenUp,
         },
       );
     } catch (error) {
@@ -1379,25 +1375,32 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     end: () => T,
     abort?: {
       readonly signal: AbortSignal;
-      /** Whether what is waited for is still taken when it comes. */
-      readonly keepsPlace: boolean;
-      readonly onAbort?: () => void;
+      /**
+       * What becomes of the place: it is left to the next, it is kept to drop what comes,
+       * or all ends by the error that is made.
+       */
+      readonly onAbort: "leave" | "skip" | ((reason: unknown) => DOMException);
     },
   ): Promise<T> {
     const waiter = new Waiter(take, end);
     const { promise } = waiter;
     if (abort !== undefined) {
-      const { signal, keepsPlace } = abort;
+      const { signal } = abort;
       const onAbort = () => {
         waiter.fail(signal.reason);
-        if (!keepsPlace && this.#reader.hasBegun(waiter)) {
-          this.#end(ENDINGS.failed, messageGivenUp(signal.reason));
-        } else if (!keepsPlace) this.#reader.leave(waiter);
-        abort.onAbort?.();
+        if (abort.onAbort === "skip") return;
+        // What is there is a part of this message, and not for the next receiver.
+        const makeError = abort.onAbort !== "leave"
+          ? abort.onAbort
+          : this.#reader.hasBegun(waiter)
+          ? messageGivenUp
+          : undefined;
+        if (makeError === undefined) return this.#reader.leave(waiter);
+        this.#end(ENDINGS.failed, makeError(signal.reason));
       };
       if (signal.aborted) { // by the framing's own function
         onAbort();
-        if (!keepsPlace) return promise;
+        if (abort.onAbort !== "skip") return promise;
       } else {
         signal.addEventListener("abort", onAbort);
       }

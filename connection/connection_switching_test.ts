@@ -285,6 +285,20 @@ Deno.test("Connection.receive() in another framing lets the next receiver take w
   assertEquals(await second, "one");
 });
 
+Deno.test("Connection.request() that is given up leaves no part of its answer to the next one", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const first = connection.request("1", { framing: fixedLength(8), signal });
+  const second = connection.request("2");
+  await peer.write("one\n");
+  await until(() => connection.stats().bytesReceived === 4);
+  controller.abort(new Error("Enough"));
+  await assertRejects(() => first, Error, "Enough");
+  await assertRejects(() => second, DOMException, "a request was given up");
+});
+
 Deno.test("Connection.receive() in another framing lets the next receiver go on though it is aborted by a function of it", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
