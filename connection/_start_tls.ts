@@ -1,5 +1,5 @@
 import { checkTexts } from "../internal/checks.ts";
-import { builtinModule } from "../internal/event_loop.ts";
+import { builtinModule, nextTurn } from "../internal/event_loop.ts";
 import { onRejection } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import {
@@ -21,6 +21,8 @@ interface Tls {
 interface TlsSocket extends NodeStream {
   readonly alpnProtocol: string | false | null;
   readonly readableLength: number;
+  readonly readableEnded: boolean;
+  read(size?: number): Uint8Array | null;
   once(event: string, listener: (error: unknown) => void): void;
   off(event: string, listener: (error: unknown) => void): void;
 }
@@ -102,6 +104,11 @@ export async function startTls(
     onEnd: ended.resolve,
     onError: (error) => failureBelow ??= { error },
     beforeRead: () => gate.opened(socket.readableLength),
+    // Node takes the end of what is below for the end of TLS, which anyone on the way can
+    // send to cut off a message.
+    async beforeEnd() {
+      if (!await hasEnded(socket, gate)) failureBelow ??= { error: cutOff() };
+    },
   });
   const shared = {
     cert,
@@ -149,7 +156,12 @@ class Gate {
 
   /** Settles when there is room for more, or gives nothing if there is. */
   opened(waiting: number): Promise<void> | undefined {
-    if (waiting < MAX_WAITING_BYTES) return undefined;
+    return waiting < MAX_WAITING_BYTES ? undefined : this.taken(waiting);
+  }
+
+  /** Settles when what waits was taken, or gives nothing if there is nothing. */
+  taken(waiting: number): Promise<void> | undefined {
+    if (waiting === 0) return undefined;
     this.#opening ??= Promise.withResolvers();
     return this.#opening.promise;
   }
@@ -158,6 +170,15 @@ class Gate {
     this.#opening?.resolve();
     this.#opening = undefined;
   }
+}
+
+/** Whether the peer has ended TLS; called when what is below has ended. */
+async function hasEnded(socket: TlsSocket, gate: Gate): Promise<boolean> {
+  await nextTurn(); // in which the last bytes are decrypted
+  while (socket.readableLength > 0) await gate.taken(socket.readableLength);
+  socket.read(0); // else the end is told only to those who read
+  await nextTurn();
+  return socket.readableEnded;
 }
 
 /** Settles when the handshake is done. */
@@ -193,6 +214,13 @@ function secured(
   });
 }
 
+function cutOff(): Error {
+  return systemError(
+    "UnexpectedEof",
+    "The peer ended the connection without ending TLS: what it sent may be cut off",
+  );
+}
+
 function endedEarly(): Error {
   return systemError(
     "UnexpectedEof",
@@ -204,11 +232,12 @@ function endedEarly(): Error {
 function duplexOver(
   transport: Transport,
   { Duplex }: Streams,
-  { onBytes, onEnd, onError, beforeRead }: {
+  { onBytes, onEnd, onError, beforeRead, beforeEnd }: {
     onBytes: () => void;
     onEnd: () => void;
     onError: (error: unknown) => void;
     beforeRead: () => Promise<void> | undefined;
+    beforeEnd: () => Promise<void>;
   },
 ): Duplex {
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
@@ -216,6 +245,7 @@ function duplexOver(
     await beforeRead();
     const length = await transport.read(buffer);
     if (length !== null) checkMoved("read", length, buffer.length);
+    if (length === null) await beforeEnd();
     return length;
   };
   const failed = (error: unknown): Error => {

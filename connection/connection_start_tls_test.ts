@@ -406,6 +406,24 @@ Deno.test("Connection.abort() after startTls() resets what can be reset", async 
   assertEquals(await assertRejects(() => server.send("more"), Error), error);
 });
 
+for (const side of ["client", "server"] as const) {
+  Deno.test(`Connection.startTls() takes no cut below TLS for the end of the ${side}'s messages`, async () => {
+    const pair = transportPair();
+    await using ends = framed(pair);
+    const { client, server } = ends;
+    await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+    const [cut, other, below] = side === "client"
+      ? [client, server, pair[0]]
+      : [server, client, pair[1]];
+    cut.send("whole");
+    await cut.flush();
+    await below.closeWrite();
+    assertEquals(await other.receive(), "whole");
+    const error = await assertRejects(() => other.receive(), Error, "cut off");
+    assertEquals(error.name, "UnexpectedEof");
+  });
+}
+
 Deno.test("Connection.startTls() holds no timeout against a peer whose bytes come in the handshake", async () => {
   const LIMIT_MS = 100;
   const [near, far] = transportPair();
