@@ -22,6 +22,7 @@ export const SKIPPED: readonly Skipped[] = [
       "Server.shutdown() closes a connection that is accepted too late",
       "connect() rejects if the certificate is for another name",
       "connect() verifies the certificate for serverName",
+      "connect() takes an IPv6 address in brackets over TLS, as URLs have it",
       "connect() passes on how to choose among the addresses of a name",
       "connect() closes what it has opened when TLS cannot begin",
       "connect() sets noDelay and keepAlive, over TLS too",
