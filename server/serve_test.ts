@@ -9,6 +9,7 @@ import {
 } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import {
   isPending,
   MORE_THAN_KERNEL_TAKES,
@@ -1941,6 +1942,29 @@ Deno.test({
       done: false,
     });
     assertEquals((await program.ended).code, 0);
+  },
+});
+
+Deno.test({
+  name: "serve() listens on a relative path in a deep folder",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const deep = `${folder}/${"x".repeat(100)}`;
+    await Deno.mkdir(deep);
+    await using program = start("deno", [
+      "run",
+      "--cached-only",
+      "--allow-all",
+      fileURLToPath(
+        new URL("../dev/testdata/serve_on_path.ts", import.meta.url),
+      ),
+      "app.sock",
+    ], deep);
+    assertEquals((await program.lines.next()).value, "listening");
+    program.kill("SIGKILL");
+    await program.ended;
+    await Deno.remove(folder, { recursive: true });
   },
 });
 
