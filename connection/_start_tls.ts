@@ -1,4 +1,4 @@
-import { checkTexts } from "../internal/checks.ts";
+import { checkTexts, refuseClientTlsOptions } from "../internal/checks.ts";
 import { builtinModule, nextTurn } from "../internal/event_loop.ts";
 import { onRejection } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
@@ -67,6 +67,7 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
   if (side === "server" && cert === undefined) {
     throw new TypeError("Cannot start TLS as a server needs cert and key");
   }
+  if (side === "server") refuseClientTlsOptions(options);
   if (
     side === "client" && (typeof serverName !== "string" || serverName === "")
   ) {

@@ -480,6 +480,8 @@ Deno.test("Connection.startTls() refuses what cannot work", async () => {
     [{ side: "server" }, "cert and key"],
     [{ ...asClient, cert: "" }, "together"],
     [{ side: "peer" } as never, "side"],
+    [{ ...asServer, caCerts }, "caCerts in a server"],
+    [{ ...asServer, serverName: "localhost" }, "serverName in a server"],
     [{ ...asClient, caCerts: "a" } as never, "caCerts"],
     [{ ...asClient, alpnProtocols: "a" } as never, "alpnProtocols"],
   ];

@@ -160,6 +160,18 @@ export function refuseOptions(
 }
 
 /**
+ * Throws if a server is told what only clients of TLS have. Ignored, `caCerts` would let in
+ * every client that it seems to keep out.
+ */
+export function refuseClientTlsOptions(options: object): void {
+  refuseOptions(
+    options,
+    ["caCerts", "serverName"],
+    "in a server, which asks clients for no certificate: only clients have it",
+  );
+}
+
+/**
  * Throws if the buffer of a chunk without bytes was transferred, such as to a worker: what
  * it held is lost, and would be missing in the stream without a word.
  */

@@ -5,6 +5,7 @@ import {
   checkPort,
   checkText,
   checkTexts,
+  refuseClientTlsOptions,
   refuseOptions,
 } from "./checks.ts";
 import {
@@ -150,6 +151,7 @@ export function checkOverTcp(options: ServingTcpOptions): void {
     );
   }
   checkTexts("tls.alpnProtocols", tls?.alpnProtocols);
+  if (tls !== undefined) refuseClientTlsOptions(tls);
 }
 
 /** What connections can be taken from, as far as it is checked. */

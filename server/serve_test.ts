@@ -142,6 +142,7 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     [{ tls: { key: certificate.key } }, TypeError, "both cert and key"],
     [{ tls: { alpnProtocols: ["echo"] } }, TypeError, "both cert and key"],
     [{ tls: true }, TypeError, "both cert and key"],
+    [{ tls: { ...certificate, caCerts } }, TypeError, "asks clients for no"],
     [{ tls: null }, TypeError, "both cert and key"],
     [{ tls: certificate, noDelay: true }, TypeError, "noDelay over TLS"],
     [{ tls: certificate, keepAlive: true }, TypeError, "keepAlive over TLS"],
