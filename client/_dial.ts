@@ -103,13 +103,8 @@ async function openTls<In, Out>(
 ): Promise<Deno.TlsConn> {
   const { noDelay = true, keepAlive } = options;
   const address = tcpAddressOf(options);
-  const {
-    caCerts,
-    cert,
-    key,
-    alpnProtocols,
-    serverName = certifiedName(address.hostname),
-  } = tls;
+  const { caCerts, cert, key, alpnProtocols, serverName = address.hostname } =
+    tls;
   const tlsOptions = {
     ...(caCerts && { caCerts }),
     ...(alpnProtocols && { alpnProtocols }),
@@ -136,7 +131,7 @@ async function openTls<In, Out>(
     const { localAddr, remoteAddr } = conn;
     const secured = await Deno.startTls(conn, {
       ...tlsOptions,
-      hostname: serverName,
+      hostname: certifiedName(serverName),
     });
     // Those that Deno gives here do not tell that they are of TCP.
     return Object.defineProperties(secured, {

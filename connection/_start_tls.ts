@@ -1,5 +1,6 @@
 import { checkTexts, refuseClientTlsOptions } from "../internal/checks.ts";
 import { builtinModule, nextTurn } from "../internal/event_loop.ts";
+import { certifiedName } from "../internal/host_and_port.ts";
 import { onRejection } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import {
@@ -31,7 +32,7 @@ interface Duplex {
   destroy(error: unknown): void;
 }
 interface Net {
-  isIP(text: string | undefined): number;
+  isIP(text: string): number;
 }
 type Done = (error?: unknown) => void;
 interface Streams {
@@ -95,8 +96,8 @@ export async function startTls(
   if (tls === undefined || net === undefined || streams === undefined) {
     throw new TypeError("Cannot start TLS as this runtime has no node:tls");
   }
-  const { side = "client", serverName, caCerts, cert, key, alpnProtocols } =
-    options;
+  const { side = "client", caCerts, cert, key, alpnProtocols } = options;
+  const serverName = certifiedName(options.serverName ?? ""); // a client has one
   const ended = Promise.withResolvers<void>();
   const gate = new Gate();
   let failureBelow: { readonly error: unknown } | undefined;

@@ -250,6 +250,25 @@ Deno.test("Connection.startTls() compares the certificate with an address too", 
   assertEquals(error.name, "InvalidData");
 });
 
+Deno.test({
+  name:
+    "Connection.startTls() compares the certificate with an IPv6 address, also in brackets",
+  // Its checkServerIdentity() knows none.
+  ignore: process.versions.node.startsWith("22."),
+  async fn() {
+    for (const serverName of ["::1", "[::1]"]) {
+      await using ends = framed(transportPair());
+      const { client, server } = ends;
+      await Promise.all([
+        client.startTls({ serverName, caCerts }),
+        server.startTls(asServer),
+      ]);
+      client.send("hello");
+      assertEquals(await server.receive(), "hello");
+    }
+  },
+});
+
 Deno.test("Connection.startTls() tells what ALPN agreed on", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;

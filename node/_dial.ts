@@ -152,13 +152,8 @@ function optionsForTls(
   hostname: string,
   options: Partial<ConnectTlsOptions>,
 ): tls.ConnectionOptions {
-  const {
-    caCerts,
-    cert,
-    key,
-    alpnProtocols,
-    serverName = certifiedName(hostname),
-  } = options;
+  const { caCerts, cert, key, alpnProtocols } = options;
+  const serverName = certifiedName(options.serverName ?? hostname);
   return {
     ...(caCerts && { ca: [...tls.rootCertificates, ...caCerts] }),
     ...(cert !== undefined && { cert }),
