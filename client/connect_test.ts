@@ -112,6 +112,11 @@ Deno.test("connect() refuses what cannot work before it opens anything", async (
     [{ port, tls: { caCerts: [1] } }, TypeError, "tls.caCerts"],
     [{ port, tls: { alpnProtocols: "h2" } }, TypeError, "tls.alpnProtocols"],
     [{ port, tls: { alpnProtocols: [""] } }, TypeError, "tls.alpnProtocols"],
+    [
+      { port, tls: { alpnProtocols: ["x".repeat(256)] } },
+      RangeError,
+      "at most 255 bytes",
+    ],
     [{ port, tls: { serverName: "" } }, TypeError, "tls.serverName"],
     [{ port, readBufferSize: 0 }, RangeError, "readBufferSize"],
     [{ port, highWaterMark: -1 }, RangeError, "highWaterMark"],

@@ -1,4 +1,8 @@
-import { checkTexts, refuseClientTlsOptions } from "../internal/checks.ts";
+import {
+  checkAlpnProtocols,
+  checkTexts,
+  refuseClientTlsOptions,
+} from "../internal/checks.ts";
 import { builtinModule, nextTurn } from "../internal/event_loop.ts";
 import { certifiedName } from "../internal/host_and_port.ts";
 import { onRejection } from "../internal/promises.ts";
@@ -59,7 +63,7 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
     );
   }
   checkTexts("caCerts", options.caCerts);
-  checkTexts("alpnProtocols", options.alpnProtocols);
+  checkAlpnProtocols("alpnProtocols", options.alpnProtocols);
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError(
       "Cannot start TLS as cert and key must be given together",

@@ -509,6 +509,12 @@ Deno.test("Connection.startTls() refuses what cannot work", async () => {
   for (const [options, message] of wrongs) {
     await assertRejects(() => connection.startTls(options), TypeError, message);
   }
+  const alpnProtocols = ["x".repeat(256)];
+  await assertRejects(
+    () => connection.startTls({ ...asClient, alpnProtocols }),
+    RangeError,
+    "at most 255 bytes: one has 256",
+  );
   await connection.close();
   await assertRejects(() => connection.startTls(asClient), DOMException);
   far.close();

@@ -1,10 +1,10 @@
 import {
+  checkAlpnProtocols,
   checkCount,
   checkFunction,
   checkMilliseconds,
   checkPort,
   checkText,
-  checkTexts,
   refuseClientTlsOptions,
   refuseOptions,
 } from "./checks.ts";
@@ -150,7 +150,7 @@ export function checkOverTcp(options: ServingTcpOptions): void {
       "Cannot serve TLS as tls must have both cert and key, each as PEM",
     );
   }
-  checkTexts("tls.alpnProtocols", tls?.alpnProtocols);
+  checkAlpnProtocols("tls.alpnProtocols", tls?.alpnProtocols);
   if (tls !== undefined) refuseClientTlsOptions(tls);
 }
 

@@ -179,6 +179,11 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
       TypeError,
       "tls.alpnProtocols",
     ],
+    [
+      { tls: { ...certificate, alpnProtocols: ["h2", "é".repeat(128)] } },
+      RangeError,
+      "at most 255 bytes: one has 256",
+    ],
     [{ readBufferSize: 0 }, RangeError, "readBufferSize"],
     [{ highWaterMark: -1 }, RangeError, "highWaterMark"],
     [{ idleTimeout: 0 }, RangeError, "idleTimeout"],
