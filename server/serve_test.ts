@@ -800,6 +800,30 @@ Deno.test("serve() goes on accepting after an error, with a pause", async () => 
   assertEquals(reports, [[shortage, undefined]]);
 });
 
+Deno.test("serve() goes on without a pause after a peer that was gone before it was accepted", async () => {
+  const reports: unknown[] = [];
+  const gone = [
+    new Deno.errors.ConnectionAborted("gone"),
+    new Deno.errors.NotConnected("gone"),
+  ];
+  using inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const listener = overriding<ServeListener<Deno.NetAddr>>(inner, {
+    accept() {
+      const error = gone.shift();
+      return error === undefined ? inner.accept() : Promise.reject(error);
+    },
+  });
+  await using _server = serve({
+    listener,
+    framing,
+    onError: (error) => reports.push(error),
+  }, echo);
+  const { port } = inner.addr;
+  await using client = await connect({ port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(reports, []);
+});
+
 Deno.test("serve() waits for a place after a pause, too", async () => {
   let accepts = 0;
   using _listener = replacingListener((listener) => ({
