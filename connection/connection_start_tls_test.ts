@@ -413,6 +413,16 @@ Deno.test("Connection.startTls() ends by receiveTimeout if the peer is silent in
   far.close();
 });
 
+Deno.test("Connection.startTls() ends by messageTimeout though bytes of the handshake come", async () => {
+  const [near, far] = await sockets();
+  const connection = new Connection(near, { framing, messageTimeout: 20 });
+  const securing = connection.startTls(asServer);
+  await far.write(Uint8Array.of(22)); // the first byte of a record
+  await assertRejects(() => securing, DOMException, "messageTimeout of 20 ms");
+  await assertRejects(() => connection.closed, DOMException, "handshake");
+  far.close();
+});
+
 Deno.test("Connection.abort() after startTls() resets what can be reset", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;

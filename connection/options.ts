@@ -77,7 +77,7 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
   receiveTimeout?: number | undefined;
   /**
    * How many milliseconds we wait for the rest of a message that has begun to
-   * arrive. Off by default.
+   * arrive, and for the handshake of {@linkcode Connection.startTls}. Off by default.
    */
   messageTimeout?: number | undefined;
   /**
