@@ -35,6 +35,12 @@ interface Duplex {
   push(chunk: Uint8Array | null): void;
   destroy(error: unknown): void;
 }
+interface Crypto {
+  X509Certificate: new (pem: string) => {
+    checkPrivateKey(key: object): boolean;
+  };
+  createPrivateKey(pem: string): object;
+}
 interface Net {
   isIP(text: string): number;
 }
@@ -102,9 +108,11 @@ export async function startTls(
   }
   const { side = "client", caCerts, cert, key, alpnProtocols } = options;
   const serverName = certifiedName(options.serverName ?? ""); // a client has one
+  checkCertificate(options);
   const ended = Promise.withResolvers<void>();
   const gate = new Gate();
   let failureBelow: { readonly error: unknown } | undefined;
+  let isSecured = false;
   const lower = duplexOver(transport, streams, {
     onBytes,
     onEnd: ended.resolve,
@@ -113,7 +121,8 @@ export async function startTls(
     // Node takes the end of what is below for the end of TLS, which anyone on the way can
     // send to cut off a message.
     async beforeEnd() {
-      if (!await hasEnded(socket, gate)) failureBelow ??= { error: cutOff() };
+      const isEnd = await hasEnded(socket, gate);
+      if (isSecured && !isEnd) failureBelow ??= { error: cutOff() };
     },
   });
   const shared = {
@@ -142,10 +151,15 @@ export async function startTls(
   } catch (error) { // a certificate, or a key, that cannot be read
     throw tlsError(error, "start TLS");
   }
-  await secured(socket, side, {
-    peerEnded: ended.promise,
-    failureBelow: () => failureBelow,
-  });
+  try {
+    await secured(socket, side, {
+      peerEnded: ended.promise,
+      failureBelow: () => failureBelow,
+    });
+  } catch (error) {
+    throw failureBelow === undefined ? errorOfHandshake(options, error) : error;
+  }
+  isSecured = true;
   return new NodeStreamTransport(socket, {
     lower: transport,
     failureBelow: () => failureBelow,
@@ -218,6 +232,48 @@ function secured(
       resolve();
     });
   });
+}
+
+/** Throws what Deno's TLS does not say of a certificate or a key, and goes on without. */
+function checkCertificate({ cert, key }: StartTlsOptions): void {
+  if (typeof cert !== "string" || typeof key !== "string") return;
+  if (!/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(cert)) {
+    throw unusable("cert holds no certificate as PEM");
+  }
+  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(key)) {
+    throw unusable("key holds no private key as PEM");
+  }
+  if (/BEGIN ENCRYPTED|,ENCRYPTED/.test(key)) {
+    throw unusable("key is encrypted");
+  }
+}
+
+/**
+ * The error of a handshake that has failed as the key is not that of the certificate, of which
+ * Deno's TLS says "unsupported protocol"; else the error that it gave.
+ */
+function errorOfHandshake(
+  { cert, key }: StartTlsOptions,
+  error: unknown,
+): unknown {
+  const crypto = builtinModule<Crypto>("node:crypto");
+  if (cert === undefined || key === undefined || crypto === undefined) {
+    return error;
+  }
+  try {
+    const certificate = new crypto.X509Certificate(cert);
+    return certificate.checkPrivateKey(crypto.createPrivateKey(key))
+      ? error
+      : unusable("key is not that of cert", error);
+  } catch {
+    return error; // of a kind that TLS may know all the same
+  }
+}
+
+function unusable(what: string, cause?: unknown): Error {
+  const error = new Error(`Cannot start TLS: ${what}`, { cause });
+  error.name = "InvalidData";
+  return error;
 }
 
 function cutOff(): Error {

@@ -2,8 +2,10 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertMatch,
   assertRejects,
 } from "@std/assert";
+import { generateKeyPairSync } from "node:crypto";
 import process from "node:process";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
@@ -348,11 +350,16 @@ Deno.test("Connection.startTls() ends the connection if the handshake fails", as
     act: (server: Connection<string>) => unknown,
     name: string,
   ];
-  const unreadable: Case = [
-    { side: "server", cert: "no certificate", key: "no key" },
-    () => {},
-    "InvalidData",
-  ];
+  const { cert, key } = certificate;
+  const encrypted = key.replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE");
+  const unreadable = [
+    { cert: "no certificate", key },
+    { cert, key: "no key" },
+    { cert, key: encrypted },
+  ].flatMap((wrong): Case[] => [
+    [{ ...asClient, ...wrong }, () => {}, "InvalidData"],
+    [{ side: "server", ...wrong }, () => {}, "InvalidData"],
+  ]);
   const cases: Case[] = [
     [
       { ...asClient, serverName: "example.com" },
@@ -366,8 +373,7 @@ Deno.test("Connection.startTls() ends the connection if the handshake fails", as
     ],
     [asClient, (server) => server.send("no TLS"), "InvalidData"],
     [asClient, (server) => server.close(), "UnexpectedEof"],
-    // Deno's node:tls looks at them later.
-    ...("deno" in process.versions ? [] : [unreadable]),
+    ...unreadable,
   ];
   for (const [options, act, name] of cases) {
     await using ends = framed(await sockets());
@@ -380,6 +386,21 @@ Deno.test("Connection.startTls() ends the connection if the handshake fails", as
     server.abort();
     await acting;
   }
+});
+
+Deno.test("Connection.startTls() says that a key is not that of the certificate", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const key = privateKey.export({ type: "pkcs8", format: "pem" });
+  assert(typeof key === "string");
+  client.startTls(asClient).catch(() => {});
+  const error = await assertRejects(
+    () => server.startTls({ ...asServer, key }),
+    Error,
+  );
+  assertEquals(error.name, "InvalidData");
+  assertMatch(error.message, /not that of cert|mismatch/i);
 });
 
 Deno.test("Connection.startTls() ends with abort() and by idleTimeout", async () => {
