@@ -11,6 +11,7 @@ import {
   tlsOptionsOf,
 } from "../internal/connecting.ts";
 import { shakeHands } from "../internal/handshake.ts";
+import { certifiedName, withoutBrackets } from "../internal/host_and_port.ts";
 import { namingTask } from "../internal/system_error.ts";
 
 /** What Deno takes for TCP and for TLS alike. */
@@ -110,7 +111,13 @@ async function openTls<In, Out>(
   };
   if (cert !== undefined && key !== undefined) {
     return await openedInTime(
-      Deno.connectTls({ ...tlsOptions, ...address, cert, key }),
+      Deno.connectTls({
+        ...tlsOptions,
+        ...address,
+        hostname: withoutBrackets(address.hostname),
+        cert,
+        key,
+      }),
       options,
       signal,
     );
@@ -121,7 +128,16 @@ async function openTls<In, Out>(
   try {
     conn.setNoDelay(noDelay);
     if (keepAlive !== undefined) conn.setKeepAlive(keepAlive);
-    return await Deno.startTls(conn, { ...tlsOptions, hostname: serverName });
+    const { localAddr, remoteAddr } = conn;
+    const secured = await Deno.startTls(conn, {
+      ...tlsOptions,
+      hostname: certifiedName(serverName),
+    });
+    // Those that Deno gives here do not tell that they are of TCP.
+    return Object.defineProperties(secured, {
+      localAddr: { value: localAddr },
+      remoteAddr: { value: remoteAddr },
+    });
   } catch (error) {
     conn[Symbol.dispose](); // also where startTls has taken it already
     throw namingAddress(error, options, signal);

@@ -112,6 +112,11 @@ Deno.test("connect() refuses what cannot work before it opens anything", async (
     [{ port, tls: { caCerts: [1] } }, TypeError, "tls.caCerts"],
     [{ port, tls: { alpnProtocols: "h2" } }, TypeError, "tls.alpnProtocols"],
     [{ port, tls: { alpnProtocols: [""] } }, TypeError, "tls.alpnProtocols"],
+    [
+      { port, tls: { alpnProtocols: ["x".repeat(256)] } },
+      RangeError,
+      "at most 255 bytes",
+    ],
     [{ port, tls: { serverName: "" } }, TypeError, "tls.serverName"],
     [{ port, readBufferSize: 0 }, RangeError, "readBufferSize"],
     [{ port, highWaterMark: -1 }, RangeError, "highWaterMark"],
@@ -283,6 +288,39 @@ Deno.test("connect() verifies the certificate for serverName", async () => {
   ]);
   assert(connecting.status === "rejected");
   assertInstanceOf(connecting.reason, Deno.errors.InvalidData);
+});
+
+Deno.test("connect() takes an IPv6 address in brackets over TLS, as URLs have it", async () => {
+  using listener = listenTls();
+  const { connect: dial } = Deno;
+  using _dialling = replacing(Deno as { connect: unknown }, {
+    connect: (options: Deno.ConnectOptions) => dial({ ...options, hostname }),
+  });
+  const [, client] = await Promise.all([
+    shakeHands(listener),
+    connect({
+      hostname: new URL("tcp://[::1]").hostname,
+      port: listener.addr.port,
+      framing,
+      tls: { caCerts },
+    }),
+  ]);
+  await client.close();
+});
+
+Deno.test("connect() and serve() tell the addresses of both sides over TLS as over TCP", async () => {
+  for (const tls of [{ caCerts }, { caCerts, ...certificate }]) {
+    await using server = serve(
+      { hostname, port: 0, framing, tls: certificate },
+      (connection) => connection.send(JSON.stringify(connection.remoteAddr)),
+    );
+    const { port } = server.addr;
+    await using client = await connect({ port, framing, tls });
+    const { localAddr, remoteAddr } = client;
+    const { transport, ...rest } = JSON.parse(await client.expect());
+    assertEquals(localAddr, { transport, ...rest });
+    assertEquals(remoteAddr, { transport: "tcp", hostname, port });
+  }
 });
 
 Deno.test("connect() passes on how to choose among the addresses of a name", async () => {

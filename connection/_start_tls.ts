@@ -1,5 +1,10 @@
-import { checkTexts } from "../internal/checks.ts";
-import { builtinModule } from "../internal/event_loop.ts";
+import {
+  checkAlpnProtocols,
+  checkTexts,
+  refuseClientTlsOptions,
+} from "../internal/checks.ts";
+import { builtinModule, nextTurn } from "../internal/event_loop.ts";
+import { certifiedName } from "../internal/host_and_port.ts";
 import { onRejection } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import {
@@ -21,6 +26,8 @@ interface Tls {
 interface TlsSocket extends NodeStream {
   readonly alpnProtocol: string | false | null;
   readonly readableLength: number;
+  readonly readableEnded: boolean;
+  read(size?: number): Uint8Array | null;
   once(event: string, listener: (error: unknown) => void): void;
   off(event: string, listener: (error: unknown) => void): void;
 }
@@ -28,8 +35,14 @@ interface Duplex {
   push(chunk: Uint8Array | null): void;
   destroy(error: unknown): void;
 }
+interface Crypto {
+  X509Certificate: new (pem: string) => {
+    checkPrivateKey(key: object): boolean;
+  };
+  createPrivateKey(pem: string): object;
+}
 interface Net {
-  isIP(text: string | undefined): number;
+  isIP(text: string): number;
 }
 type Done = (error?: unknown) => void;
 interface Streams {
@@ -56,7 +69,7 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
     );
   }
   checkTexts("caCerts", options.caCerts);
-  checkTexts("alpnProtocols", options.alpnProtocols);
+  checkAlpnProtocols("alpnProtocols", options.alpnProtocols);
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError(
       "Cannot start TLS as cert and key must be given together",
@@ -65,6 +78,7 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
   if (side === "server" && cert === undefined) {
     throw new TypeError("Cannot start TLS as a server needs cert and key");
   }
+  if (side === "server") refuseClientTlsOptions(options);
   if (
     side === "client" && (typeof serverName !== "string" || serverName === "")
   ) {
@@ -92,16 +106,24 @@ export async function startTls(
   if (tls === undefined || net === undefined || streams === undefined) {
     throw new TypeError("Cannot start TLS as this runtime has no node:tls");
   }
-  const { side = "client", serverName, caCerts, cert, key, alpnProtocols } =
-    options;
+  const { side = "client", caCerts, cert, key, alpnProtocols } = options;
+  const serverName = certifiedName(options.serverName ?? ""); // a client has one
+  checkCertificate(options);
   const ended = Promise.withResolvers<void>();
   const gate = new Gate();
   let failureBelow: { readonly error: unknown } | undefined;
+  let isSecured = false;
   const lower = duplexOver(transport, streams, {
     onBytes,
     onEnd: ended.resolve,
     onError: (error) => failureBelow ??= { error },
     beforeRead: () => gate.opened(socket.readableLength),
+    // Node takes the end of what is below for the end of TLS, which anyone on the way can
+    // send to cut off a message.
+    async beforeEnd() {
+      const isEnd = await hasEnded(socket, gate);
+      if (isSecured && !isEnd) failureBelow ??= { error: cutOff() };
+    },
   });
   const shared = {
     cert,
@@ -129,10 +151,15 @@ export async function startTls(
   } catch (error) { // a certificate, or a key, that cannot be read
     throw tlsError(error, "start TLS");
   }
-  await secured(socket, side, {
-    peerEnded: ended.promise,
-    failureBelow: () => failureBelow,
-  });
+  try {
+    await secured(socket, side, {
+      peerEnded: ended.promise,
+      failureBelow: () => failureBelow,
+    });
+  } catch (error) {
+    throw failureBelow === undefined ? errorOfHandshake(options, error) : error;
+  }
+  isSecured = true;
   return new NodeStreamTransport(socket, {
     lower: transport,
     failureBelow: () => failureBelow,
@@ -149,7 +176,12 @@ class Gate {
 
   /** Settles when there is room for more, or gives nothing if there is. */
   opened(waiting: number): Promise<void> | undefined {
-    if (waiting < MAX_WAITING_BYTES) return undefined;
+    return waiting < MAX_WAITING_BYTES ? undefined : this.taken(waiting);
+  }
+
+  /** Settles when what waits was taken, or gives nothing if there is nothing. */
+  taken(waiting: number): Promise<void> | undefined {
+    if (waiting === 0) return undefined;
     this.#opening ??= Promise.withResolvers();
     return this.#opening.promise;
   }
@@ -158,6 +190,15 @@ class Gate {
     this.#opening?.resolve();
     this.#opening = undefined;
   }
+}
+
+/** Whether the peer has ended TLS; called when what is below has ended. */
+async function hasEnded(socket: TlsSocket, gate: Gate): Promise<boolean> {
+  await nextTurn(); // in which the last bytes are decrypted
+  while (socket.readableLength > 0) await gate.taken(socket.readableLength);
+  socket.read(0); // else the end is told only to those who read
+  await nextTurn();
+  return socket.readableEnded;
 }
 
 /** Settles when the handshake is done. */
@@ -193,6 +234,55 @@ function secured(
   });
 }
 
+/** Throws what Deno's TLS does not say of a certificate or a key, and goes on without. */
+function checkCertificate({ cert, key }: StartTlsOptions): void {
+  if (typeof cert !== "string" || typeof key !== "string") return;
+  if (!/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(cert)) {
+    throw unusable("cert holds no certificate as PEM");
+  }
+  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(key)) {
+    throw unusable("key holds no private key as PEM");
+  }
+  if (/BEGIN ENCRYPTED|,ENCRYPTED/.test(key)) {
+    throw unusable("key is encrypted");
+  }
+}
+
+/**
+ * The error of a handshake that has failed as the key is not that of the certificate, of which
+ * Deno's TLS says "unsupported protocol"; else the error that it gave.
+ */
+function errorOfHandshake(
+  { cert, key }: StartTlsOptions,
+  error: unknown,
+): unknown {
+  const crypto = builtinModule<Crypto>("node:crypto");
+  if (cert === undefined || key === undefined || crypto === undefined) {
+    return error;
+  }
+  try {
+    const certificate = new crypto.X509Certificate(cert);
+    return certificate.checkPrivateKey(crypto.createPrivateKey(key))
+      ? error
+      : unusable("key is not that of cert", error);
+  } catch {
+    return error; // of a kind that TLS may know all the same
+  }
+}
+
+function unusable(what: string, cause?: unknown): Error {
+  const error = new Error(`Cannot start TLS: ${what}`, { cause });
+  error.name = "InvalidData";
+  return error;
+}
+
+function cutOff(): Error {
+  return systemError(
+    "UnexpectedEof",
+    "The peer ended the connection without ending TLS: what it sent may be cut off",
+  );
+}
+
 function endedEarly(): Error {
   return systemError(
     "UnexpectedEof",
@@ -204,11 +294,12 @@ function endedEarly(): Error {
 function duplexOver(
   transport: Transport,
   { Duplex }: Streams,
-  { onBytes, onEnd, onError, beforeRead }: {
+  { onBytes, onEnd, onError, beforeRead, beforeEnd }: {
     onBytes: () => void;
     onEnd: () => void;
     onError: (error: unknown) => void;
     beforeRead: () => Promise<void> | undefined;
+    beforeEnd: () => Promise<void>;
   },
 ): Duplex {
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
@@ -216,6 +307,7 @@ function duplexOver(
     await beforeRead();
     const length = await transport.read(buffer);
     if (length !== null) checkMoved("read", length, buffer.length);
+    if (length === null) await beforeEnd();
     return length;
   };
   const failed = (error: unknown): Error => {

@@ -6,7 +6,8 @@
  */
 export function tlsError(error: unknown, task?: string): unknown {
   if (!(error instanceof Error) || !("code" in error)) return error;
-  const { code, message } = error;
+  const { code } = error;
+  const message = error.message.trimEnd(); // OpenSSL ends its own with a line feed
   // Codes of the system, such as ECONNRESET, have no underscore.
   if (typeof code !== "string" || !code.includes("_")) return error;
   const named = new Error(

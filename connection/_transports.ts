@@ -44,6 +44,13 @@ const TLS: Kind = {
   resetsUnread: false,
   closeSendsEnd: true,
 };
+// Node closes it without the end of TLS, which the peer would take for a cut.
+const TLS_OF_NODE: Kind = {
+  name: "TLS",
+  shortReadMeansEmpty: true,
+  resetsUnread: true,
+  closeSendsEnd: false,
+};
 const UNIX_SOCKET: Kind = {
   name: "Unix socket",
   shortReadMeansEmpty: true,
@@ -147,7 +154,8 @@ function kindOf(transport: Transport): Kind {
     case "unix":
       return UNIX_SOCKET;
     case "tcp":
-      return hasMethod(transport, "setNoDelay") ? TCP : UNKNOWN;
+      if (!hasMethod(transport, "setNoDelay")) return UNKNOWN;
+      return transport.alpnProtocol === undefined ? TCP : TLS_OF_NODE;
     default:
       return UNKNOWN;
   }

@@ -10,7 +10,7 @@ import {
   checkFramingMethod,
   checkHeartbeat,
 } from "../internal/connection_options.ts";
-import { Countdown } from "../internal/countdown.ts";
+import { Countdown, startTimer } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { keepAlive } from "../internal/event_loop.ts";
 import {
@@ -113,6 +113,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   readonly #idleCountdown: Countdown | undefined;
   readonly #receiveCountdown: Countdown | undefined;
   readonly #messageCountdown: Countdown | undefined;
+  readonly #messageTimeout: number | undefined;
   readonly #halfClosedLimit: HalfClosedLimit | undefined;
   #heartbeat: Heartbeat | undefined;
   #stopListening: (() => void) | undefined;
@@ -181,6 +182,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         receiveTimeout,
         `nothing was received within receiveTimeout of ${receiveTimeout} ms`,
       );
+    this.#messageTimeout = messageTimeout;
     this.#messageCountdown = messageTimeout === undefined
       ? undefined
       : this.#countdown(
@@ -932,7 +934,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /**
    * Goes on in TLS, as STARTTLS does: what is queued leaves before, and the next message
    * that is received or sent is encrypted. {@linkcode Connection.closed},
-   * {@linkcode Connection.signal} and the timeouts go on.
+   * {@linkcode Connection.signal} and the timeouts go on; `messageTimeout` is for the whole
+   * handshake too.
    *
    * It is refused while bytes of the peer are unread: they were not encrypted, and would
    * be taken for messages that were (response injection). A peer that sends such bytes is
@@ -1001,6 +1004,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       throw hasUnread();
     }
     this.#idleCountdown?.resume();
+    const limit = this.#messageTimeout;
+    const stopTimer = limit === undefined
+      ? undefined
+      : startTimer(limit, () =>
+        this.#endByTimeout(
+          `the TLS handshake was not done within messageTimeout of ${limit} ms`,
+        ));
     try {
       await this.#reader.changeTransport(async (unread, underWay) => {
         let lower = this.#transport;
@@ -1024,6 +1034,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       this.#end(ENDINGS.failed, error);
       throw this.#cause ?? error; // an abort or a timeout was faster
     } finally {
+      stopTimer?.();
       this.#idleCountdown?.pause();
     }
     this.#writer.goOnIn(this.#transport);
@@ -1330,11 +1341,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #countdown(limit: number, what: string): Countdown {
     return new Countdown(
       limit,
-      () =>
-        this.#end(
-          ENDINGS.failed,
-          new DOMException(`Cannot go on: ${what}`, "TimeoutError"),
-        ),
+      () => this.#endByTimeout(what),
+    );
+  }
+
+  #endByTimeout(what: string): void {
+    this.#end(
+      ENDINGS.failed,
+      new DOMException(`Cannot go on: ${what}`, "TimeoutError"),
     );
   }
 

@@ -2,8 +2,10 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertMatch,
   assertRejects,
 } from "@std/assert";
+import { generateKeyPairSync } from "node:crypto";
 import process from "node:process";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
@@ -250,6 +252,25 @@ Deno.test("Connection.startTls() compares the certificate with an address too", 
   assertEquals(error.name, "InvalidData");
 });
 
+Deno.test({
+  name:
+    "Connection.startTls() compares the certificate with an IPv6 address, also in brackets",
+  // Its checkServerIdentity() knows none.
+  ignore: process.versions.node.startsWith("22."),
+  async fn() {
+    for (const serverName of ["::1", "[::1]"]) {
+      await using ends = framed(transportPair());
+      const { client, server } = ends;
+      await Promise.all([
+        client.startTls({ serverName, caCerts }),
+        server.startTls(asServer),
+      ]);
+      client.send("hello");
+      assertEquals(await server.receive(), "hello");
+    }
+  },
+});
+
 Deno.test("Connection.startTls() tells what ALPN agreed on", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
@@ -329,11 +350,16 @@ Deno.test("Connection.startTls() ends the connection if the handshake fails", as
     act: (server: Connection<string>) => unknown,
     name: string,
   ];
-  const unreadable: Case = [
-    { side: "server", cert: "no certificate", key: "no key" },
-    () => {},
-    "InvalidData",
-  ];
+  const { cert, key } = certificate;
+  const encrypted = key.replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE");
+  const unreadable = [
+    { cert: "no certificate", key },
+    { cert, key: "no key" },
+    { cert, key: encrypted },
+  ].flatMap((wrong): Case[] => [
+    [{ ...asClient, ...wrong }, () => {}, "InvalidData"],
+    [{ side: "server", ...wrong }, () => {}, "InvalidData"],
+  ]);
   const cases: Case[] = [
     [
       { ...asClient, serverName: "example.com" },
@@ -347,8 +373,7 @@ Deno.test("Connection.startTls() ends the connection if the handshake fails", as
     ],
     [asClient, (server) => server.send("no TLS"), "InvalidData"],
     [asClient, (server) => server.close(), "UnexpectedEof"],
-    // Deno's node:tls looks at them later.
-    ...("deno" in process.versions ? [] : [unreadable]),
+    ...unreadable,
   ];
   for (const [options, act, name] of cases) {
     await using ends = framed(await sockets());
@@ -361,6 +386,21 @@ Deno.test("Connection.startTls() ends the connection if the handshake fails", as
     server.abort();
     await acting;
   }
+});
+
+Deno.test("Connection.startTls() says that a key is not that of the certificate", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const key = privateKey.export({ type: "pkcs8", format: "pem" });
+  assert(typeof key === "string");
+  client.startTls(asClient).catch(() => {});
+  const error = await assertRejects(
+    () => server.startTls({ ...asServer, key }),
+    Error,
+  );
+  assertEquals(error.name, "InvalidData");
+  assertMatch(error.message, /not that of cert|mismatch/i);
 });
 
 Deno.test("Connection.startTls() ends with abort() and by idleTimeout", async () => {
@@ -394,6 +434,16 @@ Deno.test("Connection.startTls() ends by receiveTimeout if the peer is silent in
   far.close();
 });
 
+Deno.test("Connection.startTls() ends by messageTimeout though bytes of the handshake come", async () => {
+  const [near, far] = await sockets();
+  const connection = new Connection(near, { framing, messageTimeout: 20 });
+  const securing = connection.startTls(asServer);
+  await far.write(Uint8Array.of(22)); // the first byte of a record
+  await assertRejects(() => securing, DOMException, "messageTimeout of 20 ms");
+  await assertRejects(() => connection.closed, DOMException, "handshake");
+  far.close();
+});
+
 Deno.test("Connection.abort() after startTls() resets what can be reset", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;
@@ -405,6 +455,24 @@ Deno.test("Connection.abort() after startTls() resets what can be reset", async 
   assertEquals(error.name, "ConnectionReset");
   assertEquals(await assertRejects(() => server.send("more"), Error), error);
 });
+
+for (const side of ["client", "server"] as const) {
+  Deno.test(`Connection.startTls() takes no cut below TLS for the end of the ${side}'s messages`, async () => {
+    const pair = transportPair();
+    await using ends = framed(pair);
+    const { client, server } = ends;
+    await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+    const [cut, other, below] = side === "client"
+      ? [client, server, pair[0]]
+      : [server, client, pair[1]];
+    cut.send("whole");
+    await cut.flush();
+    await below.closeWrite();
+    assertEquals(await other.receive(), "whole");
+    const error = await assertRejects(() => other.receive(), Error, "cut off");
+    assertEquals(error.name, "UnexpectedEof");
+  });
+}
 
 Deno.test("Connection.startTls() holds no timeout against a peer whose bytes come in the handshake", async () => {
   const LIMIT_MS = 100;
@@ -462,6 +530,8 @@ Deno.test("Connection.startTls() refuses what cannot work", async () => {
     [{ side: "server" }, "cert and key"],
     [{ ...asClient, cert: "" }, "together"],
     [{ side: "peer" } as never, "side"],
+    [{ ...asServer, caCerts }, "caCerts in a server"],
+    [{ ...asServer, serverName: "localhost" }, "serverName in a server"],
     [{ ...asClient, caCerts: "a" } as never, "caCerts"],
     [{ ...asClient, alpnProtocols: "a" } as never, "alpnProtocols"],
   ];
@@ -470,6 +540,12 @@ Deno.test("Connection.startTls() refuses what cannot work", async () => {
   for (const [options, message] of wrongs) {
     await assertRejects(() => connection.startTls(options), TypeError, message);
   }
+  const alpnProtocols = ["x".repeat(256)];
+  await assertRejects(
+    () => connection.startTls({ ...asClient, alpnProtocols }),
+    RangeError,
+    "at most 255 bytes: one has 256",
+  );
   await connection.close();
   await assertRejects(() => connection.startTls(asClient), DOMException);
   far.close();

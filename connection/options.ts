@@ -77,7 +77,7 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
   receiveTimeout?: number | undefined;
   /**
    * How many milliseconds we wait for the rest of a message that has begun to
-   * arrive. Off by default.
+   * arrive, and for the handshake of {@linkcode Connection.startTls}. Off by default.
    */
   messageTimeout?: number | undefined;
   /**
@@ -299,9 +299,15 @@ export interface StartTlsOptions {
    * @default {"client"}
    */
   side?: "client" | "server" | undefined;
-  /** The name in the server's certificate, which is verified. A client must give it. */
+  /**
+   * The name in the server's certificate, which is verified. A client must give it; a
+   * server has none.
+   */
   serverName?: string | undefined;
-  /** Root certificates to trust instead of the usual ones, each as PEM. */
+  /**
+   * Root certificates to trust instead of the usual ones, each as PEM. Refused for a
+   * server, which asks clients for no certificate.
+   */
   caCerts?: string[] | undefined;
   /** A certificate chain, as PEM. Needs `key`. A server must give it. */
   cert?: string | undefined;

@@ -63,6 +63,24 @@ export function checkTexts(name: string, value: unknown): void {
   for (const text of value) checkText(`${name}, in each place,`, text ?? null);
 }
 
+// The length of a name in ALPN is one byte.
+const MAX_PROTOCOL_BYTES = 255;
+
+/** Throws unless `value` is left out or an array of names for ALPN. */
+export function checkAlpnProtocols(
+  name: string,
+  value: readonly string[] | undefined,
+): void {
+  checkTexts(name, value);
+  for (const protocol of value ?? []) {
+    const { length } = new TextEncoder().encode(protocol);
+    if (length <= MAX_PROTOCOL_BYTES) continue;
+    throw new RangeError(
+      `Cannot use ${name} as a protocol's name must have at most ${MAX_PROTOCOL_BYTES} bytes: one has ${length}`,
+    );
+  }
+}
+
 /** Throws unless `value` is left out or can tell when it is aborted. */
 export function checkSignal(value: unknown): void {
   if (value === undefined) return;
@@ -157,6 +175,18 @@ export function refuseOptions(
       throw new TypeError(`Cannot use option ${name} ${why}`);
     }
   }
+}
+
+/**
+ * Throws if a server is told what only clients of TLS have. Ignored, `caCerts` would let in
+ * every client that it seems to keep out.
+ */
+export function refuseClientTlsOptions(options: object): void {
+  refuseOptions(
+    options,
+    ["caCerts", "serverName"],
+    "in a server, which asks clients for no certificate: only clients have it",
+  );
 }
 
 /**

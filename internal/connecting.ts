@@ -1,4 +1,5 @@
 import {
+  checkAlpnProtocols,
   checkBoolean,
   checkMilliseconds,
   checkPath,
@@ -113,7 +114,7 @@ export function checkConnectTlsOptions(tls: CheckedTlsOptions): void {
     );
   }
   checkTexts("tls.caCerts", tls.caCerts);
-  checkTexts("tls.alpnProtocols", tls.alpnProtocols);
+  checkAlpnProtocols("tls.alpnProtocols", tls.alpnProtocols);
   checkText("tls.serverName", tls.serverName);
   if (tls.cert === undefined || tls.key === undefined) {
     refuseOptions(

@@ -1,10 +1,11 @@
 import {
+  checkAlpnProtocols,
   checkCount,
   checkFunction,
   checkMilliseconds,
   checkPort,
   checkText,
-  checkTexts,
+  refuseClientTlsOptions,
   refuseOptions,
 } from "./checks.ts";
 import {
@@ -149,7 +150,8 @@ export function checkOverTcp(options: ServingTcpOptions): void {
       "Cannot serve TLS as tls must have both cert and key, each as PEM",
     );
   }
-  checkTexts("tls.alpnProtocols", tls?.alpnProtocols);
+  checkAlpnProtocols("tls.alpnProtocols", tls?.alpnProtocols);
+  if (tls !== undefined) refuseClientTlsOptions(tls);
 }
 
 /** What connections can be taken from, as far as it is checked. */

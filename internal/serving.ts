@@ -8,6 +8,11 @@ import { startTimer } from "./countdown.ts";
 import { keepAlive } from "./event_loop.ts";
 
 const ACCEPT_PAUSE_MS = 100;
+// What systems but Linux say of a peer that was gone before it was accepted.
+const GONE_BEFORE: ReadonlySet<string> = new Set([
+  "ConnectionAborted",
+  "NotConnected",
+]);
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** What a {@linkcode ListeningServer} takes its connections from. */
@@ -247,8 +252,8 @@ export class ListeningServer<
         else this.#close(incoming);
       } catch (error) {
         if (this.#stop !== undefined) return;
-        // The peer was gone before it was accepted, which holds up no other.
-        if (error instanceof Error && error.name === "NotConnected") continue;
+        // Which holds up no other.
+        if (error instanceof Error && GONE_BEFORE.has(error.name)) continue;
         if (isClosed(error)) return this.#beginStopUnasked(error);
         this.#report(error, undefined);
         // Such as "too many open files", which passes when a connection ends.

@@ -22,6 +22,7 @@ import {
   nameOfTarget,
   tlsOptionsOf,
 } from "../internal/connecting.ts";
+import { certifiedName, withoutBrackets } from "../internal/host_and_port.ts";
 import { systemError } from "../internal/system_error.ts";
 
 /** Opens the connection, its handshake done; gives up when `signal` is aborted. */
@@ -139,7 +140,7 @@ function addressFor<In, Out>(
   } = options;
   return {
     port,
-    host: hostname,
+    host: withoutBrackets(hostname),
     allowHalfOpen: true,
     ...(autoSelectFamily !== undefined && { autoSelectFamily }),
     ...(autoSelectFamilyAttemptDelay !== undefined &&
@@ -151,7 +152,8 @@ function optionsForTls(
   hostname: string,
   options: Partial<ConnectTlsOptions>,
 ): tls.ConnectionOptions {
-  const { caCerts, cert, key, alpnProtocols, serverName = hostname } = options;
+  const { caCerts, cert, key, alpnProtocols } = options;
+  const serverName = certifiedName(options.serverName ?? hostname);
   return {
     ...(caCerts && { ca: [...tls.rootCertificates, ...caCerts] }),
     ...(cert !== undefined && { cert }),

@@ -58,7 +58,7 @@ function nameOf(code: string): string | undefined {
 /** What an error says; one of several addresses says nothing itself. */
 function messageOf(error: Error): string {
   if (error.message !== "" || !(error instanceof AggregateError)) {
-    return error.message;
+    return error.message.trimEnd(); // OpenSSL ends its own with a line feed
   }
   return error.errors.map((each: unknown) =>
     each instanceof Error ? each.message : `${each}`

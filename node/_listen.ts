@@ -14,7 +14,7 @@ import {
   handshakeOptions,
   SocketListener,
 } from "./_accepting.ts";
-import { hostAndPort } from "../internal/host_and_port.ts";
+import { hostAndPort, withoutBrackets } from "../internal/host_and_port.ts";
 import { toSystemError } from "./_errors.ts";
 import { fitsSocketName } from "./_socket_path.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
@@ -40,7 +40,7 @@ export async function listenTcp<In, Out>(
   const handshake = tls && handshakeOptions(tls);
   const server = await listen({
     port,
-    host: hostname,
+    host: withoutBrackets(hostname),
     backlog,
     ...(exclusive !== undefined && { exclusive }),
     ...(ipv6Only !== undefined && { ipv6Only }),

@@ -210,6 +210,31 @@ Deno.test("serve() of node.ts agrees with its client on a protocol by ALPN", asy
   assertEquals([client.alpnProtocol, await client.receive()], ["a", "a"]);
 });
 
+// startTls() tells a cut from an end, which sockets of node:tls do not.
+Deno.test("serve() of node.ts ends TLS when it closes a connection that has sent nothing", async () => {
+  await using server = await serve({ ...loopback, tls: certificate }, () => {});
+  await using client = await connect({ port: server.addr.port, framing });
+  await client.startTls({ serverName: "localhost", caCerts });
+  assertEquals(await client.receive(), undefined);
+});
+
+Deno.test("connect() of node.ts ends TLS when it closes a connection that has sent nothing", async () => {
+  const received = Promise.withResolvers<unknown>();
+  await using server = await serve(loopback, async (connection) => {
+    await connection.startTls({ side: "server", ...certificate });
+    const receiving = connection.receive();
+    received.resolve(receiving);
+    await receiving;
+  });
+  const client = await connect({
+    port: server.addr.port,
+    framing,
+    tls: { caCerts },
+  });
+  await client.close();
+  assertEquals(await received.promise, undefined);
+});
+
 Deno.test("serve() of node.ts takes a net.Server that listens, and closes it", async () => {
   const listener = createServer();
   listener.listen(0, "127.0.0.1");

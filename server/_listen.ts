@@ -51,7 +51,15 @@ export function listenUnix<In, Out>(
   // Deno removes the socket in the end by this path, which would lead elsewhere once
   // the process has changed its folder. One that begins with a zero byte is no file.
   const isFixed = isAbsolute(path) || path.startsWith("\0");
-  return listenOnSocket(isFixed ? path : `${Deno.cwd()}/${path}`);
+  const absolute = isFixed ? path : `${Deno.cwd()}/${path}`;
+  return listenOnSocket(fitsSocketName(absolute) ? absolute : path);
+}
+
+/** Whether the system has room for the path of a Unix socket. */
+function fitsSocketName(path: string): boolean {
+  // What `sun_path` holds, without the zero byte at its end.
+  const most = Deno.build.os === "linux" ? 107 : 103;
+  return new TextEncoder().encode(path).length <= most;
 }
 
 /** What `listen` gives; its errors name the address. */

@@ -106,7 +106,8 @@ export interface ServeBaseOptions<
    * sockets to spare.
    *
    * So a server holds no more sockets than both say, and those of handshakes that it
-   * gave up: Deno keeps these until the peer closes them or sends more.
+   * gave up: Deno keeps these until the peer closes them or sends more. Over `tls` it also
+   * keeps those of connections that were ended while their peers took nothing.
    */
   maxHandshakes?: number | undefined;
   /**

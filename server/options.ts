@@ -34,8 +34,8 @@ export interface ServeTlsOptions {
   /**
    * The certificate chain, as PEM.
    *
-   * Deno keeps the socket of a connection that is closed within its TLS handshake
-   * until the peer ends it.
+   * Deno keeps the socket of a connection that is closed within its TLS handshake, or
+   * while its peer takes nothing of what was sent, until the peer ends it.
    */
   cert: string;
   /** The private key of the certificate, as PEM. */

@@ -9,6 +9,7 @@ import {
 } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import {
   isPending,
   MORE_THAN_KERNEL_TAKES,
@@ -141,6 +142,7 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     [{ tls: { key: certificate.key } }, TypeError, "both cert and key"],
     [{ tls: { alpnProtocols: ["echo"] } }, TypeError, "both cert and key"],
     [{ tls: true }, TypeError, "both cert and key"],
+    [{ tls: { ...certificate, caCerts } }, TypeError, "asks clients for no"],
     [{ tls: null }, TypeError, "both cert and key"],
     [{ tls: certificate, noDelay: true }, TypeError, "noDelay over TLS"],
     [{ tls: certificate, keepAlive: true }, TypeError, "keepAlive over TLS"],
@@ -176,6 +178,11 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
       { tls: { ...certificate, alpnProtocols: "h2" } },
       TypeError,
       "tls.alpnProtocols",
+    ],
+    [
+      { tls: { ...certificate, alpnProtocols: ["h2", "é".repeat(128)] } },
+      RangeError,
+      "at most 255 bytes: one has 256",
     ],
     [{ readBufferSize: 0 }, RangeError, "readBufferSize"],
     [{ highWaterMark: -1 }, RangeError, "highWaterMark"],
@@ -791,6 +798,30 @@ Deno.test("serve() goes on accepting after an error, with a pause", async () => 
   await using client = await connect({ port: server.addr.port, framing });
   assertEquals(await client.request("hello"), "hello");
   assertEquals(reports, [[shortage, undefined]]);
+});
+
+Deno.test("serve() goes on without a pause after a peer that was gone before it was accepted", async () => {
+  const reports: unknown[] = [];
+  const gone = [
+    new Deno.errors.ConnectionAborted("gone"),
+    new Deno.errors.NotConnected("gone"),
+  ];
+  using inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const listener = overriding<ServeListener<Deno.NetAddr>>(inner, {
+    accept() {
+      const error = gone.shift();
+      return error === undefined ? inner.accept() : Promise.reject(error);
+    },
+  });
+  await using _server = serve({
+    listener,
+    framing,
+    onError: (error) => reports.push(error),
+  }, echo);
+  const { port } = inner.addr;
+  await using client = await connect({ port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  assertEquals(reports, []);
 });
 
 Deno.test("serve() waits for a place after a pause, too", async () => {
@@ -1941,6 +1972,29 @@ Deno.test({
       done: false,
     });
     assertEquals((await program.ended).code, 0);
+  },
+});
+
+Deno.test({
+  name: "serve() listens on a relative path in a deep folder",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const deep = `${folder}/${"x".repeat(100)}`;
+    await Deno.mkdir(deep);
+    await using program = start("deno", [
+      "run",
+      "--cached-only",
+      "--allow-all",
+      fileURLToPath(
+        new URL("../dev/testdata/serve_on_path.ts", import.meta.url),
+      ),
+      "app.sock",
+    ], deep);
+    assertEquals((await program.lines.next()).value, "listening");
+    program.kill("SIGKILL");
+    await program.ended;
+    await Deno.remove(folder, { recursive: true });
   },
 });
 

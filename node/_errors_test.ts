@@ -1,0 +1,14 @@
+import { assert, assertEquals } from "@std/assert";
+import { toSystemError } from "./_errors.ts";
+
+Deno.test("toSystemError() tells an error of OpenSSL in one line", () => {
+  const original = Object.assign(new Error("0A0000C1:no shared cipher\n"), {
+    code: "ERR_SSL_NO_SHARED_CIPHER",
+  });
+  const error = toSystemError(original, { task: "serve" });
+  assert(error instanceof Error);
+  assertEquals(
+    `${error}`,
+    "InvalidData: Cannot serve: 0A0000C1:no shared cipher",
+  );
+});
