@@ -261,9 +261,7 @@ export class OutputBuffer implements ByteOutput {
   writeBytes(bytes: Uint8Array): void {
     // A length that is none would damage all frames that wait.
     if (!(bytes instanceof Uint8Array)) {
-      throw new TypeError(
-        `Cannot write bytes as they must be a Uint8Array: current value is of type ${typeof bytes}`,
-      );
+      throw notWritable("bytes as they must be a Uint8Array", bytes);
     }
     this.#encodeText();
     this.#writeBytes(bytes);
@@ -272,9 +270,7 @@ export class OutputBuffer implements ByteOutput {
   /** Writes text as UTF-8; see {@linkcode ByteOutput.writeText}. */
   writeText(text: string): void {
     if (typeof text !== "string") {
-      throw new TypeError(
-        `Cannot write text as it must be a string: current value is of type ${typeof text}`,
-      );
+      throw notWritable("text as it must be a string", text);
     }
     // Half a surrogate pair would join with the other half before it.
     if (this.#text !== "" && isLowSurrogate(text.charCodeAt(0))) {
@@ -545,6 +541,13 @@ function checkUint(value: number, size: number): void {
       `Cannot write ${value} as an unsigned integer of ${size} bytes`,
     );
   }
+}
+
+// Of its own, as a function that is called for each message is compiled better if it is short.
+function notWritable(what: string, value: unknown): TypeError {
+  return new TypeError(
+    `Cannot write ${what}: current value is of type ${typeof value}`,
+  );
 }
 
 function isBeingEncoded(): DOMException {
