@@ -71,13 +71,13 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   override decode(input: ByteInput, ended: boolean): In | undefined {
-    if (input.length === 0 && !ended) return undefined; // as after most messages
     if (input.offset !== this.#offset) {
       this.#forget();
       this.#together = 1;
     } else if (this.#at < this.#ahead.length || this.#lookAhead(input)) {
       return this.#takeNext(input);
     }
+    if (input.length === 0 && !ended) return undefined; // as after most messages
     const { finder } = this;
     const found = finder.find(input, 0, ended);
     if (found === NOTHING) return undefined;

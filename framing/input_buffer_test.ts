@@ -4,6 +4,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { giveBackFrames, takeFrames } from "./_frames.ts";
 import {
   assertLinear,
   assertTimes,
@@ -14,6 +15,7 @@ import {
 } from "./_testing.ts";
 import type { Bytes } from "./bytes.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
+import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
 import type { Decoder } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
@@ -373,4 +375,17 @@ Deno.test("InputBuffer looks through bytes once for framings made for each messa
     for (let i = 0; i < 1000; i++) assertEquals(input.indexOf(make()), -1);
   }
   assertTimes(10, () => ask(() => sought), () => ask(() => sought.slice()));
+});
+
+Deno.test("InputBuffer's decoder keeps nothing of messages that were all taken", () => {
+  const room = takeFrames(0);
+  giveBackFrames(room);
+  const decoder = delimited("\n").decoder();
+  const input = holding("a message\n".repeat(64));
+  for (let i = 0; i < 64; i++) assert(input.pull(decoder) !== undefined);
+  assertEquals(input.pull(decoder), undefined);
+  // It is given with the messages that were made: an idle connection would hold both.
+  const again = takeFrames(0);
+  giveBackFrames(again);
+  assertStrictEquals(again, room);
 });
