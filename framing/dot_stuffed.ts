@@ -1,4 +1,5 @@
 import { checkInner, checkSendLength } from "./_limits.ts";
+import { checkText } from "./_utf8.ts";
 import type { Encoder, Framing } from "./framing.ts";
 import {
   checkGroupLimits,
@@ -19,9 +20,11 @@ import { OutputBuffer } from "./output_buffer.ts";
  * that ends a text is neither given nor received.
  *
  * Let the framing of the lines be `strict`, with `trailing` of `"error"`: what one program
- * takes for the end of a text, and another does not, smuggles a text into another.
+ * takes for the end of a text, and another does not, smuggles a text into another. A line
+ * that it drops is missing in its text.
  *
- * @param framing Where lines begin and end, such as {@linkcode lines}.
+ * @param framing Where lines begin and end, such as {@linkcode lines}. Its limit counts the
+ * dot that was added to a line.
  * @param options Limits for a text as it is sent, with its last line. What is sent is held
  * to them too.
  * @returns A framing without state, which many connections may share.
@@ -67,10 +70,12 @@ function encode(lines: string[]): string[] {
       `Cannot encode message as it must be an array of lines: current value is of type ${typeof lines}`,
     );
   }
-  return [
-    ...lines.map((line) => line.startsWith(".") ? `.${line}` : line),
-    END,
-  ];
+  const block = lines.map((line) => {
+    checkText(line);
+    return line.startsWith(".") ? `.${line}` : line;
+  });
+  block.push(END);
+  return block;
 }
 
 function blockEncoder(

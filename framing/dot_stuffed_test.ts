@@ -56,4 +56,9 @@ Deno.test("dotStuffed() sends nothing of a text that holds a line's end", () => 
     TypeError,
     "an array of lines: current value is of type string",
   );
+  assertThrows(
+    () => encode(dotStuffed(strict), ["a", 1] as never),
+    TypeError,
+    "a string: current value is of type number",
+  );
 });
