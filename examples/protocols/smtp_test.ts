@@ -206,7 +206,7 @@ const DAMAGED: [sent: string, error: string][] = [
   [`${ENVELOPE}hi\r\n.\n${SMUGGLED}`, "malformed"],
   [`${ENVELOPE}hi\r.\r\n${SMUGGLED}`, "malformed"],
   [`${ENVELOPE}hi\r\n.\r${SMUGGLED}`, "malformed"],
-  [`${ENVELOPE}${"x".repeat(999)}\r\n.\r\n`, "too-long"],
+  [`${ENVELOPE}${"x".repeat(1000)}\r\n.\r\n`, "too-long"],
   [`${ENVELOPE}hi\r\n.`, "truncated"],
   [`${ENVELOPE}hi\r\n`, "truncated"],
   [ENVELOPE, "truncated"],
@@ -230,6 +230,42 @@ Deno.test("smtp.ts takes no mail where a lone line feed or return would end it",
     "354 Go ahead\r\n250 OK\r\n221 Bye\r\n",
   );
   assertEquals(server.mails.map(({ text }) => text), [["Subject: x", "", "."]]);
+});
+
+const HELLO = "250-localhost\r\n250 8BITMIME\r\n";
+const DIALOGUES: [sent: string, answers: string][] = [
+  ["EHLO x\r\n", HELLO],
+  // An old client does not read more than a line.
+  ["helo x\r\n", "250 localhost\r\n"],
+  [
+    "VRFY b\r\nRSET \r\nNOOP x\r\n",
+    "252 Cannot verify, but will try\r\n250 OK\r\n250 OK\r\n",
+  ],
+  // A mail that has begun is over.
+  [
+    "MAIL FROM:<> SIZE=9\r\nEHLO x\r\nmail from:<a@x>\r\n",
+    `250 OK\r\n${HELLO}250 OK\r\n`,
+  ],
+  [
+    `MAIL FROM:<a@x>\r\n${"RCPT TO:<b@x>\r\n".repeat(101)}`,
+    `${"250 OK\r\n".repeat(101)}452 Too many recipients\r\n`,
+  ],
+  ["RCPT TO:<b@x>\r\nDATA\r\n", "503 Not understood, or not now\r\n".repeat(2)],
+];
+
+Deno.test("smtp.ts answers clients of all ages", async () => {
+  await using server = mailServer();
+  for (const [sent, answers] of DIALOGUES) {
+    assertEquals(
+      await answersTo(server.port, `${sent}QUIT\r\n`),
+      `220 localhost ESMTP\r\n${answers}221 Bye\r\n`,
+    );
+  }
+  // The longest line there is, to which a dot was added.
+  const line = `.${"x".repeat(997)}`;
+  await answersTo(server.port, `${ENVELOPE}.${line}\r\n.\r\n`);
+  assertEquals(server.mails.map(({ text }) => text[2]), [line]);
+  assertEquals(server.errors, []);
 });
 
 Deno.test("smtp.ts refuses commands that come before TLS and after STARTTLS", async () => {
