@@ -25,8 +25,9 @@ import { OutputBuffer } from "./output_buffer.ts";
  *
  * @param framing Where lines begin and end, such as {@linkcode lines}. Its limit counts the
  * dot that was added to a line.
- * @param options Limits for a text as it is sent, with its last line. What is sent is held
- * to them too.
+ * @param options Limits for a text as it is sent, with its last line; `maxFrames` is the most
+ * lines. The defaults are too low for mails with attachments. What is sent is held to them
+ * too.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `framing` is not a framing.
  * @throws {RangeError} If a limit is not a whole number of at least 1.
