@@ -12,7 +12,7 @@ import { FramingError } from "./framing_error.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
 /**
- * Options for {@linkcode grouped}.
+ * Options for {@linkcode grouped}, and the limits of {@linkcode dotStuffed}.
  *
  * @example Replies of at most 100 lines
  * ```ts
