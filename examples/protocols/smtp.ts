@@ -38,8 +38,8 @@ export type Mail = { from: string; to: string[]; text: string[] };
 // Text that is not UTF-8 is refused, not changed; a command that is cut off is none.
 const rules = { strict: true, fatal: true, trailing: "error" } as const;
 
-/** What a server reads: commands, each of one line. */
-export const commands = lines({ eol: "\r\n", maxLength: 998, ...rules });
+/** What a server reads: commands, each of one line, which may have one more dot. */
+export const commands = lines({ eol: "\r\n", maxLength: 999, ...rules });
 
 // "-" after the code: the reply goes on.
 const isLast = (line: string) => !textFields(line, /^[2-5]\d\d(?:(-)| |$)/)[0];
@@ -47,9 +47,8 @@ const isLast = (line: string) => !textFields(line, /^[2-5]\d\d(?:(-)| |$)/)[0];
 /** What a client reads: replies, of one or more lines that begin with the same code. */
 export const replies = grouped(commands, isLast, { maxFrames: 100 });
 
-// A mail's text: all lines up to one with one dot. A dot that is added does not count.
-const textLines = lines({ eol: "\r\n", maxLength: 999, ...rules });
-const text = dotStuffed(textLines, { maxLength: 1e7, maxFrames: 500_000 });
+// A mail's text: all lines up to one with one dot.
+const text = dotStuffed(commands, { maxLength: 1e7, maxFrames: 500_000 });
 
 // Whom a mail is from, which may be left empty, and whom it is for.
 const path = /^MAIL FROM: ?<(?<from>[^<>\s]*)>|^RCPT TO: ?<(?<to>[^<>\s]+)>/i;
@@ -66,38 +65,30 @@ export async function receiveMail(
 ): Promise<void> {
   let mail: Mail | undefined;
   connection.send("220 localhost ESMTP");
-  for await (const command of connection) {
-    const line = command.trimEnd();
+  for await (const line of connection) {
     const { from, to } = path.exec(line)?.groups ?? {};
-    let answer = "250 OK";
-    if (/^QUIT$/i.test(line)) return void connection.send("221 Bye");
-    if (/^(EHLO|HELO) /i.test(line)) {
-      mail = undefined; // as by RSET
-      answer = "250 localhost";
-      // What a server can do is for those that ask for it.
-      if (/^EHLO/i.test(line)) {
-        connection.send("250-localhost");
-        answer = tls ? "250 STARTTLS" : "250 8BITMIME";
-      }
-    } else if (/^STARTTLS$/i.test(line) && tls) {
+    let answer = "250 localhost";
+    if (/^QUIT\b/i.test(line)) return void connection.send("221 Bye");
+    if (/^EHLO\b/i.test(line)) {
+      connection.send("250-localhost");
+      [answer, mail] = [tls ? "250 STARTTLS" : "250 8BITMIME", undefined];
+    } else if (/^STARTTLS\b/i.test(line) && tls) {
       connection.send("220 Go ahead");
       // Refused if the client has sent more already, which was not encrypted.
       await connection.startTls({ side: "server", ...tls });
-      tls = undefined; // it is there, so it is wanted no more
-      continue;
-    } else if (/^RSET$/i.test(line)) mail = undefined;
+      // It is there, so it is wanted no more; and the client speaks first.
+      [answer, tls] = ["", undefined];
+    } else if (/^(HELO|RSET)\b/i.test(line)) mail = undefined;
     else if (tls && !/^NOOP/i.test(line)) answer = "530 Must issue STARTTLS";
     else if (from !== undefined && !mail) mail = { from, to: [], text: [] };
-    else if (to && mail) {
-      if (mail.to.length < 100) mail.to.push(to);
-      else answer = "452 Too many recipients"; // the client sends it again for the rest
-    } else if (/^DATA$/i.test(line) && mail && mail.to.length > 0) {
+    else if (to && mail && mail.to.length < 100) mail.to.push(to);
+    else if (to && mail) answer = "452 Too many recipients";
+    else if (/^DATA\b/i.test(line) && mail && mail.to.length > 0) {
       mail.text = await connection.request("354 Go ahead", { framing: text });
       await onMail(mail);
       mail = undefined;
-    } else if (/^VRFY /i.test(line)) answer = "252 Cannot verify, but will try";
-    else if (!/^NOOP/i.test(line)) answer = "503 Not understood, or not now";
-    await connection.send(answer);
+    } else if (!/^NOOP/i.test(line)) answer = "503 Not understood, or not now";
+    if (answer) await connection.send(answer);
   }
 }
 
