@@ -166,6 +166,11 @@ export class Reader<In> {
     return this.#messagesReceived;
   }
 
+  /** How many bytes were taken, as messages or as the pieces of a stream. */
+  get bytesTaken(): number {
+    return this.#input.offset;
+  }
+
   /** How many messages the framing has dropped. */
   get messagesDropped(): number {
     return this.#messagesDropped;

@@ -235,7 +235,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (signal !== undefined) this.#listenTo(signal);
     if (halfClosedTimeout !== undefined) {
       this.#halfClosedLimit = new HalfClosedLimit(halfClosedTimeout, {
-        moved: () => this.#reader.messagesReceived + this.#writer.bytesSent,
+        // Several messages may be made of bytes that were taken before.
+        moved: () =>
+          this.#reader.bytesTaken + this.#reader.messagesReceived +
+          this.#writer.bytesSent,
         onTimeout: (error) => this.#end(ENDINGS.failed, error),
       });
     }
