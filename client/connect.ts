@@ -43,7 +43,7 @@ import { noteOrigin } from "../internal/diagnostics.ts";
 export async function connect<In, Out>(
   options: ConnectOptions<In, Out>,
 ): Promise<Connection<In, Out>> {
-  // As they are now: the caller may change the object, such as for another connection.
+  // A copy: the caller may change the object later, such as for another connection.
   const own: ConnectOptions<In, Out> = { ...options };
   checkConnectOptions(own);
   return await openingInTime(own, async (signal) => {

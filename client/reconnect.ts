@@ -120,7 +120,7 @@ export function reconnect<In, Out, T>(
   options: ReconnectOptions<In, Out>,
   handler: (connection: Connection<In, Out>) => T | Promise<T>,
 ): Promise<T> {
-  // As they are now: the caller may change the object, such as for another connection.
+  // A copy: the caller may change the object later, such as for another connection.
   const own: ReconnectOptions<In, Out> = { ...options };
   return runReconnecting<Connection<In, Out>, T>({
     options: own,

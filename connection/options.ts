@@ -179,12 +179,12 @@ export interface HeartbeatOptions<Out> {
  */
 export interface ReceiveOptions<In = never> {
   /**
-   * Ends the wait, with its reason. The message is still there for the next.
+   * Ends the wait, with its reason. The message is left for the next receiver.
    *
-   * A `framing` given here may have taken a part of the message, as `headed()` and
-   * `grouped()` do, and any that drops a message which is too long. The connection ends then,
-   * with an error named `AbortError`, as the rest could be taken for another message. The
-   * connection's own framing goes on where it was.
+   * But a `framing` given here may have taken a part of the message already: `headed()` and
+   * `grouped()` take it in parts, and so does any framing that is dropping one which is too
+   * long. Then the connection ends with an error named `AbortError`, as the rest could be
+   * taken for another message. The connection's own framing goes on where it was.
    */
   signal?: AbortSignal | undefined;
   /**

@@ -144,7 +144,7 @@ export function serve<In, Out>(
   given: ServeOptions<In, Out>,
   handler: AnyHandler<In, Out>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr> {
-  // As they are now: the caller may change the object, such as for another server.
+  // A copy: the caller may change the object later, such as for another server.
   const options: ServeOptions<In, Out> = { ...given };
   checkServeOptions(options);
   checkFunction("serve", "handler", handler);
