@@ -1,6 +1,7 @@
 import { connect } from "./connect.ts";
 import type { ReconnectOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
+import { copyOptions } from "../internal/copy_options.ts";
 import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
 
 /**
@@ -121,7 +122,7 @@ export function reconnect<In, Out, T>(
   handler: (connection: Connection<In, Out>) => T | Promise<T>,
 ): Promise<T> {
   // A copy: the caller may change the object later, such as for another connection.
-  const own: ReconnectOptions<In, Out> = { ...options };
+  const own: ReconnectOptions<In, Out> = copyOptions(options);
   return runReconnecting<Connection<In, Out>, T>({
     options: own,
     open: () => isByFunction(own) ? own.connect() : connect(own),

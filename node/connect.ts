@@ -15,6 +15,7 @@ import {
   tlsOptionsOf,
 } from "../internal/connecting.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
+import { copyOptions } from "../internal/copy_options.ts";
 import { noteOrigin } from "../internal/diagnostics.ts";
 
 /**
@@ -49,7 +50,7 @@ export async function connect<In, Out>(
   options: ConnectOptions<In, Out>,
 ): Promise<Connection<In, Out>> {
   // A copy: the caller may change the object later, such as for another connection.
-  const own: ConnectOptions<In, Out> = { ...options };
+  const own: ConnectOptions<In, Out> = copyOptions(options);
   checkConnectOptions(own);
   return await openingInTime(own, async (signal) => {
     const transport = await dial(own, signal);
