@@ -684,7 +684,7 @@ export class Reader<In> {
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
       this.#reading = undefined;
-      return this.#read(); // the way in which the connection ends now may need one
+      return this.#read(); // what comes of the error may want it
     }
     this.#reading = undefined;
   }
