@@ -9,7 +9,7 @@ import type { Bytes, Sendable } from "../framing.ts";
 import type { ServeTlsOptions } from "../server.ts";
 import type { Flag, FlagGroup, Flags } from "./_flags.ts";
 import { literal } from "./_literal.ts";
-import { type Place, UsageError } from "./_values.ts";
+import { MAX_DURATION_MS, type Place, UsageError } from "./_values.ts";
 
 const SHARED_FLAGS: readonly Flag[] = [
   {
@@ -236,6 +236,20 @@ export async function open<In, Out>(
   }
 }
 
+/**
+ * The limits of `serve()`. An answer that is typed, or of a slow command, may take longer than
+ * servers with a limit of connections wait for it by default.
+ */
+export function servingLimits(
+  flags: Flags,
+  endsWithFirst: boolean,
+): { maxConnections?: number; halfClosedTimeout?: number } {
+  const maxConnections = endsWithFirst ? 1 : flags.count("max-connections");
+  return maxConnections === undefined
+    ? {}
+    : { maxConnections, halfClosedTimeout: MAX_DURATION_MS };
+}
+
 /** The place and the options as a program gives them to `connect()` or `serve()`. */
 export function codeOptions(
   flags: Flags,
@@ -247,7 +261,6 @@ export function codeOptions(
   const settings: Record<string, unknown> = {
     ...place,
     connectTimeout: flags.duration("connect-timeout"),
-    maxConnections: flags.count("max-connections"),
     ...connectionSettings(flags),
   };
   return [

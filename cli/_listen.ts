@@ -7,7 +7,11 @@ import { broadcast, type Connection } from "../connection.ts";
 import type { Bytes, Sendable } from "../framing.ts";
 import { serve, type Server } from "../server.ts";
 import type { Command } from "./_command.ts";
-import { connectionSettings, readServeTls } from "./_connection_flags.ts";
+import {
+  connectionSettings,
+  readServeTls,
+  servingLimits,
+} from "./_connection_flags.ts";
 import { Display } from "./_display.ts";
 import { readMessages } from "./_format.ts";
 import { keepSample, Sample } from "./_guess.ts";
@@ -41,7 +45,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
       framing: plan.chosen.framing,
       heartbeat: plan.heartbeat,
       ...connectionSettings(flags),
-      maxConnections: plan.endsWithFirst ? 1 : flags.count("max-connections"),
+      ...servingLimits(flags, plan.endsWithFirst),
       // The handler tells its own errors; what is left is of connections that were never made.
       onError: (error) => listening.say(reasonOf(error)),
     }, (connection) => listening.attend(connection));

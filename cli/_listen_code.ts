@@ -1,5 +1,5 @@
 import type { Command } from "./_command.ts";
-import { codeOptions } from "./_connection_flags.ts";
+import { codeOptions, servingLimits } from "./_connection_flags.ts";
 import { literal } from "./_literal.ts";
 import type { ListenPlan } from "./_listen_plan.ts";
 import {
@@ -27,13 +27,14 @@ export function listenCode(
   if (plan.guesses) return toolProgram("--guess", "listen", flags, args);
   const framing = framingCode(chosen, format);
   const options = codeOptions(flags, place, framing.code, "serve");
+  const limits = Object.entries(servingLimits(flags, endsWithFirst));
+  options.push(...limits.map(([name, limit]) => ({ name, code: `${limit}` })));
   options.push(...heartbeatCode(framing, plan.heartbeat));
   if (endsWithFirst) {
     const code = `(error, connection) => {
     console.error(error);
     if (connection !== undefined) Deno.exitCode = 1;
   }`;
-    options.push({ name: "maxConnections", code: "1" });
     options.push({ name: "onError", code });
   }
   const imports = ["serve", ...framing.imports];

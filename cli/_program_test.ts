@@ -213,6 +213,16 @@ const CHECKED: string[][] = [
   ],
 ];
 
+Deno.test("listen with a limit of connections waits for answers that take long", async () => {
+  for (const limit of [["--once"], ["--max-connections", "3"], []]) {
+    const { output } = await runTool(["listen", "0", ...limit, "--print-code"]);
+    assertEquals(
+      output.includes("halfClosedTimeout: 2147483647"),
+      limit.length > 0,
+    );
+  }
+});
+
 Deno.test("Programs of --print-code are right by their types", async () => {
   await using programs = await Programs.make();
   const recording = `${programs.folder}/run.jsonl`;

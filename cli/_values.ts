@@ -26,7 +26,7 @@ const TIME_UNITS: Readonly<Record<string, number>> = {
 };
 
 // The longest that a timer can wait: a longer one would fire immediately.
-const MAX_DURATION_MS = 2 ** 31 - 1;
+export const MAX_DURATION_MS = 2 ** 31 - 1;
 
 /** Reads a time in milliseconds: `500ms`, `10s`, `1.5m`, or a plain number. */
 export function parseDuration(name: string, text: string): number {

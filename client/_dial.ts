@@ -133,7 +133,7 @@ async function openTls<In, Out>(
       ...tlsOptions,
       hostname: certifiedName(serverName),
     });
-    // Those that Deno gives here do not tell that they are of TCP.
+    // Deno.startTls() gives addresses without their `transport`.
     return Object.defineProperties(secured, {
       localAddr: { value: localAddr },
       remoteAddr: { value: remoteAddr },

@@ -1,6 +1,7 @@
 import { connect } from "./connect.ts";
 import type { ReconnectOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
+import { copyOptions } from "../internal/copy_options.ts";
 import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
 
 /**
@@ -120,8 +121,8 @@ export function reconnect<In, Out, T>(
   options: ReconnectOptions<In, Out>,
   handler: (connection: Connection<In, Out>) => T | Promise<T>,
 ): Promise<T> {
-  // As they are now: the caller may change the object, such as for another connection.
-  const own: ReconnectOptions<In, Out> = { ...options };
+  // A copy: the caller may change the object later, such as for another connection.
+  const own: ReconnectOptions<In, Out> = copyOptions(options);
   return runReconnecting<Connection<In, Out>, T>({
     options: own,
     open: () => isByFunction(own) ? own.connect() : connect(own),

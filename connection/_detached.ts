@@ -67,7 +67,7 @@ export class DetachedTransport implements Transport {
     return this.#transport.closeWrite();
   }
 
-  // What they give is passed on: it may be the promise of an async function.
+  // These pass results on: an async close() gives a promise, which may reject.
   close(): void {
     return this.#transport.close();
   }

@@ -130,11 +130,12 @@ export class Reader<In> {
   // No more messages can be made of the bytes, which broke a rule or were dropped.
   #isBroken = false;
   #hasDroppedBytes = false;
-  // Of another framing than the connection's, for the receiver whose turn it is.
+  // The decoder of the receiver whose turn it is, if it has a framing of its own and its
+  // message is not whole yet.
   #other: Decoder<unknown> | undefined;
   #isDecoding = false;
   #isServing = false;
-  // What is there was to be handed out while it could not be.
+  // `#serve()` was called while it could not run.
   #isAskedToServe = false;
   // Another transport is being made of the present one.
   #isChanging = false;
@@ -164,6 +165,11 @@ export class Reader<In> {
 
   get messagesReceived(): number {
     return this.#messagesReceived;
+  }
+
+  /** How many bytes were taken, as messages or as the pieces of a stream. */
+  get bytesTaken(): number {
+    return this.#input.offset;
   }
 
   /** How many messages the framing has dropped. */
@@ -286,7 +292,7 @@ export class Reader<In> {
     return message;
   }
 
-  /** Gives the next message the whole time if what was taken since `offset` was dropped. */
+  /** Restarts `messageTimeout` if all that was taken since `offset` was dropped. */
   #notePassed(decoder: Decoder<unknown>, offset: number): void {
     const hasPassed = this.#input.offset > offset && decoder.pending !== true;
     if (hasPassed) this.#messageCountdown?.reset();
@@ -304,8 +310,8 @@ export class Reader<In> {
   }
 
   #decode<T>(take: (ended: boolean) => T | undefined): T | undefined {
-    // After a failed write, an end may be where the peer's bytes were cut off, and so is
-    // what is there where bytes were dropped after it.
+    // The end may be a cut: after a failed write, the peer's last bytes may be missing, and
+    // so are bytes that this side has dropped.
     const ended = this.#hasPeerEnded && this.#mode !== "keep" &&
       !this.#hasDroppedBytes;
     const droppedBefore = drops.count;
@@ -347,7 +353,7 @@ export class Reader<In> {
   /**
    * Lets `receiver` wait for its turn.
    *
-   * @param hasTried Whether what it takes was just found missing, if nothing else waits.
+   * @param hasTried Whether it has just looked for what it takes, in vain.
    */
   wait(receiver: Receiver, hasTried = false): void {
     this.#receivers.push(receiver);
@@ -369,7 +375,8 @@ export class Reader<In> {
       const isWaited = this.#isWaited;
       try {
         this.#updateRef(isWaited);
-      } catch (error) { // of the transport: else who waits would be told, and take its message
+      } catch (error) {
+        // ref() has thrown. If that went to the receiver, its message would be lost.
         this.#fail(error);
       }
       if (isWaited) this.#startWaiting();
@@ -613,7 +620,7 @@ export class Reader<In> {
     for (const receiver of others) this.#endFor(receiver);
   }
 
-  /** Whether the first receiver, which could not be served, never will be, as all is over. */
+  /** Whether the first receiver, which was not served, never will be; asked when all is over. */
   get #isOverForFirst(): boolean {
     // One that wants nothing now, as a body that is not read, may still take what is there.
     return this.#isWaited || this.#isBroken || this.#input.length === 0;
@@ -621,10 +628,10 @@ export class Reader<In> {
 
   #read(): void {
     if (this.#reading !== undefined || !this.#wantsBytes) return;
-    // Already now: a transport may call back before its read has begun.
+    // Set before the call: the transport's read() may call this connection.
     this.#reading = SETTLED;
     const reading = this.#readAll();
-    // If the transport has thrown, it is over.
+    // Else the loop is over already, as the transport's read() has thrown.
     if (this.#reading === SETTLED) this.#reading = reading;
   }
 

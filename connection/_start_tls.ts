@@ -234,7 +234,7 @@ function secured(
   });
 }
 
-/** Throws what Deno's TLS does not say of a certificate or a key, and goes on without. */
+/** Refuses a certificate or a key that is unusable: Deno's TLS goes on without it, silently. */
 function checkCertificate({ cert, key }: StartTlsOptions): void {
   if (typeof cert !== "string" || typeof key !== "string") return;
   if (!/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(cert)) {
@@ -249,8 +249,8 @@ function checkCertificate({ cert, key }: StartTlsOptions): void {
 }
 
 /**
- * The error of a handshake that has failed as the key is not that of the certificate, of which
- * Deno's TLS says "unsupported protocol"; else the error that it gave.
+ * Names the cause if a handshake has failed because the key is not that of the certificate:
+ * Deno's TLS says "unsupported protocol" then. Any other error is given as it is.
  */
 function errorOfHandshake(
   { cert, key }: StartTlsOptions,
@@ -266,7 +266,7 @@ function errorOfHandshake(
       ? error
       : unusable("key is not that of cert", error);
   } catch {
-    return error; // of a kind that TLS may know all the same
+    return error; // TLS may know a kind of key that this cannot read
   }
 }
 
@@ -312,7 +312,7 @@ function duplexOver(
   };
   const failed = (error: unknown): Error => {
     onError(error);
-    // A stream takes undefined, and what else may be thrown, for no error.
+    // Streams take `undefined`, and some other values that may be thrown, for no error.
     return error instanceof Error
       ? error
       : new Error("The transport below TLS failed", { cause: error });

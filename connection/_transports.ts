@@ -44,7 +44,7 @@ const TLS: Kind = {
   resetsUnread: false,
   closeSendsEnd: true,
 };
-// Node closes it without the end of TLS, which the peer would take for a cut.
+// Node's close() does not send the end of TLS, so the peer would see a cut.
 const TLS_OF_NODE: Kind = {
   name: "TLS",
   shortReadMeansEmpty: true,

@@ -227,7 +227,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       onRejection(this.#transport.setKeepAlive?.(options.keepAlive), onUnset);
     }
     publishOpen(this, transport);
-    if (this.#isReleased) return; // by one who was told of it
+    if (this.#isReleased) return; // a subscriber of the channel has ended it
     if (signal?.aborted) {
       this.abort(signal.reason);
       return;
@@ -235,7 +235,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (signal !== undefined) this.#listenTo(signal);
     if (halfClosedTimeout !== undefined) {
       this.#halfClosedLimit = new HalfClosedLimit(halfClosedTimeout, {
-        moved: () => this.#reader.messagesReceived + this.#writer.bytesSent,
+        // Several messages may be made of bytes that were taken before.
+        moved: () =>
+          this.#reader.bytesTaken + this.#reader.messagesReceived +
+          this.#writer.bytesSent,
         onTimeout: (error) => this.#end(ENDINGS.failed, error),
       });
     }
@@ -980,7 +983,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
     if (this.#reader.isStopped) throw hasStoppedReading();
     if (this.#securing !== undefined) throw isSecuring();
-    // What is sent right after that message would leave before TLS, though it comes later.
+    // Else what is sent after this call, in the same turn, would leave unencrypted.
     if (this.#writer.isEncoding) throw isEncoding();
     const isServer = options.side === "server";
     const mayBeHandshake = isServer && this.#reader.isUntouched;
@@ -1390,8 +1393,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     abort?: {
       readonly signal: AbortSignal;
       /**
-       * What becomes of the place: it is left to the next, it is kept to drop what comes,
-       * or all ends by the error that is made.
+       * What happens to its turn: the next receiver gets it, it is kept to drop the message,
+       * or the connection ends with the error that the function makes.
        */
       readonly onAbort: "leave" | "skip" | ((reason: unknown) => DOMException);
     },

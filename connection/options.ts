@@ -99,10 +99,13 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
    *
    * A peer that has hung up cannot be told from one that has said all and waits for its
    * answer, until something is sent to it. So a handler that hangs would keep its
-   * connection, and its place on a server, for ever. Give the time that the slowest
-   * answer takes, but know that firewalls and NAT on the way may wait for less: Linux
-   * forgets such a connection after 60 seconds. It may be up to twice as long after the
-   * last message.
+   * connection, and its place on a server, for ever. Give more than the slowest answer
+   * takes; the connection may last up to twice as long after the last message. Firewalls
+   * and NAT on the way may wait for less: Linux forgets such a connection after 60
+   * seconds.
+   *
+   * What waits in the system's buffer to be taken by a slow peer is not seen to move; see
+   * `sendTimeout`.
    *
    * To notice the end, the socket is read ahead of who receives, by at most
    * `readBufferSize`.
@@ -176,12 +179,12 @@ export interface HeartbeatOptions<Out> {
  */
 export interface ReceiveOptions<In = never> {
   /**
-   * Ends the wait, with its reason. The message is still there for the next.
+   * Ends the wait, with its reason. The message is left for the next receiver.
    *
-   * A `framing` given here may have taken a part of the message, as `headed()` and
-   * `grouped()` do, and any that drops a message which is too long. The connection ends then,
-   * with an error named `AbortError`, as the rest could be taken for another message. The
-   * connection's own framing goes on where it was.
+   * But a `framing` given here may have taken a part of the message already: `headed()` and
+   * `grouped()` take it in parts, and so does any framing that is dropping one which is too
+   * long. Then the connection ends with an error named `AbortError`, as the rest could be
+   * taken for another message. The connection's own framing goes on where it was.
    */
   signal?: AbortSignal | undefined;
   /**

@@ -32,7 +32,7 @@ export interface DelimitedRules {
   readonly limits: Limits;
 }
 
-/** What is the same for all streams of a framing, and is found out once. */
+/** What all streams of a framing share. */
 interface DelimitedShape {
   readonly maxFrameLength: number;
   readonly sought: number | Uint8Array | undefined;
@@ -41,7 +41,7 @@ interface DelimitedShape {
   readonly areAllFrames: boolean;
 }
 
-/** Finds messages between delimiters, in as many streams as it is called for. */
+/** Finds messages between delimiters, for any number of streams. */
 export function delimitedFrames(
   rules: DelimitedRules,
   makeSearch: () => DelimiterSearch,

@@ -22,7 +22,7 @@ export interface DelimiterSearch {
 export function delimiterSearch(
   delimiters: readonly Uint8Array[],
 ): DelimiterSearch {
-  // Not by iteration, which each new stream would wait for.
+  // Not by destructuring, whose iterator would cost time for each new stream.
   const first = delimiters[0];
   return first !== undefined && delimiters.length === 1
     ? new OneDelimiter(first)

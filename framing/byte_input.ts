@@ -111,8 +111,7 @@ export interface ByteInput {
     littleEndian?: boolean,
   ): number | undefined;
   /**
-   * Looks at some bytes. They are the same ones that are taken later: do not write to
-   * them before.
+   * Looks at some bytes. They are not copied, and are taken later: do not write to them.
    *
    * @param start Where they begin.
    * @param end Where they end.

@@ -70,8 +70,8 @@ export class ChunkDecoder<In> {
    * @param chunk The next bytes, cut from the stream anywhere; or none.
    * @returns The messages that this chunk completes, in order.
    * @throws {FramingError} If the bytes break a rule of the framing.
-   * @throws {DOMException} An `InvalidStateError` if a function of the framing calls,
-   * while that decodes a message.
+   * @throws {DOMException} An `InvalidStateError` if a function of the framing calls this
+   * while a message is decoded.
    */
   decode(chunk: Uint8Array): In[] {
     this.#checkState();

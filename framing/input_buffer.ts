@@ -286,8 +286,8 @@ export class InputBuffer implements ByteInput {
   }
 
   /**
-   * Lets the next {@linkcode InputBuffer.pull} by the decoder that has failed throw. Its
-   * bytes are still there for another one.
+   * Keeps the error that `decoder` threw for its next {@linkcode InputBuffer.pull}, which
+   * throws it. Another decoder still finds the bytes.
    *
    * @internal
    */
@@ -296,7 +296,7 @@ export class InputBuffer implements ByteInput {
     this.#failure = { error, decoder, offset: this.offset };
   }
 
-  /** Throws what was met before, unless something else is asked for. */
+  /** Throws the error that was kept for `decoder`, if it is asked at the same place. */
   #throwFailure(decoder: Decoder<unknown>): void {
     const failure = this.#failure;
     if (failure?.decoder === decoder && failure.offset === this.offset) {

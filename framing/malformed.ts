@@ -30,10 +30,11 @@ export interface MalformedOptions {
    * What happens to a message that is malformed: `"error"` ends the stream with a
    * {@linkcode FramingError}; `"discard"` drops that message and goes on with the
    * next. A function does the same, and is called with the error of each message that
-   * was dropped, such as to count them; what it throws ends the stream. It may be an async
-   * function, which is not waited for: what it rejects with goes to `console.error`. Where
-   * messages begin and end is not in its power: bytes that break a rule of the framing
-   * itself end the stream.
+   * was dropped, such as to count them. What it throws ends the stream. An async function is
+   * not waited for, and what it rejects with goes to `console.error`.
+   *
+   * Bytes that break a rule of the framing itself end the stream all the same: it is not
+   * known where the next message begins.
    *
    * @default {"error"}
    */

@@ -204,7 +204,7 @@ export class OutputBuffer implements ByteOutput {
     this.#frameTextStart = this.#text.length;
     try {
       const given: unknown = encoder.encode(message, this);
-      // What it would write later would lie between frames.
+      // What an async function writes later would land between frames.
       if (given !== undefined) checkNotAsync("encode message", "encode", given);
     } catch (error) {
       this.#isEncoding = false;
@@ -543,7 +543,7 @@ function checkUint(value: number, size: number): void {
   }
 }
 
-// Of its own, as a function that is called for each message is compiled better if it is short.
+// Apart, as a function that is called for each message is compiled better if it is short.
 function notWritable(what: string, value: unknown): TypeError {
   return new TypeError(
     `Cannot write ${what}: current value is of type ${typeof value}`,

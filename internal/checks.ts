@@ -15,8 +15,8 @@ export function checkFunction<T>(
 }
 
 /**
- * Throws if the function `name` gave a promise where what it gives is needed now: TypeScript
- * lets an async function pass for some, and JavaScript for all.
+ * Throws if the function `name` gave a promise, though its result is needed now. Some types
+ * let an async function pass, and JavaScript always does.
  */
 export function checkNotAsync(
   task: string,
@@ -178,8 +178,8 @@ export function refuseOptions(
 }
 
 /**
- * Throws if a server is told what only clients of TLS have. Ignored, `caCerts` would let in
- * every client that it seems to keep out.
+ * Throws if a server gets TLS options that only clients have. A server that ignored
+ * `caCerts` would let in every client that the option seems to keep out.
  */
 export function refuseClientTlsOptions(options: object): void {
   refuseOptions(

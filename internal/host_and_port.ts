@@ -4,14 +4,14 @@ export function hostAndPort(hostname: string, port: unknown): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** A name or an address; one of IPv6 may be in brackets, as URLs have it. */
+/** A host without the brackets that URLs have around an IPv6 address. */
 export function withoutBrackets(hostname: string): string {
   return hostname.startsWith("[") && hostname.endsWith("]")
     ? hostname.slice(1, -1)
     : hostname;
 }
 
-/** What a server's certificate must be for; the zone of "fe80::1%eth0" is this side's own. */
+/** The name in a server's certificate. It has no zone: "eth0" of "fe80::1%eth0" is this side's. */
 export function certifiedName(hostname: string): string {
   const host = withoutBrackets(hostname);
   return host.includes(":") ? host.replace(/%.*$/, "") : host;

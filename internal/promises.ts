@@ -13,8 +13,8 @@ export function unobserved<T>(promise: Promise<T>): Promise<T> {
 }
 
 /**
- * Tells the error of a function that gives nothing by its type, and is async all the same:
- * an unhandled rejection would end the process.
+ * Passes on the rejection of a function that should give nothing, but is async: an unhandled
+ * rejection would end the process.
  */
 export function onRejection(
   given: unknown,

@@ -183,7 +183,7 @@ export function passes<A>(
   const isPassed = filter(remoteAddr);
   // The promise of an async function would let all pass.
   if (typeof isPassed !== "boolean") {
-    onRejection(isPassed, () => {}); // that it is async is told instead
+    onRejection(isPassed, () => {}); // the error below says that it is async
     throw new TypeError(
       `Cannot filter as filter must give a boolean: it gave a value of type ${typeof isPassed}`,
     );

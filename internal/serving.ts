@@ -8,7 +8,7 @@ import { startTimer } from "./countdown.ts";
 import { keepAlive } from "./event_loop.ts";
 
 const ACCEPT_PAUSE_MS = 100;
-// What systems but Linux say of a peer that was gone before it was accepted.
+// A peer was gone before it was accepted: systems other than Linux say the first.
 const GONE_BEFORE: ReadonlySet<string> = new Set([
   "ConnectionAborted",
   "NotConnected",
@@ -252,7 +252,7 @@ export class ListeningServer<
         else this.#close(incoming);
       } catch (error) {
         if (this.#stop !== undefined) return;
-        // Which holds up no other.
+        // Only that peer is lost: accept the next one without a pause.
         if (error instanceof Error && GONE_BEFORE.has(error.name)) continue;
         if (isClosed(error)) return this.#beginStopUnasked(error);
         this.#report(error, undefined);

@@ -19,7 +19,7 @@ export function quoted(text: string, most: number): string {
   return escapeControls(JSON.stringify(text.slice(0, most)));
 }
 
-/** What `read` gives as text: of what was thrown, which may be anything and may throw. */
+/** What `read` gives, as text. It may throw, as anything can be thrown and then be shown. */
 export function textOf(read: () => unknown): string {
   try {
     return String(read());

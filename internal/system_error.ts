@@ -42,6 +42,6 @@ export function namingTask(error: unknown, task: string): unknown {
       ? Object.assign(named, error, { code: error.code })
       : Object.assign(named, error);
   } catch {
-    return error; // a class of the caller's, which takes something else or is frozen
+    return error; // a class of the caller's: it takes something else, or freezes its objects
   }
 }

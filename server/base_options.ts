@@ -42,8 +42,9 @@ export interface ServeBaseOptions<
    * may go on. No limit by default.
    *
    * A client that has only ended its own side still counts, as it can receive: until the
-   * handler ends, or what it sends fails, or nothing was received or sent within
-   * `halfClosedTimeout`, which is 2 minutes then.
+   * handler ends, what it sends fails, or nothing was received or sent for
+   * `halfClosedTimeout`. With this limit that is 2 minutes by default: give a longer time
+   * if answers may take longer.
    */
   maxConnections?: number | undefined;
   /**

@@ -21,6 +21,7 @@ import {
   refuseOptions,
 } from "../internal/checks.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
+import { copyOptions } from "../internal/copy_options.ts";
 import { noteOrigin } from "../internal/diagnostics.ts";
 import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
 import {
@@ -144,8 +145,8 @@ export function serve<In, Out>(
   given: ServeOptions<In, Out>,
   handler: AnyHandler<In, Out>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr> {
-  // As they are now: the caller may change the object, such as for another server.
-  const options: ServeOptions<In, Out> = { ...given };
+  // A copy: the caller may change the object later, such as for another server.
+  const options: ServeOptions<In, Out> = copyOptions(given);
   checkServeOptions(options);
   checkFunction("serve", "handler", handler);
   options.signal?.throwIfAborted();

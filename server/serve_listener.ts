@@ -39,10 +39,10 @@ export interface ServeListener<A extends Address = Address> {
   /**
    * Waits for the next connection.
    *
-   * When it rejects, `onError` is told and the server tries again after a pause. Two errors
-   * are none, as they say that a peer was gone before it was accepted:
-   * `Deno.errors.ConnectionAborted` and `NotConnected`. Only a `Deno.errors.BadResource`
-   * says that the listener is closed, and ends the server.
+   * When it rejects, `onError` is told and the server tries again after a pause. After a
+   * `Deno.errors.ConnectionAborted` or `Deno.errors.NotConnected`, which say that a peer was
+   * gone before it was accepted, it tries again immediately and tells nothing. Only a
+   * `Deno.errors.BadResource` says that the listener is closed, and ends the server.
    */
   accept(): Promise<Transport>;
   /** Stops listening: what waits in `accept` rejects. */

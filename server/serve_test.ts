@@ -1016,6 +1016,22 @@ function listeningFrom(
   });
 }
 
+Deno.test("serve() takes options from an instance of a class", async () => {
+  class Options {
+    hostname = "127.0.0.1";
+    port = 0;
+    framing = framing;
+    filter(): boolean {
+      return this.hostname !== "127.0.0.1";
+    }
+  }
+  let handled = 0;
+  await using server = serve(new Options(), () => void handled++);
+  using peer = await dial(server.addr.port);
+  assertEquals(await peer.readToEnd(), "");
+  assertEquals(handled, 0);
+});
+
 Deno.test("serve() serves no client after its filter has ended the server", async () => {
   const controller = new AbortController();
   let handled = 0;

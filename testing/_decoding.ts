@@ -73,7 +73,7 @@ export function decodeStream(
       const chunk = stream.subarray(start, end);
       start = end;
       if (intoBuffer) {
-        // All of the chunk: a smaller room would be a cut that no error tells of.
+        // Room for the whole chunk: less would be a cut that no error tells of.
         input.room(chunk.length, chunk.length, 64).set(chunk);
         input.fill(chunk.length);
       } else input.append(new Uint8Array(chunk));

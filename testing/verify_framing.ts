@@ -112,7 +112,7 @@ export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
  * Verifies that a framing keeps its promises, and says which bytes, cut where, break
  * which one.
  *
- * - Each message is sent, as the same bytes by each new encoder, and read back as itself.
+ * - Each new encoder sends a message as the same bytes, and it is read back as it was.
  * - So it is wherever the stream is cut: nowhere, in all ways if it has up to 10 bytes, at
  *   each place if it has up to 2,000, between all bytes up to 64 KiB, and in many random
  *   ways.

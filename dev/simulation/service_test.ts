@@ -44,6 +44,32 @@ Deno.test("a client that hung up keeps its place for two minutes, though its han
   assertEquals(await endOfHungHandler({}, 1_000_000), undefined);
 });
 
+Deno.test("a handler that receives pieces of bytes keeps the connection of a client that has ended its side", async () => {
+  noteLook();
+  using clock = new VirtualClock();
+  const network = new Network(1024);
+  const received = Promise.withResolvers<void>();
+  await using _server = serve({
+    maxConnections: 1,
+    framing: lines(),
+    listener: network.listener,
+    onError: received.reject,
+  }, async (connection) => {
+    for (let i = 0; i < 4; i++) {
+      await Array.fromAsync(connection.receiveStream(1));
+      await clock.advance(100_000);
+    }
+    await connection.send("all");
+    received.resolve();
+  });
+  const client = await network.dial();
+  await client.write(new TextEncoder().encode("body"));
+  await client.closeWrite();
+  await clock.advance(0);
+  await received.promise;
+  client.close();
+});
+
 /** What a connection whose client has hung up ends with in some time, if it does. */
 async function endOfHungHandler(
   options: Partial<ServeListenerOptions<string, string, Address>>,

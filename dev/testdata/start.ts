@@ -35,7 +35,11 @@ export function start(
     ended,
     kill: (signal) => child.kill(signal),
     async [Symbol.asyncDispose]() {
-      if (await isPending(child.status)) child.kill("SIGKILL");
+      try {
+        if (await isPending(child.status)) child.kill("SIGKILL");
+      } catch (error) { // it has just ended, which its status tells later
+        if (!(error instanceof TypeError)) throw error;
+      }
       await ended;
       await output.return?.();
     },
