@@ -4,6 +4,8 @@ import { Countdown } from "../internal/countdown.ts";
 export interface HalfClosed {
   /** A number that grows whenever something is received or sent. */
   readonly moved: () => number;
+  /** Whether something waits to be sent: then the peer is slow, and this side not silent. */
+  readonly isSending: () => boolean;
   /** Told that nothing was for too long. */
   readonly onTimeout: (error: DOMException) => void;
 }
@@ -33,10 +35,10 @@ export class HalfClosedLimit {
   }
 
   #begin(): void {
-    const { moved, onTimeout } = this.#halfClosed;
+    const { moved, isSending, onTimeout } = this.#halfClosed;
     const movedBefore = moved();
     this.#countdown = new Countdown(this.#timeout, () => {
-      if (moved() > movedBefore) return this.#begin();
+      if (moved() > movedBefore || isSending()) return this.#begin();
       onTimeout(
         new DOMException(
           `Cannot go on: the peer has ended its side, and nothing was received or sent since, within halfClosedTimeout of ${this.#timeout} ms`,

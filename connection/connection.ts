@@ -239,6 +239,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         moved: () =>
           this.#reader.bytesTaken + this.#reader.messagesReceived +
           this.#writer.bytesSent,
+        isSending: () => this.#writer.bufferedAmount > 0,
         onTimeout: (error) => this.#end(ENDINGS.failed, error),
       });
     }

@@ -104,8 +104,8 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
    * and NAT on the way may wait for less: Linux forgets such a connection after 60
    * seconds.
    *
-   * What waits in the system's buffer to be taken by a slow peer is not seen to move; see
-   * `sendTimeout`.
+   * While something waits to be sent it does not count: `sendTimeout` is for a peer that
+   * takes nothing.
    *
    * To notice the end, the socket is read ahead of who receives, by at most
    * `readBufferSize`.

@@ -4,6 +4,7 @@ import {
   lines,
   serve,
   type ServeListenerOptions,
+  type Transport,
 } from "@framed/tcp";
 import { noteLook } from "../../connection/_testing.ts";
 import { VirtualClock } from "./clock.ts";
@@ -69,6 +70,39 @@ Deno.test("a handler that receives pieces of bytes keeps the connection of a cli
   await received.promise;
   client.close();
 });
+
+Deno.test("a client that has ended its side may take its answer as slowly as sendTimeout lets it", async () => {
+  noteLook();
+  using clock = new VirtualClock();
+  const network = new Network(1024);
+  const answer = `${"x".repeat(100_000)}\n`;
+  const log: unknown[] = [];
+  await using _server = serve({
+    maxConnections: 1,
+    framing: lines(),
+    listener: network.listener,
+    onError: (error) => void log.push(error),
+  }, (connection) => connection.send(answer.trimEnd()));
+  const client = await network.dial();
+  await client.closeWrite();
+  await clock.advance(500_000);
+  const reading = takeAll(client);
+  await clock.advance(1000);
+  assertEquals(await reading, answer);
+  client.close();
+  assertEquals(log, []);
+});
+
+async function takeAll(transport: Transport): Promise<string> {
+  const buffer = new Uint8Array(1024);
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const length = await transport.read(buffer);
+    if (length === null) return text;
+    text += decoder.decode(buffer.subarray(0, length), { stream: true });
+  }
+}
 
 /** What a connection whose client has hung up ends with in some time, if it does. */
 async function endOfHungHandler(
