@@ -487,9 +487,9 @@ export class Reader<In> {
     return { unread, underWay };
   }
 
-  /** Whether bytes were read that nothing has taken. */
+  /** Whether bytes were read of which no message was made. */
   get hasUnread(): boolean {
-    return this.#input.length > 0;
+    return this.#isPending;
   }
 
   /** Whether nothing was taken of what the peer has sent. */
