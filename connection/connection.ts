@@ -856,12 +856,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const connection = this as unknown as Connection<I, O>;
     connection.#reader.decoder = decoder;
     connection.#writer.encoder = encoder;
-    connection.#reader.goOn(); // what is there may be a message now
     this.#heartbeat?.stop();
     this.#heartbeat = undefined;
     if (heartbeat !== undefined && !this.#isReleased) {
       connection.#startBeating(heartbeat);
     }
+    // What is there may be a message now, and taking it may call this again.
+    connection.#reader.goOn();
     return connection;
   }
 
