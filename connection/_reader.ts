@@ -260,9 +260,13 @@ export class Reader<In> {
     return message;
   }
 
-  /** Whether a part of the message for `receiver` was taken, by a framing of its own. */
+  /**
+   * Whether a part of the message for `receiver` was taken, by a framing of its own; also
+   * before it waits, if it has tried.
+   */
   hasBegun(receiver: Receiver): boolean {
-    return this.#receivers.first === receiver && this.#other?.pending === true;
+    const { first = receiver } = this.#receivers;
+    return first === receiver && this.#other?.pending === true;
   }
 
   /** Takes the messages that are there, for a receiver in its turn. */

@@ -1405,21 +1405,25 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const { promise } = waiter;
     if (abort !== undefined) {
       const { signal } = abort;
+      /** Tells whether it keeps its place. */
       const onAbort = () => {
         waiter.fail(signal.reason);
-        if (abort.onAbort === "skip") return;
+        if (abort.onAbort === "skip") return true;
         // What is there is a part of this message, and not for the next receiver.
         const makeError = abort.onAbort !== "leave"
           ? abort.onAbort
           : this.#reader.hasBegun(waiter)
           ? messageGivenUp
           : undefined;
-        if (makeError === undefined) return this.#reader.leave(waiter);
+        if (makeError === undefined) {
+          this.#reader.leave(waiter);
+          return false;
+        }
         this.#end(ENDINGS.failed, makeError(signal.reason));
+        return true;
       };
       if (signal.aborted) { // by the framing's own function
-        onAbort();
-        if (abort.onAbort !== "skip") return promise;
+        if (!onAbort()) return promise;
       } else {
         signal.addEventListener("abort", onAbort);
       }
