@@ -577,11 +577,10 @@ export class Reader<In> {
       return;
     }
     this.#isServing = true;
-    while (this.#serveFirst());
-    while (this.#isAskedToServe) { // such as after reframe(), by a function of the framing
+    do {
       this.#isAskedToServe = false;
       while (this.#serveFirst());
-    }
+    } while (this.#isAskedToServe); // such as after reframe(), by a function of the framing
     this.#isServing = false;
   }
 

@@ -943,10 +943,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    *
    * It is refused while bytes of the peer are unread, or are a part of a message that is
    * waited for: they were not encrypted, and would be taken for messages that were (response
-   * injection). A peer that sends such bytes is
-   * broken or under attack: close the connection then. A server refuses no bytes with which
-   * the peer has begun, or that come once this is called: they are taken for its side of
-   * the handshake, which fails if they are anything else.
+   * injection). A peer that sends such bytes is broken or under attack: close the connection
+   * then. A server refuses no bytes with which the peer has begun, or that come once this is
+   * called: they are taken for its side of the handshake, which fails if they are anything
+   * else.
    *
    * @param options Which side this is, names and certificates.
    * @returns A promise that settles when the handshake is done. If that fails the
