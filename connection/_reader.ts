@@ -686,8 +686,6 @@ export class Reader<In> {
       // Closing the transport interrupts a read: that is not what went wrong.
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
-      this.#reading = undefined;
-      return this.#read(); // what comes of the error may want it
     }
     this.#reading = undefined;
   }
