@@ -635,6 +635,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         take,
         () => undefined,
         signal && { signal, onAbort: "leave" },
+        true,
       );
     } catch (error) {
       return rejected(error);
@@ -1388,7 +1389,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     return () => reader.takeBy(decoder);
   }
 
-  /** Waits for a turn to take messages. */
+  /** Waits for a turn to take messages; see {@linkcode Reader.wait}. */
   #wait<T>(
     take: () => T | undefined,
     end: () => T,
@@ -1400,6 +1401,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
        */
       readonly onAbort: "leave" | "skip" | ((reason: unknown) => DOMException);
     },
+    hasTried = false,
   ): Promise<T> {
     const waiter = new Waiter(take, end);
     const { promise } = waiter;
@@ -1430,7 +1432,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       const settled = () => signal.removeEventListener("abort", onAbort);
       promise.then(settled, settled);
     }
-    this.#reader.wait(waiter);
+    this.#reader.wait(waiter, hasTried);
     return promise;
   }
 
