@@ -225,7 +225,9 @@ export class Reader<In> {
 
   /** Settles when no read is under way. */
   get stopped(): Promise<void> {
-    return this.#reading ?? SETTLED;
+    return this.#reading === SETTLED
+      ? SETTLED.then(() => this.stopped) // a read begins, whose transport calls back
+      : this.#reading ?? SETTLED;
   }
 
   /** Settles at the peer's end, or when reading stops; rejects at an error. */
