@@ -225,7 +225,9 @@ export class Reader<In> {
 
   /** Settles when no read is under way. */
   get stopped(): Promise<void> {
-    return this.#reading ?? SETTLED;
+    return this.#reading === SETTLED
+      ? SETTLED.then(() => this.stopped) // a read begins, whose transport calls back
+      : this.#reading ?? SETTLED;
   }
 
   /** Settles at the peer's end, or when reading stops; rejects at an error. */
@@ -260,9 +262,13 @@ export class Reader<In> {
     return message;
   }
 
-  /** Whether a part of the message for `receiver` was taken, by a framing of its own. */
+  /**
+   * Whether a part of the message for `receiver` was taken, by a framing of its own; also
+   * before it waits, if it has tried.
+   */
   hasBegun(receiver: Receiver): boolean {
-    return this.#receivers.first === receiver && this.#other?.pending === true;
+    const { first = receiver } = this.#receivers;
+    return first === receiver && this.#other?.pending === true;
   }
 
   /** Takes the messages that are there, for a receiver in its turn. */
@@ -487,9 +493,9 @@ export class Reader<In> {
     return { unread, underWay };
   }
 
-  /** Whether bytes were read that nothing has taken. */
+  /** Whether bytes were read of which no message was made. */
   get hasUnread(): boolean {
-    return this.#input.length > 0;
+    return this.#isPending;
   }
 
   /** Whether nothing was taken of what the peer has sent. */
@@ -573,11 +579,10 @@ export class Reader<In> {
       return;
     }
     this.#isServing = true;
-    while (this.#serveFirst());
-    while (this.#isAskedToServe) { // such as after reframe(), by a function of the framing
+    do {
       this.#isAskedToServe = false;
       while (this.#serveFirst());
-    }
+    } while (this.#isAskedToServe); // such as after reframe(), by a function of the framing
     this.#isServing = false;
   }
 
@@ -683,8 +688,6 @@ export class Reader<In> {
       // Closing the transport interrupts a read: that is not what went wrong.
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
-      this.#reading = undefined;
-      return this.#read(); // what comes of the error may want it
     }
     this.#reading = undefined;
   }

@@ -176,12 +176,11 @@ class Gate {
 
   /** Settles when there is room for more, or gives nothing if there is. */
   opened(waiting: number): Promise<void> | undefined {
-    return waiting < MAX_WAITING_BYTES ? undefined : this.taken(waiting);
+    return waiting < MAX_WAITING_BYTES ? undefined : this.taken();
   }
 
-  /** Settles when what waits was taken, or gives nothing if there is nothing. */
-  taken(waiting: number): Promise<void> | undefined {
-    if (waiting === 0) return undefined;
+  /** Settles when what waits was taken. */
+  taken(): Promise<void> {
     this.#opening ??= Promise.withResolvers();
     return this.#opening.promise;
   }
@@ -195,7 +194,7 @@ class Gate {
 /** Whether the peer has ended TLS; called when what is below has ended. */
 async function hasEnded(socket: TlsSocket, gate: Gate): Promise<boolean> {
   await nextTurn(); // in which the last bytes are decrypted
-  while (socket.readableLength > 0) await gate.taken(socket.readableLength);
+  while (socket.readableLength > 0) await gate.taken();
   socket.read(0); // else the end is told only to those who read
   await nextTurn();
   return socket.readableEnded;

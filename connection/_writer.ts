@@ -264,8 +264,7 @@ export class Writer<Out> implements TurnTask {
    */
   async pause(): Promise<void> {
     this.#isPaused = true;
-    const segments = this.#output.takeSegments();
-    for (const { length } of segments) this.#underWay += length;
+    const segments = this.#takeQueued();
     await this.#writing;
     this.#writing = this.#writeSegments(segments);
     await this.#writing;
@@ -286,14 +285,13 @@ export class Writer<Out> implements TurnTask {
   /** Writes what was queued in this turn. */
   onEndOfTurn(): void {
     if (this.#isPaused) this.#isScheduled = false;
-    else this.#writing = this.#writeQueued();
+    else this.#writing = this.#writeSegments(this.#takeQueued());
   }
 
-  /** Writes what is queued now. */
-  #writeQueued(): Promise<void> {
+  #takeQueued(): OutputSegment[] {
     const segments = this.#output.takeSegments();
     for (const { length } of segments) this.#underWay += length;
-    return this.#writeSegments(segments);
+    return segments;
   }
 
   /** One function for all parts, as each one that waits takes longer than its work. */

@@ -636,6 +636,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         take,
         () => undefined,
         signal && { signal, onAbort: "leave" },
+        true,
       );
     } catch (error) {
       return rejected(error);
@@ -857,12 +858,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const connection = this as unknown as Connection<I, O>;
     connection.#reader.decoder = decoder;
     connection.#writer.encoder = encoder;
-    connection.#reader.goOn(); // what is there may be a message now
     this.#heartbeat?.stop();
     this.#heartbeat = undefined;
     if (heartbeat !== undefined && !this.#isReleased) {
       connection.#startBeating(heartbeat);
     }
+    // What is there may be a message now, and taking it may call this again.
+    connection.#reader.goOn();
     return connection;
   }
 
@@ -941,11 +943,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * {@linkcode Connection.signal} and the timeouts go on; `messageTimeout` is for the whole
    * handshake too.
    *
-   * It is refused while bytes of the peer are unread: they were not encrypted, and would
-   * be taken for messages that were (response injection). A peer that sends such bytes is
-   * broken or under attack: close the connection then. A server refuses no bytes with which
-   * the peer has begun, or that come once this is called: they are taken for its side of
-   * the handshake, which fails if they are anything else.
+   * It is refused while bytes of the peer are unread, or are a part of a message that is
+   * waited for: they were not encrypted, and would be taken for messages that were (response
+   * injection). A peer that sends such bytes is broken or under attack: close the connection
+   * then. A server refuses no bytes with which the peer has begun, or that come once this is
+   * called: they are taken for its side of the handshake, which fails if they are anything
+   * else.
    *
    * @param options Which side this is, names and certificates.
    * @returns A promise that settles when the handshake is done. If that fails the
@@ -1387,7 +1390,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     return () => reader.takeBy(decoder);
   }
 
-  /** Waits for a turn to take messages. */
+  /** Waits for a turn to take messages; see {@linkcode Reader.wait}. */
   #wait<T>(
     take: () => T | undefined,
     end: () => T,
@@ -1399,33 +1402,38 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
        */
       readonly onAbort: "leave" | "skip" | ((reason: unknown) => DOMException);
     },
+    hasTried = false,
   ): Promise<T> {
     const waiter = new Waiter(take, end);
     const { promise } = waiter;
     if (abort !== undefined) {
       const { signal } = abort;
+      /** Tells whether it keeps its place. */
       const onAbort = () => {
         waiter.fail(signal.reason);
-        if (abort.onAbort === "skip") return;
+        if (abort.onAbort === "skip") return true;
         // What is there is a part of this message, and not for the next receiver.
         const makeError = abort.onAbort !== "leave"
           ? abort.onAbort
           : this.#reader.hasBegun(waiter)
           ? messageGivenUp
           : undefined;
-        if (makeError === undefined) return this.#reader.leave(waiter);
+        if (makeError === undefined) {
+          this.#reader.leave(waiter);
+          return false;
+        }
         this.#end(ENDINGS.failed, makeError(signal.reason));
+        return true;
       };
       if (signal.aborted) { // by the framing's own function
-        onAbort();
-        if (abort.onAbort !== "skip") return promise;
+        if (!onAbort()) return promise;
       } else {
         signal.addEventListener("abort", onAbort);
       }
       const settled = () => signal.removeEventListener("abort", onAbort);
       promise.then(settled, settled);
     }
-    this.#reader.wait(waiter);
+    this.#reader.wait(waiter, hasTried);
     return promise;
   }
 

@@ -10,6 +10,7 @@ import {
   fixedLength,
   lengthPrefixed,
   lines,
+  mapped,
   unframed,
 } from "../framing.ts";
 import { connect, reconnect } from "../client.ts";
@@ -210,6 +211,25 @@ Deno.test("Connection refuses a heartbeat that cannot be sent, immediately", () 
     );
     assertEquals(near.isClosed, false);
   }
+});
+
+Deno.test("Connection.reframe() by what takes the message that is there begins its own heartbeat", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const received = connection.receive();
+  await peer.write("1");
+  await until(() => connection.stats().bytesReceived === 1);
+  const hello = mapped(fixedLength(1), {
+    encode: (bytes: Uint8Array) => bytes,
+    decode(bytes) {
+      const heartbeat = { interval: 1, message: "ping" };
+      connection.reframe(framing, { heartbeat });
+      return bytes;
+    },
+  });
+  connection.reframe(hello);
+  await received;
+  assertEquals(await peer.read(5), "ping\n");
 });
 
 Deno.test("Connection heartbeat shares one timer with all others", async () => {

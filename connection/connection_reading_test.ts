@@ -656,6 +656,28 @@ Deno.test("Connection.readable that the framing's own function cancels holds up 
   await connection.close();
 });
 
+Deno.test("Connection.close() within a read of the transport drops what the peer sends to its end", async () => {
+  let closing: Promise<void> | undefined;
+  await using ends = await pair(
+    { framing: unframed() },
+    (conn) =>
+      overriding(conn, {
+        read(buffer) {
+          closing ??= ends.connection.close();
+          return conn.read(buffer);
+        },
+      }),
+  );
+  const { connection, peer } = ends;
+  await connection.send("answer");
+  const receiving = connection.receive();
+  await peer.write(new Uint8Array(8 * 1024 * 1024)); // a reset would refuse it
+  await peer.conn.closeWrite();
+  assertEquals(await peer.readToEnd(), "answer");
+  assertEquals(await receiving, undefined);
+  await closing;
+});
+
 Deno.test("Connection begins one read at most, also if the transport calls back within it", async () => {
   const callBacks: ((connection: Connection) => unknown)[] = [
     (connection) => connection.receive(),

@@ -8,6 +8,7 @@ import {
 import { generateKeyPairSync } from "node:crypto";
 import process from "node:process";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
+import { grouped } from "../framing/grouped.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { mapped } from "../framing/mapped.ts";
@@ -298,6 +299,26 @@ Deno.test("Connection.startTls() is refused while bytes of the peer are unread",
   assertEquals(await client.receive(), "injected");
   client.send("still plain");
   assertEquals(await server.receive(), "still plain");
+});
+
+Deno.test("Connection.startTls() is refused while a part of a message was taken", async () => {
+  const [near, far] = transportPair();
+  const isLast = (line: string) => line[3] !== "-";
+  await using client = new Connection(near, {
+    framing: grouped(framing, isLast),
+  });
+  await using server = new Connection(far, { framing });
+  const reply = client.receive();
+  await server.send("250-injected");
+  await until(() => client.stats().bytesReceived > 0);
+  await assertRejects(
+    () => client.startTls(asClient),
+    DOMException,
+    "bytes of the peer are unread",
+  );
+  // It is as before.
+  await server.send("250 still plain");
+  assertEquals(await reply, ["250-injected", "250 still plain"]);
 });
 
 Deno.test("Connection.startTls() of a server takes the beginning of the handshake that was read to watch the peer", async () => {

@@ -271,6 +271,25 @@ Deno.test("Connection.receive() in another framing ends the connection if it is 
   await assertRejects(() => connection.closed, DOMException, "given up");
 });
 
+Deno.test("Connection.receive() in another framing ends the connection if that aborts it within a message", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  connection.peerEnded.catch(() => {}); // reads ahead
+  await peer.write(new Uint8Array([5, 0x31, 0x0a]));
+  await until(() => connection.stats().bytesReceived === 3);
+  const controller = new AbortController();
+  const framing = headed(fixedLength(1), ([length = 0]) => {
+    controller.abort(new Error("Enough"));
+    return length;
+  });
+  await assertRejects(
+    () => connection.receive({ framing, signal: controller.signal }),
+    Error,
+    "Enough",
+  );
+  await assertRejects(() => connection.receive(), DOMException, "given up");
+});
+
 Deno.test("Connection.receive() in another framing lets the next receiver take what is there when it is aborted", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
