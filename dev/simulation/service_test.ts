@@ -13,7 +13,7 @@ import { scenarioOf } from "./scenarios.ts";
 import { newServiceTally, runService, runServiceSeed } from "./service.ts";
 
 // About a second.
-const SEEDS = 60;
+const SEEDS = 40;
 
 Deno.test("servers, slow handlers, broadcasts and clients that reconnect keep their promises in virtual time", async () => {
   const tally = newServiceTally();
