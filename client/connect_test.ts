@@ -237,6 +237,14 @@ Deno.test("connect() rejects if the certificate is of an unknown authority", asy
   }
 });
 
+/** Lets each name be dialled on this machine, whatever it is. */
+function diallingLoopback(): Disposable {
+  const { connect: dial } = Deno;
+  return replacing(Deno as { connect: unknown }, {
+    connect: (options: Deno.ConnectOptions) => dial({ ...options, hostname }),
+  });
+}
+
 Deno.test("connect() rejects if the certificate is for another name", async () => {
   using listener = Deno.listenTls({
     hostname: "127.0.0.1",
@@ -244,10 +252,7 @@ Deno.test("connect() rejects if the certificate is for another name", async () =
     ...certificate,
   });
   // The socket reaches the listener; the name is not in its certificate.
-  const { connect: dial } = Deno;
-  using _dialling = replacing(Deno as { connect: unknown }, {
-    connect: (options: Deno.ConnectOptions) => dial({ ...options, hostname }),
-  });
+  using _dialling = diallingLoopback();
   const [connecting] = await Promise.allSettled([
     connect({
       framing,
@@ -264,10 +269,7 @@ Deno.test("connect() rejects if the certificate is for another name", async () =
 Deno.test("connect() verifies the certificate for serverName", async () => {
   using listener = listenTls();
   // The name to dial is not in the certificate.
-  const { connect: dial } = Deno;
-  using _dialling = replacing(Deno as { connect: unknown }, {
-    connect: (options: Deno.ConnectOptions) => dial({ ...options, hostname }),
-  });
+  using _dialling = diallingLoopback();
   const [, client] = await Promise.all([
     shakeHands(listener),
     connect({
@@ -292,10 +294,7 @@ Deno.test("connect() verifies the certificate for serverName", async () => {
 
 Deno.test("connect() takes an IPv6 address in brackets over TLS, as URLs have it", async () => {
   using listener = listenTls();
-  const { connect: dial } = Deno;
-  using _dialling = replacing(Deno as { connect: unknown }, {
-    connect: (options: Deno.ConnectOptions) => dial({ ...options, hostname }),
-  });
+  using _dialling = diallingLoopback();
   const [, client] = await Promise.all([
     shakeHands(listener),
     connect({

@@ -337,20 +337,11 @@ Deno.test("serve() reports what its listener gives that is no transport, and goe
   const [near, far] = transportPair();
   // What a caller in JavaScript may hand over.
   const accepted: unknown[] = [{ close() {} }, far];
-  const ended = Promise.withResolvers<Transport>();
   const reported: unknown[] = [];
   const server = serve({
-    listener: {
-      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
-      accept: () =>
-        accepted.length > 0
-          ? Promise.resolve(accepted.shift() as Transport)
-          : ended.promise,
-      close() {
-        ended.reject(new Deno.errors.BadResource("closed"));
-        throw new Error("cannot close");
-      },
-    },
+    listener: listenerOf(accepted as Transport[], () => {
+      throw new Error("cannot close");
+    }),
     framing,
     onError: (error) => void reported.push(error),
   }, echo);
@@ -402,17 +393,9 @@ Deno.test("serve() goes on when a connection is closed by others before it is se
     });
     const [nextNear, nextFar] = transportPair();
     const accepted: Transport[] = [transport, nextFar];
-    const ended = Promise.withResolvers<Transport>();
     const { errors, next, onError } = errorLog();
     await using _server = serve({
-      listener: {
-        addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
-        accept: () => {
-          const next = accepted.shift();
-          return next === undefined ? ended.promise : Promise.resolve(next);
-        },
-        close: () => ended.reject(new Deno.errors.BadResource("closed")),
-      },
+      listener: listenerOf(accepted),
       framing,
       proxyProtocol: true,
       onError,
@@ -431,22 +414,13 @@ Deno.test("serve() goes on when a connection is closed by others before it is se
 Deno.test("serve() ends by its signal though its listener cannot be closed", async () => {
   const [near, far] = transportPair();
   const accepted: Transport[] = [far];
-  const ended = Promise.withResolvers<Transport>();
   const controller = new AbortController();
   const mistake = new Error("cannot close");
   const { next, onError } = errorLog();
   const server = serve({
-    listener: {
-      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
-      accept: () => {
-        const next = accepted.shift();
-        return next === undefined ? ended.promise : Promise.resolve(next);
-      },
-      close() {
-        ended.reject(new Deno.errors.BadResource("closed"));
-        throw mistake;
-      },
-    },
+    listener: listenerOf(accepted, () => {
+      throw mistake;
+    }),
     framing,
     signal: controller.signal,
     onError,
@@ -465,20 +439,12 @@ Deno.test("serve() tells what closing a listener or a refused connection rejects
   const accepted: Transport[] = [
     overriding(far, { close: () => Promise.reject(new Error("connection")) }),
   ];
-  const ended = Promise.withResolvers<Transport>();
   const log = errorLog();
   const server = serve({
-    listener: {
-      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
-      accept: () => {
-        const next = accepted.shift();
-        return next === undefined ? ended.promise : Promise.resolve(next);
-      },
-      close() {
-        ended.reject(new Deno.errors.BadResource("closed"));
-        return Promise.reject(new Error("listener"));
-      },
-    },
+    listener: listenerOf(
+      accepted,
+      () => Promise.reject(new Error("listener")),
+    ),
     framing,
     filter: () => false,
     onError: log.onError,
@@ -511,17 +477,9 @@ Deno.test("serve() closes a connection whose handshake fails with an error that 
     { handshake: () => Promise.reject(error) },
   );
   const accepted: Transport[] = [transport];
-  const ended = Promise.withResolvers<Transport>();
   const { next, onError } = errorLog();
   await using _server = serve({
-    listener: {
-      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
-      accept: () => {
-        const next = accepted.shift();
-        return next === undefined ? ended.promise : Promise.resolve(next);
-      },
-      close: () => ended.reject(new Deno.errors.BadResource("closed")),
-    },
+    listener: listenerOf(accepted),
     framing,
     onError,
   }, echo);
@@ -999,6 +957,29 @@ Deno.test("serve() lets no client pass a filter that fails", async () => {
     assertEquals(server.connections.size, 0);
   }
 });
+
+/**
+ * A listener that gives these transports, and no more until it is closed.
+ *
+ * @param onClose What its `close()` does besides.
+ */
+function listenerOf(
+  accepted: Transport[],
+  onClose: () => unknown = () => {},
+): ServeListener<Deno.NetAddr> {
+  const ended = Promise.withResolvers<Transport>();
+  return {
+    addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+    accept() {
+      const next = accepted.shift();
+      return next === undefined ? ended.promise : Promise.resolve(next);
+    },
+    close() {
+      ended.reject(new Deno.errors.BadResource("closed"));
+      return onClose() as void; // it may give a promise, against the type
+    },
+  };
+}
 
 /** A listener whose connections seem to come from other addresses, in turn. */
 function listeningFrom(
