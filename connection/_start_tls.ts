@@ -5,7 +5,7 @@ import {
 } from "../internal/checks.ts";
 import { builtinModule, nextTurn } from "../internal/event_loop.ts";
 import { certifiedName } from "../internal/host_and_port.ts";
-import { onRejection } from "../internal/promises.ts";
+import { onRejection } from "../internal/on_rejection.ts";
 import { systemError } from "../internal/system_error.ts";
 import {
   type NodeStream,

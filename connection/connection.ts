@@ -13,10 +13,10 @@ import {
 import { Countdown, startTimer } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { keepAlive } from "../internal/event_loop.ts";
+import { onRejection } from "../internal/on_rejection.ts";
 import {
   isSettledSoon,
   isSettledWithin,
-  onRejection,
   rejected,
 } from "../internal/promises.ts";
 import { isReconnected } from "../internal/reconnected.ts";

@@ -1,3 +1,5 @@
+import { onRejection } from "./on_rejection.ts";
+
 /** What happens to an error if no `onError` is given. */
 export function logError(error: unknown): void {
   try {
@@ -14,5 +16,5 @@ export function logError(error: unknown): void {
  * end a connection with it, and an unhandled rejection would end the process.
  */
 export function logRejection(given: unknown): void {
-  if (typeof given === "object") Promise.resolve(given).catch(logError);
+  onRejection(given, logError);
 }

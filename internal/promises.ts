@@ -13,17 +13,6 @@ export function unobserved<T>(promise: Promise<T>): Promise<T> {
 }
 
 /**
- * Passes on the rejection of a function that should give nothing, but is async: an unhandled
- * rejection would end the process.
- */
-export function onRejection(
-  given: unknown,
-  tell: (error: unknown) => void,
-): void {
-  if (typeof given === "object") Promise.resolve(given).catch(tell);
-}
-
-/**
  * Waits for `promise`, which must not reject, or for some milliseconds at most. Time in
  * which this thread is busy does not count: what is waited for may lie in the sockets.
  */

@@ -13,7 +13,7 @@ import {
   type CheckedOptions,
   checkFraming,
 } from "./connection_options.ts";
-import { onRejection } from "./promises.ts";
+import { onRejection } from "./on_rejection.ts";
 
 /** The most that a system takes for the length of its queue. */
 export const MAX_BACKLOG = 2 ** 31 - 1;

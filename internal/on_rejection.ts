@@ -1,0 +1,10 @@
+/**
+ * Passes on the rejection of a function that should give nothing, but is async: an unhandled
+ * rejection would end the process.
+ */
+export function onRejection(
+  given: unknown,
+  tell: (error: unknown) => void,
+): void {
+  if (typeof given === "object") Promise.resolve(given).catch(tell);
+}
