@@ -98,13 +98,7 @@ export function spreadOf(values: number[]): Spread {
   };
 }
 
-/** A subject with all that is needed to run it once more. */
-interface Entrant extends AsyncDisposable {
-  subject: SubjectName;
-  run(): Promise<Sample>;
-}
-
-/** Measures one case: a warm-up, then rounds in which every subject has its turn. */
+/** Measures one case: rounds in which every subject has its turn. */
 export async function measureCase(
   task: Case,
   programs: Map<ProgramName, Program>,
@@ -123,36 +117,24 @@ export async function measureCase(
   const skipped = task.mode === "open" && task.count !== undefined &&
     await tooFewFiles(task.count);
   if (skipped) return { ...result, skipped };
-  await using stack = new AsyncDisposableStack();
 
-  let entrants: Entrant[] = [];
+  const samples = new Map<SubjectName, Sample[]>();
   for (const subject of subjectsOf(task)) {
-    const program = programs.get(programOf(subject));
-    if (program === undefined) continue; // The report names it once, for all cases.
-    try {
-      entrants.push(stack.use(await enter(subject, task, program, options)));
-    } catch (error) {
-      const list = error instanceof Unavailable
-        ? result.missing
-        : result.failed;
-      list.push({ subject, reason: messageOf(error) });
-    }
+    // The report names a program that is missing once, for all cases.
+    if (programs.has(programOf(subject))) samples.set(subject, []);
   }
-
-  const samples = new Map<SubjectName, Sample[]>(
-    entrants.map(({ subject }) => [subject, []]),
-  );
   for (let round = 0; round < options.rounds; round++) {
-    for (const entrant of rotate(entrants, round)) {
+    for (const [subject, own] of rotate([...samples], round)) {
+      const program = programs.get(programOf(subject));
+      if (program === undefined) continue;
       try {
-        samples.get(entrant.subject)?.push(await entrant.run());
+        own.push(await measureOnce(subject, task, program, options));
       } catch (error) {
-        result.failed.push({
-          subject: entrant.subject,
-          reason: messageOf(error),
-        });
-        samples.delete(entrant.subject);
-        entrants = entrants.filter((other) => other !== entrant);
+        const list = error instanceof Unavailable
+          ? result.missing
+          : result.failed;
+        list.push({ subject, reason: messageOf(error) });
+        samples.delete(subject);
       }
     }
   }
@@ -186,36 +168,21 @@ function rotate<Item>(items: Item[], by: number): Item[] {
   return [...items.slice(first), ...items.slice(0, first)];
 }
 
-async function enter(
+/**
+ * One run in a process of its own: memory once taken is not given back, and two processes
+ * of one program may be compiled differently, by a third in time.
+ */
+async function measureOnce(
   subject: SubjectName,
   task: Case,
   program: Program,
-  options: MeasureOptions,
-): Promise<Entrant> {
-  const { mode, count } = task;
-  if (mode === "open" && count !== undefined) {
-    return {
-      subject,
-      // Memory once taken is not given back, so each run has a process of its own.
-      run: async () => {
-        await using contender = await Contender.start(subject, task, program);
-        return await contender.runOpen(count);
-      },
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-    };
+  { runSeconds }: MeasureOptions,
+): Promise<Sample> {
+  await using contender = await Contender.start(subject, task, program);
+  if (task.mode === "open" && task.count !== undefined) {
+    return await contender.runOpen(task.count);
   }
-  const contender = await Contender.start(subject, task, program);
-  try {
-    const ownCount = await warmUp(contender, task, options.runSeconds);
-    return {
-      subject,
-      run: () => contender.run(ownCount),
-      [Symbol.asyncDispose]: () => contender[Symbol.asyncDispose](),
-    };
-  } catch (error) {
-    await contender[Symbol.asyncDispose]();
-    throw error;
-  }
+  return await contender.run(await warmUp(contender, task, runSeconds));
 }
 
 /** Runs with more and more messages, until the code is warm and a run takes about as long as it should. */
