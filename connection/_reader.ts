@@ -100,9 +100,13 @@ const dropped = new Uint8Array(64 * 1024);
  * up to 64 KiB at a time.
  */
 export class Reader<In> {
-  readonly #options: ReaderOptions<In>;
-  // Asked for each message: among the options it took 4 ns more (measured).
+  // One by one: an object of options would be kept by each idle connection.
+  readonly #readBufferSize: number;
+  readonly #idleCountdown: Countdown | undefined;
+  readonly #receiveCountdown: Countdown | undefined;
   readonly #messageCountdown: Countdown | undefined;
+  readonly #onEnd: () => void;
+  readonly #onFailure: (error: unknown) => void;
   readonly #input = new InputBuffer();
   readonly #receivers = new Queue<Receiver>();
   /** What takes the next message. */
@@ -151,8 +155,12 @@ export class Reader<In> {
   #messagesDropped = 0;
 
   constructor(options: ReaderOptions<In>) {
-    this.#options = options;
+    this.#readBufferSize = options.readBufferSize;
+    this.#idleCountdown = options.idleCountdown;
+    this.#receiveCountdown = options.receiveCountdown;
     this.#messageCountdown = options.messageCountdown;
+    this.#onEnd = options.onEnd;
+    this.#onFailure = options.onFailure;
     this.decoder = options.decoder;
     this.#transport = options.transport;
     this.#shortReadMeansEmpty = options.shortReadMeansEmpty;
@@ -312,7 +320,7 @@ export class Reader<In> {
   #noteTaken(count: number): void {
     this.#messagesReceived += count;
     this.#messageCountdown?.reset();
-    if (this.#hasPeerEnded) this.#options.onEnd();
+    if (this.#hasPeerEnded) this.#onEnd();
   }
 
   #decode<T>(take: (ended: boolean) => T | undefined): T | undefined {
@@ -352,7 +360,7 @@ export class Reader<In> {
   takeBytes(length: number): Bytes {
     if (this.#isBroken) return NO_BYTES;
     const bytes = this.#input.take(Math.min(length, this.#input.length));
-    if (this.#hasPeerEnded) this.#options.onEnd();
+    if (this.#hasPeerEnded) this.#onEnd();
     return bytes;
   }
 
@@ -567,7 +575,7 @@ export class Reader<In> {
     if (this.#mode === "detached" || this.#isChanging) return false;
     if (this.#mode !== "receive" || this.#isWaited) return true;
     return this.#isWatching &&
-      this.#input.length < this.#options.readBufferSize;
+      this.#input.length < this.#readBufferSize;
   }
 
   /** Hands out what there is to those who wait. */
@@ -607,7 +615,7 @@ export class Reader<In> {
     this.#endFor(first);
     if (this.#failure === undefined && !this.#isDone) {
       this.#isDone = true;
-      this.#options.onEnd();
+      this.#onEnd();
     }
     return true;
   }
@@ -676,8 +684,8 @@ export class Reader<In> {
           return loop.handedOver.resolve(bytes);
         }
         if (this.#wasEmpty !== false) noteLook();
-        this.#options.idleCountdown?.reset();
-        this.#options.receiveCountdown?.reset();
+        this.#idleCountdown?.reset();
+        this.#receiveCountdown?.reset();
         this.#stopWaiting();
         this.#stopTiming();
         if (length === null) this.#noteEnd();
@@ -710,12 +718,12 @@ export class Reader<In> {
     this.#hasPeerEnded = true;
     this.#settlePeerEnded();
     this.#serve();
-    this.#options.onEnd();
+    this.#onEnd();
   }
 
   #fail(error: unknown): void {
     if (this.#mode === "keep" || this.isStopped) return; // for another reason, told already
-    this.#options.onFailure(error);
+    this.#onFailure(error);
   }
 
   #settlePeerEnded(): void {
@@ -726,7 +734,7 @@ export class Reader<In> {
   #startWaiting(): void {
     if (this.#isWaiting || this.isOver) return;
     this.#isWaiting = true;
-    this.#options.idleCountdown?.resume();
+    this.#idleCountdown?.resume();
     if (this.#messageCountdown === undefined) return;
     if (this.#isPending) this.#messageCountdown.resume();
     else this.#messageCountdown.reset();
@@ -735,21 +743,22 @@ export class Reader<In> {
   #stopWaiting(): void {
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
-    this.#options.idleCountdown?.pause();
+    this.#idleCountdown?.pause();
     this.#messageCountdown?.pause();
   }
 
   #startTiming(): void {
-    const { receiveCountdown } = this.#options;
-    if (receiveCountdown === undefined || this.#mode !== "receive") return;
+    if (this.#receiveCountdown === undefined || this.#mode !== "receive") {
+      return;
+    }
     this.#isTimed = true;
-    receiveCountdown.resume();
+    this.#receiveCountdown.resume();
   }
 
   #stopTiming(): void {
     if (!this.#isTimed) return;
     this.#isTimed = false;
-    this.#options.receiveCountdown?.pause();
+    this.#receiveCountdown?.pause();
   }
 
   /** Lets the read that is under way keep the process alive if something waits for it. */
@@ -765,7 +774,7 @@ export class Reader<In> {
 
   /** The part of the buffer to read into. */
   #room(isWaited: boolean): Uint8Array {
-    const { readBufferSize } = this.#options;
+    const readBufferSize = this.#readBufferSize;
     const isAhead = !isWaited && this.#mode === "receive";
     const most = isAhead ? readBufferSize - this.#input.length : readBufferSize;
     // One byte more than last time: a read that fills its buffer does not show that
@@ -780,7 +789,7 @@ export class Reader<In> {
     if (isFull && length * 2 > this.#bufferSize) {
       this.#bufferSize = Math.min(
         this.#bufferSize * 4,
-        Math.max(FIRST_BUFFER_BYTES, this.#options.readBufferSize),
+        Math.max(FIRST_BUFFER_BYTES, this.#readBufferSize),
       );
     } else if (length * 4 < this.#bufferSize) {
       this.#bufferSize = Math.max(FIRST_BUFFER_BYTES, this.#bufferSize / 2);

@@ -57,7 +57,11 @@ const MAX_SEND_TIMEOUTS = 4;
  * sender who has to wait.
  */
 export class Writer<Out> implements TurnTask {
-  readonly #options: WriterOptions<Out>;
+  /** From how many queued bytes on a sender waits. */
+  readonly highWaterMark: number;
+  readonly #sendLimit: SendLimit | undefined;
+  readonly #idleCountdown: Countdown | undefined;
+  readonly #onFailure: (error: unknown) => void;
   /** What writes the next message. */
   encoder: Encoder<Out>;
   #transport: Transport;
@@ -89,17 +93,16 @@ export class Writer<Out> implements TurnTask {
   readonly #messageEnds: Queue<number> | undefined;
 
   constructor(options: WriterOptions<Out>) {
-    this.#options = options;
+    this.highWaterMark = options.highWaterMark;
+    this.#sendLimit = options.sendLimit;
+    this.#idleCountdown = options.idleCountdown;
+    this.#onFailure = options.onFailure;
     this.encoder = options.encoder;
     this.#transport = options.transport;
     if (options.sendLimit !== undefined) {
       this.#messageEnds = new Queue();
       this.#sendCountdown = this.#countdown(options.sendLimit);
     }
-  }
-
-  get highWaterMark(): number {
-    return this.#options.highWaterMark;
   }
 
   /** Whether messages are let in. */
@@ -188,7 +191,7 @@ export class Writer<Out> implements TurnTask {
   /** Whether there is room for more. */
   get hasRoom(): boolean {
     if (this.#failure !== undefined) return false;
-    return this.hasRoomBelow(this.#options.highWaterMark);
+    return this.hasRoomBelow(this.highWaterMark);
   }
 
   /** Whether fewer than `limit` bytes are queued. */
@@ -324,7 +327,7 @@ export class Writer<Out> implements TurnTask {
       }
     } catch (error) {
       // Closing the transport interrupts a write: that is not what went wrong.
-      if (this.#failure === undefined) this.#options.onFailure(error);
+      if (this.#failure === undefined) this.#onFailure(error);
     }
     for (const segment of segments) segment.giveBack();
     this.#writing = undefined;
@@ -339,11 +342,10 @@ export class Writer<Out> implements TurnTask {
     // Not `performance.now`, which takes longer than the rest of a write's work.
     this.#writeStartedAt = Date.now();
     this.#sendCountdown?.resume();
-    this.#options.idleCountdown?.resume();
+    this.#idleCountdown?.resume();
   }
 
   #stopWaiting(): void {
-    const { idleCountdown } = this.#options;
     const startedAt = this.#writeStartedAt;
     if (startedAt !== undefined) {
       this.#blockedTime += millisecondsSince(startedAt);
@@ -351,8 +353,8 @@ export class Writer<Out> implements TurnTask {
     this.#writeStartedAt = undefined;
     noteSettled();
     this.#sendCountdown?.pause();
-    idleCountdown?.reset();
-    idleCountdown?.pause();
+    this.#idleCountdown?.reset();
+    this.#idleCountdown?.pause();
   }
 
   /** Notes that the transport has taken `length` bytes more. */
@@ -375,7 +377,7 @@ export class Writer<Out> implements TurnTask {
     while ((ends.first ?? Infinity) <= this.#bytesSent) ends.shift();
     this.#sendCountdown?.reset();
     this.#timeouts = 0;
-    this.#bytesReceived = this.#options.sendLimit?.bytesReceived() ?? 0;
+    this.#bytesReceived = this.#sendLimit?.bytesReceived() ?? 0;
   }
 
   #countdown(limit: SendLimit): Countdown {

@@ -34,6 +34,8 @@ export abstract class ManyDecoder<In> implements Decoder<In> {
 // With fewer in sight, finding all of them together takes longer.
 const FEW_MESSAGES = 4;
 const MAX_AHEAD = 1024;
+// Nothing is ever put into it.
+const NONE_AHEAD: never[] = [];
 
 /** A decoder whose messages are ranges of the bytes. */
 export abstract class RangeDecoder<In> extends ManyDecoder<In> {
@@ -42,7 +44,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   // Messages that were made and not taken, from `#at` on, and where they lay; the frame
   // of the next one begins at `#offset` in the stream, and `#taken` after that of the
   // first.
-  #ahead: In[] = [];
+  #ahead: In[] = NONE_AHEAD;
   #frames: Frames | undefined;
   #at = 0;
   #taken = 0;
@@ -169,7 +171,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     }
     this.#together = most;
     frames.count = Math.min(frames.count, most);
-    this.makeAll(input, frames, this.#ahead);
+    this.makeAll(input, frames, this.#ahead = []);
     return true;
   }
 
@@ -177,7 +179,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     if (this.#frames === undefined) return;
     giveBackFrames(this.#frames);
     this.#frames = undefined;
-    this.#ahead = [];
+    this.#ahead = NONE_AHEAD;
     this.#at = this.#taken = 0;
   }
 

@@ -445,7 +445,7 @@ export class ListeningServer<
   async #handle(connection: Served, remoteAddr: unknown): Promise<void> {
     const { context, handler } = this.#serving;
     try {
-      const info = new LazyInfo(remoteAddr, () => this.#signalFor(connection));
+      const info = new LazyInfo(remoteAddr, connection, this);
       await context.run(connection, handler, connection, info);
       await connection.close();
     } catch (error) {
@@ -461,7 +461,8 @@ export class ListeningServer<
     this.#announceChange();
   }
 
-  #signalFor(connection: Served): AbortSignal {
+  /** Makes the signal of a handler. */
+  signalFor(connection: Served): AbortSignal {
     if (this.#stop !== undefined) return AbortSignal.abort(this.#stop.reason);
     const controller = new AbortController();
     if (this.connections.has(connection)) {
@@ -522,18 +523,29 @@ function nameOf(addr: unknown): string {
     : hostname;
 }
 
+/** What makes the signal of a handler. */
+interface SignalSource<Served> {
+  signalFor(connection: Served): AbortSignal;
+}
+
 /** Makes the signal for those who ask. */
-class LazyInfo implements HandlerInfo {
+class LazyInfo<Served> implements HandlerInfo {
   readonly remoteAddr: unknown;
-  readonly #makeSignal: () => AbortSignal;
+  readonly #connection: Served;
+  readonly #source: SignalSource<Served>;
   #signal: AbortSignal | undefined;
 
-  constructor(remoteAddr: unknown, makeSignal: () => AbortSignal) {
+  constructor(
+    remoteAddr: unknown,
+    connection: Served,
+    source: SignalSource<Served>,
+  ) {
     this.remoteAddr = remoteAddr;
-    this.#makeSignal = makeSignal;
+    this.#connection = connection;
+    this.#source = source;
   }
 
   get signal(): AbortSignal {
-    return this.#signal ??= this.#makeSignal();
+    return this.#signal ??= this.#source.signalFor(this.#connection);
   }
 }
