@@ -1,7 +1,6 @@
 import type { Bytes } from "../framing/bytes.ts";
 import { systemError } from "../internal/system_error.ts";
-import type { Reader } from "./_reader.ts";
-import type { Receiver } from "./_reader.ts";
+import { isWithinMessage, type Reader, type Receiver } from "./_reader.ts";
 
 /**
  * The next `length` bytes as a stream of pieces, in the turn of asking for it. What is
@@ -58,6 +57,10 @@ class BodySource implements UnderlyingDefaultSource<Bytes>, Receiver {
 
   take(): boolean {
     if (!this.#isCancelled && this.#pulled === undefined) return false;
+    if (this.#reader.isWithinMessage) {
+      this.fail(isWithinMessage("receive stream"));
+      return true;
+    }
     const piece = this.#reader.takeBytes(this.#rest);
     if (piece.length === 0) return false;
     this.#rest -= piece.length;

@@ -263,11 +263,30 @@ export class Reader<In> {
     return this.#take(this.decoder);
   }
 
-  /** Takes the next message as `decoder` reads it, for a receiver in its turn. */
+  /**
+   * Takes the next message as `decoder` reads it, for a receiver in its turn.
+   *
+   * @throws {DOMException} An `InvalidStateError` within a message; see
+   * {@linkcode Reader.isWithinMessage}.
+   */
   takeBy<T>(decoder: Decoder<T>): T | undefined {
+    if (this.isWithinMessage) throw isWithinMessage("receive message");
     const message = this.#take(decoder);
     this.#other = message === undefined ? decoder : undefined;
     return message;
+  }
+
+  /**
+   * Whether {@linkcode Reader.decoder} has taken a part of a message: what comes next is
+   * the rest of it, for no other framing.
+   */
+  get isWithinMessage(): boolean {
+    return this.decoder.pending === true && !this.#isDecoding;
+  }
+
+  /** Whether a part of a message was taken, by any framing. */
+  get hasPart(): boolean {
+    return this.isWithinMessage || this.#other?.pending === true;
   }
 
   /**
@@ -795,6 +814,14 @@ export class Reader<In> {
       this.#bufferSize = Math.max(FIRST_BUFFER_BYTES, this.#bufferSize / 2);
     }
   }
+}
+
+/** What is thrown where `task` would begin within a message. */
+export function isWithinMessage(task: string): DOMException {
+  return new DOMException(
+    `Cannot ${task}: the framing has taken a part of a message, whose rest is to be received first`,
+    "InvalidStateError",
+  );
 }
 
 function isBeingDecoded(): DOMException {

@@ -19,9 +19,13 @@ export class Waiter<T> implements Receiver {
   }
 
   take(): boolean {
-    const taken = this.#take();
-    if (taken === undefined) return false;
-    this.#deferred.resolve(taken);
+    try {
+      const taken = this.#take();
+      if (taken === undefined) return false;
+      this.#deferred.resolve(taken);
+    } catch (error) {
+      this.fail(error); // it would begin within a message
+    }
     return true;
   }
 

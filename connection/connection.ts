@@ -34,7 +34,7 @@ import {
 import { HalfClosedLimit } from "./_half_closed_limit.ts";
 import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
-import { Reader } from "./_reader.ts";
+import { isWithinMessage, Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
@@ -807,7 +807,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /**
    * Goes on in another framing: from the next message on that is received, and the next
    * that is sent. What was not received yet is read in the new framing, wherever the
-   * reads have cut it.
+   * reads have cut it. It is refused while the framing has taken a part of a message, such
+   * as one whose head has come: receive that first.
    *
    * @typeParam I What is received from now on.
    * @typeParam O What may be sent from now on.
@@ -815,6 +816,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * @param options The heartbeat from now on. Without it there is no heartbeat any more, as
    * its message was made for the framing before.
    * @returns This connection.
+   * @throws {DOMException} An `InvalidStateError` within a message.
    *
    * @example A greeting in a line, and then packets
    * ```ts
@@ -851,6 +853,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       checkHeartbeat(heartbeat);
       checkBeat(framing, heartbeat);
     }
+    if (this.#reader.isWithinMessage) throw isWithinMessage("change framing");
     // Both before either is changed, as they may throw.
     const decoder = framing.decoder();
     const encoder = framing.encoder();
@@ -881,12 +884,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * It is refused once this side has stopped reading, by {@linkcode Connection.closeRead}
    * or by cancelling {@linkcode Connection.readable}, also if that comes while what is
    * queued is sent: the bytes of a read that was under way are dropped then, and the new
-   * owner would not know that they are missing. A `for await` over `readable` that is left
+   * owner would not know that they are missing. So it is while a framing has taken a part of
+   * a message, such as one whose head has come. A `for await` over `readable` that is left
    * early cancels it, one over the connection does not.
    *
    * @returns The transport, and the bytes that come before what it reads. Rejects with
    * the cause if the connection has ended with an error, and with an `InvalidStateError`
-   * if it was closed, has stopped reading, or is starting TLS.
+   * if it was closed, has stopped reading, is within a message, or is starting TLS.
    *
    * @example From lines to the bare connection
    * ```ts
@@ -915,15 +919,21 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (this.#isReleased || this.#isEnding) throw hasEnded();
     if (this.#reader.isStopped) throw hasStoppedReading();
     if (this.#securing !== undefined) throw isSecuring();
+    if (this.#reader.hasPart) throw isWithinMessage("hand transport over");
     this.#isDetaching = true;
     await this.#writer.finish(hasEnded);
     // An end of this side that was asked for before is not to reach the new owner's.
     await this.#closingWrite;
     // close() or a malformed message came meanwhile, and the rest is read to drop it.
     if (this.#isReleased || this.#isEnding) throw this.#cause ?? hasEnded();
-    if (this.#reader.isStopped) {
+    const refusal = this.#reader.isStopped
+      ? hasStoppedReading()
+      : this.#reader.hasPart
+      ? isWithinMessage("hand transport over")
+      : undefined;
+    if (refusal !== undefined) {
       this.close(); // neither side is of use any more
-      throw hasStoppedReading();
+      throw refusal;
     }
     // Receivers are told of the end now, which must not close a side that was half-closed.
     this.#isDetached = true;

@@ -290,6 +290,38 @@ Deno.test("Connection.receive() in another framing ends the connection if that a
   await assertRejects(() => connection.receive(), DOMException, "given up");
 });
 
+Deno.test("Connection lets nothing begin within a message of which its framing has taken a part, and gives the whole one", async () => {
+  const framing = headed(fixedLength(1), ([length = 0]) => length);
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const receiving = connection.receive({ signal: controller.signal });
+  const waiting = connection.receive({ framing: lines() });
+  await peer.write(new Uint8Array([3, 0x31]));
+  await until(() => connection.stats().bytesReceived === 2);
+  controller.abort();
+  await assertRejects(() => receiving, DOMException);
+
+  const within = "taken a part of a message";
+  await assertRejects(() => waiting, DOMException, within);
+  assertThrows(() => connection.reframe(lines()), DOMException, within);
+  await assertRejects(
+    () => connection.receive({ framing: lines() }),
+    DOMException,
+    within,
+  );
+  await assertRejects(
+    () => Array.fromAsync(connection.receiveStream(2)),
+    DOMException,
+    within,
+  );
+  await assertRejects(() => connection.detach(), DOMException, within);
+
+  await peer.write("23line\n");
+  assertEquals((await connection.receive())?.body, toBytes("123"));
+  assertEquals(await connection.receive({ framing: lines() }), "line");
+});
+
 Deno.test("Connection.receive() in another framing lets the next receiver take what is there when it is aborted", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
