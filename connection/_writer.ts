@@ -139,10 +139,16 @@ export class Writer<Out> implements TurnTask {
     return this.#writing ?? SETTLED;
   }
 
-  /** Queues a message; throws if it cannot be sent. */
+  /**
+   * Queues a message; throws if it cannot be sent.
+   *
+   * @param leavesNow Whether it is written immediately, if nothing else is queued: a
+   * request is mostly alone, and takes 1 µs less so (of 25).
+   */
   queue<T = Out>(
     message: T,
     encoder: Encoder<T>,
+    leavesNow = false,
   ): void {
     if (this.#refusal !== undefined) throw this.#refusal();
     this.#output.push(encoder, message);
@@ -151,7 +157,7 @@ export class Writer<Out> implements TurnTask {
       this.#output.clear();
       throw this.#failure.error;
     }
-    this.#noteQueued();
+    this.#noteQueued(leavesNow);
   }
 
   /** Queues the frames of `count` messages, which are copied; throws if it cannot. */
@@ -182,10 +188,13 @@ export class Writer<Out> implements TurnTask {
     this.#noteQueued();
   }
 
-  #noteQueued(): void {
+  #noteQueued(leavesNow = false): void {
     this.#messagesSent++;
     this.#messageEnds?.push(this.#bytesSent + this.bufferedAmount);
-    if (!this.#isScheduled && !this.#isPaused) this.#scheduleWrite();
+    if (this.#isScheduled || this.#isPaused) return;
+    if (!leavesNow) return this.#scheduleWrite();
+    this.#isScheduled = true;
+    this.onEndOfTurn();
   }
 
   /** Whether there is room for more. */

@@ -688,6 +688,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * Sends a message and receives the answer: the next message that no earlier
    * call asked for. Concurrent requests are answered in order.
    *
+   * Unlike one of {@linkcode Connection.send}, the message leaves immediately where nothing
+   * else is queued, as the answer is waited for.
+   *
    * @param message The message.
    * @param options A signal to give the request up, which ends the connection unless
    * `onAbort` is `"skip"`; and another framing for the answer.
@@ -736,7 +739,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
       if (hasNoAnswer && this.#writer.isOpen) throw noMessage("answer");
       const take = this.#taking(framing); // before anything is sent, as it may be refused
-      this.#writer.queue(message, this.#writer.encoder);
+      this.#writer.queue(message, this.#writer.encoder, true);
       return this.#wait<T>(
         take,
         () => {

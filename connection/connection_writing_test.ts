@@ -303,6 +303,31 @@ Deno.test("Connection sends in one write what is sent in one turn", async () => 
   assertEquals(writes, ["1\n2\n3\n4\n", "5\n"]);
 });
 
+Deno.test("Connection.request() sends immediately what is alone, and gathers what follows", async () => {
+  const writes: string[] = [];
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      write(bytes) {
+        writes.push(new TextDecoder().decode(bytes));
+        return conn.write(bytes);
+      },
+    }));
+  const { connection, peer } = ends;
+  const answers = ["1", "2", "3"].map((each) => connection.request(each));
+  assertEquals(writes, ["1\n"]);
+  assertEquals(await peer.read(6), "1\n2\n3\n");
+  assertEquals(writes, ["1\n", "2\n3\n"]);
+  await peer.write("a\nb\nc\n");
+  assertEquals(await Promise.all(answers), ["a", "b", "c"]);
+
+  connection.send("4");
+  const last = connection.request("5");
+  assertEquals(writes.length, 2);
+  assertEquals(await peer.read(4), "4\n5\n");
+  await peer.write("d\n");
+  assertEquals(await last, "d");
+});
+
 Deno.test("Connection.request() sends before it waits for the socket", async () => {
   const calls: string[] = [];
   await using ends = await pair({ framing }, (conn) =>
