@@ -10,12 +10,12 @@ import {
   malformed,
   tooLong,
 } from "./_limits.ts";
+import { askForSending } from "./_refusal.ts";
 import { toBytes } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
-import { FramingError } from "./framing_error.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 
 /**
@@ -392,7 +392,10 @@ class HeadedEncoder<Header, Body> implements Encoder<Message<Header, Body>> {
     output: ByteOutput,
   ): void {
     this.#headers.encode(header, output);
-    const said = this.#ask(header);
+    const said = askForSending(
+      "message: its header is refused",
+      () => this.#bodyOf(header),
+    );
     if (said === undefined || body === undefined) {
       if (said === undefined && body === undefined) return;
       throw new TypeError(
@@ -417,16 +420,5 @@ class HeadedEncoder<Header, Body> implements Encoder<Message<Header, Body>> {
     }
     output.writeBytes(bytes);
     output.writeBytes(this.#rules.terminator);
-  }
-
-  #ask(header: Header): Said<unknown, Body> {
-    try {
-      return this.#bodyOf(header);
-    } catch (error) {
-      // Here it is not the peer's doing.
-      if (!(error instanceof FramingError)) throw error;
-      const message = `Cannot encode message: its header is refused`;
-      throw new TypeError(message, { cause: error });
-    }
   }
 }

@@ -2,6 +2,7 @@ import { checkFunction } from "../internal/checks.ts";
 import { takeMore } from "./_decode_part.ts";
 import { ManyDecoder } from "./_decoders.ts";
 import { checkInner, checkMethod } from "./_limits.ts";
+import { askForSending } from "./_refusal.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
@@ -139,6 +140,8 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
   }
 }
 
+const REFUSED = "first message: its receiver would refuse it";
+
 class SequenceEncoder<First, In, FirstOut, Out>
   implements Encoder<FirstOut | Out> {
   readonly #first: Framing<First, FirstOut>;
@@ -162,13 +165,19 @@ class SequenceEncoder<First, In, FirstOut, Out>
     const buffer = new OutputBuffer();
     buffer.push(this.#firstEncoder, message as FirstOut);
     const frame = buffer.takeBytes();
-    const [read] = new ChunkDecoder(this.#first).decode(frame);
+    const [read] = askForSending(
+      REFUSED,
+      () => new ChunkDecoder(this.#first).decode(frame),
+    );
     if (read === undefined) {
       throw new TypeError(
         `Cannot encode first message of ${frame.length} bytes: its framing reads no message from its frame`,
       );
     }
-    const framing = this.#next(read);
+    const framing = askForSending(
+      REFUSED,
+      () => this.#next(read),
+    );
     checkMethod("encode what follows the first message", "encoder", framing);
     const made = framing.encoder();
     output.writeBytes(frame);

@@ -1,4 +1,9 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import {
   assertRefuses,
   bytes,
@@ -17,6 +22,7 @@ import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { netstrings } from "./netstrings.ts";
 import { sequence } from "./sequence.ts";
+import { textFields } from "./text_fields.ts";
 
 const switched = sequence(lines(), () => lengthPrefixed());
 
@@ -145,6 +151,26 @@ Deno.test("sequence() stays at its first message until that was sent", () => {
     encode: String,
   });
   assertRefuses(sequence(dropping, () => lines()), "", TypeError);
+});
+
+Deno.test("sequence() says that a first message is the sender's mistake", () => {
+  const version = mapped(lines(), {
+    decode: (line) => textFields(line, /^v(\d)$/)[0],
+    encode: (digit: string) => `v${digit}`,
+  });
+  const framing = sequence(version, (digit) => {
+    if (digit !== "1") throw new FramingError(`No version ${digit}`);
+    return netstrings();
+  });
+  const encoder = new ChunkEncoder(framing);
+  for (const [refused, reason] of [["12", "v12"], ["2", "No version"]]) {
+    const error = assertThrows(() => encoder.encode(refused ?? ""), TypeError);
+    assert(!(error instanceof FramingError));
+    assert(error.cause instanceof FramingError);
+    assertStringIncludes(error.cause.message, reason ?? "");
+  }
+  assertEquals(text(encoder.encode("1")), "v1\n");
+  assertEquals(text(encoder.encode("a")), "1:a,");
 });
 
 Deno.test("sequence() serves one direction alone", () => {
