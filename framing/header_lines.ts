@@ -1,8 +1,9 @@
 import { quoted } from "../internal/shown.ts";
-import { checkMaxLength, malformed } from "./_limits.ts";
+import { checkInteger, checkMaxLength, malformed } from "./_limits.ts";
 import type { Bytes } from "./bytes.ts";
 import { delimited } from "./delimited.ts";
 import type { Framing } from "./framing.ts";
+import { FramingError } from "./framing_error.ts";
 import { mapped } from "./mapped.ts";
 
 /**
@@ -30,12 +31,12 @@ export interface HeaderLines {
 /**
  * Options for {@linkcode headerLines}.
  *
- * @example A small limit
+ * @example Small limits
  * ```ts
  * import { ChunkDecoder, FramingError, headerLines, type HeaderLinesOptions } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
- * const options: HeaderLinesOptions = { maxLength: 100 };
+ * const options: HeaderLinesOptions = { maxLength: 100, maxLines: 5 };
  * const decoder = new ChunkDecoder(headerLines(options));
  * const { code } = assertThrows(
  *   () => decoder.decode(new TextEncoder().encode("x".repeat(200))),
@@ -51,6 +52,14 @@ export interface HeaderLinesOptions {
    * @default {8192}
    */
   maxLength?: number | undefined;
+  /**
+   * The most lines after the first. A short name takes few bytes, but to iterate over
+   * `Headers` of many names takes much longer: in Deno half a second for 1,600, which 8
+   * KiB hold.
+   *
+   * @default {256}
+   */
+  maxLines?: number | undefined;
 }
 
 /**
@@ -66,9 +75,9 @@ export interface HeaderLinesOptions {
  * What follows the blank line is the next message. If the header says the length of a body, see
  * {@linkcode headed}; for a body of any size, `Connection.receiveStream()`.
  *
- * @param options A limit.
+ * @param options Limits that hold in both directions.
  * @returns A framing without state, which many connections may share.
- * @throws {RangeError} If `maxLength` is not a whole number of at least 1.
+ * @throws {RangeError} If a limit is not a whole number of at least 1.
  *
  * @example A response of RTSP, with its body
  * ```ts
@@ -91,10 +100,16 @@ export interface HeaderLinesOptions {
 export function headerLines(
   options: HeaderLinesOptions = {},
 ): Framing<HeaderLines> {
-  const { maxLength = DEFAULT_MAX_HEADER_BYTES } = options;
+  const { maxLength = DEFAULT_MAX_HEADER_BYTES, maxLines = 256 } = options;
   checkMaxLength("headerLines", maxLength);
+  if (maxLines !== Infinity) {
+    checkInteger("headerLines", "maxLines", maxLines, 1);
+  }
   const blocks = delimited("\r\n\r\n", { maxLength, trailing: "error" });
-  return mapped(blocks, { decode, encode });
+  return mapped(blocks, {
+    decode: (block) => decode(block, maxLines),
+    encode: (lines) => encode(lines, maxLines),
+  });
 }
 
 const DEFAULT_MAX_HEADER_BYTES = 8192;
@@ -104,11 +119,17 @@ const WHAT = "header lines";
 const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9a-z]+):([\t\x20-\x7e\x80-\xff]*)$/i;
 const FIRST_LINE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-function decode(block: Bytes): HeaderLines {
+function decode(block: Bytes, maxLines: number): HeaderLines {
   let text = "";
   for (const byte of block) text += String.fromCharCode(byte);
   const [first = "", ...others] = text.split("\r\n");
   if (!FIRST_LINE.test(first)) throw malformed(WHAT, undefined, refused(first));
+  if (others.length > maxLines) {
+    throw new FramingError(
+      `Cannot decode ${WHAT}: ${others.length} after the first, more than maxLines of ${maxLines}`,
+      { code: "too-long" },
+    );
+  }
   const headers = new Headers();
   for (const line of others) {
     const [, name, value = ""] = HEADER_LINE.exec(line) ?? [];
@@ -118,8 +139,16 @@ function decode(block: Bytes): HeaderLines {
   return { first, headers };
 }
 
-function encode({ first, headers }: HeaderLines): Uint8Array {
+function encode(
+  { first, headers }: HeaderLines,
+  maxLines: number,
+): Uint8Array {
   const others = Array.from(headers, ([name, value]) => `${name}: ${value}`);
+  if (others.length > maxLines) {
+    throw new RangeError(
+      `Cannot encode ${WHAT}: ${others.length} after the first, more than maxLines of ${maxLines}`,
+    );
+  }
   // Headers take more than header lines may hold.
   const wrong = FIRST_LINE.test(first)
     ? others.find((line) => !HEADER_LINE.test(line))

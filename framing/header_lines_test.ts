@@ -121,6 +121,35 @@ Deno.test("headerLines() tells the length of a body, and two that differ are non
   );
 });
 
+Deno.test("headerLines() counts lines up to maxLines, in both directions", () => {
+  const linesOf = (count: number, options = {}) => {
+    const names = Array.from({ length: count }, (_, i) => `x${i}`);
+    const block = `a\r\n${names.map((name) => `${name}:\r\n`).join("")}\r\n`;
+    const headers = new Headers(names.map((name) => [name, ""]));
+    return {
+      decode: () => new ChunkDecoder(headerLines(options)).decode(bytes(block)),
+      encode: () =>
+        new ChunkEncoder(headerLines(options)).encode({ first: "a", headers }),
+    };
+  };
+  for (const [limit, options] of [[256, {}], [2, { maxLines: 2 }]] as const) {
+    const most = linesOf(limit, options);
+    assertEquals([...most.decode()[0]?.headers ?? []].length, limit);
+    most.encode();
+    const more = linesOf(limit + 1, options);
+    const { code, message } = assertThrows(more.decode, FramingError);
+    assertEquals(code, "too-long");
+    assertEquals(
+      message,
+      `Cannot decode header lines: ${
+        limit + 1
+      } after the first, more than maxLines of ${limit}`,
+    );
+    assertThrows(more.encode, RangeError, `maxLines of ${limit}`);
+  }
+  assertEquals(linesOf(300, { maxLines: Infinity }).decode().length, 1);
+});
+
 Deno.test("headerLines() refuses a limit that is none", () => {
   for (const maxLength of [0, -1, 1.5, NaN]) {
     assertThrows(() => headerLines({ maxLength }), RangeError, "headerLines");
