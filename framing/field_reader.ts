@@ -43,8 +43,14 @@ export class FieldReader {
    * Reads from the front of a message.
    *
    * @param message The message. What is read of it are views.
+   * @throws {TypeError} If it is not bytes.
    */
   constructor(message: Bytes) {
+    if (!(message instanceof Uint8Array)) {
+      throw new TypeError(
+        `Cannot read fields of message as it must be a Uint8Array: current value is of type ${typeof message}`,
+      );
+    }
     this.#message = message;
   }
 
@@ -127,8 +133,14 @@ export class FieldReader {
    * @param end The byte; by default 0.
    * @returns The text, without the byte.
    * @throws {FramingError} If the byte does not come.
+   * @throws {RangeError} If `end` is no byte.
    */
   takeTextUntil(end = 0): string {
+    if (!(Number.isInteger(end) && end >= 0 && end <= 0xff)) {
+      throw new RangeError(
+        `Cannot take text as end must be a byte, from 0 to 255: current value is ${end}`,
+      );
+    }
     const found = this.#message.indexOf(end, this.#at);
     if (found === -1) {
       const reason = `byte ${end} does not come after byte ${this.#at}`;

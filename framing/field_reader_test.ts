@@ -70,3 +70,16 @@ Deno.test("FieldReader refuses a size that no number has", () => {
     assertEquals(fields.length, 10);
   }
 });
+
+Deno.test("FieldReader takes a mistake of its caller for no mistake of the peer", () => {
+  const fields = new FieldReader(Uint8Array.of(0x61, 0));
+  for (const end of [-1, 256, 0.5, NaN]) {
+    assertThrows(
+      () => fields.takeTextUntil(end),
+      RangeError,
+      `value is ${end}`,
+    );
+  }
+  assertEquals(fields.takeTextUntil(), "a");
+  assertThrows(() => new FieldReader("a" as never), TypeError, "type string");
+});
