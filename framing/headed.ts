@@ -99,6 +99,9 @@ export interface HeadedOptions {
  * What is sent goes the same way. A body that is not as its header says is refused.
  * To fill the length in, make the header of the body with {@linkcode mapped}.
  *
+ * A body may be framed as what it is a body of, for values within values. Limit how deep:
+ * a peer could let each level call the next until the stack is full.
+ *
  * A message is held whole. For bodies that are too large for that, receive header and
  * body one by one: `Connection.receiveStream()`.
  *

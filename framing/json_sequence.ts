@@ -20,7 +20,10 @@ import type { LimitOptions } from "./limits.ts";
  * What is not JSON ends the stream with a {@linkcode FramingError} of code `"malformed"`,
  * as its end is not known.
  *
- * To send, a line feed is written after each value.
+ * To send, a line feed is written after each value. Only that after a number is a part of
+ * it: a value of another kind is received before its line feed comes, which stands in front
+ * of what follows. So before another framing, as in {@linkcode sequence} and
+ * {@linkcode headed}, take `asJson(delimited("\n"))` instead.
  *
  * @param options Limits that hold in both directions. They count the bytes of a value,
  * without white space around it.

@@ -20,6 +20,8 @@ import { ChunkDecoder } from "./chunk_decoder.ts";
 import { FramingError } from "./framing_error.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import { jsonSequence } from "./json_sequence.ts";
+import { lines } from "./lines.ts";
+import { sequence } from "./sequence.ts";
 
 Deno.test("jsonSequence() reads values with nothing or white space between", () => {
   const cases: [stream: string, values: unknown[]][] = [
@@ -205,6 +207,15 @@ Deno.test("jsonSequence() writes a value and a line feed", () => {
   const framing = jsonSequence({ maxLength: 4 });
   assertEquals(encode(framing, "é"), utf8('"é"\n'));
   assertRefuses(framing, "éa", RangeError);
+});
+
+Deno.test("jsonSequence() leaves the line feed after a value, but for a number, to what follows", () => {
+  const framing = sequence(jsonSequence(), () => lines());
+  const after = (value: string) =>
+    new ChunkDecoder(framing).decode(bytes(`${value}\nhi\n`)).slice(1);
+  assertEquals(after("{}"), ["", "hi"]);
+  assertEquals(after("null"), ["", "hi"]);
+  assertEquals(after("7"), ["hi"]);
 });
 
 Deno.test("jsonSequence() refuses options that cannot work", () => {
