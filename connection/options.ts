@@ -189,7 +189,8 @@ export interface ReceiveOptions<In = never> {
   signal?: AbortSignal | undefined;
   /**
    * The framing of this message alone, instead of the connection's own. What it does
-   * not take is still there for the next.
+   * not take is still there for the next. If a frame holds several messages, as those of
+   * `assembled()` may, the first is received, and the others are lost: `reframe()` then.
    */
   framing?: Pick<Framing<In, never>, "decoder"> | undefined;
 }
