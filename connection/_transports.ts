@@ -152,7 +152,7 @@ function kindOf(transport: Transport): Kind {
   if (hasMethod(transport, "handshake")) return TLS;
   switch ((transport.localAddr ?? transport.remoteAddr)?.transport) {
     case "unix":
-      return UNIX_SOCKET;
+      return transport.alpnProtocol === undefined ? UNIX_SOCKET : TLS_OF_NODE;
     case "tcp":
       if (!hasMethod(transport, "setNoDelay")) return UNKNOWN;
       return transport.alpnProtocol === undefined ? TCP : TLS_OF_NODE;

@@ -97,6 +97,14 @@ Deno.test("identifyTransport() knows little of another transport", () => {
   );
 });
 
+Deno.test("identifyTransport() knows TLS over a Unix socket", () => {
+  const remoteAddr = { transport: "unix", path: null } as const;
+  assertEquals(
+    kindOf({ ...methods, remoteAddr, alpnProtocol: null }),
+    ["TLS", true, true],
+  );
+});
+
 Deno.test("identifyTransport() knows byte streams, and locks them", () => {
   const given = streams();
   const { name, shortReadMeansEmpty, resetsUnread, transport } =

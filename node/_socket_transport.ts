@@ -274,7 +274,7 @@ export class NetworkTransport extends SocketTransport {
   }
 }
 
-/** A socket of TLS that has shaken hands. */
+/** A socket of TLS over TCP that has shaken hands. */
 export class TlsTransport extends NetworkTransport {
   readonly alpnProtocol: string | null;
 
@@ -284,6 +284,16 @@ export class TlsTransport extends NetworkTransport {
     keepAliveInitialDelay: number,
   ) {
     super(socket, addresses, keepAliveInitialDelay);
+    this.alpnProtocol = socket.alpnProtocol || null;
+  }
+}
+
+/** A socket of TLS over anything else, such as a Unix socket. */
+export class TlsOverStreamTransport extends SocketTransport {
+  readonly alpnProtocol: string | null;
+
+  constructor(socket: TLSSocket, addresses: Addresses) {
+    super(socket, addresses);
     this.alpnProtocol = socket.alpnProtocol || null;
   }
 }
@@ -313,7 +323,9 @@ export function transportOf(
   keepAliveInitialDelay = 0,
 ): SocketTransport {
   if (addresses.remoteAddr.transport === "unix") {
-    return new SocketTransport(socket, addresses);
+    return isTls(socket)
+      ? new TlsOverStreamTransport(socket, addresses)
+      : new SocketTransport(socket, addresses);
   }
   return isTls(socket)
     ? new TlsTransport(socket, addresses, keepAliveInitialDelay)

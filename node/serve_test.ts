@@ -15,7 +15,7 @@ import {
   type Socket,
 } from "node:net";
 import process from "node:process";
-import { createServer as createTlsServer } from "node:tls";
+import { connect as dialTls, createServer as createTlsServer } from "node:tls";
 import { connect } from "./connect.ts";
 import type {
   ConnectTcpOptions,
@@ -24,6 +24,7 @@ import type {
 } from "./options.ts";
 import { reconnect } from "./reconnect.ts";
 import { serve } from "./serve.ts";
+import { socketTransport } from "./socket_transport.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Transport } from "../connection/transport.ts";
 import { transportPair } from "../testing/transport_pair.ts";
@@ -269,6 +270,39 @@ Deno.test("serve() of node.ts takes a tls.Server that listens", async () => {
   assertEquals(await client.request("hello"), "hello");
   const [served] = server.connections;
   assertEquals(served?.alpnProtocol, "framed");
+});
+
+Deno.test({
+  name: "serve() of node.ts knows what TLS over a Unix socket agreed on",
+  ignore: process.platform === "win32",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const { cert, key } = certificate;
+    const listener = createTlsServer({ cert, key, ALPNProtocols: ["framed"] });
+    try {
+      const path = `${folder}/app.sock`;
+      listener.listen(path);
+      await once(listener, "listening");
+      const served: unknown[] = [];
+      await using _server = await serve({ listener, framing }, (connection) => {
+        served.push(connection.alpnProtocol);
+      });
+      const socket = dialTls({
+        path,
+        ca: caCerts,
+        servername: "localhost",
+        ALPNProtocols: ["framed"],
+      });
+      await once(socket, "secureConnect");
+      const transport = socketTransport(socket);
+      await using client = new Connection(transport, { framing });
+      assertEquals(client.alpnProtocol, "framed");
+      assertEquals(await client.receive(), undefined);
+      assertEquals(served, ["framed"]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
 });
 
 Deno.test("serve() of node.ts ends when the owner of its listener closes that", async () => {
