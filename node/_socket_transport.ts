@@ -274,9 +274,9 @@ export class NetworkTransport extends SocketTransport {
   }
 }
 
-/** A socket of TLS over TCP that has shaken hands. */
+/** A socket of TLS over TCP. */
 export class TlsTransport extends NetworkTransport {
-  readonly alpnProtocol: string | null;
+  readonly #socket: TLSSocket;
 
   constructor(
     socket: TLSSocket,
@@ -284,17 +284,25 @@ export class TlsTransport extends NetworkTransport {
     keepAliveInitialDelay: number,
   ) {
     super(socket, addresses, keepAliveInitialDelay);
-    this.alpnProtocol = socket.alpnProtocol || null;
+    this.#socket = socket;
+  }
+
+  get alpnProtocol(): string | null {
+    return alpnProtocolOf(this.#socket);
   }
 }
 
 /** A socket of TLS over anything else, such as a Unix socket. */
 export class TlsOverStreamTransport extends SocketTransport {
-  readonly alpnProtocol: string | null;
+  readonly #socket: TLSSocket;
 
   constructor(socket: TLSSocket, addresses: Addresses) {
     super(socket, addresses);
-    this.alpnProtocol = socket.alpnProtocol || null;
+    this.#socket = socket;
+  }
+
+  get alpnProtocol(): string | null {
+    return alpnProtocolOf(this.#socket);
   }
 }
 
@@ -335,6 +343,11 @@ export function transportOf(
 /** Whether it is a socket of `node:tls`. */
 export function isTls(socket: Socket): socket is TLSSocket {
   return "encrypted" in socket;
+}
+
+/** Asked for each time: the owner of a socket may give it before it has shaken hands. */
+function alpnProtocolOf(socket: TLSSocket): string | null {
+  return socket.alpnProtocol || null;
 }
 
 /** The addresses of a socket that is connected, by what it tells. */
