@@ -26,13 +26,14 @@ export class StreamTransport implements Transport {
   readonly #interrupts = new Set<(error: Error) => void>();
   #localAddr: Address | undefined;
   #remoteAddr: Address | undefined;
+  #alpnProtocol: string | null | undefined;
 
   /** Locks both streams, which must not be locked. */
   constructor(streams: ByteStreams) {
     this.#streams = streams;
     this.#reader = streams.readable.getReader();
     this.#writer = streams.writable.getWriter();
-    this.#learnAddresses(streams);
+    this.#learnFacts(streams);
   }
 
   get localAddr(): Address | undefined {
@@ -41,6 +42,10 @@ export class StreamTransport implements Transport {
 
   get remoteAddr(): Address | undefined {
     return this.#remoteAddr;
+  }
+
+  get alpnProtocol(): string | null | undefined {
+    return this.#alpnProtocol;
   }
 
   async read(buffer: Uint8Array): Promise<number | null> {
@@ -107,18 +112,19 @@ export class StreamTransport implements Transport {
     });
   }
 
-  /** Takes the addresses that the sockets of Workers and of Chrome tell. */
-  #learnAddresses(streams: ByteStreams): void {
+  /** Takes the addresses and the protocol that the sockets of Workers and of Chrome tell. */
+  #learnFacts(streams: ByteStreams): void {
     const learn = (info: unknown) => {
       this.#localAddr = addressIn(info, "local");
       this.#remoteAddr = addressIn(info, "remote");
+      this.#alpnProtocol = alpnIn(info);
     };
     learn(streams); // what opened of a TCPSocket has resolved to
     const opened: unknown = Reflect.get(streams, "opened");
     // If it rejects, the streams do too.
-    if (opened instanceof Promise) opened.then(learn, () => {});
+    if (isThenable(opened)) opened.then(learn, () => {});
     const closed: unknown = Reflect.get(streams, "closed");
-    if (closed instanceof Promise) closed.catch(() => {});
+    if (isThenable(closed)) closed.then(() => {}, () => {});
   }
 }
 
@@ -129,7 +135,7 @@ function checkChunk(chunk: unknown): Uint8Array {
   }
   throw new TypeError(
     `Cannot read from stream as each chunk must be a Uint8Array: current value is ${
-      typeof chunk === "object" && chunk !== null
+      typeof chunk === "object"
         ? Object.prototype.toString.call(chunk)
         : `of type ${typeof chunk}`
     }`,
@@ -158,6 +164,19 @@ function addressIn(
   return hostname === undefined
     ? undefined
     : { transport: "tcp", hostname, port: Number(digits) };
+}
+
+/** Whether it is a promise, also of another realm. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null &&
+    typeof Reflect.get(value, "then") === "function";
+}
+
+/** What TLS agreed on, in the form of WinterTC. */
+function alpnIn(info: unknown): string | null | undefined {
+  if (typeof info !== "object" || info === null) return undefined;
+  const alpn: unknown = Reflect.get(info, "alpn");
+  return typeof alpn === "string" || alpn === null ? alpn : undefined;
 }
 
 /** Calls `action` and ignores its result or error, which are no longer needed. */

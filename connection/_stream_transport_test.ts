@@ -119,6 +119,11 @@ Deno.test("StreamTransport refuses a chunk that is not bytes", async () => {
     TypeError,
     "current value is [object ArrayBuffer]",
   );
+  await assertRejects(
+    () => read(reading(null)),
+    TypeError,
+    "current value is [object Null]",
+  );
   await assertRejects(() => read(reading(new Uint16Array(1))), TypeError);
   const transferred = new Uint8Array(1);
   structuredClone(transferred, { transfer: [transferred.buffer] });
@@ -344,7 +349,9 @@ async function tryWithEcho(streams: ByteStreams): Promise<StreamTransport> {
 class WinterSocket {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
-  readonly opened: Promise<{ remoteAddress?: string; localAddress?: string }>;
+  readonly opened: Promise<
+    { remoteAddress?: string; localAddress?: string; alpn?: string | null }
+  >;
   readonly closed: Promise<void>;
   readonly #end = Promise.withResolvers<void>();
   timesClosed = 0;
@@ -389,6 +396,47 @@ Deno.test("StreamTransport takes a socket as of Workers, with its addresses", as
     hostname: "::1",
     port: 50001,
   });
+});
+
+Deno.test("StreamTransport tells what a socket as of Workers agreed on by ALPN", async () => {
+  for (const alpn of ["framed", null, undefined]) {
+    const [near] = transportPair();
+    const transport = new StreamTransport(
+      new WinterSocket(
+        near,
+        Promise.resolve({ ...alpn !== undefined && { alpn } }),
+      ),
+    );
+    await turn();
+    assertEquals(transport.alpnProtocol, alpn);
+    transport.close();
+  }
+});
+
+Deno.test("StreamTransport takes a socket whose promises are of another realm", async () => {
+  const [near] = transportPair();
+  let isHandled = false;
+  const socket = {
+    ...streamsOf(near),
+    opened: {
+      then: (onOpened: (info: unknown) => void) =>
+        onOpened({ remoteAddress: "192.0.2.1:80" }),
+    },
+    closed: {
+      then(_: unknown, onRejected: unknown) {
+        isHandled = typeof onRejected === "function";
+      },
+    },
+  };
+  const transport = new StreamTransport(socket);
+  assertEquals(transport.remoteAddr, {
+    transport: "tcp",
+    hostname: "192.0.2.1",
+    port: 80,
+  });
+  assertEquals(isHandled, true);
+  transport.close();
+  await turn();
 });
 
 Deno.test("StreamTransport takes a socket as of Workers that does not open", async () => {
