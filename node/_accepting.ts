@@ -1,6 +1,6 @@
 import type { Server, Socket } from "node:net";
 import { createSecureContext, Server as TlsServer, TLSSocket } from "node:tls";
-import { toSystemError } from "./_errors.ts";
+import { toHandshakeError, toSystemError } from "./_errors.ts";
 import { addressesOf, transportOf } from "./_socket_transport.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { ServeTlsOptions } from "./options.ts";
@@ -167,10 +167,7 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
         reject(
           systemError("UnexpectedEof", "The peer has ended the connection"),
         );
-      socket.on(
-        "error",
-        (error) => reject(toSystemError(error, { otherwise: "InvalidData" })),
-      );
+      socket.on("error", (error) => reject(toHandshakeError(error)));
       socket.once("end", end);
       socket.once("close", end);
       const handshake: NodeJS.EventEmitter = socket;

@@ -7,7 +7,7 @@ import {
 } from "node:net";
 import process from "node:process";
 import * as tls from "node:tls";
-import { toSystemError } from "./_errors.ts";
+import { toHandshakeError, toSystemError } from "./_errors.ts";
 import {
   type Addresses,
   addressesOf,
@@ -183,8 +183,11 @@ function opened(
     if (signal.aborted) onAbort();
     // An error comes with a code: of the system, or of the handshake.
     socket.on("error", (error) => {
-      const otherwise = isConnected ? "InvalidData" : undefined;
-      reject(toSystemError(error, { task, otherwise }));
+      reject(
+        isConnected
+          ? toHandshakeError(error, task)
+          : toSystemError(error, { task }),
+      );
     });
     socket.once("close", () => {
       signal.removeEventListener("abort", onAbort);

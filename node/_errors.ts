@@ -1,3 +1,5 @@
+import { systemError } from "../internal/system_error.ts";
+
 /** What {@linkcode toSystemError} is told of an error. */
 export interface ErrorContext {
   /** What could not be done, such as "connect to 127.0.0.1:4000". */
@@ -46,6 +48,22 @@ export function toSystemError(
   );
   named.name = name ?? error.name;
   return code === undefined ? named : Object.assign(named, { code });
+}
+
+/**
+ * An error of a TLS handshake, named as Deno names it: `UnexpectedEof` if the peer has ended
+ * the connection.
+ */
+export function toHandshakeError(error: unknown, task?: string): unknown {
+  // Node and Bun tell of an end as of a reset. One that the system tells has a `syscall`.
+  const isEnd = error instanceof Error && "code" in error &&
+    error.code === "ECONNRESET" && !("syscall" in error);
+  if (!isEnd) return toSystemError(error, { task, otherwise: "InvalidData" });
+  const what = "peer has ended the connection";
+  return systemError(
+    "UnexpectedEof",
+    task === undefined ? `The ${what}` : `Cannot ${task}: the ${what}`,
+  );
 }
 
 /** Deno's name for an error by its code, if it has one. */

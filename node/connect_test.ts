@@ -141,6 +141,21 @@ Deno.test("connect() of node.ts names a refused certificate InvalidData, though 
   await once(server, "close");
 });
 
+Deno.test("connect() of node.ts tells an end within the handshake from a reset, as Deno does", async () => {
+  const server = createServer((socket) => socket.resume().end());
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const error = await assertRejects(
+    () => connect({ port, framing, tls: true }),
+    Error,
+    `Cannot connect to 127.0.0.1:${port}: the peer has ended the connection`,
+  );
+  assertEquals(error.name, "UnexpectedEof");
+  server.close();
+  await once(server, "close");
+});
+
 Deno.test("connect() of node.ts gives up after connectTimeout, in its TLS handshake too", async () => {
   const server = createServer((socket) => socket.resume());
   server.listen(0, "127.0.0.1");

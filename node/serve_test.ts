@@ -191,9 +191,7 @@ Deno.test("serve() of node.ts tells an end within the handshake from wrong data"
   socket.end();
   const error = await told.promise;
   assertInstanceOf(error, Error);
-  // To Bun's TLS it is a reset.
-  const name = "Bun" in globalThis ? "ConnectionReset" : "UnexpectedEof";
-  assertEquals(error.name, name);
+  assertEquals(error.name, "UnexpectedEof");
   socket.destroy();
 });
 
