@@ -297,7 +297,11 @@ export class Writer<Out> implements TurnTask {
   /** Writes what was queued in this turn. */
   onEndOfTurn(): void {
     if (this.#isPaused) this.#isScheduled = false;
-    else this.#writing = this.#writeSegments(this.#takeQueued());
+    // A pause that was over within the turn has left its task, beside that of what was
+    // queued meanwhile: the second would write beside the first.
+    else if (this.#underWay === 0) {
+      this.#writing = this.#writeSegments(this.#takeQueued());
+    }
   }
 
   #takeQueued(): OutputSegment[] {

@@ -13,11 +13,13 @@ import {
 import { Countdown, startTimer } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { keepAlive } from "../internal/event_loop.ts";
+import { onAbort } from "../internal/on_abort.ts";
 import { onRejection } from "../internal/on_rejection.ts";
 import {
   isSettledSoon,
   isSettledWithin,
   rejected,
+  unobserved,
 } from "../internal/promises.ts";
 import { isReconnected } from "../internal/reconnected.ts";
 import { systemError } from "../internal/system_error.ts";
@@ -649,7 +651,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * @param options A signal to end the wait, which loses no message (see
    * {@linkcode ReceiveOptions.signal}); and another framing, for this message alone.
    * @returns The message. Rejects like {@linkcode Connection.receive}, and with an error
-   * named `UnexpectedEof` if no more come.
+   * named `UnexpectedEof` if no more come. It is never an unhandled rejection.
    *
    * @example A greeting that is not optional
    * ```ts
@@ -674,14 +676,16 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       framing: Pick<Framing<T, never>, "decoder">;
     },
   ): Promise<T>;
-  async expect<T>(
+  expect<T>(
     options: ReceiveOptions<T> & {
       framing: Pick<Framing<T, never>, "decoder">;
     },
   ): Promise<T> {
-    const message = await this.receive(options);
-    if (message === undefined) throw noMessage("message");
-    return message;
+    const expected = this.receive(options).then((message) => {
+      if (message === undefined) throw noMessage("message");
+      return message;
+    });
+    return unobserved(expected);
   }
 
   /**
@@ -1389,9 +1393,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   #listenTo(signal: AbortSignal): void {
-    const onAbort = () => this.abort(signal.reason);
-    signal.addEventListener("abort", onAbort);
-    this.#stopListening = () => signal.removeEventListener("abort", onAbort);
+    this.#stopListening = onAbort(signal, () => this.abort(signal.reason));
   }
 
   /** What takes a message by `framing`, or by the connection's own. */
@@ -1422,7 +1424,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (abort !== undefined) {
       const { signal } = abort;
       /** Tells whether it keeps its place. */
-      const onAbort = () => {
+      const giveUp = () => {
         waiter.fail(signal.reason);
         if (abort.onAbort === "skip") return true;
         // What is there is a part of this message, and not for the next receiver.
@@ -1439,12 +1441,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         return true;
       };
       if (signal.aborted) { // by the framing's own function
-        if (!onAbort()) return promise;
+        if (!giveUp()) return promise;
       } else {
-        signal.addEventListener("abort", onAbort);
+        const settled = onAbort(signal, giveUp);
+        promise.then(settled, settled);
       }
-      const settled = () => signal.removeEventListener("abort", onAbort);
-      promise.then(settled, settled);
     }
     this.#reader.wait(waiter, hasTried);
     return promise;

@@ -854,6 +854,7 @@ Deno.test("Connection leaves no rejection unhandled, however it ends", async () 
       void connection.signal;
       void connection.closed;
       connection.receive();
+      connection.expect();
       connection[Symbol.asyncIterator]().next();
       connection.request("question");
       connection.send("x".repeat(100));
@@ -977,4 +978,32 @@ Deno.test("Connection ends by a transport that gives no number of bytes it can h
     await assertRejects(() => reading.receive(), RangeError, `${length}`);
     await assertRejects(() => reading.closed, RangeError, "read()");
   }
+});
+
+Deno.test("Connection listens to a signal once, for all connections and calls that share it", async () => {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const add = signal.addEventListener.bind(signal);
+  let listeners = 0;
+  Reflect.set(signal, "addEventListener", (
+    type: string,
+    listener: () => void,
+  ) => {
+    listeners++;
+    add(type, listener);
+  });
+  const pairs = await Promise.all(
+    Array.from({ length: 3 }, () => pair({ framing, signal })),
+  );
+  const receiving = pairs.flatMap(({ connection }) => [
+    connection.receive({ signal }),
+    connection.receive({ signal }),
+  ]);
+  controller.abort(new Error("enough"));
+  assertEquals(listeners, 1);
+  const ended = pairs.map(({ connection }) => connection.closed);
+  for (const each of [...receiving, ...ended]) {
+    await assertRejects(() => each, Error, "enough");
+  }
+  for (const each of pairs) await each[Symbol.asyncDispose]();
 });

@@ -301,6 +301,27 @@ Deno.test("Connection.startTls() is refused while bytes of the peer are unread",
   assertEquals(await server.receive(), "still plain");
 });
 
+Deno.test("Connection.startTls() that is refused within the turn leaves one write at a time", async () => {
+  const [near, far] = transportPair({ bufferSize: 64 });
+  await using client = new Connection(near, { framing });
+  await using server = new Connection(far, { framing });
+  void client.peerEnded; // reads ahead
+  await until(() => near.isReading);
+  client.send("a");
+  const securing = client.startTls(asClient);
+  await far.write(toBytes("injected\n"));
+  client.send("b");
+  await assertRejects(() => securing, DOMException, "unread");
+  const sent = ["c".repeat(100), "d", "e"];
+  for (const line of sent) client.send(line);
+  await until(() => near.isWriting);
+  client.send("f");
+  for (const line of ["a", "b", ...sent, "f"]) {
+    assertEquals(await server.receive(), line);
+  }
+  assertEquals(await client.receive(), "injected");
+});
+
 Deno.test("Connection.startTls() is refused while a part of a message was taken", async () => {
   const [near, far] = transportPair();
   const isLast = (line: string) => line[3] !== "-";

@@ -4,6 +4,7 @@ import {
   checkNotAsync,
   checkSignal,
 } from "../internal/checks.ts";
+import { onAbort } from "../internal/on_abort.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import { systemError } from "../internal/system_error.ts";
@@ -476,7 +477,8 @@ const MAX_TRIES = 100;
 interface Outstanding<In> {
   readonly id: unknown;
   readonly answer: PromiseWithResolvers<In>;
-  readonly signal: AbortSignal | undefined;
+  /** Ends the wait for its signal. */
+  stopListening?: () => void;
 }
 
 class Requests<In, Out> implements Correlation<In, Out, unknown> {
@@ -485,9 +487,6 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   readonly #maxGivenUp: number;
   readonly #outstanding = new Map<unknown, Outstanding<In>>();
   readonly #givenUp = new Set<unknown>();
-  // One listener for all requests with the same signal: removing one of many would take
-  // as long as there are others.
-  readonly #signals = new Map<AbortSignal, SignalWatch<In>>();
   #lastId = 0;
   #unmatched = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -534,7 +533,8 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
       const id = options.id === undefined
         ? this.#newId()
         : this.#checkId(options.id);
-      const request = { id, answer: Promise.withResolvers<In>(), signal };
+      const answer = Promise.withResolvers<In>();
+      const request: Outstanding<In> = { id, answer };
       this.#outstanding.set(id, request);
       try {
         this.#send(request, isMaker(message) ? made(message, id) : message);
@@ -543,7 +543,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
         throw error;
       }
       if (signal !== undefined) this.#watch(request, signal);
-      return unobserved(request.answer.promise);
+      return unobserved(answer.promise);
     } catch (error) {
       return rejected(error);
     }
@@ -627,44 +627,26 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   #fail(error: unknown): void {
     this.#failure = { error };
     for (const request of this.#outstanding.values()) {
+      request.stopListening?.();
       request.answer.reject(error);
     }
     this.#outstanding.clear();
     this.#givenUp.clear();
-    for (const watch of this.#signals.values()) watch.stop();
-    this.#signals.clear();
   }
 
   /** Takes a request out, and tells whether it was still outstanding. */
   #take(request: Outstanding<In>): boolean {
-    const { id, signal } = request;
+    const { id, stopListening } = request;
     if (this.#outstanding.get(id) !== request) return false;
     this.#outstanding.delete(id);
-    const watch = signal && this.#signals.get(signal);
-    if (signal !== undefined && watch !== undefined) {
-      watch.requests.delete(request);
-      if (watch.requests.size === 0) {
-        watch.stop();
-        this.#signals.delete(signal);
-      }
-    }
+    stopListening?.();
     return true;
   }
 
   #watch(request: Outstanding<In>, signal: AbortSignal): void {
-    if (signal.aborted) return this.#giveUp(request, signal); // by the framing's own function
-    let watch = this.#signals.get(signal);
-    if (watch === undefined) {
-      const requests = new Set<Outstanding<In>>();
-      const onAbort = () => {
-        for (const each of requests) this.#giveUp(each, signal);
-      };
-      signal.addEventListener("abort", onAbort);
-      const stop = () => signal.removeEventListener("abort", onAbort);
-      watch = { requests, stop };
-      this.#signals.set(signal, watch);
-    }
-    watch.requests.add(request);
+    const giveUp = () => this.#giveUp(request, signal);
+    if (signal.aborted) return giveUp(); // by the framing's own function
+    request.stopListening = onAbort(signal, giveUp);
   }
 
   #giveUp(request: Outstanding<In>, signal: AbortSignal): void {
@@ -737,12 +719,6 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   get #usage(): string {
     return `${this.#outstanding.size} requests wait, and ${this.#givenUp.size} were given up`;
   }
-}
-
-/** The requests that a signal gives up. */
-interface SignalWatch<In> {
-  readonly requests: Set<Outstanding<In>>;
-  stop(): void;
 }
 
 function isMaker<Out>(

@@ -13,6 +13,7 @@ import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { startTimer } from "./countdown.ts";
 import { keepAlive } from "./event_loop.ts";
 import { hostAndPort } from "./host_and_port.ts";
+import { onAbort } from "./on_abort.ts";
 import type { Origin } from "./diagnostics.ts";
 
 export const DEFAULT_CONNECT_HOSTNAME = "127.0.0.1";
@@ -137,8 +138,8 @@ export async function openingInTime<T>(
   const { connectTimeout, signal } = options;
   signal?.throwIfAborted();
   const controller = new AbortController();
-  const onAbort = () => controller.abort(signal?.reason);
-  signal?.addEventListener("abort", onAbort);
+  const stopListening = signal &&
+    onAbort(signal, () => controller.abort(signal.reason));
   const stopTimer = connectTimeout === undefined
     ? undefined
     : startTimer(connectTimeout, () => {
@@ -154,6 +155,6 @@ export async function openingInTime<T>(
   } finally {
     stopTimer?.();
     letDie?.();
-    signal?.removeEventListener("abort", onAbort);
+    stopListening?.();
   }
 }
