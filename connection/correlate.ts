@@ -472,6 +472,9 @@ function correlateById<In, Out>(
 const TASK = "correlate requests";
 // Older ones are forgotten. An id of more than 16 bits does not come back soon.
 const MAX_GIVEN_UP = 65_536;
+// So many are forgotten together, as looking for the oldest passes over those that were
+// forgotten before.
+const FORGOTTEN_TOGETHER = 1024;
 const MAX_TRIES = 100;
 
 interface Outstanding<In> {
@@ -653,11 +656,9 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     if (!this.#take(request)) return;
     request.answer.reject(signal.reason);
     this.#givenUp.add(request.id);
-    if (this.#givenUp.size <= this.#maxGivenUp) return;
-    for (const oldest of this.#givenUp) {
-      this.#givenUp.delete(oldest);
-      return;
-    }
+    if (this.#givenUp.size < this.#maxGivenUp + FORGOTTEN_TOGETHER) return;
+    const oldest = this.#givenUp.values().take(FORGOTTEN_TOGETHER);
+    for (const id of oldest) this.#givenUp.delete(id);
   }
 
   /** Whether a request with this id was sent whose answer may still come. */
