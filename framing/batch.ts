@@ -148,7 +148,8 @@ export class Batch<In> implements Iterable<In> {
     checkUintSize(size);
     const { bytes, start, frames } = this.#valid(index);
     const at = frames.start(index) + offset;
-    return offset >= 0 && at + size <= frames.end(index)
+    return Number.isInteger(offset) && offset >= 0 &&
+        at + size <= frames.end(index)
       ? readUint(bytes, start + at, size, littleEndian)
       : undefined;
   }
@@ -176,7 +177,8 @@ export class Batch<In> implements Iterable<In> {
    */
   allTexts(): string[] {
     if (this.#parts === undefined) throw isOver();
-    return this.#texts ??= textsOf(this.#parts);
+    // The array is the caller's, who may change it.
+    return this.#texts?.slice() ?? textsOf(this.#parts);
   }
 
   /**
@@ -234,7 +236,9 @@ export class Batch<In> implements Iterable<In> {
   ): { count: number; frames: Uint8Array } {
     const parts = this.#parts;
     if (parts === undefined) throw isOver();
-    if (!(from >= 0 && from <= to && to <= this.length)) {
+    // Half of an odd number is no place.
+    const arePlaces = Number.isInteger(from) && Number.isInteger(to);
+    if (!(arePlaces && from >= 0 && from <= to && to <= this.length)) {
       throw new RangeError(
         `Cannot take messages ${from} to ${to}: there are ${this.length}`,
       );
@@ -303,8 +307,7 @@ export class Batch<In> implements Iterable<In> {
   #valid(index: number): BatchParts<In> {
     const parts = this.#parts;
     if (parts === undefined) throw isOver();
-    // False for NaN too.
-    if (!(index >= 0 && index < this.length)) {
+    if (!(Number.isInteger(index) && index >= 0 && index < this.length)) {
       throw new RangeError(
         `Cannot look at message ${index}: there are ${this.length}`,
       );

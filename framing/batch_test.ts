@@ -298,6 +298,39 @@ Deno.test("Batch is over when it was released, and its messages are not", () => 
   assertThrows(() => later?.at(2), RangeError);
 });
 
+Deno.test("Batch refuses places between messages", () => {
+  const input = new InputBuffer();
+  input.append(bytes("one\ntwo\nsix\n"));
+  const batch = takeBatch(input, lines().decoder());
+  assert(batch !== undefined);
+  for (const index of [0.5, 1.5, -0.5, NaN]) {
+    const uses: (() => unknown)[] = [
+      () => batch.at(index),
+      () => batch.byteAt(index, 0),
+      () => batch.uintAt(index, 0, 1),
+      () => batch.textAt(index),
+      () => batch.bytesAt(index),
+      () => batch.framesOf(index),
+      () => batch.framesOf(0, index),
+    ];
+    for (const use of uses) assertThrows(use, RangeError, "there are 3");
+  }
+  assertEquals(batch.uintAt(0, 0.5, 1), undefined);
+  batch.release();
+});
+
+Deno.test("Batch.allTexts() gives an array that its caller may change", () => {
+  const input = new InputBuffer();
+  input.append(bytes("one\ntwo\n"));
+  const batch = takeBatch(input, lines().decoder());
+  assert(batch !== undefined);
+  batch.allTexts().reverse();
+  assertEquals(batch.textAt(0), "one");
+  batch.allTexts().reverse();
+  assertEquals([batch.textAt(0), ...batch], ["one", "one", "two"]);
+  batch.release();
+});
+
 Deno.test("Batch.uintAt() looks at integers within each message, in both orders", () => {
   const input = new InputBuffer();
   input.append(bytes("\x01\x02\x03\x04\n\x05\n\n"));
