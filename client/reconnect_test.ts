@@ -1269,6 +1269,27 @@ Deno.test("reconnect() leaves no listener on its signal when the handler is done
   assertEquals(count(), 0);
 });
 
+Deno.test("reconnect() shares its signal by one listener with others of its kind", async () => {
+  await using server = serveInTurn(hangUp, hangUp, hangUp, echo);
+  const { signal, count } = countingListeners(new AbortController().signal);
+  const counts: number[] = [];
+  const all = Array.from(
+    { length: 3 },
+    () =>
+      reconnect(
+        { ...quick, port: server.addr.port, signal, onError: () => {} },
+        async (connection) => {
+          counts.push(count());
+          connection.send("hello");
+          await connection.receive();
+        },
+      ),
+  );
+  await Promise.all(all);
+  assertEquals(counts, Array(6).fill(1));
+  assertEquals(count(), 0);
+});
+
 Deno.test("reconnect() takes the options of connect() and gives its types", () => {
   // Checked, not run.
   const open = () => connect({ port: 1, framing });

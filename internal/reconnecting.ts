@@ -9,6 +9,7 @@ import {
 } from "./checks.ts";
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { logError } from "./log_error.ts";
+import { onAbort } from "./on_abort.ts";
 import { noteReconnected } from "./reconnected.ts";
 
 /** What is done with a connection, of which this folder knows no more. */
@@ -53,14 +54,39 @@ export async function runReconnecting<C extends ReconnectedConnection, T>(
   reconnecting: Reconnecting<C, T>,
 ): Promise<T> {
   const { options, handler } = reconnecting;
-  const { jitter, longestWait, maxAttempts } = checkReconnectOptions(options);
+  const schedule = checkReconnectOptions(options);
   checkFunction("reconnect", "handler", handler);
-  const { signal, onError = logError } = options;
+  const { signal } = options;
+  if (signal === undefined) {
+    return await connectInTurn(reconnecting, schedule, undefined);
+  }
+  signal.throwIfAborted();
+  // Each wait adds a listener, which takes as long as the signal has others (measured:
+  // 20,000 that share one connected in 41 s).
+  const controller = new AbortController();
+  const stopListening = onAbort(
+    signal,
+    () => controller.abort(signal.reason),
+  );
+  try {
+    return await connectInTurn(reconnecting, schedule, controller.signal);
+  } finally {
+    stopListening();
+  }
+}
+
+/** Does the same with checked options; `signal` is this one's alone. */
+async function connectInTurn<C extends ReconnectedConnection, T>(
+  reconnecting: Reconnecting<C, T>,
+  { jitter, longestWait, maxAttempts }: Schedule,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const { onError = logError } = reconnecting.options;
   // `retry` of @std/async does not fit: it begins to wait anew only with a new call,
   // so that a connection which lasted would count like one that failed immediately.
   let failures = 0;
   while (true) {
-    const outcome = await attempt(reconnecting);
+    const outcome = await attempt(reconnecting, signal);
     if ("result" in outcome) return outcome.result;
     const { error, connection, lasted, isOver } = outcome;
     signal?.throwIfAborted();
@@ -89,30 +115,32 @@ interface Loss<C> {
 /** Makes a connection and has it handled; throws the handler's own error. */
 async function attempt<C extends ReconnectedConnection, T>(
   reconnecting: Reconnecting<C, T>,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly result: T } | Loss<C>> {
-  const { signal, onConnect } = reconnecting.options;
+  const { onConnect } = reconnecting.options;
   let connection: C | undefined;
   // The caller's own connection may not heed the signal.
-  const onAbort = () => connection?.abort(signal?.reason);
-  signal?.addEventListener("abort", onAbort);
+  const abortIt = () => connection?.abort(signal?.reason);
+  signal?.addEventListener("abort", abortIt);
   try {
     try {
-      const opened = connection = await open(reconnecting);
+      const opened = connection = await open(reconnecting, signal);
       await unlessAborted(() => onConnect?.(opened), signal);
     } catch (error) {
       const isOver = isMistake(error, connection);
       if (connection !== undefined) await abort(connection, error);
       return { error, connection, isOver, lasted: 0 };
     }
-    return await handle(connection, reconnecting);
+    return await handle(connection, reconnecting, signal);
   } finally {
-    signal?.removeEventListener("abort", onAbort);
+    signal?.removeEventListener("abort", abortIt);
   }
 }
 
 /** Opens a connection, unless the signal is aborted first. */
 async function open<C extends ReconnectedConnection, T>(
-  { open, isConnection, options: { signal } }: Reconnecting<C, T>,
+  { open, isConnection }: Reconnecting<C, T>,
+  signal: AbortSignal | undefined,
 ): Promise<C> {
   signal?.throwIfAborted();
   const opening = open();
@@ -133,7 +161,8 @@ async function open<C extends ReconnectedConnection, T>(
 /** Has a connection handled; throws the handler's own error. */
 async function handle<C extends ReconnectedConnection, T>(
   connection: C,
-  { handler, endError, options: { signal } }: Reconnecting<C, T>,
+  { handler, endError }: Reconnecting<C, T>,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly result: T } | Loss<C>> {
   const start = performance.now();
   const lossBy = (error: unknown, isOver = false): Loss<C> => ({
