@@ -338,9 +338,14 @@ async function onceOffered<In, Out>(
   if (await isSettledSoon(all)) return result;
   const sent = () =>
     refused.values().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
-  let before = -1;
-  while (refused.size > 0 && sent() !== before) {
-    before = sent();
+  let sizeBefore = Infinity;
+  let sentBefore = 0;
+  // Those of which all was taken have left the set, and their bytes the sum.
+  while (
+    refused.size > 0 && (refused.size < sizeBefore || sent() > sentBefore)
+  ) {
+    sizeBefore = refused.size;
+    sentBefore = sent();
     // A write may wait for the turn of others first, and its news for a look at the
     // sockets: without one, a hundred healthy receivers of a thousand would be slow.
     await untilOthersHadTurn();

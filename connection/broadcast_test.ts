@@ -374,6 +374,35 @@ Deno.test('broadcast() with "drop" drops nothing before the sockets were looked 
   assertEquals(await peer.receive(), "one");
 });
 
+Deno.test('broadcast() with "disconnect" ends none whose turn to be written comes after others', async () => {
+  // As with hundreds of connections, of which each look at the sockets serves a part.
+  let last = Promise.resolve();
+  function inTurn(): void {
+    last = last.then(async () => {
+      for (let i = 0; i < 40; i++) {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+    });
+  }
+  const made = Array.from({ length: 4 }, () => transportPair());
+  const connections = made.map(([near]) => {
+    const transport = overriding(near, {
+      async write(bytes: Uint8Array) {
+        inTurn();
+        await last;
+        return await near.write(bytes);
+      },
+    });
+    return new Connection(transport, { framing });
+  });
+  const options = { slow: "disconnect", highWaterMark: 1 } as const;
+  for (const line of ["one", "two"]) {
+    const result = await broadcast(connections, line, options);
+    assertEquals(result, { sent: 4, slow: [], ended: [] });
+  }
+  for (const connection of connections) connection.abort();
+});
+
 Deno.test('broadcast() with "drop" does not wait again and again for one that is stuck', async () => {
   await using all = await pairs(2, { framing });
   const [, ready] = all.connections;
