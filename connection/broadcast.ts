@@ -329,13 +329,22 @@ async function onceOffered<In, Out>(
 ): Promise<BroadcastResult<In, Out>> {
   if (offered.length === 0) return result;
   const refused = new Set(offered.map(({ writer }) => writer));
-  const flushes = offered.map(async ({ writer }) => {
-    await writer.flush().catch(() => {});
-    refused.delete(writer);
-  });
-  // Immediates alone would leave the sockets alone for 60 turns: a timer leads to a look.
-  const all = Promise.all(flushes).then(() => {});
-  if (await isSettledSoon(all)) return result;
+  const { promise: all, resolve } = Promise.withResolvers<void>();
+  const stops = Array.from(refused, (writer) =>
+    whenFlushed(writer, () => {
+      refused.delete(writer);
+      if (refused.size === 0) resolve();
+    }));
+  if (!await isSettledSoon(all)) await untilNoneProgresses(refused);
+  for (const stop of stops) stop();
+  for (const writer of refused) refusedAt.set(writer, performance.now());
+  return result;
+}
+
+/** Waits while looks at the sockets show that the kernel takes what is queued. */
+async function untilNoneProgresses(
+  refused: ReadonlySet<Writer<never>>,
+): Promise<void> {
   const sent = () =>
     refused.values().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
   let sizeBefore = Infinity;
@@ -351,6 +360,29 @@ async function onceOffered<In, Out>(
     await untilOthersHadTurn();
     await untilLooked();
   }
-  for (const writer of refused) refusedAt.set(writer, performance.now());
-  return result;
+}
+
+// What is called when a flush settles. One that is stuck is offered to again and again: each
+// time a promise that waited for its flush would stay in memory for as long as it is stuck.
+const callbacksOf = new WeakMap<Promise<void>, Set<() => void>>();
+
+/**
+ * Calls `callback` when all that is queued now was taken, or cannot be.
+ *
+ * @returns Calls it no more.
+ */
+function whenFlushed(writer: Writer<never>, callback: () => void): () => void {
+  const flush = writer.flush(); // the same one while nothing more is queued
+  let callbacks = callbacksOf.get(flush);
+  if (callbacks === undefined) {
+    const added = callbacks = new Set();
+    callbacksOf.set(flush, added);
+    const callAll = () => {
+      callbacksOf.delete(flush); // may be one for all that have nothing queued
+      for (const each of added) each();
+    };
+    flush.then(callAll, callAll);
+  }
+  callbacks.add(callback);
+  return () => callbacks.delete(callback);
 }

@@ -13,6 +13,7 @@ import {
   overriding,
   type Pair,
   socketPair as pair,
+  turn,
   unhandledRejectionsIn,
   until,
   untilSteady,
@@ -436,6 +437,27 @@ Deno.test('broadcast() with "drop" lets other work go on though all are stuck', 
     const { sent } = await broadcast([one.connection], "x", { slow: "drop" });
     assertEquals([sent, hasTurned], [0, true]);
   }
+});
+
+Deno.test("broadcast() keeps nothing for each message that one which is stuck did not get", async () => {
+  const [near] = transportPair({ bufferSize: 1 });
+  await using connection = new Connection(near, { framing });
+  connection.send("stuck");
+  await turn();
+  const flush = connection.flush();
+  let waits = 0;
+  const then = flush.then.bind(flush);
+  flush.then = (...args) => {
+    waits++;
+    return then(...args);
+  };
+  const options = { slow: "drop", highWaterMark: 1 } as const;
+  for (let i = 0; i < 5; i++) {
+    const { slow } = await broadcast([connection], "dropped", options);
+    assertEquals(slow.length, 1);
+  }
+  assertEquals(waits, 1);
+  connection.abort();
 });
 
 Deno.test('broadcast() with "disconnect" ends the slow with what was queued', async () => {
