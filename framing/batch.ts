@@ -307,7 +307,8 @@ export class Batch<In> implements Iterable<In> {
   #valid(index: number): BatchParts<In> {
     const parts = this.#parts;
     if (parts === undefined) throw isOver();
-    if (!(Number.isInteger(index) && index >= 0 && index < this.length)) {
+    // Differs for fractions, NaN, and what is less than 0; asked for each message.
+    if (index >>> 0 !== index || index >= this.length) {
       throw new RangeError(
         `Cannot look at message ${index}: there are ${this.length}`,
       );
