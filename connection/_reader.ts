@@ -133,7 +133,9 @@ export class Reader<In> {
   #isDone = false;
   // No more messages can be made of the bytes, which broke a rule or were dropped.
   #isBroken = false;
-  #hasDroppedBytes = false;
+  // Bytes of the peer were dropped, or the end that was seen may be a cut: after a failed
+  // write, the peer's last bytes may be missing.
+  #mayLackBytes = false;
   // The decoder of the receiver whose turn it is, if it has a framing of its own and its
   // message is not whole yet.
   #other: Decoder<unknown> | undefined;
@@ -228,7 +230,7 @@ export class Reader<In> {
 
   /** Whether more is to come from the peer, by what it has sent until reading ended. */
   get isPeerSending(): boolean {
-    return this.#hasDroppedBytes || this.#isPending;
+    return this.#mayLackBytes || this.#isPending;
   }
 
   /** Settles when no read is under way. */
@@ -343,10 +345,7 @@ export class Reader<In> {
   }
 
   #decode<T>(take: (ended: boolean) => T | undefined): T | undefined {
-    // The end may be a cut: after a failed write, the peer's last bytes may be missing, and
-    // so are bytes that this side has dropped.
-    const ended = this.#hasPeerEnded && this.#mode !== "keep" &&
-      !this.#hasDroppedBytes;
+    const ended = this.#hasPeerEnded && !this.#mayLackBytes;
     const droppedBefore = drops.count;
     let taken: T | undefined;
     let failure: { readonly error: unknown } | undefined;
@@ -481,6 +480,7 @@ export class Reader<In> {
     this.#mode = "keep";
     this.#read();
     return this.stopped;
+    this.#mayLackBytes = true;
   }
 
   /**
@@ -724,7 +724,7 @@ export class Reader<In> {
     this.#wasEmpty = !isFull && this.#shortReadMeansEmpty;
     if (isFull || this.#mode !== "receive") noteMoved(length);
     if (wasDiscarding || this.isStopped || this.#isBroken) {
-      if (length > 0) this.#hasDroppedBytes = true;
+      if (length > 0) this.#mayLackBytes = true;
       return;
     }
     this.#bytesReceived += length;
