@@ -68,7 +68,7 @@ export class Writer<Out> implements TurnTask {
   // What is queued waits for another transport.
   #isPaused = false;
   // All was taken, and the transport is to take the end.
-  #isEnding = false;
+  #ending: Promise<void> | undefined;
   #sendCountdown: Countdown | undefined;
   // For the message that is being sent: how often its time was over, and what had been
   // received when it began anew.
@@ -247,9 +247,15 @@ export class Writer<Out> implements TurnTask {
       : this.flush();
   }
 
-  /** Tells the peer that this side has ended, for which some transports wait for it. */
-  async end(): Promise<void> {
-    this.#isEnding = true;
+  /**
+   * Tells the peer that this side has ended, for which some transports wait for it.
+   * Asked for again, such as by `close()` after `closeWrite()`, it is the same end.
+   */
+  end(): Promise<void> {
+    return this.#ending ??= this.#end();
+  }
+
+  async #end(): Promise<void> {
     this.#startWaiting();
     try {
       await this.#transport.closeWrite();
@@ -412,7 +418,7 @@ export class Writer<Out> implements TurnTask {
     limit.onTimeout(
       new DOMException(
         `Cannot send ${
-          this.#isEnding
+          this.#ending !== undefined
             ? "the end of this side: the transport did not take it"
             : "message: the system reported no room for all of it"
         } within sendTimeout of ${limit.sendTimeout} ms`,

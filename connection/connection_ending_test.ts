@@ -642,6 +642,39 @@ Deno.test("Connection gives no part of a message that is cut off where a write f
   await assertRejects(() => connection.closed, Deno.errors.BrokenPipe);
 });
 
+Deno.test("Connection gives no part of a message that is cut off where a write failed, also when all is over", async () => {
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      write: () => Promise.reject(new Deno.errors.BrokenPipe("Gone")),
+    }));
+  const { connection, peer } = ends;
+  await peer.write("whole\nbea");
+  await peer.conn.closeWrite();
+  connection.send("x");
+  await assertRejects(() => connection.closed, Deno.errors.BrokenPipe);
+  assertEquals(await connection.receive(), "whole");
+  await assertRejects(() => connection.receive(), Deno.errors.BrokenPipe);
+});
+
+Deno.test("Connection ends its side of the transport once, by closeWrite() and by close()", async () => {
+  let ended = 0;
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      closeWrite() {
+        ended++;
+        return conn.closeWrite();
+      },
+    }));
+  const { connection, peer } = ends;
+  await connection.send("all");
+  connection.closeWrite();
+  const closing = connection.close();
+  assertEquals(await peer.readToEnd(), "all\n");
+  peer.close();
+  await closing;
+  assertEquals(ended, 1);
+});
+
 Deno.test("Connection.abort() ends a connection that reads to the end after a failed write", async () => {
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
