@@ -10,6 +10,7 @@ import { checkMoved } from "./_transports.ts";
 import {
   noteLook,
   noteMoved,
+  type TurnTask,
   untilEndOfTurn,
   untilOthersHadTurn,
 } from "./_turns.ts";
@@ -386,9 +387,12 @@ export class Reader<In> {
    * Lets `receiver` wait for its turn.
    *
    * @param hasTried Whether it has just looked for what it takes, in vain.
+   * @param write Sends what it waits for the answer of.
    */
-  wait(receiver: Receiver, hasTried = false): void {
+  wait(receiver: Receiver, hasTried = false, write?: TurnTask): void {
     this.#receivers.push(receiver);
+    // Not before, as the transport's write() may call this connection, and receive.
+    write?.onEndOfTurn();
     const isMissing = hasTried && this.#receivers.length === 1 &&
       !this.isOver && !this.#isAskedToServe;
     if (!isMissing) this.#serve();
@@ -476,11 +480,11 @@ export class Reader<In> {
    */
   keep(failure: { readonly error: unknown }): Promise<void> {
     this.#failure = failure;
+    this.#mayLackBytes = true;
     this.#stopTiming();
     this.#mode = "keep";
     this.#read();
     return this.stopped;
-    this.#mayLackBytes = true;
   }
 
   /**

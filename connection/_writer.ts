@@ -142,14 +142,15 @@ export class Writer<Out> implements TurnTask {
   /**
    * Queues a message; throws if it cannot be sent.
    *
-   * @param leavesNow Whether it is written immediately, if nothing else is queued: a
+   * @param leavesNow Whether the caller writes it immediately, if nothing else is queued: a
    * request is mostly alone, and takes 1 µs less so (of 25).
+   * @returns Whether the caller must call {@linkcode Writer.onEndOfTurn} now.
    */
   queue<T = Out>(
     message: T,
     encoder: Encoder<T>,
     leavesNow = false,
-  ): void {
+  ): boolean {
     if (this.#refusal !== undefined) throw this.#refusal();
     this.#output.push(encoder, message);
     // A function of the framing may have ended the connection.
@@ -157,7 +158,7 @@ export class Writer<Out> implements TurnTask {
       this.#output.clear();
       throw this.#failure.error;
     }
-    this.#noteQueued(leavesNow);
+    return this.#noteQueued(leavesNow);
   }
 
   /** Queues the frames of `count` messages, which are copied; throws if it cannot. */
@@ -188,13 +189,13 @@ export class Writer<Out> implements TurnTask {
     this.#noteQueued();
   }
 
-  #noteQueued(leavesNow = false): void {
+  #noteQueued(leavesNow = false): boolean {
     this.#messagesSent++;
     this.#messageEnds?.push(this.#bytesSent + this.bufferedAmount);
-    if (this.#isScheduled || this.#isPaused) return;
-    if (!leavesNow) return this.#scheduleWrite();
-    this.#isScheduled = true;
-    this.onEndOfTurn();
+    if (this.#isScheduled || this.#isPaused) return false;
+    if (leavesNow) this.#isScheduled = true;
+    else this.#scheduleWrite();
+    return leavesNow;
   }
 
   /** Whether there is room for more. */

@@ -40,7 +40,7 @@ import { isWithinMessage, Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
-import { endOfTurn, untilLooked } from "./_turns.ts";
+import { endOfTurn, type TurnTask, untilLooked } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
 import { sideHasEnded, Writer } from "./_writer.ts";
 import { revealWriters } from "./_writer_of.ts";
@@ -743,7 +743,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
       if (hasNoAnswer && this.#writer.isOpen) throw noMessage("answer");
       const take = this.#taking(framing); // before anything is sent, as it may be refused
-      this.#writer.queue(message, this.#writer.encoder, true);
+      const leavesNow = this.#writer.queue(
+        message,
+        this.#writer.encoder,
+        true,
+      );
       return this.#wait<T>(
         take,
         () => {
@@ -753,6 +757,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
           signal,
           onAbort: onAbort === "skip" ? "skip" : requestGivenUp,
         },
+        false,
+        leavesNow ? this.#writer : undefined,
       );
     } catch (error) {
       return rejected(error);
@@ -1418,6 +1424,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       readonly onAbort: "leave" | "skip" | ((reason: unknown) => DOMException);
     },
     hasTried = false,
+    write?: TurnTask,
   ): Promise<T> {
     const waiter = new Waiter(take, end);
     const { promise } = waiter;
@@ -1447,7 +1454,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         promise.then(settled, settled);
       }
     }
-    this.#reader.wait(waiter, hasTried);
+    this.#reader.wait(waiter, hasTried, write);
     return promise;
   }
 

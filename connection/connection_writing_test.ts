@@ -328,6 +328,22 @@ Deno.test("Connection.request() sends immediately what is alone, and gathers wha
   assertEquals(await last, "d");
 });
 
+Deno.test("Connection.request() has its turn before what the transport's write() asks for", async () => {
+  let next: Promise<string> | undefined;
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      write(bytes) {
+        next ??= ends.connection.request("2");
+        return conn.write(bytes);
+      },
+    }));
+  const { connection, peer } = ends;
+  const first = connection.request("1");
+  assertEquals(await peer.read(4), "1\n2\n");
+  await peer.write("a\nb\n");
+  assertEquals(await Promise.all([first, next]), ["a", "b"]);
+});
+
 Deno.test("Connection.request() sends before it waits for the socket", async () => {
   const calls: string[] = [];
   await using ends = await pair({ framing }, (conn) =>
