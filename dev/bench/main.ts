@@ -38,7 +38,7 @@ const USAGE = `Usage: deno task bench [options]
 
   --only NAMES     only these cases, and those whose names begin so, with commas between
   --peers NAMES    beside these peers only, with commas between
-  --rounds N       rounds, each with new processes (5; with --quick 3)
+  --rounds N       rounds after the warm-up (5; with --quick 3)
   --quick          shorter runs: rough numbers in a few minutes
   --json FILE      write all samples
   --svg FILE       draw the ratios

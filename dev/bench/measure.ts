@@ -98,7 +98,13 @@ export function spreadOf(values: number[]): Spread {
   };
 }
 
-/** Measures one case: rounds in which every subject has its turn. */
+/** A subject with all that is needed to run it once more. */
+interface Entrant extends AsyncDisposable {
+  subject: SubjectName;
+  run(): Promise<Sample>;
+}
+
+/** Measures one case: a warm-up, then rounds in which every subject has its turn. */
 export async function measureCase(
   task: Case,
   programs: Map<ProgramName, Program>,
@@ -117,24 +123,36 @@ export async function measureCase(
   const skipped = task.mode === "open" && task.count !== undefined &&
     await tooFewFiles(task.count);
   if (skipped) return { ...result, skipped };
+  await using stack = new AsyncDisposableStack();
 
-  const samples = new Map<SubjectName, Sample[]>();
+  let entrants: Entrant[] = [];
   for (const subject of subjectsOf(task)) {
-    // The report names a program that is missing once, for all cases.
-    if (programs.has(programOf(subject))) samples.set(subject, []);
+    const program = programs.get(programOf(subject));
+    if (program === undefined) continue; // The report names it once, for all cases.
+    try {
+      entrants.push(stack.use(await enter(subject, task, program, options)));
+    } catch (error) {
+      const list = error instanceof Unavailable
+        ? result.missing
+        : result.failed;
+      list.push({ subject, reason: messageOf(error) });
+    }
   }
+
+  const samples = new Map<SubjectName, Sample[]>(
+    entrants.map(({ subject }) => [subject, []]),
+  );
   for (let round = 0; round < options.rounds; round++) {
-    for (const [subject, own] of rotate([...samples], round)) {
-      const program = programs.get(programOf(subject));
-      if (program === undefined) continue;
+    for (const entrant of rotate(entrants, round)) {
       try {
-        own.push(await measureOnce(subject, task, program, options));
+        samples.get(entrant.subject)?.push(await entrant.run());
       } catch (error) {
-        const list = error instanceof Unavailable
-          ? result.missing
-          : result.failed;
-        list.push({ subject, reason: messageOf(error) });
-        samples.delete(subject);
+        result.failed.push({
+          subject: entrant.subject,
+          reason: messageOf(error),
+        });
+        samples.delete(entrant.subject);
+        entrants = entrants.filter((other) => other !== entrant);
       }
     }
   }
@@ -168,21 +186,36 @@ function rotate<Item>(items: Item[], by: number): Item[] {
   return [...items.slice(first), ...items.slice(0, first)];
 }
 
-/**
- * One run in a process of its own: memory once taken is not given back, and two processes
- * of one program may be compiled differently, by a third in time.
- */
-async function measureOnce(
+async function enter(
   subject: SubjectName,
   task: Case,
   program: Program,
-  { runSeconds }: MeasureOptions,
-): Promise<Sample> {
-  await using contender = await Contender.start(subject, task, program);
-  if (task.mode === "open" && task.count !== undefined) {
-    return await contender.runOpen(task.count);
+  options: MeasureOptions,
+): Promise<Entrant> {
+  const { mode, count } = task;
+  if (mode === "open" && count !== undefined) {
+    return {
+      subject,
+      // Memory once taken is not given back, so each run has a process of its own.
+      run: async () => {
+        await using contender = await Contender.start(subject, task, program);
+        return await contender.runOpen(count);
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
   }
-  return await contender.run(await warmUp(contender, task, runSeconds));
+  const contender = await Contender.start(subject, task, program);
+  try {
+    const ownCount = await warmUp(contender, task, options.runSeconds);
+    return {
+      subject,
+      run: () => contender.run(ownCount),
+      [Symbol.asyncDispose]: () => contender[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await contender[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** Runs with more and more messages, until the code is warm and a run takes about as long as it should. */

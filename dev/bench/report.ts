@@ -228,7 +228,7 @@ export function environmentText(environment: Environment): string {
     `- ${date}, ${system}`,
     `- ${processor}, ${processors} processors, ${formatBytes(memoryBytes)}`,
     ...versions.map((version) => `- ${version}`),
-    `- ${rounds} rounds, all subjects in turn in each, each time in a new process: a warm-up, and a run of ${runSeconds} s`,
+    `- ${rounds} rounds after a warm-up, ${runSeconds} s a run, all subjects in turn in each round`,
     ...missing.map(({ program, reason }) =>
       `- Cannot take part: ${program} (${reason})`
     ),
