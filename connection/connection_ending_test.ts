@@ -625,11 +625,16 @@ Deno.test("Connection delivers all that its peer sent before it went, though not
   assertEquals(received, messages);
 });
 
-Deno.test("Connection gives no part of a message that is cut off where a write failed", async () => {
-  await using ends = await pair({ framing }, (conn) =>
+/** Makes a pair of which each write of the connection fails, as its peer is gone. */
+function pairWithoutWrites() {
+  return pair({ framing }, (conn) =>
     overriding(conn, {
       write: () => Promise.reject(new Deno.errors.BrokenPipe("Gone")),
     }));
+}
+
+Deno.test("Connection gives no part of a message that is cut off where a write failed", async () => {
+  await using ends = await pairWithoutWrites();
   const { connection, peer } = ends;
   await peer.write("whole\nbea");
   await peer.conn.closeWrite();
@@ -643,10 +648,7 @@ Deno.test("Connection gives no part of a message that is cut off where a write f
 });
 
 Deno.test("Connection gives no part of a message that is cut off where a write failed, also when all is over", async () => {
-  await using ends = await pair({ framing }, (conn) =>
-    overriding(conn, {
-      write: () => Promise.reject(new Deno.errors.BrokenPipe("Gone")),
-    }));
+  await using ends = await pairWithoutWrites();
   const { connection, peer } = ends;
   await peer.write("whole\nbea");
   await peer.conn.closeWrite();
@@ -676,10 +678,7 @@ Deno.test("Connection ends its side of the transport once, by closeWrite() and b
 });
 
 Deno.test("Connection.abort() ends a connection that reads to the end after a failed write", async () => {
-  await using ends = await pair({ framing }, (conn) =>
-    overriding(conn, {
-      write: () => Promise.reject(new Deno.errors.BrokenPipe("Gone")),
-    }));
+  await using ends = await pairWithoutWrites();
   const { connection } = ends;
   const received = connection.receive();
   await assertRejects(() =>

@@ -279,15 +279,20 @@ Deno.test("Connection.send() has copied a frame that its framing makes anew in t
   );
 });
 
-Deno.test("Connection sends in one write what is sent in one turn", async () => {
-  const writes: string[] = [];
-  await using ends = await pair({ framing }, (conn) =>
+/** Makes a pair of which each write of the connection is added to `writes`. */
+function pairNotingWrites(writes: string[]) {
+  return pair({ framing }, (conn) =>
     overriding(conn, {
       write(bytes) {
         writes.push(new TextDecoder().decode(bytes));
         return conn.write(bytes);
       },
     }));
+}
+
+Deno.test("Connection sends in one write what is sent in one turn", async () => {
+  const writes: string[] = [];
+  await using ends = await pairNotingWrites(writes);
   const { connection, peer } = ends;
   connection.send("1");
   connection.send("2");
@@ -305,13 +310,7 @@ Deno.test("Connection sends in one write what is sent in one turn", async () => 
 
 Deno.test("Connection.request() sends immediately what is alone, and gathers what follows", async () => {
   const writes: string[] = [];
-  await using ends = await pair({ framing }, (conn) =>
-    overriding(conn, {
-      write(bytes) {
-        writes.push(new TextDecoder().decode(bytes));
-        return conn.write(bytes);
-      },
-    }));
+  await using ends = await pairNotingWrites(writes);
   const { connection, peer } = ends;
   const answers = ["1", "2", "3"].map((each) => connection.request(each));
   assertEquals(writes, ["1\n"]);
@@ -370,13 +369,7 @@ Deno.test("Connection.request() sends before it waits for the socket", async () 
 
 Deno.test("Connection sends in one write what is sent in one turn that a timer began", async () => {
   const writes: string[] = [];
-  await using ends = await pair({ framing }, (conn) =>
-    overriding(conn, {
-      write(bytes) {
-        writes.push(new TextDecoder().decode(bytes));
-        return conn.write(bytes);
-      },
-    }));
+  await using ends = await pairNotingWrites(writes);
   const { connection, peer } = ends;
   setTimeout(async () => {
     for (const message of ["1", "2", "3"]) await connection.send(message);
