@@ -472,9 +472,6 @@ function correlateById<In, Out>(
 const TASK = "correlate requests";
 // Older ones are forgotten. An id of more than 16 bits does not come back soon.
 const MAX_GIVEN_UP = 65_536;
-// So many are forgotten together, as looking for the oldest passes over those that were
-// forgotten before.
-const FORGOTTEN_TOGETHER = 1024;
 const MAX_TRIES = 100;
 
 interface Outstanding<In> {
@@ -490,6 +487,8 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   readonly #maxGivenUp: number;
   readonly #outstanding = new Map<unknown, Outstanding<In>>();
   readonly #givenUp = new Set<unknown>();
+  // Stands after those that were forgotten: a new one would pass over each of them again.
+  readonly #oldestGivenUp = this.#givenUp.values();
   #lastId = 0;
   #unmatched = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -656,9 +655,8 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     if (!this.#take(request)) return;
     request.answer.reject(signal.reason);
     this.#givenUp.add(request.id);
-    if (this.#givenUp.size < this.#maxGivenUp + FORGOTTEN_TOGETHER) return;
-    const oldest = this.#givenUp.values().take(FORGOTTEN_TOGETHER);
-    for (const id of oldest) this.#givenUp.delete(id);
+    if (this.#givenUp.size <= this.#maxGivenUp) return;
+    this.#givenUp.delete(this.#oldestGivenUp.next().value);
   }
 
   /** Whether a request with this id was sent whose answer may still come. */
