@@ -930,23 +930,19 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   async detach(): Promise<{ transport: Transport; unread: Bytes }> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#isReleased || this.#isEnding) throw hasEnded();
-    if (this.#reader.isStopped) throw hasStoppedReading();
+    const refusal = this.#lacksBytes();
+    if (refusal !== undefined) throw refusal;
     if (this.#securing !== undefined) throw isSecuring();
-    if (this.#reader.hasPart) throw isWithinMessage("hand transport over");
     this.#isDetaching = true;
     await this.#writer.finish(hasEnded);
     // An end of this side that was asked for before is not to reach the new owner's.
     await this.#closingWrite;
     // close() or a malformed message came meanwhile, and the rest is read to drop it.
     if (this.#isReleased || this.#isEnding) throw this.#cause ?? hasEnded();
-    const refusal = this.#reader.isStopped
-      ? hasStoppedReading()
-      : this.#reader.hasPart
-      ? isWithinMessage("hand transport over")
-      : undefined;
-    if (refusal !== undefined) {
+    const lateRefusal = this.#lacksBytes();
+    if (lateRefusal !== undefined) {
       this.close(); // neither side is of use any more
-      throw refusal;
+      throw lateRefusal;
     }
     // Receivers are told of the end now, which must not close a side that was half-closed.
     this.#isDetached = true;
@@ -958,6 +954,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         : new DetachedTransport(this.#transport, underWay),
       unread,
     };
+  }
+
+  /** Why a new owner of the transport would not get all bytes, if that is so. */
+  #lacksBytes(): DOMException | undefined {
+    if (this.#reader.isStopped) return hasStoppedReading();
+    return this.#reader.hasPart
+      ? isWithinMessage("hand transport over")
+      : undefined;
   }
 
   /**
