@@ -46,8 +46,12 @@ export function checkLimits(name: string, options: LimitOptions): Limits {
 
 /** Throws unless `maxLength` is a limit that can be kept. */
 export function checkMaxLength(name: string, maxLength: number): void {
-  if (maxLength === Infinity) return;
-  checkInteger(name, "maxLength", maxLength, 1);
+  checkMost(name, "maxLength", maxLength);
+}
+
+/** Throws unless `most` is a whole number of at least 1, or `Infinity` for no limit. */
+export function checkMost(name: string, option: string, most: number): void {
+  if (most !== Infinity) checkInteger(name, option, most, 1);
 }
 
 /** Throws unless `value` is a whole number of at least `minimum`. */

@@ -2,8 +2,8 @@ import { checkFunction, checkNotAsync } from "../internal/checks.ts";
 import { decodePart } from "./_decode_part.ts";
 import {
   checkInner,
-  checkInteger,
   checkMaxLength,
+  checkMost,
   DEFAULT_MAX_LENGTH_BYTES,
   tooLong,
 } from "./_limits.ts";
@@ -102,7 +102,7 @@ export function checkGroupLimits(
 ): GroupLimits {
   const { maxLength = DEFAULT_MAX_LENGTH_BYTES, maxFrames = 10_000 } = options;
   checkMaxLength(name, maxLength);
-  if (maxFrames !== Infinity) checkInteger(name, "maxFrames", maxFrames, 1);
+  checkMost(name, "maxFrames", maxFrames);
   return { maxLength, maxFrames };
 }
 

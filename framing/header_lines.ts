@@ -1,5 +1,5 @@
 import { quoted } from "../internal/shown.ts";
-import { checkInteger, checkMaxLength, malformed } from "./_limits.ts";
+import { checkMaxLength, checkMost, malformed } from "./_limits.ts";
 import type { Bytes } from "./bytes.ts";
 import { delimited } from "./delimited.ts";
 import type { Framing } from "./framing.ts";
@@ -102,9 +102,7 @@ export function headerLines(
 ): Framing<HeaderLines> {
   const { maxLength = DEFAULT_MAX_HEADER_BYTES, maxLines = 256 } = options;
   checkMaxLength("headerLines", maxLength);
-  if (maxLines !== Infinity) {
-    checkInteger("headerLines", "maxLines", maxLines, 1);
-  }
+  checkMost("headerLines", "maxLines", maxLines);
   const blocks = delimited("\r\n\r\n", { maxLength, trailing: "error" });
   return mapped(blocks, {
     decode: (block) => decode(block, maxLines),

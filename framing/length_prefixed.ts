@@ -512,7 +512,7 @@ class FixedFieldLayout extends LengthPrefixedLayout {
     const { ends } = frames;
     const room = ends.length;
     // The field of a frame at `from` is there, and `| 0` says that sums are small integers:
-    // so the loop takes 2.4 ns a frame (measured), where one with more sums took 4.4.
+    // so the loop takes 2.8 ns a frame (measured), where one with more sums took 4.4.
     const fields = start + fieldOffset;
     const view = new DataView(bytes.buffer, bytes.byteOffset + fields);
     let from = 0;
