@@ -82,8 +82,11 @@ interface Result {
   readonly pipeline: number;
   /** Requests a second that were asked for. */
   readonly rate: number | null;
+  /** How long requests were sent. */
   readonly seconds: number;
+  /** How many were answered, in this time or right after it. */
   readonly requests: number;
+  /** How many a second were answered in this time. */
   readonly requestsPerSecond: number;
   readonly unanswered: number;
   readonly failedConnections: number;
@@ -95,7 +98,7 @@ interface Result {
 const PERCENTILES = [50, 90, 99, 99.9];
 
 function resultOf(plan: BenchPlan, load: Load): Result {
-  const { latencies, elapsed, answered } = load;
+  const { latencies, elapsed, answered, answeredInTime } = load;
   const milliseconds = (nanoseconds: number) =>
     latencies.count === 0 ? 0 : Math.round(nanoseconds / 1000) / 1000;
   return {
@@ -105,7 +108,9 @@ function resultOf(plan: BenchPlan, load: Load): Result {
     rate: plan.rate ?? null,
     seconds: Math.round(elapsed) / 1000,
     requests: answered,
-    requestsPerSecond: Math.round(answered * 1000 / Math.max(elapsed, 1)),
+    requestsPerSecond: Math.round(
+      answeredInTime * 1000 / Math.max(elapsed, 1),
+    ),
     unanswered: load.unanswered,
     failedConnections: load.errors.length,
     bytesSent: load.bytesSent,
@@ -154,7 +159,9 @@ function showProgress(load: Load, plan: BenchPlan, shell: Shell): () => void {
     const part = Math.max(0, Math.min(1, load.elapsed / plan.time));
     const filled = Math.round(part * BAR_WIDTH);
     const bar = "#".repeat(filled).padEnd(BAR_WIDTH, "-");
-    const rate = Math.round(load.answered * 1000 / Math.max(1, load.elapsed));
+    const rate = Math.round(
+      load.answeredInTime * 1000 / Math.max(1, load.elapsed),
+    );
     shell.noteRaw(
       `\r[${bar}] ${Math.round(part * 100)} %  ${
         rate.toLocaleString("en")

@@ -41,7 +41,10 @@ export class Load {
   /** How many requests were due so far, with a rate. */
   #due = 0;
   #nextLane = 0;
+  /** How many requests were answered; the ones after the time was over are among them. */
   answered = 0;
+  /** How many requests were answered while others were still sent. */
+  answeredInTime = 0;
 
   constructor(plan: BenchPlan, connections: readonly LoadConnection[]) {
     this.#plan = plan;
@@ -110,7 +113,9 @@ export class Load {
     if (!this.#isSending) return;
     this.#isSending = false;
     this.#end = Math.min(this.#end, performance.now());
-    // The rest of the requests that were due is sent, and answered, if there is time.
+    // The rest of the requests that were due is sent, and answered, if there is time:
+    // now if there is room, and else when an answer makes room.
+    if (this.#plan.rate !== undefined) this.#sendDue(this.#end);
     const timer = setTimeout(() => this.#over.resolve(), GRACE_MS);
     this.#over.promise.then(() => clearTimeout(timer));
     this.#endIfAnswered();
@@ -152,7 +157,8 @@ export class Load {
       const latency = Math.round((now - lane.takeDue()) * NS_PER_MS);
       this.#histogram.record(Math.max(1, Math.min(HIGHEST_NS, latency)));
     }
-    if (this.#isSending) this.answered += count;
+    this.answered += count;
+    if (this.#isSending) this.answeredInTime += count;
     if (this.#plan.rate !== undefined) this.#sendDue(now);
     else if (this.#isSending) this.#send(lane, count, now);
     if (!this.#isSending) this.#endIfAnswered();
