@@ -441,18 +441,39 @@ export class ListeningServer<
     });
   }
 
-  /** Runs the handler and what follows; never rejects. */
-  async #handle(connection: Served, remoteAddr: unknown): Promise<void> {
+  /** Runs the handler, and ends the connection after it. */
+  #handle(connection: Served, remoteAddr: unknown): void {
     const { context, handler } = this.#serving;
+    const info = new LazyInfo(remoteAddr, connection, this);
+    let handled: void | Promise<void>;
     try {
-      const info = new LazyInfo(remoteAddr, connection, this);
-      await context.run(connection, handler, connection, info);
+      handled = context.run(connection, handler, connection, info);
+    } catch (error) {
+      handled = Promise.reject(error);
+    }
+    // An async function that waited here would hold 240 bytes more a connection.
+    Promise.resolve(handled).then(
+      () => this.#finish(connection),
+      (error) => this.#finish(connection, { error }),
+    );
+  }
+
+  /** Ends a connection whose handler has ended, or failed; never rejects. */
+  async #finish(
+    connection: Served,
+    failure?: { readonly error: unknown },
+  ): Promise<void> {
+    try {
+      if (failure !== undefined) throw failure.error;
       await connection.close();
     } catch (error) {
       // A connection that ended badly may still send what was queued before.
       if (!connection.signal.aborted) connection.abort(error);
       // In the context, as it may wait for a shutdown, which must not wait for it.
-      await context.run(connection, () => this.#report(error, connection));
+      await this.#serving.context.run(
+        connection,
+        () => this.#report(error, connection),
+      );
     }
     await connection.closed.catch(() => {});
     this.connections.delete(connection);
