@@ -6,6 +6,7 @@ import type { Decoder } from "../framing/framing.ts";
 import { type Batch, takeAhead, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { drops } from "../internal/drops.ts";
+import { type Ending, endingOfRead } from "./_ending.ts";
 import { checkMoved } from "./_transports.ts";
 import {
   noteLook,
@@ -56,8 +57,8 @@ export interface ReaderOptions<In> {
   readonly messageCountdown: Countdown | undefined;
   /** Told that the peer has ended its side, and again when all of it was taken. */
   readonly onEnd: () => void;
-  /** Called with the error that ends reading. */
-  readonly onFailure: (error: unknown) => void;
+  /** Called with the error that ends reading, and what it ends. */
+  readonly onFailure: (ending: Ending, error: unknown) => void;
 }
 
 /** What is done with the bytes that are read. */
@@ -107,7 +108,7 @@ export class Reader<In> {
   readonly #receiveCountdown: Countdown | undefined;
   readonly #messageCountdown: Countdown | undefined;
   readonly #onEnd: () => void;
-  readonly #onFailure: (error: unknown) => void;
+  readonly #onFailure: (ending: Ending, error: unknown) => void;
   readonly #input = new InputBuffer();
   readonly #receivers = new Queue<Receiver>();
   /** What takes the next message. */
@@ -746,7 +747,7 @@ export class Reader<In> {
 
   #fail(error: unknown): void {
     if (this.#mode === "keep" || this.isStopped) return; // for another reason, told already
-    this.#onFailure(error);
+    this.#onFailure(endingOfRead(error), error);
   }
 
   #settlePeerEnded(): void {

@@ -3,26 +3,28 @@ import type { Reader, Receiver } from "./_reader.ts";
 
 /** Waits for messages by a promise. */
 export class Waiter<T> implements Receiver {
-  readonly #deferred = Promise.withResolvers<T>();
+  /** What was taken. It is no unhandled rejection if nothing awaits it. */
+  readonly promise: Promise<T>;
+  readonly #resolve: (taken: T) => void;
+  readonly #reject: (error: unknown) => void;
   readonly #take: () => T | undefined;
   readonly #end: () => T;
 
   /** Will take what `take` takes, or what `end` gives, or throws, at the end. */
   constructor(take: () => T | undefined, end: () => T) {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.promise = promise;
+    this.#resolve = resolve;
+    this.#reject = reject;
     this.#take = take;
     this.#end = end;
-  }
-
-  /** What was taken. It is no unhandled rejection if nothing awaits it. */
-  get promise(): Promise<T> {
-    return this.#deferred.promise;
   }
 
   take(): boolean {
     try {
       const taken = this.#take();
       if (taken === undefined) return false;
-      this.#deferred.resolve(taken);
+      this.#resolve(taken);
     } catch (error) {
       this.fail(error); // it would begin within a message
     }
@@ -31,7 +33,7 @@ export class Waiter<T> implements Receiver {
 
   end(): void {
     try {
-      this.#deferred.resolve(this.#end());
+      this.#resolve(this.#end());
     } catch (error) {
       this.fail(error);
     }
@@ -40,7 +42,7 @@ export class Waiter<T> implements Receiver {
   fail(error: unknown): void {
     // Only now, as a handler for each promise that never rejects costs 0.2 µs.
     this.promise.catch(() => {});
-    this.#deferred.reject(error);
+    this.#reject(error);
   }
 }
 

@@ -4,6 +4,7 @@ import { Queue } from "../internal/queue.ts";
 import type { SharedFrame } from "../internal/shared_frame.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer, type OutputSegment } from "../framing/output_buffer.ts";
+import { type Ending, endingOfWrite } from "./_ending.ts";
 import { checkMoved } from "./_transports.ts";
 import {
   atEndOfTurn,
@@ -23,8 +24,8 @@ export interface WriterOptions<Out> {
   readonly sendLimit: SendLimit | undefined;
   /** Runs while the peer is waited for, either way. */
   readonly idleCountdown: Countdown | undefined;
-  /** Called with the error of a write. */
-  readonly onFailure: (error: unknown) => void;
+  /** Called with the error of a write, and what it ends. */
+  readonly onFailure: (ending: Ending, error: unknown) => void;
 }
 
 /** The limit for a message that is being sent. */
@@ -61,7 +62,7 @@ export class Writer<Out> implements TurnTask {
   readonly highWaterMark: number;
   readonly #sendLimit: SendLimit | undefined;
   readonly #idleCountdown: Countdown | undefined;
-  readonly #onFailure: (error: unknown) => void;
+  readonly #onFailure: (ending: Ending, error: unknown) => void;
   /** What writes the next message. */
   encoder: Encoder<Out>;
   #transport: Transport;
@@ -347,7 +348,9 @@ export class Writer<Out> implements TurnTask {
       }
     } catch (error) {
       // Closing the transport interrupts a write: that is not what went wrong.
-      if (this.#failure === undefined) this.#onFailure(error);
+      if (this.#failure === undefined) {
+        this.#onFailure(endingOfWrite(error), error);
+      }
     }
     for (const segment of segments) segment.giveBack();
     this.#writing = undefined;

@@ -191,6 +191,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         messageTimeout,
         `a message was not whole within messageTimeout of ${messageTimeout} ms`,
       );
+    // One function for all, as each would be held by each idle connection.
+    const end = (ending: Ending, error: unknown) => this.#end(ending, error);
     this.#reader = new Reader({
       transport: this.#transport,
       shortReadMeansEmpty: identified.shortReadMeansEmpty,
@@ -206,7 +208,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
           this.#halfClosedLimit?.start();
         }
       },
-      onFailure: (error) => this.#end(endingOfRead(error), error),
+      onFailure: end,
     });
     this.#writer = new Writer({
       transport: this.#transport,
@@ -215,12 +217,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       sendLimit: sendTimeout === undefined ? undefined : {
         sendTimeout,
         bytesReceived: () => this.#reader.bytesReceived,
-        onTimeout: (error) => this.#end(ENDINGS.failed, error),
+        onTimeout: (error) => end(ENDINGS.failed, error),
       },
       idleCountdown: this.#idleCountdown,
-      onFailure: (error) => this.#end(endingOfWrite(error), error),
+      onFailure: end,
     });
-    const onUnset = (error: unknown) => this.#end(ENDINGS.failed, error);
+    const onUnset = (error: unknown) => end(ENDINGS.failed, error);
     onRejection(
       this.#transport.setNoDelay?.(options.noDelay ?? true),
       onUnset,

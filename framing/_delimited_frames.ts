@@ -32,8 +32,8 @@ export interface DelimitedRules {
   readonly limits: Limits;
 }
 
-/** What all streams of a framing share. */
-interface DelimitedShape {
+/** The rules, and what follows from them for all streams of a framing. */
+interface DelimitedShape extends DelimitedRules {
   readonly maxFrameLength: number;
   readonly sought: number | Uint8Array | undefined;
   readonly separator: string | undefined;
@@ -49,23 +49,20 @@ export function delimitedFrames(
   const { only, longest } = makeSearch();
   const { disposition, limits } = rules;
   const shape: DelimitedShape = {
+    ...rules,
     // One delimiter before the message, and one that is not whole after it.
     maxFrameLength: limits.maxLength + 2 * longest,
     sought: disposition === "prefix" ? undefined : only,
     separator: disposition === "discard" ? asciiOf(only) : undefined,
     areAllFrames: !overlapsItself(only),
   };
-  return () => new DelimitedFrames(rules, shape, makeSearch());
+  return () => new DelimitedFrames(shape, makeSearch());
 }
 
 /** Finds messages between delimiters in one stream. */
 export class DelimitedFrames implements FrameFinder {
-  readonly maxFrameLength: number;
-  readonly sought: number | Uint8Array | undefined;
-  readonly separator: string | undefined;
-  readonly #rules: DelimitedRules;
+  readonly #shape: DelimitedShape;
   readonly #search: DelimiterSearch;
-  readonly #areAllFrames: boolean;
   // The first message was found, and the remainder.
   #hasBegun = false;
   #isOver = false;
@@ -77,17 +74,21 @@ export class DelimitedFrames implements FrameFinder {
   end = 0;
   next = 0;
 
-  constructor(
-    rules: DelimitedRules,
-    shape: DelimitedShape,
-    search: DelimiterSearch,
-  ) {
-    this.#rules = rules;
+  constructor(shape: DelimitedShape, search: DelimiterSearch) {
+    this.#shape = shape;
     this.#search = search;
-    this.maxFrameLength = shape.maxFrameLength;
-    this.sought = shape.sought;
-    this.separator = shape.separator;
-    this.#areAllFrames = shape.areAllFrames;
+  }
+
+  get maxFrameLength(): number {
+    return this.#shape.maxFrameLength;
+  }
+
+  get sought(): number | Uint8Array | undefined {
+    return this.#shape.sought;
+  }
+
+  get separator(): string | undefined {
+    return this.#shape.separator;
   }
 
   get pending(): boolean {
@@ -96,7 +97,7 @@ export class DelimitedFrames implements FrameFinder {
 
   find(input: ByteInput, from: number, ended: boolean): Found {
     const search = this.#search;
-    const { disposition, limits } = this.#rules;
+    const { disposition, limits } = this.#shape;
     let contentStart = from;
     if (disposition === "prefix" && !this.#isDiscarding) {
       // A message begins with its delimiter. Only the first one may have none.
@@ -105,7 +106,7 @@ export class DelimitedFrames implements FrameFinder {
       }
       if (search.start === from) {
         // An empty message before the first delimiter is one for "always" alone.
-        if (!this.#hasBegun && this.#rules.trailing === "always") {
+        if (!this.#hasBegun && this.#shape.trailing === "always") {
           return this.#found(from, from, from);
         }
         contentStart = search.end;
@@ -131,14 +132,14 @@ export class DelimitedFrames implements FrameFinder {
     frames: Frames,
   ): void {
     if (search === undefined || this.#isDiscarding) return;
-    const { disposition, limits: { maxLength } } = this.#rules;
+    const { disposition, areAllFrames, limits: { maxLength } } = this.#shape;
     const { takesReturn, longest } = this.#search;
     const delimiterLength = takesReturn ? 1 : longest;
     frames.clear(0, disposition === "suffix" ? 0 : delimiterLength);
     const tails = takesReturn ? frames.eachTail() : undefined;
     const { ends } = frames;
     const room = ends.length;
-    if (this.#areAllFrames && end - start <= maxLength) {
+    if (areAllFrames && end - start <= maxLength) {
       const first = search.note(bytes, start, start, end);
       if (first === -1) return;
       const count = Math.min(search.count - first, room);
@@ -192,7 +193,7 @@ export class DelimitedFrames implements FrameFinder {
     contentStart: number,
     ended: boolean,
   ): Found {
-    const { what, disposition, limits } = this.#rules;
+    const { what, disposition, limits } = this.#shape;
     const contentLength = input.length - contentStart;
     const undecided = this.#search.undecided(input, contentStart);
     const isTooLong = !this.#isDiscarding &&
@@ -217,7 +218,7 @@ export class DelimitedFrames implements FrameFinder {
 
   /** Decides what to do with what the end of the stream leaves. */
   #findRemainder(input: ByteInput, from: number, contentLength: number): Found {
-    const { what, limits, trailing } = this.#rules;
+    const { what, limits, trailing } = this.#shape;
     const isEmpty = input.length === from && !this.#isDiscarding;
     if (this.#isOver || isEmpty && trailing !== "always") return NOTHING;
     const offset = this.#isDiscarding
@@ -239,7 +240,7 @@ export class DelimitedFrames implements FrameFinder {
 
   /** Reports the message at `offset` that was dropped; throws if that is an error. */
   #drop(contentLength: number, offset: number): void {
-    const { what, limits } = this.#rules;
+    const { what, limits } = this.#shape;
     if (!limits.discard) throw tooLong(what, offset, limits.maxLength);
     const length = this.#discarded + contentLength;
     this.#isDiscarding = false;
