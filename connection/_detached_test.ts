@@ -88,7 +88,7 @@ Deno.test("DetachedTransport refuses what the transport below cannot honour, and
   }
   const overTls = { ...bare, handshake: () => Promise.resolve({}) };
   assertEquals(
-    identifyTransport(new DetachedTransport(overTls, underWay)).name,
+    identifyTransport(new DetachedTransport(overTls, underWay)).kind.name,
     "TLS",
   );
 });

@@ -8,20 +8,16 @@ interface Kind {
   /** Whether a read that does not fill its buffer has emptied the transport. */
   readonly shortReadMeansEmpty: boolean;
   /**
-   * Whether `close()` with unread bytes tells the peer of a reset, which over TCP
-   * also loses what is still on its way to the peer. `true` if it is not known.
-   */
-  readonly resetsUnread: boolean;
-  /**
    * Whether `close()` ends this side after what was written. Byte streams are aborted by
    * it, which drops what the peer has not read.
    */
   readonly closeSendsEnd: boolean;
 }
 
-/** A transport, and what follows from its kind. */
-export interface IdentifiedTransport extends Kind {
+/** A transport, and its kind. */
+export interface IdentifiedTransport {
   readonly transport: Transport;
+  readonly kind: Kind;
 }
 
 /** The options that not every transport can honour. */
@@ -33,7 +29,6 @@ export interface TransportOptions {
 const TCP: Kind = {
   name: "TCP",
   shortReadMeansEmpty: true,
-  resetsUnread: true,
   closeSendsEnd: true,
 };
 // A read takes bytes out of one record, and more records may be there. Deno closes
@@ -41,32 +36,27 @@ const TCP: Kind = {
 const TLS: Kind = {
   name: "TLS",
   shortReadMeansEmpty: false,
-  resetsUnread: false,
   closeSendsEnd: true,
 };
 // Node's close() does not send the end of TLS, so the peer would see a cut.
 const TLS_OF_NODE: Kind = {
   name: "TLS",
   shortReadMeansEmpty: true,
-  resetsUnread: true,
   closeSendsEnd: false,
 };
 const UNIX_SOCKET: Kind = {
   name: "Unix socket",
   shortReadMeansEmpty: true,
-  resetsUnread: true,
   closeSendsEnd: true,
 };
 const BYTE_STREAMS: Kind = {
   name: "byte streams",
   shortReadMeansEmpty: false,
-  resetsUnread: true,
   closeSendsEnd: false,
 };
 const UNKNOWN: Kind = {
   name: "this transport",
   shortReadMeansEmpty: false,
-  resetsUnread: true,
   closeSendsEnd: false,
 };
 
@@ -89,11 +79,11 @@ export function identifyTransport(
   if (isTransport(given)) {
     const kind = kindOf(given);
     checkOptions(options, kind, given);
-    return { ...kind, transport: given };
+    return { transport: given, kind };
   }
   if (isByteStreams(given)) {
     checkOptions(options, BYTE_STREAMS, {});
-    return { ...BYTE_STREAMS, transport: new StreamTransport(given) };
+    return { transport: new StreamTransport(given), kind: BYTE_STREAMS };
   }
   throw new TypeError(
     `Cannot open connection as its transport must have read(), write(), closeWrite() and close(), or be { readable, writable } streams: ${
@@ -148,13 +138,13 @@ function problemOf(stream: unknown, method: string): string | undefined {
   return get(stream, "locked") === true ? "is locked" : undefined;
 }
 
-function kindOf(transport: Transport): Kind {
-  if (hasMethod(transport, "handshake")) return TLS;
+function kindOf(transport: Transport & { readonly handshake?: unknown }): Kind {
+  if (typeof transport.handshake === "function") return TLS;
   switch ((transport.localAddr ?? transport.remoteAddr)?.transport) {
     case "unix":
       return transport.alpnProtocol === undefined ? UNIX_SOCKET : TLS_OF_NODE;
     case "tcp":
-      if (!hasMethod(transport, "setNoDelay")) return UNKNOWN;
+      if (typeof transport.setNoDelay !== "function") return UNKNOWN;
       return transport.alpnProtocol === undefined ? TCP : TLS_OF_NODE;
     default:
       return UNKNOWN;

@@ -6,10 +6,9 @@ import type { Transport } from "./transport.ts";
 
 /** What is known of a transport, without it. */
 function kindOf(given: Transport): [string, boolean, boolean] {
-  const { name, shortReadMeansEmpty, resetsUnread, transport } =
-    identifyTransport(given);
+  const { transport, kind } = identifyTransport(given);
   assertStrictEquals(transport, given);
-  return [name, shortReadMeansEmpty, resetsUnread];
+  return [kind.name, kind.shortReadMeansEmpty, kind.closeSendsEnd];
 }
 
 function streams(): {
@@ -57,8 +56,8 @@ Deno.test("identifyTransport() knows a Deno.TlsConn", async () => {
     }),
     listener.accept(),
   ]);
-  assertEquals(kindOf(near), ["TLS", false, false]);
-  assertEquals(kindOf(far), ["TLS", false, false]);
+  assertEquals(kindOf(near), ["TLS", false, true]);
+  assertEquals(kindOf(far), ["TLS", false, true]);
   await Promise.all([near.handshake(), far.handshake()]);
   near.close();
   far.close();
@@ -89,11 +88,11 @@ Deno.test("identifyTransport() takes two ends in memory for TCP", () => {
 });
 
 Deno.test("identifyTransport() knows little of another transport", () => {
-  assertEquals(kindOf(methods), ["this transport", false, true]);
+  assertEquals(kindOf(methods), ["this transport", false, false]);
   const remoteAddr = { transport: "tcp", hostname: "::1", port: 1 } as const;
   assertEquals(
     kindOf({ ...methods, remoteAddr }),
-    ["this transport", false, true],
+    ["this transport", false, false],
   );
 });
 
@@ -101,17 +100,16 @@ Deno.test("identifyTransport() knows TLS over a Unix socket", () => {
   const remoteAddr = { transport: "unix", path: null } as const;
   assertEquals(
     kindOf({ ...methods, remoteAddr, alpnProtocol: null }),
-    ["TLS", true, true],
+    ["TLS", true, false],
   );
 });
 
 Deno.test("identifyTransport() knows byte streams, and locks them", () => {
   const given = streams();
-  const { name, shortReadMeansEmpty, resetsUnread, transport } =
-    identifyTransport(given);
+  const { transport, kind } = identifyTransport(given);
   assertEquals(
-    [name, shortReadMeansEmpty, resetsUnread],
-    ["byte streams", false, true],
+    [kind.name, kind.shortReadMeansEmpty, kind.closeSendsEnd],
+    ["byte streams", false, false],
   );
   assertEquals([given.readable.locked, given.writable.locked], [true, true]);
   transport.close();

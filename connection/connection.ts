@@ -157,6 +157,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   ) {
     checkConnectionOptions(options);
     const identified = identifyTransport(transport, options);
+    const { shortReadMeansEmpty, closeSendsEnd } = identified.kind;
     const {
       framing,
       readBufferSize = DEFAULT_READ_BUFFER_BYTES,
@@ -171,7 +172,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     } = options;
     if (heartbeat !== undefined) checkBeat(framing, heartbeat);
     this.#transport = identified.transport;
-    this.#closeSendsEnd = identified.closeSendsEnd;
+    this.#closeSendsEnd = closeSendsEnd;
     this.#idleCountdown = idleTimeout === undefined
       ? undefined
       : this.#countdown(
@@ -195,7 +196,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const end = (ending: Ending, error: unknown) => this.#end(ending, error);
     this.#reader = new Reader({
       transport: this.#transport,
-      shortReadMeansEmpty: identified.shortReadMeansEmpty,
+      shortReadMeansEmpty,
       decoder: framing.decoder(),
       readBufferSize,
       idleCountdown: this.#idleCountdown,
