@@ -28,7 +28,6 @@ import { DetachedTransport } from "./_detached.ts";
 import {
   DRAIN_MS,
   type Ending,
-  endingOfRead,
   endingOfWrite,
   ENDINGS,
   isClosedAlready,
