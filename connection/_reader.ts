@@ -85,6 +85,8 @@ const FIRST_BUFFER_BYTES = 512;
 // moved: a peer that floods with them must not hold up others.
 const BYTES_PER_DROPPED = 1024;
 const MANY_DROPPED = 256;
+// The type of a record, its first byte (RFC 8446, 5.1).
+const TLS_HANDSHAKE = 22;
 const SETTLED = Promise.resolve();
 const NO_BYTES: Bytes = new Uint8Array(0);
 
@@ -286,6 +288,21 @@ export class Reader<In> {
    */
   get isWithinMessage(): boolean {
     return this.decoder.pending === true && !this.#isDecoding;
+  }
+
+  /**
+   * Whether {@linkcode Reader.decoder} holds a message of bytes that it has taken, after the
+   * one that it gave: a frame may hold several. It is received next.
+   */
+  holdsMessage(): boolean {
+    if (this.#isDecoding || this.#isBroken) return false;
+    const { decoder } = this;
+    // It may take nothing of what is there.
+    const input = this.#input.length === 0 ? this.#input : new InputBuffer();
+    const message = this.#decode(() => decoder.decode(input, false));
+    if (message === undefined) return false;
+    this.decoder = givenFirst(message, decoder);
+    return true;
   }
 
   /** Whether a part of a message was taken, by any framing. */
@@ -530,9 +547,13 @@ export class Reader<In> {
     return this.#isPending;
   }
 
-  /** Whether nothing was taken of what the peer has sent. */
-  get isUntouched(): boolean {
-    return this.#input.length === this.#bytesReceived;
+  /**
+   * Whether the bytes that were not taken may be for a handshake of TLS: its first byte says
+   * so, or nothing was taken before it.
+   */
+  get mayBeginHandshake(): boolean {
+    return this.#input.length === this.#bytesReceived ||
+      this.#input.byteAt(0) === TLS_HANDSHAKE;
   }
 
   /**
@@ -819,6 +840,32 @@ export class Reader<In> {
       this.#bufferSize = Math.max(FIRST_BUFFER_BYTES, this.#bufferSize / 2);
     }
   }
+}
+
+/** Gives `message`, which `decoder` gave already, before those that it gives next. */
+function givenFirst<In>(message: In, decoder: Decoder<In>): Decoder<In> {
+  let isGiven = false;
+  return {
+    get maxFrameLength() {
+      return decoder.maxFrameLength;
+    },
+    get pending() {
+      return isGiven && decoder.pending;
+    },
+    decode(input, ended) {
+      if (isGiven) return decoder.decode(input, ended);
+      isGiven = true;
+      return message;
+    },
+  };
+}
+
+/** What is thrown where `task` would lose messages; see {@linkcode Reader.holdsMessage}. */
+export function isWithinFrame(task: string): DOMException {
+  return new DOMException(
+    `Cannot ${task}: the framing has taken a frame of several messages, whose rest is to be received first`,
+    "InvalidStateError",
+  );
 }
 
 /** What is thrown where `task` would begin within a message. */

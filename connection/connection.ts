@@ -28,7 +28,6 @@ import { DetachedTransport } from "./_detached.ts";
 import {
   DRAIN_MS,
   type Ending,
-  endingOfRead,
   endingOfWrite,
   ENDINGS,
   isClosedAlready,
@@ -36,7 +35,7 @@ import {
 import { HalfClosedLimit } from "./_half_closed_limit.ts";
 import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
-import { isWithinMessage, Reader } from "./_reader.ts";
+import { isWithinFrame, isWithinMessage, Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
@@ -824,7 +823,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * Goes on in another framing: from the next message on that is received, and the next
    * that is sent. What was not received yet is read in the new framing, wherever the
    * reads have cut it. It is refused while the framing has taken a part of a message, such
-   * as one whose head has come: receive that first.
+   * as one whose head has come, or a frame with a message that was not received: receive
+   * that first.
    *
    * @typeParam I What is received from now on.
    * @typeParam O What may be sent from now on.
@@ -832,7 +832,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * @param options The heartbeat from now on. Without it there is no heartbeat any more, as
    * its message was made for the framing before.
    * @returns This connection.
-   * @throws {DOMException} An `InvalidStateError` within a message.
+   * @throws {DOMException} An `InvalidStateError` within a message, or a frame of several.
    *
    * @example A greeting in a line, and then packets
    * ```ts
@@ -870,6 +870,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       checkBeat(framing, heartbeat);
     }
     if (this.#reader.isWithinMessage) throw isWithinMessage("change framing");
+    if (this.#reader.holdsMessage()) throw isWithinFrame("change framing");
     // Both before either is changed, as they may throw.
     const decoder = framing.decoder();
     const encoder = framing.encoder();
@@ -901,8 +902,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * or by cancelling {@linkcode Connection.readable}, also if that comes while what is
    * queued is sent: the bytes of a read that was under way are dropped then, and the new
    * owner would not know that they are missing. So it is while a framing has taken a part of
-   * a message, such as one whose head has come. A `for await` over `readable` that is left
-   * early cancels it, one over the connection does not.
+   * a message, such as one whose head has come, or a frame with a message that was not
+   * received. A `for await` over `readable` that is left early cancels it, one over the
+   * connection does not.
    *
    * @returns The transport, and the bytes that come before what it reads. Rejects with
    * the cause if the connection has ended with an error, and with an `InvalidStateError`
@@ -962,8 +964,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /** Why a new owner of the transport would not get all bytes, if that is so. */
   #lacksBytes(): DOMException | undefined {
     if (this.#reader.isStopped) return hasStoppedReading();
-    return this.#reader.hasPart
-      ? isWithinMessage("hand transport over")
+    if (this.#reader.hasPart) return isWithinMessage("hand transport over");
+    return this.#reader.holdsMessage()
+      ? isWithinFrame("hand transport over")
       : undefined;
   }
 
@@ -973,12 +976,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * {@linkcode Connection.signal} and the timeouts go on; `messageTimeout` is for the whole
    * handshake too.
    *
-   * It is refused while bytes of the peer are unread, or are a part of a message that is
-   * waited for: they were not encrypted, and would be taken for messages that were (response
-   * injection). A peer that sends such bytes is broken or under attack: close the connection
-   * then. A server refuses no bytes with which the peer has begun, or that come once this is
-   * called: they are taken for its side of the handshake, which fails if they are anything
-   * else.
+   * It is refused while bytes of the peer are unread, are a part of a message that is
+   * waited for, or hold a message that was not received: they were not encrypted, and would
+   * be taken for messages that were (response injection). A peer that sends such bytes is
+   * broken or under attack: close the connection then. A server refuses no bytes with which
+   * the peer has begun, that begin a handshake, as a client of MySQL waits for no answer, or
+   * that come once this is called: they are taken for the peer's side of the handshake, which
+   * fails if they are anything else.
    *
    * @param options Which side this is, names and certificates.
    * @returns A promise that settles when the handshake is done. If that fails the
@@ -1020,8 +1024,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     // Else what is sent after this call, in the same turn, would leave unencrypted.
     if (this.#writer.isEncoding) throw isEncoding();
     const isServer = options.side === "server";
-    const mayBeHandshake = isServer && this.#reader.isUntouched;
-    if (this.#reader.hasUnread && !mayBeHandshake) throw hasUnread();
+    const mayBeHandshake = isServer && this.#reader.mayBeginHandshake;
+    if (this.#hasUnencrypted(mayBeHandshake)) throw hasUnread();
     const securing = Promise.withResolvers<void>();
     this.#securing = securing.promise;
     try {
@@ -1032,11 +1036,18 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     }
   }
 
+  /** Whether something that was not encrypted would be received as if it had been. */
+  #hasUnencrypted(mayBeHandshake: boolean): boolean {
+    const reader = this.#reader;
+    const isUnread = mayBeHandshake ? reader.hasPart : reader.hasUnread;
+    return isUnread || reader.holdsMessage();
+  }
+
   async #startTls(options: StartTlsOptions): Promise<void> {
     await this.#writer.pause();
     this.#throwIfReleased();
     // A client shakes hands as soon as it may, and a watcher may have read that.
-    if (this.#reader.hasUnread && options.side !== "server") {
+    if (this.#hasUnencrypted(options.side === "server")) {
       this.#writer.goOnIn(this.#transport);
       throw hasUnread();
     }

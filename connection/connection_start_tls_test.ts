@@ -8,6 +8,7 @@ import {
 import { generateKeyPairSync } from "node:crypto";
 import process from "node:process";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
+import { assembled } from "../framing/assembled.ts";
 import { grouped } from "../framing/grouped.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
@@ -373,6 +374,23 @@ Deno.test("Connection.startTls() of a server takes what comes while what is queu
   near.close();
 });
 
+Deno.test("Connection.startTls() of a server takes a handshake that came with the request for it", async () => {
+  const [near, far] = transportPair();
+  await using ends = framed([near, far]);
+  const { client, server } = ends;
+  // As of MySQL, where the client waits for no answer.
+  near.stall();
+  client.send("STARTTLS");
+  const early = client.startTls(asClient);
+  await until(() => near.inFlight > "STARTTLS\n".length);
+  near.resume();
+  assertEquals(await server.receive(), "STARTTLS");
+  assert(server.stats().bytesReceived > "STARTTLS\n".length);
+  await Promise.all([server.startTls(asServer), early]);
+  server.send("welcome");
+  assertEquals(await client.receive(), "welcome");
+});
+
 Deno.test("Connection.startTls() of a server refuses what came after the request for it", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
@@ -385,6 +403,40 @@ Deno.test("Connection.startTls() of a server refuses what came after the request
     "bytes of the peer are unread",
   );
 });
+
+Deno.test("Connection.startTls() is refused while a frame that was taken holds a message", async () => {
+  const words = {
+    ...assembled(framing, () =>
+      function* (line) {
+        yield* line.split(" ");
+      }),
+    encoder: framing.encoder,
+  };
+  for (const inner of [words, mapped(words, { decode: same, encode: same })]) {
+    for (const options of [asClient, asServer]) {
+      const [near, far] = transportPair();
+      await using connection = new Connection(near, { framing: inner });
+      await far.write(toBytes("go injected too\nbye\n"));
+      assertEquals(await connection.receive(), "go");
+      for (let time = 0; time < 2; time++) {
+        await assertRejects(
+          () => connection.startTls(options),
+          DOMException,
+          "bytes of the peer are unread",
+        );
+      }
+      // It is as before.
+      for (const word of ["injected", "too", "bye"]) {
+        assertEquals(await connection.receive(), word);
+      }
+      far.close();
+    }
+  }
+});
+
+function same(text: string): string {
+  return text;
+}
 
 Deno.test("Connection.startTls() ends the connection if the handshake fails", async () => {
   type Case = [

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assembled } from "../framing/assembled.ts";
 import { delimited } from "../framing/delimited.ts";
 import { fixedLength } from "../framing/fixed_length.ts";
 import type { Framing } from "../framing/framing.ts";
@@ -288,6 +289,30 @@ Deno.test("Connection.receive() in another framing ends the connection if that a
     "Enough",
   );
   await assertRejects(() => connection.receive(), DOMException, "given up");
+});
+
+Deno.test("Connection.reframe() and detach() are refused while a frame that was taken holds a message", async () => {
+  const framing = assembled(lines(), () =>
+    function* (line) {
+      yield* line.split(" ");
+    });
+  for (const refused of ["reframe", "detach"] as const) {
+    const [near, far] = transportPair();
+    await using connection = new Connection(near, { framing });
+    await far.write(toBytes("one two\n\0\0\0\x01x"));
+    assertEquals(await connection.receive(), "one");
+    const expected = "a frame of several messages";
+    if (refused === "detach") {
+      await assertRejects(() => connection.detach(), DOMException, expected);
+    } else {
+      const change = () => connection.reframe(lengthPrefixed());
+      assertThrows(change, DOMException, expected);
+    }
+    assertEquals(await connection.receive(), "two");
+    const packets = connection.reframe(lengthPrefixed());
+    assertEquals(text(await packets.receive()), "x");
+    far.close();
+  }
 });
 
 Deno.test("Connection lets nothing begin within a message of which its framing has taken a part, and gives the whole one", async () => {

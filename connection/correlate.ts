@@ -305,13 +305,13 @@ export interface OrderedCorrelation<In, Out>
  * @example Ids of 16 bits in front of each message, as of DNS and Modbus
  * ```ts
  * import { correlate } from "@framed/tcp/connection";
- * import { lengthPrefixed } from "@framed/tcp/framing";
+ * import { FieldReader, lengthPrefixed } from "@framed/tcp/framing";
  * import { connectionPair } from "@framed/tcp/testing";
  * import { assertEquals } from "@std/assert";
  *
  * await using pair = connectionPair({ framing: lengthPrefixed({ fieldSize: 2 }) });
  * const { request } = correlate(pair.near, {
- *   id: (message) => new DataView(message.buffer, message.byteOffset).getUint16(0),
+ *   id: (message) => new FieldReader(message).takeUint(2),
  *   maxId: 65_535,
  * });
  *

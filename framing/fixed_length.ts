@@ -11,6 +11,9 @@ import type { Decoder, Encoder, Framing } from "./framing.ts";
  * The length may be 0, such as one that a header says: where the stream stands, there is
  * one empty message then, and none after it until another framing has taken more.
  *
+ * There is no limit but `length`: a connection holds as much. Where the peer says it, let
+ * {@linkcode headed} read it, which has one, or check it first, as by {@linkcode textFields}.
+ *
  * @param length The length of each message in bytes.
  * @returns A framing without state, which many connections may share.
  * @throws {RangeError} If `length` is not a whole number of at least 0.

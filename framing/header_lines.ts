@@ -2,7 +2,7 @@ import { quoted } from "../internal/shown.ts";
 import { checkMaxLength, checkMost, malformed } from "./_limits.ts";
 import type { Bytes } from "./bytes.ts";
 import { delimited } from "./delimited.ts";
-import type { Framing } from "./framing.ts";
+import type { Decoder, Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { mapped } from "./mapped.ts";
 
@@ -65,6 +65,9 @@ export interface HeaderLinesOptions {
 /**
  * A first line and header lines, up to a blank line: HTTP/1.1, RTSP, SIP, ICAP.
  *
+ * Line ends before the first line are passed over, as these protocols ask for (RFC 9112,
+ * 2.2; RFC 3261, 7.5). SIP sends them as keep-alives. So the first line is never empty.
+ *
  * Each line ends with `\r\n`. A header line is a name, a colon immediately after it, and
  * a value. Anything else is malformed, as two programs may read it in two ways: a lone
  * line feed or return, a line that goes on in the next, white space before the colon.
@@ -104,18 +107,39 @@ export function headerLines(
   checkMaxLength("headerLines", maxLength);
   checkMost("headerLines", "maxLines", maxLines);
   const blocks = delimited("\r\n\r\n", { maxLength, trailing: "error" });
-  return mapped(blocks, {
+  const framing = {
+    decoder: () => afterLineEnds(blocks.decoder()),
+    encoder: () => blocks.encoder(),
+  };
+  return mapped(framing, {
     decode: (block) => decode(block, maxLines),
     encode: (lines) => encode(lines, maxLines),
   });
 }
 
 const DEFAULT_MAX_HEADER_BYTES = 8192;
+const CR = 0x0d;
+const LF = 0x0a;
 const WHAT = "header lines";
 // Names as HTTP allows them: no white space, no colon (RFC 9110, 5.6.2). Values and the
 // first line without control characters, but for tabs.
 const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9a-z]+):([\t\x20-\x7e\x80-\xff]*)$/i;
 const FIRST_LINE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Passes over the line ends before each block. */
+function afterLineEnds(decoder: Decoder<Bytes>): Decoder<Bytes> {
+  return {
+    maxFrameLength: decoder.maxFrameLength,
+    decode(input, ended) {
+      let start = 0;
+      while (input.byteAt(start) === CR && input.byteAt(start + 1) === LF) {
+        start += 2;
+      }
+      if (start > 0) input.skip(start);
+      else return decoder.decode(input, ended);
+    },
+  };
+}
 
 function decode(block: Bytes, maxLines: number): HeaderLines {
   let text = "";
@@ -148,7 +172,7 @@ function encode(
     );
   }
   // Headers take more than header lines may hold.
-  const wrong = FIRST_LINE.test(first)
+  const wrong = first !== "" && FIRST_LINE.test(first)
     ? others.find((line) => !HEADER_LINE.test(line))
     : first;
   if (wrong !== undefined) {

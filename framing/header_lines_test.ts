@@ -5,6 +5,7 @@ import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { FramingError } from "./framing_error.ts";
 import { headed } from "./headed.ts";
 import { headerLines } from "./header_lines.ts";
+import { mapped } from "./mapped.ts";
 
 /** What is read of `stream`, with headers as pairs. */
 function read(stream: string): [first: string, headers: [string, string][]][] {
@@ -20,16 +21,38 @@ Deno.test("headerLines() reads a first line and headers, and leaves what follows
       ["OK", []],
     ],
   );
-  assertEquals(read("\r\n\r\n\r\na: 1\r\n\r\n"), [
-    ["", []],
-    ["", [["a", "1"]]],
-  ]);
+});
+
+Deno.test("headerLines() passes over line ends between messages", () => {
+  verifyFraming(
+    mapped(headerLines({ maxLength: 8 }), {
+      decode: ({ first }) => first,
+      encode: (first: string) => ({ first, headers: new Headers() }),
+    }),
+    ["a", "b"],
+    { refused: ["\n", "\r\r\n"].map(bytes) },
+  );
+  // Keep-alives of SIP, and what old clients of HTTP send after a body.
+  for (const ends of ["\r\n", "\r\n\r\n", "\r\n".repeat(3), "\r\n".repeat(9)]) {
+    const stream = `${ends}a\r\nb: 1\r\n\r\n${ends}c\r\n\r\n${ends}`;
+    const expected = [["a", [["b", "1"]]], ["c", []]];
+    assertEquals(read(stream), expected);
+    const decoder = new ChunkDecoder(headerLines({ maxLength: 8 }));
+    const cut = [...bytes(stream)].flatMap((byte) =>
+      decoder.decode(Uint8Array.of(byte))
+    );
+    assertEquals(
+      cut.map(({ first, headers }) => [first, [...headers]]),
+      expected,
+    );
+    assertEquals(decoder.end(), []);
+  }
 });
 
 Deno.test("headerLines() keeps its promises", () => {
   verifyFraming(headerLines({ maxLength: 60 }), [
     { first: "GET / HTTP/1.1", headers: new Headers() },
-    { first: "", headers: new Headers({ a: "" }) },
+    { first: "-", headers: new Headers({ a: "" }) },
     { first: "\xe9\t\xff", headers: new Headers({ Host: "a", "X-Y": "\xe9" }) },
     { first: "x".repeat(60), headers: new Headers() },
   ], {
@@ -69,7 +92,7 @@ Deno.test("headerLines() reads each byte as a character, and writes it so", () =
 Deno.test("headerLines() refuses to send what cannot be read back", () => {
   const encoder = new ChunkEncoder(headerLines({ maxLength: 20 }));
   const headers = new Headers();
-  for (const first of ["a\r\nb: 1", "a\nb", "a\rb", "\0", "\u0100"]) {
+  for (const first of ["", "a\r\nb: 1", "a\nb", "a\rb", "\0", "\u0100"]) {
     assertThrows(
       () => encoder.encode({ first, headers }),
       TypeError,

@@ -22,8 +22,11 @@ import { serve, textFields } from "@framed/tcp";
 /** A message as its segments, and these as their fields. */
 export type Message = string[][];
 
+// A message that is cut off by the end of the stream must not be acknowledged.
+const blocks = delimited("\x1c\r", { trailing: "error" });
+
 /** What a message lacks drops it: the sender has no acknowledgement, and repeats it. */
-export const framing = mapped(asText(delimited("\x1c\r")), {
+export const framing = mapped(asText(blocks), {
   decode(block): Message {
     const [text = ""] = textFields(block, /^\v(MSH\|.*)$/s); // \v is the byte 0b
     const segments = text.split("\r").filter((each) => each !== "");

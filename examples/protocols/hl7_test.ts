@@ -1,6 +1,7 @@
 import { connect, serve, unframed } from "@framed/tcp";
+import { ChunkDecoder, FramingError } from "@framed/tcp/framing";
 import { verifyFraming } from "@framed/tcp/testing";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { acknowledge, framing, handle, type Message } from "./hl7.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -32,4 +33,11 @@ Deno.test("hl7.ts acknowledges messages, and drops what is none", async () => {
   assertEquals(await connection.request(ADMISSION), acknowledge(ADMISSION));
   assertEquals(acknowledge(ADMISSION)[1], ["MSA", "AA", "7"]);
   verifyFraming(framing, [ADMISSION, acknowledge(ADMISSION)]);
+});
+
+Deno.test("hl7.ts takes no message that is cut off for a whole one", () => {
+  const decoder = new ChunkDecoder(framing);
+  assertEquals(decoder.decode(bytes("\x0bMSH|^~\\&\rPID|1\r")), []);
+  const { code } = assertThrows(() => decoder.end(), FramingError);
+  assertEquals(code, "truncated");
 });
