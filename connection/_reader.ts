@@ -287,22 +287,7 @@ export class Reader<In> {
    * the rest of it, for no other framing.
    */
   get isWithinMessage(): boolean {
-    return this.decoder.pending === true && !this.#isDecoding;
-  }
-
-  /**
-   * Whether {@linkcode Reader.decoder} holds a message of bytes that it has taken, after the
-   * one that it gave: a frame may hold several. It is received next.
-   */
-  holdsMessage(): boolean {
-    if (this.#isDecoding || this.#isBroken) return false;
-    const { decoder } = this;
-    // It may take nothing of what is there.
-    const input = this.#input.length === 0 ? this.#input : new InputBuffer();
-    const message = this.#decode(() => decoder.decode(input, false));
-    if (message === undefined) return false;
-    this.decoder = givenFirst(message, decoder);
-    return true;
+    return !this.#isDecoding && this.decoder.pending === true;
   }
 
   /** Whether a part of a message was taken, by any framing. */
@@ -840,32 +825,6 @@ export class Reader<In> {
       this.#bufferSize = Math.max(FIRST_BUFFER_BYTES, this.#bufferSize / 2);
     }
   }
-}
-
-/** Gives `message`, which `decoder` gave already, before those that it gives next. */
-function givenFirst<In>(message: In, decoder: Decoder<In>): Decoder<In> {
-  let isGiven = false;
-  return {
-    get maxFrameLength() {
-      return decoder.maxFrameLength;
-    },
-    get pending() {
-      return isGiven && decoder.pending;
-    },
-    decode(input, ended) {
-      if (isGiven) return decoder.decode(input, ended);
-      isGiven = true;
-      return message;
-    },
-  };
-}
-
-/** What is thrown where `task` would lose messages; see {@linkcode Reader.holdsMessage}. */
-export function isWithinFrame(task: string): DOMException {
-  return new DOMException(
-    `Cannot ${task}: the framing has taken a frame of several messages, whose rest is to be received first`,
-    "InvalidStateError",
-  );
 }
 
 /** What is thrown where `task` would begin within a message. */

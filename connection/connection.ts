@@ -35,7 +35,7 @@ import {
 import { HalfClosedLimit } from "./_half_closed_limit.ts";
 import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
-import { isWithinFrame, isWithinMessage, Reader } from "./_reader.ts";
+import { isWithinMessage, Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
@@ -870,7 +870,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       checkBeat(framing, heartbeat);
     }
     if (this.#reader.isWithinMessage) throw isWithinMessage("change framing");
-    if (this.#reader.holdsMessage()) throw isWithinFrame("change framing");
     // Both before either is changed, as they may throw.
     const decoder = framing.decoder();
     const encoder = framing.encoder();
@@ -964,9 +963,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /** Why a new owner of the transport would not get all bytes, if that is so. */
   #lacksBytes(): DOMException | undefined {
     if (this.#reader.isStopped) return hasStoppedReading();
-    if (this.#reader.hasPart) return isWithinMessage("hand transport over");
-    return this.#reader.holdsMessage()
-      ? isWithinFrame("hand transport over")
+    return this.#reader.hasPart
+      ? isWithinMessage("hand transport over")
       : undefined;
   }
 
@@ -1038,9 +1036,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /** Whether something that was not encrypted would be received as if it had been. */
   #hasUnencrypted(mayBeHandshake: boolean): boolean {
-    const reader = this.#reader;
-    const isUnread = mayBeHandshake ? reader.hasPart : reader.hasUnread;
-    return isUnread || reader.holdsMessage();
+    return mayBeHandshake ? this.#reader.hasPart : this.#reader.hasUnread;
   }
 
   async #startTls(options: StartTlsOptions): Promise<void> {

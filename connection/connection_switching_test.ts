@@ -301,7 +301,7 @@ Deno.test("Connection.reframe() and detach() are refused while a frame that was 
     await using connection = new Connection(near, { framing });
     await far.write(toBytes("one two\n\0\0\0\x01x"));
     assertEquals(await connection.receive(), "one");
-    const expected = "a frame of several messages";
+    const expected = "a part of a message";
     if (refused === "detach") {
       await assertRejects(() => connection.detach(), DOMException, expected);
     } else {

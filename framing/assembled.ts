@@ -120,6 +120,10 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
   readonly #assemble: Assembler<Frame, Message>;
   // The messages of the last frame that were not asked for yet.
   #messages: Iterator<Message, boolean | void> | undefined;
+  // The next of them, if it was looked for, or what was thrown instead.
+  #ahead: Message | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #isAssembling = false;
   #hasBegun = false;
 
   constructor(
@@ -135,22 +139,45 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
   }
 
   get pending(): boolean | undefined {
-    // Until all messages of the last frame are taken, it has not said what it keeps.
-    const hasBegun = this.#messages === undefined && this.#hasBegun;
-    return hasBegun || this.#decoder.pending;
+    // A message that is left of the last frame counts as a part of it: what comes next
+    // is for this framing, and for no other.
+    return this.#hasAhead() || this.#hasBegun || this.#decoder.pending;
   }
 
   decode(input: ByteInput, ended: boolean): Message | undefined {
     const { offset } = input;
     for (;;) {
-      const message = this.#nextOfFrame();
-      if (message !== undefined) return message;
+      if (this.#hasAhead()) return this.#takeAhead();
       // What the frame gave is taken: the next one may have another limit.
       if (input.offset > offset) return undefined;
       const frame = decodePart(this.#decoder, input, ended);
       if (frame === undefined) return undefined;
+      this.#hasBegun = false; // until this frame has said what it keeps
       this.#messages = checkIterator(this.#assemble(frame));
     }
+  }
+
+  /** Whether the last frame holds another message, or an error after those before. */
+  #hasAhead(): boolean {
+    // The assembler may ask, by what it calls.
+    if (this.#messages === undefined || this.#isAssembling) return false;
+    if (this.#ahead === undefined && this.#failure === undefined) {
+      this.#isAssembling = true;
+      try {
+        this.#ahead = this.#nextOfFrame();
+      } catch (error) {
+        this.#failure = { error };
+      }
+      this.#isAssembling = false;
+    }
+    return this.#ahead !== undefined || this.#failure !== undefined;
+  }
+
+  #takeAhead(): Message | undefined {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const message = this.#ahead;
+    this.#ahead = undefined;
+    return message;
   }
 
   #nextOfFrame(): Message | undefined {
