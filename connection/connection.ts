@@ -10,6 +10,7 @@ import {
   checkFramingMethod,
   checkHeartbeat,
 } from "../internal/connection_options.ts";
+import { copyOptions } from "../internal/copy_options.ts";
 import { Countdown, startTimer } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { keepAlive } from "../internal/event_loop.ts";
@@ -22,6 +23,7 @@ import {
   unobserved,
 } from "../internal/promises.ts";
 import { isReconnected } from "../internal/reconnected.ts";
+import { shownValue } from "../internal/shown.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
@@ -740,7 +742,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       checkSignal(signal);
       if (onAbort !== "disconnect" && onAbort !== "skip") {
         throw new TypeError(
-          `Cannot send request as onAbort must be "disconnect" or "skip": current value is ${onAbort}`,
+          `Cannot send request as onAbort must be "disconnect" or "skip": current value is ${
+            shownValue(onAbort)
+          }`,
         );
       }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
@@ -814,7 +818,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     }
     if (!Number.isSafeInteger(length) || length < 0) {
       throw new RangeError(
-        `Cannot receive stream as length must be a whole number of at least 0: current value is ${length}`,
+        `Cannot receive stream as length must be a whole number of at least 0: current value is ${
+          shownValue(length)
+        }`,
       );
     }
     return bodyStream(this.#reader, length);
@@ -1011,7 +1017,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * assertEquals(await client.request("secret"), "secret");
    * ```
    */
-  async startTls(options: StartTlsOptions): Promise<void> {
+  async startTls(given: StartTlsOptions): Promise<void> {
+    // A copy: the caller may change the object while what is queued is sent.
+    const options: StartTlsOptions = copyOptions(given);
     checkStartTlsOptions(options);
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
