@@ -1017,23 +1017,23 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * assertEquals(await client.request("secret"), "secret");
    * ```
    */
-  async startTls(given: StartTlsOptions): Promise<void> {
+  async startTls(options: StartTlsOptions): Promise<void> {
     // A copy: the caller may change the object while what is queued is sent.
-    const options: StartTlsOptions = copyOptions(given);
-    checkStartTlsOptions(options);
+    const own: StartTlsOptions = copyOptions(options);
+    checkStartTlsOptions(own);
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
     if (this.#reader.isStopped) throw hasStoppedReading();
     if (this.#securing !== undefined) throw isSecuring();
     // Else what is sent after this call, in the same turn, would leave unencrypted.
     if (this.#writer.isEncoding) throw isEncoding();
-    const isServer = options.side === "server";
+    const isServer = own.side === "server";
     const mayBeHandshake = isServer && this.#reader.isUntouched;
     if (this.#reader.hasUnread && !mayBeHandshake) throw hasUnread();
     const securing = Promise.withResolvers<void>();
     this.#securing = securing.promise;
     try {
-      await this.#startTls(options);
+      await this.#startTls(own);
     } finally {
       this.#securing = undefined;
       securing.resolve();

@@ -602,6 +602,15 @@ Deno.test("Connection.startTls() refuses what cannot work", async () => {
   far.close();
 });
 
+Deno.test("Connection.startTls() goes by the options of the call, whatever they become", async () => {
+  await using ends = framed(await sockets());
+  const { client, server } = ends;
+  const options = { ...asClient };
+  const started = client.startTls(options);
+  options.serverName = "elsewhere.example";
+  await Promise.all([started, server.startTls(asServer)]);
+});
+
 Deno.test("Connection.startTls() and reframe() go together", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
