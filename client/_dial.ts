@@ -106,8 +106,8 @@ async function openTls<In, Out>(
   const { caCerts, cert, key, alpnProtocols, serverName = address.hostname } =
     tls;
   const tlsOptions = {
-    ...(caCerts && { caCerts }),
-    ...(alpnProtocols && { alpnProtocols }),
+    ...(caCerts && { caCerts: [...caCerts] }),
+    ...(alpnProtocols && { alpnProtocols: [...alpnProtocols] }),
   };
   if (cert !== undefined && key !== undefined) {
     return await openedInTime(

@@ -69,7 +69,7 @@ export interface ConnectBaseOptions<In = Bytes, Out = SendableFor<In>>
  */
 export interface ConnectTlsOptions {
   /** Root certificates to trust beside the usual ones, each as PEM. */
-  caCerts?: string[] | undefined;
+  caCerts?: readonly string[] | undefined;
   /**
    * A certificate chain to show to the server, as PEM. Needs `key`. With it,
    * `noDelay` and `keepAlive` cannot be set, and `true` is refused.
@@ -78,7 +78,7 @@ export interface ConnectTlsOptions {
   /** Its private key, as PEM. Needs `cert`. */
   key?: string | undefined;
   /** The protocols to ask for by ALPN. */
-  alpnProtocols?: string[] | undefined;
+  alpnProtocols?: readonly string[] | undefined;
   /**
    * The name that the server's certificate must be for, if it is not `hostname`:
    * through a tunnel, or with an address in place of a name. It is also the name that
@@ -341,7 +341,9 @@ export interface ReconnectBaseOptions<In = Bytes, Out = SendableFor<In>> {
  * assertEquals(attempts, 2);
  * ```
  */
-export interface ReconnectByOptions<In = Bytes, Out = SendableFor<In>> {
+export interface ReconnectByOptions<In = Bytes, Out = SendableFor<In>>
+  extends
+    Partial<Record<Exclude<keyof ConnectTcpOptions, "signal">, undefined>> {
   /**
    * Opens the next connection, with a framing of its own. If it rejects, that attempt
    * has failed. A connection that comes after `signal` was aborted is aborted too.

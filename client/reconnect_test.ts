@@ -160,6 +160,7 @@ Deno.test("reconnect() refuses what cannot work before it opens anything", async
     [{ port, jitter: -0.1 }, RangeError, "jitter"],
     [{ port, jitter: 1.1 }, RangeError, "jitter"],
     [{ port, jitter: NaN }, RangeError, "jitter"],
+    [{ port, jitter: null as never }, RangeError, "jitter"],
     [{ port, maxAttempts: 0 }, RangeError, "maxAttempts"],
     [{ port, maxAttempts: 1.5 }, RangeError, "maxAttempts"],
     [{ port, maxAttempts: NaN }, RangeError, "maxAttempts"],
@@ -1321,6 +1322,8 @@ Deno.test("reconnect() takes the options of connect() and gives its types", () =
     }) satisfies Promise<number>,
     // @ts-expect-error: connect knows the address
     reconnect({ connect: open, port: 1 }, hangUp),
+    // @ts-expect-error: and how to connect
+    reconnect({ connect: open, tls: true }, hangUp),
   ];
 });
 

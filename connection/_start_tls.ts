@@ -6,6 +6,7 @@ import {
 import { builtinModule, nextTurn } from "../internal/event_loop.ts";
 import { certifiedName } from "../internal/host_and_port.ts";
 import { onRejection } from "../internal/on_rejection.ts";
+import { shownValue } from "../internal/shown.ts";
 import { systemError } from "../internal/system_error.ts";
 import {
   type NodeStream,
@@ -64,7 +65,7 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
   if (side !== "client" && side !== "server") {
     throw new TypeError(
       `Cannot start TLS as side must be "client" or "server": current value is ${
-        JSON.stringify(side)
+        shownValue(side)
       }`,
     );
   }
@@ -130,7 +131,7 @@ export async function startTls(
     key,
     // Deno's TLS loses the peer's end if it comes while the stream is full, so it never is.
     highWaterMark: Number.MAX_SAFE_INTEGER,
-    ...(alpnProtocols && { ALPNProtocols: alpnProtocols }),
+    ...(alpnProtocols && { ALPNProtocols: [...alpnProtocols] }),
   };
   let socket: TlsSocket;
   try {
@@ -140,7 +141,7 @@ export async function startTls(
         host: serverName, // which the certificate is compared with
         // An address is no name that a server could be told.
         ...(net.isIP(serverName) === 0 && { servername: serverName }),
-        ...(caCerts && { ca: caCerts }),
+        ...(caCerts && { ca: [...caCerts] }),
         ...shared,
       })
       : new tls.TLSSocket(lower, {

@@ -1,8 +1,10 @@
 import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
+import { checkFunction } from "../internal/checks.ts";
 import { quotaExceeded } from "../internal/quota_exceeded.ts";
 import { isSettledSoon, rejected } from "../internal/promises.ts";
+import { shownValue } from "../internal/shown.ts";
 import { SharedFrame } from "../internal/shared_frame.ts";
 import { untilLooked, untilOthersHadTurn } from "./_turns.ts";
 import type { Writer } from "./_writer.ts";
@@ -165,6 +167,12 @@ export function broadcast<In, Out>(
 ): Promise<BroadcastResult<In, Out>> {
   const { slow: rule = "wait", highWaterMark } = options;
   checkBroadcastOptions(rule, highWaterMark);
+  // `Array.from` takes what is not iterable, such as one connection, for an empty array.
+  checkFunction(
+    "broadcast",
+    "connections[Symbol.iterator]",
+    connections?.[Symbol.iterator],
+  );
   const receivers = Array.from(
     connections,
     (connection) => receiverOf(connection, highWaterMark),
@@ -261,7 +269,7 @@ function checkBroadcastOptions(
     throw new TypeError(
       `Cannot broadcast as slow must be one of ${
         RULES.map((rule) => JSON.stringify(rule)).join(", ")
-      }: current value is ${JSON.stringify(slow)}`,
+      }: current value is ${shownValue(slow)}`,
     );
   }
   if (highWaterMark === undefined) return;
@@ -272,7 +280,9 @@ function checkBroadcastOptions(
   }
   if (!Number.isSafeInteger(highWaterMark) || highWaterMark < 1) {
     throw new RangeError(
-      `Cannot broadcast as highWaterMark must be a whole number of at least 1 byte: current value is ${highWaterMark}`,
+      `Cannot broadcast as highWaterMark must be a whole number of at least 1 byte: current value is ${
+        shownValue(highWaterMark)
+      }`,
     );
   }
 }

@@ -1,3 +1,4 @@
+import { shownValue } from "../internal/shown.ts";
 import {
   assert,
   assertEquals,
@@ -556,9 +557,15 @@ Deno.test("broadcast() refuses bad options immediately", async () => {
     assertThrows(
       tell({ slow: "drop", highWaterMark }),
       RangeError,
-      `at least 1 byte: current value is ${highWaterMark}`,
+      `at least 1 byte: current value is ${shownValue(highWaterMark)}`,
     );
   }
+  // One connection is no list of connections.
+  assertThrows(
+    () => void broadcast(one.connection as never, "x"),
+    TypeError,
+    "connections[Symbol.iterator]",
+  );
   const strange: Line = Object.create(one.connection);
   assertThrows(() => void broadcast([one.connection, strange], "x"), TypeError);
   assertEquals(one.connection.stats().messagesSent, 0);

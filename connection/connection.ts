@@ -10,6 +10,7 @@ import {
   checkFramingMethod,
   checkHeartbeat,
 } from "../internal/connection_options.ts";
+import { copyOptions } from "../internal/copy_options.ts";
 import { Countdown, startTimer } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
 import { keepAlive } from "../internal/event_loop.ts";
@@ -22,6 +23,7 @@ import {
   unobserved,
 } from "../internal/promises.ts";
 import { isReconnected } from "../internal/reconnected.ts";
+import { shownValue } from "../internal/shown.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
@@ -739,7 +741,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       checkSignal(signal);
       if (onAbort !== "disconnect" && onAbort !== "skip") {
         throw new TypeError(
-          `Cannot send request as onAbort must be "disconnect" or "skip": current value is ${onAbort}`,
+          `Cannot send request as onAbort must be "disconnect" or "skip": current value is ${
+            shownValue(onAbort)
+          }`,
         );
       }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
@@ -813,7 +817,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     }
     if (!Number.isSafeInteger(length) || length < 0) {
       throw new RangeError(
-        `Cannot receive stream as length must be a whole number of at least 0: current value is ${length}`,
+        `Cannot receive stream as length must be a whole number of at least 0: current value is ${
+          shownValue(length)
+        }`,
       );
     }
     return bodyStream(this.#reader, length);
@@ -1014,20 +1020,22 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   async startTls(options: StartTlsOptions): Promise<void> {
-    checkStartTlsOptions(options);
+    // A copy: the caller may change the object while what is queued is sent.
+    const own: StartTlsOptions = copyOptions(options);
+    checkStartTlsOptions(own);
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
     if (this.#reader.isStopped) throw hasStoppedReading();
     if (this.#securing !== undefined) throw isSecuring();
     // Else what is sent after this call, in the same turn, would leave unencrypted.
     if (this.#writer.isEncoding) throw isEncoding();
-    const isServer = options.side === "server";
+    const isServer = own.side === "server";
     const mayBeHandshake = isServer && this.#reader.mayBeginHandshake;
     if (this.#hasUnencrypted(mayBeHandshake)) throw hasUnread();
     const securing = Promise.withResolvers<void>();
     this.#securing = securing.promise;
     try {
-      await this.#startTls(options);
+      await this.#startTls(own);
     } finally {
       this.#securing = undefined;
       securing.resolve();

@@ -7,6 +7,7 @@ import {
   asText,
   type Bytes,
   fixedLength,
+  FrameEncoderStream,
   lengthPrefixed,
   lines,
   mapped,
@@ -85,4 +86,31 @@ function beats(transport: Transport): Connection<Packet, Packet> {
   });
 }
 
-void [sendsAndReceives, passedOn, beats];
+/** Checked, not run. */
+async function startsTls(
+  texts: Connection<string>,
+  caCerts: readonly string[],
+): Promise<void> {
+  await texts.startTls({ serverName: "localhost", caCerts });
+  await texts.startTls({ side: "server", cert: "PEM", key: "PEM" });
+  // @ts-expect-error: a client verifies a name
+  await texts.startTls({});
+  // @ts-expect-error: nor is one with a certificate of its own an exception
+  await texts.startTls({ side: "client", cert: "PEM", key: "PEM" });
+  // @ts-expect-error: a server has a certificate
+  await texts.startTls({ side: "server" });
+  const asServer = { side: "server", cert: "PEM", key: "PEM" } as const;
+  // @ts-expect-error: a server asks for no certificate
+  await texts.startTls({ ...asServer, caCerts: [] });
+}
+
+/** Checked, not run. */
+function overStreams(
+  compressed: TransformStream<BufferSource, Bytes>,
+  messages: ReadableStream<string>,
+): void {
+  new Connection(compressed, { framing: lines() });
+  messages.pipeThrough(new FrameEncoderStream(lines())).pipeThrough(compressed);
+}
+
+void [sendsAndReceives, passedOn, beats, startsTls, overStreams];

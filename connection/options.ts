@@ -277,7 +277,72 @@ export interface SendOptions<Out> {
 }
 
 /**
- * Options for {@linkcode Connection.startTls}.
+ * Options for {@linkcode Connection.startTls} on the side of a client.
+ *
+ * @example The name that must be in the certificate
+ * ```ts
+ * import type { StartTlsClientOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: StartTlsClientOptions = {
+ *   serverName: "localhost",
+ *   caCerts: [await Deno.readTextFile("dev/testdata/ca.pem")],
+ * };
+ * assertEquals(options.side ?? "client", "client");
+ * ```
+ */
+export interface StartTlsClientOptions {
+  /**
+   * Which side of TLS this is.
+   *
+   * @default {"client"}
+   */
+  side?: "client" | undefined;
+  /** The name in the server's certificate, which is verified. */
+  serverName: string;
+  /** Root certificates to trust instead of the usual ones, each as PEM. */
+  caCerts?: readonly string[] | undefined;
+  /** A certificate chain to show to the server, as PEM. Needs `key`. */
+  cert?: string | undefined;
+  /** Its private key, as PEM. Needs `cert`. */
+  key?: string | undefined;
+  /** The protocols to ask for by ALPN. */
+  alpnProtocols?: readonly string[] | undefined;
+}
+
+/**
+ * Options for {@linkcode Connection.startTls} on the side of a server.
+ *
+ * @example The certificate of a server
+ * ```ts
+ * import type { StartTlsServerOptions } from "@framed/tcp";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: StartTlsServerOptions = {
+ *   side: "server",
+ *   cert: await Deno.readTextFile("dev/testdata/localhost.pem"),
+ *   key: await Deno.readTextFile("dev/testdata/localhost.key"),
+ * };
+ * assertEquals(options.side, "server");
+ * ```
+ */
+export interface StartTlsServerOptions {
+  /** Which side of TLS this is. */
+  side: "server";
+  /** The certificate chain, as PEM. */
+  cert: string;
+  /** The private key of the certificate, as PEM. */
+  key: string;
+  /** The protocols to offer by ALPN. */
+  alpnProtocols?: readonly string[] | undefined;
+  /** Not on a server, which asks clients for no certificate. */
+  caCerts?: undefined;
+  /** Not on a server. */
+  serverName?: undefined;
+}
+
+/**
+ * Options for {@linkcode Connection.startTls}: of a client, or of a server.
  *
  * @example Both sides
  * ```ts
@@ -296,30 +361,7 @@ export interface SendOptions<Out> {
  * assertEquals([server.side, client.side ?? "client"], ["server", "client"]);
  * ```
  */
-export interface StartTlsOptions {
-  /**
-   * Which side of TLS this is.
-   *
-   * @default {"client"}
-   */
-  side?: "client" | "server" | undefined;
-  /**
-   * The name in the server's certificate, which is verified. A client must give it; a
-   * server has none.
-   */
-  serverName?: string | undefined;
-  /**
-   * Root certificates to trust instead of the usual ones, each as PEM. Refused for a
-   * server, which asks clients for no certificate.
-   */
-  caCerts?: string[] | undefined;
-  /** A certificate chain, as PEM. Needs `key`. A server must give it. */
-  cert?: string | undefined;
-  /** Its private key, as PEM. Needs `cert`. */
-  key?: string | undefined;
-  /** The protocols to offer by ALPN. */
-  alpnProtocols?: string[] | undefined;
-}
+export type StartTlsOptions = StartTlsClientOptions | StartTlsServerOptions;
 
 /**
  * Options for {@linkcode Connection.reframe}.

@@ -1,6 +1,7 @@
 import type { Bytes } from "../framing/bytes.ts";
 import { FramingError } from "../framing/framing_error.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
+import { checkFunction } from "../internal/checks.ts";
 import { isTlsTransport } from "../internal/handshake.ts";
 import { type ProxyHeader, proxyHeaderDecoder } from "./_proxy_header.ts";
 import { checkMoved } from "./_transports.ts";
@@ -51,6 +52,7 @@ export async function readProxyHeader<A extends Address | undefined>(
   transport: Transport,
   peerAddr: (client: Address | undefined) => A,
 ): Promise<Transport & { readonly remoteAddr: A }> {
+  checkFunction("read PROXY header", "peerAddr", peerAddr);
   if (isTlsTransport(transport)) {
     throw new TypeError(
       "Cannot read PROXY header as it comes before TLS, which the listener has begun",

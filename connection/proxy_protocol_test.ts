@@ -555,3 +555,13 @@ Deno.test("serve() refuses proxyProtocol where it cannot be honoured", () => {
     );
   }
 });
+
+Deno.test("readProxyHeader() refuses what names no peer before it reads", async () => {
+  const [near] = transportPair();
+  await assertRejects(
+    () => readProxyHeader(near, "127.0.0.1" as never),
+    TypeError,
+    "peerAddr must be a function",
+  );
+  assertEquals(near.isReading, false);
+});

@@ -1,3 +1,5 @@
+import type { Bytes } from "../framing/bytes.ts";
+
 /**
  * The address of one side of a connection.
  *
@@ -156,7 +158,7 @@ export interface ByteStreams {
   /** What the peer sends. Its end is the peer's end. */
   readonly readable: ReadableStream<Uint8Array>;
   /** What is sent to the peer. Closing it ends what this side sends. */
-  readonly writable: WritableStream<Uint8Array>;
+  readonly writable: WritableStream<Bytes>;
   /** Called when the connection gives the streams back, if it is there. */
   close?(): unknown;
 }

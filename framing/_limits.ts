@@ -1,6 +1,7 @@
 import { checkFunction } from "../internal/checks.ts";
 import { drops } from "../internal/drops.ts";
 import { logRejection } from "../internal/log_error.ts";
+import { shownValue } from "../internal/shown.ts";
 import { FramingError } from "./framing_error.ts";
 import type { LimitOptions } from "./limits.ts";
 
@@ -65,7 +66,7 @@ export function checkInteger(
     throw new RangeError(
       `Cannot make ${name} framing as ${option} must be a whole number${
         minimum < 0 ? "" : ` of at least ${minimum}`
-      }: current value is ${value}`,
+      }: current value is ${shownValue(value)}`,
     );
   }
 }
@@ -81,7 +82,7 @@ export function checkChoice<T>(
     throw new TypeError(
       `Cannot make ${name} framing as ${option} must be one of ${
         choices.map((choice) => JSON.stringify(choice)).join(", ")
-      }: current value is ${JSON.stringify(value)}`,
+      }: current value is ${shownValue(value)}`,
     );
   }
 }

@@ -1,3 +1,4 @@
+import { shownValue } from "../internal/shown.ts";
 import { BytesDecoder } from "./_decoders.ts";
 import type { Frames, FrameSource } from "./_frames.ts";
 import {
@@ -295,7 +296,9 @@ function checkMaxFieldBytes(
   }
   if (!Number.isInteger(value) || value < 1 || value > MAX_VARINT_LENGTH) {
     throw new RangeError(
-      `Cannot make lengthPrefixed framing as maxFieldBytes must be a whole number from 1 to ${MAX_VARINT_LENGTH}: current value is ${value}`,
+      `Cannot make lengthPrefixed framing as maxFieldBytes must be a whole number from 1 to ${MAX_VARINT_LENGTH}: current value is ${
+        shownValue(value)
+      }`,
     );
   }
 }

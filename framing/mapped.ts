@@ -183,7 +183,10 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
 
   #map(message: In): MappedIn | undefined {
     try {
-      return this.#mapping.decode(message);
+      const value = this.#mapping.decode(message);
+      // As a message, its promise would be one that nothing awaits when it rejects.
+      checkNotAsync("decode message", "decode", value);
+      return value;
     } catch (error) {
       refuse(error, this.#malformed);
       return undefined;

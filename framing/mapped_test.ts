@@ -387,3 +387,13 @@ Deno.test("onMalformed and onDiscard may be async functions, whose errors are lo
   assertEquals(logged[0], "too long".length);
   assertInstanceOf(logged[1], FramingError);
 });
+
+Deno.test("mapped() refuses an async decode, whose promise nothing would await", () => {
+  const framing = mapped(lines(), {
+    decode: (line) => Promise.reject(new Error(line)),
+    encode: (line: string) => line,
+  });
+  const decoder = new ChunkDecoder(framing);
+  const chunk = new TextEncoder().encode("a\n");
+  assertThrows(() => decoder.decode(chunk), TypeError, "async");
+});

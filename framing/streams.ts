@@ -1,6 +1,7 @@
 import { QueueStream } from "../internal/queue_stream.ts";
 import { ChunkInput } from "./_chunk_input.ts";
 import { checkMethod } from "./_limits.ts";
+import type { Bytes } from "./bytes.ts";
 import { ChunkEncoder } from "./chunk_decoder.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
@@ -179,7 +180,7 @@ function decoderPair<In>(
  * assertEquals(await toText(bytes), "one\ntwo\n");
  * ```
  */
-export class FrameEncoderStream<Out> extends TransformStream<Out, Uint8Array> {
+export class FrameEncoderStream<Out> extends TransformStream<Out, Bytes> {
   /**
    * Makes a stream.
    *

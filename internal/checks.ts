@@ -1,3 +1,5 @@
+import { shownValue } from "./shown.ts";
+
 // More makes a timer fire immediately.
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -37,7 +39,7 @@ export function checkBoolean(name: string, value: unknown): void {
   if (value === undefined || typeof value === "boolean") return;
   throw new TypeError(
     `Cannot use ${name} as it must be true or false: current value is ${
-      JSON.stringify(value)
+      shownValue(value)
     }`,
   );
 }
@@ -47,7 +49,7 @@ export function checkText(name: string, value: unknown): void {
   if (value === undefined || typeof value === "string" && value !== "") return;
   throw new TypeError(
     `Cannot use ${name} as it must be a string that is not empty: current value is ${
-      JSON.stringify(value)
+      shownValue(value)
     }`,
   );
 }
@@ -102,7 +104,9 @@ export function checkCount(
   if (value === undefined) return;
   if (!Number.isSafeInteger(value) || value < 1 || value > maximum) {
     throw new RangeError(
-      `Cannot ${task} as ${name} must be a whole number from 1 to ${maximum}: current value is ${value}`,
+      `Cannot ${task} as ${name} must be a whole number from 1 to ${maximum}: current value is ${
+        shownValue(value)
+      }`,
     );
   }
 }
@@ -116,7 +120,9 @@ export function checkLength(
   if (value === undefined) return;
   if (!Number.isSafeInteger(value) || value < 1) {
     throw new RangeError(
-      `Cannot ${task} as ${name} must be a whole number of at least 1 byte: current value is ${value}`,
+      `Cannot ${task} as ${name} must be a whole number of at least 1 byte: current value is ${
+        shownValue(value)
+      }`,
     );
   }
 }
@@ -132,7 +138,9 @@ export function checkMilliseconds(
     typeof value !== "number" || !(value >= minimum && value <= MAX_TIMER_MS)
   ) {
     throw new RangeError(
-      `Cannot use ${name} as it must be from ${minimum} to ${MAX_TIMER_MS} ms: current value is ${value}`,
+      `Cannot use ${name} as it must be from ${minimum} to ${MAX_TIMER_MS} ms: current value is ${
+        shownValue(value)
+      }`,
     );
   }
 }
@@ -141,7 +149,9 @@ export function checkMilliseconds(
 export function checkPort(port: number, minimum: number): void {
   if (!Number.isSafeInteger(port) || port < minimum || port > 65_535) {
     throw new RangeError(
-      `Cannot use port as it must be a whole number from ${minimum} to 65535: current value is ${port}`,
+      `Cannot use port as it must be a whole number from ${minimum} to 65535: current value is ${
+        shownValue(port)
+      }`,
     );
   }
 }
@@ -151,7 +161,7 @@ export function checkPath(path: string): void {
   if (typeof path !== "string" || path === "") {
     throw new TypeError(
       `Cannot use path as it must be a string that is not empty: current value is ${
-        JSON.stringify(path)
+        shownValue(path)
       }`,
     );
   }

@@ -9,6 +9,7 @@ import {
   isUnix,
   refuseOptions,
 } from "./checks.ts";
+import { shownValue } from "./shown.ts";
 
 Deno.test("checkFunction() refuses what is not a function", () => {
   for (const value of [undefined, null, {}, "f"]) {
@@ -64,7 +65,7 @@ Deno.test("checkPort() refuses what is no port", () => {
     assertThrows(
       () => checkPort(port as number, 0),
       RangeError,
-      `current value is ${port}`,
+      `current value is ${shownValue(port)}`,
     );
   }
   checkPort(0, 0);

@@ -14,6 +14,7 @@ import { startTimer } from "./countdown.ts";
 import { keepAlive } from "./event_loop.ts";
 import { hostAndPort } from "./host_and_port.ts";
 import { onAbort } from "./on_abort.ts";
+import { shownValue } from "./shown.ts";
 import type { Origin } from "./diagnostics.ts";
 
 export const DEFAULT_CONNECT_HOSTNAME = "127.0.0.1";
@@ -110,7 +111,7 @@ export function checkConnectTlsOptions(tls: CheckedTlsOptions): void {
   if (typeof tls !== "object" || tls === null) {
     throw new TypeError(
       `Cannot connect as tls must be true, false or an object of options: current value is ${
-        JSON.stringify(tls)
+        shownValue(tls)
       }`,
     );
   }

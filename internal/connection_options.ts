@@ -4,6 +4,7 @@ import {
   checkMilliseconds,
   checkSignal,
 } from "./checks.ts";
+import { shownValue } from "./shown.ts";
 
 /**
  * The options of a connection that are checked, in the shape that every framing
@@ -67,7 +68,9 @@ export function checkConnectionOptions(
 export function checkHeartbeat(heartbeat: CheckedHeartbeat): void {
   if (typeof heartbeat !== "object" || heartbeat === null) {
     throw new TypeError(
-      `Cannot use heartbeat as it must be { interval, message }: current value is ${heartbeat}`,
+      `Cannot use heartbeat as it must be { interval, message }: current value is ${
+        shownValue(heartbeat)
+      }`,
     );
   }
   const { interval, message } = heartbeat;

@@ -11,6 +11,7 @@ import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { logError } from "./log_error.ts";
 import { onAbort } from "./on_abort.ts";
 import { noteReconnected } from "./reconnected.ts";
+import { shownValue } from "./shown.ts";
 
 /** What is done with a connection, of which this folder knows no more. */
 export interface ReconnectedConnection {
@@ -260,12 +261,17 @@ function checkReconnectOptions<C>(options: ReconnectingOptions<C>): Schedule {
   }
   if (!Number.isFinite(multiplier) || multiplier < 1) {
     throw new RangeError(
-      `Cannot reconnect as multiplier must be a finite number of at least 1: current value is ${multiplier}`,
+      `Cannot reconnect as multiplier must be a finite number of at least 1: current value is ${
+        shownValue(multiplier)
+      }`,
     );
   }
-  if (!(jitter >= 0 && jitter <= 1)) {
+  // Others than numbers compare as numbers, such as `null`.
+  if (typeof jitter !== "number" || !(jitter >= 0 && jitter <= 1)) {
     throw new RangeError(
-      `Cannot reconnect as jitter must be from 0 to 1: current value is ${jitter}`,
+      `Cannot reconnect as jitter must be from 0 to 1: current value is ${
+        shownValue(jitter)
+      }`,
     );
   }
   if (maxAttempts !== Infinity) {

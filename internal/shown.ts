@@ -27,3 +27,26 @@ export function textOf(read: () => unknown): string {
     return "what cannot be shown";
   }
 }
+
+const MAX_SHOWN_CHARACTERS = 80;
+
+/**
+ * A value that an option cannot have, for the message of an error: text in quotes, so that
+ * `"5"` is not taken for 5.
+ */
+export function shownValue(value: unknown): string {
+  const text = textOf(() => {
+    switch (typeof value) {
+      case "string":
+      case "object":
+        return JSON.stringify(value);
+      case "bigint":
+        return `${value}n`;
+      case "function":
+        return "a function";
+      default:
+        return value;
+    }
+  });
+  return text.slice(0, MAX_SHOWN_CHARACTERS);
+}

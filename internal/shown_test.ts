@@ -13,7 +13,7 @@ import {
   mapped,
   textFields,
 } from "../framing.ts";
-import { quoted } from "./shown.ts";
+import { quoted, shownValue } from "./shown.ts";
 
 Deno.test("No error of a framing steers a terminal or begins a line of a log", () => {
   const hostile = "\x1b[2J\x7f\x9b31m\u2028\u202e\n2026-01-01 all is well";
@@ -48,4 +48,17 @@ Deno.test("No error of a framing steers a terminal or begins a line of a log", (
 
 Deno.test("quoted() cuts a text, and escapes what JSON leaves", () => {
   assertEquals(quoted('a"\n\x9bcd', 4), '"a\\"\\n\\u009b"');
+});
+
+Deno.test("shownValue() shows text in quotes, and whatever cannot become text", () => {
+  const values = ["5", 5, 5n, null, Symbol("x"), () => {}, { toJSON: 0n }];
+  assertEquals(values.map(shownValue), [
+    '"5"',
+    "5",
+    "5n",
+    "null",
+    "Symbol(x)",
+    "a function",
+    "what cannot be shown",
+  ]);
 });

@@ -41,7 +41,7 @@ export function handshakeOptions(
     return {
       isServer: true,
       secureContext: createSecureContext({ cert, key }),
-      ...(alpnProtocols && { ALPNProtocols: alpnProtocols }),
+      ...(alpnProtocols && { ALPNProtocols: [...alpnProtocols] }),
     };
   } catch (error) {
     throw toSystemError(error, {

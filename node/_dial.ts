@@ -158,7 +158,7 @@ function optionsForTls(
     ...(caCerts && { ca: [...tls.rootCertificates, ...caCerts] }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
-    ...(alpnProtocols && { ALPNProtocols: alpnProtocols }),
+    ...(alpnProtocols && { ALPNProtocols: [...alpnProtocols] }),
     // An address is no name that a server could be told.
     ...(isIP(serverName) === 0 && { servername: serverName }),
     checkServerIdentity: (_host, certificate) =>

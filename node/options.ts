@@ -101,7 +101,13 @@ export type ConnectOptions<In = Bytes, Out = SendableFor<In>> =
  * ```
  */
 export type ReconnectOptions<In = Bytes, Out = SendableFor<In>> =
-  & (ConnectOptions<In, Out> | ReconnectByOptions<In, Out>)
+  & (
+    | ConnectOptions<In, Out>
+    | (
+      & ReconnectByOptions<In, Out>
+      & Partial<Record<keyof SocketTransportOptions, undefined>>
+    )
+  )
   & ReconnectBaseOptions<In, Out>;
 
 /**
@@ -139,7 +145,7 @@ export interface ServeTlsOptions {
   /** The private key of the certificate, as PEM. */
   key: string;
   /** The protocols to offer by ALPN. */
-  alpnProtocols?: string[] | undefined;
+  alpnProtocols?: readonly string[] | undefined;
 }
 
 /**

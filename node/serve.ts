@@ -14,6 +14,7 @@ import { Connection } from "../connection/connection.ts";
 import { readProxyHeader } from "../connection/proxy_protocol.ts";
 import type { Address } from "../connection/transport.ts";
 import {
+  checkBoolean,
   checkCount,
   checkFunction,
   checkMilliseconds,
@@ -266,6 +267,8 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
     return checkOverUnixSocket(options);
   }
   checkOverTcp(options);
+  checkBoolean("exclusive", options.exclusive);
+  checkBoolean("ipv6Only", options.ipv6Only);
   checkMilliseconds("keepAliveInitialDelay", options.keepAliveInitialDelay, 0);
   checkConnectionOptions(options, "TCP"); // TLS has them too
 }

@@ -52,6 +52,8 @@ Deno.test("serve() of node.ts throws immediately what is a mistake", () => {
     [{ tls: { cert: "x" } }, TypeError, "key"],
     [{ handshakeTimeout: 1 }, TypeError, "handshakeTimeout"],
     [{ cert: "x" }, TypeError, "tls"],
+    [{ exclusive: 1 }, TypeError, "exclusive"],
+    [{ ipv6Only: "no" }, TypeError, "ipv6Only"],
     [{ path: "/x", port: undefined, ipv6Only: true }, TypeError, "ipv6Only"],
     [{ path: "/x" }, TypeError, "port"],
     [{ listener: createServer(), port: undefined }, TypeError, "listen"],

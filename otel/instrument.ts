@@ -3,6 +3,7 @@ import type {
   ConnectionCloseMessage,
   ConnectionOpenMessage,
 } from "../connection/diagnostics.ts";
+import { checkFunction } from "../internal/checks.ts";
 import { builtinModule } from "../internal/event_loop.ts";
 import { ConnectionMetrics } from "./_metrics.ts";
 import { ConnectionSpans } from "./_spans.ts";
@@ -73,7 +74,7 @@ let current: Disposable | undefined;
  * @param options The providers.
  * @returns What stops it when it is disposed of: nothing is reported any more, and the
  * spans of open connections end.
- * @throws {TypeError} If the runtime has no `node:diagnostics_channel`, as browsers have
+ * @throws {TypeError} If a provider is none, or if the runtime has no `node:diagnostics_channel`, as browsers have
  * not.
  *
  * @example Reading a metric in a test
@@ -104,6 +105,10 @@ let current: Disposable | undefined;
  * ```
  */
 export function instrument(options: InstrumentOptions = {}): Disposable {
+  const { meterProvider, tracerProvider } = options;
+  // What is thrown when a connection is opened would end the process.
+  checkProvider("meterProvider", "getMeter", meterProvider);
+  checkProvider("tracerProvider", "getTracer", tracerProvider);
   const channels = findChannels();
   if (channels === undefined) {
     throw new TypeError(
@@ -111,8 +116,22 @@ export function instrument(options: InstrumentOptions = {}): Disposable {
     );
   }
   current?.[Symbol.dispose]();
-  current = subscribe(channels, options);
+  current = subscribe(channels, { meterProvider, tracerProvider });
   return current;
+}
+
+/** Throws unless `provider` is left out or has the method. */
+function checkProvider<Method extends string>(
+  name: string,
+  method: Method,
+  provider: { readonly [Name in Method]: unknown } | undefined,
+): void {
+  if (provider === undefined) return;
+  checkFunction(
+    "instrument connections",
+    `${name}.${method}`,
+    provider?.[method],
+  );
 }
 
 interface Watchers {

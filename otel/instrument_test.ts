@@ -314,3 +314,10 @@ Deno.test("instrument() says so where there are no diagnostics channels", () => 
     Object.assign(process, { getBuiltinModule });
   }
 });
+
+Deno.test("instrument() refuses a provider that is none, and goes on as before", () => {
+  // When the first connection is opened it would end the process.
+  for (const name of ["meterProvider", "tracerProvider"]) {
+    assertThrows(() => instrument({ [name]: {} }), TypeError, name);
+  }
+});

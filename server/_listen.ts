@@ -29,7 +29,7 @@ export function listenTcp<In, Out>(
       ...address,
       cert,
       key,
-      ...(alpnProtocols && { alpnProtocols }),
+      ...(alpnProtocols && { alpnProtocols: [...alpnProtocols] }),
     }));
   return {
     addr: listener.addr,

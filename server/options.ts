@@ -41,7 +41,7 @@ export interface ServeTlsOptions {
   /** The private key of the certificate, as PEM. */
   key: string;
   /** The protocols to offer by ALPN. */
-  alpnProtocols?: string[] | undefined;
+  alpnProtocols?: readonly string[] | undefined;
 }
 
 /**

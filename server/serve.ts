@@ -14,6 +14,7 @@ import { Connection } from "../connection/connection.ts";
 import { readProxyHeader } from "../connection/proxy_protocol.ts";
 import type { Address, Transport } from "../connection/transport.ts";
 import {
+  checkBoolean,
   checkCount,
   checkFunction,
   checkPath,
@@ -233,6 +234,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   }
   const { tls, reusePort, tcpBacklog } = options;
   checkOverTcp(options);
+  checkBoolean("reusePort", reusePort);
   if (reusePort) checkReusePort();
   checkCount("serve", "tcpBacklog", tcpBacklog, MAX_BACKLOG);
   checkConnectionOptions(options, tls === undefined ? "TCP" : "TLS");

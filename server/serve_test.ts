@@ -120,6 +120,7 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     [{ path, hostname: "localhost" }, TypeError, "hostname with path"],
     [{ path, tls: certificate }, TypeError, "tls with path"],
     [{ path, ...certificate }, TypeError, "cert outside tls"],
+    [{ reusePort: null }, TypeError, "reusePort as it must be true or false"],
     [{ path, reusePort: false }, TypeError, "reusePort with path"],
     [{ path, tcpBacklog: 1 }, TypeError, "tcpBacklog with path"],
     [{ path, noDelay: true }, TypeError, "noDelay over Unix socket"],

@@ -183,15 +183,16 @@ export function connectionPair<In, Out>(
   const { giveUpAfter = GIVE_UP_MS } = options;
   checkMilliseconds("giveUpAfter", giveUpAfter);
   const [nearTransport, farTransport] = transportPair(options);
-  const { near, far } = isForEach(options)
-    ? options
-    : { near: options, far: options };
-  return new Pair({
-    near: new Connection(nearTransport, near),
-    far: new Connection(farTransport, far),
-    nearTransport,
-    farTransport,
-  }, giveUpAfter);
+  const each = isForEach(options) ? options : { near: options, far: options };
+  const near = new Connection(nearTransport, each.near);
+  let far: Connection<In, Out>;
+  try {
+    far = new Connection(farTransport, each.far);
+  } catch (error) {
+    near.abort(error); // else its heartbeat would go on
+    throw error;
+  }
+  return new Pair({ near, far, nearTransport, farTransport }, giveUpAfter);
 }
 
 /** Whether each end has options; in JavaScript one of them may be missing. */

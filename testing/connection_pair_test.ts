@@ -104,3 +104,20 @@ Deno.test("connectionPair() ignores no options of one end", () => {
     "framing must be given",
   );
 });
+
+Deno.test("connectionPair() leaves nothing open if one end is refused", async () => {
+  const { promise: ended, resolve } = Promise.withResolvers<unknown>();
+  const near = {
+    framing: lines(),
+    heartbeat: { interval: 5, message: () => "beat" },
+  };
+  const channel = await import("node:diagnostics_channel");
+  channel.subscribe("framed_tcp.connection.close", resolve);
+  try {
+    const far = { framing: lines(), idleTimeout: -1 };
+    assertThrows(() => connectionPair({ near, far }), RangeError);
+    await ended;
+  } finally {
+    channel.unsubscribe("framed_tcp.connection.close", resolve);
+  }
+});

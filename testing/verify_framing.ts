@@ -3,9 +3,18 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Encoder, Framing } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
-import { checkCount, checkLength } from "../internal/checks.ts";
+import {
+  checkBoolean,
+  checkCount,
+  checkFunction,
+  checkLength,
+} from "../internal/checks.ts";
+import {
+  checkFraming,
+  checkFramingMethod,
+} from "../internal/connection_options.ts";
 import { type Random, seededRandom } from "../internal/random.ts";
-import { textOf } from "../internal/shown.ts";
+import { shownValue, textOf } from "../internal/shown.ts";
 import { type DecodeOptions, decodeStream, type Outcome } from "./_decoding.ts";
 import { damaged, randomCuts } from "./_random.ts";
 import {
@@ -171,11 +180,18 @@ export function verifyFraming<In, Out>(
   options: VerifyFramingOptions<In, Out> = {},
 ): void {
   const { received = messages, limit, rounds, seed } = options;
+  checkFraming({ framing }, TASK);
   checkCount(TASK, "rounds", rounds);
   if (seed !== undefined && !Number.isSafeInteger(seed)) {
     throw new RangeError(
-      `Cannot ${TASK} as seed must be a whole number: current value is ${seed}`,
+      `Cannot ${TASK} as seed must be a whole number: current value is ${
+        shownValue(seed)
+      }`,
     );
+  }
+  checkBoolean("prompt", options.prompt);
+  if (options.isAllowed !== undefined) {
+    checkFunction(TASK, "isAllowed", options.isAllowed);
   }
   if (messages.length === 0) {
     throw new TypeError(`Cannot ${TASK} without messages`);
@@ -186,7 +202,11 @@ export function verifyFraming<In, Out>(
     );
   }
   if (limit !== undefined) {
-    checkLength(TASK, "limit.maxLength", limit.maxLength);
+    checkLength(TASK, "limit.maxLength", limit?.maxLength ?? NaN);
+    checkFunction(TASK, "limit.message", limit.message);
+    if (limit.larger !== undefined) {
+      checkFramingMethod(limit.larger, "encoder", TASK);
+    }
   }
   new Verification(framing, options).verify(messages, received);
 }

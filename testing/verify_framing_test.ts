@@ -515,6 +515,21 @@ Deno.test("verifyFraming() refuses what it cannot verify", () => {
     RangeError,
     "limit.maxLength",
   );
+  const limit = { maxLength: 1, message: x };
+  const wrongs: [object, message: string][] = [
+    [{ limit: { maxLength: 1 } }, "limit.message"],
+    [{ limit: { ...limit, larger: lines } }, "encoder"],
+    [{ prompt: "no" }, "prompt"],
+    [{ isAllowed: true }, "isAllowed"],
+  ];
+  for (const [options, message] of wrongs) {
+    assertThrows(
+      () => verifyFraming(lines(), ["a"], options),
+      TypeError,
+      message,
+    );
+  }
+  assertThrows(() => verifyFraming({} as never, ["a"]), TypeError, "framing");
 });
 
 Deno.test("verifyFraming() finds an encoder that changes the message", () => {
