@@ -174,9 +174,10 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
   }
 
   #takeAhead(): Message | undefined {
-    if (this.#failure !== undefined) throw this.#failure.error;
     const message = this.#ahead;
-    this.#ahead = undefined;
+    const failure = this.#failure;
+    this.#ahead = this.#failure = undefined;
+    if (failure !== undefined) throw failure.error;
     return message;
   }
 

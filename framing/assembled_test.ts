@@ -169,3 +169,18 @@ Deno.test("assembled() refuses an assembler that gives no iterator", () => {
     assertThrows(() => decoder.decode(bytes("ab\n")), TypeError, "assembler");
   }
 });
+
+Deno.test("assembled() goes on with the next frame if it is asked after an error", () => {
+  const framing = assembled(lines(), () =>
+    function* (line) {
+      yield line;
+      if (line === "bad") throw new Error("Refused");
+    });
+  const input = new InputBuffer();
+  input.append(bytes("bad\ngood\n"));
+  const decoder = framing.decoder();
+  assertEquals(input.pull(decoder), "bad");
+  assertThrows(() => input.pull(decoder), Error, "Refused");
+  assertEquals(input.pull(decoder), "good");
+  assertEquals(input.pull(decoder), undefined);
+});
