@@ -1,8 +1,12 @@
+import { shownValue } from "../internal/shown.ts";
+
 /** Throws unless `size` is that of an unsigned integer, in bytes. */
 export function checkUintSize(size: number): void {
   if (!(Number.isInteger(size) && size >= 1 && size <= 8)) {
     throw new RangeError(
-      `Cannot read an unsigned integer as its size must be a whole number from 1 to 8: current value is ${size}`,
+      `Cannot read an unsigned integer as its size must be a whole number from 1 to 8: current value is ${
+        shownValue(size)
+      }`,
     );
   }
 }

@@ -1,3 +1,4 @@
+import { shownValue } from "../internal/shown.ts";
 import { malformed } from "./_limits.ts";
 import { checkUintSize, readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
@@ -138,7 +139,9 @@ export class FieldReader {
   takeTextUntil(end = 0): string {
     if (!(Number.isInteger(end) && end >= 0 && end <= 0xff)) {
       throw new RangeError(
-        `Cannot take text as end must be a byte, from 0 to 255: current value is ${end}`,
+        `Cannot take text as end must be a byte, from 0 to 255: current value is ${
+          shownValue(end)
+        }`,
       );
     }
     const found = this.#message.indexOf(end, this.#at);

@@ -1,5 +1,6 @@
 import { checkNotAsync } from "../internal/checks.ts";
 import type { SharedFrame } from "../internal/shared_frame.ts";
+import { shownValue } from "../internal/shown.ts";
 import { type BufferSpace, findWithin, scanner } from "./_byte_search/scan.ts";
 import { writeUint } from "./_uint.ts";
 import type { ByteOutput } from "./byte_output.ts";
@@ -293,7 +294,9 @@ export class OutputBuffer implements ByteOutput {
   reserve(size: number): number {
     if (!(Number.isSafeInteger(size) && size >= 0)) {
       throw new RangeError(
-        `Cannot reserve room as its size must be a whole number of at least 0: current value is ${size}`,
+        `Cannot reserve room as its size must be a whole number of at least 0: current value is ${
+          shownValue(size)
+        }`,
       );
     }
     const position = this.length;
