@@ -451,7 +451,7 @@ export class ListeningServer<
     } catch (error) {
       handled = Promise.reject(error);
     }
-    // An async function that waited here would hold 240 bytes more a connection.
+    // An async function that waited here would hold 340 bytes more a connection (measured).
     Promise.resolve(handled).then(
       () => this.#finish(connection),
       (error) => this.#finish(connection, { error }),

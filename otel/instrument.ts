@@ -74,8 +74,8 @@ let current: Disposable | undefined;
  * @param options The providers.
  * @returns What stops it when it is disposed of: nothing is reported any more, and the
  * spans of open connections end.
- * @throws {TypeError} If a provider is none, or if the runtime has no `node:diagnostics_channel`, as browsers have
- * not.
+ * @throws {TypeError} If a provider is none, or if the runtime has no
+ * `node:diagnostics_channel`, as browsers have not.
  *
  * @example Reading a metric in a test
  * ```ts
