@@ -1,4 +1,5 @@
 import type { ManyDecoder } from "./_decoders.ts";
+import { scanner } from "./_byte_search/scan.ts";
 import { takeAhead } from "./batch.ts";
 import { CACHE_LINE_BYTES } from "./_search.ts";
 import type { Decoder } from "./framing.ts";
@@ -100,15 +101,31 @@ export class ChunkInput {
     this.#chunk = undefined;
   }
 
-  /** Puts as much again to what is there. */
+  /** Puts as much to what is there as its message may need, or as much again. */
   #copyMore(): void {
     if (this.#chunk === undefined) return;
     const start = this.#copied;
-    const { missing, length } = this.#input;
-    const more = missing > 1 ? missing : Math.max(FIRST_PART_BYTES, length);
+    const { missing } = this.#input;
+    const more = missing > 1 ? missing : this.#lookForEnd(this.#chunk, start);
     const part = this.#chunk.subarray(start, start + more);
     this.#input.append(part);
     this.#copied += part.length;
     if (this.#copied === this.#chunk.length) this.#chunk = undefined;
+  }
+
+  /** How many bytes to add for a message whose length is not known. */
+  #lookForEnd(chunk: Uint8Array, start: number): number {
+    const { length, missed } = this.#input;
+    const rest = chunk.length - start;
+    const last = typeof missed === "number" ? missed : missed?.at(-1);
+    // To copy as much again is fast if that is little, or all.
+    const isFast = length < FIRST_PART_BYTES || rest <= length;
+    if (isFast || last === undefined) return Math.max(FIRST_PART_BYTES, length);
+    const at = scanner.indexOf(chunk.subarray(start), last);
+    if (at === -1) return rest;
+    // It may not be the end: a part for each place would be looked at as often.
+    const more = Math.max(at + 1, FIRST_PART_BYTES, length >> 2);
+    this.#input.need(length + Math.min(more, rest)); // room for it, and no more
+    return more;
   }
 }

@@ -17,7 +17,7 @@ import type { Bytes } from "./bytes.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
-import type { Framing } from "./framing.ts";
+import type { Decoder, Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
@@ -220,6 +220,65 @@ Deno.test("ChunkDecoder goes on in an array that is given in parts", () => {
       );
       assertEquals(new Set(messages.flatMap((each) => [...each])).size, 1);
     }
+  }
+});
+
+Deno.test("ChunkDecoder puts many messages that are cut into one buffer", () => {
+  const message = (index: number) => `${index}`.padEnd(1000, ".");
+  const stream = Array.from(
+    { length: 100 },
+    (_, index) => message(index) + "\n",
+  )
+    .join("");
+  const random = seededRandom(71);
+  for (const length of [700, 1460, 16_384]) {
+    const decoder = new ChunkDecoder(delimited("\n"));
+    const chunks = chunksOf(stream, length, random);
+    const messages = chunks.flatMap((chunk) => decoder.decode(chunk));
+    assertEquals(
+      messages.map(text),
+      messages.map((_, index) => message(index)),
+    );
+    assertEquals(messages.length, 100);
+    const given = new Set(chunks.map(({ buffer }) => buffer));
+    const cut = messages.filter(({ buffer }) => !given.has(buffer));
+    const buffers = new Set(cut.map(({ buffer }) => buffer));
+    assert(buffers.size <= 4 + cut.length / 5, `${buffers.size}: ${length}`);
+  }
+});
+
+Deno.test("ChunkDecoder asks for a message that is cut though what was looked for is missing", () => {
+  // A line, or as much as a line may have.
+  const MOST = 600;
+  const framing = {
+    decoder: (): Decoder<string> => ({
+      decode(input) {
+        const end = input.indexOf(0x0a);
+        if (end !== -1 && end < MOST) return input.takeText(end + 1);
+        return input.length < MOST ? undefined : input.takeText(MOST);
+      },
+    }),
+  };
+  const stream = "x".repeat(2000) + "\n" + "short\n" + "y".repeat(1300) + "\n";
+  const random = seededRandom(72);
+  const decodeIn = (length: number) => {
+    const decoder = new ChunkDecoder(framing);
+    return chunksOf(stream, length, random)
+      .flatMap((chunk) => decoder.decode(chunk));
+  };
+  const whole = decodeIn(2 * stream.length);
+  assertEquals(whole.map((each) => each.length), [
+    600,
+    600,
+    600,
+    201,
+    6,
+    600,
+    600,
+    101,
+  ]);
+  for (let length = 1; length < stream.length; length += 41) {
+    assertEquals(decodeIn(length), whole);
   }
 });
 

@@ -17,8 +17,9 @@ const MAX_SHARED_BYTES = 128 * 1024;
 const LEAST_BYTES = 1024;
 const STEP_BYTES = 1024;
 const MAX_SOURCE_BYTES = 2 ** 30;
-// What was left of a chunk is smaller, as a rule.
-const MAX_SPARE_BYTES = 4096;
+// A buffer for what is cut by the ends of chunks, once there was much of that: making one
+// takes about 1 µs, and 2 for 8 KiB.
+const MAX_SPARE_BYTES = 8 * 1024;
 // More searches than that are forgotten: a framing asks for a few delimiters.
 const MAX_SEARCHES = 256;
 
@@ -60,13 +61,16 @@ export class InputBuffer implements ByteInput {
   #lendings = 0;
   // The buffer was made here, and not given with `append`.
   #isOwn = true;
-  // A buffer that held what was left of a chunk, and is free again: a new one for each
-  // chunk took 15 ns a message of 1 KiB.
+  // What is free of the buffer that held what was left of a chunk, and how large the next
+  // such buffer is at least: a new one for each chunk takes as long as 30 short messages.
   #spare: Bytes | undefined;
+  #spareSize = 0;
   // The length that `#needer` waits for; no other decoder does, and none elsewhere.
   #needed = 0;
   #needer: Decoder<unknown> | undefined;
   #neededAt = 0;
+  // What the decoder that was asked last has looked for in vain.
+  #missed: number | Uint8Array | undefined;
   #maxFrameLength = DEFAULT_MAX_LENGTH_BYTES;
   // Where the decoder was called last: the frame of the last message begins there.
   #frameStart = 0;
@@ -141,7 +145,9 @@ export class InputBuffer implements ByteInput {
     const at = areFew(end - first)
       ? findAmongFew(sought, bytes, first, end)
       : this.#searchFor(sought).find(bytes, start, first, end);
-    return at === -1 ? -1 : at - start;
+    if (at !== -1) return at - start;
+    this.#missed = sought;
+    return -1;
   }
 
   /** Takes bytes from the front; see {@linkcode ByteInput.take}. */
@@ -190,6 +196,7 @@ export class InputBuffer implements ByteInput {
     this.#needer = decoder;
     for (;;) {
       this.#needed = 0;
+      this.#missed = undefined;
       const start = this.#frameStart = this.#start;
       // Of the frame at the front: the next one may have another limit.
       const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
@@ -422,6 +429,15 @@ export class InputBuffer implements ByteInput {
     return this.#needed - this.length;
   }
 
+  /**
+   * What the decoder that was asked last looked for in vain: it may end its message.
+   *
+   * @internal
+   */
+  get missed(): number | Uint8Array | undefined {
+    return this.#missed;
+  }
+
   /** How large the buffer is. */
   get size(): number {
     return this.#size;
@@ -485,34 +501,61 @@ export class InputBuffer implements ByteInput {
     // much as a message says that it needs is trusted only up to four times what came.
     const length = this.#end - this.#start;
     const grown = this.#needed > length + 1
-      ? Math.min(this.#needed, Math.max(4 * length, LEAST_BYTES))
+      ? Math.min(
+        this.#needed,
+        Math.max(4 * length, LEAST_BYTES, this.#spareSize),
+      )
       : Math.min(4 * length, this.#maxFrameLength);
     const wanted = Math.max(size, length + least, length > 0 ? grown : 0);
     if (this.#isOwn && this.#lendings === 0 && wanted <= this.#size) {
       this.#bytes.copyWithin(0, this.#start, this.#end);
       this.#use(this.#bytes, length);
     } else {
-      const bytes = this.#takeSpare(wanted) ?? newBuffer(wanted, size);
+      const isCut = size === 0 && length + least <= MAX_SPARE_BYTES;
+      const bytes = isCut ? this.#takeSpare(wanted) : newBuffer(wanted, size);
       if (length > 0) bytes.set(this.#bytes.subarray(this.#start, this.#end));
+      if (size === 0 && this.#isOwn && this.#spare === undefined) {
+        this.#keepSpare();
+      }
       this.#use(bytes, length);
     }
   }
 
-  #takeSpare(least: number): Bytes | undefined {
+  /** A buffer for what is cut by the end of a chunk, of no more than is kept. */
+  #takeSpare(wanted: number): Bytes {
+    const least = Math.min(wanted, MAX_SPARE_BYTES);
     const spare = this.#spare;
-    if (spare === undefined || spare.length < least) return undefined;
     this.#spare = undefined;
-    return spare;
+    if (spare !== undefined && spare.length >= least) return spare;
+    const size = 2 * least > this.#spareSize ? least : this.#spareSize;
+    this.#spareSize = Math.min(
+      Math.max(LEAST_BYTES, 2 * size),
+      MAX_SPARE_BYTES,
+    );
+    return newBuffer(size, 0);
   }
 
   /** Goes on in a chunk from elsewhere, which holds what was not taken at `start`. */
   #useGiven(chunk: Uint8Array, start: number): void {
-    const isFree = this.#isOwn && this.#lendings === 0;
-    if (isFree && this.#size <= MAX_SPARE_BYTES) this.#spare = this.#bytes;
+    if (this.#isOwn) this.#keepSpare();
     const bytes = shareable(chunk);
     this.#use(bytes, bytes.length, start);
     this.#lendings = 1; // its giver's
     this.#isOwn = false;
+  }
+
+  /** Keeps what is free of the buffer for what the end of the next chunk cuts. */
+  #keepSpare(): void {
+    if (this.#size === 0 || this.#size > MAX_SPARE_BYTES) return;
+    if (this.#lendings === 0) this.#spare = this.#bytes;
+    else if (this.#size - this.#end >= LEAST_BYTES) {
+      const start = this.#byteOffset + this.#end;
+      this.#spare = new Uint8Array(
+        this.#buffer,
+        start,
+        this.#size - this.#end,
+      );
+    }
   }
 
   /** Goes on in `bytes`, which hold what was not taken from `start` to `end`. */

@@ -86,6 +86,12 @@ export const SUBJECTS = {
   "framed/decode-prefixed": {
     label: "@framed/tcp: ChunkDecoder, lengthPrefixed()",
   },
+  "framed/decode-lines-apart": {
+    label: '@framed/tcp: ChunkDecoder, delimited("\\n")',
+  },
+  "framed/decode-prefixed-apart": {
+    label: "@framed/tcp: ChunkDecoder, lengthPrefixed()",
+  },
   "framed/decode-text": { label: "@framed/tcp: ChunkDecoder, lines()" },
   "framed/decode-fatal": {
     label: "@framed/tcp: ChunkDecoder, lines({ fatal: true })",
@@ -934,6 +940,16 @@ export const CASES: Case[] = [
   },
   prefixedInMemory("decode-prefixed", "64 bytes", 64),
   prefixedInMemory("decode-prefixed-1024", "1 KiB", 1024),
+  {
+    name: "decode-cut",
+    title:
+      "Decode in memory, 1 KiB messages cut by chunks of 1460 bytes, each with its own memory",
+    mode: "memory",
+    messageLength: 1024,
+    chunkLength: 1460,
+    subjects: ["framed/decode-lines-apart", "framed/decode-prefixed-apart"],
+    comparisons: [],
+  },
   {
     name: "decode-large",
     title: "Decode in memory, one line of 64 MiB in chunks of 1460 bytes",

@@ -26,8 +26,8 @@ export interface Scanner {
     last: number,
     distance: number,
   ): number;
-  /** Whether `byte` stands in `bytes`. */
-  holds(bytes: Uint8Array, byte: number): boolean;
+  /** Where `byte` stands first in `bytes`; or -1. */
+  indexOf(bytes: Uint8Array, byte: number): number;
   /** Makes a place for buffers that are looked through where they lie. */
   bufferSpace(size: number): BufferSpace;
 }
@@ -59,7 +59,7 @@ export function scriptScanner(): Scanner {
       }
       return count;
     },
-    holds: (bytes, byte) => bytes.includes(byte),
+    indexOf: (bytes, byte) => bytes.indexOf(byte),
     bufferSpace: () => ({ reserve: () => undefined, find: findWithin }),
   };
 }
@@ -76,6 +76,7 @@ export function findWithin(
 }
 
 const PAGE_BYTES = 64 * 1024;
+const FIRST_LOOK_BYTES = 1024;
 
 interface ScanModule {
   readonly memory: WebAssembly.Memory;
@@ -105,16 +106,18 @@ export function wasmScanner(): Scanner {
     MAX_SCAN_BYTES,
   );
   const lastOffset = (count: number) => offsets[count - 1] ?? 0;
-  function holds(bytes: Uint8Array, byte: number): boolean {
+  function indexOf(bytes: Uint8Array, byte: number): number {
     const { length } = bytes;
-    for (let start = 0; start < length; start += MAX_SCAN_BYTES) {
-      const part = length <= MAX_SCAN_BYTES
-        ? bytes
-        : bytes.subarray(start, start + MAX_SCAN_BYTES);
+    // In parts that grow, as each is copied to be looked through.
+    for (let start = 0, size = FIRST_LOOK_BYTES; start < length;) {
+      const part = bytes.subarray(start, start + size);
       input.set(part);
-      if (findByte(byte, 0, part.length) < part.length) return true;
+      const at = findByte(byte, 0, part.length);
+      if (at < part.length) return start + at;
+      start += size;
+      size = Math.min(2 * size, MAX_SCAN_BYTES);
     }
-    return false;
+    return -1;
   }
 
   return {
@@ -129,7 +132,7 @@ export function wasmScanner(): Scanner {
       while (count > 0 && lastOffset(count) + distance >= length) count--;
       return count;
     },
-    holds,
+    indexOf,
     bufferSpace(size) {
       const { memory, findByte } = instantiate();
       const start = memory.buffer.byteLength;

@@ -54,12 +54,19 @@ Deno.test("wasmScanner() finds a byte anywhere in a buffer, of its space or anot
             findWithin(buffer, start, end, 2),
             isWithin ? place : -1,
           );
-          assertEquals(wasm.holds(buffer.slice(start, end), 2), isWithin);
+          assertEquals(
+            wasm.indexOf(buffer.slice(start, end), 2),
+            isWithin ? place - start : -1,
+          );
         }
       }
     }
   }
-  assert(wasm.holds(new Uint8Array([...new Uint8Array(MAX_SCAN_BYTES), 2]), 2));
+  for (const place of [1023, 1024, 5000, MAX_SCAN_BYTES, 200_000]) {
+    const long = new Uint8Array(300_000).fill(2, place);
+    assertEquals(wasm.indexOf(long, 2), place);
+    assertEquals(scriptScanner().indexOf(long, 2), place);
+  }
 });
 
 Deno.test("wasmScanner() reserves buffers apart from each other while there is room", () => {

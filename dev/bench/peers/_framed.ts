@@ -214,6 +214,12 @@ export function operationsOf(version: Version): Record<string, Operation> {
       delimiter: "",
       header: lengthHeader,
     }),
+    "decode-lines-apart": decode(version.decode.lines, { areApart: true }),
+    "decode-prefixed-apart": decode(version.decode.prefixed, {
+      delimiter: "",
+      header: lengthHeader,
+      areApart: true,
+    }),
     "decode-text": decode(version.decode.text),
     "decode-fatal": decode(version.decode.fatal),
     "decode-json": decode(version.decode.json, {

@@ -15,6 +15,8 @@ export interface InMemoryOptions {
   kind?: Kind;
   delimiter?: string;
   header?: (message: Uint8Array) => Uint8Array;
+  /** Whether each chunk has its own memory, as those of a socket have. */
+  areApart?: boolean;
 }
 
 /** Decodes chunks, again and again as the count asks for, into a tally. */
@@ -30,7 +32,7 @@ export function inMemory(
   decode: Decode,
   options: InMemoryOptions = {},
 ): Run {
-  const { kind, delimiter = "\n", header } = options;
+  const { kind, delimiter = "\n", header, areApart = false } = options;
   const messages = makeMessages(messageLength, kind);
   const block = makeBlock(
     messages,
@@ -39,7 +41,8 @@ export function inMemory(
   );
   const chunks: Bytes[] = [];
   for (let at = 0; at < block.length; at += chunkLength) {
-    chunks.push(block.subarray(at, at + chunkLength));
+    const chunk = block.subarray(at, at + chunkLength);
+    chunks.push(areApart ? chunk.slice() : chunk);
   }
   return async (_port, count) => {
     const tally = new Tally();
