@@ -121,10 +121,10 @@ export class ChunkInput {
     // To copy as much again is fast if that is little, or all.
     const isFast = length < FIRST_PART_BYTES || rest <= length;
     if (isFast || last === undefined) return Math.max(FIRST_PART_BYTES, length);
-    const at = scanner.indexOf(chunk.subarray(start), last);
+    const at = scanner.indexOf(chunk, last, start, chunk.length);
     if (at === -1) return rest;
     // It may not be the end: a part for each place would be looked at as often.
-    const more = Math.max(at + 1, FIRST_PART_BYTES, length >> 2);
+    const more = Math.max(at + 1 - start, FIRST_PART_BYTES, length >> 2);
     this.#input.need(length + Math.min(more, rest)); // room for it, and no more
     return more;
   }

@@ -1,7 +1,7 @@
 import { checkNotAsync } from "../internal/checks.ts";
 import type { SharedFrame } from "../internal/shared_frame.ts";
 import { shownValue } from "../internal/shown.ts";
-import { type BufferSpace, findWithin, scanner } from "./_byte_search/scan.ts";
+import { type BufferSpace, scanner } from "./_byte_search/scan.ts";
 import { writeUint } from "./_uint.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes } from "./bytes.ts";
@@ -315,9 +315,8 @@ export class OutputBuffer implements ByteOutput {
       ? Math.max(frameStart, this.#used + from)
       : frameStart + from;
     if (start < 0) return this.#indexOfInSegments(byte, start - frameStart);
-    const at = space === undefined
-      ? findWithin(this.#buffer, start, this.#used, byte)
-      : space.find(this.#buffer, start, this.#used, byte);
+    const at = (space ?? scanner)
+      .indexOf(this.#buffer, byte, start, this.#used);
     return at === -1 ? -1 : at - frameStart;
   }
 
@@ -444,7 +443,8 @@ export class OutputBuffer implements ByteOutput {
     const start = this.#frameStart + from;
     let end = 0;
     for (const { buffer, length } of [...this.#segments, this.#rest()]) {
-      const at = findWithin(buffer, Math.max(0, start - end), length, byte);
+      const from = Math.max(0, start - end);
+      const at = scanner.indexOf(buffer, byte, from, length);
       if (at !== -1) return end + at - this.#frameStart;
       end += length;
     }

@@ -26,8 +26,8 @@ export interface Scanner {
     last: number,
     distance: number,
   ): number;
-  /** Where `byte` stands first in `bytes`; or -1. */
-  indexOf(bytes: Uint8Array, byte: number): number;
+  /** Where `byte` stands first in `bytes` from `start` to `end`, or -1. */
+  indexOf(bytes: Uint8Array, byte: number, start: number, end: number): number;
   /** Makes a place for buffers that are looked through where they lie. */
   bufferSpace(size: number): BufferSpace;
 }
@@ -36,11 +36,8 @@ export interface Scanner {
 export interface BufferSpace {
   /** A buffer, or `undefined` if there is no room for more. It is never given back. */
   reserve(size: number): Uint8Array | undefined;
-  /**
-   * Where `byte` stands first in `buffer` from `start` to `end`, or -1; fastest in one of
-   * these.
-   */
-  find(buffer: Uint8Array, start: number, end: number, byte: number): number;
+  /** The same as {@linkcode Scanner.indexOf}, and faster in one of these. */
+  indexOf(bytes: Uint8Array, byte: number, start: number, end: number): number;
 }
 
 /** The scanner for where WebAssembly is not allowed, or has no SIMD. */
@@ -59,19 +56,18 @@ export function scriptScanner(): Scanner {
       }
       return count;
     },
-    indexOf: (bytes, byte) => bytes.indexOf(byte),
-    bufferSpace: () => ({ reserve: () => undefined, find: findWithin }),
+    indexOf,
+    bufferSpace: () => ({ reserve: () => undefined, indexOf }),
   };
 }
 
-/** Where `byte` stands first in `buffer` from `start` to `end`; or -1. */
-export function findWithin(
-  buffer: Uint8Array,
+function indexOf(
+  bytes: Uint8Array,
+  byte: number,
   start: number,
   end: number,
-  byte: number,
 ): number {
-  const at = buffer.subarray(start, end).indexOf(byte);
+  const at = bytes.subarray(start, end).indexOf(byte);
   return at === -1 ? -1 : start + at;
 }
 
@@ -106,19 +102,19 @@ export function wasmScanner(): Scanner {
     MAX_SCAN_BYTES,
   );
   const lastOffset = (count: number) => offsets[count - 1] ?? 0;
-  function indexOf(bytes: Uint8Array, byte: number): number {
-    const { length } = bytes;
+  const indexOf: Scanner["indexOf"] = (bytes, byte, start, end) => {
     // In parts that grow, as each is copied to be looked through.
-    for (let start = 0, size = FIRST_LOOK_BYTES; start < length;) {
-      const part = bytes.subarray(start, start + size);
+    let size = FIRST_LOOK_BYTES;
+    for (let from = start; from < end;) {
+      const part = bytes.subarray(from, Math.min(end, from + size));
       input.set(part);
       const at = findByte(byte, 0, part.length);
-      if (at < part.length) return start + at;
-      start += size;
+      if (at < part.length) return from + at;
+      from += size;
       size = Math.min(2 * size, MAX_SCAN_BYTES);
     }
     return -1;
-  }
+  };
 
   return {
     offsets,
@@ -150,12 +146,12 @@ export function wasmScanner(): Scanner {
           reserved += length;
           return buffer;
         },
-        find(buffer, start, end, byte) {
-          if (buffer !== last) {
-            last = buffer;
-            lastOffset = buffer.buffer === space ? buffer.byteOffset : -1;
+        indexOf(bytes, byte, start, end) {
+          if (bytes !== last) {
+            last = bytes;
+            lastOffset = bytes.buffer === space ? bytes.byteOffset : -1;
           }
-          if (lastOffset === -1) return findWithin(buffer, start, end, byte);
+          if (lastOffset === -1) return indexOf(bytes, byte, start, end);
           const endAddress = lastOffset + end;
           const address = findByte(byte, lastOffset + start, endAddress);
           return address < endAddress ? address - lastOffset : -1;
