@@ -74,6 +74,8 @@ export class InputBuffer implements ByteInput {
   #maxFrameLength = DEFAULT_MAX_LENGTH_BYTES;
   // Where the decoder was called last: the frame of the last message begins there.
   #frameStart = 0;
+  // How long the last message was, with its frame: the next one may be as long.
+  #lastLength = 0;
   // Parts were taken of a message that is not whole, and of the last message.
   #hasParts = false;
   #hadParts = false;
@@ -205,7 +207,8 @@ export class InputBuffer implements ByteInput {
         this.#needed = 0;
         this.#hadParts = this.#hasParts;
         this.#hasParts = false;
-        this.#checkLength(this.#start - start, start, maxFrameLength);
+        this.#lastLength = this.#start - start;
+        this.#checkLength(this.#lastLength, start, maxFrameLength);
         return message;
       }
       if (this.#start === start) break;
@@ -497,16 +500,8 @@ export class InputBuffer implements ByteInput {
 
   /** Moves what was not taken to the front of a buffer with `least` free bytes after it. */
   #makeRoom(least: number, size: number): void {
-    // Twice as large, so that a long message is copied a constant number of times. As
-    // much as a message says that it needs is trusted only up to four times what came.
     const length = this.#end - this.#start;
-    const grown = this.#needed > length + 1
-      ? Math.min(
-        this.#needed,
-        Math.max(4 * length, LEAST_BYTES, this.#spareSize),
-      )
-      : Math.min(4 * length, this.#maxFrameLength);
-    const wanted = Math.max(size, length + least, length > 0 ? grown : 0);
+    const wanted = Math.max(size, length + least, this.#sizeFor(length));
     if (this.#isOwn && this.#lendings === 0 && wanted <= this.#size) {
       this.#bytes.copyWithin(0, this.#start, this.#end);
       this.#use(this.#bytes, length);
@@ -519,6 +514,22 @@ export class InputBuffer implements ByteInput {
       }
       this.#use(bytes, length);
     }
+  }
+
+  /** How large a buffer the message may need of which `length` bytes are there. */
+  #sizeFor(length: number): number {
+    if (length === 0) return 0;
+    // So that a long message is copied a constant number of times. No more is trusted of
+    // what a message says that it needs, or of the last one.
+    const most = 4 * length;
+    if (this.#needed > length + 1) {
+      return Math.min(
+        this.#needed,
+        Math.max(most, LEAST_BYTES, this.#spareSize),
+      );
+    }
+    const isAsLong = this.#lastLength > length && this.#lastLength < most;
+    return Math.min(isAsLong ? this.#lastLength : most, this.#maxFrameLength);
   }
 
   /** A buffer for what is cut by the end of a chunk, of no more than is kept. */
