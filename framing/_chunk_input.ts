@@ -115,12 +115,13 @@ export class ChunkInput {
 
   /** How many bytes to add for a message whose length is not known. */
   #lookForEnd(chunk: Uint8Array, start: number): number {
-    const { length, missed } = this.#input;
+    const { length, missed, expected } = this.#input;
+    if (expected > 0) return Math.max(expected, FIRST_PART_BYTES);
     const rest = chunk.length - start;
     const last = typeof missed === "number" ? missed : missed?.at(-1);
     // To copy as much again is fast if that is little, or all.
     const isFast = length < FIRST_PART_BYTES || rest <= length;
-    if (isFast || last === undefined) return Math.max(FIRST_PART_BYTES, length);
+    if (isFast || last === undefined) return Math.max(length, FIRST_PART_BYTES);
     const at = scanner.indexOf(chunk, last, start, chunk.length);
     if (at === -1) return rest;
     // It may not be the end: a part for each place would be looked at as often.

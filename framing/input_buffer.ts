@@ -16,6 +16,7 @@ const MAX_SHARED_BYTES = 128 * 1024;
 // A smaller buffer costs no less to make.
 const LEAST_BYTES = 1024;
 const STEP_BYTES = 1024;
+const MAX_TRUSTED_BYTES = 32 * 1024;
 const MAX_SOURCE_BYTES = 2 ** 30;
 // A buffer for what is cut by the ends of chunks, once there was much of that: making one
 // takes about 1 µs, and 2 for 8 KiB.
@@ -215,7 +216,8 @@ export class InputBuffer implements ByteInput {
       this.#hasParts = decoder.pending === true;
     }
     this.#checkRest(decoder, ended);
-    const isRemainder = !this.#isOwn && isSmallPart(this.length, this.#bytes);
+    const isRemainder = !this.#isOwn && this.length <= SMALL_REST_BYTES &&
+      isSmallPart(this.length, this.#bytes);
     if (isRemainder) {
       // Lets go of the chunk.
       if (this.length === 0) this.#use(NO_BYTES, 0);
@@ -441,6 +443,15 @@ export class InputBuffer implements ByteInput {
     return this.#missed;
   }
 
+  /**
+   * How many bytes the message lacks that has begun, if it is as long as the last one.
+   *
+   * @internal
+   */
+  get expected(): number {
+    return this.#lastLength - this.length;
+  }
+
   /** How large the buffer is. */
   get size(): number {
     return this.#size;
@@ -519,17 +530,16 @@ export class InputBuffer implements ByteInput {
   /** How large a buffer the message may need of which `length` bytes are there. */
   #sizeFor(length: number): number {
     if (length === 0) return 0;
-    // So that a long message is copied a constant number of times. No more is trusted of
-    // what a message says that it needs, or of the last one.
-    const most = 4 * length;
+    // Four times as large, so that a long message is copied a constant number of times. No
+    // more is trusted of what it says that it needs, unless the last one was as long.
+    const grown = 4 * length;
+    const last = this.#lastLength;
+    const trusted = Math.max(grown, Math.min(last, MAX_TRUSTED_BYTES));
     if (this.#needed > length + 1) {
-      return Math.min(
-        this.#needed,
-        Math.max(most, LEAST_BYTES, this.#spareSize),
-      );
+      return Math.min(this.#needed, Math.max(trusted, LEAST_BYTES));
     }
-    const isAsLong = this.#lastLength > length && this.#lastLength < most;
-    return Math.min(isAsLong ? this.#lastLength : most, this.#maxFrameLength);
+    const isAsLong = length < last && last <= trusted;
+    return Math.min(isAsLong ? last : grown, this.#maxFrameLength);
   }
 
   /** A buffer for what is cut by the end of a chunk, of no more than is kept. */
@@ -640,6 +650,8 @@ export function addViews(
 // are such that copying is cheap, and keeping the buffer is not.
 const SMALL_PART_BYTES = 16 * 1024;
 const SMALL_BUFFER_BYTES = 4096;
+// What is left of a chunk may be needed there again, if the next one adjoins.
+const SMALL_REST_BYTES = 2048;
 
 /** Whether `length` bytes are so small a part of the buffer that they are copied. */
 export function isSmallPart(length: number, { buffer }: Uint8Array): boolean {
