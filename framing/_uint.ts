@@ -43,9 +43,11 @@ export function writeUint(
   size: number,
   littleEndian: boolean,
 ): void {
-  let rest = value;
+  // A shift keeps 32 bits only.
+  const high = size > 4 ? Math.floor(value / 2 ** 32) : 0;
+  const first = littleEndian ? start : start + size - 1;
+  const step = littleEndian ? 1 : -1;
   for (let i = 0; i < size; i++) {
-    bytes[littleEndian ? start + i : start + size - 1 - i] = rest % 256;
-    rest = Math.floor(rest / 256);
+    bytes[first + i * step] = i < 4 ? value >>> 8 * i : high >>> 8 * (i - 4);
   }
 }

@@ -1,7 +1,7 @@
 import { BytesDecoder } from "./_decoders.ts";
 import { type FrameLayout, LengthFrames, WHOLE } from "./_length_frames.ts";
 import { checkInteger } from "./_limits.ts";
-import { toBytes } from "./_utf8.ts";
+import { toBytesToWrite } from "./_utf8.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
 
@@ -46,7 +46,7 @@ export function fixedLength(length: number): Framing<Bytes, Sendable> {
   const limits = { maxLength: length, discard: false, onDiscard: undefined };
   const encoder: Encoder<Sendable> = {
     encode(message, output) {
-      const bytes = toBytes(message);
+      const bytes = toBytesToWrite(message);
       if (bytes.length !== length) {
         throw new RangeError(
           `Cannot encode message of ${bytes.length} bytes: it must have exactly ${length} bytes`,

@@ -17,7 +17,7 @@ import {
   type Limits,
 } from "./_limits.ts";
 import { readUint } from "./_uint.ts";
-import { toBytes } from "./_utf8.ts";
+import { toBytesToWrite } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Encoder, Framing } from "./framing.ts";
@@ -334,10 +334,12 @@ class FixedField implements LengthField {
   readonly maxSize: number;
   readonly size: number;
   readonly #littleEndian: boolean;
+  readonly #range: number;
 
   constructor(size: number, littleEndian: boolean) {
     this.maxSize = size;
     this.size = size;
+    this.#range = 256 ** size;
     this.#littleEndian = littleEndian;
   }
 
@@ -349,15 +351,11 @@ class FixedField implements LengthField {
   }
 
   sizeOf(value: number): number {
-    return value < 256 ** this.size ? this.size : this.size + 1;
+    return value < this.#range ? this.size : this.size + 1;
   }
 
   write(output: ByteOutput, value: number): void {
     output.writeUint(value, this.size, this.#littleEndian);
-  }
-
-  set(output: ByteOutput, position: number, value: number): void {
-    output.setUint(position, value, this.size, this.#littleEndian);
   }
 }
 
@@ -579,22 +577,10 @@ class PrefixEncoder implements Encoder<Sendable> {
 
   encode(message: Sendable, output: ByteOutput): void {
     const { field } = this.#header;
-    if (typeof message === "string" && field instanceof FixedField) {
-      return this.#encodeText(message, field, output);
-    }
-    const bytes = toBytes(message);
+    const bytes = toBytesToWrite(message);
     checkSendLength(bytes.length, this.#maxLength);
     field.write(output, fieldValue(this.#header, bytes.length));
     output.writeBytes(bytes);
-  }
-
-  /** How long text is in UTF-8 is known once it is written. */
-  #encodeText(text: string, field: FixedField, output: ByteOutput): void {
-    const position = output.reserve(field.size);
-    output.writeText(text);
-    const length = output.length - field.size;
-    checkSendLength(length, this.#maxLength);
-    field.set(output, position, fieldValue(this.#header, length));
   }
 }
 
@@ -610,7 +596,7 @@ class WholeFrameEncoder implements Encoder<Sendable> {
 
   encode(message: Sendable, output: ByteOutput): void {
     const { field, fieldOffset } = this.#header;
-    const frame = toBytes(message);
+    const frame = toBytesToWrite(message);
     const given = field.read(frame, fieldOffset, frame.length);
     if (given === -1) {
       throw new RangeError(

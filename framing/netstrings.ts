@@ -8,7 +8,7 @@ import {
   WRONG,
 } from "./_length_frames.ts";
 import { checkLimits, checkSendLength } from "./_limits.ts";
-import { toBytes } from "./_utf8.ts";
+import { toBytesToWrite } from "./_utf8.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Encoder, Framing } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -43,7 +43,7 @@ export function netstrings(
   const limits = checkLimits("netstrings", options);
   const encoder: Encoder<Sendable> = {
     encode(message, output) {
-      const bytes = toBytes(message);
+      const bytes = toBytesToWrite(message);
       checkSendLength(bytes.length, limits.maxLength);
       output.writeText(`${bytes.length}:`);
       output.writeBytes(bytes);
