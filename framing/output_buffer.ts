@@ -61,6 +61,8 @@ let space: BufferSpace | undefined;
 class BufferPool {
   static readonly MAX_BYTES = 1024 * 1024;
   readonly size: number;
+  // Those that lie in the space, and the others.
+  readonly #reserved: Uint8Array[] = [];
   readonly #spares: Uint8Array[] = [];
   #made = 0;
 
@@ -69,12 +71,14 @@ class BufferPool {
   }
 
   take(): Uint8Array {
-    return this.#spares.pop() ?? this.#reserve() ?? new Uint8Array(this.size);
+    return this.#reserved.pop() ?? this.#reserve() ?? this.#spares.pop() ??
+      new Uint8Array(this.size);
   }
 
   giveBack(buffer: Uint8Array): void {
     const hasRoom = this.#spares.length * this.size < BufferPool.MAX_BYTES;
-    if (hasRoom) this.#spares.push(buffer);
+    if (space?.has(buffer)) this.#reserved.push(buffer);
+    else if (hasRoom) this.#spares.push(buffer);
   }
 
   #reserve(): Uint8Array | undefined {

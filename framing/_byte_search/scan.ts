@@ -36,6 +36,8 @@ export interface Scanner {
 export interface BufferSpace {
   /** A buffer, or `undefined` if there is no room for more. It is never given back. */
   reserve(size: number): Uint8Array | undefined;
+  /** Whether this is one of these buffers. */
+  has(buffer: Uint8Array): boolean;
   /** The same as {@linkcode Scanner.indexOf}, and faster in one of these. */
   indexOf(bytes: Uint8Array, byte: number, start: number, end: number): number;
 }
@@ -57,7 +59,11 @@ export function scriptScanner(): Scanner {
       return count;
     },
     indexOf,
-    bufferSpace: () => ({ reserve: () => undefined, indexOf }),
+    bufferSpace: () => ({
+      reserve: () => undefined,
+      has: () => false,
+      indexOf,
+    }),
   };
 }
 
@@ -146,6 +152,7 @@ export function wasmScanner(): Scanner {
           reserved += length;
           return buffer;
         },
+        has: ({ buffer }) => buffer === space,
         indexOf(bytes, byte, start, end) {
           if (bytes !== last) {
             last = bytes;
