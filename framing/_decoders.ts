@@ -138,6 +138,15 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   /**
+   * Takes the messages that are found together at the front, where they have no
+   * {@linkcode RangeDecoder.maker} and none may be refused all the same; leaves their
+   * places in `frames`.
+   */
+  takeSound(_input: InputBuffer, _frames: Frames): In[] | undefined {
+    return undefined;
+  }
+
+  /**
    * Takes a message that was made from the front, if it is not dropped.
    *
    * @param next Where its frame ends.

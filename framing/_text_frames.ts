@@ -111,6 +111,20 @@ export class TextFrameDecoder extends RangeDecoder<string> {
     }
   }
 
+  override takeSound(input: InputBuffer, frames: Frames): string[] | undefined {
+    const { fatal, problem } = this.#rules;
+    const { finder } = this;
+    if (problem !== undefined || !input.findFrames(finder, frames)) {
+      return undefined;
+    }
+    const texts: string[] = [];
+    if (addTexts(input, frames, finder.separator, texts, fatal)) {
+      return undefined;
+    }
+    input.skip(frames.endOf(frames.count));
+    return texts;
+  }
+
   protected override take(
     input: ByteInput,
     text: string,

@@ -19,7 +19,10 @@ interface BatchParts<In> {
   readonly frames: Frames;
   /** The messages, if they were made already. */
   readonly messages?: readonly In[];
-  /** Where the frame of each begins, if that is not where its message does. */
+  /**
+   * Where the frame of each begins, if that is not where its message does; not there if
+   * frames lie without a gap.
+   */
   readonly fronts?: readonly number[];
   /** Those of which the last part alone is there. */
   readonly inParts?: readonly number[];
@@ -251,7 +254,7 @@ export class Batch<In> implements Iterable<In> {
       );
     }
     const count = to - from;
-    if (maker !== undefined) {
+    if (maker !== undefined || fronts === undefined) {
       // A frame begins where the one before ends.
       const first = start + places.endOf(from);
       return { count, frames: bytes.subarray(first, start + places.endOf(to)) };
@@ -356,6 +359,10 @@ export function takeBatch<In>(
       input.skip(frames.endOf(frames.count));
       const { separator } = finder;
       return madeOf({ bytes, start, frames, maker, separator }, input);
+    }
+    const sound = decoder.takeSound(input, frames);
+    if (sound !== undefined) {
+      return madeOf({ bytes, start, frames, messages: sound }, input);
     }
   }
   const messages: In[] = [];
