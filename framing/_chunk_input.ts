@@ -107,7 +107,10 @@ export class ChunkInput {
     const start = this.#copied;
     const { missing } = this.#input;
     const more = missing > 1 ? missing : this.#lookForEnd(this.#chunk, start);
-    const part = this.#chunk.subarray(start, start + more);
+    const isAll = start === 0 && more >= this.#chunk.length;
+    const part = isAll
+      ? this.#chunk
+      : this.#chunk.subarray(start, start + more);
     this.#input.append(part);
     this.#copied += part.length;
     if (this.#copied === this.#chunk.length) this.#chunk = undefined;
