@@ -1,6 +1,8 @@
 import { malformed } from "./_limits.ts";
+import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { FramingError } from "./framing_error.ts";
+import { OutputBuffer } from "./output_buffer.ts";
 
 const encoder = new TextEncoder();
 const lossyDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -17,15 +19,20 @@ export function toBytes(message: Sendable): Uint8Array {
 
 const LEAST_ENCODED_BYTES = 4096;
 const MOST_ENCODED_BYTES = 256 * 1024;
-// Making an array takes five times as long as to encode a short text.
+// Making an array takes five times as long as encoding a short text.
 let encoded = new Uint8Array(0);
 
 /**
- * The bytes of a message to send, to be written before this is called again: text is
- * encoded in one place if it is not long.
+ * The bytes of a message, to write them to `output`. They may change when this is called
+ * again: short text is always encoded into the same buffer.
  */
-export function toBytesToWrite(message: Sendable): Uint8Array {
+export function toBytesToWrite(
+  message: Sendable,
+  output: ByteOutput,
+): Uint8Array {
   if (typeof message !== "string") return toBytes(message);
+  // An output of the user's own may keep the bytes, or encode other text in between.
+  if (!(output instanceof OutputBuffer)) return encoder.encode(message);
   // UTF-8 takes at most three bytes for each UTF-16 code unit.
   const most = message.length * 3;
   if (most > MOST_ENCODED_BYTES) return encoder.encode(message);

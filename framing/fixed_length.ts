@@ -46,7 +46,7 @@ export function fixedLength(length: number): Framing<Bytes, Sendable> {
   const limits = { maxLength: length, discard: false, onDiscard: undefined };
   const encoder: Encoder<Sendable> = {
     encode(message, output) {
-      const bytes = toBytesToWrite(message);
+      const bytes = toBytesToWrite(message, output);
       if (bytes.length !== length) {
         throw new RangeError(
           `Cannot encode message of ${bytes.length} bytes: it must have exactly ${length} bytes`,

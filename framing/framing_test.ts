@@ -27,15 +27,19 @@ import { asText } from "./as_text.ts";
 import { assembled } from "./assembled.ts";
 import { byFirstByte } from "./by_first_byte.ts";
 import type { ByteInput } from "./byte_input.ts";
+import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import type { Decoder, Framing } from "./framing.ts";
 import { dotStuffed } from "./dot_stuffed.ts";
+import { fixedLength } from "./fixed_length.ts";
 import { FramingError } from "./framing_error.ts";
 import { grouped } from "./grouped.ts";
 import { headed } from "./headed.ts";
+import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
+import { netstrings } from "./netstrings.ts";
 import { sequence } from "./sequence.ts";
 import { FrameDecoderStream, FrameEncoderStream } from "./streams.ts";
 
@@ -496,5 +500,34 @@ Deno.test("What needs a framing refuses what is none, also if it is told later",
       const { message } = assertThrows(way, TypeError);
       assertStringIncludes(message, "needs a framing, with the method");
     }
+  }
+});
+
+Deno.test("Encoders of text suit an output that keeps the bytes and encodes other text in between", () => {
+  const others = new ChunkEncoder(netstrings());
+  const whole = lengthPrefixed({ fieldSize: 1, fieldOffset: 4, strip: 0 });
+  for (
+    const framing of [netstrings(), lengthPrefixed(), fixedLength(5), whole]
+  ) {
+    const kept: Uint8Array[] = [];
+    const encodeOther = () => void others.encode("between");
+    const output: ByteOutput = {
+      length: 0,
+      writeByte: encodeOther,
+      writeBytes: (bytes) => void kept.push(bytes),
+      writeText: encodeOther,
+      writeUint: encodeOther,
+      indexOf: () => -1,
+      reserve: () => 0,
+      setUint: () => {},
+    };
+    const encoder = framing.encoder();
+    encoder.encode("abcd\0", output);
+    encoder.encode("ABCD\0", output);
+    const written = kept.map(text).join("");
+    assertEquals(
+      written,
+      framing === whole ? "abcdABCD" : "abcd\0ABCD\0",
+    );
   }
 });

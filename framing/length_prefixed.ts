@@ -577,7 +577,7 @@ class PrefixEncoder implements Encoder<Sendable> {
 
   encode(message: Sendable, output: ByteOutput): void {
     const { field } = this.#header;
-    const bytes = toBytesToWrite(message);
+    const bytes = toBytesToWrite(message, output);
     checkSendLength(bytes.length, this.#maxLength);
     field.write(output, fieldValue(this.#header, bytes.length));
     output.writeBytes(bytes);
@@ -596,7 +596,7 @@ class WholeFrameEncoder implements Encoder<Sendable> {
 
   encode(message: Sendable, output: ByteOutput): void {
     const { field, fieldOffset } = this.#header;
-    const frame = toBytesToWrite(message);
+    const frame = toBytesToWrite(message, output);
     const given = field.read(frame, fieldOffset, frame.length);
     if (given === -1) {
       throw new RangeError(

@@ -43,7 +43,7 @@ export function netstrings(
   const limits = checkLimits("netstrings", options);
   const encoder: Encoder<Sendable> = {
     encode(message, output) {
-      const bytes = toBytesToWrite(message);
+      const bytes = toBytesToWrite(message, output);
       checkSendLength(bytes.length, limits.maxLength);
       output.writeText(`${bytes.length}:`);
       output.writeBytes(bytes);
