@@ -316,10 +316,13 @@ export class OutputBuffer implements ByteOutput {
     this.#encodeText();
     // Where the frame begins, told from the buffer's beginning.
     const frameStart = this.#frameStart - this.#segmentsLength;
-    const start = from < 0
-      ? Math.max(frameStart, this.#used + from)
-      : frameStart + from;
+    const first = Math.trunc(from) || 0; // NaN is 0, as in an array
+    const start = first < 0
+      ? Math.max(frameStart, this.#used + first)
+      : frameStart + first;
     if (start < 0) return this.#indexOfInSegments(byte, start - frameStart);
+    // A larger number is no address where the scanner looks.
+    if (start >= this.#used) return -1;
     const at = (space ?? scanner)
       .indexOf(this.#buffer, byte, start, this.#used);
     return at === -1 ? -1 : at - frameStart;

@@ -143,6 +143,34 @@ Deno.test("OutputBuffer fills in a field wherever its bytes lie", () => {
   }
 });
 
+Deno.test("OutputBuffer finds a byte from where an array would look for it", () => {
+  const places = [
+    0,
+    2,
+    2.5,
+    3,
+    4,
+    2 ** 32,
+    Infinity,
+    NaN,
+    -1,
+    -2,
+    -9,
+    -Infinity,
+  ];
+  // The larger one has a buffer of its own.
+  for (const length of [4, 200_000]) {
+    const frame = new Uint8Array(length).fill(7, 2, 3);
+    for (const from of places) {
+      write(new OutputBuffer(), (output) => {
+        output.writeBytes(frame);
+        const at = output.indexOf(7, from);
+        assertEquals(at, frame.indexOf(7, from), `${from} of ${length}`);
+      });
+    }
+  }
+});
+
 Deno.test("OutputBuffer leaves zeros where a field is not filled in", () => {
   const output = new OutputBuffer();
   // So that its buffers were used before.
