@@ -1,6 +1,33 @@
 import { assert } from "@std/assert";
+import { runInNewContext } from "node:vm";
+import { setFlagsFromString } from "node:v8";
+import { ChunkEncoder, delimited } from "../../framing.ts";
 import { checkMemory } from "./framing_memory.ts";
+
+const LONG_BYTES = 8 * 1024 * 1024;
 
 Deno.test("no decoder holds more than maxLength and one chunk", () => {
   assert(checkMemory([45_000]) > 0);
 });
+
+Deno.test("no encoder holds a long message that it has encoded", () => {
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const held = () => {
+    collect();
+    return Deno.memoryUsage().external;
+  };
+  const encoder = new ChunkEncoder(
+    delimited("\n", { maxLength: LONG_BYTES }),
+  );
+  encoder.encode(new Uint8Array(1)); // what all encoders share is made
+  const before = held();
+  encodeLong(encoder);
+  const grown = held() - before;
+  assert(grown < LONG_BYTES / 2, `it grew by ${grown} bytes`);
+});
+
+// Apart, so that nothing of it is left on the stack.
+function encodeLong(encoder: ChunkEncoder<Uint8Array>): void {
+  encoder.encode(new Uint8Array(LONG_BYTES));
+}

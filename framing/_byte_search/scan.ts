@@ -141,6 +141,7 @@ export function wasmScanner(): Scanner {
       // And a last page to read over.
       memory.grow(Math.ceil(size / PAGE_BYTES) + 1);
       let reserved = start;
+      let largest = 0;
       const { buffer: space } = memory;
       // Asking a view where it lies takes longer than looking through it.
       let last: Uint8Array | undefined;
@@ -150,10 +151,13 @@ export function wasmScanner(): Scanner {
           if (reserved + length > start + size) return undefined;
           const buffer = new Uint8Array(space, reserved, length);
           reserved += length;
+          largest = Math.max(largest, length);
           return buffer;
         },
         has: ({ buffer }) => buffer === space,
         indexOf(bytes, byte, start, end) {
+          // A larger one, made for a long message, would be kept alive by `last`.
+          if (bytes.length > largest) return indexOf(bytes, byte, start, end);
           if (bytes !== last) {
             last = bytes;
             lastOffset = bytes.buffer === space ? bytes.byteOffset : -1;
