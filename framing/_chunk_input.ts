@@ -101,7 +101,7 @@ export class ChunkInput {
     this.#chunk = undefined;
   }
 
-  /** Puts as much to what is there as its message may need, or as much again. */
+  /** Copies as much of the chunk as the message that has begun may need. */
   #copyMore(): void {
     if (this.#chunk === undefined) return;
     const start = this.#copied;
@@ -122,12 +122,12 @@ export class ChunkInput {
     if (expected > 0) return Math.max(expected, FIRST_PART_BYTES);
     const rest = chunk.length - start;
     const last = typeof missed === "number" ? missed : missed?.at(-1);
-    // To copy as much again is fast if that is little, or all.
+    // Doubling what is there is fast if that is little, or takes in the whole chunk.
     const isFast = length < FIRST_PART_BYTES || rest <= length;
     if (isFast || last === undefined) return Math.max(length, FIRST_PART_BYTES);
     const at = scanner.indexOf(chunk, last, start, chunk.length);
     if (at === -1) return rest;
-    // It may not be the end: a part for each place would be looked at as often.
+    // It may not be the end: with a part for each place, the decoder would be asked as often.
     const more = Math.max(at + 1 - start, FIRST_PART_BYTES, length >> 2);
     this.#input.need(length + Math.min(more, rest)); // room for it, and no more
     return more;

@@ -138,9 +138,9 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   /**
-   * Takes the messages that are found together at the front, where they have no
-   * {@linkcode RangeDecoder.maker} and none may be refused all the same; leaves their
-   * places in `frames`.
+   * Takes the messages that are found together at the front, and leaves their places in
+   * `frames`; `undefined` if one of them may be refused. This is for a decoder without a
+   * {@linkcode RangeDecoder.maker}.
    */
   takeSound(_input: InputBuffer, _frames: Frames): In[] | undefined {
     return undefined;

@@ -19,10 +19,7 @@ interface BatchParts<In> {
   readonly frames: Frames;
   /** The messages, if they were made already. */
   readonly messages?: readonly In[];
-  /**
-   * Where the frame of each begins, if that is not where its message does; not there if
-   * frames lie without a gap.
-   */
+  /** Where the frame of each begins; `undefined` if frames lie without a gap. */
   readonly fronts?: readonly number[];
   /** Those of which the last part alone is there. */
   readonly inParts?: readonly number[];

@@ -16,10 +16,11 @@ const MAX_SHARED_BYTES = 128 * 1024;
 // A smaller buffer costs no less to make.
 const LEAST_BYTES = 1024;
 const STEP_BYTES = 1024;
+// A longer message is not expected only because the last one was as long.
 const MAX_TRUSTED_BYTES = 32 * 1024;
 const MAX_SOURCE_BYTES = 2 ** 30;
-// A buffer for what is cut by the ends of chunks, once there was much of that: making one
-// takes about 1 µs, and 2 for 8 KiB.
+// The largest buffer that is kept for messages that the ends of chunks cut: making one takes
+// about 1 µs, and 2 µs for 8 KiB.
 const MAX_SPARE_BYTES = 8 * 1024;
 // More searches than that are forgotten: a framing asks for a few delimiters.
 const MAX_SEARCHES = 256;
@@ -62,15 +63,15 @@ export class InputBuffer implements ByteInput {
   #lendings = 0;
   // The buffer was made here, and not given with `append`.
   #isOwn = true;
-  // What is free of the buffer that held what was left of a chunk, and how large the next
-  // such buffer is at least: a new one for each chunk takes as long as 30 short messages.
+  // The free part of the buffer that held the rest of a chunk, and the least size of the
+  // next one: making one for each chunk takes as long as 30 short messages.
   #spare: Bytes | undefined;
   #spareSize = 0;
   // The length that `#needer` waits for; no other decoder does, and none elsewhere.
   #needed = 0;
   #needer: Decoder<unknown> | undefined;
   #neededAt = 0;
-  // What the decoder that was asked last has looked for in vain.
+  // What the decoder that was asked last has not found.
   #missed: number | Uint8Array | undefined;
   #maxFrameLength = DEFAULT_MAX_LENGTH_BYTES;
   // Where the decoder was called last: the frame of the last message begins there.
@@ -435,7 +436,7 @@ export class InputBuffer implements ByteInput {
   }
 
   /**
-   * What the decoder that was asked last looked for in vain: it may end its message.
+   * What the decoder that was asked last has not found: it may end the message.
    *
    * @internal
    */
@@ -444,7 +445,7 @@ export class InputBuffer implements ByteInput {
   }
 
   /**
-   * How many bytes the message lacks that has begun, if it is as long as the last one.
+   * How many bytes the message that has begun still lacks, if it is as long as the last one.
    *
    * @internal
    */
@@ -530,8 +531,8 @@ export class InputBuffer implements ByteInput {
   /** How large a buffer the message may need of which `length` bytes are there. */
   #sizeFor(length: number): number {
     if (length === 0) return 0;
-    // Four times as large, so that a long message is copied a constant number of times. No
-    // more is trusted of what it says that it needs, unless the last one was as long.
+    // Four times as large, so that the bytes of a long message are moved about once. Nor is
+    // more made for the length that it announces, unless the last one was as long.
     const grown = 4 * length;
     const last = this.#lastLength;
     const trusted = Math.max(grown, Math.min(last, MAX_TRUSTED_BYTES));
@@ -542,7 +543,7 @@ export class InputBuffer implements ByteInput {
     return Math.min(isAsLong ? last : grown, this.#maxFrameLength);
   }
 
-  /** A buffer for what is cut by the end of a chunk, of no more than is kept. */
+  /** A buffer for the rest of a chunk, no larger than one that is kept. */
   #takeSpare(wanted: number): Bytes {
     const least = Math.min(wanted, MAX_SPARE_BYTES);
     const spare = this.#spare;
@@ -565,7 +566,7 @@ export class InputBuffer implements ByteInput {
     this.#isOwn = false;
   }
 
-  /** Keeps what is free of the buffer for what the end of the next chunk cuts. */
+  /** Keeps the free part of the buffer for the rest of the next chunk. */
   #keepSpare(): void {
     if (this.#size === 0 || this.#size > MAX_SPARE_BYTES) return;
     if (this.#lendings === 0) this.#spare = this.#bytes;

@@ -306,7 +306,7 @@ export class OutputBuffer implements ByteOutput {
     const position = this.length;
     this.#makeRoom(size);
     const end = this.#used + size;
-    // Faster than to fill them, as they are few.
+    // Faster than `fill`, as they are few.
     while (this.#used < end) this.#buffer[this.#used++] = 0;
     return position;
   }

@@ -36,7 +36,7 @@ export interface Scanner {
 export interface BufferSpace {
   /** A buffer, or `undefined` if there is no room for more. It is never given back. */
   reserve(size: number): Uint8Array | undefined;
-  /** Whether this is one of these buffers. */
+  /** Whether `buffer` is one of these. */
   has(buffer: Uint8Array): boolean;
   /** The same as {@linkcode Scanner.indexOf}, and faster in one of these. */
   indexOf(bytes: Uint8Array, byte: number, start: number, end: number): number;
@@ -109,7 +109,7 @@ export function wasmScanner(): Scanner {
   );
   const lastOffset = (count: number) => offsets[count - 1] ?? 0;
   const indexOf: Scanner["indexOf"] = (bytes, byte, start, end) => {
-    // In parts that grow, as each is copied to be looked through.
+    // In parts that grow, as each is copied before it is looked through.
     let size = FIRST_LOOK_BYTES;
     for (let from = start; from < end;) {
       const part = bytes.subarray(from, Math.min(end, from + size));
