@@ -13,6 +13,7 @@ import {
 import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { copyOptions } from "../internal/copy_options.ts";
 import { noteOrigin } from "../internal/diagnostics.ts";
+import { checkSocketPath } from "../internal/socket_path.ts";
 
 /**
  * Connects to a server.
@@ -62,7 +63,10 @@ export async function connect<In, Out>(
 
 function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   checkConnectingOptions(options);
-  if (isUnix(options)) return checkConnectionOptions(options, "Unix socket");
+  if (isUnix(options)) {
+    checkSocketPath(options.path, Deno.build.os);
+    return checkConnectionOptions(options, "Unix socket");
+  }
   const tls = tlsOptionsOf(options);
   if (tls === undefined) return checkConnectionOptions(options, "TCP");
   checkConnectTlsOptions(tls);

@@ -68,6 +68,8 @@ Deno.test("connect() refuses what cannot work before it opens anything", async (
     [{ path, noDelay: true }, TypeError, "noDelay over Unix socket"],
     [{ path, keepAlive: true }, TypeError, "keepAlive over Unix socket"],
     [{ path: "" }, TypeError, "path"],
+    [{ path: "x".repeat(200) }, TypeError, "bytes: current value has 200"],
+    [{ path: "a\0b" }, TypeError, "no zero byte"],
     [{ port, cert, key }, TypeError, "cert outside tls"],
     [{ port, key, tls: true }, TypeError, "key outside tls"],
     [{ port, caCerts }, TypeError, "caCerts outside tls"],

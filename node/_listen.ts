@@ -9,14 +9,15 @@ import {
 } from "node:net";
 import { once } from "node:events";
 import { dirname, resolve } from "node:path";
+import process from "node:process";
 import {
   DEFAULT_BACKLOG,
   handshakeOptions,
   SocketListener,
 } from "./_accepting.ts";
 import { hostAndPort, withoutBrackets } from "../internal/host_and_port.ts";
+import { fitsSocketName } from "../internal/socket_path.ts";
 import { toSystemError } from "./_errors.ts";
-import { fitsSocketName } from "./_socket_path.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
 
@@ -65,7 +66,8 @@ export async function listenUnix<In, Out>(
   // the process has changed its folder. One that begins with a zero byte is no file.
   const isFile = !path.startsWith("\0");
   const absolute = isFile ? resolve(path) : path;
-  const address = { path: fitsSocketName(absolute) ? absolute : path, backlog };
+  const isRoomy = fitsSocketName(absolute, process.platform);
+  const address = { path: isRoomy ? absolute : path, backlog };
   let server: Server;
   try {
     server = await listen(address, path);

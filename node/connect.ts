@@ -1,5 +1,5 @@
+import process from "node:process";
 import { dial } from "./_dial.ts";
-import { checkSocketPath } from "./_socket_path.ts";
 import type { ConnectOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
 import {
@@ -17,6 +17,7 @@ import {
 import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { copyOptions } from "../internal/copy_options.ts";
 import { noteOrigin } from "../internal/diagnostics.ts";
+import { checkSocketPath } from "../internal/socket_path.ts";
 
 /**
  * Connects to a server, over `node:net` or `node:tls`.
@@ -68,7 +69,7 @@ export async function connect<In, Out>(
 function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   checkConnectingOptions(options);
   if (isUnix(options)) {
-    checkSocketPath(options.path);
+    checkSocketPath(options.path, process.platform);
     refuseOptions(
       options,
       ["keepAliveInitialDelay"],

@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Server as NetServer } from "node:net";
+import process from "node:process";
 import { acceptFrom, type Incoming, SocketListener } from "./_accepting.ts";
 import { addressOf, listenTcp, listenUnix } from "./_listen.ts";
-import { checkSocketPath } from "./_socket_path.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type {
   ServeListenerOptions,
@@ -39,6 +39,7 @@ import {
   WITH_PATH,
 } from "../internal/serve_options.ts";
 import { type Listener, ListeningServer } from "../internal/serving.ts";
+import { checkSocketPath } from "../internal/socket_path.ts";
 import type { ConnectionHandler } from "../server/handler.ts";
 import type { Server } from "../server/server.ts";
 import type { ServeBaseOptions } from "../server/base_options.ts";
@@ -257,7 +258,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   checkCount("serve", "backlog", options.backlog, MAX_BACKLOG);
   if (isUnix(options)) {
     checkPath(options.path);
-    checkSocketPath(options.path);
+    checkSocketPath(options.path, process.platform);
     refuseProxyWithPath(options);
     refuseOptions(
       options,

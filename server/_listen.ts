@@ -5,6 +5,7 @@ import type { ServeListener } from "./serve_listener.ts";
 import type { Address, Transport } from "../connection/transport.ts";
 import { hostAndPort } from "../internal/host_and_port.ts";
 import type { Listener } from "../internal/serving.ts";
+import { fitsSocketName } from "../internal/socket_path.ts";
 import { namingTask } from "../internal/system_error.ts";
 
 const DEFAULT_PORT = 8000;
@@ -52,14 +53,8 @@ export function listenUnix<In, Out>(
   // the process has changed its folder. One that begins with a zero byte is no file.
   const isFixed = isAbsolute(path) || path.startsWith("\0");
   const absolute = isFixed ? path : `${Deno.cwd()}/${path}`;
-  return listenOnSocket(fitsSocketName(absolute) ? absolute : path);
-}
-
-/** Whether the system has room for the path of a Unix socket. */
-function fitsSocketName(path: string): boolean {
-  // What `sun_path` holds, without the zero byte at its end.
-  const most = Deno.build.os === "linux" ? 107 : 103;
-  return new TextEncoder().encode(path).length <= most;
+  const isRoomy = fitsSocketName(absolute, Deno.build.os);
+  return listenOnSocket(isRoomy ? absolute : path);
 }
 
 /** What `listen` gives; its errors name the address. */

@@ -39,6 +39,7 @@ import {
   WITH_PATH,
 } from "../internal/serve_options.ts";
 import { type Listener, ListeningServer } from "../internal/serving.ts";
+import { checkSocketPath } from "../internal/socket_path.ts";
 
 /**
  * Serves framed connections on a Unix socket.
@@ -228,6 +229,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   }
   if (isUnix(options)) {
     checkPath(options.path);
+    checkSocketPath(options.path, Deno.build.os);
     refuseOptions(options, ["reusePort", "tcpBacklog"], WITH_PATH);
     refuseProxyWithPath(options);
     return checkOverUnixSocket(options);

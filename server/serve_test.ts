@@ -126,6 +126,8 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
     [{ path, noDelay: true }, TypeError, "noDelay over Unix socket"],
     [{ path, keepAlive: true }, TypeError, "keepAlive over Unix socket"],
     [{ path: "" }, TypeError, "path"],
+    [{ path: "x".repeat(200) }, TypeError, "bytes: current value has 200"],
+    [{ path: "a\0b" }, TypeError, "no zero byte"],
     [{ listener: null }, TypeError, "listener.accept"],
     [{ listener: {} }, TypeError, "listener.accept"],
     [{ listener: { accept() {} } }, TypeError, "listener.close"],

@@ -1,0 +1,53 @@
+/**
+ * Whether the system has room for the path of a Unix socket.
+ *
+ * @param os The name that Deno or Node gives to the system.
+ */
+export function fitsSocketName(path: string, os: string): boolean {
+  return lengthOf(path) <= maxBytes(os);
+}
+
+/**
+ * Throws unless a Unix socket can have this path. Node 22 would cut one that is too long,
+ * and Bun one with a zero byte: the socket would be another file. Deno refuses both, and
+ * does not say what the limit is.
+ *
+ * @param os The name that Deno or Node gives to the system.
+ */
+export function checkSocketPath(path: string, os: string): void {
+  const length = lengthOf(path);
+  const most = maxBytes(os);
+  if (length > most) {
+    throw new TypeError(
+      `Cannot use path as that of a Unix socket has at most ${most} bytes: current value has ${length}, ${
+        JSON.stringify(path)
+      }`,
+    );
+  }
+  // One at the beginning is a name that is no file, in which others may follow.
+  if (path.includes("\0") && !path.startsWith("\0")) {
+    throw new TypeError(
+      `Cannot use path as it must have no zero byte within: current value is ${
+        JSON.stringify(path)
+      }`,
+    );
+  }
+}
+
+function lengthOf(path: string): number {
+  return new TextEncoder().encode(path).length;
+}
+
+/** What `sun_path` holds, without the zero byte at its end. */
+function maxBytes(os: string): number {
+  switch (os) {
+    case "linux":
+    case "android":
+      return 107;
+    case "win32":
+    case "windows":
+      return Infinity; // the name of a pipe
+    default:
+      return 103;
+  }
+}
