@@ -12,3 +12,15 @@ Deno.test("toSystemError() tells an error of OpenSSL in one line", () => {
     "InvalidData: Cannot serve: 0A0000C1:no shared cipher",
   );
 });
+
+Deno.test("toSystemError() names what is wrong with a path as Deno does", () => {
+  const nameOf = (code: string) => {
+    const error = toSystemError(Object.assign(new Error(code), { code }));
+    return error instanceof Error ? error.name : undefined;
+  };
+  assertEquals(["ENOENT", "ENOTDIR", "ELOOP"].map(nameOf), [
+    "NotFound",
+    "NotADirectory",
+    "FilesystemLoop",
+  ]);
+});
