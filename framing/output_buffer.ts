@@ -209,14 +209,26 @@ export class OutputBuffer implements ByteOutput {
     this.#frameTextStart = this.#text.length;
     try {
       const given: unknown = encoder.encode(message, this);
-      // What an async function writes later would land between frames.
-      if (given !== undefined) checkNotAsync("encode message", "encode", given);
+      if (given !== undefined) this.#refuseGiven(given);
     } catch (error) {
       this.#isEncoding = false;
       this.#dropFrame();
       throw error;
     }
     this.#isEncoding = false;
+  }
+
+  /** Throws if what an encoder gave shows that its frame is not in the output. */
+  #refuseGiven(given: unknown): void {
+    // What an async function writes later would land between frames.
+    checkNotAsync("encode message", "encode", given);
+    const isFrame = typeof given === "string" || given instanceof Uint8Array;
+    if (!isFrame || given.length === 0 || this.length > 0) return;
+    throw new TypeError(
+      `Cannot encode message as encode must write it to output: it wrote nothing and gave ${
+        typeof given === "string" ? "text" : "bytes"
+      }`,
+    );
   }
 
   /** Whether an encoder writes a frame now. */

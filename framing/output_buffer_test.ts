@@ -76,6 +76,29 @@ Deno.test("OutputBuffer refuses an encoder whose encode is an async function", (
   assertEquals(text(output.takeBytes()), "b");
 });
 
+Deno.test("OutputBuffer refuses an encoder that gives its frame and writes nothing", () => {
+  const output = new OutputBuffer();
+  const lines: Encoder<string> = {
+    encode: (line, frame) => frame.writeText(`${line}\n`),
+  };
+  output.push(lines, "before");
+  // The types let these through, as a function may give more than is asked for.
+  const asText: Encoder<string> = { encode: (line) => `${line}\n` };
+  const asBytes: Encoder<string> = { encode: () => new Uint8Array(1) };
+  assertThrows(() => output.push(asText, "a"), TypeError, "gave text");
+  assertThrows(() => output.push(asBytes, "a"), TypeError, "gave bytes");
+  output.push(lines, "after");
+  // What is written counts, whatever is given.
+  output.push({
+    encode(line: string, frame) {
+      lines.encode(line, frame);
+      return line;
+    },
+  }, "both");
+  output.push({ encode: (line: string) => line }, ""); // an empty frame
+  assertEquals(text(output.takeBytes()), "before\nafter\nboth\n");
+});
+
 Deno.test("OutputBuffer refuses numbers that do not fit", () => {
   const output = new OutputBuffer();
   for (
