@@ -126,6 +126,24 @@ export function serve<In, Out, A extends Address>(
   handler: ConnectionHandler<In, Out, Address | undefined>,
 ): Promise<Server<In, Out, A>>;
 /**
+ * Serves framed connections on a TCP port or a Unix socket, whichever the options turn
+ * out to name.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options The address, the framing, limits and timeouts.
+ * @param handler Does the work for one connection.
+ * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the
+ * port or the path is taken.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already.
+ */
+export function serve<In, Out>(
+  options: ServeTcpOptions<In, Out> | ServeUnixOptions<In, Out>,
+  handler: ConnectionHandler<In, Out, NetAddress | UnixAddress>,
+): Promise<Server<In, Out, NetAddress | UnixAddress>>;
+/**
  * Serves framed connections on a TCP port, a Unix socket or a listener, whichever
  * the options turn out to name.
  *
@@ -141,7 +159,7 @@ export function serve<In, Out, A extends Address>(
  */
 export function serve<In, Out>(
   options: ServeOptions<In, Out>,
-  handler: ConnectionHandler<In, Out, NetAddress | UnixAddress>,
+  handler: ConnectionHandler<In, Out, Address | undefined>,
 ): Promise<Server<In, Out, NetAddress | UnixAddress>>;
 export function serve<In, Out>(
   given: ServeOptions<In, Out>,

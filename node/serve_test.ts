@@ -19,14 +19,18 @@ import { connect as dialTls, createServer as createTlsServer } from "node:tls";
 import { connect } from "./connect.ts";
 import type {
   ConnectTcpOptions,
+  ServeOptions,
   ServeTcpOptions,
   ServeTlsOptions,
+  ServeUnixOptions,
 } from "./options.ts";
 import { reconnect } from "./reconnect.ts";
 import { serve } from "./serve.ts";
 import { socketTransport } from "./socket_transport.ts";
 import { Connection } from "../connection/connection.ts";
-import type { Transport } from "../connection/transport.ts";
+import type { Address, Transport } from "../connection/transport.ts";
+import type { ConnectionHandler } from "../server/handler.ts";
+import type { ServeListener } from "../server/serve_listener.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lines } from "../framing/lines.ts";
@@ -67,7 +71,15 @@ Deno.test("serve() of node.ts throws immediately what is a mistake", () => {
 
 Deno.test("serve() and connect() of node.ts have types that know which options go together", () => {
   // Not called: the type checker is the test.
-  void ((tls: ServeTlsOptions, listener: Server) => [
+  void ((
+    tls: ServeTlsOptions,
+    listener: Server,
+    own: ServeListener,
+    either: ServeTcpOptions<string> | ServeUnixOptions<string>,
+    any: ServeOptions<string>,
+    checked: (address: Address) => void,
+    checks: ConnectionHandler<string>,
+  ) => [
     // @ts-expect-error: one address
     connect({ framing, port: 1, path: "/x" }),
     // @ts-expect-error: a Unix socket has no TLS
@@ -81,6 +93,12 @@ Deno.test("serve() and connect() of node.ts have types that know which options g
     // A server over a Unix socket has a path.
     serve({ framing, path: "/x" }, echo)
       .then(({ addr }) => connect({ framing, path: addr.path })),
+    // Its peers have addresses, whichever of the two it is.
+    serve(either, (_, { remoteAddr }) => checked(remoteAddr)),
+    // @ts-expect-error: a listener's peers may have none
+    serve(any, (_, { remoteAddr }) => checked(remoteAddr)),
+    // @ts-expect-error: nor by a handler that says so
+    serve({ framing, listener: own }, checks),
   ]);
 });
 

@@ -124,6 +124,26 @@ export function serve<In, Out, A extends Address>(
   handler: ConnectionHandler<In, Out, Address | undefined>,
 ): Server<In, Out, A>;
 /**
+ * Serves framed connections on a TCP port or a Unix socket, whichever the options turn
+ * out to name.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options The address, the framing, limits and timeouts.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
+ * @returns The server, which listens already.
+ * @throws {Deno.errors.AddrInUse} If the port or the path is taken.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already, and what `onListen`
+ * throws.
+ */
+export function serve<In, Out>(
+  options: ServeTcpOptions<In, Out> | ServeUnixOptions<In, Out>,
+  handler: ConnectionHandler<In, Out, Deno.NetAddr | UnixPeerAddr>,
+): Server<In, Out, Deno.NetAddr | Deno.UnixAddr>;
+/**
  * Serves framed connections on a TCP port, a Unix socket or a listener, whichever
  * the options turn out to name.
  *

@@ -23,9 +23,13 @@ import { connect } from "../client/connect.ts";
 import { Connection } from "../connection/connection.ts";
 import { fixedLength, type FramingError, lines } from "../framing.ts";
 import type { ConnectionHandler } from "./handler.ts";
-import type { ServeTcpOptions } from "./options.ts";
+import type {
+  ServeOptions,
+  ServeTcpOptions,
+  ServeUnixOptions,
+} from "./options.ts";
 import type { ServeListener } from "./serve_listener.ts";
-import type { Transport } from "../connection/transport.ts";
+import type { Address, Transport } from "../connection/transport.ts";
 import { serve } from "./serve.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
@@ -87,13 +91,26 @@ function recordingConsoleErrors(): Disposable & { readonly errors: unknown[] } {
 
 Deno.test("serve() has types that know which options go together", () => {
   // Not called: the type checker is the test.
-  void ((listener: Deno.Listener) => [
+  void ((
+    listener: Deno.Listener,
+    own: ServeListener,
+    either: ServeTcpOptions<string> | ServeUnixOptions<string>,
+    any: ServeOptions<string>,
+    checked: (address: Address) => void,
+    checks: ConnectionHandler<string>,
+  ) => [
     // @ts-expect-error: one address
     serve({ framing: lines(), port: 1, path: "/x" }, () => {}),
     // @ts-expect-error: a Unix socket has no TLS
     serve({ framing: lines(), path: "/x", tls: certificate }, () => {}),
     // @ts-expect-error: it has its address already
     serve({ framing: lines(), listener, port: 1 }, () => {}),
+    // Its peers have addresses, whichever of the two it is.
+    serve(either, (_, { remoteAddr }) => checked(remoteAddr)),
+    // @ts-expect-error: a listener's peers may have none
+    serve(any, (_, { remoteAddr }) => checked(remoteAddr)),
+    // @ts-expect-error: nor by a handler that says so
+    serve({ framing: lines(), listener: own }, checks),
   ]);
 });
 
