@@ -107,8 +107,27 @@ export function serve<In, Out>(
   handler: ConnectionHandler<In, Out, NetAddress>,
 ): Promise<Server<In, Out, NetAddress>>;
 /**
- * Serves framed connections of a listener of your own, such as a `net.Server` that
- * listens already.
+ * Serves framed connections of a `net.Server` that listens already.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @param options The listener, the framing, limits and timeouts.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
+ * @returns The server, to which the listener belongs from now on.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * The listener stays open then.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already.
+ */
+export function serve<In, Out>(
+  options: ServeListenerOptions<In, Out, NetAddress | UnixAddress> & {
+    listener: NetServer;
+  },
+  handler: ConnectionHandler<In, Out, NetAddress | UnixAddress>,
+): Promise<Server<In, Out, NetAddress | UnixAddress>>;
+/**
+ * Serves framed connections of a listener of your own.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.

@@ -95,6 +95,7 @@ Deno.test("serve() and connect() of node.ts have types that know which options g
       .then(({ addr }) => connect({ framing, path: addr.path })),
     // Its peers have addresses, whichever of the two it is.
     serve(either, (_, { remoteAddr }) => checked(remoteAddr)),
+    serve({ framing, listener }, checks),
     // @ts-expect-error: a listener's peers may have none
     serve(any, (_, { remoteAddr }) => checked(remoteAddr)),
     // @ts-expect-error: nor by a handler that says so

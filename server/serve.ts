@@ -104,8 +104,29 @@ export function serve<In, Out>(
   handler: ConnectionHandler<In, Out, Deno.NetAddr>,
 ): Server<In, Out, Deno.NetAddr>;
 /**
- * Serves framed connections of a listener of your own, such as one that
- * `Deno.listen` gave.
+ * Serves framed connections of a listener that `Deno.listen` or `Deno.listenTls` gave.
+ *
+ * @typeParam In What is received.
+ * @typeParam Out What may be sent.
+ * @typeParam A The kind of address.
+ * @param options The listener, the framing, limits and timeouts.
+ * @param handler Does the work for one connection; the second thing that it gets
+ * tells the peer's address and when the server shuts down.
+ * @returns The server, to which the listener belongs from now on.
+ * @throws {TypeError} If `framing` is not given, or options contradict each other.
+ * The listener stays open then.
+ * @throws {RangeError} If a number is out of range.
+ * @throws The reason of `signal` if it is aborted already, and what `onListen`
+ * throws.
+ */
+export function serve<In, Out, A extends Deno.NetAddr | Deno.UnixAddr>(
+  options: ServeListenerOptions<In, Out, A> & {
+    listener: Deno.Listener<Deno.Conn<A>, A>;
+  },
+  handler: ConnectionHandler<In, Out, Deno.NetAddr | UnixPeerAddr>,
+): Server<In, Out, A>;
+/**
+ * Serves framed connections of a listener of your own.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.

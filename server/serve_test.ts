@@ -93,6 +93,7 @@ Deno.test("serve() has types that know which options go together", () => {
   // Not called: the type checker is the test.
   void ((
     listener: Deno.Listener,
+    port: number,
     own: ServeListener,
     either: ServeTcpOptions<string> | ServeUnixOptions<string>,
     any: ServeOptions<string>,
@@ -107,6 +108,7 @@ Deno.test("serve() has types that know which options go together", () => {
     serve({ framing: lines(), listener, port: 1 }, () => {}),
     // Its peers have addresses, whichever of the two it is.
     serve(either, (_, { remoteAddr }) => checked(remoteAddr)),
+    serve({ framing: lines(), listener: Deno.listen({ port }) }, checks),
     // @ts-expect-error: a listener's peers may have none
     serve(any, (_, { remoteAddr }) => checked(remoteAddr)),
     // @ts-expect-error: nor by a handler that says so
