@@ -175,7 +175,6 @@ export function headed<Header>(
  * @typeParam BodyOut What may be sent as the body.
  * @param header The framing of the header.
  * @param body Says for a header how the body is framed, if there is one.
- * @param options A limit, and what stands after a body.
  * @returns A framing without state, which many connections may share.
  *
  * @example A body of JSON after a line
@@ -196,13 +195,11 @@ export function headed<Header>(
 export function headed<Header, Body, BodyOut = Body>(
   header: Framing<Header>,
   body: (header: Header) => Framing<Body, BodyOut>,
-  options?: HeadedOptions,
 ): Framing<HeadedMessage<Header, Body>, HeadedMessage<Header, BodyOut>>;
 /** Does the same if there may be no body. */
 export function headed<Header, Body, BodyOut = Body>(
   header: Framing<Header>,
   body: (header: Header) => Framing<Body, BodyOut> | undefined,
-  options?: HeadedOptions,
 ): Framing<
   HeadedMessage<Header, Body | undefined>,
   HeadedMessage<Header, BodyOut | undefined>

@@ -371,4 +371,15 @@ function bodiesOf(): void {
   void [bodies, none];
 }
 
-void bodiesOf;
+/** Checked, not run: bodies in framings of their own have the limits of these. */
+function optionsOf(): void {
+  const values = asJson(delimited("\n"));
+  headed(lines(), Number, { maxLength: 5, terminator: "\n" });
+  headed(lines(), () => values);
+  // @ts-expect-error: it would be ignored
+  headed(lines(), () => values, { maxLength: 5 });
+  // @ts-expect-error: nor is there a terminator after some
+  headed(lines(), (line) => line ? values : undefined, { terminator: "\n" });
+}
+
+void [bodiesOf, optionsOf];
