@@ -1,7 +1,4 @@
-import {
-  type BackgroundTimer,
-  backgroundTimer,
-} from "../internal/event_loop.ts";
+import { backgroundTimer, type OwnTimer } from "../internal/event_loop.ts";
 
 /** What a {@linkcode Heartbeat} goes by. */
 export interface Beating {
@@ -17,7 +14,7 @@ const MAX_PERIOD_MS = 1000;
 
 // One timer for all, and nothing to do for a message that is sent.
 const heartbeats = new Set<Heartbeat>();
-let timer: BackgroundTimer | undefined;
+let timer: OwnTimer | undefined;
 let period = Infinity;
 
 function setTimer(): void {

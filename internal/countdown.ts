@@ -12,11 +12,7 @@
  *
  * @module
  */
-import {
-  type BackgroundTimer,
-  backgroundTimer,
-  untilLook,
-} from "./event_loop.ts";
+import { backgroundTimer, type OwnTimer, untilLook } from "./event_loop.ts";
 
 /** How often the clock is observed within the shortest limit: a countdown is so exact. */
 const OBSERVATIONS = 32;
@@ -74,7 +70,7 @@ class Clock {
   #nextDue = Infinity;
   #period = MAX_PERIOD_MS;
   #mostOverload = Infinity;
-  #timer: BackgroundTimer | undefined;
+  #timer: OwnTimer | undefined;
   #isLooking = false;
   #observedAt = 0;
   // What has passed since the last observation and does not count.

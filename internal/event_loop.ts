@@ -13,10 +13,6 @@ interface ProcessLike {
 
 let nextTick: ((callback: () => void) => unknown) | undefined;
 
-interface Unrefable {
-  unref?(): unknown;
-}
-
 /**
  * Calls `callback` once all promise continuations of this turn of the event loop have
  * run, and before the next look at timers and sockets.
@@ -60,35 +56,52 @@ export async function untilLook(onTurn?: () => void): Promise<void> {
   }
 }
 
-/** A timer that does not keep the process alive. */
-export interface BackgroundTimer {
+/** A timer of this module's. */
+export interface OwnTimer {
   /** Ends it before it fires. */
   cancel(): void;
+}
+
+interface Unrefable {
+  unref?(): unknown;
+}
+
+interface Timers {
+  setTimeout(callback: () => void, milliseconds: number): Unrefable;
+  clearTimeout(timer: Unrefable): void;
+  setInterval(callback: () => void, milliseconds: number): Unrefable;
+  clearInterval(timer: Unrefable): void;
+}
+
+/**
+ * Calls `callback` after some milliseconds, for which the process lives on.
+ *
+ * Tests replace the global timers by those of a clock that stands still, and no call of
+ * this module is to wait for that. So it goes by those of Node, where there are any.
+ */
+export function ownTimer(
+  callback: () => void,
+  milliseconds: number,
+): OwnTimer {
+  const timers = timersOfNode();
+  if (timers === undefined) {
+    const timer = setTimeout(callback, milliseconds);
+    return { cancel: () => clearTimeout(timer) };
+  }
+  const timer = timers.setTimeout(callback, milliseconds);
+  return { cancel: () => timers.clearTimeout(timer) };
 }
 
 /** Calls `callback` after some milliseconds, if the process is still there. */
 export function backgroundTimer(
   callback: () => void,
   milliseconds: number,
-): BackgroundTimer {
-  const timers = processOf()?.getBuiltinModule?.("node:timers");
-  if (hasSetTimeout(timers)) {
-    const timer = timers.setTimeout(callback, milliseconds);
-    timer.unref?.();
-    return { cancel: () => timers.clearTimeout(timer) };
-  }
-  const timer = setTimeout(callback, milliseconds);
-  return { cancel: () => clearTimeout(timer) };
-}
-
-interface Timers {
-  setTimeout(callback: () => void, milliseconds: number): Unrefable;
-  clearTimeout(timer: Unrefable): void;
-}
-
-function hasSetTimeout(timers: unknown): timers is Timers {
-  return typeof timers === "object" && timers !== null &&
-    "setTimeout" in timers && "clearTimeout" in timers;
+): OwnTimer {
+  const timers = timersOfNode();
+  if (timers === undefined) return ownTimer(callback, milliseconds);
+  const timer = timers.setTimeout(callback, milliseconds);
+  timer.unref?.();
+  return { cancel: () => timers.clearTimeout(timer) };
 }
 
 // A timer that never fires, for all practical purposes: more is too long for one.
@@ -100,8 +113,24 @@ const NEVER_MS = 2 ** 31 - 1;
  * @returns Lets it end.
  */
 export function keepAlive(): () => void {
-  const timer = setInterval(() => {}, NEVER_MS);
-  return () => clearInterval(timer);
+  const timers = timersOfNode();
+  if (timers === undefined) {
+    const timer = setInterval(() => {}, NEVER_MS);
+    return () => clearInterval(timer);
+  }
+  const timer = timers.setInterval(() => {}, NEVER_MS);
+  return () => timers.clearInterval(timer);
+}
+
+function timersOfNode(): Timers | undefined {
+  const timers = processOf()?.getBuiltinModule?.("node:timers");
+  return hasTimers(timers) ? timers : undefined;
+}
+
+function hasTimers(timers: unknown): timers is Timers {
+  return typeof timers === "object" && timers !== null &&
+    "setTimeout" in timers && "clearTimeout" in timers &&
+    "setInterval" in timers && "clearInterval" in timers;
 }
 
 /** A module of Node, where the runtime has it. */

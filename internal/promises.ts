@@ -1,5 +1,5 @@
 import { Countdown } from "./countdown.ts";
-import { keepAlive } from "./event_loop.ts";
+import { keepAlive, ownTimer } from "./event_loop.ts";
 
 /** A promise that is rejected, and no unhandled rejection if nothing awaits it. */
 export function rejected(error: unknown): Promise<never> {
@@ -33,8 +33,8 @@ export async function isSettledWithin(
 /** Whether `promise`, which must not reject, has settled when timers come to their turn. */
 export async function isSettledSoon(promise: Promise<void>): Promise<boolean> {
   const { promise: timedOut, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), 0);
+  const timer = ownTimer(() => resolve(false), 0);
   const isSettled = await Promise.race([promise.then(() => true), timedOut]);
-  clearTimeout(timer);
+  timer.cancel();
   return isSettled;
 }

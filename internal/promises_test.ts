@@ -49,3 +49,16 @@ Deno.test("isSettledSoon() tells whether the promise settles before timers come"
   queueMicrotask(resolve);
   assertEquals(await settled, true);
 });
+
+Deno.test("isSettledSoon() and isSettledWithin() do not wait for timers that stand still in a test", async () => {
+  const { promise } = Promise.withResolvers<void>();
+  const { setTimeout, setInterval } = globalThis;
+  globalThis.setTimeout = Object.assign(() => 0, setTimeout);
+  globalThis.setInterval = Object.assign(() => 0, setInterval);
+  try {
+    assertEquals(await isSettledWithin(promise, 1), false);
+    assertEquals(await isSettledSoon(promise), false);
+  } finally {
+    Object.assign(globalThis, { setTimeout, setInterval });
+  }
+});

@@ -3,6 +3,7 @@ import type { ConnectionOptions } from "../connection/options.ts";
 import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { PairedTransport } from "./paired_transport.ts";
 import { checkMilliseconds } from "../internal/checks.ts";
+import { type OwnTimer, ownTimer } from "../internal/event_loop.ts";
 import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
 
 /**
@@ -210,7 +211,7 @@ class Pair<In, Out> implements ConnectionPair<In, Out> {
   readonly nearTransport: PairedTransport;
   readonly farTransport: PairedTransport;
 
-  readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #timer: OwnTimer;
 
   constructor(
     ends: Omit<ConnectionPair<In, Out>, keyof AsyncDisposable>,
@@ -220,7 +221,7 @@ class Pair<In, Out> implements ConnectionPair<In, Out> {
     this.far = ends.far;
     this.nearTransport = ends.nearTransport;
     this.farTransport = ends.farTransport;
-    this.#timer = setTimeout(() => {
+    this.#timer = ownTimer(() => {
       const reason = `The test has waited in vain for ${giveUpAfter} ms`;
       this.#abort(new DOMException(reason, "TimeoutError"));
     }, giveUpAfter);
@@ -231,7 +232,7 @@ class Pair<In, Out> implements ConnectionPair<In, Out> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#timer.cancel();
     this.#abort();
     const ends = [this.near, this.far];
     await Promise.allSettled(ends.map(({ closed }) => closed));

@@ -17,6 +17,23 @@ Deno.test("connectionPair() carries messages both ways", async () => {
   assertEquals(await near.receive(), undefined);
 });
 
+Deno.test("connectionPair() gives up by the time, and not by a clock that a test turns", async () => {
+  const { setTimeout } = globalThis;
+  const callbacks: (() => void)[] = [];
+  globalThis.setTimeout = Object.assign(
+    (callback: () => void) => callbacks.push(callback),
+    setTimeout,
+  );
+  try {
+    await using pair = connectionPair({ framing });
+    for (const callback of callbacks) callback();
+    await pair.near.send("one");
+    assertEquals(await pair.far.receive(), "one");
+  } finally {
+    Object.assign(globalThis, { setTimeout });
+  }
+});
+
 Deno.test("connectionPair() gives each end options of its own", async () => {
   await using pair = connectionPair({
     near: { framing, highWaterMark: 1 },
