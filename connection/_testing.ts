@@ -404,14 +404,14 @@ export interface BackgroundTimers extends Disposable {
 /** Counts the background timers from now on. */
 export function backgroundTimers(): BackgroundTimers {
   const { setTimeout, clearTimeout } = timers;
-  const running = new Set<unknown>();
+  const running = new Map<unknown, ReturnType<typeof setTimeout>>();
   timers.setTimeout = Object.assign(
     (callback: () => void, milliseconds: number) => {
       const timer = setTimeout(() => {
         running.delete(timer);
         callback();
       }, milliseconds);
-      running.add(timer);
+      running.set(timer, timer);
       return timer;
     },
     setTimeout,
@@ -422,7 +422,7 @@ export function backgroundTimers(): BackgroundTimers {
   };
   return {
     get count() {
-      return running.size;
+      return [...running.values()].filter((timer) => !timer.hasRef()).length;
     },
     [Symbol.dispose]() {
       Object.assign(timers, { setTimeout, clearTimeout });

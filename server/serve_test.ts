@@ -11,6 +11,7 @@ import net from "node:net";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import {
+  backgroundTimers,
   isPending,
   MORE_THAN_KERNEL_TAKES,
   overriding,
@@ -1266,6 +1267,21 @@ Deno.test("Server.shutdown() ends a server that pauses after an error", async ()
   // The pause does not go on for its time.
   assert(!await isPending(shutdown));
   assertEquals(log.errors.length, 1);
+});
+
+Deno.test("Server.unref() lets the process end while it pauses after an error", async () => {
+  using _listener = replacingListener(() => ({
+    accept: () => Promise.reject(new Error("Too many open files")),
+  }));
+  const log = errorLog();
+  const report = log.next;
+  using timers = backgroundTimers();
+  const server = serve({ ...loopback, onError: log.onError }, echo);
+  server.unref();
+  await report;
+  assertEquals(timers.count, 1);
+  await server.shutdown();
+  assertEquals(timers.count, 0);
 });
 
 Deno.test("Server.shutdown() closes a connection that is accepted too late", async () => {
