@@ -1,4 +1,8 @@
-import { type Countdown, noteSettled } from "../internal/countdown.ts";
+import {
+  type Countdown,
+  noteSettled,
+  untilOthersAreServed,
+} from "../internal/countdown.ts";
 import { unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
@@ -682,16 +686,26 @@ export class Reader<In> {
   async #readAll(): Promise<void> {
     const transport = this.#transport;
     const loop: Loop = this.#loop = { handedOver: undefined };
+    // The limit of the message of which the last read has brought a little: it goes on, as
+    // if there had been no read. Else a byte now and then, each of which comes while the
+    // clock looks at the sockets, would never be too slow.
+    let limit: Countdown | undefined;
     try {
       while (this.#wantsBytes) {
         // A read that would have to wait lets what this turn sends leave first.
-        const turn = (this.#wasEmpty ? untilEndOfTurn() : undefined) ??
-          untilOthersHadTurn();
+        const endOfTurn = this.#wasEmpty ? untilEndOfTurn() : undefined;
+        const turn = endOfTurn ?? untilOthersHadTurn();
         if (turn !== undefined) {
+          // While the clock looks, all that had come by then was read.
+          if (endOfTurn === undefined && turn !== untilOthersAreServed()) {
+            limit?.pause();
+            limit = undefined;
+          }
           this.#isHeldUp = true;
           await turn;
           this.#isHeldUp = false;
           if (loop.handedOver !== undefined) {
+            limit?.pause();
             return loop.handedOver.resolve(new Uint8Array(0));
           }
           continue; // it may have ended since
@@ -701,6 +715,8 @@ export class Reader<In> {
         const room = isDiscarding ? dropped : this.#room(isWaited);
         this.#updateRef(isWaited);
         if (isWaited) this.#startWaiting();
+        limit?.pause();
+        limit = undefined;
         this.#startTiming();
         let length: number | null;
         try {
@@ -716,6 +732,14 @@ export class Reader<In> {
         if (this.#wasEmpty !== false) noteLook();
         this.#idleCountdown?.reset();
         this.#receiveCountdown?.reset();
+        // The peer could have sent more: nothing else lay here for want of this thread.
+        if (
+          this.#messageCountdown?.isRunning && length !== null &&
+          length < room.length && length < FIRST_BUFFER_BYTES
+        ) {
+          limit = this.#messageCountdown;
+          limit.resume();
+        }
         this.#stopWaiting();
         this.#stopTiming();
         if (length === null) this.#noteEnd();
@@ -727,6 +751,7 @@ export class Reader<In> {
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
     }
+    limit?.pause();
     this.#reading = undefined;
   }
 

@@ -9,6 +9,7 @@ import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
 import type { ByteStreams, Transport } from "./transport.ts";
+import { nextTurn } from "../internal/event_loop.ts";
 import { transportPair } from "../testing.ts";
 import {
   asText,
@@ -206,6 +207,25 @@ Deno.test("Connection messageTimeout ends a message that trickles in", async () 
   await assertTimesOut(connection, "messageTimeout", received);
   isOver = true;
   await trickling.catch(() => {});
+});
+
+Deno.test("Connection messageTimeout ends a message whose bytes come faster than the clock looks", async () => {
+  const end = performance.now() + SOON_MS * 10;
+  const transport: Transport = {
+    async read(buffer) {
+      for (let turns = 0; turns < 5; turns++) await nextTurn();
+      buffer[0] = performance.now() < end ? 97 : 10;
+      return 1;
+    },
+    write: (bytes) => Promise.resolve(bytes.length),
+    closeWrite: () => Promise.resolve(),
+    close() {},
+  };
+  const connection = new Connection(transport, {
+    framing,
+    messageTimeout: SOON_MS,
+  });
+  await assertTimesOut(connection, "messageTimeout", connection.receive());
 });
 
 Deno.test("Connection messageTimeout gives each message the whole time, and silence between them any", async () => {
