@@ -1,6 +1,3 @@
-// Options that are objects of options themselves.
-const NESTED = ["tls", "heartbeat"];
-
 /**
  * Copies options, so that it does not count what the caller changes in the object later. What
  * an instance of a class has from its class counts too: a spread would lose its methods, and
@@ -20,15 +17,5 @@ export function copyOptions<O extends object>(options: O): O {
     }
     from = Object.getPrototypeOf(from);
   }
-  for (const name of NESTED) {
-    const value: unknown = Reflect.get(copy, name);
-    if (isPlain(value)) Reflect.set(copy, name, { ...value });
-  }
   return copy;
-}
-
-/** Whether a value is an object of no class, such as `{ interval: 1000 }`. */
-function isPlain(value: unknown): value is object {
-  return typeof value === "object" && value !== null &&
-    Object.getPrototypeOf(value) === Object.prototype;
 }

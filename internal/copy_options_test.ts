@@ -33,14 +33,3 @@ Deno.test("copyOptions() adds nothing to a plain object", () => {
   assertStrictEquals(copy.signal, signal);
   assertEquals(Object.keys(copyOptions(Object.create(null))), []);
 });
-
-Deno.test("copyOptions() copies options within options", () => {
-  const caCerts = ["first"];
-  const options = { tls: { caCerts }, heartbeat: { interval: 1 }, framing: {} };
-  const copy = copyOptions(options);
-  options.tls.caCerts = [];
-  options.heartbeat.interval = 2;
-  assertEquals(copy.tls, { caCerts });
-  assertEquals(copy.heartbeat, { interval: 1 });
-  assertStrictEquals(copy.framing, options.framing);
-});
