@@ -236,7 +236,8 @@ async function serveFrom<
   const served = servedOptions(options);
   return new ListeningServer({
     listener,
-    isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
+    isWelcome: ({ remoteAddr }) =>
+      passes(remoteAddr, options.filter?.bind(options)),
     introduce: options.proxyProtocol && peerAddr !== undefined
       ? (incoming) => introduced(incoming, peerAddr)
       : undefined,

@@ -233,7 +233,8 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
   const served = servedOptions(options);
   return new ListeningServer({
     listener,
-    isWelcome: ({ remoteAddr }) => passes(remoteAddr, options.filter),
+    isWelcome: ({ remoteAddr }) =>
+      passes(remoteAddr, options.filter?.bind(options)),
     introduce: options.proxyProtocol ? introduce : undefined,
     handshake: (transport) =>
       isTlsTransport(transport) ? shakeHands(transport) : undefined,

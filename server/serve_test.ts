@@ -1025,15 +1025,19 @@ Deno.test("serve() takes options from an instance of a class", async () => {
     hostname = "127.0.0.1";
     port = 0;
     framing = framing;
+    asked = 0;
     filter(): boolean {
-      return this.hostname !== "127.0.0.1";
+      this.asked++;
+      return this.hostname === "127.0.0.1" && this.asked > 1;
     }
   }
-  let handled = 0;
-  await using server = serve(new Options(), () => void handled++);
-  using peer = await dial(server.addr.port);
-  assertEquals(await peer.readToEnd(), "");
-  assertEquals(handled, 0);
+  const handled: number[] = [];
+  await using server = serve(new Options(), () => void handled.push(1));
+  for (const count of [0, 1]) {
+    using peer = await dial(server.addr.port);
+    assertEquals(await peer.readToEnd(), "");
+    assertEquals(handled.length, count);
+  }
 });
 
 Deno.test("serve() serves no client after its filter has ended the server", async () => {
