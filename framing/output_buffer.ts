@@ -463,8 +463,8 @@ export class OutputBuffer implements ByteOutput {
     const start = this.#frameStart + from;
     let end = 0;
     for (const { buffer, length } of [...this.#segments, this.#rest()]) {
-      const from = Math.max(0, start - end);
-      const at = scanner.indexOf(buffer, byte, from, length);
+      const first = Math.max(0, start - end);
+      const at = scanner.indexOf(buffer, byte, first, length);
       if (at !== -1) return end + at - this.#frameStart;
       end += length;
     }

@@ -62,33 +62,33 @@ export interface OwnTimer {
   cancel(): void;
 }
 
-interface Unrefable {
-  unref?(): unknown;
-}
+// A number, or an object where the types of Node are.
+type Timer = ReturnType<typeof setTimeout>;
 
 interface Timers {
-  setTimeout(callback: () => void, milliseconds: number): Unrefable;
-  clearTimeout(timer: Unrefable): void;
-  setInterval(callback: () => void, milliseconds: number): Unrefable;
-  clearInterval(timer: Unrefable): void;
+  setTimeout(callback: () => void, milliseconds: number): Timer;
+  clearTimeout(timer: Timer): void;
+  setInterval(callback: () => void, milliseconds: number): Timer;
+  clearInterval(timer: Timer): void;
 }
 
 /**
- * Calls `callback` after some milliseconds, for which the process lives on.
+ * Calls `callback` after some milliseconds.
  *
  * Tests replace the global timers by those of a clock that stands still, and no call of
  * this module is to wait for that. So it goes by those of Node, where there are any.
+ *
+ * @param keepsAlive Whether the process lives on for it.
  */
 export function ownTimer(
   callback: () => void,
   milliseconds: number,
+  keepsAlive = true,
 ): OwnTimer {
-  const timers = timersOfNode();
-  if (timers === undefined) {
-    const timer = setTimeout(callback, milliseconds);
-    return { cancel: () => clearTimeout(timer) };
-  }
+  const timers = ownTimers();
   const timer = timers.setTimeout(callback, milliseconds);
+  const unrefable: number | { unref?(): unknown } = timer;
+  if (!keepsAlive && typeof unrefable === "object") unrefable.unref?.();
   return { cancel: () => timers.clearTimeout(timer) };
 }
 
@@ -97,11 +97,7 @@ export function backgroundTimer(
   callback: () => void,
   milliseconds: number,
 ): OwnTimer {
-  const timers = timersOfNode();
-  if (timers === undefined) return ownTimer(callback, milliseconds);
-  const timer = timers.setTimeout(callback, milliseconds);
-  timer.unref?.();
-  return { cancel: () => timers.clearTimeout(timer) };
+  return ownTimer(callback, milliseconds, false);
 }
 
 // A timer that never fires, for all practical purposes: more is too long for one.
@@ -113,18 +109,14 @@ const NEVER_MS = 2 ** 31 - 1;
  * @returns Lets it end.
  */
 export function keepAlive(): () => void {
-  const timers = timersOfNode();
-  if (timers === undefined) {
-    const timer = setInterval(() => {}, NEVER_MS);
-    return () => clearInterval(timer);
-  }
+  const timers = ownTimers();
   const timer = timers.setInterval(() => {}, NEVER_MS);
   return () => timers.clearInterval(timer);
 }
 
-function timersOfNode(): Timers | undefined {
-  const timers = processOf()?.getBuiltinModule?.("node:timers");
-  return hasTimers(timers) ? timers : undefined;
+function ownTimers(): Timers {
+  const ofNode = builtinModule<unknown>("node:timers");
+  return hasTimers(ofNode) ? ofNode : globalThis;
 }
 
 function hasTimers(timers: unknown): timers is Timers {

@@ -174,13 +174,13 @@ export function isUnixListener({ addr }: CheckedListener): boolean {
     addr.transport === "unix";
 }
 
-/** Whether the filter lets a peer pass. */
+/** Whether the filter lets a peer pass. It may be a method of its options. */
 export function passes<A>(
   remoteAddr: A,
-  filter: ((remoteAddr: A) => unknown) | undefined,
+  options: { filter?: ((remoteAddr: A) => unknown) | undefined },
 ): boolean {
-  if (filter === undefined) return true;
-  const isPassed = filter(remoteAddr);
+  if (options.filter === undefined) return true;
+  const isPassed = options.filter(remoteAddr);
   // The promise of an async function would let all pass.
   if (typeof isPassed !== "boolean") {
     onRejection(isPassed, () => {}); // the error below says that it is async

@@ -6,7 +6,7 @@ import { onRejection } from "./on_rejection.ts";
 import { isSettledSoon, isSettledWithin } from "./promises.ts";
 import { namingTask } from "./system_error.ts";
 import { startTimer } from "./countdown.ts";
-import { backgroundTimer, keepAlive, ownTimer } from "./event_loop.ts";
+import { keepAlive, ownTimer } from "./event_loop.ts";
 
 const ACCEPT_PAUSE_MS = 100;
 // A peer was gone before it was accepted: systems other than Linux say the first.
@@ -291,10 +291,9 @@ export class ListeningServer<
   /** Waits for the next change, or for a time at most. */
   async #waitForChange(milliseconds?: number): Promise<void> {
     const { promise } = this.#change ??= Promise.withResolvers<void>();
-    const setTimer = this.#isRef ? ownTimer : backgroundTimer;
     const timer = milliseconds === undefined
       ? undefined
-      : setTimer(() => this.#announceChange(), milliseconds);
+      : ownTimer(() => this.#announceChange(), milliseconds, this.#isRef);
     await promise;
     timer?.cancel();
   }

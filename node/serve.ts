@@ -236,8 +236,7 @@ async function serveFrom<
   const served = servedOptions(options);
   return new ListeningServer({
     listener,
-    isWelcome: ({ remoteAddr }) =>
-      passes(remoteAddr, options.filter?.bind(options)),
+    isWelcome: ({ remoteAddr }) => passes(remoteAddr, options),
     introduce: options.proxyProtocol && peerAddr !== undefined
       ? (incoming) => introduced(incoming, peerAddr)
       : undefined,

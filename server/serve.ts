@@ -233,8 +233,7 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
   const served = servedOptions(options);
   return new ListeningServer({
     listener,
-    isWelcome: ({ remoteAddr }) =>
-      passes(remoteAddr, options.filter?.bind(options)),
+    isWelcome: ({ remoteAddr }) => passes(remoteAddr, options),
     introduce: options.proxyProtocol ? introduce : undefined,
     handshake: (transport) =>
       isTlsTransport(transport) ? shakeHands(transport) : undefined,
