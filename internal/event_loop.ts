@@ -87,8 +87,7 @@ export function ownTimer(
 ): OwnTimer {
   const timers = ownTimers();
   const timer = timers.setTimeout(callback, milliseconds);
-  const unrefable: number | { unref?(): unknown } = timer;
-  if (!keepsAlive && typeof unrefable === "object") unrefable.unref?.();
+  if (!keepsAlive && isUnrefable(timer)) timer.unref();
   return { cancel: () => timers.clearTimeout(timer) };
 }
 
@@ -112,6 +111,10 @@ export function keepAlive(): () => void {
   const timers = ownTimers();
   const timer = timers.setInterval(() => {}, NEVER_MS);
   return () => timers.clearInterval(timer);
+}
+
+function isUnrefable(timer: unknown): timer is { unref(): unknown } {
+  return typeof timer === "object" && timer !== null && "unref" in timer;
 }
 
 function ownTimers(): Timers {
