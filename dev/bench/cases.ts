@@ -132,6 +132,9 @@ export const SUBJECTS = {
   "deno/echo-views": {
     label: "Deno: conn.read, copies where messages must end, conn.write",
   },
+  "deno/broadcast": {
+    label: "Deno: conn.write to each, no messages",
+  },
   "deno/decode-views": {
     label: "Deno: views where messages must end",
     isFloor: true,
@@ -739,9 +742,16 @@ export const CASES: Case[] = [
     unit: "receiver",
     mode: "broadcast",
     messageLength: 64,
-    subjects: ["framed/broadcast", "framed/broadcast-loop", "node/broadcast"],
+    subjects: [
+      "framed/broadcast",
+      "framed/broadcast-loop",
+      "deno/broadcast",
+      "node/broadcast",
+    ],
     comparisons: [
       { subject: "framed/broadcast", beside: "framed/broadcast-loop" },
+      { subject: "framed/broadcast", beside: "deno/broadcast" },
+      { subject: "deno/broadcast", beside: "node/broadcast" },
       {
         subject: "framed/broadcast",
         beside: "node/broadcast",
@@ -756,9 +766,16 @@ export const CASES: Case[] = [
     unit: "receiver",
     mode: "broadcast-pipelined",
     messageLength: 64,
-    subjects: ["framed/broadcast", "framed/broadcast-loop", "node/broadcast"],
+    subjects: [
+      "framed/broadcast",
+      "framed/broadcast-loop",
+      "deno/broadcast",
+      "node/broadcast",
+    ],
     comparisons: [
       { subject: "framed/broadcast", beside: "framed/broadcast-loop" },
+      { subject: "framed/broadcast", beside: "deno/broadcast" },
+      { subject: "deno/broadcast", beside: "node/broadcast" },
       { subject: "framed/broadcast", beside: "node/broadcast" },
     ],
   },

@@ -208,6 +208,21 @@ const operations: Record<string, Operation> = {
       (conn) => echo(conn, (bytes) => bytes),
     ),
   "echo-views": (length) => serveTcp((conn) => echo(conn, copying(length + 1))),
+  "broadcast": (length) => {
+    const greeting = messageAt(makeFrames(length), 0);
+    const conns: Deno.Conn[] = [];
+    return serveTcp(async (conn) => {
+      conns.push(conn);
+      await writeAll(conn, greeting);
+      const buffer = new Uint8Array(ECHO_BUFFER_LENGTH);
+      for (;;) {
+        const read = await conn.read(buffer);
+        if (read === null) return;
+        const bytes = buffer.slice(0, read);
+        for (const each of conns) writeAll(each, bytes);
+      }
+    });
+  },
   "decode-views": (length, chunkLength) =>
     inMemory(length, chunkLength, (chunks, tally) => {
       for (const chunk of chunks) {
