@@ -2,6 +2,7 @@ import { untilOthersAreServed } from "../internal/countdown.ts";
 import {
   afterContinuations,
   nextTurn,
+  operationsPerTurn,
   untilLook,
 } from "../internal/event_loop.ts";
 
@@ -12,30 +13,60 @@ export interface TurnTask {
 }
 
 let waiting: TurnTask[] = [];
+let turnEnd: PromiseWithResolvers<void> | undefined;
+// They are called at the end of this turn, or some of them were put off to a later one.
+let isScheduled = false;
+let isPutOff = false;
 
 /**
  * Calls `task` at the end of this turn of the event loop: once all promise continuations
- * have run, and before the next look at timers and sockets.
+ * have run, and before the next look at timers and sockets. If there are many, or
+ * others are to have a turn, it is called in a later one, in the order of the calls.
  */
 export function atEndOfTurn(task: TurnTask): void {
   waiting.push(task);
-  if (waiting.length === 1) afterContinuations(callAll);
+  schedule();
 }
 
-/** Settles at the end of this turn, after all that is to be called there. */
+/** Settles at the end of this turn, after all that is called there. */
 export function endOfTurn(): Promise<void> {
-  return new Promise((resolve) => atEndOfTurn({ onEndOfTurn: resolve }));
+  turnEnd ??= Promise.withResolvers();
+  schedule();
+  return turnEnd.promise;
 }
 
 /** The same, or `undefined` if nothing is to be called there. */
 export function untilEndOfTurn(): Promise<void> | undefined {
-  return waiting.length === 0 ? undefined : endOfTurn();
+  return isScheduled ? endOfTurn() : undefined;
+}
+
+function schedule(): void {
+  if (isScheduled || isPutOff) return;
+  isScheduled = true;
+  afterContinuations(callAll);
 }
 
 function callAll(): void {
+  isScheduled = isPutOff = false;
+  const end = turnEnd;
+  turnEnd = undefined;
+  const othersTurn = waiting.length === 0 ? undefined : untilOthersHadTurn();
+  if (othersTurn !== undefined) putOffUntil(othersTurn);
+  else callWaiting();
+  end?.resolve();
+}
+
+function callWaiting(): void {
   const tasks = waiting;
-  waiting = [];
+  // As many reads may have settled in this turn.
+  waiting = tasks.splice(operationsPerTurn() / 2);
+  if (waiting.length > 0) putOffUntil(nextTurn());
   for (const task of tasks) task.onEndOfTurn();
+}
+
+function putOffUntil(turn: Promise<void>): void {
+  isPutOff = true;
+  turn.then(callAll);
 }
 
 /** How many bytes, and reads and writes, may be moved without a look at the sockets. */

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { connect } from "../client/connect.ts";
 import { delimited } from "../framing/delimited.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
+import { operationsPerTurn } from "../internal/event_loop.ts";
 import { serve } from "../server/serve.ts";
 import { atEndOfTurn, untilEndOfTurn } from "./_turns.ts";
 import type { Connection } from "./connection.ts";
@@ -47,6 +48,26 @@ Deno.test("untilEndOfTurn() settles after what is called at the end of the turn,
   await ended;
   assertEquals(calls, ["before", "after", "settled"]);
   assertEquals(untilEndOfTurn(), undefined);
+});
+
+Deno.test("atEndOfTurn() puts off what is too much for one turn, in order", async () => {
+  const count = 1000;
+  const calls: number[] = [];
+  const ended = Promise.withResolvers<void>();
+  for (let call = 0; call < count; call++) {
+    runAtEndOfTurn(() => {
+      calls.push(call);
+      if (calls.length === count) ended.resolve();
+    });
+  }
+  await untilEndOfTurn();
+  assert(
+    calls.length <= operationsPerTurn(),
+    `${calls.length} calls in one turn`,
+  );
+  assertEquals(untilEndOfTurn(), undefined, "A read would wait for them all.");
+  await ended.promise;
+  assertEquals(calls, Array.from({ length: count }, (_, call) => call));
 });
 
 const GREEDY_PEERS = 20;

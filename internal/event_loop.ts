@@ -43,13 +43,23 @@ export function nextTurn(): Promise<void> {
 const TURNS_PER_LOOK = 61;
 
 /**
- * Settles when the sockets have been looked at. One look settles at most 128 reads and
- * writes in Deno, however many are ready. It takes about 0.1 ms where nothing is.
+ * How many reads and writes may be begun or settle in one turn of the event loop.
+ *
+ * In Deno those above it wait for a later turn, even if the socket is ready, and take a
+ * slower way (measured: a broadcast to 1,000 took 9.6 µs for each where all were written
+ * to in one turn, and 7.7 in several).
+ */
+export function operationsPerTurn(): number {
+  return isDeno() ? 128 : Infinity;
+}
+
+/**
+ * Settles when the sockets have been looked at. It takes about 0.1 ms where none is ready.
  *
  * @param onTurn Is called after each turn of the event loop until then.
  */
 export async function untilLook(onTurn?: () => void): Promise<void> {
-  const turns = processOf()?.versions?.deno === undefined ? 1 : TURNS_PER_LOOK;
+  const turns = isDeno() ? TURNS_PER_LOOK : 1;
   for (let turn = 0; turn < turns; turn++) {
     await nextTurn();
     onTurn?.();
@@ -132,6 +142,10 @@ function hasTimers(timers: unknown): timers is Timers {
 export function builtinModule<T>(name: string): T | undefined {
   // Its type is what the caller uses of it.
   return processOf()?.getBuiltinModule?.(name) as T | undefined;
+}
+
+function isDeno(): boolean {
+  return processOf()?.versions?.deno !== undefined;
 }
 
 function processOf(): ProcessLike | undefined {
