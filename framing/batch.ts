@@ -24,11 +24,12 @@ interface BatchParts<In> {
   /** Those of which the last part alone is there. */
   readonly inParts?: readonly number[];
   /** Makes the messages, unless they were. Their frames lie without a gap then. */
-  readonly maker?: MessageMaker<In>;
+  readonly maker?: MessageMaker<In> | undefined;
   /** ASCII text that stands between messages, and never in one. */
   readonly separator?: string | undefined;
-  /** Told that the batch is over, and whether messages were given that are views. */
-  readonly release: (hasViews: boolean) => void;
+  /** Where the bytes are given back to, and what they were lent as. */
+  readonly input: InputBuffer;
+  readonly lending: number;
 }
 
 // Set by the class, whose constructor is for this file alone.
@@ -286,7 +287,8 @@ export class Batch<In> implements Iterable<In> {
     this.#texts = undefined;
     this.#bytes = NO_BYTES;
     this.#index = undefined;
-    parts.release(this.#hasViews);
+    giveBackFrames(parts.frames);
+    if (!this.#hasViews) parts.input.giveBack(parts.bytes, parts.lending);
   }
 
   /** Makes the messages together, which is faster than one by one. */
@@ -355,11 +357,21 @@ export function takeBatch<In>(
     if (maker !== undefined && input.findFrames(finder, frames)) {
       input.skip(frames.endOf(frames.count));
       const { separator } = finder;
-      return madeOf({ bytes, start, frames, maker, separator }, input);
+      const lending = input.lend();
+      return batchOf({
+        bytes,
+        start,
+        frames,
+        maker,
+        separator,
+        input,
+        lending,
+      });
     }
     const sound = decoder.takeSound(input, frames);
     if (sound !== undefined) {
-      return madeOf({ bytes, start, frames, messages: sound }, input);
+      const lending = input.lend();
+      return batchOf({ bytes, start, frames, messages: sound, input, lending });
     }
   }
   const messages: In[] = [];
@@ -375,8 +387,18 @@ export function takeBatch<In>(
   if (messages.length > 0) {
     // What follows the last message may have been taken too, and its chunk let go of.
     const first = start + front - offset;
-    const found = { bytes, start: first, frames, messages, fronts, inParts };
-    return madeOf(maker === undefined ? found : { ...found, maker }, input);
+    const lending = input.lend();
+    return batchOf({
+      bytes,
+      start: first,
+      frames,
+      messages,
+      maker,
+      fronts,
+      inParts,
+      input,
+      lending,
+    });
   }
   giveBackFrames(frames);
   return undefined;
@@ -441,20 +463,6 @@ function takeOneByOne<In>(
     input.failNext(error, decoder);
   }
   return front;
-}
-
-function madeOf<In>(
-  parts: Omit<BatchParts<In>, "release">,
-  input: InputBuffer,
-): Batch<In> {
-  const giveBack = input.lend();
-  return batchOf({
-    ...parts,
-    release(hasViews) {
-      giveBackFrames(parts.frames);
-      giveBack(hasViews);
-    },
-  });
 }
 
 function textsOf<In>(

@@ -321,17 +321,21 @@ export class InputBuffer implements ByteInput {
   /**
    * Lends the bytes that are there: they are not written to until they are given back.
    *
-   * @returns Gives them back, unless views of them are kept.
+   * @returns What they are lent as; see {@linkcode InputBuffer.giveBack}.
    * @internal
    */
-  lend(): (hasViews: boolean) => void {
-    const bytes = this.#bytes;
-    const lendings = ++this.#lendings;
-    return (hasViews) => {
-      // Nothing else was lent since: the buffer may be written again.
-      const isLast = this.#bytes === bytes && this.#lendings === lendings;
-      if (isLast && !hasViews) this.#lendings--;
-    };
+  lend(): number {
+    return ++this.#lendings;
+  }
+
+  /**
+   * Takes back what was lent, of which no views are kept.
+   *
+   * @internal
+   */
+  giveBack(bytes: Bytes, lending: number): void {
+    // Nothing else was lent since: the buffer may be written again.
+    if (this.#bytes === bytes && this.#lendings === lending) this.#lendings--;
   }
 
   /**
