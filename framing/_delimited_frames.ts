@@ -9,7 +9,7 @@ import {
   PASSED,
 } from "./_frames.ts";
 import { type Limits, tooLong, truncated } from "./_limits.ts";
-import type { Search } from "./_search.ts";
+import { areFew, findAmongFew, type Search } from "./_search.ts";
 import type { ByteInput } from "./byte_input.ts";
 import { wantedDrops } from "../internal/drops.ts";
 
@@ -127,11 +127,12 @@ export class DelimitedFrames implements FrameFinder {
   }
 
   findMany(
-    { bytes, start, end }: FrameSource,
+    source: FrameSource,
     search: Search | undefined,
     frames: Frames,
   ): void {
     if (search === undefined || this.#isDiscarding) return;
+    const { bytes, start, end } = source;
     const { disposition, areAllFrames, limits: { maxLength } } = this.#shape;
     const { takesReturn, longest } = this.#search;
     const delimiterLength = takesReturn ? 1 : longest;
@@ -140,12 +141,16 @@ export class DelimitedFrames implements FrameFinder {
     const { ends } = frames;
     const room = ends.length;
     if (areAllFrames && end - start <= maxLength) {
-      const first = search.note(bytes, start, start, end);
-      if (first === -1) return;
-      const count = Math.min(search.count - first, room);
-      ends.set(search.places.subarray(first, first + count));
-      frames.shift = search.shift - start + delimiterLength;
-      frames.count = count;
+      if (areFew(end - start)) {
+        addAmongFew(search.sought, source, delimiterLength, frames);
+      } else {
+        const first = search.note(bytes, start, start, end);
+        if (first === -1) return;
+        const count = Math.min(search.count - first, room);
+        ends.set(search.places.subarray(first, first + count));
+        frames.shift = search.shift - start + delimiterLength;
+        frames.count = count;
+      }
       if (tails !== undefined) noteReturns(bytes, start, frames, tails);
       return;
     }
@@ -249,6 +254,21 @@ export class DelimitedFrames implements FrameFinder {
   }
 }
 
+/** Adds the frames that end with `sought`, where so few bytes are that all have room. */
+function addAmongFew(
+  sought: number | Uint8Array,
+  { bytes, start, end }: FrameSource,
+  delimiterLength: number,
+  frames: Frames,
+): void {
+  for (let from = start;;) {
+    const at = findAmongFew(sought, bytes, from, end);
+    if (at === -1) return;
+    from = at + delimiterLength;
+    frames.ends[frames.count++] = from - start;
+  }
+}
+
 /** Notes for each line how long its end is: a line feed, and a carriage return before it. */
 function noteReturns(
   bytes: Uint8Array,
@@ -262,7 +282,7 @@ function noteReturns(
     tails[i] = bytes[(ends[i]! + toLast) | 0] === CARRIAGE_RETURN ? 2 : 1; // below the count
   }
   // What lies before the front belongs to no line.
-  if (ends[0]! + shift === 1) tails[0] = 1; // there is a frame
+  if (count > 0 && ends[0]! + shift === 1) tails[0] = 1;
 }
 
 /** Whether what is sought can stand at two places that have bytes in common. */
