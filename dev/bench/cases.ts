@@ -398,6 +398,33 @@ function overTls(
   };
 }
 
+/** One message to many receivers. */
+function broadcasting(
+  mode: "broadcast" | "broadcast-pipelined",
+  inFlight: string,
+  goals?: Pick<Comparison, "reach" | "limit">,
+): Case {
+  return {
+    name: mode,
+    title: `Broadcast, 64-byte lines to 1,000 receivers, ${inFlight}`,
+    unit: "receiver",
+    mode,
+    messageLength: 64,
+    subjects: [
+      "framed/broadcast",
+      "framed/broadcast-loop",
+      "deno/broadcast",
+      "node/broadcast",
+    ],
+    comparisons: [
+      { subject: "framed/broadcast", beside: "framed/broadcast-loop" },
+      { subject: "framed/broadcast", beside: "deno/broadcast" },
+      { subject: "deno/broadcast", beside: "node/broadcast" },
+      { subject: "framed/broadcast", beside: "node/broadcast", ...goals },
+    ],
+  };
+}
+
 /** Messages after a length of 4 bytes. */
 function prefixedInMemory(
   name: string,
@@ -736,49 +763,8 @@ export const CASES: Case[] = [
       { subject: "framed/echo-batches", beside: "go/echo" },
     ],
   },
-  {
-    name: "broadcast",
-    title: "Broadcast, 64-byte lines to 1,000 receivers, one in flight",
-    unit: "receiver",
-    mode: "broadcast",
-    messageLength: 64,
-    subjects: [
-      "framed/broadcast",
-      "framed/broadcast-loop",
-      "deno/broadcast",
-      "node/broadcast",
-    ],
-    comparisons: [
-      { subject: "framed/broadcast", beside: "framed/broadcast-loop" },
-      { subject: "framed/broadcast", beside: "deno/broadcast" },
-      { subject: "deno/broadcast", beside: "node/broadcast" },
-      {
-        subject: "framed/broadcast",
-        beside: "node/broadcast",
-        reach: 0.85,
-        limit: 1,
-      },
-    ],
-  },
-  {
-    name: "broadcast-pipelined",
-    title: "Broadcast, 64-byte lines to 1,000 receivers, 32 in flight",
-    unit: "receiver",
-    mode: "broadcast-pipelined",
-    messageLength: 64,
-    subjects: [
-      "framed/broadcast",
-      "framed/broadcast-loop",
-      "deno/broadcast",
-      "node/broadcast",
-    ],
-    comparisons: [
-      { subject: "framed/broadcast", beside: "framed/broadcast-loop" },
-      { subject: "framed/broadcast", beside: "deno/broadcast" },
-      { subject: "deno/broadcast", beside: "node/broadcast" },
-      { subject: "framed/broadcast", beside: "node/broadcast" },
-    ],
-  },
+  broadcasting("broadcast", "one in flight", { reach: 0.85, limit: 1 }),
+  broadcasting("broadcast-pipelined", "32 in flight"),
   {
     name: "idle",
     title: "10,000 connections, opened, used once and idle",
