@@ -7,9 +7,7 @@ import { inMemory } from "./_in_memory.ts";
 import { caCerts, certificate } from "../../testdata/certificates.ts";
 import {
   answerDriver,
-  type Kind,
-  makeBlock,
-  makeMessages,
+  makeFrames,
   messageAt,
   type Operation,
   type Run,
@@ -17,19 +15,9 @@ import {
 } from "./subject.mjs";
 
 const hostname = "127.0.0.1";
-const newline = new Uint8Array([10]);
 const READ_BUFFER_LENGTH = 2 ** 16;
 const ECHO_BUFFER_LENGTH = 2 ** 12;
 const SMALL_BUFFER_LENGTH = 512;
-
-function makeFrames(
-  messageLength: number,
-  kind?: Kind,
-): Uint8Array<ArrayBuffer>[] {
-  return makeMessages(messageLength, kind).map((message) =>
-    makeBlock([message], newline)
-  );
-}
 
 async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length;) {

@@ -7,13 +7,7 @@ import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import {
-  answerDriver,
-  makeBlock,
-  makeMessages,
-  messageAt,
-  Tally,
-} from "./subject.mjs";
+import { answerDriver, makeFrames, messageAt, Tally } from "./subject.mjs";
 
 const host = "127.0.0.1";
 const NEWLINE = 10;
@@ -44,16 +38,6 @@ function splitLines(onLine, kept = 0) {
     }
     rest = buffer.subarray(start);
   };
-}
-
-/**
- * @param {number} length
- * @param {import("./subject.mjs").Kind} [kind]
- */
-function makeFrames(length, kind) {
-  return makeMessages(length, kind).map((message) =>
-    makeBlock([message], Buffer.from("\n"))
-  );
 }
 
 /**

@@ -81,17 +81,43 @@ export function messagesInBlock(length) {
 }
 
 /**
- * The messages of one block.
+ * The messages of one block. Those of the same bytes are one and the same, as a program
+ * sends what it has just made: of 16,384 apart, a sender waited for memory half of
+ * its time.
  *
  * @param {number} length
  * @param {Kind} [kind]
  * @returns {Uint8Array<ArrayBuffer>[]}
  */
 export function makeMessages(length, kind = "letters") {
-  return Array.from(
-    { length: messagesInBlock(length) },
+  const count = messagesInBlock(length);
+  const repeatsAfter = kind === "varied" ? count : ALPHABETS[kind].length;
+  const different = Array.from(
+    { length: Math.min(count, repeatsAfter) },
     (_, index) => makeMessage(index, length, kind),
   );
+  return Array.from(
+    { length: count },
+    (_, index) => messageAt(different, index),
+  );
+}
+
+/**
+ * The messages of one block, each with a line feed.
+ *
+ * @param {number} length
+ * @param {Kind} [kind]
+ * @returns {Uint8Array<ArrayBuffer>[]}
+ */
+export function makeFrames(length, kind) {
+  /** @type {Map<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>} */
+  const frames = new Map();
+  return makeMessages(length, kind).map((message) => {
+    const frame = frames.get(message) ??
+      makeBlock([message], new Uint8Array([10]));
+    frames.set(message, frame);
+    return frame;
+  });
 }
 
 const NOTHING = new Uint8Array();

@@ -30,7 +30,11 @@ func makeMessages(length, letters int) [][]byte {
 	}
 	messages := make([][]byte, count)
 	for index := range messages {
-		messages[index] = makeMessage(index, length, letters)
+		if index < letters {
+			messages[index] = makeMessage(index, length, letters)
+		} else {
+			messages[index] = messages[index-letters]
+		}
 	}
 	return messages
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 use std::io::{self, BufRead};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,10 +24,13 @@ fn make_message(index: usize, length: usize) -> String {
         .collect()
 }
 
-fn make_messages(length: usize) -> Vec<String> {
+fn make_messages(length: usize) -> Vec<Rc<str>> {
     let count = ((1 << 20) / length).max(1);
+    let different: Vec<Rc<str>> = (0..LETTERS.min(count))
+        .map(|index| make_message(index, length).into())
+        .collect();
     (0..count)
-        .map(|index| make_message(index, length))
+        .map(|index| different[index % LETTERS].clone())
         .collect()
 }
 
@@ -73,7 +77,7 @@ where
     tally
 }
 
-async fn send(port: u16, count: usize, messages: &[String]) -> Tally {
+async fn send(port: u16, count: usize, messages: &[Rc<str>]) -> Tally {
     let mut framed = Framed::new(connect(port).await, newline());
     for sent in 0..count {
         framed.feed(&messages[sent % messages.len()]).await.unwrap();
@@ -85,7 +89,7 @@ async fn send(port: u16, count: usize, messages: &[String]) -> Tally {
     Tally::default()
 }
 
-async fn request(port: u16, count: usize, messages: &[String]) -> Tally {
+async fn request(port: u16, count: usize, messages: &[Rc<str>]) -> Tally {
     let mut tally = Tally::default();
     let mut framed = Framed::new(connect(port).await, newline());
     while tally.count < count {
@@ -165,7 +169,7 @@ impl AsyncRead for Repeated<'_> {
     }
 }
 
-fn make_block(messages: &[String], has_header: bool, delimiter: &str) -> Vec<u8> {
+fn make_block(messages: &[Rc<str>], has_header: bool, delimiter: &str) -> Vec<u8> {
     let mut block = Vec::new();
     for message in messages {
         if has_header {
@@ -179,7 +183,7 @@ fn make_block(messages: &[String], has_header: bool, delimiter: &str) -> Vec<u8>
 
 struct Subject {
     operation: String,
-    messages: Vec<String>,
+    messages: Vec<Rc<str>>,
     block: Vec<u8>,
     chunk_length: usize,
 }
