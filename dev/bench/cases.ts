@@ -166,6 +166,9 @@ export const SUBJECTS = {
     label: "@framed/tcp in Node: batches(), forward()",
   },
   "framed-node/echo-batches": { label: "@framed/tcp in Node: batches()" },
+  "framed-node/echo-iterating": {
+    label: "@framed/tcp in Node: iterating, each send awaited",
+  },
   "framed-bun/receive-counting": {
     label: "@framed/tcp in Bun: batches(), counting",
   },
@@ -181,6 +184,9 @@ export const SUBJECTS = {
     label: "@framed/tcp in Bun: batches(), forward()",
   },
   "framed-bun/echo-batches": { label: "@framed/tcp in Bun: batches()" },
+  "framed-bun/echo-iterating": {
+    label: "@framed/tcp in Bun: iterating, each send awaited",
+  },
   "bun/receive": { label: "Bun: net, Buffer.indexOf" },
   "bun/receive-split2": { label: "Bun: net, split2" },
   "bun/request": { label: "Bun: net" },
@@ -330,7 +336,7 @@ function pingPong(
 function overNodeNet(
   name: string,
   title: string,
-  task: Pick<Case, "mode" | "processors">,
+  task: Pick<Case, "mode" | "processors" | "unit" | "count">,
   operations: readonly (
     | "receive-counting"
     | "receive-batches"
@@ -339,9 +345,10 @@ function overNodeNet(
     | "request"
     | "echo-forward"
     | "echo-batches"
+    | "echo-iterating"
   )[],
   beside: "receive" | "receive-split2" | "request" | "echo",
-  reach: number,
+  goals: Pick<Comparison, "metric" | "reach">,
 ): Case {
   const runtimes = ["node", "bun"] as const;
   return {
@@ -360,7 +367,7 @@ function overNodeNet(
         subject: `framed-${runtime}/${operation}` as const,
         beside: `${runtime}/${beside}` as const,
         // The first one is how it is to be done where speed matters.
-        ...(index === 0 && { reach }),
+        ...(index === 0 && goals),
       }))
     ),
   };
@@ -1042,7 +1049,7 @@ export const CASES: Case[] = [
     { mode: "source" },
     ["receive-counting", "receive-batches"],
     "receive",
-    2,
+    { reach: 2 },
   ),
   overNodeNet(
     "runtimes-receive-text-64",
@@ -1050,7 +1057,7 @@ export const CASES: Case[] = [
     { mode: "source" },
     ["receive-batch-text", "receive-text"],
     "receive-split2",
-    2,
+    { reach: 2 },
   ),
   overNodeNet(
     "runtimes-echo-64",
@@ -1058,7 +1065,7 @@ export const CASES: Case[] = [
     { mode: "pipelined" },
     ["echo-forward", "echo-batches"],
     "echo",
-    1.5,
+    { reach: 1.5 },
   ),
   overNodeNet(
     "runtimes-ping-pong",
@@ -1066,6 +1073,14 @@ export const CASES: Case[] = [
     { mode: "echo", processors: "shared" },
     ["request"],
     "request",
-    0.8,
+    { reach: 0.8 },
+  ),
+  overNodeNet(
+    "runtimes-idle",
+    "Node and Bun: 10,000 connections, opened, used once and idle",
+    { mode: "open", unit: "connection", count: 10_000 },
+    ["echo-iterating"],
+    "echo",
+    { metric: "memory", reach: 1 / 1.5 },
   ),
 ];
