@@ -1,3 +1,4 @@
+import { droppedMessages } from "../internal/drops.ts";
 import { RangeDecoder } from "./_decoders.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
@@ -20,6 +21,21 @@ export function decodePart<In>(
     throw tooLong("message", offset, maxFrameLength);
   }
   return part;
+}
+
+/**
+ * Does the same for one of several frames of a message: one that is dropped is missing in
+ * that message, which is not dropped.
+ */
+export function decodeFrame<In>(
+  decoder: Decoder<In>,
+  input: ByteInput,
+  ended: boolean,
+): In | undefined {
+  const { count } = droppedMessages;
+  const frame = decodePart(decoder, input, ended);
+  droppedMessages.count = count;
+  return frame;
 }
 
 /**

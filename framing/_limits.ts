@@ -1,5 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
-import { drops } from "../internal/drops.ts";
+import { droppedMessages, drops } from "../internal/drops.ts";
 import { logRejection } from "../internal/log_error.ts";
 import { shownValue } from "../internal/shown.ts";
 import { FramingError } from "./framing_error.ts";
@@ -40,6 +40,7 @@ export function checkLimits(name: string, options: LimitOptions): Limits {
     discard: true,
     onDiscard(byteLength) {
       drops.count++;
+      droppedMessages.count++;
       logRejection(onDiscard?.(byteLength));
     },
   };

@@ -1,4 +1,4 @@
-import { drops } from "../internal/drops.ts";
+import { droppedMessages, drops } from "../internal/drops.ts";
 import { logRejection } from "../internal/log_error.ts";
 import { checkChoice } from "./_limits.ts";
 import { FramingError } from "./framing_error.ts";
@@ -28,5 +28,6 @@ function drop(): void {}
 export function refuse(error: unknown, malformed: Malformed): void {
   if (malformed === undefined || !(error instanceof FramingError)) throw error;
   drops.count++;
+  droppedMessages.count++;
   logRejection(malformed(error));
 }

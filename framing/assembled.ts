@@ -1,5 +1,5 @@
 import { checkFunction, checkNotAsync } from "../internal/checks.ts";
-import { decodePart } from "./_decode_part.ts";
+import { decodeFrame } from "./_decode_part.ts";
 import { checkInner } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Framing } from "./framing.ts";
@@ -150,7 +150,7 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
       if (this.#hasAhead()) return this.#takeAhead();
       // What the frame gave is taken: the next one may have another limit.
       if (input.offset > offset) return undefined;
-      const frame = decodePart(this.#decoder, input, ended);
+      const frame = decodeFrame(this.#decoder, input, ended);
       if (frame === undefined) return undefined;
       this.#hasBegun = false; // until this frame has said what it keeps
       this.#messages = checkIterator(this.#assemble(frame));

@@ -1,5 +1,5 @@
 import { checkFunction, checkNotAsync } from "../internal/checks.ts";
-import { decodePart } from "./_decode_part.ts";
+import { decodeFrame } from "./_decode_part.ts";
 import {
   checkInner,
   checkMaxLength,
@@ -136,7 +136,7 @@ class GroupingDecoder<Frame> implements Decoder<Frame[]> {
     // It is called again once a byte was taken; until then, the framing may have more frames
     // that need none.
     for (let end = before; end === before;) {
-      const frame = decodePart(this.#decoder, input, ended);
+      const frame = decodeFrame(this.#decoder, input, ended);
       end = input.offset;
       this.#length += end - before;
       if (frame === undefined) {

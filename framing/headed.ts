@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { droppedMessages } from "../internal/drops.ts";
 import { quoted } from "../internal/shown.ts";
 import { decodePart } from "./_decode_part.ts";
 import {
@@ -94,7 +95,9 @@ export interface HeadedOptions {
  * text of decimal digits, as a regular expression takes it from a line. A text of
  * anything else is malformed, also where `Number()` takes it: `""`, `"0x10"`, `"1e3"`.
  * A framing frames one body, with fresh state: `delimited()` for one up to an end mark,
- * `lengthPrefixed()` if its length stands after the header.
+ * `lengthPrefixed()` if its length stands after the header. If that framing drops the body,
+ * as it is malformed or too long, or `mapped()` gives nothing for it, the header is dropped
+ * with it.
  *
  * What is sent goes the same way. A body that is not as its header says is refused.
  * To fill the length in, make the header of the body with {@linkcode mapped}.
@@ -283,24 +286,35 @@ class HeadedDecoder<Header, Body>
     input: ByteInput,
     ended: boolean,
   ): Message<Header, Body | Bytes> | undefined {
-    if (this.#begun === undefined) {
-      const { offset } = input;
-      const header = decodePart(this.#headers, input, ended);
-      if (header === undefined) return undefined;
-      const said = this.#bodyOf(header);
-      if (said === undefined) return { header };
-      const body = isFraming(said, "decoder")
-        ? said.decoder()
-        : new LengthDecoder(said, offset, this.#rules);
-      this.#begun = { header, body };
-      // It is called again, so that what comes before the body need not be kept for it.
-      if (input.offset > offset) return undefined;
+    const { offset } = input;
+    for (;;) {
+      if (this.#begun === undefined) {
+        const start = input.offset;
+        const header = decodePart(this.#headers, input, ended);
+        if (header === undefined) return undefined;
+        const said = this.#bodyOf(header);
+        if (said === undefined) return { header };
+        const body = isFraming(said, "decoder")
+          ? said.decoder()
+          : new LengthDecoder(said, start, this.#rules);
+        this.#begun = { header, body };
+        // It is called again, so that what comes before the body need not be kept for it.
+        if (input.offset > start) return undefined;
+      }
+      const { header, body: decoder } = this.#begun;
+      const { count } = droppedMessages;
+      const body = decodePart(decoder, input, ended);
+      if (body !== undefined) {
+        this.#begun = undefined;
+        return { header, body };
+      }
+      // If the body was dropped, so is its header: what follows is the next header.
+      const isDropped = droppedMessages.count > count &&
+        decoder.pending !== true;
+      if (!isDropped) return undefined;
+      this.#begun = undefined;
+      if (input.offset > offset) return undefined; // it is called again
     }
-    const { header, body: decoder } = this.#begun;
-    const body = decodePart(decoder, input, ended);
-    if (body === undefined) return undefined;
-    this.#begun = undefined;
-    return { header, body };
   }
 }
 

@@ -17,13 +17,16 @@ import { assembled } from "./assembled.ts";
 import type { ByteInput } from "./byte_input.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
+import { dotStuffed } from "./dot_stuffed.ts";
 import { fixedLength } from "./fixed_length.ts";
 import { FramingError } from "./framing_error.ts";
 import type { Framing } from "./framing.ts";
 import { grouped } from "./grouped.ts";
 import { headed } from "./headed.ts";
+import { jsonSequence } from "./json_sequence.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
+import { mapped } from "./mapped.ts";
 import { netstrings } from "./netstrings.ts";
 
 const trailing = "error";
@@ -222,6 +225,56 @@ Deno.test("headed() keeps the limits of framings of one's own, each in its part"
   ]);
   assertEquals(decodeInEverySplit(framing, "a;hello;"), [
     failure("too-long", 2),
+  ]);
+});
+
+Deno.test("headed() drops a header with its body, and takes the next header after it, in every split", () => {
+  const discard = "discard";
+  const words = lines({ maxLength: 3, oversize: discard });
+  const values = (length: number) =>
+    asJson(fixedLength(length), { onMalformed: discard });
+  const framing = headed<string, unknown, never>(
+    lines(),
+    (header): Framing<unknown, never> | undefined => {
+      if (header === "word") return words;
+      if (header === "text") return dotStuffed(words);
+      if (header === "inner") return headed(lines(), () => values(1));
+      if (header === "even") {
+        return mapped(netstrings(), {
+          decode: ({ length }) => length % 2 === 0 ? length : undefined,
+          encode: (bytes: Uint8Array) => bytes,
+        });
+      }
+      const length = /^json (\d)$/.exec(header)?.[1];
+      return length === undefined ? undefined : values(Number(length));
+    },
+  );
+  for (
+    const dropped of [
+      "word\nlong\n",
+      "word\nmuch longer\n",
+      "json 2\n{]",
+      "json 0\n", // nothing is no JSON, and takes no bytes
+      "even\n3:abc,",
+      "inner\nx\n?",
+    ]
+  ) {
+    assertEquals(
+      decodeInEverySplit(framing, `${dropped}none\n${dropped}word\nabc\n`),
+      [{ header: "none" }, { header: "word", body: "abc" }],
+    );
+    assertEquals(decodeInEverySplit(framing, dropped), []);
+  }
+  // What is dropped within a body is missing in it.
+  assertEquals(decodeInEverySplit(framing, "text\nlong\nabc\n.\nnone\n"), [
+    { header: "text", body: ["abc"] },
+    { header: "none" },
+  ]);
+  // White space before a value is no value that was dropped.
+  const spaced = headed(lines(), () => jsonSequence());
+  assertEquals(decodeInEverySplit(spaced, "a\n \n [1]b\n[2]"), [
+    { header: "a", body: [1] },
+    { header: "b", body: [2] },
   ]);
 });
 

@@ -1,5 +1,5 @@
 import { checkFunction, checkNotAsync } from "../internal/checks.ts";
-import { wantedDrops } from "../internal/drops.ts";
+import { droppedMessages, wantedDrops } from "../internal/drops.ts";
 import { decodePart } from "./_decode_part.ts";
 import { ManyDecoder, RangeDecoder } from "./_decoders.ts";
 import { checkInner } from "./_limits.ts";
@@ -161,6 +161,7 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
       // the framing has more messages that need none.
       if (value !== undefined) return value;
       wantedDrops.count++;
+      droppedMessages.count++;
       if (input.offset > offset) return undefined;
     }
   }

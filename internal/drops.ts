@@ -9,3 +9,9 @@ export const drops = { count: 0 };
  * remainder, or what `decode` of `mapped` gave nothing for.
  */
 export const wantedDrops = { count: 0 };
+
+/**
+ * How often a decoder has dropped a message, for whatever reason, instead of giving it to
+ * its caller. A decoder that makes one message of several frames does not count the frames.
+ */
+export const droppedMessages = { count: 0 };
