@@ -288,10 +288,11 @@ export class Reader<In> {
 
   /**
    * Whether {@linkcode Reader.decoder} has taken a part of a message: what comes next is
-   * the rest of it, for no other framing.
+   * the rest of it, for no other framing. Once the messages are broken, no rest comes.
    */
   get isWithinMessage(): boolean {
-    return !this.#isDecoding && this.decoder.pending === true;
+    return !this.#isDecoding && !this.#isBroken &&
+      this.decoder.pending === true;
   }
 
   /** Whether a part of a message was taken, by any framing. */

@@ -442,6 +442,21 @@ Deno.test("Connection ends by the error of another framing, after the messages b
   }, ["one", "too-long", 4]);
 });
 
+Deno.test("Connection tells its own error to those who begin within a message that it has ended, in every cut", async () => {
+  const framing = headed(fixedLength(1), ([length = 0]) => length);
+  await inEveryCut(framing, "\x03ab", async (connection) => {
+    const ends = await Promise.allSettled([
+      connection.receive(),
+      connection.receive({ framing: lines() }),
+      Array.fromAsync(connection.receiveStream(2)),
+    ]);
+    ends.push(
+      ...await Promise.allSettled([connection.receive({ framing: lines() })]),
+    );
+    return ends.map((end) => end.status === "rejected" && end.reason.code);
+  }, Array(4).fill("truncated"));
+});
+
 Deno.test("Connection.send() writes one message in another framing", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
