@@ -82,6 +82,10 @@ export class ChunkDecoder<In> {
   /**
    * Says that the stream has ended.
    *
+   * If an error comes after messages, these are returned, and the next call throws. So
+   * may a stream end inside a message that the remainder belongs to, as with
+   * `assembled()`: to be told, call it until it returns none.
+   *
    * @returns The remainder, if the framing makes a message of it.
    * @throws {FramingError} If the stream ended inside a message.
    */

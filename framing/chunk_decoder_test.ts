@@ -13,6 +13,7 @@ import {
 } from "./_testing.ts";
 import { asJson } from "./as_json.ts";
 import { asText } from "./as_text.ts";
+import { assembled } from "./assembled.ts";
 import type { Bytes } from "./bytes.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
@@ -113,6 +114,21 @@ Deno.test("ChunkDecoder puts an error off until the messages before it were retu
     }
     assertThrows(() => decoder.end(), FramingError);
   }
+});
+
+Deno.test("ChunkDecoder.end() gives messages before an error, which the next call throws", () => {
+  const pairs = assembled(lines(), () => {
+    let isOpen = false;
+    return function* (word) {
+      yield word;
+      return isOpen = !isOpen;
+    };
+  });
+  const decoder = new ChunkDecoder(pairs);
+  assertEquals(decoder.decode(bytes("a\nb\nc")), ["a", "b"]);
+  assertEquals(decoder.end(), ["c"]);
+  const { code } = assertThrows(() => decoder.end(), FramingError);
+  assertEquals(code, "truncated");
 });
 
 Deno.test("ChunkDecoder puts off what a mapping throws among many messages", () => {
