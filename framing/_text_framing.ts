@@ -16,6 +16,12 @@ export function textFraming(
 ): Framing<string> {
   const { decoder, encoder } = mapped(framing, {
     decode(bytes) {
+      // The types refuse others, such as lines(), which gives text already.
+      if (!ArrayBuffer.isView(bytes)) {
+        throw new TypeError(
+          `Cannot read message as text as its framing must give bytes: it gave a value of type ${typeof bytes}`,
+        );
+      }
       const text = decodeText(bytes);
       const error = malformedText(text, rules, () => bytes);
       if (error !== undefined) throw error;

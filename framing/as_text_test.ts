@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { ChunkDecoder } from "./chunk_decoder.ts";
+import { asJson } from "./as_json.ts";
 import { asText } from "./as_text.ts";
 import { delimited } from "./delimited.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
@@ -7,6 +8,7 @@ import { fixedLength } from "./fixed_length.ts";
 import type { Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
+import { lines } from "./lines.ts";
 import { netstrings } from "./netstrings.ts";
 import {
   assertRefuses,
@@ -91,6 +93,18 @@ Deno.test("asText() sees what is not UTF-8 though a length before it makes it so
     "y",
     failure("malformed", 2),
   ]);
+});
+
+Deno.test("asText() and asJson() say that a framing gives no bytes, to programs without types", () => {
+  for (const wrapper of [asText, asJson]) {
+    // @ts-expect-error A framing of text.
+    const decoder = new ChunkDecoder<unknown>(wrapper(lines()));
+    assertThrows(
+      () => decoder.decode(bytes("[1]\n")),
+      TypeError,
+      "must give bytes: it gave a value of type string",
+    );
+  }
 });
 
 Deno.test("asText() reads a framing of one's own too", () => {

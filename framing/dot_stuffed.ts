@@ -50,13 +50,23 @@ export function dotStuffed(
   checkInner("dotStuffed", framing);
   const limits = checkGroupLimits("dotStuffed", options);
   const blocks: Framing<string[]> = {
-    decoder: grouped(framing, (line) => line === END, limits).decoder,
+    decoder: grouped(framing, isEnd, limits).decoder,
     encoder: () => blockEncoder(framing.encoder(), limits),
   };
   return mapped(blocks, { decode, encode });
 }
 
 const END = ".";
+
+function isEnd(line: string): boolean {
+  // The types refuse bytes. Of these no line would be the last.
+  if (typeof line !== "string") {
+    throw new TypeError(
+      `Cannot read lines as their framing must give text: it gave a value of type ${typeof line}`,
+    );
+  }
+  return line === END;
+}
 
 function decode(block: string[]): string[] {
   return block.slice(0, -1).map((line) =>

@@ -1,6 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { verifyFraming } from "../testing.ts";
 import { bytes, decodeInEverySplit, encode, failure } from "./_testing.ts";
+import { ChunkDecoder } from "./chunk_decoder.ts";
+import { delimited } from "./delimited.ts";
 import { dotStuffed } from "./dot_stuffed.ts";
 import type { GroupedOptions } from "./grouped.ts";
 import { lines } from "./lines.ts";
@@ -60,5 +62,15 @@ Deno.test("dotStuffed() sends nothing of a text that holds a line's end", () => 
     () => encode(dotStuffed(strict), ["a", 1] as never),
     TypeError,
     "a string: current value is of type number",
+  );
+});
+
+Deno.test("dotStuffed() says that a framing gives no text, to programs without types", () => {
+  // @ts-expect-error A framing of bytes.
+  const decoder = new ChunkDecoder(dotStuffed(delimited("\n")));
+  assertThrows(
+    () => decoder.decode(bytes("a\n.\n")),
+    TypeError,
+    "must give text: it gave a value of type object",
   );
 });
