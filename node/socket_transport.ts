@@ -40,7 +40,8 @@ export interface SocketTransportOptions {
 
 /**
  * Makes a transport of a socket of `node:net` or `node:tls` that you opened or accepted,
- * for `new Connection(transport, options)`. The socket belongs to it then.
+ * for `new Connection(transport, options)`. The socket belongs to it then, also after
+ * `Connection.detach()`, which hands over the transport.
  *
  * The peer's end does not end this side. Aborting a connection over TCP resets it, so
  * that the peer does not take a cut for an end. Over TLS and over a Unix socket it is
