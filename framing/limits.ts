@@ -29,7 +29,8 @@ export interface LimitOptions {
   /**
    * What happens when a longer message arrives: `"error"` ends the stream with
    * a {@linkcode FramingError} of code `"too-long"`; `"discard"` drops that
-   * message and goes on with the next.
+   * message and goes on with the next. A request whose answer was dropped gets the answer
+   * to the next request, unless answers have ids and `correlate()` reads them.
    *
    * @default {"error"}
    */

@@ -33,6 +33,10 @@ export interface MalformedOptions {
    * was dropped, such as to count them. What it throws ends the stream. An async function is
    * not waited for, and what it rejects with goes to `console.error`.
    *
+   * A receiver that waits for a dropped message gets the next one. So where answers come in
+   * order, as for `Connection.request()`, a request whose answer was dropped gets the answer
+   * to the next request: use `"error"` there, or ids and `correlate()`.
+   *
    * Bytes that break a rule of the framing itself end the stream all the same: it is not
    * known where the next message begins.
    *
