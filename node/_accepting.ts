@@ -1,7 +1,11 @@
 import type { Server, Socket } from "node:net";
 import { createSecureContext, Server as TlsServer, TLSSocket } from "node:tls";
 import { toHandshakeError, toSystemError } from "./_errors.ts";
-import { addressesOf, transportOf } from "./_socket_transport.ts";
+import {
+  addressesOf,
+  type SocketTransport,
+  transportOf,
+} from "./_socket_transport.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { ServeTlsOptions } from "./options.ts";
 import type { Address, Transport } from "../connection/transport.ts";
@@ -143,14 +147,17 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
   implements Incoming<A> {
   readonly remoteAddr: A;
   readonly #options: AcceptingOptions<A>;
+  readonly #accepted: Socket;
+  // The same, or TLS over it.
   #socket: Socket;
+  #transport: SocketTransport | undefined;
 
   constructor(
     socket: Socket,
     remoteAddr: A,
     options: AcceptingOptions<A>,
   ) {
-    this.#socket = socket;
+    this.#accepted = this.#socket = socket;
     this.remoteAddr = remoteAddr;
     this.#options = options;
     // Otherwise an error of a socket without a listener would end the process.
@@ -182,7 +189,7 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
     const localAddr = addr.transport === "unix"
       ? addr
       : addressesOf(this.#socket).localAddr;
-    return transportOf(
+    return this.#transport = transportOf(
       this.#socket,
       { localAddr, remoteAddr },
       keepAliveInitialDelay,
@@ -191,6 +198,19 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
 
   close(): void {
     this.#socket.destroy();
+  }
+
+  ref(): void {
+    if (this.#transport !== undefined) return this.#transport.ref();
+    this.#accepted.ref();
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    if (this.#transport !== undefined) return this.#transport.unref();
+    // Bun ignores it for a TLSSocket that was just made, but not for the socket below.
+    this.#accepted.unref();
+    this.#socket.unref();
   }
 }
 
@@ -207,6 +227,8 @@ export function acceptFrom<A extends Address>(
         handshake: () => isTls(transport) ? transport.handshake() : undefined,
         transport: () => transport,
         close: () => transport.close(),
+        ref: () => transport.ref?.(),
+        unref: () => transport.unref?.(),
       };
     },
     close: () => listener.close(),

@@ -157,6 +157,42 @@ Deno.test("serve() of node.ts takes a listener whose transports are no sockets",
   await server.shutdown();
 });
 
+Deno.test("Server.unref() and ref() of node.ts reach a transport that waits for the header of a proxy", async () => {
+  const calls: string[] = [];
+  const accepting = Promise.withResolvers<void>();
+  const { promise: closed, reject: close } = Promise.withResolvers<never>();
+  closed.catch(() => {});
+  const [near, far] = transportPair();
+  const transports: Transport[] = [
+    Object.assign(far, {
+      ref: () => void calls.push("ref"),
+      unref: () => void calls.push("unref"),
+    }),
+  ];
+  const server = await serve({
+    listener: {
+      addr: { transport: "tcp", hostname: "memory", port: 1 },
+      accept() {
+        const transport = transports.pop();
+        if (transport !== undefined) return Promise.resolve(transport);
+        accepting.resolve();
+        return closed;
+      },
+      close: () => close(new Error("closed")),
+      unref() {},
+    },
+    framing,
+    proxyProtocol: true,
+    onError() {},
+  }, echo);
+  await accepting.promise; // what was accepted before waits
+  server.unref();
+  server.ref();
+  assertEquals(calls, ["unref", "ref"]);
+  near.close();
+  await server.shutdown();
+});
+
 Deno.test("serve() of node.ts rejects with AddrInUse if the port is in use", async () => {
   await using server = await serve(loopback, () => {});
   const { port } = server.addr;

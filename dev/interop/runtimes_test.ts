@@ -14,6 +14,7 @@ import {
   start,
   temporaryFolder,
 } from "./_peers.ts";
+import { caCerts, certificate } from "../testdata/certificates.ts";
 
 const root = new URL("../../", import.meta.url);
 
@@ -115,6 +116,55 @@ for (const command of RUNTIMES) {
           "done",
         );
       }
+    },
+  );
+}
+
+/** Ends by itself, as no server keeps it alive for peers that begin no handshake. */
+const UNREF_WHILE_SHAKING_HANDS = `
+  import { once } from "node:events";
+  import { connect as dial } from "node:net";
+  import { lines } from "@framed/tcp/framing";
+  import { connect, serve } from "@framed/tcp/node";
+
+  const framing = lines({ eol: "\\r\\n" });
+  const { caCerts, ...tls } = ${JSON.stringify({ ...certificate, caCerts })};
+
+  async function acceptSilentPeer(port, clientTls) {
+    const socket = dial(port, "127.0.0.1").unref();
+    await once(socket, "connect");
+    // It is accepted before the next one.
+    const client = await connect({ port, framing, tls: clientTls });
+    if (!clientTls) client.send("PROXY UNKNOWN");
+    console.log(await client.receive());
+    await client.close();
+  }
+
+  for (const how of [{ proxyProtocol: true }, { tls }]) {
+    const server = await serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      framing,
+      handshakeTimeout: 2 ** 31 - 1,
+      ...how,
+    }, (connection) => connection.send("accepted"));
+    const clientTls = how.tls && { caCerts };
+    await acceptSilentPeer(server.addr.port, clientTls);
+    server.unref();
+    await acceptSilentPeer(server.addr.port, clientTls);
+  }
+`;
+
+for (const command of RUNTIMES) {
+  peerTest(
+    installed.includes(command) && !await isOldNode(command),
+    `Server.unref() lets the process end while peers shake hands in ${command}`,
+    async () => {
+      const script = await bundle(UNREF_WHILE_SHAKING_HANDS, "unref.ts");
+      assertEquals(
+        await outputOf(command, script),
+        Array(4).fill("accepted").join("\n"),
+      );
     },
   );
 }
