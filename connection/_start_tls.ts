@@ -310,8 +310,10 @@ function duplexOver(
     if (length === null) await beforeEnd();
     return length;
   };
+  let isDestroyed = false;
   const failed = (error: unknown): Error => {
-    onError(error);
+    // Bun destroys this stream before it tells why: what that interrupts is not the reason.
+    if (!isDestroyed) onError(error);
     // Streams take `undefined`, and some other values that may be thrown, for no error.
     return error instanceof Error
       ? error
@@ -340,6 +342,7 @@ function duplexOver(
       void settle(() => writeAll(transport, chunk), done),
     final: (done) => void settle(() => transport.closeWrite(), done),
     destroy(error, done) {
+      isDestroyed = true;
       try {
         onRejection(transport.close(), () => {});
       } catch {

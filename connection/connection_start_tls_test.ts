@@ -470,6 +470,7 @@ Deno.test("Connection.startTls() ends the connection if the handshake fails", as
       "InvalidData",
     ],
     [asClient, (server) => server.send("no TLS"), "InvalidData"],
+    [asServer, (client) => client.send("GET / HTTP/1.1"), "InvalidData"],
     [asClient, (server) => server.close(), "UnexpectedEof"],
     ...unreadable,
   ];
