@@ -9,6 +9,7 @@ import {
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { ServeTlsOptions } from "./options.ts";
 import type { Address, Transport } from "../connection/transport.ts";
+import { rejected } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { IncomingConnection, Listener } from "../internal/serving.ts";
 import { systemError } from "../internal/system_error.ts";
@@ -167,13 +168,13 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
   handshake(): Promise<void> | undefined {
     const { tls } = this.#options;
     if (tls === undefined) return undefined;
-    const socket = new TLSSocket(this.#socket, tls);
+    // In Bun a peer may reset one that waits, of which TLS over it tells nothing.
+    const { destroyed, errored } = this.#accepted;
+    if (destroyed) return rejected(toHandshakeError(errored ?? hasEnded()));
+    const socket = new TLSSocket(this.#accepted, tls);
     this.#socket = socket;
     return new Promise((resolve, reject) => {
-      const end = () =>
-        reject(
-          systemError("UnexpectedEof", "The peer has ended the connection"),
-        );
+      const end = () => reject(hasEnded());
       socket.on("error", (error) => reject(toHandshakeError(error)));
       socket.once("end", end);
       socket.once("close", end);
@@ -212,6 +213,10 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
     this.#accepted.unref();
     this.#socket.unref();
   }
+}
+
+function hasEnded(): Error {
+  return systemError("UnexpectedEof", "The peer has ended the connection");
 }
 
 /** Takes connections from a listener of the caller's. */

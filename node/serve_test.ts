@@ -382,6 +382,35 @@ Deno.test("serve() of node.ts reads nothing of those who wait for a place", asyn
   assertEquals(await answer, "two");
 });
 
+Deno.test("serve() of node.ts gives the place of a peer that resets before its TLS handshake to the next", async () => {
+  const told = Promise.withResolvers<unknown>();
+  await using server = await serve({
+    ...loopback,
+    tls: certificate,
+    backlog: 1,
+    maxHandshakes: 1,
+    handshakeTimeout: 2 ** 31 - 1,
+    onError: told.resolve,
+  }, echo);
+  const { port } = server.addr;
+  const sockets: Socket[] = [];
+  for (let count = 0; count < 3; count++) {
+    const socket = dial(port, "127.0.0.1").on("error", () => {}).resume();
+    await once(socket, "connect");
+    sockets.push(socket);
+  }
+  const [silent, gone, above] = sockets;
+  assert(silent && gone && above);
+  // It is closed, so the one before it waits.
+  if (!above.closed) await once(above, "close");
+  gone.resetAndDestroy();
+  await once(gone, "close");
+  silent.destroy();
+  await told.promise;
+  await using client = await connect({ port, framing, tls: { caCerts } });
+  assertEquals(await client.request("hello"), "hello");
+});
+
 Deno.test("serve() of node.ts closes those who wait above its backlog", async () => {
   await using server = await serve(
     { ...loopback, maxConnections: 1, backlog: 1 },
