@@ -32,9 +32,9 @@ export function afterContinuations(callback: () => void): void {
 /** Settles in the next turn of the event loop, after a look at the sockets if there is time. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
-    const immediate: unknown = Reflect.get(globalThis, "setImmediate");
-    if (typeof immediate === "function") immediate(resolve);
-    else setTimeout(resolve, 0);
+    const own = ownTimers();
+    if (own.setImmediate !== undefined) own.setImmediate(resolve);
+    else own.setTimeout(resolve, 0);
   });
 }
 
@@ -80,6 +80,8 @@ interface Timers {
   clearTimeout(timer: Timer): void;
   setInterval(callback: () => void, milliseconds: number): Timer;
   clearInterval(timer: Timer): void;
+  /** Browsers do not have it. */
+  setImmediate?(callback: () => void): unknown;
 }
 
 /**
@@ -95,10 +97,10 @@ export function ownTimer(
   milliseconds: number,
   keepsAlive = true,
 ): OwnTimer {
-  const timers = ownTimers();
-  const timer = timers.setTimeout(callback, milliseconds);
+  const own = ownTimers();
+  const timer = own.setTimeout(callback, milliseconds);
   if (!keepsAlive && isUnrefable(timer)) timer.unref();
-  return { cancel: () => timers.clearTimeout(timer) };
+  return { cancel: () => own.clearTimeout(timer) };
 }
 
 /** Calls `callback` after some milliseconds, if the process is still there. */
@@ -118,18 +120,23 @@ const NEVER_MS = 2 ** 31 - 1;
  * @returns Lets it end.
  */
 export function keepAlive(): () => void {
-  const timers = ownTimers();
-  const timer = timers.setInterval(() => {}, NEVER_MS);
-  return () => timers.clearInterval(timer);
+  const own = ownTimers();
+  const timer = own.setInterval(() => {}, NEVER_MS);
+  return () => own.clearInterval(timer);
 }
 
 function isUnrefable(timer: unknown): timer is { unref(): unknown } {
   return typeof timer === "object" && timer !== null && "unref" in timer;
 }
 
+let timers: Timers | undefined;
+
 function ownTimers(): Timers {
-  const ofNode = builtinModule<unknown>("node:timers");
-  return hasTimers(ofNode) ? ofNode : globalThis;
+  if (timers === undefined) {
+    const ofNode = builtinModule<unknown>("node:timers");
+    timers = hasTimers(ofNode) ? ofNode : globalThis;
+  }
+  return timers;
 }
 
 function hasTimers(timers: unknown): timers is Timers {

@@ -15,6 +15,7 @@ import {
   handshakeOptions,
   SocketListener,
 } from "./_accepting.ts";
+import { ownTimer } from "../internal/event_loop.ts";
 import { hostAndPort, withoutBrackets } from "../internal/host_and_port.ts";
 import { fitsSocketName } from "../internal/socket_path.ts";
 import { toSystemError } from "./_errors.ts";
@@ -124,7 +125,7 @@ async function removeStale(path: string): Promise<boolean> {
   if (before?.isSocket() !== true || !await isRefused(path)) return false;
   // A server that begins has a moment between its bind and its listen, in which it
   // refuses too.
-  await new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE_MS));
+  await new Promise<void>((resolve) => ownTimer(resolve, PROBE_PAUSE_MS));
   if (!await isRefused(path)) return false;
   const now = await statOf(path);
   // Another server may have been faster. A file that is new may have got the number

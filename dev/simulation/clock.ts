@@ -39,9 +39,11 @@ export class VirtualClock implements Disposable {
     this.#replace(globalThis, "clearTimeout", clear);
     this.#replace(nodeTimers, "setTimeout", set);
     this.#replace(nodeTimers, "clearTimeout", clear);
-    this.#replace(globalThis, "setImmediate", (callback: () => void) => {
+    const setImmediate = (callback: () => void) => {
       this.#immediates.push(callback);
-    });
+    };
+    this.#replace(globalThis, "setImmediate", setImmediate);
+    this.#replace(nodeTimers, "setImmediate", setImmediate);
     this.#replace(performance, "now", () => this.#now);
     this.#replace(Date, "now", () => this.#now);
   }

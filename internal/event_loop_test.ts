@@ -1,0 +1,11 @@
+import { untilLook } from "./event_loop.ts";
+
+Deno.test("untilLook() does not wait for an immediate that stands still in a test", async () => {
+  const { setImmediate } = globalThis;
+  globalThis.setImmediate = Object.assign(() => 0, setImmediate);
+  try {
+    await untilLook();
+  } finally {
+    Object.assign(globalThis, { setImmediate });
+  }
+});
