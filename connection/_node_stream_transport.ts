@@ -23,6 +23,11 @@ interface Facts
   readonly failureBelow?: () => { readonly error: unknown } | undefined;
   /** Called when what the stream held was taken. */
   readonly onTaken?: () => void;
+  /**
+   * Settles when what is below has taken what the stream has written; gives nothing if it
+   * has. Bun says that a write is done, or the end, before it is.
+   */
+  readonly untilTakenBelow?: () => Promise<void> | undefined;
 }
 
 /** A duplex stream of Node, such as one of `node:tls`, as a transport. */
@@ -34,6 +39,7 @@ export class NodeStreamTransport implements Transport {
   readonly #lower: Lower | undefined;
   readonly #failureBelow: () => { readonly error: unknown } | undefined;
   readonly #onTaken: (() => void) | undefined;
+  readonly #untilTakenBelow: () => Promise<void> | undefined;
   #rest: Uint8Array | null = null;
   #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
@@ -49,6 +55,7 @@ export class NodeStreamTransport implements Transport {
     this.#lower = facts.lower;
     this.#failureBelow = facts.failureBelow ?? (() => undefined);
     this.#onTaken = facts.onTaken;
+    this.#untilTakenBelow = facts.untilTakenBelow ?? (() => undefined);
     stream.on("readable", () => this.#wake());
     stream.on("end", () => {
       // Bun tells an end though what is below failed.
@@ -125,10 +132,19 @@ export class NodeStreamTransport implements Transport {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(this.#failure.error);
       this.#interrupts.add(reject);
-      start((error) => {
+      const fail = (error: unknown) => {
         this.#interrupts.delete(reject);
-        if (error === undefined || error === null) resolve();
-        else reject(this.#named(error));
+        reject(this.#named(error));
+      };
+      const succeed = () => {
+        this.#interrupts.delete(reject);
+        resolve();
+      };
+      start((error) => {
+        if (error !== undefined && error !== null) return fail(error);
+        const taken = this.#untilTakenBelow();
+        if (taken === undefined) succeed();
+        else taken.then(succeed, fail);
       });
     });
   }

@@ -6,6 +6,7 @@ import {
 import { builtinModule, nextTurn } from "../internal/event_loop.ts";
 import { certifiedName } from "../internal/host_and_port.ts";
 import { onRejection } from "../internal/on_rejection.ts";
+import { rejected, unobserved } from "../internal/promises.ts";
 import { shownValue } from "../internal/shown.ts";
 import { systemError } from "../internal/system_error.ts";
 import {
@@ -33,6 +34,8 @@ interface TlsSocket extends NodeStream {
   off(event: string, listener: (error: unknown) => void): void;
 }
 interface Duplex {
+  readonly writableLength: number;
+  readonly writableEnded: boolean;
   push(chunk: Uint8Array | null): void;
   destroy(error: unknown): void;
 }
@@ -114,7 +117,7 @@ export async function startTls(
   const gate = new Gate();
   let failureBelow: { readonly error: unknown } | undefined;
   let isSecured = false;
-  const lower = duplexOver(transport, streams, {
+  const { lower, untilTaken } = duplexOver(transport, streams, {
     onBytes,
     onEnd: ended.resolve,
     onError: (error) => failureBelow ??= { error },
@@ -168,6 +171,7 @@ export async function startTls(
     remoteAddr: transport.remoteAddr,
     alpnProtocol: socket.alpnProtocol || null,
     onTaken: () => gate.open(),
+    untilTakenBelow: untilTaken,
   });
 }
 
@@ -290,6 +294,13 @@ function endedEarly(): Error {
   );
 }
 
+function closedEarly(): Error {
+  return systemError(
+    "ConnectionReset",
+    "The stream was closed before all was sent",
+  );
+}
+
 /** The transport as a stream of Node, which `node:tls` takes. */
 function duplexOver(
   transport: Transport,
@@ -301,7 +312,11 @@ function duplexOver(
     beforeRead: () => Promise<void> | undefined;
     beforeEnd: () => Promise<void>;
   },
-): Duplex {
+): {
+  lower: Duplex;
+  /** Settles when the transport has taken what was written; gives nothing if it has. */
+  untilTaken: () => Promise<void> | undefined;
+} {
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
   const read = async () => {
     await beforeRead();
@@ -311,6 +326,8 @@ function duplexOver(
     return length;
   };
   let isDestroyed = false;
+  let isEndTaken = false;
+  let taking: PromiseWithResolvers<void> | undefined;
   const failed = (error: unknown): Error => {
     // Bun destroys this stream before it tells why: what that interrupts is not the reason.
     if (!isDestroyed) onError(error);
@@ -326,8 +343,20 @@ function duplexOver(
       return done(failed(error));
     }
     done();
+    if (isTaken()) {
+      taking?.resolve();
+      taking = undefined;
+    }
   };
-  return new Duplex({
+  const isTaken = () =>
+    lower.writableLength === 0 && (isEndTaken || !lower.writableEnded);
+  const untilTaken = () => {
+    if (isTaken()) return undefined;
+    if (isDestroyed) return rejected(closedEarly());
+    taking ??= Promise.withResolvers();
+    return unobserved(taking.promise);
+  };
+  const lower = new Duplex({
     read() {
       read().then(
         (length) => {
@@ -340,9 +369,16 @@ function duplexOver(
     },
     write: (chunk, _encoding, done) =>
       void settle(() => writeAll(transport, chunk), done),
-    final: (done) => void settle(() => transport.closeWrite(), done),
+    final(done) {
+      const end = async () => {
+        await transport.closeWrite();
+        isEndTaken = true;
+      };
+      settle(end, done);
+    },
     destroy(error, done) {
       isDestroyed = true;
+      taking?.reject(error ?? closedEarly());
       try {
         onRejection(transport.close(), () => {});
       } catch {
@@ -351,6 +387,7 @@ function duplexOver(
       done(error);
     },
   });
+  return { lower, untilTaken };
 }
 
 async function writeAll(

@@ -241,6 +241,23 @@ Deno.test("Connection.startTls() gives the peer's end after much that waited, of
   assertEquals(await client.receive(), undefined);
 });
 
+Deno.test("Connection.flush() after startTls() waits for a peer that does not receive, and close() loses nothing", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  const line = "x".repeat(MEBIBYTE / 4);
+  for (let count = 0; count < 8; count++) server.send(line);
+  const flushed = server.flush();
+  assert(await isPending(flushed));
+  const closed = server.close();
+  for (let count = 0; count < 8; count++) {
+    assertEquals(await client.receive(), line);
+  }
+  assertEquals(await client.receive(), undefined);
+  await client.close();
+  await Promise.all([flushed, closed]);
+});
+
 Deno.test("Connection.startTls() compares the certificate with an address too", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;
