@@ -371,7 +371,10 @@ export class Reader<In> {
     }
     if (failure !== undefined) this.#fail(failure.error);
     // A function of the framing may have aborted the connection.
-    return this.#isBroken ? undefined : taken;
+    if (this.#isBroken || taken === undefined) return undefined;
+    // It may also have begun to wait: whoever took this without a wait serves nobody.
+    if (this.#isAskedToServe) this.#serve();
+    return taken;
   }
 
   /** Notes that the framing has dropped messages while one was taken. */

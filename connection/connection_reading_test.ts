@@ -50,6 +50,34 @@ Deno.test("Connection.receive() refuses to be called by the framing's own functi
   assertEquals(error.name, "InvalidStateError");
 });
 
+Deno.test("Connection.request() by the framing's own function gets the message that is there", async () => {
+  const takes: ((
+    connection: Connection<string, string>,
+  ) => Promise<unknown>)[] = [
+    (connection) => connection.receive(),
+    (connection) => connection[Symbol.asyncIterator]().next(),
+    (connection) => connection.readable.values().next(),
+  ];
+  for (const take of takes) {
+    await using ends = await pair({
+      framing: mapped(lines(), {
+        decode(line) {
+          if (line === "one") inner = connection.request("question");
+          return line;
+        },
+        encode: (line: string) => line,
+      }),
+    });
+    let inner: Promise<string> | undefined;
+    const { connection, peer } = ends;
+    connection.peerEnded.catch(() => {}); // reads ahead
+    await peer.write("one\ntwo\n");
+    await until(() => connection.stats().bytesReceived === 8);
+    await take(connection);
+    assertEquals(await inner, "two");
+  }
+});
+
 Deno.test("Connection.receive() gives messages in order, then undefined", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
