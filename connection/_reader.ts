@@ -13,8 +13,8 @@ import { drops } from "../internal/drops.ts";
 import { type Ending, endingOfRead } from "./_ending.ts";
 import { checkMoved } from "./_transports.ts";
 import {
-  noteLook,
   noteMoved,
+  noteNews,
   type TurnTask,
   untilEndOfTurn,
   untilOthersHadTurn,
@@ -733,7 +733,7 @@ export class Reader<In> {
           const bytes = length === null ? null : room.slice(0, length);
           return loop.handedOver.resolve(bytes);
         }
-        if (this.#wasEmpty !== false) noteLook();
+        if (this.#wasEmpty !== false) noteNews();
         this.#idleCountdown?.reset();
         this.#receiveCountdown?.reset();
         // The peer could have sent more: nothing else lay here for want of this thread.

@@ -74,9 +74,12 @@ const MAX_BYTES_MOVED = 256 * 1024;
 const MAX_MOVES = 16;
 /** How long the rest may have to wait for it; a pause takes some 0.1 ms. */
 const MS_BETWEEN_PAUSES = 3;
+/** How much news is taken for looks in a row: a transport in memory has it without one. */
+const MAX_NEWS = 10_000;
 
 let bytesMoved = 0;
 let moves = 0;
+let news = 0;
 let hasLooked = false;
 let lookedAt = 0;
 let pause: Promise<void> | undefined;
@@ -88,8 +91,16 @@ export function noteMoved(length: number): void {
 }
 
 /** Notes that the sockets must have been looked at: one has news. */
-export function noteLook(): void {
+export function noteNews(): void {
+  if (news === MAX_NEWS) return;
+  news++;
   bytesMoved = moves = 0;
+  hasLooked = true;
+}
+
+/** Notes that the sockets have been looked at. */
+export function noteLook(): void {
+  bytesMoved = moves = news = 0;
   hasLooked = true;
 }
 

@@ -97,6 +97,21 @@ Deno.test("connectionPair() lets timeouts come, though nothing else keeps the pr
   );
 });
 
+Deno.test("connectionPair() lets timers come while its ends answer each other", async () => {
+  await using pair = connectionPair({ framing });
+  const { near, far } = pair;
+  const answering = (async () => {
+    for await (const line of far) await far.send(line);
+  })();
+  let isOver = false;
+  const timer = setTimeout(() => isOver = true, 10);
+  for (let i = 0; i < 100_000 && !isOver; i++) await near.request("ball");
+  clearTimeout(timer);
+  assert(isOver);
+  await near.closeWrite();
+  await answering;
+});
+
 Deno.test("connectionPair() gives up for a test that waits in vain", async () => {
   await using pair = connectionPair({ framing, giveUpAfter: 10 });
   const waiting = [pair.near.receive(), pair.far.receive()];
