@@ -32,6 +32,7 @@ interface TlsSocket extends NodeStream {
   read(size?: number): Uint8Array | null;
   once(event: string, listener: (error: unknown) => void): void;
   off(event: string, listener: (error: unknown) => void): void;
+  removeAllListeners(event: string): void;
 }
 interface Duplex {
   readonly writableLength: number;
@@ -155,6 +156,9 @@ export async function startTls(
   } catch (error) { // a certificate, or a key, that cannot be read
     throw tlsError(error, "start TLS");
   }
+  // Deno's TLS listens to this side's end, and closes all if the peer's end lies behind
+  // messages that were not taken.
+  socket.removeAllListeners("finish");
   try {
     await secured(socket, side, {
       peerEnded: ended.promise,

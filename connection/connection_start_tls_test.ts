@@ -258,6 +258,22 @@ Deno.test("Connection.flush() after startTls() waits for a peer that does not re
   await Promise.all([flushed, closed]);
 });
 
+Deno.test("Connection.closeWrite() in TLS leaves the peer's messages before its end", async () => {
+  const [near, far] = transportPair();
+  await using ends = framed([near, far]);
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  for (const line of ["one", "two"]) client.send(line);
+  await client.closeWrite();
+  await untilSteady(() => far.arrived); // the end lies in TLS
+  await server.closeWrite();
+
+  assertEquals(await server.receive(), "one");
+  assertEquals(await server.receive(), "two");
+  assertEquals(await server.receive(), undefined);
+  await server.closed;
+});
+
 Deno.test("Connection.startTls() compares the certificate with an address too", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;
