@@ -1,3 +1,4 @@
+import { onRejection } from "../internal/on_rejection.ts";
 import { systemError } from "../internal/system_error.ts";
 import { tlsError } from "./_tls_error.ts";
 import type { Address, Transport } from "./transport.ts";
@@ -12,12 +13,12 @@ export interface NodeStream {
 }
 
 /** What is used of the transport below. */
-type Lower = Pick<Transport, "ref" | "unref" | "reset">;
+type Lower = Pick<Transport, "close" | "ref" | "unref" | "reset">;
 
 /** What is known of a stream. */
 interface Facts
   extends Pick<Transport, "localAddr" | "remoteAddr" | "alpnProtocol"> {
-  /** The transport below, which the stream reads by itself. */
+  /** The transport below, which the stream reads and writes by itself, and never closes. */
   readonly lower?: Lower;
   /** Why `lower` cannot be used any more, if it failed. */
   readonly failureBelow?: () => { readonly error: unknown } | undefined;
@@ -103,6 +104,11 @@ export class NodeStreamTransport implements Transport {
     this.#rest = null;
     this.#fail(systemError("Interrupted", "The transport was closed"));
     this.#stream.destroy();
+    try {
+      onRejection(this.#lower?.close(), () => {});
+    } catch {
+      // It was reset.
+    }
   }
 
   /** Resets what is below, if that can be; else it is closed. */
@@ -132,19 +138,14 @@ export class NodeStreamTransport implements Transport {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(this.#failure.error);
       this.#interrupts.add(reject);
-      const fail = (error: unknown) => {
-        this.#interrupts.delete(reject);
-        reject(this.#named(error));
-      };
-      const succeed = () => {
-        this.#interrupts.delete(reject);
-        resolve();
-      };
+      const fail = (error: unknown) => reject(this.#named(error));
       start((error) => {
+        // The stream may be closed from now on, while what is below still takes the rest.
+        this.#interrupts.delete(reject);
         if (error !== undefined && error !== null) return fail(error);
         const taken = this.#untilTakenBelow();
-        if (taken === undefined) succeed();
-        else taken.then(succeed, fail);
+        if (taken === undefined) resolve();
+        else taken.then(resolve, fail);
       });
     });
   }

@@ -5,7 +5,6 @@ import {
 } from "../internal/checks.ts";
 import { builtinModule, nextTurn } from "../internal/event_loop.ts";
 import { certifiedName } from "../internal/host_and_port.ts";
-import { onRejection } from "../internal/on_rejection.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { shownValue } from "../internal/shown.ts";
 import { systemError } from "../internal/system_error.ts";
@@ -331,6 +330,9 @@ function duplexOver(
   };
   let isDestroyed = false;
   let isEndTaken = false;
+  // How many bytes the transport is to take now.
+  let writing = 0;
+  let hasLost = false;
   let taking: PromiseWithResolvers<void> | undefined;
   const failed = (error: unknown): Error => {
     // Bun destroys this stream before it tells why: what that interrupts is not the reason.
@@ -344,6 +346,8 @@ function duplexOver(
     try {
       await action();
     } catch (error) {
+      hasLost = true;
+      taking?.reject(error);
       return done(failed(error));
     }
     done();
@@ -353,10 +357,11 @@ function duplexOver(
     }
   };
   const isTaken = () =>
-    lower.writableLength === 0 && (isEndTaken || !lower.writableEnded);
+    lower.writableLength === 0 &&
+    (isEndTaken || isDestroyed || !lower.writableEnded);
   const untilTaken = () => {
+    if (hasLost) return rejected(closedEarly());
     if (isTaken()) return undefined;
-    if (isDestroyed) return rejected(closedEarly());
     taking ??= Promise.withResolvers();
     return unobserved(taking.promise);
   };
@@ -371,8 +376,14 @@ function duplexOver(
         (error) => this.destroy(failed(error)),
       );
     },
-    write: (chunk, _encoding, done) =>
-      void settle(() => writeAll(transport, chunk), done),
+    write(chunk, _encoding, done) {
+      const write = async () => {
+        writing = chunk.length;
+        await writeAll(transport, chunk);
+        writing = 0;
+      };
+      settle(write, done);
+    },
     final(done) {
       const end = async () => {
         await transport.closeWrite();
@@ -382,12 +393,10 @@ function duplexOver(
     },
     destroy(error, done) {
       isDestroyed = true;
-      taking?.reject(error ?? closedEarly());
-      try {
-        onRejection(transport.close(), () => {});
-      } catch {
-        // Its connection has closed it already.
-      }
+      // TLS that has ended both ways closes this, though its end may be under way. The
+      // connection closes the transport once that is taken.
+      hasLost ||= error instanceof Error || lower.writableLength > writing;
+      if (hasLost) taking?.reject(error ?? closedEarly());
       done(error);
     },
   });

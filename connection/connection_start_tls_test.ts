@@ -274,6 +274,22 @@ Deno.test("Connection.closeWrite() in TLS leaves the peer's messages before its 
   await server.closed;
 });
 
+Deno.test("Connection.closeWrite() in TLS settles when the transport has taken the end, also after the peer's", async () => {
+  const [near, far] = transportPair({ bufferSize: 16 }); // less than the end takes
+  await using ends = framed([near, far]);
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  await server.closeWrite();
+  assertEquals(await client.receive(), undefined);
+
+  near.stall();
+  const ended = client.closeWrite();
+  assert(await isPending(ended));
+  near.resume();
+  assertEquals(await server.receive(), undefined);
+  await Promise.all([ended, client.closed, server.closed]);
+});
+
 Deno.test("Connection.startTls() compares the certificate with an address too", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;
