@@ -125,7 +125,10 @@ export class SocketTransport implements Transport {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#rest = NO_BYTES;
-    this.#rejectAll(systemError("Interrupted", "The transport was closed"));
+    // Mostly nothing is under way, and making an error takes 2 µs.
+    if (this.#reading !== undefined || this.#writing !== undefined) {
+      this.#rejectAll(systemError("Interrupted", "The transport was closed"));
+    }
   }
 
   #rejectAll(error: unknown): void {
@@ -242,7 +245,7 @@ export class SocketTransport implements Transport {
   };
 
   readonly #onClose = (): void => {
-    this.#fail(wasClosed());
+    if (!this.#isClosed) this.#fail(wasClosed());
   };
 
   #fail(error: unknown): void {
