@@ -34,6 +34,8 @@ export interface DelimitedRules {
 
 /** The rules, and what follows from them for all streams of a framing. */
 interface DelimitedShape extends DelimitedRules {
+  /** What it finds is read immediately, so all streams share it. */
+  readonly search: DelimiterSearch;
   readonly maxFrameLength: number;
   readonly sought: number | Uint8Array | undefined;
   readonly separator: string | undefined;
@@ -44,25 +46,25 @@ interface DelimitedShape extends DelimitedRules {
 /** Finds messages between delimiters, for any number of streams. */
 export function delimitedFrames(
   rules: DelimitedRules,
-  makeSearch: () => DelimiterSearch,
+  search: DelimiterSearch,
 ): () => DelimitedFrames {
-  const { only, longest } = makeSearch();
+  const { only, longest } = search;
   const { disposition, limits } = rules;
   const shape: DelimitedShape = {
     ...rules,
+    search,
     // One delimiter before the message, and one that is not whole after it.
     maxFrameLength: limits.maxLength + 2 * longest,
     sought: disposition === "prefix" ? undefined : only,
     separator: disposition === "discard" ? asciiOf(only) : undefined,
     areAllFrames: !overlapsItself(only),
   };
-  return () => new DelimitedFrames(shape, makeSearch());
+  return () => new DelimitedFrames(shape);
 }
 
 /** Finds messages between delimiters in one stream. */
 export class DelimitedFrames implements FrameFinder {
   readonly #shape: DelimitedShape;
-  readonly #search: DelimiterSearch;
   // The first message was found, and the remainder.
   #hasBegun = false;
   #isOver = false;
@@ -74,9 +76,8 @@ export class DelimitedFrames implements FrameFinder {
   end = 0;
   next = 0;
 
-  constructor(shape: DelimitedShape, search: DelimiterSearch) {
+  constructor(shape: DelimitedShape) {
     this.#shape = shape;
-    this.#search = search;
   }
 
   get maxFrameLength(): number {
@@ -96,8 +97,7 @@ export class DelimitedFrames implements FrameFinder {
   }
 
   find(input: ByteInput, from: number, ended: boolean): Found {
-    const search = this.#search;
-    const { disposition, limits } = this.#shape;
+    const { disposition, limits, search } = this.#shape;
     let contentStart = from;
     if (disposition === "prefix" && !this.#isDiscarding) {
       // A message begins with its delimiter. Only the first one may have none.
@@ -134,7 +134,7 @@ export class DelimitedFrames implements FrameFinder {
     if (search === undefined || this.#isDiscarding) return;
     const { bytes, start, end } = source;
     const { disposition, areAllFrames, limits: { maxLength } } = this.#shape;
-    const { takesReturn, longest } = this.#search;
+    const { takesReturn, longest } = this.#shape.search;
     const delimiterLength = takesReturn ? 1 : longest;
     frames.clear(0, disposition === "suffix" ? 0 : delimiterLength);
     const tails = takesReturn ? frames.eachTail() : undefined;
@@ -200,7 +200,7 @@ export class DelimitedFrames implements FrameFinder {
   ): Found {
     const { what, disposition, limits } = this.#shape;
     const contentLength = input.length - contentStart;
-    const undecided = this.#search.undecided(input, contentStart);
+    const undecided = this.#shape.search.undecided(input, contentStart);
     const isTooLong = !this.#isDiscarding &&
       contentLength - undecided > limits.maxLength;
     const offset = input.offset + from;

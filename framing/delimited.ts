@@ -180,7 +180,7 @@ export function delimited(
     limits: checkLimits("delimited", options),
   };
   const encoder = new DelimitedEncoder(delimiters, rules);
-  const frames = delimitedFrames(rules, () => delimiterSearch(delimiters));
+  const frames = delimitedFrames(rules, delimiterSearch(delimiters));
   return {
     decoder: () => new BytesDecoder(frames()),
     encoder: () => encoder,

@@ -82,7 +82,7 @@ export class DelimiterStream extends FrameDecoderStream<Bytes> {
       trailing: "always",
       limits: checkLimits("DelimiterStream", options),
     };
-    const frames = delimitedFrames(rules, () => delimiterSearch(delimiters));
+    const frames = delimitedFrames(rules, delimiterSearch(delimiters));
     super({ decoder: () => new BytesDecoder(frames()) });
   }
 }

@@ -121,7 +121,7 @@ export function lines(options: LinesOptions = {}): Framing<string> {
   const encoder = new LineEncoder(eol, strict, rules.limits.maxLength);
   const frames = delimitedFrames(
     rules,
-    () => strict ? delimiterSearch(ends) : new LineEnds(),
+    strict ? delimiterSearch(ends) : new LineEnds(),
   );
   return {
     decoder: () => new TextFrameDecoder(frames(), textRules),
