@@ -57,7 +57,8 @@ export class Queue<T> {
     // others each time would take as long as there are others.
     if (this.first === item) return void this.shift();
     if (this.last === item) return void this.#items.pop(); // not the first, so one is left
-    this.fill(this.takeAll().filter((each) => each !== item));
+    const at = this.#items.indexOf(item, this.#head);
+    if (at !== -1) this.#items.splice(at, 1);
   }
 
   /** Drops all items. */
