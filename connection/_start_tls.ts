@@ -113,13 +113,13 @@ export async function startTls(
   const { side = "client", caCerts, cert, key, alpnProtocols } = options;
   const serverName = certifiedName(options.serverName ?? ""); // a client has one
   checkCertificate(options);
-  const ended = Promise.withResolvers<void>();
+  const peerEnded = Promise.withResolvers<void>();
   const gate = new Gate();
   let failureBelow: { readonly error: unknown } | undefined;
   let isSecured = false;
   const { lower, untilTaken } = duplexOver(transport, streams, {
     onBytes,
-    onEnd: ended.resolve,
+    onEnd: () => isSecured || peerEnded.resolve(),
     onError: (error) => failureBelow ??= { error },
     beforeRead: () => gate.opened(socket.readableLength),
     // Node takes the end of what is below for the end of TLS, which anyone on the way can
@@ -159,23 +159,25 @@ export async function startTls(
   // messages that were not taken.
   socket.removeAllListeners("finish");
   try {
-    await secured(socket, side, {
-      peerEnded: ended.promise,
+    return await secured(socket, side, {
+      peerEnded: peerEnded.promise,
       failureBelow: () => failureBelow,
+      onSecured() {
+        isSecured = true;
+        return new NodeStreamTransport(socket, {
+          lower: transport,
+          failureBelow: () => failureBelow,
+          localAddr: transport.localAddr,
+          remoteAddr: transport.remoteAddr,
+          alpnProtocol: socket.alpnProtocol || null,
+          onTaken: () => gate.open(),
+          untilTakenBelow: untilTaken,
+        });
+      },
     });
   } catch (error) {
     throw failureBelow === undefined ? errorOfHandshake(options, error) : error;
   }
-  isSecured = true;
-  return new NodeStreamTransport(socket, {
-    lower: transport,
-    failureBelow: () => failureBelow,
-    localAddr: transport.localAddr,
-    remoteAddr: transport.remoteAddr,
-    alpnProtocol: socket.alpnProtocol || null,
-    onTaken: () => gate.open(),
-    untilTakenBelow: untilTaken,
-  });
 }
 
 /** Holds reads up while what was read before waits. */
@@ -208,15 +210,18 @@ async function hasEnded(socket: TlsSocket, gate: Gate): Promise<boolean> {
   return socket.readableEnded;
 }
 
-/** Settles when the handshake is done. */
+/** Settles when the handshake is done, with what `onSecured` gives. */
 function secured(
   socket: TlsSocket,
   side: "client" | "server",
-  { peerEnded, failureBelow }: {
+  { peerEnded, failureBelow, onSecured }: {
+    /** Settles if the peer ends before that. */
     peerEnded: Promise<void>;
     failureBelow: () => { readonly error: unknown } | undefined;
+    /** Called in the event itself: an error of what the peer sent with it may come next. */
+    onSecured: () => Transport;
   },
-): Promise<void> {
+): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
       const below = failureBelow();
@@ -226,17 +231,16 @@ function secured(
       else reject(tlsError(error, "start TLS"));
     };
     const closed = () => fail(undefined);
-    let isSecured = false;
     // Deno's TLS does not notice this while it waits for the handshake.
-    peerEnded.then(() => isSecured || closed());
-    socket.once("error", fail);
+    peerEnded.then(closed);
+    // Several may come, and one without a listener would end the process.
+    socket.on("error", fail);
     socket.once("close", closed);
     // Each is emitted once the peer is verified, if it has to be.
     socket.once(side === "client" ? "secureConnect" : "secure", () => {
-      isSecured = true;
+      resolve(onSecured());
       socket.off("error", fail);
       socket.off("close", closed);
-      resolve();
     });
   });
 }

@@ -491,6 +491,25 @@ function same(text: string): string {
   return text;
 }
 
+Deno.test("Connection.startTls() tells of bytes that are no TLS right after the peer's part of the handshake", async () => {
+  const [near, far] = transportPair();
+  let isFirst = true;
+  const damaging = overriding(far, {
+    async write(bytes) {
+      if (!isFirst) return await far.write(bytes);
+      isFirst = false;
+      await far.write(new Uint8Array([...bytes, ...new Uint8Array(50)]));
+      return bytes.length;
+    },
+  });
+  await using ends = framed([near, damaging]);
+  const { client, server } = ends;
+  server.startTls(asServer).catch(() => {}); // may wait for the rest of the handshake
+  await client.startTls(asClient).catch(() => {});
+  const error = await assertRejects(() => client.receive(), Error);
+  assertEquals(error.name, "InvalidData");
+});
+
 Deno.test("Connection.startTls() ends the connection if the handshake fails", async () => {
   type Case = [
     StartTlsOptions,
