@@ -32,6 +32,7 @@ interface TlsSocket extends NodeStream {
   once(event: string, listener: (error: unknown) => void): void;
   off(event: string, listener: (error: unknown) => void): void;
   removeAllListeners(event: string): void;
+  destroy(error?: unknown): void;
 }
 interface Duplex {
   readonly writableLength: number;
@@ -155,6 +156,9 @@ export async function startTls(
   } catch (error) { // a certificate, or a key, that cannot be read
     throw tlsError(error, "start TLS");
   }
+  // Of a server's side, whose handshake no server of Node's has made, an error after that is
+  // told in no other way.
+  socket.on("_tlsError", (error) => socket.destroy(error));
   // Deno's TLS listens to this side's end, and closes all if the peer's end lies behind
   // messages that were not taken.
   socket.removeAllListeners("finish");

@@ -510,6 +510,23 @@ Deno.test("Connection.startTls() tells of bytes that are no TLS right after the 
   assertEquals(error.name, "InvalidData");
 });
 
+Deno.test("Connection.startTls() tells either side of later bytes that are no TLS, after the messages before", async () => {
+  for (const damaged of ["client", "server"] as const) {
+    const [near, far] = transportPair();
+    await using ends = framed([near, far]);
+    const { client, server } = ends;
+    await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+    const sender = damaged === "client" ? server : client;
+    await sender.send("one");
+    await sender.flush();
+    await (damaged === "client" ? far : near).write(new Uint8Array(50));
+
+    assertEquals(await ends[damaged].receive(), "one");
+    const error = await assertRejects(() => ends[damaged].receive(), Error);
+    assertEquals(error.name, "InvalidData");
+  }
+});
+
 Deno.test("Connection.startTls() ends the connection if the handshake fails", async () => {
   type Case = [
     StartTlsOptions,
