@@ -178,8 +178,10 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
       socket.on("error", (error) => reject(toHandshakeError(error)));
       socket.once("end", end);
       socket.once("close", end);
-      const handshake: NodeJS.EventEmitter = socket;
-      handshake.once("secure", resolve);
+      const events: NodeJS.EventEmitter = socket;
+      events.once("secure", resolve);
+      // As no tls.Server has made the handshake, an error after that is told in no other way.
+      events.on("_tlsError", (error) => socket.destroy(error));
     });
   }
 

@@ -411,6 +411,33 @@ Deno.test("serve() of node.ts gives the place of a peer that resets before its T
   assertEquals(await client.request("hello"), "hello");
 });
 
+Deno.test("serve() of node.ts over TLS tells of bytes that are no TLS, after the messages before", async () => {
+  const received: string[] = [];
+  const ended = Promise.withResolvers<unknown>();
+  await using server = await serve(
+    { ...loopback, tls: certificate, onError() {} },
+    async (connection) => {
+      connection.closed.then(ended.resolve, ended.resolve);
+      for await (const line of connection) {
+        received.push(line);
+        await connection.send(line);
+      }
+    },
+  );
+  const socket = dial(server.addr.port, "127.0.0.1");
+  await once(socket, "connect");
+  const transport = socketTransport(socket);
+  await using client = new Connection(transport, { framing });
+  await client.startTls({ serverName: "localhost", caCerts });
+  await client.request("one");
+  await transport.write(new Uint8Array(50));
+
+  const error = await ended.promise;
+  assertInstanceOf(error, Error);
+  assertEquals(error.name, "InvalidData");
+  assertEquals(received, ["one"]);
+});
+
 Deno.test("serve() of node.ts closes those who wait above its backlog", async () => {
   await using server = await serve(
     { ...loopback, maxConnections: 1, backlog: 1 },
