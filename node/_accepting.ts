@@ -3,6 +3,7 @@ import { createSecureContext, Server as TlsServer, TLSSocket } from "node:tls";
 import { toHandshakeError, toSystemError } from "./_errors.ts";
 import {
   addressesOf,
+  destroyedByTlsErrors,
   type SocketTransport,
   transportOf,
 } from "./_socket_transport.ts";
@@ -171,17 +172,15 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
     // In Bun a peer may reset one that waits, of which TLS over it tells nothing.
     const { destroyed, errored } = this.#accepted;
     if (destroyed) return rejected(toHandshakeError(errored ?? hasEnded()));
-    const socket = new TLSSocket(this.#accepted, tls);
+    const socket = destroyedByTlsErrors(new TLSSocket(this.#accepted, tls));
     this.#socket = socket;
     return new Promise((resolve, reject) => {
       const end = () => reject(hasEnded());
       socket.on("error", (error) => reject(toHandshakeError(error)));
       socket.once("end", end);
       socket.once("close", end);
-      const events: NodeJS.EventEmitter = socket;
-      events.once("secure", resolve);
-      // As no tls.Server has made the handshake, an error after that is told in no other way.
-      events.on("_tlsError", (error) => socket.destroy(error));
+      const handshake: NodeJS.EventEmitter = socket;
+      handshake.once("secure", resolve);
     });
   }
 

@@ -11,6 +11,7 @@ import { toHandshakeError, toSystemError } from "./_errors.ts";
 import {
   type Addresses,
   addressesOf,
+  destroyedByTlsErrors,
   type SocketTransport,
   transportOf,
 } from "./_socket_transport.ts";
@@ -94,7 +95,7 @@ function startConnectingTls(
   task: string,
 ): tls.TLSSocket {
   try {
-    return tls.connect(options);
+    return destroyedByTlsErrors(tls.connect(options));
   } catch (error) {
     throw toSystemError(error, { task, otherwise: "InvalidData" });
   }

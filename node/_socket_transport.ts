@@ -343,6 +343,17 @@ export function transportOf(
     : new TcpTransport(socket, addresses, keepAliveInitialDelay);
 }
 
+/**
+ * Lets any error of TLS end `socket`. Node emits `_tlsError` for each, but destroys the
+ * socket only once `secureConnect` was emitted, and one that was accepted never, unless a
+ * `tls.Server` did that.
+ */
+export function destroyedByTlsErrors(socket: TLSSocket): TLSSocket {
+  const events: NodeJS.EventEmitter = socket;
+  events.on("_tlsError", (error) => socket.destroy(error));
+  return socket;
+}
+
 /** Whether it is a socket of `node:tls`. */
 export function isTls(socket: Socket): socket is TLSSocket {
   return "encrypted" in socket;

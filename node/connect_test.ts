@@ -12,6 +12,10 @@ import { createServer as createTlsServer } from "node:tls";
 import { connect } from "./connect.ts";
 import type { ConnectTcpOptions } from "./options.ts";
 import { serve } from "./serve.ts";
+import { socketTransport } from "./socket_transport.ts";
+import { overriding, turn } from "../connection/_testing.ts";
+import { Connection } from "../connection/connection.ts";
+import type { Transport } from "../connection/transport.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lines } from "../framing/lines.ts";
 
@@ -152,6 +156,43 @@ Deno.test("connect() of node.ts tells an end within the handshake from a reset, 
     `Cannot connect to 127.0.0.1:${port}: the peer has ended the connection`,
   );
   assertEquals(error.name, "UnexpectedEof");
+  server.close();
+  await once(server, "close");
+});
+
+Deno.test("connect() of node.ts tells of bytes that are no TLS right after the server's part of the handshake", async () => {
+  const ended = Promise.withResolvers<unknown>();
+  const server = createServer(async (socket) => {
+    const transport = socketTransport(socket);
+    let isFirst = true;
+    const damaging = overriding<Transport>(transport, {
+      async write(bytes) {
+        let rest = bytes;
+        if (isFirst) rest = new Uint8Array([...bytes, ...new Uint8Array(50)]);
+        isFirst = false;
+        while (rest.length > 0) {
+          rest = rest.subarray(await transport.write(rest));
+        }
+        return bytes.length;
+      },
+    });
+    await using connection = new Connection(damaging, { framing });
+    await connection.startTls({ side: "server", ...certificate }).catch(
+      () => {},
+    );
+    await connection.receive().catch(() => {});
+    socket.once("close", ended.resolve);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const error = await assertRejects(async () => {
+    await using client = await connect({ port, framing, tls: { caCerts } });
+    await ended.promise;
+    for (let i = 0; i < 3; i++) await turn(); // in which the end arrives
+    await client.receive();
+  }, Error);
+  assertEquals(error.name, "InvalidData");
   server.close();
   await once(server, "close");
 });
