@@ -1,5 +1,10 @@
 import type { Socket } from "node:net";
-import { addressesOf, isTls, transportOf } from "./_socket_transport.ts";
+import {
+  addressesOf,
+  destroyedByTlsErrors,
+  isTls,
+  transportOf,
+} from "./_socket_transport.ts";
 import type { Transport } from "../connection/transport.ts";
 import { checkMilliseconds } from "../internal/checks.ts";
 
@@ -98,5 +103,6 @@ export function socketTransport(
       `Cannot make transport as its socket must give bytes: setEncoding() has made it give text (${readableEncoding})`,
     );
   }
+  if (isTls(socket)) destroyedByTlsErrors(socket);
   return transportOf(socket, addressesOf(socket), keepAliveInitialDelay);
 }

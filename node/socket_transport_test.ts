@@ -7,10 +7,12 @@ import {
 } from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, Socket } from "node:net";
+import { createSecureContext, TLSSocket } from "node:tls";
 import { addressesOf, transportOf } from "./_socket_transport.ts";
 import { socketTransport } from "./socket_transport.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Transport } from "../connection/transport.ts";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lines } from "../framing/lines.ts";
 
 /** Two ends of one TCP connection over loopback. */
@@ -215,6 +217,28 @@ Deno.test("socketTransport() rejects what comes after an error of its socket wit
     assertEquals(error.name, "ConnectionReset");
   }
   transport.close();
+});
+
+Deno.test("socketTransport() tells of bytes that are no TLS, of a socket that no server of Node's has accepted", async () => {
+  await using ends = await sockets();
+  const below = socketTransport(ends.near);
+  const client = new Connection(below, { framing: lines() });
+  const socket = new TLSSocket(ends.far, {
+    isServer: true,
+    secureContext: createSecureContext(certificate),
+  });
+  await Promise.all([
+    once(socket, "secure"),
+    client.startTls({ serverName: "localhost", caCerts }),
+  ]);
+  const server = new Connection(socketTransport(socket), { framing: lines() });
+  client.send("one");
+  assertEquals(await server.receive(), "one");
+  await below.write(new Uint8Array(50));
+  const error = await assertRejects(() => server.receive(), Error);
+  assertEquals(error.name, "InvalidData");
+  client.abort();
+  await client.closed.catch(() => {});
 });
 
 Deno.test("socketTransport() rejects a write that the system refuses", async () => {
