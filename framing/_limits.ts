@@ -1,5 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
-import { droppedMessages, drops } from "../internal/drops.ts";
+import { drops, noteDropped } from "../internal/drops.ts";
 import { logRejection } from "../internal/log_error.ts";
 import { shownValue } from "../internal/shown.ts";
 import { FramingError } from "./framing_error.ts";
@@ -39,8 +39,7 @@ export function checkLimits(name: string, options: LimitOptions): Limits {
     maxLength,
     discard: true,
     onDiscard(byteLength) {
-      drops.count++;
-      droppedMessages.count++;
+      noteDropped(drops);
       logRejection(onDiscard?.(byteLength));
     },
   };

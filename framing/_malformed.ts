@@ -1,4 +1,4 @@
-import { droppedMessages, drops } from "../internal/drops.ts";
+import { drops, noteDropped } from "../internal/drops.ts";
 import { logRejection } from "../internal/log_error.ts";
 import { checkChoice } from "./_limits.ts";
 import { FramingError } from "./framing_error.ts";
@@ -27,7 +27,6 @@ function drop(): void {}
 /** Throws `error`, unless it is of a message that is dropped. */
 export function refuse(error: unknown, malformed: Malformed): void {
   if (malformed === undefined || !(error instanceof FramingError)) throw error;
-  drops.count++;
-  droppedMessages.count++;
+  noteDropped(drops);
   logRejection(malformed(error));
 }

@@ -1,5 +1,5 @@
 import { checkFunction, checkNotAsync } from "../internal/checks.ts";
-import { droppedMessages, wantedDrops } from "../internal/drops.ts";
+import { noteDropped, wantedDrops } from "../internal/drops.ts";
 import { decodePart } from "./_decode_part.ts";
 import { ManyDecoder, RangeDecoder } from "./_decoders.ts";
 import { checkInner } from "./_limits.ts";
@@ -160,8 +160,7 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
       // A message that is dropped has taken bytes, so this is called again; if not,
       // the framing has more messages that need none.
       if (value !== undefined) return value;
-      wantedDrops.count++;
-      droppedMessages.count++;
+      noteDropped(wantedDrops);
       if (input.offset > offset) return undefined;
     }
   }

@@ -15,3 +15,9 @@ export const wantedDrops = { count: 0 };
  * its caller. A decoder that makes one message of several frames does not count the frames.
  */
 export const droppedMessages = { count: 0 };
+
+/** Notes that a decoder has dropped a message, for which `reason` counts. */
+export function noteDropped(reason: typeof drops): void {
+  reason.count++;
+  droppedMessages.count++;
+}
