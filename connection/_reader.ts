@@ -372,7 +372,7 @@ export class Reader<In> {
     if (failure !== undefined) this.#fail(failure.error);
     // A function of the framing may have aborted the connection.
     if (this.#isBroken || taken === undefined) return undefined;
-    // It may also have begun to wait: whoever took this without a wait serves nobody.
+    // It may also have begun to wait, and a caller that takes without a wait serves no other.
     if (this.#isAskedToServe) this.#serve();
     return taken;
   }

@@ -100,8 +100,8 @@ export function noteNews(): void {
 
 /** Notes that the sockets have been looked at. */
 export function noteLook(): void {
-  bytesMoved = moves = news = 0;
-  hasLooked = true;
+  news = 0;
+  noteNews();
 }
 
 /**
