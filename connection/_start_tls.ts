@@ -8,6 +8,7 @@ import { certifiedName } from "../internal/host_and_port.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { shownValue } from "../internal/shown.ts";
 import { systemError } from "../internal/system_error.ts";
+import { endByTlsErrors } from "../internal/tls_errors.ts";
 import {
   type NodeStream,
   NodeStreamTransport,
@@ -156,11 +157,9 @@ export async function startTls(
   } catch (error) { // a certificate, or a key, that cannot be read
     throw tlsError(error, "start TLS");
   }
-  // Of a server's side, whose handshake no server of Node's has made, an error after that is
-  // told in no other way.
-  socket.on("_tlsError", (error) => socket.destroy(error));
-  // Deno's TLS listens to this side's end, and closes all if the peer's end lies behind
-  // messages that were not taken.
+  endByTlsErrors(socket);
+  // Deno's TLS listens to this side's end, and closes all if the peer's end has come, even if
+  // messages before it were not taken.
   socket.removeAllListeners("finish");
   try {
     return await secured(socket, side, {

@@ -3,7 +3,6 @@ import { createSecureContext, Server as TlsServer, TLSSocket } from "node:tls";
 import { toHandshakeError, toSystemError } from "./_errors.ts";
 import {
   addressesOf,
-  destroyedByTlsErrors,
   type SocketTransport,
   transportOf,
 } from "./_socket_transport.ts";
@@ -14,6 +13,7 @@ import { rejected } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { IncomingConnection, Listener } from "../internal/serving.ts";
 import { systemError } from "../internal/system_error.ts";
+import { endByTlsErrors } from "../internal/tls_errors.ts";
 import type { ServeListener } from "../server/serve_listener.ts";
 
 /** How many connections wait, if the caller does not say it. */
@@ -172,7 +172,8 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
     // In Bun a peer may reset one that waits, of which TLS over it tells nothing.
     const { destroyed, errored } = this.#accepted;
     if (destroyed) return rejected(toHandshakeError(errored ?? hasEnded()));
-    const socket = destroyedByTlsErrors(new TLSSocket(this.#accepted, tls));
+    const socket = new TLSSocket(this.#accepted, tls);
+    endByTlsErrors(socket);
     this.#socket = socket;
     return new Promise((resolve, reject) => {
       const end = () => reject(hasEnded());

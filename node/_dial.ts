@@ -11,7 +11,6 @@ import { toHandshakeError, toSystemError } from "./_errors.ts";
 import {
   type Addresses,
   addressesOf,
-  destroyedByTlsErrors,
   type SocketTransport,
   transportOf,
 } from "./_socket_transport.ts";
@@ -25,6 +24,7 @@ import {
 } from "../internal/connecting.ts";
 import { certifiedName, withoutBrackets } from "../internal/host_and_port.ts";
 import { systemError } from "../internal/system_error.ts";
+import { endByTlsErrors } from "../internal/tls_errors.ts";
 
 /** Opens the connection, its handshake done; gives up when `signal` is aborted. */
 export async function dial<In, Out>(
@@ -95,7 +95,9 @@ function startConnectingTls(
   task: string,
 ): tls.TLSSocket {
   try {
-    return destroyedByTlsErrors(tls.connect(options));
+    const socket = tls.connect(options);
+    endByTlsErrors(socket);
+    return socket;
   } catch (error) {
     throw toSystemError(error, { task, otherwise: "InvalidData" });
   }

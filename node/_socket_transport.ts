@@ -60,7 +60,7 @@ export class SocketTransport implements Transport {
     if (socket.writableEnded) this.#sentEnd = Promise.resolve();
     // In Bun a peer may reset one that waits to be served, which tells nothing any more.
     if (socket.destroyed) {
-      this.#fail(toSystemError(socket.errored ?? wasClosed()));
+      this.#fail(() => toSystemError(socket.errored ?? wasClosed()));
     }
     socket.pause(); // before the listener, which would let it flow
     socket.on("data", this.#onData);
@@ -125,15 +125,17 @@ export class SocketTransport implements Transport {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#rest = NO_BYTES;
-    // Mostly nothing is under way, and making an error takes 2 µs.
-    if (this.#reading !== undefined || this.#writing !== undefined) {
-      this.#rejectAll(systemError("Interrupted", "The transport was closed"));
-    }
+    this.#rejectAll(() =>
+      systemError("Interrupted", "The transport was closed")
+    );
   }
 
-  #rejectAll(error: unknown): void {
+  #rejectAll(makeError: () => unknown): void {
     const [reading, writing] = [this.#reading, this.#writing];
     this.#reading = this.#writing = undefined;
+    // Mostly nothing is under way, and making an error takes 2 µs.
+    if (reading === undefined && writing === undefined) return;
+    const error = makeError();
     reading?.deferred.reject(error);
     writing?.reject(error);
   }
@@ -241,17 +243,17 @@ export class SocketTransport implements Transport {
   };
 
   readonly #onError = (error: Error): void => {
-    this.#fail(toSystemError(error));
+    this.#fail(() => toSystemError(error));
   };
 
   readonly #onClose = (): void => {
-    if (!this.#isClosed) this.#fail(wasClosed());
+    this.#fail(wasClosed);
   };
 
-  #fail(error: unknown): void {
+  #fail(makeError: () => unknown): void {
     if (this.#isClosed) return;
-    this.#failure ??= { error };
-    this.#rejectAll(this.#failure.error);
+    const { error } = this.#failure ??= { error: makeError() };
+    this.#rejectAll(() => error);
   }
 }
 
@@ -341,17 +343,6 @@ export function transportOf(
   return isTls(socket)
     ? new TlsTransport(socket, addresses, keepAliveInitialDelay)
     : new TcpTransport(socket, addresses, keepAliveInitialDelay);
-}
-
-/**
- * Lets any error of TLS end `socket`. Node emits `_tlsError` for each, but destroys the
- * socket only once `secureConnect` was emitted, and one that was accepted never, unless a
- * `tls.Server` did that.
- */
-export function destroyedByTlsErrors(socket: TLSSocket): TLSSocket {
-  const events: NodeJS.EventEmitter = socket;
-  events.on("_tlsError", (error) => socket.destroy(error));
-  return socket;
 }
 
 /** Whether it is a socket of `node:tls`. */

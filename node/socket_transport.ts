@@ -1,12 +1,8 @@
 import type { Socket } from "node:net";
-import {
-  addressesOf,
-  destroyedByTlsErrors,
-  isTls,
-  transportOf,
-} from "./_socket_transport.ts";
+import { addressesOf, isTls, transportOf } from "./_socket_transport.ts";
 import type { Transport } from "../connection/transport.ts";
 import { checkMilliseconds } from "../internal/checks.ts";
+import { endByTlsErrors } from "../internal/tls_errors.ts";
 
 /**
  * Options for {@linkcode socketTransport}.
@@ -103,6 +99,6 @@ export function socketTransport(
       `Cannot make transport as its socket must give bytes: setEncoding() has made it give text (${readableEncoding})`,
     );
   }
-  if (isTls(socket)) destroyedByTlsErrors(socket);
+  if (isTls(socket)) endByTlsErrors(socket);
   return transportOf(socket, addressesOf(socket), keepAliveInitialDelay);
 }
