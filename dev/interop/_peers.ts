@@ -9,7 +9,7 @@ import { type Connection, type Framing, serve } from "../../mod.ts";
 import { FrameDecoderStream, lines } from "../../framing.ts";
 
 // When a test that waits in vain is made to fail, rather than to wait on.
-const WATCHDOG_MS = 60_000;
+const WATCHDOG_MS = 180_000;
 
 /** A program that was started; it does not outlive its scope. */
 export interface Program extends AsyncDisposable {

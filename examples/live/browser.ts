@@ -12,7 +12,7 @@ import {
 } from "../../dev/interop/_peers.ts";
 
 /** When a wait for something on a page is given up. */
-const MAX_WAIT_MS = 30_000;
+const MAX_WAIT_MS = 90_000;
 
 /** The browser's command. */
 export const CHROMIUM = "chromium-headless-shell";
