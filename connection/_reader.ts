@@ -74,9 +74,7 @@ type Mode =
   /** They are dropped, and read to the peer's end now. */
   | "discard"
   /** Nothing more is read. */
-  | "stop"
-  /** Another owner reads; see {@linkcode Reader.detach}. */
-  | "detached";
+  | "stop";
 
 /** A run of the loop that reads. */
 interface Loop {
@@ -207,7 +205,7 @@ export class Reader<In> {
 
   /** Whether the peer has ended its side, and nothing is left to be taken. */
   get hasAll(): boolean {
-    return this.#hasPeerEnded && (this.#isDone || !this.#isPending);
+    return this.#hasPeerEnded && (this.#isDone || !this.hasUnread);
   }
 
   /** Whether a caller that asked has been told that no more comes from the peer. */
@@ -238,7 +236,7 @@ export class Reader<In> {
 
   /** Whether more is to come from the peer, by what it has sent until reading ended. */
   get isPeerSending(): boolean {
-    return this.#mayLackBytes || this.#isPending;
+    return this.#mayLackBytes || this.hasUnread;
   }
 
   /** Settles when no read is under way. */
@@ -503,19 +501,10 @@ export class Reader<In> {
    *
    * @returns A promise that settles when all is read.
    */
-  discard(failure?: { readonly error: unknown }): Promise<void> {
-    if (this.#mode !== "stop") {
-      this.#failure = failure;
-      this.#stopWaiting();
-      this.#stopTiming();
-      this.#mode = "discard";
-      this.#settlePeerEnded();
-      this.#serve();
-      this.#updateRef();
-    } else {
-      this.#mode = "discard";
-    }
-    this.#read();
+  discard(): Promise<void> {
+    this.stop();
+    this.#mode = "discard";
+    this.#readOn();
     return this.stopped;
   }
 
@@ -526,18 +515,16 @@ export class Reader<In> {
   detach(): { unread: Bytes; underWay: Promise<Bytes | null> | undefined } {
     const unread = new Uint8Array(this.#input.take(this.#input.length));
     const underWay = this.#handOver();
-    this.#mode = "detached";
     this.#isBroken = true;
-    this.#stopWaiting();
-    this.#settlePeerEnded();
-    this.#serve();
+    this.stop();
     this.#updateRef();
     return { unread, underWay };
   }
 
   /** Whether bytes were read of which no message was made. */
   get hasUnread(): boolean {
-    return this.#isPending;
+    return this.#input.length > 0 || this.decoder.pending === true ||
+      this.#other?.pending === true;
   }
 
   /**
@@ -596,11 +583,6 @@ export class Reader<In> {
     this.#updateRef();
   }
 
-  get #isPending(): boolean {
-    return this.#input.length > 0 || this.decoder.pending === true ||
-      this.#other?.pending === true;
-  }
-
   /** Whether a receiver waits for bytes. */
   get #isWaited(): boolean {
     const { first } = this.#receivers;
@@ -609,8 +591,8 @@ export class Reader<In> {
   }
 
   get #wantsBytes(): boolean {
-    if (this.#hasPeerEnded || this.#mode === "stop") return false;
-    if (this.#mode === "detached" || this.#isChanging) return false;
+    if (this.#hasPeerEnded || this.#isChanging) return false;
+    if (this.#mode === "stop") return false;
     if (this.#mode !== "receive" || this.#isWaited) return true;
     return this.#isWatching &&
       this.#input.length < this.#readBufferSize;
@@ -795,7 +777,7 @@ export class Reader<In> {
     this.#isWaiting = true;
     this.#idleCountdown?.resume();
     if (this.#messageCountdown === undefined) return;
-    if (this.#isPending) this.#messageCountdown.resume();
+    if (this.hasUnread) this.#messageCountdown.resume();
     else this.#messageCountdown.reset();
   }
 
