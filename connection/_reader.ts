@@ -78,6 +78,8 @@ type Mode =
 
 /** A run of the loop that reads. */
 interface Loop {
+  /** Settles when it is over, which is not known until its first read has begun. */
+  over: Promise<void> | undefined;
   /** Settles with what its read brings, for another owner. */
   handedOver: PromiseWithResolvers<Bytes | null> | undefined;
 }
@@ -122,8 +124,7 @@ export class Reader<In> {
   #watchKeepsAlive = false;
   #transport: Transport;
   #shortReadMeansEmpty: boolean;
-  // The loop that reads is running.
-  #reading: Promise<void> | undefined;
+  // The loop that reads, while it runs.
   #loop: Loop | undefined;
   // The timeouts of waiting for the peer are running.
   #isWaiting = false;
@@ -241,9 +242,9 @@ export class Reader<In> {
 
   /** Settles when no read is under way. */
   get stopped(): Promise<void> {
-    return this.#reading === SETTLED
-      ? SETTLED.then(() => this.stopped) // a read begins, whose transport calls back
-      : this.#reading ?? SETTLED;
+    if (this.#loop === undefined) return SETTLED;
+    // Else a read begins, whose transport calls back.
+    return this.#loop.over ?? SETTLED.then(() => this.stopped);
   }
 
   /** Settles at the peer's end, or when reading stops; rejects at an error. */
@@ -416,7 +417,7 @@ export class Reader<In> {
 
   /** Reads more if it is wanted. */
   #readOn(): void {
-    if (this.#reading !== undefined) {
+    if (this.#loop !== undefined) {
       const isWaited = this.#isWaited;
       try {
         this.#updateRef(isWaited);
@@ -470,7 +471,7 @@ export class Reader<In> {
   /** Lets a read that is under way settle, as the transport is being closed. */
   letSettle(): void {
     // Else the process could end before those who wait for it go on.
-    if (this.#reading !== undefined && !this.#keepsAlive) {
+    if (this.#loop !== undefined && !this.#keepsAlive) {
       this.#transport.ref?.();
     }
   }
@@ -569,12 +570,10 @@ export class Reader<In> {
   #handOver(): Promise<Bytes | null> | undefined {
     this.#stopWaiting();
     this.#stopTiming();
-    if (this.#reading === undefined || this.#loop === undefined) {
-      return undefined;
-    }
-    this.#loop.handedOver = Promise.withResolvers();
-    this.#reading = undefined;
-    return unobserved(this.#loop.handedOver.promise);
+    if (this.#loop === undefined) return undefined;
+    const { promise } = this.#loop.handedOver = Promise.withResolvers();
+    this.#loop = undefined;
+    return unobserved(promise);
   }
 
   /** Whether a wait for messages may keep the process alive. */
@@ -660,18 +659,16 @@ export class Reader<In> {
   }
 
   #read(): void {
-    if (this.#reading !== undefined || !this.#wantsBytes) return;
+    if (this.#loop !== undefined || !this.#wantsBytes) return;
     // Set before the call: the transport's read() may call this connection.
-    this.#reading = SETTLED;
-    const reading = this.#readAll();
-    // Else the loop is over already, as the transport's read() has thrown.
-    if (this.#reading === SETTLED) this.#reading = reading;
+    const loop: Loop = { over: undefined, handedOver: undefined };
+    this.#loop = loop;
+    loop.over = this.#readAll(loop);
   }
 
   /** Reads while bytes are wanted. */
-  async #readAll(): Promise<void> {
+  async #readAll(loop: Loop): Promise<void> {
     const transport = this.#transport;
-    const loop: Loop = this.#loop = { handedOver: undefined };
     // The limit of the message of which the last read has brought a little: it goes on, as
     // if there had been no read. Else a byte now and then, each of which comes while the
     // clock looks at the sockets, would never be too slow.
@@ -691,8 +688,7 @@ export class Reader<In> {
           await turn;
           this.#isHeldUp = false;
           if (loop.handedOver !== undefined) {
-            limit?.pause();
-            return loop.handedOver.resolve(new Uint8Array(0));
+            return loop.handedOver.resolve(NO_BYTES);
           }
           continue; // it may have ended since
         }
@@ -716,18 +712,7 @@ export class Reader<In> {
           return loop.handedOver.resolve(bytes);
         }
         if (this.#wasEmpty !== false) noteNews();
-        this.#idleCountdown?.reset();
-        this.#receiveCountdown?.reset();
-        // The peer could have sent more: nothing else lay here for want of this thread.
-        if (
-          this.#messageCountdown?.isRunning && length !== null &&
-          length < room.length && length < FIRST_BUFFER_BYTES
-        ) {
-          limit = this.#messageCountdown;
-          limit.resume();
-        }
-        this.#stopWaiting();
-        this.#stopTiming();
+        limit = this.#endWait(length, room.length);
         if (length === null) this.#noteEnd();
         else this.#noteBytes(length, room.length, isDiscarding);
       }
@@ -736,9 +721,24 @@ export class Reader<In> {
       // Closing the transport interrupts a read: that is not what went wrong.
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
+    } finally {
+      limit?.pause();
     }
-    limit?.pause();
-    this.#reading = undefined;
+    this.#loop = undefined;
+  }
+
+  /** Stops the timeouts after a read; gives the one that goes on, if it has brought a little. */
+  #endWait(length: number | null, roomLength: number): Countdown | undefined {
+    this.#idleCountdown?.reset();
+    this.#receiveCountdown?.reset();
+    const limit = this.#messageCountdown;
+    // The peer could have sent more: nothing else lay here for want of this thread.
+    const goesOn = limit?.isRunning && length !== null &&
+      length < roomLength && length < FIRST_BUFFER_BYTES;
+    if (goesOn) limit.resume();
+    this.#stopWaiting();
+    this.#stopTiming();
+    return goesOn ? limit : undefined;
   }
 
   #noteBytes(length: number, roomLength: number, wasDiscarding: boolean): void {
