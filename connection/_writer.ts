@@ -1,10 +1,11 @@
-import { Countdown, noteSettled } from "../internal/countdown.ts";
+import { type Countdown, noteSettled } from "../internal/countdown.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { SharedFrame } from "../internal/shared_frame.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer, type OutputSegment } from "../framing/output_buffer.ts";
 import { type Ending, endingOfWrite } from "./_ending.ts";
+import type { SendLimit } from "./_send_limit.ts";
 import { checkMoved } from "./_transports.ts";
 import {
   atEndOfTurn,
@@ -20,22 +21,12 @@ export interface WriterOptions<Out> {
   /** What writes messages at first; see {@linkcode Writer.encoder}. */
   readonly encoder: Encoder<Out>;
   readonly highWaterMark: number;
-  /** How long a message may take; see {@linkcode SendLimit}. */
+  /** Runs while the transport is waited for. */
   readonly sendLimit: SendLimit | undefined;
   /** Runs while the peer is waited for, either way. */
   readonly idleCountdown: Countdown | undefined;
   /** Called with the error of a write, and what it ends. */
   readonly onFailure: (ending: Ending, error: unknown) => void;
-}
-
-/** The limit for a message that is being sent. */
-export interface SendLimit {
-  /** Milliseconds. */
-  readonly sendTimeout: number;
-  /** How many bytes of the peer were read. */
-  readonly bytesReceived: () => number;
-  /** Told that the peer has not taken a message in time. */
-  readonly onTimeout: (error: DOMException) => void;
 }
 
 interface Flush {
@@ -44,9 +35,6 @@ interface Flush {
 }
 
 const SETTLED = Promise.resolve();
-// How often a message may take `sendTimeout` if bytes of the peer come each time: it is
-// there, and the system tells late of what it takes.
-const MAX_SEND_TIMEOUTS = 4;
 
 /**
  * Writes messages to the transport: the only one that writes, with one write under way
@@ -70,11 +58,6 @@ export class Writer<Out> implements TurnTask {
   #isPaused = false;
   // All was taken, and the transport is to take the end.
   #ending: Promise<void> | undefined;
-  #sendCountdown: Countdown | undefined;
-  // For the message that is being sent: how often its time was over, and what had been
-  // received when it began anew.
-  #timeouts = 0;
-  #bytesReceived = 0;
   readonly #output = new OutputBuffer();
   // The bytes taken out of the output that the transport has not taken.
   #underWay = 0;
@@ -90,8 +73,6 @@ export class Writer<Out> implements TurnTask {
   #writeStartedAt: number | undefined;
   #room: PromiseWithResolvers<void> | undefined;
   readonly #flushes = new Queue<Flush>();
-  // Where in all bytes each message ends that is queued; only for `sendTimeout`.
-  readonly #messageEnds: Queue<number> | undefined;
 
   constructor(options: WriterOptions<Out>) {
     this.highWaterMark = options.highWaterMark;
@@ -100,10 +81,6 @@ export class Writer<Out> implements TurnTask {
     this.#onFailure = options.onFailure;
     this.encoder = options.encoder;
     this.#transport = options.transport;
-    if (options.sendLimit !== undefined) {
-      this.#messageEnds = new Queue();
-      this.#sendCountdown = this.#countdown(options.sendLimit);
-    }
   }
 
   /** Whether messages are let in. */
@@ -132,7 +109,7 @@ export class Writer<Out> implements TurnTask {
 
   /** Stops the timer, as nothing is written any more. */
   stop(): void {
-    this.#sendCountdown?.stop();
+    this.#sendLimit?.stop();
   }
 
   /** Settles when no write is under way. */
@@ -192,7 +169,7 @@ export class Writer<Out> implements TurnTask {
 
   #noteQueued(leavesNow = false): boolean {
     this.#messagesSent++;
-    this.#messageEnds?.push(this.#bytesSent + this.bufferedAmount);
+    this.#sendLimit?.noteQueued(this.#bytesSent + this.bufferedAmount);
     if (this.#isScheduled || this.#isPaused) return false;
     if (leavesNow) this.#isScheduled = true;
     else this.#scheduleWrite();
@@ -258,6 +235,7 @@ export class Writer<Out> implements TurnTask {
   }
 
   async #end(): Promise<void> {
+    this.#sendLimit?.noteEnd();
     this.#startWaiting();
     try {
       await this.#transport.closeWrite();
@@ -271,7 +249,7 @@ export class Writer<Out> implements TurnTask {
     if (this.#failure !== undefined) return;
     this.#failure = { error };
     this.#refusal = () => error;
-    this.#sendCountdown?.stop();
+    this.#sendLimit?.stop();
     this.#output.clear();
     this.#underWay = 0;
     this.#room?.reject(error);
@@ -364,7 +342,7 @@ export class Writer<Out> implements TurnTask {
   #startWaiting(): void {
     // Not `performance.now`, which takes longer than the rest of a write's work.
     this.#writeStartedAt = Date.now();
-    this.#sendCountdown?.resume();
+    this.#sendLimit?.resume();
     this.#idleCountdown?.resume();
   }
 
@@ -375,7 +353,7 @@ export class Writer<Out> implements TurnTask {
     }
     this.#writeStartedAt = undefined;
     noteSettled();
-    this.#sendCountdown?.pause();
+    this.#sendLimit?.pause();
     this.#idleCountdown?.reset();
     this.#idleCountdown?.pause();
   }
@@ -387,48 +365,11 @@ export class Writer<Out> implements TurnTask {
     while ((this.#flushes.first?.target ?? Infinity) <= this.#bytesSent) {
       this.#flushes.shift().deferred.resolve();
     }
-    if (this.#messageEnds !== undefined) this.#noteMessages(this.#messageEnds);
+    this.#sendLimit?.noteSent(this.#bytesSent);
     if (this.#room !== undefined && this.hasRoom) {
       this.#room.resolve();
       this.#room = undefined;
     }
-  }
-
-  /** Gives the next message the whole time if one was taken. */
-  #noteMessages(ends: Queue<number>): void {
-    if ((ends.first ?? Infinity) > this.#bytesSent) return;
-    while ((ends.first ?? Infinity) <= this.#bytesSent) ends.shift();
-    this.#sendCountdown?.reset();
-    this.#timeouts = 0;
-    this.#bytesReceived = this.#sendLimit?.bytesReceived() ?? 0;
-  }
-
-  #countdown(limit: SendLimit): Countdown {
-    return new Countdown(limit.sendTimeout, () => this.#noteTimeout(limit));
-  }
-
-  /** Ends the wait for a peer that does not take a message, unless it is seen to live. */
-  #noteTimeout(limit: SendLimit): void {
-    const received = limit.bytesReceived();
-    this.#timeouts++;
-    if (
-      received > this.#bytesReceived && this.#timeouts < MAX_SEND_TIMEOUTS
-    ) {
-      this.#bytesReceived = received;
-      this.#sendCountdown = this.#countdown(limit);
-      this.#sendCountdown.resume(); // as the write goes on
-      return;
-    }
-    limit.onTimeout(
-      new DOMException(
-        `Cannot send ${
-          this.#ending !== undefined
-            ? "the end of this side: the transport did not take it"
-            : "message: the system reported no room for all of it"
-        } within sendTimeout of ${limit.sendTimeout} ms`,
-        "TimeoutError",
-      ),
-    );
   }
 }
 

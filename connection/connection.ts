@@ -39,6 +39,7 @@ import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
 import { isWithinMessage, Reader } from "./_reader.ts";
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
+import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
 import { endOfTurn, type TurnTask, untilLooked } from "./_turns.ts";
@@ -216,11 +217,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       transport: this.#transport,
       encoder: framing.encoder(),
       highWaterMark,
-      sendLimit: sendTimeout === undefined ? undefined : {
+      sendLimit: sendTimeout === undefined ? undefined : new SendLimit({
         sendTimeout,
         bytesReceived: () => this.#reader.bytesReceived,
         onTimeout: (error) => end(ENDINGS.failed, error),
-      },
+      }),
       idleCountdown: this.#idleCountdown,
       onFailure: end,
     });
