@@ -175,25 +175,19 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (heartbeat !== undefined) checkBeat(framing, heartbeat);
     this.#transport = identified.transport;
     this.#closeSendsEnd = closeSendsEnd;
-    this.#idleCountdown = idleTimeout === undefined
-      ? undefined
-      : this.#countdown(
-        idleTimeout,
-        `nothing was received, and the system took nothing that was sent, within idleTimeout of ${idleTimeout} ms`,
-      );
-    this.#receiveCountdown = receiveTimeout === undefined
-      ? undefined
-      : this.#countdown(
-        receiveTimeout,
-        `nothing was received within receiveTimeout of ${receiveTimeout} ms`,
-      );
+    this.#idleCountdown = this.#countdown(
+      idleTimeout,
+      "nothing was received, and the system took nothing that was sent, within idleTimeout",
+    );
+    this.#receiveCountdown = this.#countdown(
+      receiveTimeout,
+      "nothing was received within receiveTimeout",
+    );
     this.#messageTimeout = messageTimeout;
-    this.#messageCountdown = messageTimeout === undefined
-      ? undefined
-      : this.#countdown(
-        messageTimeout,
-        `a message was not whole within messageTimeout of ${messageTimeout} ms`,
-      );
+    this.#messageCountdown = this.#countdown(
+      messageTimeout,
+      "a message was not whole within messageTimeout",
+    );
     // One function for all, as each would be held by each idle connection.
     const end = (ending: Ending, error: unknown) => this.#end(ending, error);
     this.#reader = new Reader({
@@ -310,7 +304,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   get #whenClosed(): Promise<void> {
     if (this.#closed === undefined) {
       this.#closed = Promise.withResolvers();
-      this.#closed.promise.catch(() => {});
+      unobserved(this.#closed.promise);
       if (this.#isOver) this.#settleClosed();
     }
     return this.#closed.promise;
@@ -1062,7 +1056,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       ? undefined
       : startTimer(limit, () =>
         this.#endByTimeout(
-          `the TLS handshake was not done within messageTimeout of ${limit} ms`,
+          "the TLS handshake was not done within messageTimeout",
+          limit,
         ));
     try {
       await this.#reader.changeTransport(async (unread, underWay) => {
@@ -1254,9 +1249,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (this.#closingWrite === undefined && this.#isDetaching) {
       return rejected(this.#cause ?? hasEnded());
     }
-    this.#closingWrite ??= this.#closeWrite();
-    this.#closingWrite.catch(() => {});
-    return this.#closingWrite;
+    return unobserved(this.#closingWrite ??= this.#closeWrite());
   }
 
   /**
@@ -1289,9 +1282,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    this.#closing.catch(() => {});
-    return this.#closing;
+    return unobserved(this.#closing ??= this.#close());
   }
 
   /**
@@ -1391,18 +1382,15 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#reader.watch(isReconnected(this));
   }
 
-  #countdown(limit: number, what: string): Countdown {
-    return new Countdown(
-      limit,
-      () => this.#endByTimeout(what),
-    );
+  #countdown(limit: number | undefined, what: string): Countdown | undefined {
+    return limit === undefined
+      ? undefined
+      : new Countdown(limit, () => this.#endByTimeout(what, limit));
   }
 
-  #endByTimeout(what: string): void {
-    this.#end(
-      ENDINGS.failed,
-      new DOMException(`Cannot go on: ${what}`, "TimeoutError"),
-    );
+  #endByTimeout(what: string, limit: number): void {
+    const message = `Cannot go on: ${what} of ${limit} ms`;
+    this.#end(ENDINGS.failed, new DOMException(message, "TimeoutError"));
   }
 
   #startBeating({ interval, message }: HeartbeatOptions<Out>): void {
