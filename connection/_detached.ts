@@ -1,5 +1,8 @@
 import type { Bytes } from "../framing/bytes.ts";
+import { copyInto } from "../internal/copy_into.ts";
 import type { Address, Transport } from "./transport.ts";
+
+const NO_BYTES = new Uint8Array(0);
 
 /**
  * A transport that was handed over while a read was under way: what that brings is
@@ -9,7 +12,7 @@ export class DetachedTransport implements Transport {
   readonly #transport: Transport;
   // Only until it was read.
   #underWay: Promise<Bytes | null> | undefined;
-  #rest: Bytes | undefined;
+  #rest: Uint8Array = NO_BYTES;
   // What the transport does not have is missing here too: its kind is told by it, and an
   // option that it cannot honour is refused.
   readonly setNoDelay?: (noDelay?: boolean) => void;
@@ -48,15 +51,12 @@ export class DetachedTransport implements Transport {
       const bytes = await this.#underWay;
       this.#underWay = undefined;
       if (bytes === null) return null;
-      if (bytes.length > 0) this.#rest = bytes;
+      this.#rest = bytes;
     }
-    if (this.#rest === undefined) return await this.#transport.read(buffer);
-    const piece = this.#rest.subarray(0, buffer.length);
-    buffer.set(piece);
-    this.#rest = piece.length < this.#rest.length
-      ? this.#rest.subarray(piece.length)
-      : undefined;
-    return piece.length;
+    const { length } = this.#rest;
+    if (length === 0) return await this.#transport.read(buffer);
+    this.#rest = copyInto(buffer, this.#rest);
+    return length - this.#rest.length;
   }
 
   write(bytes: Uint8Array): Promise<number> {

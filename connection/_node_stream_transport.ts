@@ -1,7 +1,10 @@
+import { copyInto } from "../internal/copy_into.ts";
 import { onRejection } from "../internal/on_rejection.ts";
 import { systemError } from "../internal/system_error.ts";
 import { tlsError } from "./_tls_error.ts";
 import type { Address, Transport } from "./transport.ts";
+
+const NO_BYTES = new Uint8Array(0);
 
 /** What is used of a duplex stream of Node. */
 export interface NodeStream {
@@ -41,7 +44,7 @@ export class NodeStreamTransport implements Transport {
   readonly #failureBelow: () => { readonly error: unknown } | undefined;
   readonly #onTaken: (() => void) | undefined;
   readonly #untilTakenBelow: () => Promise<void> | undefined;
-  #rest: Uint8Array | null = null;
+  #rest: Uint8Array = NO_BYTES;
   #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
   // Ends the wait of a read, and of writes.
@@ -82,8 +85,12 @@ export class NodeStreamTransport implements Transport {
 
   async read(buffer: Uint8Array): Promise<number | null> {
     for (;;) {
-      this.#rest ??= this.#takeAll();
-      if (this.#rest !== null) return this.#takeRest(buffer);
+      if (this.#rest.length === 0) this.#rest = this.#takeAll();
+      const { length } = this.#rest;
+      if (length > 0) {
+        this.#rest = copyInto(buffer, this.#rest);
+        return length - this.#rest.length;
+      }
       if (this.#hasEnded) return null;
       if (this.#failure !== undefined) throw this.#failure.error;
       await new Promise<void>((resolve) => this.#wake = resolve);
@@ -101,7 +108,7 @@ export class NodeStreamTransport implements Transport {
 
   close(): void {
     this.#hasEnded = false;
-    this.#rest = null;
+    this.#rest = NO_BYTES;
     this.#fail(systemError("Interrupted", "The transport was closed"));
     this.#stream.destroy();
     try {
@@ -118,20 +125,10 @@ export class NodeStreamTransport implements Transport {
     return resetting; // which may be the promise of an async function
   }
 
-  #takeAll(): Uint8Array | null {
+  #takeAll(): Uint8Array {
     const all = this.#stream.read();
     this.#onTaken?.();
-    return all;
-  }
-
-  #takeRest(buffer: Uint8Array): number {
-    const rest = this.#rest ?? new Uint8Array(0);
-    const piece = rest.subarray(0, buffer.length);
-    buffer.set(piece);
-    this.#rest = piece.length < rest.length
-      ? rest.subarray(piece.length)
-      : null;
-    return piece.length;
+    return all ?? NO_BYTES;
   }
 
   #settled(start: (done: (error?: unknown) => void) => void): Promise<void> {

@@ -1,4 +1,5 @@
 import { checkAttached } from "../internal/checks.ts";
+import { copyInto } from "../internal/copy_into.ts";
 import { systemError } from "../internal/system_error.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
 
@@ -57,12 +58,9 @@ export class StreamTransport implements Transport {
       if (done) return null;
       this.#rest = checkChunk(value);
     }
-    const part = this.#rest.subarray(0, buffer.length);
-    buffer.set(part);
-    this.#rest = part.length === this.#rest.length
-      ? NO_BYTES // which keeps no large chunk alive
-      : this.#rest.subarray(part.length);
-    return part.length;
+    const { length } = this.#rest;
+    this.#rest = copyInto(buffer, this.#rest);
+    return length - this.#rest.length;
   }
 
   async write(bytes: Uint8Array): Promise<number> {

@@ -2,6 +2,7 @@ import type { Bytes } from "../framing/bytes.ts";
 import { FramingError } from "../framing/framing_error.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { checkFunction } from "../internal/checks.ts";
+import { copyInto } from "../internal/copy_into.ts";
 import { isTlsTransport } from "../internal/handshake.ts";
 import { type ProxyHeader, proxyHeaderDecoder } from "./_proxy_header.ts";
 import { checkMoved } from "./_transports.ts";
@@ -89,17 +90,16 @@ function introduced<A extends Address | undefined>(
   remoteAddr: A,
   unread: Bytes,
 ): Transport & { readonly remoteAddr: A } {
-  let rest = unread;
+  let rest: Uint8Array = unread;
   const { reset, ref, unref, setNoDelay, setKeepAlive } = transport;
   return {
     localAddr: transport.localAddr,
     remoteAddr,
     read(buffer) {
-      if (rest.length === 0) return transport.read(buffer);
-      const piece = rest.subarray(0, buffer.length);
-      buffer.set(piece);
-      rest = rest.subarray(piece.length);
-      return Promise.resolve(piece.length);
+      const { length } = rest;
+      if (length === 0) return transport.read(buffer);
+      rest = copyInto(buffer, rest);
+      return Promise.resolve(length - rest.length);
     },
     write: (bytes) => transport.write(bytes),
     closeWrite: () => transport.closeWrite(),

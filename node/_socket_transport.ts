@@ -5,6 +5,7 @@ import type { TLSSocket } from "node:tls";
 import { toSystemError } from "./_errors.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { Transport } from "../connection/transport.ts";
+import { copyInto } from "../internal/copy_into.ts";
 import { rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 
@@ -173,12 +174,9 @@ export class SocketTransport implements Transport {
 
   /** Moves what fits of the rest into `buffer`. */
   #takeRest(buffer: Uint8Array): number {
-    const rest = this.#rest;
-    const length = fill(buffer, rest);
-    this.#rest = length === rest.length
-      ? NO_BYTES // which keeps no large chunk alive
-      : rest.subarray(length);
-    return length;
+    const { length } = this.#rest;
+    this.#rest = copyInto(buffer, this.#rest);
+    return length - this.#rest.length;
   }
 
   /** The process lives for as long as something is under way; reads may be let go, as in Deno. */
@@ -193,22 +191,22 @@ export class SocketTransport implements Transport {
 
   /** Takes what the socket has read into a buffer that it will use again. */
   takeBorrowed(bytes: Uint8Array): void {
-    const length = this.#give(bytes);
-    if (length < bytes.length) this.#keep(bytes.slice(length));
+    const rest = this.#give(bytes);
+    if (rest.length > 0) this.#keep(rest.slice());
   }
 
   readonly #onData = (chunk: Uint8Array): void => {
-    const length = this.#give(chunk);
-    if (length < chunk.length) this.#keep(chunk.subarray(length));
+    const rest = this.#give(chunk);
+    if (rest.length > 0) this.#keep(rest);
   };
 
-  /** Gives the read that waits what fits of `chunk`, and tells how much that is. */
-  #give(chunk: Uint8Array): number {
+  /** Gives the read that waits what fits of `chunk`, and returns the rest. */
+  #give(chunk: Uint8Array): Uint8Array {
     const reading = this.#reading;
-    if (reading === undefined) return 0;
-    const length = fill(reading.buffer, chunk);
-    this.#settleRead(length);
-    return length;
+    if (reading === undefined) return chunk;
+    const rest = copyInto(reading.buffer, chunk);
+    this.#settleRead(chunk.length - rest.length);
+    return rest;
   }
 
   /** Keeps what no read has taken yet, and pauses. */
@@ -372,13 +370,6 @@ function addressOf(
   return hostname === undefined || port === undefined
     ? { transport: "unix", path: null }
     : { transport: "tcp", hostname, port };
-}
-
-/** Copies what fits of `bytes` into `buffer`, and tells how much that is. */
-function fill(buffer: Uint8Array, bytes: Uint8Array): number {
-  const part = bytes.subarray(0, buffer.length);
-  buffer.set(part);
-  return part.length;
 }
 
 /**
