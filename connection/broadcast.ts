@@ -177,25 +177,9 @@ export function broadcast<In, Out>(
     connections,
     (connection) => receiverOf(connection, highWaterMark),
   );
-  const frames = new Map<Encoder<Out>, Encoded<Out>>();
   try {
-    // All before the first is queued: a message that is refused goes to none.
-    for (const receiver of receivers) {
-      const { writer } = receiver;
-      const { isOpen, encoder } = writer;
-      if (!isOpen) continue;
-      writer.refuseWithinFrame();
-      // Encoders without state are the same for all connections of a framing. One with
-      // state counts each message, also for a connection that is listed twice.
-      const encoded = frames.get(encoder);
-      if (encoded !== undefined && encoded.writer !== writer) {
-        receiver.frame = encoded.frame;
-        continue;
-      }
-      const frame = encode(encoder, message);
-      receiver.frame = frame;
-      frames.set(encoder, { writer, frame });
-    }
+    // Before the first is queued: a message that is refused goes to none.
+    encodeForAll(receivers, message);
   } catch (error) {
     return rejected(error);
   }
@@ -284,6 +268,30 @@ function checkBroadcastOptions(
         shownValue(highWaterMark)
       }`,
     );
+  }
+}
+
+/** Gives each receiver whose connection is open its frame; throws if a framing refuses it. */
+function encodeForAll<In, Out>(
+  receivers: readonly Receiver<In, Out>[],
+  message: Out,
+): void {
+  const frames = new Map<Encoder<Out>, Encoded<Out>>();
+  for (const receiver of receivers) {
+    const { writer } = receiver;
+    const { isOpen, encoder } = writer;
+    if (!isOpen) continue;
+    writer.refuseWithinFrame();
+    // Encoders without state are the same for all connections of a framing. One with
+    // state counts each message, also for a connection that is listed twice.
+    const encoded = frames.get(encoder);
+    if (encoded !== undefined && encoded.writer !== writer) {
+      receiver.frame = encoded.frame;
+      continue;
+    }
+    const frame = encode(encoder, message);
+    receiver.frame = frame;
+    frames.set(encoder, { writer, frame });
   }
 }
 
