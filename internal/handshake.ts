@@ -1,6 +1,7 @@
 /** A transport with TLS, which has to shake hands. */
 export interface TlsTransport {
-  handshake(): Promise<{ readonly alpnProtocol: string | null }>;
+  /** Settles with what was agreed on by ALPN, if it tells. */
+  handshake(): Promise<{ readonly alpnProtocol: string | null } | undefined>;
 }
 
 /** Whether a transport has to shake hands. */
@@ -12,6 +13,8 @@ export function isTlsTransport<T extends object>(
 
 /** Shakes hands, and notes on the transport what was agreed on by ALPN. */
 export async function shakeHands(transport: TlsTransport): Promise<void> {
-  const { alpnProtocol } = await transport.handshake();
+  const agreed = await transport.handshake();
+  if (agreed === undefined) return;
+  const { alpnProtocol } = agreed;
   Object.defineProperty(transport, "alpnProtocol", { value: alpnProtocol });
 }

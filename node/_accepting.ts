@@ -9,6 +9,7 @@ import {
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { ServeTlsOptions } from "./options.ts";
 import type { Address, Transport } from "../connection/transport.ts";
+import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
 import { rejected } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import type { IncomingConnection, Listener } from "../internal/serving.ts";
@@ -231,7 +232,8 @@ export function acceptFrom<A extends Address>(
       const transport = await listener.accept();
       return {
         remoteAddr: transport.remoteAddr,
-        handshake: () => isTls(transport) ? transport.handshake() : undefined,
+        handshake: () =>
+          isTlsTransport(transport) ? shakeHands(transport) : undefined,
         transport: () => transport,
         close: () => transport.close(),
         ref: () => transport.ref?.(),
@@ -250,10 +252,4 @@ export function acceptFrom<A extends Address>(
       listener.unref();
     },
   };
-}
-
-function isTls<T extends Transport>(
-  transport: T,
-): transport is T & { handshake(): Promise<unknown> } {
-  return "handshake" in transport && typeof transport.handshake === "function";
 }

@@ -157,6 +157,30 @@ Deno.test("serve() of node.ts takes a listener whose transports are no sockets",
   await server.shutdown();
 });
 
+Deno.test("serve() of node.ts notes what the handshake of a transport has agreed on", async () => {
+  for (const agreed of [{ alpnProtocol: "framed" }, undefined]) {
+    const { promise: closed, reject: close } = Promise.withResolvers<never>();
+    closed.catch(() => {});
+    const [near, far] = transportPair();
+    const transports: Transport[] = [
+      Object.assign(far, { handshake: () => Promise.resolve(agreed) }),
+    ];
+    const server = await serve({
+      listener: {
+        addr: { transport: "tcp", hostname: "memory", port: 1 },
+        accept: () => Promise.resolve(transports.pop() ?? closed),
+        close: () => close(new Error("closed")),
+      },
+      framing,
+      onError() {},
+    }, (connection) => connection.send(`${connection.alpnProtocol}`));
+    await using client = new Connection(near, { framing });
+    assertEquals(await client.receive(), `${agreed?.alpnProtocol}`);
+    await client.close();
+    await server.shutdown();
+  }
+});
+
 Deno.test("Server.unref() and ref() of node.ts reach a transport that waits for the header of a proxy", async () => {
   const calls: string[] = [];
   const accepting = Promise.withResolvers<void>();
