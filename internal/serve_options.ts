@@ -154,6 +154,13 @@ export function checkOverTcp(options: ServingTcpOptions): void {
   if (tls !== undefined) refuseClientTlsOptions(tls);
 }
 
+/** Whether connections are taken from a listener of the caller's. */
+export function isWithListener<O extends object>(
+  options: O,
+): options is Extract<O, { listener: unknown }> {
+  return "listener" in options && options.listener !== undefined;
+}
+
 /** What connections can be taken from, as far as it is checked. */
 interface CheckedListener {
   readonly addr?: unknown;

@@ -31,6 +31,7 @@ import {
   checkOverUnixSocket,
   checkServingOptions,
   isUnixListener,
+  isWithListener,
   MAX_BACKLOG,
   passes,
   refuseProxyWithPath,
@@ -272,17 +273,6 @@ async function introduced<P extends Address | undefined>(
   };
 }
 
-type ListenerOptions<In, Out> = Extract<
-  ServeOptions<In, Out>,
-  { listener: unknown }
->;
-
-function isWithListener<In, Out>(
-  options: ServeOptions<In, Out>,
-): options is ListenerOptions<In, Out> {
-  return "listener" in options && options.listener !== undefined;
-}
-
 function isNetServer(listener: object): listener is NetServer {
   return listener instanceof NetServer;
 }
@@ -312,7 +302,7 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
 }
 
 function checkWithListener<In, Out>(
-  options: ListenerOptions<In, Out>,
+  options: Extract<ServeOptions<In, Out>, { listener: unknown }>,
 ): void {
   const { listener } = options;
   refuseOptions(options, ADDRESS_OPTIONS, WITH_LISTENER);

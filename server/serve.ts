@@ -31,6 +31,7 @@ import {
   checkOverUnixSocket,
   checkServingOptions,
   isUnixListener,
+  isWithListener,
   MAX_BACKLOG,
   passes,
   refuseProxyWithPath,
@@ -245,17 +246,6 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
     handler,
     options,
   });
-}
-
-type ListenerOptions<In, Out> = Extract<
-  ServeOptions<In, Out>,
-  { listener: unknown }
->;
-
-function isWithListener<In, Out>(
-  options: ServeOptions<In, Out>,
-): options is ListenerOptions<In, Out> {
-  return "listener" in options && options.listener !== undefined;
 }
 
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
