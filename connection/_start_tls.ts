@@ -112,8 +112,6 @@ export async function startTls(
   if (tls === undefined || net === undefined || streams === undefined) {
     throw new TypeError("Cannot start TLS as this runtime has no node:tls");
   }
-  const { side = "client", caCerts, cert, key, alpnProtocols } = options;
-  const serverName = certifiedName(options.serverName ?? ""); // a client has one
   checkCertificate(options);
   const peerEnded = Promise.withResolvers<void>();
   const gate = new Gate();
@@ -131,6 +129,37 @@ export async function startTls(
       if (isSecured && !isEnd) failureBelow ??= { error: cutOff() };
     },
   });
+  const socket = socketOver(lower, { tls, net }, options);
+  try {
+    return await secured(socket, options.side ?? "client", {
+      peerEnded: peerEnded.promise,
+      failureBelow: () => failureBelow,
+      onSecured() {
+        isSecured = true;
+        return new NodeStreamTransport(socket, {
+          lower: transport,
+          failureBelow: () => failureBelow,
+          localAddr: transport.localAddr,
+          remoteAddr: transport.remoteAddr,
+          alpnProtocol: socket.alpnProtocol || null,
+          onTaken: () => gate.open(),
+          untilTakenBelow: untilTaken,
+        });
+      },
+    });
+  } catch (error) {
+    throw failureBelow === undefined ? errorOfHandshake(options, error) : error;
+  }
+}
+
+/** Begins TLS over a stream. */
+function socketOver(
+  lower: Duplex,
+  { tls, net }: { tls: Tls; net: Net },
+  options: StartTlsOptions,
+): TlsSocket {
+  const { side = "client", caCerts, cert, key, alpnProtocols } = options;
+  const serverName = certifiedName(options.serverName ?? ""); // a client has one
   const shared = {
     cert,
     key,
@@ -161,26 +190,7 @@ export async function startTls(
   // Deno's TLS listens to this side's end, and closes all if the peer's end has come, even if
   // messages before it were not taken.
   socket.removeAllListeners("finish");
-  try {
-    return await secured(socket, side, {
-      peerEnded: peerEnded.promise,
-      failureBelow: () => failureBelow,
-      onSecured() {
-        isSecured = true;
-        return new NodeStreamTransport(socket, {
-          lower: transport,
-          failureBelow: () => failureBelow,
-          localAddr: transport.localAddr,
-          remoteAddr: transport.remoteAddr,
-          alpnProtocol: socket.alpnProtocol || null,
-          onTaken: () => gate.open(),
-          untilTakenBelow: untilTaken,
-        });
-      },
-    });
-  } catch (error) {
-    throw failureBelow === undefined ? errorOfHandshake(options, error) : error;
-  }
+  return socket;
 }
 
 /** Holds reads up while what was read before waits. */
