@@ -6,13 +6,11 @@ import { isUnix, refuseOptions } from "../internal/checks.ts";
 import {
   checkConnectingOptions,
   checkConnectTlsOptions,
-  openingInTime,
-  originOf,
+  connectInTime,
   tlsOptionsOf,
 } from "../internal/connecting.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { copyOptions } from "../internal/copy_options.ts";
-import { noteOrigin } from "../internal/diagnostics.ts";
 import { checkSocketPath } from "../internal/socket_path.ts";
 
 /**
@@ -48,16 +46,9 @@ export async function connect<In, Out>(
   // A copy: the caller may change the object later, such as for another connection.
   const own: ConnectOptions<In, Out> = copyOptions(options);
   checkConnectOptions(own);
-  return await openingInTime(own, async (signal) => {
-    const conn = await dial(own, signal);
-    try {
-      signal.throwIfAborted();
-      noteOrigin(conn, () => originOf(own));
-      return new Connection(conn, connectionOptionsFor(conn, own));
-    } catch (error) {
-      conn.close();
-      throw error;
-    }
+  return await connectInTime(own, {
+    dial: (signal) => dial(own, signal),
+    open: (conn) => new Connection(conn, connectionOptionsFor(conn, own)),
   });
 }
 

@@ -15,7 +15,7 @@ import { keepAlive } from "./event_loop.ts";
 import { hostAndPort } from "./host_and_port.ts";
 import { onAbort } from "./on_abort.ts";
 import { shownValue } from "./shown.ts";
-import type { Origin } from "./diagnostics.ts";
+import { noteOrigin, type Origin } from "./diagnostics.ts";
 
 export const DEFAULT_CONNECT_HOSTNAME = "127.0.0.1";
 
@@ -55,7 +55,7 @@ export function nameOfTarget(
 }
 
 /** The server to connect to, for those who listen to diagnostics. */
-export function originOf(
+function originOf(
   target: TcpTarget | { readonly path: string },
 ): Origin {
   const role = "client";
@@ -127,15 +127,19 @@ export function checkConnectTlsOptions(tls: CheckedTlsOptions): void {
   }
 }
 
-/**
- * Opens something within `connectTimeout` and unless `signal` is aborted.
- *
- * @param open Is told by its signal to give up, and rejects with the reason then.
- */
-export async function openingInTime<T>(
+/** What {@linkcode connectInTime} is told by those who know the runtime. */
+interface Connecting<T, C> {
+  /** Opens a transport. Is told by its signal to give up, and rejects with the reason then. */
+  readonly dial: (signal: AbortSignal) => Promise<T>;
+  /** Makes a connection of it. */
+  readonly open: (transport: T) => C;
+}
+
+/** Makes a connection within `connectTimeout` and unless `signal` is aborted. */
+export async function connectInTime<T extends { close(): void }, C>(
   options: ConnectingOptions,
-  open: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
+  { dial, open }: Connecting<T, C>,
+): Promise<C> {
   const { connectTimeout, signal } = options;
   signal?.throwIfAborted();
   const controller = new AbortController();
@@ -152,7 +156,15 @@ export async function openingInTime<T>(
   // A countdown alone would let the process end.
   const letDie = connectTimeout === undefined ? undefined : keepAlive();
   try {
-    return await open(controller.signal);
+    const transport = await dial(controller.signal);
+    try {
+      controller.signal.throwIfAborted();
+      noteOrigin(transport, () => originOf(options));
+      return open(transport);
+    } catch (error) {
+      transport.close();
+      throw error;
+    }
   } finally {
     stopTimer?.();
     letDie?.();

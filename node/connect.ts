@@ -10,13 +10,11 @@ import {
 import {
   checkConnectingOptions,
   checkConnectTlsOptions,
-  openingInTime,
-  originOf,
+  connectInTime,
   tlsOptionsOf,
 } from "../internal/connecting.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { copyOptions } from "../internal/copy_options.ts";
-import { noteOrigin } from "../internal/diagnostics.ts";
 import { checkSocketPath } from "../internal/socket_path.ts";
 
 /**
@@ -53,16 +51,9 @@ export async function connect<In, Out>(
   // A copy: the caller may change the object later, such as for another connection.
   const own: ConnectOptions<In, Out> = copyOptions(options);
   checkConnectOptions(own);
-  return await openingInTime(own, async (signal) => {
-    const transport = await dial(own, signal);
-    try {
-      signal.throwIfAborted();
-      noteOrigin(transport, () => originOf(own));
-      return new Connection(transport, own);
-    } catch (error) {
-      transport.close();
-      throw error;
-    }
+  return await connectInTime(own, {
+    dial: (signal) => dial(own, signal),
+    open: (transport) => new Connection(transport, own),
   });
 }
 
