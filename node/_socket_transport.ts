@@ -279,33 +279,15 @@ export class NetworkTransport extends SocketTransport {
 
 /** A socket of TLS over TCP. */
 export class TlsTransport extends NetworkTransport {
-  readonly #socket: TLSSocket;
-
-  constructor(
-    socket: TLSSocket,
-    addresses: Addresses,
-    keepAliveInitialDelay: number,
-  ) {
-    super(socket, addresses, keepAliveInitialDelay);
-    this.#socket = socket;
-  }
-
   get alpnProtocol(): string | null {
-    return alpnProtocolOf(this.#socket);
+    return alpnProtocolOf(this.socket);
   }
 }
 
 /** A socket of TLS over anything else, such as a Unix socket. */
 export class TlsOverStreamTransport extends SocketTransport {
-  readonly #socket: TLSSocket;
-
-  constructor(socket: TLSSocket, addresses: Addresses) {
-    super(socket, addresses);
-    this.#socket = socket;
-  }
-
   get alpnProtocol(): string | null {
-    return alpnProtocolOf(this.#socket);
+    return alpnProtocolOf(this.socket);
   }
 }
 
@@ -349,8 +331,8 @@ export function isTls(socket: Socket): socket is TLSSocket {
 }
 
 /** Asked for each time: the owner of a socket may give it before it has shaken hands. */
-function alpnProtocolOf(socket: TLSSocket): string | null {
-  return socket.alpnProtocol || null;
+function alpnProtocolOf(socket: Socket): string | null {
+  return isTls(socket) && socket.alpnProtocol || null;
 }
 
 /** The addresses of a socket that is connected, by what it tells. */
