@@ -188,8 +188,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       messageTimeout,
       "a message was not whole within messageTimeout",
     );
-    // One function for all, as each would be held by each idle connection.
+    // Made once for all, as each would be held by each idle connection.
     const end = (ending: Ending, error: unknown) => this.#end(ending, error);
+    const fail = (error: unknown) => this.#end(ENDINGS.failed, error);
     this.#reader = new Reader({
       transport: this.#transport,
       shortReadMeansEmpty,
@@ -214,18 +215,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       sendLimit: sendTimeout === undefined ? undefined : new SendLimit({
         sendTimeout,
         bytesReceived: () => this.#reader.bytesReceived,
-        onTimeout: (error) => end(ENDINGS.failed, error),
+        onTimeout: fail,
       }),
       idleCountdown: this.#idleCountdown,
       onFailure: end,
     });
-    const onUnset = (error: unknown) => end(ENDINGS.failed, error);
-    onRejection(
-      this.#transport.setNoDelay?.(options.noDelay ?? true),
-      onUnset,
-    );
+    onRejection(this.#transport.setNoDelay?.(options.noDelay ?? true), fail);
     if (options.keepAlive !== undefined) {
-      onRejection(this.#transport.setKeepAlive?.(options.keepAlive), onUnset);
+      onRejection(this.#transport.setKeepAlive?.(options.keepAlive), fail);
     }
     publishOpen(this, transport);
     if (this.#isReleased) return; // a subscriber of the channel has ended it
@@ -241,7 +238,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
           this.#reader.bytesTaken + this.#reader.messagesReceived +
           this.#writer.bytesSent,
         isSending: () => this.#writer.bufferedAmount > 0,
-        onTimeout: (error) => this.#end(ENDINGS.failed, error),
+        onTimeout: fail,
       });
     }
     if (receiveTimeout !== undefined || halfClosedTimeout !== undefined) {
