@@ -1,50 +1,71 @@
+import { textOf } from "../internal/shown.ts";
+
 /**
  * Whether two messages are the same, in depth. Objects are, if they have the same class
- * and the same enumerable properties, or, without any, the same text.
+ * and the same enumerable properties, or, without any, the same text; errors, if they have
+ * the same text too.
  */
 export function isSame(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (!isObject(a) || !isObject(b)) return false;
+  return isSameObject(a, b, new Map());
+}
+
+/** Does the same within objects, of which `compared` are begun: a cycle comes back to them. */
+function isSameObject(
+  a: object,
+  b: object,
+  compared: Map<object, object>,
+): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) {
     return isSameBytes(a, b);
   }
   if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return false;
+  if (compared.get(a) === b) return true;
+  compared.set(a, b);
+  const isSameIn = (a: unknown, b: unknown): boolean =>
+    Object.is(a, b) ||
+    isObject(a) && isObject(b) && isSameObject(a, b, compared);
   if (a instanceof Date && b instanceof Date) {
     return Object.is(a.getTime(), b.getTime());
   }
-  if (a instanceof Map && b instanceof Map) {
-    return isSame([...a.entries()], [...b.entries()]);
-  }
-  if (a instanceof Set && b instanceof Set) return isSame([...a], [...b]);
-  if (a instanceof Headers && b instanceof Headers) {
-    return isSame([...a], [...b]); // they have no properties
-  }
-  if (a instanceof ArrayBuffer && b instanceof ArrayBuffer) {
-    return isSameBytes(new Uint8Array(a), new Uint8Array(b));
-  }
-  if (a instanceof DataView && b instanceof DataView) {
-    return isSameBytes(bytesOf(a), bytesOf(b));
+  // They have no properties.
+  if (isCollection(a) && isCollection(b)) return isSameIn([...a], [...b]);
+  const [bytes, others] = [viewOf(a), viewOf(b)];
+  if (bytes !== undefined && others !== undefined) {
+    return isSameBytes(bytes, others);
   }
   const keys = Object.keys(a);
-  // Such as a `URL`, a `RegExp`, an `Error` or one of `Temporal`.
-  if (keys.length === 0 && textOf(a) !== textOf(b)) return false;
+  // Such as a `URL`, a `RegExp` or one of `Temporal`; an `Error` may have properties too.
+  const hasText = keys.length === 0 || a instanceof Error;
+  if (hasText && ownText(a) !== ownText(b)) return false;
   return keys.length === Object.keys(b).length &&
     keys.every((key) =>
       Object.hasOwn(b, key) &&
-      isSame(Reflect.get(a, key), Reflect.get(b, key))
+      isSameIn(Reflect.get(a, key), Reflect.get(b, key))
     );
+}
+
+function isCollection(value: object): value is Iterable<unknown> {
+  return value instanceof Map || value instanceof Set ||
+    value instanceof Headers;
 }
 
 function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-function bytesOf(view: DataView): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+/** The bytes of a buffer, or of any view of one. */
+function viewOf(value: object): Uint8Array | undefined {
+  if (value instanceof Uint8Array) return value;
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  return ArrayBuffer.isView(value)
+    ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    : undefined;
 }
 
 /** What an object says of itself; nothing if it cannot be made a text. */
-function textOf(object: object): string {
+function ownText(object: object): string {
   try {
     return String(object);
   } catch {
@@ -54,14 +75,28 @@ function textOf(object: object): string {
 
 /** Writes over all bytes in a message, as its owner may. */
 export function overwrite(message: unknown): void {
-  if (message instanceof Uint8Array) message.fill(0xee);
-  else if (isObject(message)) Object.values(message).forEach(overwrite);
+  for (const view of viewsIn(message)) view.fill(0xee);
 }
 
 /** A copy of all bytes in a message. */
 export function bytesIn(message: unknown): Uint8Array[] {
-  if (message instanceof Uint8Array) return [new Uint8Array(message)];
-  return isObject(message) ? Object.values(message).flatMap(bytesIn) : [];
+  return viewsIn(message).map((view) => new Uint8Array(view));
+}
+
+function viewsIn(message: unknown): Uint8Array[] {
+  const views: Uint8Array[] = [];
+  // A set gives what is added while it is gone through, and nothing twice.
+  const objects = new Set(isObject(message) ? [message] : []);
+  for (const object of objects) {
+    const view = viewOf(object);
+    if (view !== undefined) views.push(view);
+    else partsOf(object).filter(isObject).forEach((part) => objects.add(part));
+  }
+  return views;
+}
+
+function partsOf(object: object): unknown[] {
+  return isCollection(object) ? [...object] : Object.values(object);
 }
 
 function isObject(value: unknown): value is object {
@@ -72,22 +107,40 @@ const MAX_SHOWN = 200;
 
 /** A message in an error, in one line. */
 export function show(message: unknown): string {
-  if (message instanceof Uint8Array) return showBytes(message);
-  if (typeof message === "string") return shorten(JSON.stringify(message));
-  try {
-    const text: string | undefined = JSON.stringify(
-      message,
-      (_, value: unknown) =>
-        value instanceof Uint8Array
-          ? `bytes ${showBytes(value)}`
-          : typeof value === "bigint"
-          ? `${value}n`
-          : value,
-    );
-    return shorten(text ?? String(message));
-  } catch {
-    return Object.prototype.toString.call(message);
+  return message instanceof Uint8Array
+    ? showBytes(message)
+    : shorten(textOf(() => showValue(message, [])));
+}
+
+/** A value within objects: as JSON, and what JSON would leave out besides. */
+function showValue(value: unknown, within: readonly object[]): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "bigint") return `${value}n`;
+  if (Object.is(value, -0)) return "-0";
+  if (!isObject(value)) return String(value);
+  if (within.includes(value)) return "…"; // a cycle
+  if (value instanceof Date) return `Date ${value.toJSON()}`;
+  const kind = kindOf(value);
+  const bytes = viewOf(value);
+  if (bytes !== undefined) return `${kind}${showBytes(bytes)}`;
+  const showIn = (part: unknown) => showValue(part, [...within, value]);
+  if (Array.isArray(value) || isCollection(value)) {
+    return `${kind}[${Array.from<unknown, string>(value, showIn)}]`;
   }
+  const properties = Object.entries(value).map(([key, part]) =>
+    `${JSON.stringify(key)}:${showIn(part)}`
+  );
+  const text = ownText(value);
+  const name = /^$|^\[object /.test(text) ? kind : `${text} `;
+  return `${name}{${properties}}`;
+}
+
+/** The name of an object's class, before what is in it; none of those that JSON has. */
+function kindOf(object: object): string {
+  const kind: unknown = Object.getPrototypeOf(object)?.constructor?.name;
+  return kind === undefined || kind === "Object" || kind === "Array"
+    ? ""
+    : `${kind} `;
 }
 
 /** Bytes in an error, each printable one as its character. */

@@ -253,6 +253,7 @@ Deno.test("verifyFraming() tells messages apart that have no properties", () => 
   const kinds: [string, (text: string) => unknown][] = [
     ["URL", (text) => new URL(`http://x/#${text}`)],
     ["Error", (text) => new Error(text)],
+    ["FramingError", (text) => new FramingError(text)],
     ["ArrayBuffer", (text) => bytes(text).buffer],
     ["DataView", (text) => new DataView(bytes(text).buffer)],
   ];
@@ -261,6 +262,85 @@ Deno.test("verifyFraming() tells messages apart that have no properties", () => 
     verifyFraming(framing, ["a", "b"], { received: [make("a"), make("b")] });
     const fault = faultOf(framing, ["a"], { received: [make("b")] });
     assertIncludes(fault, "gives message 0 as", kind === "URL" ? "x/#a" : "");
+  }
+});
+
+Deno.test("verifyFraming() shows what tells two messages apart", () => {
+  class Reading {
+    constructor(readonly value: unknown) {}
+  }
+  const x = Symbol("x");
+  const pairs: [unknown, string, unknown, string][] = [
+    [{ a: NaN }, '{"a":NaN}', { a: null }, '{"a":null}'],
+    [[-0], "[-0]", [0], "[0]"],
+    [{ a: undefined }, '{"a":undefined}', {}, "{}"],
+    [1n, "1n", "1n", '"1n"'],
+    [x, "Symbol(x)", true, "true"],
+    [new Reading(1), 'Reading {"value":1}', { value: 1 }, '{"value":1}'],
+    [new Map([["a", 1]]), 'Map [["a",1]]', new Map(), "Map []"],
+    [new Set(["a"]), 'Set ["a"]', new Set(), "Set []"],
+    [
+      new Headers({ a: "1" }),
+      'Headers [["a","1"]]',
+      Object.create(null),
+      "{}",
+    ],
+    [[bytes("")], '[Uint8Array ""]', new ArrayBuffer(0), 'ArrayBuffer ""'],
+    [
+      new Date(1),
+      "Date 1970-01-01T00:00:00.001Z",
+      new Date(NaN),
+      "Date null",
+    ],
+    [/a/, "/a/ {}", new Error("b"), "Error: b {}"],
+  ];
+  for (const [one, shown, other, shownOther] of pairs) {
+    const framing = mapped(lines(), { decode: () => one, encode: String });
+    verifyFraming(framing, ["a"], { received: [one] });
+    assertIncludes(
+      faultOf(framing, ["a"], { received: [other] }),
+      `message 0 as ${shown}, which was ${shownOther} (`,
+    );
+  }
+});
+
+Deno.test("verifyFraming() compares messages that hold themselves", () => {
+  interface Node {
+    name: string;
+    children: { parent: Node }[];
+  }
+  const node = (name: string): Node => {
+    const node: Node = { name, children: [] };
+    node.children.push({ parent: node });
+    return node;
+  };
+  const nodes = mapped(lines(), {
+    decode: node,
+    encode: ({ name }: Node) => name,
+  });
+  const sent = ["a", "b"].map(node);
+  verifyFraming(nodes, sent);
+  assertIncludes(
+    faultOf(nodes, sent, { received: sent.toReversed() }),
+    'message 0 as {"name":"a","children":[{"parent":…}]}, which was {"name":"b"',
+  );
+});
+
+Deno.test("verifyFraming() finds bytes that are shared within any message", () => {
+  const kinds: [string, (bytes: Uint8Array<ArrayBuffer>) => unknown][] = [
+    ["Map", (bytes) => new Map([["a", bytes]])],
+    ["Set", (bytes) => new Set([bytes])],
+    ["ArrayBuffer", (bytes) => bytes.buffer],
+    ["Int16Array", (bytes) => [new Int16Array(bytes.buffer)]],
+    ["DataView", (bytes) => ({ view: new DataView(bytes.buffer) })],
+  ];
+  for (const [kind, make] of kinds) {
+    const shared = make(bytes("same"));
+    const framing = mapped(lines(), { decode: () => shared, encode: String });
+    const fault = faultOf(framing, ["a", "b"], {
+      received: [make(bytes("same")), make(bytes("same"))],
+    });
+    assertIncludes(fault, "writes over each message", kind);
   }
 });
 
