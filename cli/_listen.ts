@@ -164,7 +164,8 @@ class Listening {
         if (endsWithFirst) this.#endWith(error);
         else this.say(`#${number} failed: ${reasonOf(error)}`);
       }
-      connection.abort(error);
+      // One that has ended with an error of the peer's still sends its answers.
+      if (!connection.signal.aborted) connection.abort(error);
     } finally {
       this.#connections.delete(connection);
       this.#display.forget(number);

@@ -175,6 +175,19 @@ Deno.test("listen tells of a connection that breaks the framing, and goes on", a
   assertEquals(await client.request("hi"), "hi");
 });
 
+Deno.test("listen sends its answers to what comes before bytes that break the framing", async () => {
+  const limit = ["--max-length", "3"];
+  await using tool = new Running(["listen", "0", "--echo", ...limit]);
+  await using client = await connect({
+    port: await tool.port(),
+    framing: lines(),
+  });
+  client.send("one");
+  await client.send("too long"); // in the same write
+  assertEquals(await Array.fromAsync(client), ["one"]);
+  await tool.shell.seen(/#1 failed: .*longer than 3 bytes/);
+});
+
 Deno.test("listen --guess says at Ctrl-C what fits all connections", async () => {
   await using tool = new Running(["listen", "0", "--guess"]);
   const port = await tool.port();
