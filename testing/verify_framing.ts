@@ -245,7 +245,7 @@ class Verification<In, Out> {
     const frames = this.#encode(messages);
     const stream = concat(frames);
     this.#compare(this.#decode(stream, {}), received, stream, [], "");
-    this.#verifyState(stream, received);
+    this.#verifyState(messages, frames, received);
     this.#verifyPromptness(frames, received);
     this.#verifyCuts(stream, received);
     this.#verifyPromptnessWhenCut(frames);
@@ -413,18 +413,38 @@ class Verification<In, Out> {
     );
   }
 
-  /** Decodes two streams by turns, which must not notice each other. */
-  #verifyState(stream: Uint8Array, received: readonly unknown[]): void {
+  /** Decodes two streams by turns, and encodes a third: none must notice the others. */
+  #verifyState(
+    messages: readonly Out[],
+    frames: readonly Uint8Array[],
+    received: readonly unknown[],
+  ): void {
+    const stream = concat(frames);
+    const encoder = this.#framing.encoder();
+    const others: Uint8Array[] = [];
     let inner: Outcome | undefined;
     const outer = this.#decode(stream, {
-      onMessage: () => inner ??= this.#decode(stream, {}),
+      onMessage: (_, index) => {
+        inner ??= this.#decode(stream, {});
+        const message = messages[index]!; // as many are received as are sent
+        others.push(encodeAlone(encoder, message, `message ${index}`));
+      },
     });
     for (const outcome of [outer, inner]) {
-      const what = "while another stream is decoded";
+      const what = "while another stream is decoded, and a third encoded";
       if (outcome !== undefined) {
         this.#compare(outcome, received, stream, [], what);
       }
     }
+    const wrong = frames.findIndex((frame, i) => !isSame(frame, others[i]));
+    if (wrong === -1) return;
+    throw new Error(
+      `Message ${wrong}, ${show(messages[wrong])}, is encoded as ${
+        showBytes(frames[wrong] ?? NO_BYTES)
+      }, and as ${
+        showBytes(others[wrong] ?? NO_BYTES)
+      } while a stream is decoded: the directions share state`,
+    );
   }
 
   /** Ends the stream at each place, or at many. */

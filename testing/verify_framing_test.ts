@@ -374,6 +374,48 @@ Deno.test("verifyFraming() finds state that streams share", () => {
   );
 });
 
+Deno.test("verifyFraming() finds state that both directions of a stream share", () => {
+  /** Lines that have a number, which `next` tells. */
+  function numbered(next: (isDecoding: boolean) => number): Framing<string> {
+    return mapped(lines(), {
+      decode: (line) => line.replace("0", `${next(true)}`),
+      encode: (line: string) => line.replace("0", `${next(false)}`),
+    });
+  }
+  let received = 0;
+  const answering = numbered((isDecoding) => {
+    if (isDecoding) received++;
+    return isDecoding ? 0 : received;
+  });
+  assertIncludes(
+    faultOf(answering, ["a0", "b0"]),
+    'Message 0, "a0", is encoded as "a0\\n", and as "a',
+    "while a stream is decoded: the directions share state",
+  );
+
+  let isIdle = false;
+  const asking: Framing<string> = {
+    decoder() {
+      isIdle = true; // and so is each stream that begins later
+      return mapped(lines(), {
+        decode: (line) => isIdle ? line : `${line}?`,
+        encode: String,
+      }).decoder();
+    },
+    encoder: () => ({
+      encode(line, output) {
+        isIdle = false;
+        lines().encoder().encode(line, output);
+      },
+    }),
+  };
+  assertIncludes(
+    faultOf(asking, ["a", "b"]),
+    'gives message 1 as "b?", which was "b"',
+    "while another stream is decoded, and a third encoded",
+  );
+});
+
 Deno.test("verifyFraming() finds an encoder that changes what is sent", () => {
   const masking: Framing<Uint8Array<ArrayBuffer>, Uint8Array> = {
     ...fixedLength(3),
