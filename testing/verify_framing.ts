@@ -130,7 +130,8 @@ export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
  * - What ends in the midst of a message, what is damaged, and what you say must be
  *   refused, gives an error after the messages before it, the same for every cut, and is
  *   never decoded without end. An end within a message may also give what is there of it.
- * - If you give `limit`, a message of that length passes, and a longer one is refused.
+ * - If you give `limit`, a message of that length passes, and a longer one is refused. If
+ *   it is refused as it is sent, the next message is sent as if it had not been.
  *
  * `unframed` does not pass, as it promises none of it: it makes a message of each read.
  *
@@ -549,11 +550,29 @@ class Verification<In, Out> {
       }
     }
     const tooLong = message(maxLength + 1);
-    const source = larger ??
-      (canSend(this.#framing, tooLong) ? this.#framing : undefined);
+    const encoder = this.#framing.encoder();
+    const isSent = canSend(encoder, tooLong);
+    if (!isSent) this.#verifyNextFrame(encoder, longest, frame);
+    const source = larger ?? (isSent ? this.#framing : undefined);
     if (source === undefined) return; // refused as it is sent
     const refused = encodeAlone(source.encoder(), tooLong, "");
     this.#verifyRefusal(before, received, refused);
+  }
+
+  /** Verifies that an encoder sends a stream's first message, though it has refused one. */
+  #verifyNextFrame(
+    encoder: Encoder<Out>,
+    message: Out,
+    expected: Uint8Array,
+  ): void {
+    const what = "the longest message, after one that was refused,";
+    const frame = encodeAlone(encoder, message, what);
+    if (isSame(frame, expected)) return;
+    throw new Error(
+      `${what} is encoded as ${showBytes(frame)}, and alone as ${
+        showBytes(expected)
+      }: what was refused has changed the encoder's state`,
+    );
   }
 
   #verifyDamage(whole: Uint8Array): void {
@@ -717,9 +736,9 @@ function endsOf(frames: readonly Uint8Array[]): number[] {
   return frames.map(({ length }) => end += length);
 }
 
-function canSend<Out>(framing: Framing<unknown, Out>, message: Out): boolean {
+function canSend<Out>(encoder: Encoder<Out>, message: Out): boolean {
   try {
-    new OutputBuffer().push(framing.encoder(), message);
+    new OutputBuffer().push(encoder, message);
     return true;
   } catch {
     return false;

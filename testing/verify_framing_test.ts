@@ -535,6 +535,35 @@ Deno.test("verifyFraming() finds a limit that is one byte off", () => {
   }
 });
 
+Deno.test("verifyFraming() finds an encoder that a message it refused has changed", () => {
+  const counted = (isEarly: boolean): Framing<string> => ({
+    decoder: () => {
+      const decoder = words().decoder();
+      return {
+        decode: (input, ended) => decoder.decode(input, ended)?.slice(1),
+      };
+    },
+    encoder() {
+      let count = 0;
+      const { encode } = words().encoder();
+      return {
+        encode(word, output) {
+          if (isEarly) count++;
+          encode(`${isEarly ? count : count + 1}${word}`, output);
+          if (!isEarly) count++;
+        },
+      };
+    },
+  });
+  const limit = { maxLength: 8, message: x };
+  verifyFraming(counted(false), SENT, { limit });
+  assertIncludes(
+    faultOf(counted(true), SENT, { limit }),
+    'is encoded as "\\x092xxxxxxxx", and alone as "\\x091xxxxxxxx"',
+    "refused has changed the encoder's state",
+  );
+});
+
 Deno.test("verifyFraming() finds what is made up when the stream ends inside a message", () => {
   const inventing = words((input, ended) =>
     takeWord(input, ended) ??
