@@ -1,7 +1,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import { connect } from "../client.ts";
 import { lines } from "../framing.ts";
 import { serve } from "../server.ts";
-import { runTool } from "./_testing.ts";
+import { Running, runTool } from "./_testing.ts";
 
 /** A server that answers in capitals, but says `odd` to `word`. */
 function capitals(word?: string) {
@@ -113,21 +114,28 @@ Deno.test("replay --diff shows answers that are missing, or too many", async () 
   assertEquals([extra.code, extra.output], [1, "#1 answer 3\n+ bye\n"]);
 });
 
-Deno.test("replay takes what connect --json has printed, and another framing", async () => {
+Deno.test("replay takes what proxy --json has printed, and another framing", async () => {
   await using server = capitals();
-  const lines = [{ text: "a", from: "client", time: 1 }, {
-    text: "A",
-    from: "server",
-    time: 2,
-  }];
-  const { code } = await replay(
-    lines,
-    server.addr.port,
+  const { port } = server.addr;
+  await using proxy = new Running(["proxy", "0", `${port}`, "--json"]);
+  await using client = await connect({
+    port: await proxy.port(),
+    framing: lines(),
+  });
+  assertEquals(await client.request("a"), "A");
+  await proxy.shell.seen(/"text":"A"/);
+  const { output } = await proxy.interrupt();
+  const { code, errors } = await replay(
+    [output],
+    port,
     "--diff",
     "--eol",
     "crlf",
   );
-  assertEquals(code, 0);
+  assertEquals([code, errors], [
+    0,
+    "Sent 1, received 1 of 1 recorded answers: none differs\n",
+  ]);
 });
 
 Deno.test("replay names the line that is wrong", async () => {

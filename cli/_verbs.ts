@@ -257,7 +257,7 @@ export const VERBS: readonly Verb[] = [
     args: ["FILE", "ADDRESS"],
     summary: "Send what a recording sent, and show the answers",
     details:
-      "A recording is made by proxy --record, or by connect --json. The framing is that\n" +
+      "A recording is made by proxy --record, or by proxy --json. The framing is that\n" +
       "of the recording, if no flag names another. A message leaves when its time has\n" +
       "come, and when what came before it in the recording has come again.",
     groups: [
