@@ -6,6 +6,7 @@ import {
   LengthFrames,
   PARTIAL,
   WHOLE,
+  WRONG,
 } from "./_length_frames.ts";
 import {
   checkInteger,
@@ -148,9 +149,7 @@ class ContentLengthLayout implements FrameLayout {
     }
     if (end === -1) return PARTIAL;
     const contentLength = this.#parse(input.textAt(from, end), offset);
-    if (contentLength > Number.MAX_SAFE_INTEGER) {
-      throw tooLong(what, offset, Number.MAX_SAFE_INTEGER);
-    }
+    if (contentLength > Number.MAX_SAFE_INTEGER) return WRONG; // too long to count
     this.messageStart = length + BLANK_LINE.length;
     this.messageEnd = this.frameLength = this.messageStart + contentLength;
     return WHOLE;

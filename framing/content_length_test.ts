@@ -90,6 +90,16 @@ Deno.test("contentLength() counts messages up to maxLength, their headers not", 
     ),
     ["abc", failure("too-long", 24)],
   );
+  // Its limit is that, though the length is more than can be counted.
+  const error = assertThrows(
+    () =>
+      new ChunkDecoder(framing).decode(
+        bytes("Content-Length: 99999999999999999999\r\n\r\n"),
+      ),
+    FramingError,
+    "longer than 3 bytes",
+  );
+  assertEquals(error.limit, 3);
   // At the end of the header.
   assertEquals(bytesUntilError(framing, "Content-Length: 4\r\n\r\nabcd"), 21);
   assertEquals(
