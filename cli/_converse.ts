@@ -54,7 +54,7 @@ class Conversation {
   readonly #terminal: Terminal;
   readonly #leave = new AbortController();
   // One after the other, also if the first is a file that has to be read.
-  #sending: Promise<void> = Promise.resolve();
+  #acting: Promise<void> = Promise.resolve();
 
   constructor(
     connection: Connection<Bytes, Sendable>,
@@ -68,11 +68,8 @@ class Conversation {
       commands: COMMANDS,
       keepsHistory: plan.keepsHistory,
       hasColor: shell.hasColor,
-      onLine: (line) => {
-        this.#sending = this.#sending.then(() => this.#take(line))
-          .catch((error) => this.#say(reasonOf(error)));
-      },
-      onEnd: () => void this.#endSide(),
+      onLine: (line) => this.#doNext(() => this.#take(line)),
+      onEnd: () => this.#doNext(() => this.#endSide()),
       onInterrupt: () => this.#leave.abort(),
     });
     this.#display = new Display(shell, {
@@ -109,14 +106,15 @@ class Conversation {
     this.#terminal.print(text);
   }
 
+  /** Does what a line or a key says, after those before it. */
+  #doNext(act: () => Promise<void>): void {
+    this.#acting = this.#acting.then(act)
+      .catch((error) => this.#say(reasonOf(error)));
+  }
+
   async #endSide(): Promise<void> {
-    try {
-      await this.#sending;
-      await this.#connection.closeWrite();
-      this.#say("This side has ended (Ctrl-C closes the connection)");
-    } catch (error) {
-      this.#say(reasonOf(error));
-    }
+    await this.#connection.closeWrite();
+    this.#say("This side has ended (Ctrl-C closes the connection)");
   }
 
   async #take(line: string): Promise<void> {

@@ -223,24 +223,26 @@ peerTest(
 
 peerTest(
   hasPython,
-  "Ctrl-D ends this side, and the peer may still answer",
+  "Ctrl-D and /half end this side, and the peer may still answer",
   async () => {
     await using server = serve({ ...HOST, framing }, async (connection) => {
       let count = 0;
       for await (const _line of connection) count++;
       await connection.send(`${count} lines`);
     });
-    const { code, text } = await runInTerminal([
-      ["/help lists", "a\r"],
-      ["a\r", "b\r"],
-      ["b\r", "\x04"],
-      ["2 lines", ""],
-    ], ["connect", `${server.addr.port}`, "--no-history"]);
-    assertEquals(code, 0, text);
-    assertMatch(
-      plainScreen(text),
-      /This side has ended[^]*The peer has ended the connection\n$/,
-    );
+    for (const end of ["\x04", "/half\r"]) {
+      const { code, text } = await runInTerminal([
+        ["/help lists", "a\r"],
+        ["a\r", "b\r"],
+        ["b\r", end],
+        ["2 lines", ""],
+      ], ["connect", `${server.addr.port}`, "--no-history"]);
+      assertEquals(code, 0, text);
+      assertMatch(
+        plainScreen(text),
+        /This side has ended[^]*The peer has ended the connection\n$/,
+      );
+    }
   },
 );
 
