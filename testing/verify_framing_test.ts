@@ -535,6 +535,19 @@ Deno.test("verifyFraming() finds a limit that is one byte off", () => {
   }
 });
 
+Deno.test("verifyFraming() finds a message of the limit that is received as another", () => {
+  const limit = { maxLength: 9, message: x };
+  const short = mapped(words(), {
+    decode: (word) => word.slice(0, 8),
+    encode: (word: string) => word,
+  });
+  assertIncludes(
+    faultOf(short, SENT, { limit }),
+    'which is the limit, is not received, cut at no place: ["xxxxxxxx"]',
+  );
+  verifyFraming(short, SENT, { limit, received: SENT });
+});
+
 Deno.test("verifyFraming() finds an encoder that a message it refused has changed", () => {
   const counted = (isEarly: boolean): Framing<string> => ({
     decoder: () => {
