@@ -251,7 +251,6 @@ class Verification<In, Out> {
     this.#verifyCuts(stream, received);
     this.#verifyPromptnessWhenCut(frames);
     this.#verifyEnds(stream, frames, received);
-    this.#verifyLossAtEnd(stream, frames);
     for (const refused of this.#options.refused ?? []) {
       this.#verifyRefusal(stream, received, refused);
     }
@@ -448,7 +447,7 @@ class Verification<In, Out> {
     );
   }
 
-  /** Ends the stream at each place, or at many. */
+  /** Ends the stream at each place, or at many and before the last byte of each frame. */
   #verifyEnds(
     stream: Uint8Array,
     frames: readonly Uint8Array[],
@@ -456,11 +455,13 @@ class Verification<In, Out> {
   ): void {
     const ends = endsOf(frames);
     const { prompt = true } = this.#options;
-    for (const place of this.#places(stream.length)) {
+    const lastBytes = ends.slice(0, this.#rounds).map((end) => end - 1);
+    const places = [...this.#places(stream.length), ...lastBytes];
+    for (const place of places.filter((place) => place >= 0)) {
       const part = stream.subarray(0, place);
       const whole = ends.filter((end) => end <= place).length;
-      const { messages, failure } = this.#decode(part, {});
-      const name = `a stream that ends after ${place} bytes, ${
+      const { messages, failure, dropped } = this.#decode(part, {});
+      const name = `A stream that ends after ${place} bytes, ${
         showBytes(part)
       }`;
       this.#checkError(failure, name);
@@ -469,34 +470,27 @@ class Verification<In, Out> {
         messages.every((message, i) =>
           i >= whole || isReceivedAs(received[i], message)
         );
-      if (isRight) continue;
+      if (!isRight) {
+        throw new Error(
+          `${name}, gives ${
+            showAll(messages)
+          }: not the messages that are whole, ${
+            showAll(received.slice(0, whole))
+          }, and perhaps a remainder`,
+        );
+      }
+      const [start = 0, end] = [ends[whole - 1], ends[whole]];
+      const isTold = failure !== undefined || dropped > 0 ||
+        messages.length !== whole; // with what is there of the last one
+      if (isTold || place === start) continue;
+      // What a message does not need, such as white space before it, may be passed over.
+      const rest = [stream.subarray(0, start), stream.subarray(place, end)];
+      const without = this.#decode(concat(rest), {}).messages;
+      if (isReceived(received.slice(0, whole + 1), without)) continue;
       throw new Error(
-        `${name}, gives ${
-          showAll(messages)
-        }: not the messages that are whole, ${
-          showAll(received.slice(0, whole))
-        }, and perhaps a remainder`,
+        `${name}, ends well: nothing tells that its last message is cut off`,
       );
     }
-  }
-
-  /**
-   * Ends the stream before the last byte of each frame. Of a shorter part it is not known
-   * whether a message has begun; in a frame of two bytes it may be a delimiter's.
-   */
-  #verifyLossAtEnd(stream: Uint8Array, frames: readonly Uint8Array[]): void {
-    endsOf(frames).slice(0, this.#rounds).forEach((end, index) => {
-      if ((frames[index] ?? NO_BYTES).length < 3) return;
-      const part = stream.subarray(0, end - 1);
-      const { messages, failure, dropped } = this.#decode(part, {});
-      if (failure !== undefined || dropped > 0) return;
-      if (messages.length > index) return; // what is there of it
-      throw new Error(
-        `A stream that ends after ${end - 1} bytes, ${
-          showBytes(part)
-        }, ends well: nothing tells that its last message is cut off`,
-      );
-    });
   }
 
   /** Verifies that bytes after the messages are refused, wherever they are cut. */

@@ -3,6 +3,7 @@ import { asJson } from "../framing/as_json.ts";
 import { asText } from "../framing/as_text.ts";
 import { delimited } from "../framing/delimited.ts";
 import { fixedLength } from "../framing/fixed_length.ts";
+import type { ByteOutput } from "../framing/byte_output.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { FramingError } from "../framing/framing_error.ts";
 import { type HeaderLines, headerLines } from "../framing/header_lines.ts";
@@ -468,8 +469,36 @@ Deno.test("verifyFraming() finds an end within a message that is passed over", (
   });
   assertIncludes(
     faultOf(careless, ["one", "two"]),
-    'A stream that ends after 3 bytes, "\\x03on", ends well',
+    'A stream that ends after 1 bytes, "\\x03", ends well',
     "nothing tells that its last message is cut off",
+  );
+  /** Takes the length before the word is there. */
+  const eager = (isPending: boolean): Framing<string> => ({
+    ...words(),
+    decoder() {
+      let length: number | undefined;
+      return {
+        get pending() {
+          return isPending && length !== undefined;
+        },
+        decode(input) {
+          if (length === undefined) {
+            length = input.byteAt(0);
+            if (length === undefined) return undefined;
+            input.skip(1);
+          }
+          if (input.length < length) return input.need(length);
+          const word = input.takeText(length);
+          length = undefined;
+          return word;
+        },
+      };
+    },
+  });
+  verifyFraming(eager(true), SENT);
+  assertIncludes(
+    faultOf(eager(false), SENT),
+    'A stream that ends after 1 bytes, "\\x03", ends well',
   );
   // Unless that is wanted.
   verifyFraming(delimited("---", { trailing: "discard" }), ["a", "bcd"]);
@@ -478,6 +507,19 @@ Deno.test("verifyFraming() finds an end within a message that is passed over", (
     encode: (line: string) => line,
   });
   verifyFraming(even, ["no", "okay"]);
+  // Or the bytes belong to no message.
+  const spaced = words((input, ended) => {
+    if (input.byteAt(0) !== 0x20) return takeWord(input, ended);
+    input.skip(1);
+    return undefined;
+  });
+  const encoder = {
+    encode: (word: string, output: ByteOutput) => {
+      output.writeText("  ");
+      spaced.encoder().encode(word, output);
+    },
+  };
+  verifyFraming({ ...spaced, encoder: () => encoder }, SENT);
 });
 
 Deno.test("verifyFraming() finds an error that comes before the messages", () => {
@@ -584,7 +626,7 @@ Deno.test("verifyFraming() finds what is made up when the stream ends inside a m
   );
   assertIncludes(
     faultOf(inventing, ["one", "two"]),
-    'a stream that ends after 2 bytes, "\\x03o", gives ["\\u0003", "o"]',
+    'A stream that ends after 2 bytes, "\\x03o", gives ["\\u0003", "o"]',
     "not the messages that are whole, []",
   );
   const failing = words((input, ended) => {
@@ -593,7 +635,7 @@ Deno.test("verifyFraming() finds what is made up when the stream ends inside a m
   });
   assertIncludes(
     faultOf(failing, ["one", "two"]),
-    "a stream that ends after 2 bytes",
+    "A stream that ends after 2 bytes",
     "throws Error: No way",
   );
 });
