@@ -190,6 +190,39 @@ Deno.test("instrument() tells errors by their codes", async () => {
   assertEquals(status?.message, "mine");
 });
 
+Deno.test("instrument() tells what a server has ended by its timeout and by its signal", async () => {
+  await using otel = telemetry();
+  const endings = [
+    (server: { shutdown(options: { timeout: number }): Promise<void> }) =>
+      server.shutdown({ timeout: 1 }),
+    (_server: unknown, controller: AbortController) => controller.abort(),
+  ];
+  for (const end of endings) {
+    const controller = new AbortController();
+    const accepted = Promise.withResolvers<void>();
+    await using server = serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      framing,
+      signal: controller.signal,
+      onError: () => {},
+    }, async (connection) => {
+      accepted.resolve();
+      await connection.closed;
+    });
+    await using client = await connect({ port: server.addr.port, framing });
+    await accepted.promise;
+    await end(server, controller);
+    await server.finished;
+    await client.receive().catch(() => {});
+  }
+  const ofServer = otel.spans.filter(({ kind }) => kind === SpanKind.SERVER);
+  assertEquals(
+    ofServer.map(({ attributes }) => attributes["error.type"]),
+    ["TimeoutError", "AbortError"],
+  );
+});
+
 Deno.test("instrument() ends the span of a connection that ended with any value", async () => {
   await using otel = telemetry();
   for (const value of [Object.create(null), Symbol("s"), null, "a text"]) {
