@@ -176,6 +176,15 @@ Deno.test("bench prints for people, and Ctrl-C ends it with what was measured", 
   );
 });
 
+Deno.test("Ctrl-C ends bench with code 130 while it connects", async () => {
+  using listener = Deno.listen(HOST);
+  const args = ["bench", `${listener.addr.port}`, "--tls"];
+  await using tool = new Running(args);
+  using _silent = await listener.accept(); // so the handshake waits
+  const { code, output, errors } = await tool.interrupt();
+  assertEquals([code, output, errors], [130, "", ""]);
+});
+
 Deno.test("bench tells of connections that fail, with code 1", async () => {
   await using server = serve(
     { ...HOST, framing: lines() },

@@ -24,34 +24,25 @@ export function code(command: Command): Promise<string> {
 export async function run(command: Command, shell: Shell): Promise<number> {
   const plan = planConnect(command);
   const place = parsePlace(command.args[0] ?? "");
-  const { interrupted } = shell;
-  try {
-    await using connection = await open(
-      command.flags,
-      place,
-      { framing: plan.chosen.framing, heartbeat: plan.heartbeat },
-      interrupted,
-    );
-    if (plan.guesses) {
-      const { guessAnswers } = await import("./_connect_guess.ts");
-      return await guessAnswers(connection, plan, shell);
-    }
-    if (
-      plan.messages.length === 0 && shell.isInputTerminal &&
-      shell.isOutputTerminal
-    ) {
-      const { converse } = await import("./_converse.ts");
-      return await converse(connection, plan, placeName(place), shell);
-    }
-    return await filter(connection, plan, shell);
-  } catch (error) {
-    if (error === interrupted.reason) return INTERRUPTED;
-    throw error;
+  await using connection = await open(
+    command.flags,
+    place,
+    { framing: plan.chosen.framing, heartbeat: plan.heartbeat },
+    shell.interrupted,
+  );
+  if (plan.guesses) {
+    const { guessAnswers } = await import("./_connect_guess.ts");
+    return await guessAnswers(connection, plan, shell);
   }
+  if (
+    plan.messages.length === 0 && shell.isInputTerminal &&
+    shell.isOutputTerminal
+  ) {
+    const { converse } = await import("./_converse.ts");
+    return await converse(connection, plan, placeName(place), shell);
+  }
+  return await filter(connection, plan, shell);
 }
-
-// What a shell gives for a program that Ctrl-C has ended.
-const INTERRUPTED = 130;
 
 /** Writes the messages that come, and nothing else, to standard output. */
 async function filter(

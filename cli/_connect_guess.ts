@@ -5,7 +5,7 @@ import { Display } from "./_display.ts";
 import { Sample } from "./_guess.ts";
 import { anyFits, guessReport } from "./_guess_report.ts";
 import { Quiet } from "./_quiet.ts";
-import type { Shell } from "./_shell.ts";
+import { Interrupted, type Shell } from "./_shell.ts";
 
 /** Takes what comes as it is, and says at the end which framings fit it. */
 export async function guessAnswers(
@@ -34,7 +34,7 @@ export async function guessAnswers(
     await Promise.race([receiving, sending.then(() => receiving)]);
   } catch (error) {
     // Ctrl-C ends the wait, not the guess.
-    if (error !== shell.interrupted.reason) throw error;
+    if (!(error instanceof Interrupted)) throw error;
   }
   await shell.write(`${guessReport([sample])}\n`);
   return anyFits([sample]) ? 0 : 1;

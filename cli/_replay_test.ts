@@ -138,6 +138,25 @@ Deno.test("replay takes what proxy --json has printed, and another framing", asy
   ]);
 });
 
+Deno.test("Ctrl-C ends a replay with code 130", async () => {
+  await using server = capitals();
+  const file = await Deno.makeTempFile();
+  try {
+    const hour = 3_600_000;
+    const steps = [{ time: 0, text: "a" }, { time: hour, text: "b" }];
+    await Deno.writeTextFile(
+      file,
+      steps.map((step) => JSON.stringify(step)).join("\n"),
+    );
+    await using tool = new Running(["replay", file, `${server.addr.port}`]);
+    await tool.shell.seen(/< .* A\n/);
+    const { code, errors } = await tool.interrupt();
+    assertEquals([code, errors], [130, ""]);
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("replay names the line that is wrong", async () => {
   const cases: [unknown[], RegExp][] = [
     [["{"], /line 1 is not JSON/],

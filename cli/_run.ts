@@ -5,12 +5,14 @@
  */
 import { parseFlags } from "./_flags.ts";
 import { reasonOf } from "./_reason.ts";
-import { OutputClosed, type Shell } from "./_shell.ts";
+import { Interrupted, OutputClosed, type Shell } from "./_shell.ts";
 import { UsageError } from "./_values.ts";
 import { flagsOf, type Verb, VERBS } from "./_verbs.ts";
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
+// What a shell gives for a program that Ctrl-C has ended.
+const INTERRUPTED = 130;
 
 /** Runs a command line; returns its exit code. Every error is printed as one line. */
 export async function run(
@@ -22,6 +24,7 @@ export async function run(
     return await dispatch(name, rest, shell);
   } catch (error) {
     if (error instanceof OutputClosed) return 0;
+    if (error instanceof Interrupted) return INTERRUPTED;
     const isUsage = error instanceof UsageError;
     const verb = VERBS.find((each) => each.name === name);
     const hint = isUsage

@@ -21,13 +21,21 @@ export interface Shell {
   note(line: string): void;
   /** Writes to standard error without ending the line. */
   noteRaw(text: string): void;
-  /** Aborted by Ctrl-C and SIGTERM, from the first time this is asked for. */
+  /**
+   * Aborted by Ctrl-C and SIGTERM, with an {@linkcode Interrupted}, from the first time
+   * this is asked for.
+   */
   readonly interrupted: AbortSignal;
 }
 
 /** Standard output is closed, as by `head -1`: there is nothing left to do. */
 export class OutputClosed extends Error {
   override name = "OutputClosed";
+}
+
+/** Ctrl-C ended what would have gone on; the reason of {@linkcode Shell.interrupted}. */
+export class Interrupted extends Error {
+  override name = "Interrupted";
 }
 
 /** Writes all of `bytes`. */
@@ -90,7 +98,7 @@ export class ProcessShell implements Shell {
         for (const signal of signals) {
           Deno.removeSignalListener(signal, onSignal);
         }
-        controller.abort(new DOMException("Interrupted", "AbortError"));
+        controller.abort(new Interrupted("Interrupted"));
       };
       for (const signal of signals) Deno.addSignalListener(signal, onSignal);
     }

@@ -4,7 +4,7 @@
  * @module
  */
 import { run } from "./_run.ts";
-import type { Shell } from "./_shell.ts";
+import { Interrupted, type Shell } from "./_shell.ts";
 
 /** A shell whose streams are in memory. */
 export class FakeShell implements Shell {
@@ -81,7 +81,7 @@ export class FakeShell implements Shell {
 
   /** Ctrl-C. */
   interrupt(): void {
-    this.#controller.abort(new DOMException("Interrupted", "AbortError"));
+    this.#controller.abort(new Interrupted("Interrupted"));
   }
 
   /** Waits until something was written that matches, to either stream; gives its groups. */
