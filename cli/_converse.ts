@@ -81,6 +81,7 @@ class Conversation {
 
   async run(name: string): Promise<number> {
     const { signal } = this.#leave;
+    const { count } = this.#plan;
     let received = 0;
     try {
       using _terminal = this.#terminal;
@@ -92,12 +93,17 @@ class Conversation {
         if (bytes === undefined) break;
         const time = this.#display.now();
         await this.#display.show({ time, from: "server", bytes });
-        if (++received === this.#plan.count) break;
+        if (++received === count) break;
       }
     } catch (error) {
       if (!signal.aborted) throw error;
     }
-    const isOurs = signal.aborted || received === this.#plan.count;
+    const isOurs = signal.aborted || received === count;
+    if (!isOurs && count !== undefined) {
+      throw new Error(
+        `Received ${received} of ${count} messages, and then the end`,
+      );
+    }
     this.#shell.note(isOurs ? "Closed" : "The peer has ended the connection");
     return 0;
   }

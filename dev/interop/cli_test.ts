@@ -248,6 +248,24 @@ peerTest(
 
 peerTest(
   hasPython,
+  "In a terminal, fewer messages than -n says are an error",
+  async () => {
+    await using server = serve({ ...HOST, framing }, async (connection) => {
+      await connection.send("one");
+      await connection.receive();
+    });
+    const args = ["connect", `${server.addr.port}`, "--no-history", "-n"];
+    const fewer = await runInTerminal([["one", "a\r"]], [...args, "2"]);
+    assertEquals(fewer.code, 1, fewer.text);
+    assertMatch(fewer.text, /framed: Received 1 of 2 messages, and then/);
+    const closed = await runInTerminal([["one", "\x03"]], [...args, "2"]);
+    assertEquals(closed.code, 0, closed.text);
+    assertEquals((await runInTerminal([["one", ""]], [...args, "1"])).code, 0);
+  },
+);
+
+peerTest(
+  hasPython,
   "Colours are in a terminal, unless NO_COLOR is set",
   async () => {
     const output = async (env: Record<string, string>) =>
