@@ -35,6 +35,7 @@ import {
   bytesOf,
   parseCount,
   parseEscapes,
+  parseInteger,
   textOf,
   UsageError,
 } from "./_values.ts";
@@ -291,9 +292,7 @@ function parseLength(text: string): LengthPrefixedOptions {
     } else if (name === "strip") {
       options.strip = parseCount("--length strip", value, 0);
     } else if (name === "adjust") {
-      const isNegative = value.startsWith("-");
-      const size = parseCount("--length adjust", value.replace(/^-/, ""), 0);
-      options.adjustment = isNegative ? -size : size;
+      options.adjustment = parseInteger("--length adjust", value);
     } else if (part !== "be") {
       throw new UsageError(
         `--length knows le, be, decimal, hex, max=N, offset=N, adjust=N and strip=N after its size: current value is "${text}"`,

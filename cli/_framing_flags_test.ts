@@ -189,6 +189,10 @@ Deno.test("Flags that contradict each other, or say nothing, are refused", () =>
     [["--length", "2,wide"], "--length knows"],
     [["--length", "varint,le"], "a varint has its own byte order"],
     [["--length", "2,offset=x"], "--length offset must be"],
+    [
+      ["--length", "2,adjust=-1.5"],
+      'adjust must be a whole number: current value is "-1.5"',
+    ],
     [["--raw", "--strict"], "--strict does not go with --raw"],
     [["--length", "4,le,decimal"], "littleEndian"],
     [["--delimiter", ""], "each delimiter must have at least 1 byte"],

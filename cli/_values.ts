@@ -69,6 +69,15 @@ export function parseCount(name: string, text: string, minimum = 1): number {
   return count;
 }
 
+/** Reads a whole number, which may be below 0. */
+export function parseInteger(name: string, text: string): number {
+  const number = Number(text);
+  if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(number)) {
+    throw wrong(name, "a whole number", text);
+  }
+  return number;
+}
+
 /** Reads one of `choices`. */
 export function parseChoice<T extends string>(
   name: string,
