@@ -22,9 +22,9 @@ import { checkSocketPath } from "../internal/socket_path.ts";
  * @typeParam Out What may be sent.
  * @param options The address, the framing, limits and timeouts.
  * @returns The connection. Rejects with the system's error, such as
- * `Deno.errors.ConnectionRefused`, with the address in its message, with a `TimeoutError`, with the signal's
- * reason, with a `TypeError` if options contradict each other, and with a
- * `RangeError` if a number is out of range.
+ * `Deno.errors.ConnectionRefused`, with the address in its message; with a
+ * `TimeoutError`; with the signal's reason; with a `TypeError` if options contradict each
+ * other; and with a `RangeError` if a number is out of range.
  *
  * @example A connection that closes at the end of its block
  * ```ts
@@ -71,7 +71,7 @@ function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   if (tls === undefined) return checkConnectionOptions(options, "TCP");
   checkConnectTlsOptions(tls);
   if (tls.cert === undefined) {
-    // See dial() for why TLS has them as TCP does without a certificate.
+    // See dial() for why TLS without a client certificate has the options of TCP.
     return checkConnectionOptions(options, "TCP");
   }
   refuseOptions(
@@ -82,7 +82,7 @@ function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   checkConnectionOptions(options, "TLS");
 }
 
-/** The options that are left to honour once `conn` is open. */
+/** The options that remain to be applied once `conn` is open. */
 function connectionOptionsFor<In, Out>(
   conn: Deno.Conn,
   options: ConnectionOptions<In, Out>,

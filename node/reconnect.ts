@@ -6,12 +6,12 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
 import { systemError } from "../internal/system_error.ts";
 
 /**
- * Connects to a server, and again whenever the connection has ended, until the
- * handler is done: `reconnect()` of `@framed/tcp/client`, over `node:net` and
- * `node:tls`, with the same rules.
+ * Connects to a server, and connects again whenever the connection has ended, until the
+ * handler is done: `reconnect()` of `@framed/tcp/client`, over `node:net` and `node:tls`,
+ * with the same rules.
  *
- * If the messages have ended and there was no error, `onError` is told an error whose
- * name is `"UnexpectedEof"`.
+ * If the messages ended without an error, `onError` gets an error named
+ * `"UnexpectedEof"`.
  *
  * @typeParam In What is received.
  * @typeParam Out What may be sent.

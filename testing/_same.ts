@@ -1,6 +1,6 @@
 /**
- * Whether two messages are the same, in depth. Objects are, if they have the same class
- * and the same enumerable properties, or, without any, the same text.
+ * Whether two messages are deeply equal. Objects are equal if they have the same class
+ * and the same enumerable properties or, without properties, the same text.
  */
 export function isSame(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
@@ -43,7 +43,7 @@ function bytesOf(view: DataView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-/** What an object says of itself; nothing if it cannot be made a text. */
+/** An object as a string; empty if it cannot be converted. */
 function textOf(object: object): string {
   try {
     return String(object);
