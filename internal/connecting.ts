@@ -54,7 +54,7 @@ export function nameOfTarget(
     : hostAndPort(target.hostname ?? DEFAULT_CONNECT_HOSTNAME, target.port);
 }
 
-/** The server to connect to, for those who listen to diagnostics. */
+/** The server to connect to, for subscribers of the diagnostics. */
 export function originOf(
   target: TcpTarget | { readonly path: string },
 ): Origin {
@@ -64,7 +64,7 @@ export function originOf(
   return { role, address, port };
 }
 
-/** The options for TLS, if it is to be used. */
+/** The options for TLS, if it is used. */
 export function tlsOptionsOf<T extends object>(
   { tls = false }: { readonly tls?: boolean | T | undefined },
 ): Partial<T> | undefined {
@@ -74,9 +74,9 @@ export function tlsOptionsOf<T extends object>(
 
 /** Throws if an option cannot be honoured. The options may be missing in JavaScript. */
 export function checkConnectingOptions(options: ConnectingOptions): void {
-  checkFraming(options); // first, as there may be no options at all
+  checkFraming(options); // first: there may be no options at all
   checkMilliseconds("connectTimeout", options.connectTimeout);
-  // Left out of account, they would leave the connection open to all.
+  // Ignoring them would leave the connection open to everyone.
   refuseOptions(
     options,
     ["caCerts", "cert", "key", "alpnProtocols", "serverName"],
@@ -130,7 +130,8 @@ export function checkConnectTlsOptions(tls: CheckedTlsOptions): void {
 /**
  * Opens something within `connectTimeout` and unless `signal` is aborted.
  *
- * @param open Is told by its signal to give up, and rejects with the reason then.
+ * @param open Opens it; when its signal aborts, it gives up and rejects with
+ * the reason.
  */
 export async function openingInTime<T>(
   options: ConnectingOptions,
