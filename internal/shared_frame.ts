@@ -1,7 +1,7 @@
 // How many bytes of consecutive frames to the same receivers are gathered.
 const RUN_BYTES = 16 * 1024;
 
-/** Holds the frames that were shared last. */
+/** Holds the frames that were shared last, in its first `used` bytes. */
 let run = new Uint8Array(0);
 let used = 0;
 

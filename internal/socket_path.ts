@@ -1,7 +1,7 @@
 /**
  * Whether the system has room for the path of a Unix socket.
  *
- * @param os The name that Deno or Node gives to the system.
+ * @param os The system's name in Deno or Node.
  */
 export function fitsSocketName(path: string, os: string): boolean {
   return lengthOf(path) <= maxBytes(os);
@@ -12,7 +12,7 @@ export function fitsSocketName(path: string, os: string): boolean {
  * and Bun one with a zero byte: the socket would be another file. Deno refuses both, and
  * does not say what the limit is.
  *
- * @param os The name that Deno or Node gives to the system.
+ * @param os The system's name in Deno or Node.
  */
 export function checkSocketPath(path: string, os: string): void {
   const length = lengthOf(path);
