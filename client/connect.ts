@@ -18,8 +18,8 @@ import { checkSocketPath } from "../internal/socket_path.ts";
 /**
  * Connects to a server.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @returns The connection. Rejects with the system's error, such as
  * `Deno.errors.ConnectionRefused`, with the address in its message; with a

@@ -5,8 +5,8 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 /**
  * Options for {@linkcode connect} to every kind of address.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example The options that every address has
  * ```ts
@@ -89,8 +89,8 @@ export interface ConnectTlsOptions {
 /**
  * Options for {@linkcode connect} to a TCP port, with or without TLS.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A port of this machine
  * ```ts
@@ -151,8 +151,8 @@ export interface ConnectTcpOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode connect} to a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A missing socket
  * ```ts
@@ -182,8 +182,8 @@ export interface ConnectUnixOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode connect}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example An address parsed from text
  * ```ts
@@ -216,8 +216,8 @@ export type ConnectOptions<In = Bytes, Out = SendableFor<In>> =
 /**
  * Options for {@linkcode reconnect} beside those for {@linkcode connect}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example Giving up after three attempts
  * ```ts
@@ -305,8 +305,8 @@ export interface ReconnectBaseOptions<In = Bytes, Out = SendableFor<In>> {
 /**
  * Options for {@linkcode reconnect} with your own way to open a connection.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example One of two servers
  * ```ts
@@ -363,8 +363,8 @@ export interface ReconnectByOptions<In = Bytes, Out = SendableFor<In>>
  * Options for {@linkcode reconnect}: the address, the framing, limits and timeouts
  * as for {@linkcode connect}, or how to connect, and when to try again.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example One answer, however many connections it takes
  * ```ts

@@ -46,9 +46,9 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * ended the connection itself is never such a mistake, whatever its type: your framing
  * may throw a `RangeError` because of the peer's bytes.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- * @typeParam T What the handler returns.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
+ * @typeParam T The type that the handler returns.
  * @param options The address, the framing, limits, timeouts, and when to try again.
  * Its `signal` ends everything: waiting, connecting and the connection. If a handler
  * ignores that, `reconnect` does not wait for it, and drops its error.

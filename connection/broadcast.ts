@@ -56,8 +56,8 @@ export interface BroadcastOptions {
 /**
  * What happened to a message that was broadcast.
  *
- * @typeParam In What the connections receive.
- * @typeParam Out What they may send.
+ * @typeParam In The type that the connections receive.
+ * @typeParam Out The type that they send.
  *
  * @example Finding the connections that have ended
  * ```ts
@@ -115,8 +115,8 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  * every receiver is slow. The queue of a connection stays below `highWaterMark` plus one
  * message.
  *
- * @typeParam In What the connections receive.
- * @typeParam Out What they may send.
+ * @typeParam In The type that the connections receive.
+ * @typeParam Out The type that they send.
  * @param connections The connections. One listed twice gets the message twice.
  * @param message The message.
  * @param options What happens to slow connections.

@@ -80,8 +80,8 @@ const LEFT_ALONE_MS = 1000;
  * A half-close loses nothing: after the peer closes its side, this side can still send.
  * When both sides have closed, the connection is closed.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A server that answers, and a client that asks
  * ```ts
@@ -832,8 +832,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * refused while the framing has taken a part of a message, such as the header of a
    * message, or a frame with a message that was not received: receive that first.
    *
-   * @typeParam I What is received from now on.
-   * @typeParam O What may be sent from now on.
+   * @typeParam I The type of received messages from now on.
+   * @typeParam O The type of messages to send from now on.
    * @param framing The framing.
    * @param options The heartbeat from now on. Without it the heartbeat stops, because its
    * message was made for the old framing.

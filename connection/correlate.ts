@@ -13,7 +13,7 @@ import type { Connection } from "./connection.ts";
 /**
  * Options for {@linkcode correlate}.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  * @typeParam Id Tells requests apart: a number, unless `nextId` makes other ids.
  *
  * @example Which messages of JSON-RPC are answers
@@ -71,7 +71,7 @@ export interface CorrelateOptions<In, Id = number> {
 /**
  * Options for {@linkcode Correlation.request}.
  *
- * @typeParam Id What tells requests apart.
+ * @typeParam Id The type of the ids.
  *
  * @example Giving a request up
  * ```ts
@@ -100,9 +100,9 @@ export interface RequestOptions<Id = number> {
 /**
  * Requests whose answers may come in any order; see {@linkcode correlate}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- * @typeParam Id What tells requests apart.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
+ * @typeParam Id The type of the ids.
  *
  * @example A handler that runs until the messages end
  * ```ts
@@ -177,7 +177,7 @@ export interface Correlation<In, Out, Id = number> {
 /**
  * Options for {@linkcode correlate} if answers have no ids.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Which replies of Redis are answers: all but pushes
  * ```ts
@@ -209,8 +209,8 @@ export interface CorrelateInOrderOptions<In>
  * Requests whose answers come in order, with other messages between them; see
  * {@linkcode correlate}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A function that asks
  * ```ts
@@ -253,8 +253,8 @@ export interface OrderedCorrelation<In, Out>
  * From now on it receives all messages of the connection; do not receive any yourself.
  * You can still send, to answer the peer's requests or to notify it.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param connection The connection.
  * @param options What the id of an answer is, and what happens to other messages.
  * @returns An object that sends requests. Its `request` may be called on its own.
@@ -330,9 +330,9 @@ export function correlate<In, Out>(
 /**
  * Lets answers come in any order, with ids of any kind, which `nextId` makes.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- * @typeParam Id What tells requests apart.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
+ * @typeParam Id The type of the ids.
  * @param connection The connection.
  * @param options What the id of an answer is, and what happens to other messages.
  * @returns What sends requests.
@@ -367,8 +367,8 @@ export function correlate<In, Out, Id>(
 /**
  * Lets pushes come between answers that have no id and come in the order of their requests.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param connection The connection.
  * @param options What an answer is, and what happens to other messages.
  * @returns What sends requests.

@@ -4,8 +4,8 @@ import type { Framing } from "../framing/framing.ts";
 /**
  * Options for a {@linkcode Connection}, shared by both sides.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A server on a public port
  * ```ts
@@ -123,7 +123,7 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
 /**
  * Options for {@linkcode ConnectionOptions.heartbeat}.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example A client that is alive but has nothing to say
  * ```ts
@@ -162,7 +162,7 @@ export interface HeartbeatOptions<Out> {
 /**
  * Options for {@linkcode Connection.receive}.
  *
- * @typeParam In What the framing gives, if there is one.
+ * @typeParam In The type that `framing` receives, if given.
  *
  * @example A wait with a limit
  * ```ts
@@ -203,7 +203,7 @@ export interface ReceiveOptions<In = never> {
 /**
  * Options for {@linkcode Connection.request}.
  *
- * @typeParam In What the framing gives, if there is one.
+ * @typeParam In The type that `framing` receives, if given.
  *
  * @example A peer that answers late, but always
  * ```ts
@@ -250,7 +250,7 @@ export interface ConnectionRequestOptions<In = never>
 /**
  * Options for {@linkcode Connection.send}.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example A line, and then a body
  * ```ts
@@ -370,7 +370,7 @@ export type StartTlsOptions = StartTlsClientOptions | StartTlsServerOptions;
 /**
  * Options for {@linkcode Connection.reframe}.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example A heartbeat once the greeting is over
  * ```ts

@@ -18,8 +18,8 @@ import type { Connection } from "./connection.ts";
  * rest still comes; if it does not, call {@linkcode Connection.abort}. Until the end of
  * the body, receive nothing else on the connection.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param connection The connection.
  * @returns The bytes, in pieces. Rejects with a `FramingError` if a chunk is malformed,
  * with an error named `UnexpectedEof` if the peer closes its side before the body ends,

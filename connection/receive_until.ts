@@ -14,8 +14,8 @@ import type { Connection } from "./connection.ts";
  * peer waits for something, call {@linkcode Connection.abort}. Until the last message,
  * receive nothing else on the connection.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param connection The connection.
  * @param isLast Whether a message is the last of the reply. It is called once for each
  * message, in order. If it throws, the connection is aborted with that error.

@@ -9,8 +9,8 @@ import type { Decoder, Framing } from "./framing.ts";
  * the messages that the frame completes, if any. It returns whether it holds an
  * unfinished message.
  *
- * @typeParam Frame What the framing receives.
- * @typeParam Message What is received in its place.
+ * @typeParam Frame The type that the framing receives.
+ * @typeParam Message The type received instead.
  *
  * @example Two frames per message
  * ```ts
@@ -50,9 +50,9 @@ export type Assembler<Frame, Message> = (
  * Sending takes frames, as the framing does: this function cannot choose the parts of a
  * message. To send messages, see {@linkcode mapped} or give another `encoder`.
  *
- * @typeParam Frame What the framing receives.
- * @typeParam Message What is received in its place.
- * @typeParam Out What the framing may send.
+ * @typeParam Frame The type that the framing receives.
+ * @typeParam Message The type received instead.
+ * @typeParam Out The type that the framing sends.
  * @param framing Where frames begin and end.
  * @param assembler Makes messages from the frames of one stream.
  * @returns A framing without state, which many connections may share.

@@ -42,7 +42,7 @@ let batchOf: <In>(parts: BatchParts<In>) => Batch<In>;
  * `Connection.batches()` makes them. A batch is valid until you ask for the next one;
  * messages from {@linkcode Batch.at} and from iteration are the receiver's for good.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Adding up the first byte of each message
  * ```ts
@@ -126,7 +126,7 @@ export class Batch<In> implements Iterable<In> {
    * @param littleEndian Whether its lowest byte comes first; by default the highest.
    * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`, or `undefined` if the
    * message is shorter.
-   * @throws {RangeError} If `size` is none of these, or there is no such message.
+   * @throws {RangeError} If `size` is not one of these, or there is no such message.
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    *
    * @example Messages of one kind
@@ -322,7 +322,7 @@ export class Batch<In> implements Iterable<In> {
 /**
  * Takes the messages that have arrived, as many as are found together.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  * @param input The bytes to take them from.
  * @param decoder The decoder that takes them.
  * @param ended Whether no more bytes come.

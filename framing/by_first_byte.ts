@@ -13,7 +13,7 @@ import type { Decoder, Framing } from "./framing.ts";
  * It only receives, because nothing says how to frame a message to send: add the encoder
  * of one of the framings, or your own.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  * @param choose Returns the framing for a first byte. If it throws, the stream ends with
  * that error.
  * @returns A decoder without state, which many connections may share.

@@ -148,7 +148,7 @@ export interface ByteInput {
    *
    * @param length How many.
    * @returns The bytes, which are the caller's for good.
-   * @throws {RangeError} If there are not so many.
+   * @throws {RangeError} If there are not that many.
    */
   take(length: number): Bytes;
   /**
@@ -156,14 +156,14 @@ export interface ByteInput {
    *
    * @param length How many bytes.
    * @returns The text.
-   * @throws {RangeError} If there are not so many.
+   * @throws {RangeError} If there are not that many.
    */
   takeText(length: number): string;
   /**
    * Skips bytes at the front.
    *
    * @param length How many.
-   * @throws {RangeError} If there are not so many.
+   * @throws {RangeError} If there are not that many.
    */
   skip(length: number): void;
   /**

@@ -41,7 +41,7 @@ export type Sendable = Uint8Array | string;
  * What may be sent if only `In`, the type of received messages, is given: the same type.
  * If that is bytes, text may be sent too.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example A connection that sends what it receives
  * ```ts

@@ -9,7 +9,7 @@ import { OutputBuffer } from "./output_buffer.ts";
  * Turns the chunks of one stream into messages, for bytes that do not come from a
  * connection but from a file, a test or a `WebSocket`.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Messages cut anywhere
  * ```ts
@@ -47,7 +47,7 @@ export class ChunkDecoder<In> {
    * Makes a decoder with fresh state, for one stream.
    *
    * @param framing Where messages begin and end.
-   * @throws {TypeError} If that is no framing.
+   * @throws {TypeError} If `framing` is not a framing.
    */
   constructor(framing: Pick<Framing<In, never>, "decoder">) {
     checkMethod("decode messages", "decoder", framing);
@@ -130,7 +130,7 @@ export class ChunkDecoder<In> {
 /**
  * Turns messages into frames, for bytes that do not go to a connection.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example A frame
  * ```ts
@@ -149,7 +149,7 @@ export class ChunkEncoder<Out> {
    * Makes an encoder with fresh state, for one stream.
    *
    * @param framing How messages are written.
-   * @throws {TypeError} If that is no framing.
+   * @throws {TypeError} If `framing` is not a framing.
    */
   constructor(framing: Pick<Framing<unknown, Out>, "encoder">) {
     checkMethod("encode messages", "encoder", framing);

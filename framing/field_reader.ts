@@ -68,7 +68,7 @@ export class FieldReader {
    * @param littleEndian Whether its lowest byte comes first; by default the highest.
    * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`.
    * @throws {FramingError} If the message ends before.
-   * @throws {RangeError} If `size` is none of these.
+   * @throws {RangeError} If `size` is not one of these.
    */
   takeUint(size: number, littleEndian = false): number {
     checkUintSize(size);

@@ -8,8 +8,8 @@ import type { ByteOutput } from "./byte_output.ts";
  * A framing has no state of its own, so many connections may share one. The
  * {@linkcode Decoder} and the {@linkcode Encoder} made for a stream hold its state.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example Your own framing: a digit, and a number of that many digits
  * ```ts
@@ -90,7 +90,7 @@ export interface Framing<out In = Bytes, in Out = In> {
  * remembers how far it has scanned must compare {@linkcode ByteInput.offset} to see
  * whether the bytes are still the same.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Pairs of bytes
  * ```ts
@@ -145,7 +145,7 @@ export interface Decoder<out In> {
 /**
  * Writes the messages of one stream as frames.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example Frames that are numbered, separately in each stream
  * ```ts

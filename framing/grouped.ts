@@ -51,8 +51,8 @@ export interface GroupedOptions {
  * `"truncated"`. Sending takes single frames, as the framing does. If frames and messages
  * have another relation, see {@linkcode assembled}.
  *
- * @typeParam Frame What the framing receives.
- * @typeParam Out What the framing may send.
+ * @typeParam Frame The type that the framing receives.
+ * @typeParam Out The type that the framing sends.
  * @param framing Where frames begin and end.
  * @param isLast Whether a frame is the last of its message. If it throws, the stream
  * ends.

@@ -23,8 +23,8 @@ import { OutputBuffer } from "./output_buffer.ts";
  * A message of {@linkcode headed}. If the type of its body includes `undefined`, it may
  * have none.
  *
- * @typeParam Header What the header is.
- * @typeParam Body What the body is.
+ * @typeParam Header The type of the header.
+ * @typeParam Body The type of the body.
  *
  * @example A message with a body, and one without
  * ```ts
@@ -108,7 +108,7 @@ export interface HeadedOptions {
  * A message is held whole. If bodies are too large for that, receive header and body
  * separately: `Connection.receiveStream()`.
  *
- * @typeParam Header What the header is.
+ * @typeParam Header The type of the header.
  * @param header The framing of the header.
  * @param body Says what follows a header. If it throws, the stream ends; for a length
  * that makes no sense it may return `NaN`, or the text as it is.
@@ -172,9 +172,9 @@ export function headed<Header>(
 /**
  * Messages that each begin with a header, which says which of your framings the body has.
  *
- * @typeParam Header What the header is.
- * @typeParam Body What is received as the body.
- * @typeParam BodyOut What may be sent as the body.
+ * @typeParam Header The type of the header.
+ * @typeParam Body The type of received bodies.
+ * @typeParam BodyOut The type of bodies to send.
  * @param header The framing of the header.
  * @param body Returns the framing of the body for a header, if there is a body.
  * @returns A framing without state, which many connections may share.

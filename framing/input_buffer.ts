@@ -185,7 +185,7 @@ export class InputBuffer implements ByteInput {
   /**
    * Takes the next message.
    *
-   * @typeParam In What is received.
+   * @typeParam In The type of received messages.
    * @param decoder The decoder that takes it. Each message may have another one.
    * @param ended Whether no more bytes come.
    * @returns The message, or `undefined` if there is none.

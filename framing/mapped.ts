@@ -17,10 +17,10 @@ import type { MalformedOptions } from "./malformed.ts";
 /**
  * How messages of one type are read and written as another type.
  *
- * @typeParam In What the framing receives.
- * @typeParam Out What the framing may send.
- * @typeParam MappedIn What is received in its place.
- * @typeParam MappedOut What may be sent in its place.
+ * @typeParam In The type that the framing receives.
+ * @typeParam Out The type that the framing sends.
+ * @typeParam MappedIn The type received instead.
+ * @typeParam MappedOut The type sent instead.
  *
  * @example Numbers as lines
  * ```ts
@@ -60,10 +60,10 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
 /**
  * Any framing, read and written as your own type.
  *
- * @typeParam In What the framing receives.
- * @typeParam Out What the framing may send.
- * @typeParam MappedIn What is received in its place.
- * @typeParam MappedOut What may be sent in its place.
+ * @typeParam In The type that the framing receives.
+ * @typeParam Out The type that the framing sends.
+ * @typeParam MappedIn The type received instead.
+ * @typeParam MappedOut The type sent instead.
  * @param framing Where messages begin and end.
  * @param mapping How a message is read and written.
  * @returns A framing without state, which many connections may share.

@@ -15,8 +15,8 @@ import { FramingError } from "./framing_error.ts";
  * Wrap only code that can fail because of the message alone: a mistake in your own code
  * would be blamed on the peer.
  *
- * @typeParam Message What the function reads.
- * @typeParam Value What it returns.
+ * @typeParam Message The type that the function reads.
+ * @typeParam Value The type that it returns.
  * @param decode A synchronous function that reads a message.
  * @returns A function that does the same.
  * @throws {TypeError} If `decode` is not a function.

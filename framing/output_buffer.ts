@@ -193,7 +193,7 @@ export class OutputBuffer implements ByteOutput {
   /**
    * Adds a message as a frame.
    *
-   * @typeParam Out What may be sent.
+   * @typeParam Out The type of messages to send.
    * @param encoder The encoder that writes it.
    * @param message The message. You may change it once this returns.
    * @throws What the encoder throws; then nothing is added.

@@ -22,10 +22,10 @@ import { OutputBuffer } from "./output_buffer.ts";
  * If only one direction begins this way, take the other part from another framing: `{
  * decoder: sequence(header, () => body).decoder, encoder: body.encoder }`.
  *
- * @typeParam First What is received first.
- * @typeParam In What is received later.
- * @typeParam FirstOut What may be sent first.
- * @typeParam Out What may be sent later.
+ * @typeParam First The type received first.
+ * @typeParam In The type received later.
+ * @typeParam FirstOut The type sent first.
+ * @typeParam Out The type sent later.
  * @param first The framing of the first message.
  * @param next Returns the framing of the later messages, given the first. If it throws,
  * the stream ends.

@@ -11,7 +11,7 @@ import type { Decoder, Framing } from "./framing.ts";
  * Bytes are decoded only when the stream is read, and the rest of them when it is closed.
  * Messages before an error are delivered before it.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Reading lines from any stream of bytes
  * ```ts
@@ -34,7 +34,7 @@ export class FrameDecoderStream<In> extends TransformStream<Uint8Array, In> {
    * Makes a stream.
    *
    * @param framing Where messages begin and end.
-   * @throws {TypeError} If that is no framing.
+   * @throws {TypeError} If `framing` is not a framing.
    */
   constructor(framing: Pick<Framing<In, never>, "decoder">) {
     super();
@@ -166,7 +166,7 @@ function decoderPair<In>(
  *
  * A message that the framing refuses makes the stream fail.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example Writing lines to any stream of bytes
  * ```ts
@@ -185,7 +185,7 @@ export class FrameEncoderStream<Out> extends TransformStream<Out, Bytes> {
    * Makes a stream.
    *
    * @param framing How messages are written.
-   * @throws {TypeError} If that is no framing.
+   * @throws {TypeError} If `framing` is not a framing.
    */
   constructor(framing: Pick<Framing<unknown, Out>, "encoder">) {
     const encoder = new ChunkEncoder(framing);

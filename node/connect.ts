@@ -22,8 +22,8 @@ import { checkSocketPath } from "../internal/socket_path.ts";
 /**
  * Connects to a server, over `node:net` or `node:tls`.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @returns The connection. Rejects with the system's error, with Node's `code`, the
  * `name` of Deno's class, such as `"ConnectionRefused"`, and the address in its message;

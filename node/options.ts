@@ -19,8 +19,8 @@ import type { ServeListener } from "../server/serve_listener.ts";
  * TLS, and `serverName` also works with a certificate. The addresses of a name are tried
  * one after the other, each for `autoSelectFamilyAttemptDelay`.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example Probing a silent peer after a minute
  * ```ts
@@ -49,8 +49,8 @@ export interface ConnectTcpOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode connect}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example An address parsed from text
  * ```ts
@@ -77,8 +77,8 @@ export type ConnectOptions<In = Bytes, Out = SendableFor<In>> =
  * Options for {@linkcode reconnect}: those for {@linkcode connect}, or how to connect,
  * and when to try again.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example One answer, however many connections it takes
  * ```ts
@@ -154,8 +154,8 @@ export interface ServeTlsOptions {
  * Connections above `maxConnections` wait in the process, because Node and Bun accept
  * every connection: nothing is read from them, and those above `backlog` are closed.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example IPv6 only
  * ```ts
@@ -216,8 +216,8 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode serve} on a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A socket in its own folder
  * ```ts
@@ -281,8 +281,8 @@ export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode serve} with your own listener.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  *
  * @example A net.Server that listens already
@@ -331,8 +331,8 @@ export interface ServeListenerOptions<
 /**
  * Options for {@linkcode serve}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example An address parsed from text
  * ```ts

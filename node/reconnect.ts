@@ -13,9 +13,9 @@ import { systemError } from "../internal/system_error.ts";
  * If the messages ended without an error, `onError` gets an error named
  * `"UnexpectedEof"`.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- * @typeParam T What the handler returns.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
+ * @typeParam T The type that the handler returns.
  * @param options The address, the framing, limits, timeouts, and when to try again;
  * its `signal` ends everything.
  * @param handler Does the work for one connection.

@@ -47,8 +47,8 @@ import type { ServeBaseOptions } from "../server/base_options.ts";
 /**
  * Serves framed connections on a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The path, the framing, limits and timeouts.
  * @param handler Does the work for one connection. Its second argument has the peer's
  * address and a signal for shutdown.
@@ -69,8 +69,8 @@ export function serve<In, Out>(
  * It returns a promise, because Node reports only later that a server listens, or cannot.
  * A mistake in the options is thrown immediately, as in Deno.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @param handler Does the work for one connection. Its second argument has the peer's
  * address and a signal for shutdown.
@@ -109,8 +109,8 @@ export function serve<In, Out>(
 /**
  * Serves framed connections from a `net.Server` that already listens.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The listener, the framing, limits and timeouts.
  * @param handler Does the work for one connection. Its second argument has the peer's
  * address and a signal for shutdown.
@@ -129,8 +129,8 @@ export function serve<In, Out>(
 /**
  * Serves framed connections from your own listener.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  * @param options The listener, the framing, limits and timeouts.
  * @param handler Does the work for one connection.
@@ -147,8 +147,8 @@ export function serve<In, Out, A extends Address>(
 /**
  * Serves framed connections on a TCP port or a Unix socket, whichever the options name.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @param handler Does the work for one connection.
  * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the
@@ -165,8 +165,8 @@ export function serve<In, Out>(
  * Serves framed connections on a TCP port, a Unix socket or a listener, whichever the
  * options name.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @param handler Does the work for one connection.
  * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the

@@ -6,8 +6,8 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 /**
  * Options for {@linkcode serve} on every kind of address.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  * @typeParam P The kind of the peer addresses.
  *

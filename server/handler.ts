@@ -52,8 +52,8 @@ export interface ConnectionInfo<A extends Address | undefined = Address> {
  * Does the work for one connection. When it is done, the connection sends what is queued
  * and closes; if it throws, the connection is aborted.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  *
  * @example A handler as a separate function

@@ -47,8 +47,8 @@ export interface ServeTlsOptions {
 /**
  * Options for {@linkcode serve} on a TCP port, with or without TLS.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example Any free port
  * ```ts
@@ -124,8 +124,8 @@ export type UnixPeerAddr = Extract<Address, { readonly path: unknown }>;
 /**
  * Options for {@linkcode serve} on a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A socket in its own folder
  * ```ts
@@ -182,8 +182,8 @@ export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode serve} with your own listener.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  *
  * @example A listener that is already open
@@ -226,8 +226,8 @@ export interface ServeListenerOptions<
 /**
  * Options for {@linkcode serve}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example An address parsed from text
  * ```ts

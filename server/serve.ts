@@ -44,8 +44,8 @@ import { checkSocketPath } from "../internal/socket_path.ts";
 /**
  * Serves framed connections on a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The path, the framing, limits and timeouts.
  * @param handler Does the work for one connection. Its second argument has the peer's
  * address and a signal for shutdown.
@@ -66,8 +66,8 @@ export function serve<In, Out>(
  * An error on one connection never affects another, nor the server. When no more files
  * can be opened, accepting continues after a pause.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @param handler Does the work for one connection. Its second argument has the peer's
  * address and a signal for shutdown.
@@ -107,8 +107,8 @@ export function serve<In, Out>(
  * Serves framed connections from a listener that `Deno.listen` or `Deno.listenTls`
  * returned.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  * @param options The listener, the framing, limits and timeouts.
  * @param handler Does the work for one connection. Its second argument has the peer's
@@ -129,8 +129,8 @@ export function serve<In, Out, A extends Deno.NetAddr | Deno.UnixAddr>(
 /**
  * Serves framed connections from your own listener.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  * @param options The listener, the framing, limits and timeouts.
  * @param handler Does the work for one connection.
@@ -148,8 +148,8 @@ export function serve<In, Out, A extends Address>(
 /**
  * Serves framed connections on a TCP port or a Unix socket, whichever the options name.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @param handler Does the work for one connection. Its second argument has the peer's
  * address and a signal for shutdown.
@@ -168,8 +168,8 @@ export function serve<In, Out>(
  * Serves framed connections on a TCP port, a Unix socket or a listener, whichever the
  * options name.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @param handler Does the work for one connection. Its second argument has the peer's
  * address and a signal for shutdown.

@@ -42,8 +42,8 @@ export interface ShutdownOptions {
 /**
  * A server that listens; made by {@linkcode serve}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  *
  * @example Watching a server

@@ -38,10 +38,10 @@ const GIVE_UP_MS = 10_000;
 /**
  * Options for {@linkcode connectionPair} with a framing, limits and timeouts for each end.
  *
- * @typeParam In What the near end receives.
- * @typeParam Out What the near end may send.
- * @typeParam FarIn What the far end receives.
- * @typeParam FarOut What the far end may send.
+ * @typeParam In The type that the near end receives.
+ * @typeParam Out The type that the near end sends.
+ * @typeParam FarIn The type that the far end receives.
+ * @typeParam FarOut The type that the far end sends.
  *
  * @example A client that sends numbers, and a server that answers with lines
  * ```ts
@@ -88,10 +88,10 @@ export interface ConnectionPairOptions<
  * Two connected connections in memory; see {@linkcode connectionPair}. Hold the pair with
  * `await using`: at the end of the scope both are aborted.
  *
- * @typeParam In What the near end receives.
- * @typeParam Out What the near end may send.
- * @typeParam FarIn What the far end receives.
- * @typeParam FarOut What the far end may send.
+ * @typeParam In The type that the near end receives.
+ * @typeParam Out The type that the near end sends.
+ * @typeParam FarIn The type that the far end receives.
+ * @typeParam FarOut The type that the far end sends.
  *
  * @example A peer that resets the connection
  * ```ts
@@ -133,8 +133,8 @@ export interface ConnectionPair<
  * They run over a {@linkcode transportPair}, so buffers fill and block, and ends and
  * resets behave as in TCP. Nothing listens, and no permission is needed.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The framing, limits and timeouts of both ends, and the size of the
  * buffers between them.
  * @returns Both ends and their transports. Dispose of the pair.
@@ -166,10 +166,10 @@ export function connectionPair<In, Out>(
 /**
  * Makes two connected connections, each with its own options.
  *
- * @typeParam In What the near end receives.
- * @typeParam Out What the near end may send.
- * @typeParam FarIn What the far end receives.
- * @typeParam FarOut What the far end may send.
+ * @typeParam In The type that the near end receives.
+ * @typeParam Out The type that the near end sends.
+ * @typeParam FarIn The type that the far end receives.
+ * @typeParam FarOut The type that the far end sends.
  * @param options The options of each end.
  * @returns Both ends.
  */

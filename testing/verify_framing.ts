@@ -29,7 +29,7 @@ import {
 /**
  * The limit of a framing, for {@linkcode verifyFraming}.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example Lines of up to 80 bytes
  * ```ts
@@ -60,8 +60,8 @@ export interface VerifyLimit<Out> {
 /**
  * Options for {@linkcode verifyFraming}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example Streams that must be refused
  * ```ts
@@ -135,8 +135,8 @@ export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
  * `unframed` does not pass, because it promises none of this: it makes each read a
  * message.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param framing The framing.
  * @param messages Some messages, preferably of all kinds: short, long, empty, and with
  * anything special to the framing.
