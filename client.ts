@@ -45,7 +45,7 @@
  *     for await (const line of connection) {
  *       const [id = "", order = ""] = line.split(" ");
  *       arrivals++;
- *       if (!orders.has(id)) orders.set(id, order); // what comes twice counts once
+ *       if (!orders.has(id)) orders.set(id, order); // a repeated order counts once
  *       if (arrivals === 1) return; // and the answer is lost
  *       await connection.send(id);
  *     }

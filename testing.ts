@@ -24,7 +24,7 @@
  * const buffer = new Uint8Array(100);
  * assertEquals(await far.read(buffer), 3);
  * const rest = far.read(buffer);
- * assertEquals(far.isReading, true); // and would for ever
+ * assertEquals(far.isReading, true); // it would wait forever
  *
  * near.resume();
  * assertEquals(await rest, 3);

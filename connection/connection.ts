@@ -876,7 +876,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       checkBeat(framing, heartbeat);
     }
     if (this.#reader.isWithinMessage) throw isWithinMessage("change framing");
-    // Both before either is changed, as they may throw.
+    // Make both before changing either: they may throw.
     const decoder = framing.decoder();
     const encoder = framing.encoder();
     // The same object, with its new type.

@@ -107,7 +107,7 @@ export interface Transport {
    * @returns How many bytes were taken.
    */
   write(bytes: Uint8Array): Promise<number>;
-  /** Ends what this side sends. The peer can still send. */
+  /** Closes this side: it sends no more. The peer can still send. */
   closeWrite(): Promise<void>;
   /** Releases the transport. A pending read or write rejects. */
   close(): void;
@@ -155,9 +155,9 @@ export interface Transport {
  * ```
  */
 export interface ByteStreams {
-  /** What the peer sends. Its end is the peer's end. */
+  /** The bytes from the peer. Its end is the peer's end. */
   readonly readable: ReadableStream<Uint8Array>;
-  /** What is sent to the peer. Closing it ends what this side sends. */
+  /** The bytes to the peer. Closing it closes this side. */
   readonly writable: WritableStream<Bytes>;
   /** Called, if present, when the connection releases the streams. */
   close?(): unknown;

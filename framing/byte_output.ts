@@ -1,5 +1,5 @@
 /**
- * What an {@linkcode Encoder} writes a message to, as one frame.
+ * The output to which an {@linkcode Encoder} writes a message as one frame.
  *
  * @example A netstring: length, colon, message, comma
  * ```ts

@@ -62,7 +62,7 @@ export type FieldSize = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
  *   fieldOffset: 1,
  *   fieldSize: 2,
  *   littleEndian: true,
- *   strip: 0, // a message is the whole frame, as its kind is needed
+ *   strip: 0, // a message is the whole frame, because its kind is needed
  * };
  * const frame = new Uint8Array([42, 2, 0, 0x68, 0x69]);
  *
@@ -393,7 +393,7 @@ class TextField implements LengthField {
   }
 }
 
-/** The value of a digit, hexadecimal ones included; `Infinity` if it is none. */
+/** The value of a decimal or hexadecimal digit; `Infinity` for any other byte. */
 function digitOf(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const lowerCase = byte | 0x20;
@@ -513,7 +513,7 @@ class FixedFieldLayout extends LengthPrefixedLayout {
     const { ends } = frames;
     const room = ends.length;
     // The field of a frame at `from` is there, and `| 0` says that sums are small integers:
-    // so the loop takes 2.8 ns a frame (measured), where one with more sums took 4.4.
+    // so the loop takes 2.8 ns a frame (measured); one with more sums took 4.4.
     const fields = start + fieldOffset;
     const view = new DataView(bytes.buffer, bytes.byteOffset + fields);
     let from = 0;

@@ -27,7 +27,7 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
  * await handling.promise;
  *
  * const options: ShutdownOptions = { timeout: 10 };
- * await server.shutdown(options); // aborts what has not ended by then
+ * await server.shutdown(options); // aborts connections that have not ended by then
  * assertEquals(server.connections.size, 0);
  * ```
  */

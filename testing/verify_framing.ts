@@ -309,7 +309,7 @@ class Verification<In, Out> {
     );
   }
 
-  /** As a decoder may ask for too much only where it has seen a part of the frame. */
+  /** A decoder may ask for too much only once it has seen a part of the frame. */
   #verifyPromptnessWhenCut(frames: readonly Uint8Array[]): void {
     if (this.#options.prompt === false) return;
     const stream = concat(frames);
