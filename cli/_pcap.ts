@@ -1,6 +1,6 @@
 /**
- * A capture that Wireshark opens. The proxy sees bytes, not packets, so the packets are
- * made up: with the addresses of both ends, and with numbers that agree.
+ * A capture that Wireshark opens. The proxy sees bytes, not packets, so it makes the
+ * packets up, with the addresses of both ends and consistent sequence numbers.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Place } from "./_values.ts";
 const MAGIC = 0xa1b2c3d4;
 const LINKTYPE_RAW = 101; // an IP header comes first, of either version
 const SNAP_LENGTH = 262_144;
-// A datagram of IPv4 holds no more than 65,535 bytes.
+// An IPv4 datagram holds at most 65,535 bytes.
 const MAX_PAYLOAD = 32 * 1024;
 
 const FIN = 0x01;
