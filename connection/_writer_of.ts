@@ -24,7 +24,7 @@ export function writerOf<Out>(connection: Sending<Out>): Writer<Out> {
     : undefined;
   if (writer === undefined) {
     throw new TypeError(
-      `Cannot broadcast to what is no connection: current value is of type ${typeof connection}`,
+      `Cannot broadcast as connections must hold connections only: one value is of type ${typeof connection}`,
     );
   }
   return writer as Writer<unknown> as Writer<Out>; // of this connection
