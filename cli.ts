@@ -1,8 +1,9 @@
 /**
  * Netcat for messages: the command-line tool of this package.
  *
- * `nc` and `socat` know bytes. This knows where messages begin and end in them: it
- * connects, listens, stands between two programs, replays what it saw, and measures.
+ * `nc` and `socat` know bytes. This tool knows where messages begin and end in
+ * them: it connects, listens, proxies between two programs, replays recordings,
+ * and measures.
  *
  * ```sh
  * deno run --allow-net jsr:@framed/tcp/cli connect localhost:6379
@@ -10,9 +11,9 @@
  * framed help
  * ```
  *
- * `--print-code` prints any of its command lines as a program.
+ * With `--print-code`, it prints any command line as a program.
  *
- * @example A command line, in a program of your own
+ * @example A command line inside your own program
  * ```ts
  * import { main } from "@framed/tcp/cli";
  * import { assertEquals } from "@std/assert";

@@ -18,18 +18,18 @@
  * assertEquals(await client.request("hello"), "hello");
  * ```
  *
- * {@linkcode reconnect} comes back: when its connection has ended, it makes the next.
+ * {@linkcode reconnect} makes the next connection when one ends.
  *
- * **What happens to messages under way?** Nothing is sent again by itself. A
- * message that was sent and not answered when the connection broke may have been
- * processed or not, also where {@linkcode Connection.flush} had settled: only an
- * answer tells. Whether it does harm twice, only your program knows. What was queued
- * on the old connection is dropped with it, a send to it rejects, and so does every
- * request that waits for its answer.
+ * **What happens to messages under way?** Nothing is resent automatically. A
+ * message that was sent and not answered when the connection broke may or may
+ * not have been processed, even if {@linkcode Connection.flush} had settled:
+ * only an answer proves it. Only your program knows whether sending it twice
+ * does harm. What was queued on the old connection is dropped with it, a send
+ * to it rejects, and so does every request that waits for its answer.
  *
- * Where no message may be lost, give each an id and keep it until it is confirmed.
- * Send what you keep again on each new connection; the other side ignores an id
- * that it knows.
+ * If no message may be lost, give each an id and keep it until it is confirmed.
+ * Send the kept messages again on each new connection; the other side ignores
+ * an id that it knows.
  *
  * @example Messages that are not lost, and count once
  * ```ts
@@ -45,7 +45,7 @@
  *     for await (const line of connection) {
  *       const [id = "", order = ""] = line.split(" ");
  *       arrivals++;
- *       if (!orders.has(id)) orders.set(id, order); // what comes twice counts once
+ *       if (!orders.has(id)) orders.set(id, order); // a repeated order counts once
  *       if (arrivals === 1) return; // and the answer is lost
  *       await connection.send(id);
  *     }

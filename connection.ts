@@ -1,10 +1,10 @@
 /**
  * One connection that carries messages both ways, shared by clients and servers.
  *
- * {@linkcode connect} and {@linkcode serve} make connections; the class is for
- * those that you opened or accepted yourself.
+ * {@linkcode connect} and {@linkcode serve} make connections. Use the class for
+ * a transport that you opened or accepted yourself.
  *
- * @example Framing a connection of one's own
+ * @example Framing your own connection
  * ```ts
  * import { Connection } from "@framed/tcp/connection";
  * import { lines } from "@framed/tcp/framing";
@@ -25,9 +25,9 @@
  *
  * {@linkcode broadcast} sends one message to many connections, encoded once.
  *
- * A chat, a game or market data sends the same to all. What differs is what happens
- * to a receiver that reads too slowly: all others wait for it, it misses messages,
- * or it is disconnected.
+ * A chat, a game or a market data feed sends the same message to everyone. The
+ * `slow` option says what happens to a receiver that reads too slowly: all
+ * others wait for it, it misses messages, or it is disconnected.
  *
  * @example A chat that lets slow guests miss lines
  * ```ts
@@ -47,7 +47,7 @@
  * await using ann = await connect({ port, framing });
  * await using ben = await connect({ port, framing });
  *
- * // The server has accepted a client from whom it has received.
+ * // An answer proves that the server has accepted this client.
  * await ben.request("I am Ben");
  * await ann.send("Hello Ben");
  *
@@ -57,7 +57,7 @@
  * {@linkcode correlate} lets answers come in any order, matched by id: for
  * JSON-RPC, LSP, MQTT, NATS, DNS and Modbus.
  *
- * @example Two questions, of which the second is answered first
+ * @example Two questions; the second is answered first
  * ```ts
  * import { connect, correlate, lines, serve } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";

@@ -6,16 +6,16 @@
  * the one that your protocol uses, and give it to a connection, a server, a
  * client or a stream.
  *
- * To write one of your own, see {@linkcode Framing}, {@linkcode ByteInput} and
- * {@linkcode ByteOutput}; to read a message of several fields, {@linkcode FieldReader} and
- * {@linkcode textFields}, or by a library, {@linkcode orMalformed}. To use one without a
+ * To write your own, see {@linkcode Framing}, {@linkcode ByteInput} and
+ * {@linkcode ByteOutput}. To read the fields of a message, see
+ * {@linkcode FieldReader} and {@linkcode textFields}, or
+ * {@linkcode orMalformed} if a library reads them. To use a framing without a
  * connection, see {@linkcode ChunkDecoder}, {@linkcode ChunkEncoder} and
  * {@linkcode FrameDecoderStream}.
  *
- * Nothing here reads or writes by itself, and all of it also runs in Node, Bun and
- * browsers.
+ * Nothing here does I/O, so all of it also runs in Node, Bun and browsers.
  *
- * @example Bytes in any chunks come out as the same messages
+ * @example The same messages from any chunks of the same bytes
  * ```ts
  * import { ChunkDecoder, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";

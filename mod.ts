@@ -7,7 +7,7 @@
  * its way.
  *
  * - {@linkcode serve} accepts connections, {@linkcode connect} makes one, and
- *   {@linkcode reconnect} the next when it has ended.
+ *   {@linkcode reconnect} makes the next when one ends.
  * - A {@linkcode Connection} sends and receives messages, {@linkcode broadcast}
  *   sends one to many.
  * - A {@linkcode Framing} says where messages begin and end: {@linkcode delimited},

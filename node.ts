@@ -1,11 +1,12 @@
 /**
- * `connect()`, `serve()` and `reconnect()` for Node and Bun, over `node:net` and
- * `node:tls`: with the options and promises that they have in Deno.
+ * `connect()`, `serve()` and `reconnect()` for Node and Bun, over `node:net`
+ * and `node:tls`, with the same options and promises as in Deno.
  *
- * What differs: {@linkcode serve} gives a promise, an abort over TCP is a reset, and the
- * errors of the system have Node's `code`, and as `name` that of Deno's class, such as
- * `"ConnectionRefused"`. Framings come from `@framed/tcp/framing`, and `Connection` and
- * `broadcast()` from `@framed/tcp/connection`, as everywhere.
+ * What differs: {@linkcode serve} returns a promise, an abort over TCP is a
+ * reset, and system errors have Node's `code` and the `name` of Deno's class,
+ * such as `"ConnectionRefused"`. Import framings from `@framed/tcp/framing`,
+ * and `Connection` and `broadcast()` from `@framed/tcp/connection`, as in every
+ * runtime.
  *
  * @example A server and a client
  * ```ts

@@ -7,11 +7,12 @@
  * import "@framed/tcp/otel";
  * ```
  *
- * In Deno, `OTEL_DENO=true` sends what it makes to the collector that the variables of
- * OpenTelemetry name. Elsewhere, set up an SDK before the first connection is opened.
- * Without either, connections are counted, and nothing is sent.
+ * In Deno, `OTEL_DENO=true` sends them to the collector that OpenTelemetry's
+ * environment variables name. Elsewhere, set up an SDK before the first
+ * connection opens. Without either, connections are counted and nothing is
+ * sent.
  *
- * @example With the providers of a test
+ * @example With a test's own providers
  * ```ts
  * import { instrument } from "@framed/tcp/otel";
  * import { lines } from "@framed/tcp/framing";

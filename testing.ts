@@ -1,14 +1,14 @@
 /**
- * For the tests of those who use the module: connections in memory.
+ * Connections in memory, for tests of programs that use this module.
  *
- * {@linkcode connectionPair} makes two connections with each other, for the test of a
- * handler or a client. {@linkcode transportPair} makes what carries them: two transports
- * that behave like the two ends of a TCP connection, without a socket. A test with them
- * needs no permission, no port and no time, and gives the same result each time. Faults
- * happen where the test says. {@linkcode verifyFraming} tries a framing of yours at every
- * cut of its bytes, and says which one breaks it.
+ * {@linkcode connectionPair} makes two connected connections, to test a handler
+ * or a client. {@linkcode transportPair} makes the transports under them, which
+ * behave like the two ends of a TCP connection, without a socket. Such a test
+ * needs no permission, no port and no waiting, and gives the same result each
+ * time. Faults happen where the test says. {@linkcode verifyFraming} tries your
+ * framing at every cut of its bytes, and says which cut breaks it.
  *
- * @example A peer that vanishes in the midst of a message
+ * @example A peer that vanishes in the middle of a message
  * ```ts
  * import { transportPair } from "@framed/tcp/testing";
  * import { assertEquals } from "@std/assert";
@@ -24,7 +24,7 @@
  * const buffer = new Uint8Array(100);
  * assertEquals(await far.read(buffer), 3);
  * const rest = far.read(buffer);
- * assertEquals(far.isReading, true); // and would for ever
+ * assertEquals(far.isReading, true); // it would wait forever
  *
  * near.resume();
  * assertEquals(await rest, 3);

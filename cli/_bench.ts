@@ -19,7 +19,7 @@ export function code(command: Command): Promise<string> {
   return benchCode(command, planBench(command));
 }
 
-/** Measures, and tells what came of it. */
+/** Measures, and prints the result. */
 export async function run(command: Command, shell: Shell): Promise<number> {
   const plan = planBench(command);
   const { interrupted } = shell;
@@ -57,7 +57,7 @@ async function connectAll(
   framing: Framing<unknown, Sendable>,
   interrupted: AbortSignal,
 ): Promise<LoadConnection[]> {
-  // Ctrl-C ends connecting; later it ends the sending alone.
+  // Ctrl-C ends connecting; later it ends only the sending.
   const connecting = new AbortController();
   const onAbort = () => connecting.abort(interrupted.reason);
   interrupted.addEventListener("abort", onAbort);
@@ -75,16 +75,16 @@ async function connectAll(
   }
 }
 
-/** What was measured; times are in milliseconds. */
+/** The result; times are in milliseconds. */
 interface Result {
   readonly target: string;
   readonly connections: number;
   readonly pipeline: number;
-  /** Requests a second that were asked for. */
+  /** The requested rate in requests a second. */
   readonly rate: number | null;
   /** How long requests were sent. */
   readonly seconds: number;
-  /** How many were answered, in this time or right after it. */
+  /** How many were answered, in this time or right after. */
   readonly requests: number;
   /** How many a second were answered in this time. */
   readonly requestsPerSecond: number;
@@ -153,7 +153,7 @@ function textOf(result: Result): string {
 const PROGRESS_MS = 200;
 const BAR_WIDTH = 30;
 
-/** Shows a bar that fills; gives what takes it away. */
+/** Shows a progress bar; returns a function that removes it. */
 function showProgress(load: Load, plan: BenchPlan, shell: Shell): () => void {
   const draw = () => {
     const part = Math.max(0, Math.min(1, load.elapsed / plan.time));

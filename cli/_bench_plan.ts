@@ -4,15 +4,15 @@ import { chooseFraming, type ChosenFraming } from "./_framing_flags.ts";
 import { framesOf, messagesOf } from "./_sending.ts";
 import { parseCount, parsePlace, type Place, UsageError } from "./_values.ts";
 
-/** All that the command line of `bench` says, checked. */
+/** The checked command line of `bench`. */
 export interface BenchPlan {
   readonly place: Place;
   readonly chosen: ChosenFraming;
   readonly messages: readonly Sendable[];
-  /** The messages as they go out. */
+  /** The encoded messages. */
   readonly frames: readonly Bytes[];
   readonly connections: number;
-  /** Requests a second, in all; `undefined` for as many as are answered. */
+  /** Requests a second in total; `undefined` for as many as are answered. */
   readonly rate: number | undefined;
   /** How long, in milliseconds. */
   readonly time: number;

@@ -1,7 +1,7 @@
 import type { Flags } from "./_flags.ts";
 import type { Shell } from "./_shell.ts";
 
-/** A command line, taken apart by the flags of its verb. */
+/** A command line, parsed with the flags of its verb. */
 export interface Command {
   readonly flags: Flags;
   /** The arguments after the verb. */
@@ -10,7 +10,7 @@ export interface Command {
 
 /** The code of a verb. */
 export interface VerbModule {
-  /** Does the work; gives the exit code. */
+  /** Does the work; returns the exit code. */
   run(command: Command, shell: Shell): Promise<number>;
   /** The program that does the same. */
   code(command: Command): Promise<string> | string;

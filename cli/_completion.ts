@@ -1,5 +1,5 @@
 /**
- * Completion for shells, made of the table of verbs.
+ * Completion for shells, made from the table of verbs.
  *
  * @module
  */
@@ -73,7 +73,7 @@ complete -o filenames -F _framed framed
 `;
 }
 
-/** Text within single quotes, and within what `_arguments` reads. */
+/** Text for single quotes within an argument of `_arguments`. */
 function quoted(text: string): string {
   return text.replaceAll("\\", "\\\\").replace(/[[\]:]/g, "\\$&")
     .replaceAll("'", "'\\''");

@@ -44,7 +44,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
   return await filter(connection, plan, shell);
 }
 
-/** Writes the messages that come, and nothing else, to standard output. */
+/** Writes received messages, and nothing else, to standard output. */
 async function filter(
   connection: Connection<Bytes, Sendable>,
   plan: ConnectPlan,
@@ -66,16 +66,16 @@ async function filter(
       if (++received === count) return;
     }
   })();
-  // What is wrong with the input ends it; the end of the input does not.
-  // An output that is not read must not keep what Ctrl-C has ended.
+  // An error in the input ends it; the end of the input does not. An output that nobody
+  // reads must not delay Ctrl-C.
   await abortable(
     Promise.race([receiving, sending.then(() => receiving)]),
     shell.interrupted,
   );
   const isEnough = received === count;
-  // The peer may still be reading what the input has to say, unless a person types it.
+  // The peer may still be reading the input, unless a person types it.
   const hasMoreToSend = !isEnough && !shell.isInputTerminal;
-  // An input that waits must not keep what Ctrl-C or a reset has ended.
+  // A waiting input must not delay Ctrl-C or a reset.
   if (hasMoreToSend) await Promise.race([sending, connection.closed]);
   if (count !== undefined && !isEnough) {
     throw new Error(

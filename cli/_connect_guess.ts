@@ -7,7 +7,7 @@ import { anyFits, guessReport } from "./_guess_report.ts";
 import { Quiet } from "./_quiet.ts";
 import { Interrupted, type Shell } from "./_shell.ts";
 
-/** Takes what comes as it is, and says at the end which framings fit it. */
+/** Receives raw bytes, and says at the end which framings fit. */
 export async function guessAnswers(
   connection: Connection<Bytes, Sendable>,
   plan: ConnectPlan,
@@ -15,7 +15,7 @@ export async function guessAnswers(
 ): Promise<number> {
   const { count, wait, format } = plan;
   const sample = new Sample();
-  // A person sees what comes; another program gets the result alone.
+  // A person sees the bytes; another program gets only the result.
   const display = shell.isOutputTerminal
     ? new Display(shell, { format, isAnnotated: true })
     : undefined;

@@ -13,12 +13,12 @@ import {
 } from "./_sending.ts";
 import type { Shell } from "./_shell.ts";
 
-/** All that the command line says, checked. */
+/** The checked command line. */
 export interface ConnectPlan {
   readonly chosen: ChosenFraming;
   readonly format: Format;
   readonly input: InputOptions;
-  /** What to send in place of standard input. */
+  /** What to send instead of standard input. */
   readonly messages: readonly Sendable[];
   readonly heartbeat: Heartbeat | undefined;
   readonly count: number | undefined;
@@ -46,7 +46,7 @@ export function planConnect({ flags }: Command): ConnectPlan {
   };
 }
 
-/** Sends what there is to send, and then ends this side, unless `staysOpen`. */
+/** Sends the input, and then half-closes, unless `staysOpen`. */
 export async function sendInput(
   connection: Connection<Bytes, Sendable>,
   { messages, input, chosen, wait }: ConnectPlan,

@@ -1,5 +1,5 @@
 /**
- * The options of a connection, and of TLS, by flags.
+ * Flags for the options of a connection, and of TLS.
  *
  * @module
  */
@@ -49,7 +49,7 @@ const SHARED_FLAGS: readonly Flag[] = [
   },
 ];
 
-/** The flags of a connection that is made. */
+/** The flags of an outgoing connection. */
 export const CONNECT_FLAGS: FlagGroup = {
   title: "Connection",
   flags: [
@@ -62,7 +62,7 @@ export const CONNECT_FLAGS: FlagGroup = {
   ],
 };
 
-/** The flags of connections that are accepted. */
+/** The flags of accepted connections. */
 export const SERVE_FLAGS: FlagGroup = {
   title: "Connection",
   flags: [
@@ -167,7 +167,7 @@ export async function readConnectTls(
   };
 }
 
-/** Reads the certificate that a server shows. */
+/** Reads the certificate of a server. */
 export async function readServeTls(
   flags: Flags,
 ): Promise<ServeTlsOptions | undefined> {
@@ -216,7 +216,7 @@ async function connectOptions<In, Out>(
   return { ...place, ...shared, ...(tls && { tls }) };
 }
 
-/** Connects as the flags say. What the library refuses in them is wrong usage. */
+/** Connects as the flags say. If the library refuses an option, that is wrong usage. */
 export async function open<In, Out>(
   flags: Flags,
   place: Place,
@@ -224,7 +224,7 @@ export async function open<In, Out>(
   signal: AbortSignal,
 ): Promise<Connection<In, Out>> {
   const options = await connectOptions(flags, place, messages);
-  // The table of verbs is of this file too, and help needs no library.
+  // The table of verbs imports this file too, and help needs no library.
   const { connect } = await import("../client.ts");
   try {
     return await connect({ ...options, signal });
@@ -237,8 +237,8 @@ export async function open<In, Out>(
 }
 
 /**
- * The limits of `serve()`. An answer that is typed, or of a slow command, may take longer than
- * servers with a limit of connections wait for it by default.
+ * The limits of `serve()`. A typed answer, or a slow command, may take longer than
+ * servers with a limit on connections wait by default.
  */
 export function servingLimits(
   flags: Flags,
@@ -250,7 +250,7 @@ export function servingLimits(
     : { maxConnections, halfClosedTimeout: MAX_DURATION_MS };
 }
 
-/** The place and the options as a program gives them to `connect()` or `serve()`. */
+/** The address and the options as a program passes them to `connect()` or `serve()`. */
 export function codeOptions(
   flags: Flags,
   place: Place,

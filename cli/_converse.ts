@@ -36,7 +36,7 @@ export const COMMANDS: readonly string[] = [
   "/text",
 ];
 
-/** Sends what is typed, and shows what comes, until one side ends. */
+/** Sends typed lines, and shows received messages, until one side ends. */
 export async function converse(
   connection: Connection<Bytes, Sendable>,
   plan: ConnectPlan,
@@ -53,7 +53,7 @@ class Conversation {
   readonly #display: Display;
   readonly #terminal: Terminal;
   readonly #leave = new AbortController();
-  // One after the other, also if the first is a file that has to be read.
+  // One after the other, even if the first is a file that must be read first.
   #acting: Promise<void> = Promise.resolve();
 
   constructor(
@@ -126,7 +126,7 @@ class Conversation {
   async #take(line: string): Promise<void> {
     if (!line.startsWith("/") || line.startsWith("//")) {
       const text = line.startsWith("//") ? line.slice(1) : line;
-      // What is shown as digits is typed as digits.
+      // Messages shown as digits are typed as digits.
       const format = this.#display.format === "hex" ? "hex" : "text";
       const message = parseMessage("The line", text, {
         ...this.#plan.input,
@@ -173,7 +173,7 @@ class Conversation {
 
   async #sendFile(path: string): Promise<void> {
     const { state } = await Deno.permissions.query({ name: "read", path });
-    // A question of Deno's would go to the terminal that this line is on.
+    // A prompt from Deno would go to the terminal that this line is on.
     if (state !== "granted") {
       return this.#say(`/file needs the permission --allow-read=${path}`);
     }

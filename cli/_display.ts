@@ -1,5 +1,5 @@
 /**
- * Shows messages as they pass, in the form that its reader can use.
+ * Shows messages as they pass, in a format for a person or a program.
  *
  * @module
  */
@@ -9,7 +9,10 @@ import type { Shell } from "./_shell.ts";
 /** Options for {@linkcode Display}. */
 export interface DisplayOptions {
   readonly format: Format;
-  /** Whether each message has its direction, time and length. JSON has them always. */
+  /**
+   * Whether each message has its direction, time and length. JSON always has
+   * them.
+   */
   readonly isAnnotated: boolean;
   /** Writes a line; by default to standard output. */
   readonly print?: (line: string) => Promise<void> | void;
@@ -59,7 +62,7 @@ export class Display {
     ));
   }
 
-  /** Notes when something passed that is not shown. */
+  /** Notes the time of a message that is not shown. */
   note({ connection, time }: Pick<Passed, "connection" | "time">): void {
     this.#last.set(connection, time);
   }

@@ -1,4 +1,4 @@
-/** C0, DEL and C1, and what reverses the direction of writing. */
+/** C0, DEL and C1, and characters that reverse the direction of writing. */
 // deno-lint-ignore no-control-regex
 export const CONTROLS = /[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 const NAMES: Readonly<Record<string, string>> = {
@@ -8,7 +8,7 @@ const NAMES: Readonly<Record<string, string>> = {
   "\t": "\\t",
 };
 
-/** Text that cannot steer a terminal; with `keepsLines`, lines stay lines. */
+/** Text that cannot control a terminal; with `keepsLines`, lines stay lines. */
 export function escapeControls(text: string, keepsLines = false): string {
   return text.replace(CONTROLS, (character) => {
     if (keepsLines && (character === "\n" || character === "\t")) {
@@ -20,7 +20,7 @@ export function escapeControls(text: string, keepsLines = false): string {
   });
 }
 
-/** How a byte is written that is no character. */
+/** The escape for a byte that is not a character. */
 export function hexEscape(byte: number): string {
   return `\\x${byte.toString(16).padStart(2, "0")}`;
 }

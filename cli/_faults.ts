@@ -1,5 +1,5 @@
 /**
- * What networks do to bytes on their way: they take time, cut, stall and break.
+ * What networks do to bytes: they delay, cut, stall and break.
  *
  * @module
  */
@@ -9,21 +9,21 @@ import { parseCount, UsageError } from "./_values.ts";
 
 /** What happens to the bytes of each direction. */
 export interface Faults {
-  /** How many milliseconds each byte takes at least. */
+  /** The least delay of each byte, in milliseconds. */
   readonly latency: number;
-  /** How many more it takes at most. */
+  /** The most additional delay, in milliseconds. */
   readonly jitter: number;
   /** The most bytes in a second. */
   readonly rate: number;
   /** The lengths of the pieces that the bytes are cut into. */
   readonly cut: { readonly min: number; readonly max: number } | undefined;
-  /** After so many bytes nothing passes. */
+  /** After this many bytes nothing passes. */
   readonly stallAfter: number;
-  /** After so many bytes both sides are reset. */
+  /** After this many bytes both sides are reset. */
   readonly resetAfter: number;
-  /** After so many bytes the receiver sees the end; the rest is dropped. */
+  /** After this many bytes the receiver sees the end; the rest is dropped. */
   readonly halfCloseAfter: number;
-  /** Where chance begins. */
+  /** The seed of the random numbers. */
   readonly seed: number;
 }
 
@@ -61,7 +61,7 @@ export function parseFaults(flags: Flags): Faults | undefined {
   };
 }
 
-/** Whether anything of it is left to chance, and so to the seed. */
+/** Whether any fault is random, so that the seed matters. */
 export function isRandom({ jitter, cut }: Faults): boolean {
   return jitter > 0 || cut !== undefined && cut.min < cut.max;
 }
@@ -108,15 +108,18 @@ interface Piece {
   readonly due: number;
 }
 
-// So much is on its way before the sender has to wait, as in a network.
+// How much may be in flight before the sender has to wait, as in a network.
 const MAX_QUEUED_BYTES = 1024 * 1024;
-/** A slow line is not a line that is still for seconds: so often in a second it passes some. */
+/**
+ * How often a second a slow line passes bytes: it must not be still for
+ * seconds.
+ */
 export const PIECES_A_SECOND = 20;
 
 /** One direction, with its faults. Without faults every byte arrives once and in order. */
 export class FaultyLine {
   readonly #faults: Faults;
-  // Of its own, so that cuts are in the same places however many chunks come.
+  // Separate, so that cuts are in the same places for any chunks.
   readonly #cutRandom: () => number;
   readonly #jitterRandom: () => number;
   readonly #end: LineEnd;
@@ -146,7 +149,7 @@ export class FaultyLine {
     if (this.#isDropping) return;
     const { latency, jitter } = this.#faults;
     const due = performance.now() + latency + jitter * this.#jitterRandom();
-    // What is sent later arrives later, as TCP sees to.
+    // Later bytes arrive later, as in TCP.
     this.#lastDue = Math.max(this.#lastDue, due);
     this.#pieces.push({ bytes, due: this.#lastDue });
     this.#queued += bytes.length;
@@ -157,7 +160,7 @@ export class FaultyLine {
     }
   }
 
-  /** Says that no more comes; settles when all has arrived. */
+  /** Says that no more bytes come; settles when all have arrived. */
   async finish(): Promise<void> {
     this.#hasEnded = true;
     this.#wake.resolve();
@@ -199,7 +202,7 @@ export class FaultyLine {
     this.#end.end();
   }
 
-  /** Passes nothing more: drops what comes after an end, or lets it wait. */
+  /** Passes nothing more: drops bytes after an end, or lets them wait. */
   async #stop(aborted: Promise<never>): Promise<void> {
     if (this.#passed < this.#faults.halfCloseAfter) await aborted;
     this.#isDropping = true;
@@ -208,7 +211,7 @@ export class FaultyLine {
     this.#room.resolve();
   }
 
-  /** The length of the next part: up to a cut, or to a place where something happens. */
+  /** The length of the next part: up to a cut, or to the offset of a fault. */
   #partLength(length: number): number {
     const { cut, rate, stallAfter, resetAfter, halfCloseAfter } = this.#faults;
     if (cut !== undefined && this.#cutLeft === 0) {
@@ -234,7 +237,7 @@ export class FaultyLine {
       this.#freeAt = start + length * 1000 / rate;
       await this.#waitUntil(this.#freeAt);
     }
-    // The receiver has a look between two pieces.
+    // The receiver reads between two pieces.
     if (cut !== undefined) {
       await new Promise((resolve) => setTimeout(resolve, 0));
     }
@@ -246,7 +249,7 @@ export class FaultyLine {
     if (left > 0) await delay(left, { signal: this.#end.signal });
   }
 
-  /** Does what happens here; tells whether nothing passes any more. */
+  /** Applies a fault at this offset; returns whether nothing more passes. */
   #actAtPlace(): boolean {
     const { stallAfter, resetAfter, halfCloseAfter } = this.#faults;
     if (this.#passed >= resetAfter) this.#end.reset();

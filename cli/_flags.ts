@@ -1,5 +1,5 @@
 /**
- * The flags of a command line, as values of their own kind.
+ * The flags of a command line, as typed values.
  *
  * @module
  */
@@ -13,13 +13,13 @@ import {
   UsageError,
 } from "./_values.ts";
 
-/** One flag, as help and completion tell it. */
+/** One flag, for help and completion. */
 export interface Flag {
   /** Its name, without dashes. */
   readonly name: string;
   /** One letter, for `-n`. */
   readonly short?: string;
-  /** What its value is called; without, it has none. */
+  /** The name of its value, if it has one. */
   readonly value?: string;
   /** All values that it may have. */
   readonly choices?: readonly string[];
@@ -109,13 +109,15 @@ export class Flags {
   }
 }
 
-/** A command line, taken apart. */
+/** A parsed command line. */
 export interface ParsedArgs {
   readonly flags: Flags;
   readonly positionals: readonly string[];
 }
 
-/** Takes a command line apart; throws a {@linkcode UsageError} for an unknown flag. */
+/**
+ * Parses a command line; throws a {@linkcode UsageError} for an unknown flag.
+ */
 export function parseFlags(
   args: readonly string[],
   known: readonly Flag[],
@@ -152,7 +154,7 @@ function wrongFlag(error: unknown, known: readonly Flag[]): UsageError {
   const [, unknown] = /^Unknown option '--([\w-]+)/.exec(reason) ?? [];
   if (unknown === undefined) {
     return new UsageError(
-      // Node says so of a value such as -1.
+      // Node's message for a value such as -1.
       reason.replace(
         / is ambiguous\.?$/,
         " begins with a dash: write it after =",

@@ -1,5 +1,5 @@
 /**
- * How a message is shown, and how one is read from what is shown.
+ * How messages are shown, and read back.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export type Origin = "client" | "server";
 export interface Passed {
   /** When, in milliseconds since the command began. */
   readonly time: number;
-  /** Of which connection, where there are several. */
+  /** The number of its connection, if there are several. */
   readonly connection?: number | undefined;
   readonly from: Origin;
   readonly bytes: Uint8Array;
@@ -71,7 +71,7 @@ export function chooseFormat(flags: Flags): Format | undefined {
   return format;
 }
 
-/** A message as a line of JSON has it. */
+/** A message in a line of JSON. */
 export interface MessageJson {
   readonly time: number;
   readonly connection?: number;
@@ -83,7 +83,7 @@ export interface MessageJson {
   readonly hex?: string;
 }
 
-/** A message as JSON: as text if it is UTF-8, else as hexadecimal digits. */
+/** A message as JSON: as text if it is UTF-8, otherwise as hexadecimal digits. */
 export function toJson({ time, connection, from, bytes }: Passed): MessageJson {
   const text = textOf(bytes);
   return {
@@ -96,8 +96,8 @@ export function toJson({ time, connection, from, bytes }: Passed): MessageJson {
 }
 
 /**
- * A message for another program: nothing is added to it but the newline of its format.
- * For a terminal, what would steer it is escaped.
+ * A message for another program: nothing is added but the newline of its format. For a
+ * terminal, control characters are escaped.
  */
 export function plain(
   message: Passed,
@@ -123,7 +123,7 @@ export function plain(
   }
 }
 
-/** JSON leaves DEL, C1 and what reverses the direction as they are, which are escaped here. */
+/** Escapes DEL, C1 and direction-reversing characters, which JSON leaves unchanged. */
 function jsonLine(message: Passed): string {
   return JSON.stringify(toJson(message)).replace(
     CONTROLS,
@@ -132,7 +132,7 @@ function jsonLine(message: Passed): string {
   );
 }
 
-/** Bytes as text that cannot steer a terminal; with `keepsLines`, lines stay lines. */
+/** Bytes as text that cannot control a terminal; with `keepsLines`, lines stay lines. */
 export function visible(bytes: Uint8Array, keepsLines = false): string {
   const text = textOf(bytes);
   if (text === undefined) {
@@ -147,7 +147,7 @@ export function visible(bytes: Uint8Array, keepsLines = false): string {
   return escapeControls(text, keepsLines);
 }
 
-/** Rows of 16 bytes, each with its place, and as ASCII. */
+/** Rows of 16 bytes, each with its offset, and as ASCII. */
 export function hexDump(bytes: Uint8Array): string[] {
   const rows: string[] = [];
   for (let at = 0; at < bytes.length; at += 16) {
@@ -169,13 +169,13 @@ export function hexDump(bytes: Uint8Array): string[] {
   return rows;
 }
 
-/** What a person looks at: who sent it, how long after the last, its length. */
+/** A message for a person: who sent it, how long after the last, its length. */
 export interface Annotated extends Passed {
   /** Milliseconds since the message before it; nothing for the first. */
   readonly sinceLast?: number | undefined;
 }
 
-// The rest of a longer message is counted, not shown: a terminal is no file.
+// The rest of a longer message is counted, not shown: a terminal is not a file.
 const MAX_SHOWN_BYTES = 4096;
 
 /** A message for a person, in one line; with `"hex"`, in one more for every 16 bytes. */
@@ -236,11 +236,11 @@ export function size(bytes: number): string {
 export interface InputOptions {
   readonly format: Format;
   readonly hasEscapes: boolean;
-  /** Whether a line that is no message as JSON is one as text. */
+  /** Whether a line that is not a message as JSON is one as text. */
   readonly acceptsText?: boolean;
 }
 
-/** Reads a message from a flag or a line; `name` is where it stands. */
+/** Reads a message from a flag or a line, which `name` names. */
 export function parseMessage(
   name: string,
   text: string,
@@ -258,7 +258,7 @@ export function parseMessage(
   return hasEscapes ? parseEscapes(name, text) : text;
 }
 
-/** A line of input that is no message. */
+/** The error of an input line that is not a message. */
 export class InputError extends Error {
   override name = "InputError";
 }
@@ -281,7 +281,7 @@ export async function* readMessages(
     if (whole.length > 0) yield whole;
     return;
   }
-  // The table of verbs is of this file too, and help needs no library.
+  // The table of verbs imports this file too, and help needs no library.
   const { delimited, FrameDecoderStream } = await import("../framing.ts");
   const lines = input.pipeThrough(
     new FrameDecoderStream(delimited(["\n", "\r\n"], { maxLength: Infinity })),
@@ -324,7 +324,7 @@ function readLine(
 
 const FIELDS = ["time", "connection", "from", "length", "text", "hex"];
 
-/** Whether a line is one that this tool may have written, and not JSON of a protocol. */
+/** Whether this tool may have written a line, which is not the JSON of a protocol. */
 function looksLikeMessage(line: string): boolean {
   if (!line.startsWith("{")) return false;
   try {

@@ -1,6 +1,6 @@
 /**
- * The flags of framings as help and completion tell them: apart from what is done with
- * them, as the library is loaded only for that.
+ * The framing flags for help and completion. Separate from their use, which loads the
+ * library.
  *
  * @module
  */
@@ -38,7 +38,7 @@ export const KIND_FLAGS: readonly Flag[] = [
   { name: "raw", help: "No framing: what each read brings" },
 ];
 
-/** What the flags with choices may be. */
+/** The choices of flags. */
 export const EOL = ["lf", "crlf"] as const;
 export const TRAILING = ["emit", "error", "discard"] as const;
 export const DISPOSITION = ["discard", "suffix", "prefix"] as const;
@@ -97,7 +97,7 @@ export const FRAMING_FLAGS: FlagGroup = {
   flags: [...KIND_FLAGS, ...OPTION_FLAGS],
 };
 
-/** The flags that each kind of framing takes beside its own. */
+/** The flags that each kind of framing takes in addition to its own. */
 export const TAKES: Readonly<Record<string, readonly string[]>> = {
   lines: [
     "eol",

@@ -1,5 +1,5 @@
 /**
- * Framing by flags: each is an option of the library, by the same name.
+ * Flags for framings: each is an option of the library with the same name.
  *
  * @module
  */
@@ -42,15 +42,15 @@ import {
 
 /** A framing as the tool uses it, and as a program writes it. */
 export interface ChosenFraming {
-  /** Every message as bytes, so that all of them can be shown as they are. */
+  /** Gives every message as bytes, so that all can be shown unchanged. */
   readonly framing: Framing<Bytes, Sendable>;
-  /** The same as the library has it, which is the fastest to count messages with. */
+  /** The library's own version, the fastest for counting messages. */
   readonly own: Pick<Framing<unknown, never>, "decoder">;
   /** The call that makes the framing. */
   readonly code: string;
   /** The functions of the library that `code` calls. */
   readonly imports: readonly string[];
-  /** What a program receives. */
+  /** The type that a program receives. */
   readonly gives: "text" | "bytes" | "values of JSON";
   /** Whether messages are chunks that say nothing about what was sent. */
   readonly isRaw: boolean;
@@ -59,8 +59,8 @@ export interface ChosenFraming {
 }
 
 /**
- * Makes the framing that the flags name: lines, if they name none. With `--guess` there
- * is none: bytes are taken as they come.
+ * Makes the framing that the flags name, by default lines. With `--guess` there is none:
+ * bytes are taken as they come.
  */
 export function chooseFraming(flags: Flags): ChosenFraming {
   const guesses = flags.has("guess");
@@ -100,7 +100,7 @@ export function chooseFraming(flags: Flags): ChosenFraming {
     const made = makeFraming(kind, flags);
     return { own: made.framing, ...made, isRaw: kind === "raw", flags: given };
   } catch (error) {
-    // The library refuses what it cannot honour, with a sentence.
+    // The library refuses options that it cannot honour, with a message.
     if (error instanceof TypeError || error instanceof RangeError) {
       throw new UsageError(error.message);
     }
@@ -225,14 +225,14 @@ function callOf(...args: unknown[]): string {
 }
 
 /**
- * `lines()`, but with bytes: what is not UTF-8 would be shown as U+FFFD, and what a
- * peer really sends is what this tool is asked for.
+ * `lines()`, but with bytes: invalid UTF-8 would become U+FFFD, and this tool must show
+ * what a peer really sends.
  */
 function linesOfBytes(options: LinesOptions): Framing<Bytes, Sendable> {
   const { eol, fatal, strict, onMalformed: _, ...others } = options;
   const text = mapped<string, string, Bytes, Sendable>(lines(options), {
     decode: bytesOf,
-    // What is no text cannot be a line, which the encoder of lines() says.
+    // Bytes that are not text cannot be a line; the encoder of lines() says so.
     encode: (message) =>
       typeof message === "string" ? message : decodeText(message),
   });

@@ -1,10 +1,10 @@
 /**
  * Which framings fit some bytes, and how well.
  *
- * A framing that fits by chance alone is not worth a word, so each candidate is
- * weighed by how unlikely that would be, in bits: a length of four bytes that leads
- * from one message to the next a few times cannot be chance, a single byte that does
- * so can. What is rare among protocols must have more in its favour.
+ * A framing that fits only by chance is not worth mentioning, so each candidate is
+ * weighed by how unlikely chance is, in bits: a length of four bytes that leads from one
+ * message to the next a few times cannot be chance, but a single byte can. Rare forms
+ * need more evidence.
  *
  * @module
  */
@@ -17,12 +17,12 @@ import { parseFlags } from "./_flags.ts";
 export class Sample {
   // In one buffer: a chunk may be one byte.
   readonly #input = new InputBuffer();
-  /** Where reads ended: senders mostly write whole messages. */
+  /** Where reads ended: senders usually write whole messages. */
   readonly cuts: number[] = [];
   /** Whether the stream has ended, and this is all of it. */
   isWhole = false;
 
-  /** Adds what a read has brought, if there is room. */
+  /** Adds the bytes of a read, if there is room. */
   add(chunk: Uint8Array): void {
     if (chunk.length === 0 || this.length >= MAX_SAMPLE_BYTES) return;
     this.#input.append(new Uint8Array(chunk));
@@ -38,9 +38,9 @@ export class Sample {
   }
 }
 
-// Enough messages of any protocol to tell.
+// Enough messages to recognize any protocol.
 const MAX_SAMPLE_BYTES = 64 * 1024;
-// The tool may listen for long: the samples of all connections would fill the memory.
+// The tool may listen for a long time: samples of all connections would fill the memory.
 const MAX_SAMPLES = 64;
 
 /** Adds the sample of one more stream, if there is room. */
@@ -60,16 +60,16 @@ export interface Guess {
   /** How many reads ended where a message did. */
   readonly alignedCuts: number;
   readonly cuts: number;
-  /** Others that divide the bytes in the same places. */
+  /** Other flags that divide the bytes in the same places. */
   readonly alternatives: readonly (readonly string[])[];
 }
 
-/** How the messages of one stream lie in it, by one framing. */
+/** How one framing divides a stream into messages. */
 interface Division {
   readonly starts: readonly number[];
   readonly ends: readonly number[];
   readonly lengths: readonly number[];
-  /** Where what is left begins. */
+  /** Where the rest begins. */
   readonly taken: number;
 }
 
@@ -77,7 +77,7 @@ interface Candidate {
   readonly flags: readonly string[];
   /** How rare it is, in bits. */
   readonly cost: number;
-  /** What speaks for it in how the bytes are divided. */
+  /** The evidence for it in how it divides the bytes, in bits. */
   evidence(division: Division, bytes: Uint8Array): number;
 }
 
@@ -99,7 +99,7 @@ export function guess(samples: readonly Sample[]): Guess[] {
       const division = divide(bytes, framing, isWhole);
       if (division === undefined) return [];
       if (division.ends.length === 0) {
-        // Several reads without one whole message are not read by this framing.
+        // Several reads without one whole message do not fit this framing.
         if (ofStream.length > 1) return [];
         bits -= NO_MESSAGE_BITS;
       }
@@ -142,7 +142,9 @@ export function guess(samples: readonly Sample[]): Guess[] {
 
 const NO_MESSAGE_BITS = 6;
 
-/** What it says that reads end where messages do; messages that do so often, anyway. */
+/**
+ * The evidence in reads that end with messages, unless messages end that often anyway.
+ */
 function cutEvidence(
   aligned: number,
   cuts: number,
@@ -179,7 +181,7 @@ function divide(
       lengths.push(message.length);
     }
     const taken = input.offset;
-    // A whole stream has no message that is not.
+    // A whole stream has no partial message.
     if (isWhole && taken < bytes.length) return undefined;
     return { starts, ends, lengths, taken };
   } catch {
@@ -201,7 +203,7 @@ function candidatesFor(streams: readonly Uint8Array[]): Candidate[] {
     {
       flags: ["--content-length"],
       cost: 0,
-      // Each has a name, a number and a blank line, which come so by design alone.
+      // Each has a name, a number and a blank line, which cannot be chance.
       evidence: ({ lengths }) => lengths.length * 24,
     },
     {
@@ -217,7 +219,7 @@ function candidatesFor(streams: readonly Uint8Array[]): Candidate[] {
   ];
 }
 
-/** How much of the bytes is what people read, from 0 to 1. */
+/** How much of the bytes is readable text, from 0 to 1. */
 function readable(bytes: Uint8Array): number {
   let count = 0;
   for (const byte of bytes) {
@@ -240,7 +242,7 @@ function isUtf8(bytes: Uint8Array): boolean {
   }
 }
 
-// Messages of text between bytes that are none have been found.
+// The evidence of text messages between bytes that are not text.
 const TEXT_BITS = 20;
 
 /** Whether messages are text, and what is between them is not. */
@@ -268,7 +270,7 @@ function lineCandidates(streams: readonly Uint8Array[]): Candidate[] {
     cost: 0,
     evidence: ({ lengths }, bytes) => {
       if (readable(bytes) <= 0.97) return -40;
-      // The whole of a stream without a line end is one line, by name only.
+      // A whole stream without a line end is a line in name only.
       return bytes.includes(LF) ? 8 + 3 * Math.min(lengths.length, 10) : -10;
     },
   }];
@@ -282,7 +284,7 @@ function count(bytes: Uint8Array, sought: readonly number[]): number {
   return found;
 }
 
-/** What protocols put between messages beside line ends; and how rare it is. */
+/** What protocols put between messages besides line ends, and how rare it is. */
 const DELIMITERS: readonly (readonly [text: string, cost: number])[] = [
   ["\\0", 2],
   ["\\x1c\\r", 2], // MLLP
@@ -309,7 +311,7 @@ function delimiterCandidates(): Candidate[] {
       const messages = starts.map((start, index) =>
         bytes.subarray(start, start + (lengths[index] ?? 0))
       );
-      // Where it comes by chance, it comes in no good places.
+      // A delimiter that occurs by chance occurs in bad places.
       return 2 * Math.min(ends.length - empty, 8) - 2 * empty +
         (taken < bytes.length ? -10 : 0) +
         (isTextBetween(messages, bytes) ? TEXT_BITS : 0);
@@ -332,7 +334,7 @@ function lengthCandidates(): Candidate[] {
   for (let offset = 0; offset <= MAX_OFFSET; offset++) {
     for (const [size, sizeCost] of SIZES) {
       for (const order of size === 1 ? [""] : ["", ",le"]) {
-        // What the length counts: what comes after it, or itself too, or all.
+        // The length may count the bytes after it, itself too, or the whole frame.
         for (const adjust of new Set([0, -size, -(offset + size)])) {
           const header = offset + size;
           candidates.push({
@@ -387,14 +389,14 @@ function lengthFlag(size: string, offset: number, adjust: number): string {
     size,
     ...(offset === 0 ? [] : [`offset=${offset}`]),
     ...(adjust === 0 ? [] : [`adjust=${adjust}`]),
-    // What stands before the length says what the message is.
+    // The bytes before the length say what the message is.
     ...(offset === 0 ? [] : ["strip=0"]),
   ].join(",");
 }
 
 const EMPTY_BITS = 3;
 
-/** How unlikely it is that a field of so many bits leads to a place within the bytes. */
+/** How unlikely it is that a field of this size leads to an offset within the bytes. */
 function fieldEvidence(
   { starts, ends, lengths, taken }: Division,
   bytes: Uint8Array,
@@ -412,11 +414,11 @@ function fieldEvidence(
     : 0;
   for (const [index, start] of starts.entries()) {
     const end = ends[index] ?? start;
-    // Zeros lead to themselves.
+    // Zeros lead to more zeros.
     if (end - start <= header) evidence -= EMPTY_BITS;
     else evidence += Math.max(0, bits - Math.log2(bytes.length - start + 1));
   }
-  // That the last message ends with the bytes is the surest sign.
+  // A last message that ends with the bytes is the surest sign.
   const last = starts.length - 1;
   const lastLength = (ends[last] ?? 0) - (starts[last] ?? 0);
   return evidence + (taken === bytes.length ? Math.log2(lastLength + 1) : -3);
@@ -460,7 +462,7 @@ function constantColumns(
   return columns;
 }
 
-/** What the first bytes give away that no framing can. */
+/** A hint from the first bytes that no framing gives. */
 export function hintFor(bytes: Uint8Array): string | undefined {
   const [type = 0, major = 0] = bytes;
   if (type >= 0x14 && type <= 0x17 && major === 3) {

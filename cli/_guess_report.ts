@@ -3,14 +3,14 @@ import { type Guess, guess, hintFor, type Sample } from "./_guess.ts";
 const MAX_GUESSES = 4;
 const MAX_ALTERNATIVES = 3;
 
-/** What fits some streams, for a person; the flags can be copied. */
+/** The framings that fit some streams, for a person, with flags to copy. */
 export function guessReport(samples: readonly Sample[]): string {
   const length = samples.reduce((sum, sample) => sum + sample.length, 0);
   const reads = samples.reduce((sum, { cuts }) => sum + cuts.length, 0);
   if (length === 0) return "Nothing came, so there is nothing to guess from";
   const all = guess(samples);
   const best = all[0]?.bits ?? 0;
-  // What is much less likely than the best is chance.
+  // Guesses much less likely than the best are chance.
   const guesses = all.filter(({ bits }) => bits > best / 4).slice(
     0,
     MAX_GUESSES,

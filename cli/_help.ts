@@ -1,5 +1,5 @@
 /**
- * The help, made of the table of verbs.
+ * The help, made from the table of verbs.
  *
  * @module
  */

@@ -29,7 +29,7 @@ export function code(command: Command): Promise<string> {
   return listenCode(command, planListen(command));
 }
 
-/** Listens until Ctrl-C, or until what `--once` and `--count` ask for is done. */
+/** Listens until Ctrl-C, or until `--once` or `--count` is fulfilled. */
 export async function run(command: Command, shell: Shell): Promise<number> {
   const plan = planListen(command);
   const { flags } = command;
@@ -46,7 +46,8 @@ export async function run(command: Command, shell: Shell): Promise<number> {
       heartbeat: plan.heartbeat,
       ...connectionSettings(flags),
       ...servingLimits(flags, plan.endsWithFirst),
-      // The handler tells its own errors; what is left is of connections that were never made.
+      // The handler reports its own errors; these are of connections that were never
+      // made.
       onError: (error) => listening.say(reasonOf(error)),
     }, (connection) => listening.attend(connection));
   } catch (error) {
@@ -58,7 +59,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
   try {
     return await listening.run(server, interrupted);
   } finally {
-    // A handler may wait for an output that is not read: it is not waited for.
+    // Do not wait for handlers: one may wait for an output that nobody reads.
     await server.shutdown({ timeout: SHUTDOWN_MS });
   }
 }
@@ -195,7 +196,7 @@ class Listening {
       }
     }
     sample.isWhole = true;
-    // What is on standard input may be an answer to all that came.
+    // Standard input may be an answer to everything received.
     await Promise.race([this.#inputSent, this.#interrupted.promise]);
   }
 
@@ -235,7 +236,7 @@ class Listening {
           command,
           bytes,
           !isBinary,
-          connection.signal, // the answer would have no one to go to
+          connection.signal, // nobody would get the answer
         );
         if (code !== 0) {
           this.say(`#${number} The command ended with code ${code}`);
@@ -246,14 +247,14 @@ class Listening {
     }
   }
 
-  /** Messages alone go to a pipe, so that it has what was received. */
+  /** A pipe gets only received messages. */
   async #showAnswer(number: number, bytes: Bytes): Promise<void> {
     const { format } = this.#plan;
     if (!this.#shell.isOutputTerminal && format !== "json") return;
     await this.#show(number, "server", bytes);
   }
 
-  /** Sends standard input to all that are connected, from the first on. */
+  /** Sends standard input to all connected clients, once there is one. */
   async #sendInput(): Promise<void> {
     await this.#connected.promise;
     const { input, chosen } = this.#plan;
@@ -294,5 +295,5 @@ class Listening {
   }
 }
 
-// Who has not ended by then is a peer that does not listen.
+// A peer that has not ended by then does not listen.
 const SHUTDOWN_MS = 500;

@@ -15,10 +15,10 @@ import { parsePlace, type Place, UsageError } from "./_values.ts";
 
 const ANSWERS = ["echo", "reply", "exec", "broadcast", "discard"] as const;
 
-/** How a message is answered: by what is typed, if nothing is said. */
+/** How a message is answered; by default with typed lines. */
 export type Answer = typeof ANSWERS[number] | "typed";
 
-/** All that the command line of `listen` says, checked. */
+/** The checked command line of `listen`. */
 export interface ListenPlan {
   readonly place: Place;
   readonly chosen: ChosenFraming;

@@ -13,6 +13,6 @@ export function literal(value: unknown): string {
       entries.map(([name, each]) => `${name}: ${literal(each)}`).join(", ")
     } }`;
   }
-  // JSON knows no Infinity.
+  // JSON has no Infinity.
   return typeof value === "string" ? JSON.stringify(value) : String(value);
 }

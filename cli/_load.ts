@@ -1,9 +1,9 @@
 /**
- * Sends requests over some connections, and measures when they are answered.
+ * Sends requests over some connections, and measures how fast they are answered.
  *
- * A latency counts from when its request was due. With a rate that is a time on the
- * clock: a request that has to wait, as the ones before it are not answered, is slow
- * too. Without, a request is due when the one in whose place it comes is answered.
+ * A latency counts from when its request was due. With a rate, that is a fixed time: a
+ * request that has to wait because earlier ones are not answered is slow too. Without a
+ * rate, a request is due when the one that it replaces is answered.
  *
  * @module
  */
@@ -18,12 +18,12 @@ export type LoadConnection = Connection<unknown, Sendable>;
 
 const NS_PER_MS = 1_000_000;
 const HIGHEST_NS = 3_600_000 * NS_PER_MS;
-// A timer may be as late as that; the rest is waited for without one.
+// A timer may be this late; the rest of the wait uses none.
 const TIMER_SLACK_MS = 2;
-/** How long is waited for answers once the time is over. */
+/** How long to wait for answers once the time is over. */
 const GRACE_MS = 1000;
 
-/** A load, and what it has measured so far. */
+/** A load, and its measurements so far. */
 export class Load {
   readonly #plan: BenchPlan;
   readonly #requests: Requests;
@@ -41,7 +41,7 @@ export class Load {
   /** How many requests were due so far, with a rate. */
   #due = 0;
   #nextLane = 0;
-  /** How many requests were answered; the ones after the time was over are among them. */
+  /** How many requests were answered, including after the time was over. */
   answered = 0;
   /** How many requests were answered while others were still sent. */
   answeredInTime = 0;
@@ -67,7 +67,7 @@ export class Load {
     return Math.min(performance.now(), this.#end) - this.#start;
   }
 
-  /** Requests that were due, and have no answer. */
+  /** How many requests were due but have no answer. */
   get unanswered(): number {
     const underWay = this.#lanes.reduce((sum, lane) => sum + lane.underWay, 0);
     return underWay + this.#backlog();
@@ -87,7 +87,9 @@ export class Load {
     );
   }
 
-  /** Sends for the time of the plan, or until the signal; then waits for what is under way. */
+  /**
+   * Sends for the time of the plan, or until the signal; then waits for pending answers.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { time, rate } = this.#plan;
     this.#start = performance.now();
@@ -113,8 +115,8 @@ export class Load {
     if (!this.#isSending) return;
     this.#isSending = false;
     this.#end = Math.min(this.#end, performance.now());
-    // The rest of the requests that were due is sent, and answered, if there is time:
-    // now if there is room, and else when an answer makes room.
+    // The rest of the due requests is still sent, if there is time: now if there is room,
+    // otherwise when an answer makes room.
     if (this.#plan.rate !== undefined) this.#sendDue(this.#end);
     const timer = setTimeout(() => this.#over.resolve(), GRACE_MS);
     this.#over.promise.then(() => clearTimeout(timer));
@@ -166,7 +168,7 @@ export class Load {
 
   #send(lane: Lane, count: number, due: number): void {
     for (let index = 0; index < count; index++) lane.addDue(due);
-    // One that fails is told to the receiver.
+    // The receiver learns of a failure.
     lane.connection.send(this.#requests.take(count)).catch(() => {});
   }
 
@@ -174,7 +176,7 @@ export class Load {
   #dueBy(now: number): number {
     const { rate = 0 } = this.#plan;
     const requests = (time: number) => (time - this.#start) * rate / 1000;
-    // Rounded, as a sum of milliseconds may be above the end by a trifle.
+    // Rounded: a sum of milliseconds may be slightly above the end.
     const all = Math.ceil(requests(this.#end) - 1e-6);
     return Math.min(all, Math.floor(requests(now)) + 1);
   }
@@ -184,7 +186,7 @@ export class Load {
     return this.#dueBy(performance.now()) - this.#due;
   }
 
-  /** Sends what is due, on connections that have room. */
+  /** Sends due requests on connections that have room. */
   #sendDue(now: number): void {
     const { rate = 1, pipeline } = this.#plan;
     for (const due = this.#dueBy(now); this.#due < due; this.#due++) {
@@ -204,7 +206,7 @@ export class Load {
     return undefined;
   }
 
-  /** Comes back whenever a request is due. */
+  /** Runs whenever a request is due. */
   #keepRate(rate: number): void {
     const tick = () => {
       if (!this.#isSending) return;
@@ -217,10 +219,10 @@ export class Load {
   }
 }
 
-/** What connections are aborted with when all is measured. */
+/** The reason for aborting connections when everything is measured. */
 const OVER = new Error("The time is over");
 
-/** One connection, and when its requests that are under way were due. */
+/** One connection, and the due times of its pending requests. */
 class Lane {
   readonly connection: LoadConnection;
   isOpen = true;
@@ -246,7 +248,7 @@ class Lane {
   }
 }
 
-/** The bytes of requests, of which any number in a row is one range. */
+/** The bytes of requests, laid out so that consecutive ones are one range. */
 class Requests {
   readonly #bytes: Bytes;
   readonly #offsets: readonly number[];

@@ -1,5 +1,5 @@
 /**
- * Looks at what passes a proxy: shows it, records it, captures it.
+ * Observes the traffic of a proxy: shows, records and captures it.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { reasonOf } from "./_reason.ts";
 import { eventLine, messageLine, recordingHeader } from "./_recording.ts";
 import type { Shell } from "./_shell.ts";
 
-/** Looks at all connections of a proxy. */
+/** Observes all connections of a proxy. */
 export class Observer implements Disposable {
   readonly #plan: ProxyPlan;
   readonly #shell: Shell;
@@ -22,7 +22,7 @@ export class Observer implements Disposable {
   readonly #pcap: Deno.FsFile | undefined;
   readonly #started = Date.now();
   #hasLineEnd = false;
-  /** What to guess from, by who sent it. */
+  /** The samples to guess from, by sender. */
   readonly samples: Readonly<Record<Origin, Sample[]>> = {
     client: [],
     server: [],
@@ -42,7 +42,7 @@ export class Observer implements Disposable {
     this.#note(recordingHeader(plan.chosen.flags, new Date(this.#started)));
   }
 
-  /** Begins to look at a connection. */
+  /** Begins to observe a connection. */
   open(number: number, ends: FlowEnds): ObservedConnection {
     const time = this.#display.now();
     const pcap = this.#pcap;
@@ -117,7 +117,7 @@ export class Observer implements Disposable {
     };
   }
 
-  /** A replay ends lines as the client does, which lines do not tell. */
+  /** A replay ends lines as the client did; decoded lines do not show how. */
   #noteLineEnd(chunk: Uint8Array): void {
     if (this.#hasLineEnd) return;
     const end = chunk.indexOf(LF);
@@ -146,7 +146,7 @@ const LF = 0x0a;
 const CR = 0x0d;
 const NO_BYTES = new Uint8Array(0);
 
-/** A connection that is looked at. */
+/** An observed connection. */
 export interface ObservedConnection {
   readonly client: ObservedDirection;
   readonly server: ObservedDirection;
@@ -156,7 +156,7 @@ export interface ObservedConnection {
 
 /** One direction of it. */
 export interface ObservedDirection {
-  /** Looks at bytes, which are not changed later. */
+  /** Observes bytes, which must not change later. */
   take(chunk: Uint8Array): Promise<void>;
   end(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * A capture that Wireshark opens. The proxy sees bytes, not packets, so the packets are
- * made up: with the addresses of both ends, and with numbers that agree.
+ * A capture that Wireshark opens. The proxy sees bytes, not packets, so it makes the
+ * packets up, with the addresses of both ends and consistent sequence numbers.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Place } from "./_values.ts";
 const MAGIC = 0xa1b2c3d4;
 const LINKTYPE_RAW = 101; // an IP header comes first, of either version
 const SNAP_LENGTH = 262_144;
-// A datagram of IPv4 holds no more than 65,535 bytes.
+// An IPv4 datagram holds at most 65,535 bytes.
 const MAX_PAYLOAD = 32 * 1024;
 
 const FIN = 0x01;
@@ -61,7 +61,7 @@ export class Flow {
     this.#write = write;
     const client = addressOf(ends.client, 40_000 + number % 20_000);
     const server = addressOf(ends.server, 1);
-    // Both of the same version: an address of IPv4 has one of IPv6 that means it.
+    // Both of the same version: every IPv4 address has an IPv6 form.
     const isV4 = client.address.length === 4 && server.address.length === 4;
     this.#client = {
       ...client,
@@ -80,7 +80,7 @@ export class Flow {
     this.#packet("client", ACK, time);
   }
 
-  /** Writes bytes that one side has sent, and that the other has them. */
+  /** Writes bytes that one side has sent, and the other side's acknowledgement. */
   data(from: Origin, bytes: Uint8Array, time: number): void {
     if (this.#isOver) return;
     for (let at = 0; at < bytes.length; at += MAX_PAYLOAD) {
@@ -153,7 +153,7 @@ function tcpSegment(
   view.setUint8(13, flags);
   view.setUint16(14, 65_535);
   segment.set(payload, TCP_HEADER);
-  // The sum is over both addresses, the protocol and the length, too.
+  // The sum also covers both addresses, the protocol and the length.
   const pseudo = new Uint8Array(4);
   new DataView(pseudo.buffer).setUint16(0, PROTOCOL_TCP);
   new DataView(pseudo.buffer).setUint16(2, segment.length);
@@ -171,7 +171,7 @@ function ipv4(
   const view = new DataView(header.buffer);
   view.setUint8(0, 0x45);
   view.setUint16(2, header.length + segment.length);
-  view.setUint16(6, 0x4000); // not to be divided
+  view.setUint16(6, 0x4000); // do not fragment
   view.setUint8(8, 64);
   view.setUint8(9, PROTOCOL_TCP);
   header.set(source.address, 12);
@@ -196,7 +196,7 @@ function ipv6(
   return concat([header, segment]);
 }
 
-/** The checksum of the internet: the complement of the sum of all pairs of bytes. */
+/** The Internet checksum: the complement of the sum of all pairs of bytes. */
 function checksum(parts: readonly Uint8Array[]): number {
   let sum = 0;
   for (const part of parts) {
@@ -208,7 +208,7 @@ function checksum(parts: readonly Uint8Array[]): number {
   return ~sum & 0xffff;
 }
 
-/** An address as bytes. What has none, as a Unix socket, is this machine. */
+/** An address as bytes; for a Unix socket, which has none, that of this machine. */
 function addressOf(
   place: Place,
   otherPort: number,

@@ -12,14 +12,14 @@ import { literal } from "./_literal.ts";
 import type { Heartbeat } from "./_sending.ts";
 import { textOf } from "./_values.ts";
 
-/** A framing as a program has it, and what it gives there. */
+/** A framing as a program writes it, and the type that it gives there. */
 export interface FramingCode {
   readonly code: string;
   readonly imports: readonly string[];
   readonly gives: ChosenFraming["gives"];
 }
 
-/** The framing as a program has it: of text, if text alone is to be shown. */
+/** The framing as a program writes it: of text, if only text is shown. */
 export function framingCode(
   { code, imports, gives }: ChosenFraming,
   format: Format,
@@ -52,7 +52,7 @@ export async function program(
   ].join("");
 }
 
-/** The program of what only the tool can do: it runs the tool. */
+/** The program for things that only the tool can do: it runs the tool. */
 export async function toolProgram(
   why: string,
   verb: string,
@@ -81,7 +81,7 @@ function sortedNames(names: readonly string[]): string[] {
   );
 }
 
-/** Functions that stand at the end of a program that calls them, by their names. */
+/** Functions for the end of a program that calls them, by their names. */
 const HELPERS: readonly (readonly [name: string, code: string])[] = [
   [
     "until",
@@ -195,7 +195,7 @@ async function* messagesOrText(lines: AsyncIterable<string>) {
   ],
 ];
 
-/** The options of a call, a line each. */
+/** The options of a call, one per line. */
 export function optionLines(
   options: readonly CodeOption[],
   indent = "  ",
@@ -205,12 +205,12 @@ export function optionLines(
   ).join("");
 }
 
-/** A message that was received, as an expression of text. */
+/** A received message, as an expression of text. */
 export function textCode({ gives }: FramingCode, message: string): string {
   return gives === "values of JSON" ? `JSON.stringify(${message})` : message;
 }
 
-/** A message that was received, as an expression of bytes. */
+/** A received message, as an expression of bytes. */
 export function bytesCode(framing: FramingCode, message: string): string {
   return framing.gives === "bytes"
     ? message
@@ -249,7 +249,7 @@ export function showCode(
   }
 }
 
-/** What must stand before {@linkcode showCode}. */
+/** The code that {@linkcode showCode} needs before it. */
 export function outputCode(format: Format): string {
   return format === "binary"
     ? "const output = Deno.stdout.writable.getWriter();\n"
@@ -258,15 +258,15 @@ export function outputCode(format: Format): string {
 
 /** How a program gets the messages that it sends. */
 export interface InputCode {
-  /** What is iterated over. */
+  /** The iterable of messages. */
   readonly source: string;
-  /** What each `message` of it becomes. */
+  /** The expression for each `message`. */
   readonly message: string;
   readonly givesBytes: boolean;
   readonly imports: readonly string[];
 }
 
-/** The messages that flags give. */
+/** The messages from flags. */
 export function messagesCode(
   messages: readonly Sendable[],
   { gives }: FramingCode,
@@ -284,7 +284,7 @@ export function messagesCode(
   };
 }
 
-/** The messages on standard input. */
+/** The messages from standard input. */
 export function inputCode(
   { format, hasEscapes, acceptsText = false }: InputOptions,
   isRaw: boolean,
@@ -324,7 +324,7 @@ export function inputCode(
   };
 }
 
-/** What is sent of each message, in the type that the framing takes. */
+/** Each message to send, in the type that the framing takes. */
 export function sentCode(
   { gives }: FramingCode,
   { message, givesBytes }: InputCode,
@@ -334,7 +334,7 @@ export function sentCode(
   return gives === "values of JSON" ? `JSON.parse(${text})` : text;
 }
 
-/** One message that is known, in the type that the framing takes. */
+/** One known message, in the type that the framing takes. */
 export function valueCode({ gives }: FramingCode, message: Sendable): string {
   const text = typeof message === "string" ? message : textOf(message);
   if (gives === "bytes" || text === undefined) return literal(message);

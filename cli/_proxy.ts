@@ -1,5 +1,5 @@
 /**
- * `proxy`: passes connections on, and looks at them on their way.
+ * `proxy`: forwards connections, and observes them.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export function code(command: Command): Promise<string> {
   return proxyCode(command, planProxy(command));
 }
 
-/** Passes connections on until Ctrl-C. */
+/** Forwards connections until Ctrl-C. */
 export async function run(command: Command, shell: Shell): Promise<number> {
   const plan = planProxy(command);
   const { interrupted } = shell;
@@ -117,7 +117,7 @@ class Proxy {
       this.#shell.note(`#${number} ended`);
     } catch (error) {
       if (!(error instanceof Broken)) throw error;
-      // One side broke: the other learns it.
+      // One side broke: tell the other.
       link.reset();
       this.#shell.note(`#${number} ${error.message}`);
     } finally {
@@ -148,7 +148,7 @@ class Link {
     this.number = number;
   }
 
-  /** Aborted when it is over. */
+  /** Aborts when the connection is over. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
@@ -171,12 +171,12 @@ class Link {
   }
 }
 
-/** A connection has ended otherwise than by both of its sides. */
+/** The error of a connection that was not closed by both sides. */
 class Broken extends Error {
   override name = "Broken";
 }
 
-/** Passes what `source` sends on to `target`, and its end. */
+/** Forwards the bytes of `source` to `target`, and its end. */
 async function relay(
   link: Link,
   source: Side,
@@ -193,7 +193,7 @@ async function relay(
     signal,
   });
   for await (const chunk of readAll(source, signal)) {
-    // An output that is not read must not keep what Ctrl-C has ended.
+    // An output that nobody reads must not delay Ctrl-C.
     await abortable(observed.take(chunk), signal);
     if (line === undefined) {
       await target.write(chunk).catch(broken(signal, target));
@@ -220,7 +220,7 @@ async function* readAll(
 /** What an error of a socket means for the connection. */
 function broken(signal: AbortSignal, side: Side): (error: unknown) => never {
   return (error) => {
-    signal.throwIfAborted(); // it is of our own doing
+    signal.throwIfAborted(); // this side caused it
     throw new Broken(`broke at ${sideName(side)}: ${reasonOf(error)}`);
   };
 }

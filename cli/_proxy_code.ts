@@ -28,7 +28,7 @@ export function proxyCode(
   const looks = !plan.isQuiet || record !== undefined;
   const isRandomized = faults !== undefined && isRandom(faults);
   const isNumbered = isRandomized || looks && needsNumber(plan);
-  // A connection of Deno cannot be reset, one of Node can.
+  // A Deno connection cannot be reset, a Node connection can.
   const isReset = faults !== undefined && faults.resetAfter !== Infinity;
   // A recording has the bytes as they came.
   const framing = record === undefined
@@ -128,7 +128,7 @@ function eventCode(from: string, event: string): string {
   return `note(JSON.stringify({ time: performance.now(), connection: number, from: ${from}, event: "${event}" }));`;
 }
 
-/** What passes the bytes of one direction on. */
+/** The code that forwards the bytes of one direction. */
 function relayCode(
   { faults, record, chosen }: ProxyPlan,
   { looks, isNumbered }: { looks: boolean; isNumbered: boolean },
@@ -170,7 +170,7 @@ function indented(spaces: number, ...lines: string[]): string {
     .map((line) => `${" ".repeat(spaces)}${line}\n`).join("");
 }
 
-/** The rest of `relay()`, with faults: as `FaultyLine` does it in the tool. */
+/** The rest of `relay()`, with faults, like `FaultyLine` in the tool. */
 function faultCode(
   faults: Faults,
   look: readonly string[],
@@ -276,7 +276,7 @@ ${indented(2, ...end)}  await to.closeWrite();
 `;
 }
 
-/** What becomes of the messages of a direction. */
+/** The code for the messages of one direction. */
 function lookCode(
   { format, isQuiet, record }: ProxyPlan,
   framing: FramingCode,

@@ -5,7 +5,7 @@ import { chooseFraming, type ChosenFraming } from "./_framing_flags.ts";
 import { outputFormat } from "./_sending.ts";
 import { parsePlace, type Place } from "./_values.ts";
 
-/** All that the command line of `proxy` says, checked. */
+/** The checked command line of `proxy`. */
 export interface ProxyPlan {
   readonly listen: Place;
   readonly target: Place;

@@ -1,6 +1,6 @@
 import type { Connection } from "../connection.ts";
 
-/** Ends receiving when nothing has come for some time. */
+/** Ends receiving when nothing has arrived for some time. */
 export class Quiet implements Disposable {
   readonly #wait: number | undefined;
   readonly #controller = new AbortController();
@@ -11,12 +11,12 @@ export class Quiet implements Disposable {
     this.#wait = wait;
   }
 
-  /** Whether nothing has come for so long. */
+  /** Whether nothing has arrived for that time. */
   get isOver(): boolean {
     return this.#controller.signal.aborted;
   }
 
-  /** Counts time from now on. */
+  /** Starts the timer. */
   begin(): void {
     this.#hasBegun = true;
     this.#restart();

@@ -18,7 +18,7 @@ export type RecordedEvent = "open" | "end" | "reset";
 
 const VERSION = 1;
 
-/** A line about the whole recording. Of several, the last one holds. */
+/** A line about the whole recording. If there are several, the last one counts. */
 export function recordingHeader(
   framing: readonly string[],
   started: Date,
@@ -46,7 +46,7 @@ export function eventLine(
   }\n`;
 }
 
-/** One step of a connection that was recorded. */
+/** One step of a recorded connection. */
 export interface Step {
   readonly time: number;
   readonly from: Origin;
@@ -56,7 +56,7 @@ export interface Step {
 
 /** A recording, as it is replayed. */
 export interface Recording {
-  /** The flags of its framing, if it tells them. */
+  /** The flags of its framing, if it has them. */
   readonly framing: readonly string[] | undefined;
   /** The steps of each connection. */
   readonly connections: ReadonlyMap<number, readonly Step[]>;

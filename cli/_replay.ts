@@ -1,5 +1,5 @@
 /**
- * `replay`: sends what a recording sent, and looks at the answers.
+ * `replay`: sends the messages of a recording again, and checks the answers.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export async function code(command: Command): Promise<string> {
   return await replayCode(command, await planReplay(command));
 }
 
-/** Replays all connections; gives 1 if `--diff` has found a difference. */
+/** Replays all connections; returns 1 if `--diff` found a difference. */
 export async function run(command: Command, shell: Shell): Promise<number> {
   const plan = await planReplay(command);
   const { connections } = plan.recording;
@@ -36,7 +36,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
   const replayed = [...connections].map(([number, steps]) =>
     new Replay(plan, shell, display, number, steps, start)
   );
-  // One that fails ends the others, too.
+  // A failed connection ends the others too.
   const controller = new AbortController();
   const signal = AbortSignal.any([interrupted, controller.signal]);
   await Promise.all(replayed.map(async (each) => {
@@ -75,7 +75,7 @@ class Replay {
   readonly #number: number;
   readonly #steps: readonly Step[];
   readonly #start: number;
-  /** What was answered in the recording. */
+  /** The answers in the recording. */
   readonly #answers: readonly Uint8Array[];
   #changed = Promise.withResolvers<void>();
   #hasEnded = false;
@@ -120,7 +120,7 @@ class Replay {
       sending,
       receiving.then(() => sending),
     ]);
-    // All that is left to come is what was recorded, and then the end.
+    // Only the recorded answers are left to come, and then the end.
     await this.#waitFor(this.recorded);
     if (endsItself) await this.#waitFor(Infinity);
     await connection.close();
@@ -130,7 +130,7 @@ class Replay {
     }
   }
 
-  /** Sends what the client sent; tells whether it ended its side. */
+  /** Sends the client's messages; returns whether it closed its side. */
   async #send(
     connection: Connection<Bytes, Sendable>,
     signal: AbortSignal,
@@ -167,7 +167,7 @@ class Replay {
     }
   }
 
-  /** Waits for so many answers, for as long as they keep coming. */
+  /** Waits for this many answers, as long as they keep coming. */
   async #waitFor(answers: number): Promise<void> {
     while (this.received < answers && !this.#hasEnded) {
       this.#changed = Promise.withResolvers();

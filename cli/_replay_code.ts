@@ -102,7 +102,7 @@ ${comparison}`;
   return program(["connect", ...chosen.imports], body);
 }
 
-/** What becomes of an answer. */
+/** The code for an answer. */
 function answerCode(plan: ReplayPlan): string {
   if (!plan.compares) {
     return plan.isQuiet

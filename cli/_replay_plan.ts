@@ -7,7 +7,7 @@ import { readRecording, type Recording } from "./_recording.ts";
 import { outputFormat } from "./_sending.ts";
 import { parsePlace, type Place, UsageError } from "./_values.ts";
 
-/** All that the command line of `replay` says, checked. */
+/** The checked command line of `replay`. */
 export interface ReplayPlan {
   readonly file: string;
   readonly recording: Recording;

@@ -110,7 +110,7 @@ async function printHelp(
 ): Promise<number> {
   const { heading, helpOfTool, helpOfVerb } = await import("./_help.ts");
   const head = heading(shell.hasColor && shell.isOutputTerminal);
-  // What completion and help do stands in the help of the tool.
+  // The help of the tool covers completion and help.
   const isOfTool = [undefined, "completion", "help", "--help", "-h"]
     .includes(name);
   const text = name === undefined || isOfTool

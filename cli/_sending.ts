@@ -1,5 +1,5 @@
 /**
- * What a command line says is to be sent.
+ * The messages to send that a command line names.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { ChosenFraming } from "./_framing_flags.ts";
 import { reasonOf } from "./_reason.ts";
 import { UsageError } from "./_values.ts";
 
-/** How messages are shown, if no flag says so: as they are, if there is no framing. */
+/** How messages are shown by default: unchanged, if there is no framing. */
 export function outputFormat(flags: Flags, isRaw: boolean): Format {
   return chooseFormat(flags) ?? (isRaw ? "binary" : "text");
 }
@@ -27,12 +27,12 @@ export function inputOptions(flags: Flags, isRaw: boolean): InputOptions {
   return {
     format: given ?? outputFormat(flags, isRaw),
     hasEscapes: flags.has("escapes"),
-    // With --json alone, both what this tool has written and plain lines are sent.
+    // With only --json, input may be lines that this tool wrote, or plain lines.
     acceptsText: given === undefined,
   };
 }
 
-/** The messages that a flag gives: text, or hexadecimal digits with `--hex`. */
+/** The messages of a flag: text, or hexadecimal digits with `--hex`. */
 export function messagesOf(
   flags: Flags,
   flag: string,
@@ -43,7 +43,7 @@ export function messagesOf(
   );
 }
 
-/** The messages of a flag as they go out; throws if one cannot. */
+/** The encoded messages of a flag; throws if one cannot be sent. */
 export function framesOf(
   flag: string,
   messages: readonly Sendable[],
@@ -59,7 +59,7 @@ export function framesOf(
 
 const HEARTBEAT_MS = 30_000;
 
-/** What is sent when nothing else is. */
+/** A message to send when nothing else is sent. */
 export interface Heartbeat {
   readonly interval: number;
   readonly message: Sendable;

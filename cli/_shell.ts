@@ -1,6 +1,6 @@
 /**
- * What the tool has to do with the process around it: three streams, a terminal and
- * Ctrl-C. Verbs get it as an argument, so tests can stand in for it.
+ * The parts of the process that the tool uses: three streams, a terminal and Ctrl-C.
+ * Verbs get them as an argument, so that tests can replace them.
  *
  * @module
  */
@@ -11,9 +11,9 @@ export interface Shell {
   readonly input: ReadableStream<Uint8Array>;
   readonly isInputTerminal: boolean;
   readonly isOutputTerminal: boolean;
-  /** Whether standard error is a terminal: for a bar of progress. */
+  /** Whether standard error is a terminal: for a progress bar. */
   readonly isErrorTerminal: boolean;
-  /** Whether colours may be used, on a terminal that is. */
+  /** Whether colours may be used, on a terminal. */
   readonly hasColor: boolean;
   /** Writes to standard output; throws an {@linkcode OutputClosed} if it is closed. */
   write(output: Uint8Array | string): Promise<void>;
@@ -22,8 +22,8 @@ export interface Shell {
   /** Writes to standard error without ending the line. */
   noteRaw(text: string): void;
   /**
-   * Aborted by Ctrl-C and SIGTERM, with an {@linkcode Interrupted}, from the first time
-   * this is asked for.
+   * Aborts with an {@linkcode Interrupted} on Ctrl-C and SIGTERM, once this property has
+   * been read.
    */
   readonly interrupted: AbortSignal;
 }
@@ -83,7 +83,7 @@ export class ProcessShell implements Shell {
         at += Deno.stderr.writeSync(bytes.subarray(at));
       }
     } catch {
-      // There is no one left to tell.
+      // Nobody is left to tell.
     }
   }
 
@@ -94,7 +94,7 @@ export class ProcessShell implements Shell {
       const signals: Deno.Signal[] = ["SIGINT"];
       if (Deno.build.os !== "windows") signals.push("SIGTERM");
       const onSignal = () => {
-        // A second one ends the process, should the first not have.
+        // A second signal ends the process if the first did not.
         for (const signal of signals) {
           Deno.removeSignalListener(signal, onSignal);
         }

@@ -1,15 +1,15 @@
 import type { Bytes } from "../framing.ts";
 
-/** What a shell command has made of a message. */
+/** A shell command's answer to a message. */
 export interface CommandAnswer {
   readonly output: Bytes;
   readonly code: number;
 }
 
 /**
- * Gives a message to the standard input of a shell command, and takes what it prints;
- * without the newline at its end with `isLine`, as `$(…)` does. Ends the command when
- * `signal` is aborted, and rejects with its reason.
+ * Gives a message to the standard input of a shell command, and returns its output, with
+ * `isLine` without the final newline, as `$(…)` does. Ends the command when `signal`
+ * aborts, and rejects with its reason.
  */
 export async function answerOf(
   command: string,
@@ -30,7 +30,8 @@ export async function answerOf(
   }).spawn();
   // A command that does not read all of its input breaks the pipe.
   const fed = new Blob([message]).stream().pipeTo(child.stdin).catch(() => {});
-  // What the shell has started may go on, and keep the output open: it is let go of.
+  // Processes started by the shell may run on and keep the output open: do not wait for
+  // them.
   const taken = child.stdout.pipeThrough(new TransformStream(), { signal });
   try {
     const [output, { code }] = await Promise.all([
@@ -40,7 +41,7 @@ export async function answerOf(
     await fed;
     return { output: isLine ? withoutNewline(output) : output, code };
   } catch (error) {
-    // It has been told to end.
+    // The command has been told to end.
     const timer = setTimeout(() => child.kill("SIGKILL"), KILL_MS);
     await child.status;
     clearTimeout(timer);
@@ -48,7 +49,7 @@ export async function answerOf(
   }
 }
 
-// For how long a command may go on that is to end.
+// How long a command may take to end.
 const KILL_MS = 1000;
 
 const LF = 0x0a;

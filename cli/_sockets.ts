@@ -9,14 +9,14 @@ import type { Connection } from "../connection.ts";
 import type { Bytes, Sendable } from "../framing.ts";
 import { type Place, placeName } from "./_values.ts";
 
-/** One side of a connection that is passed on. */
+/** One side of a forwarded connection. */
 export interface Side {
-  /** What it sends, read by read. Throws if the connection breaks. */
+  /** Its bytes, read by read. Throws if the connection breaks. */
   readonly chunks: AsyncIterable<Uint8Array>;
   /** Its address. */
   readonly remote: Place;
   write(bytes: Uint8Array): Promise<void>;
-  /** Tells it that no more comes. */
+  /** Tells it that no more bytes come. */
   end(): void;
   reset(): void;
   close(): void;
@@ -33,7 +33,7 @@ export class Listener implements AsyncDisposable {
     this.place = place;
   }
 
-  /** Listens; rejects with what the system says, and with the address. */
+  /** Listens; rejects with the system's error, with the address in its message. */
   static async listen(
     place: Place,
     onSide: (side: Side) => void,
@@ -66,8 +66,8 @@ export class Listener implements AsyncDisposable {
 }
 
 /**
- * Connects, until `signal` is aborted; rejects with what the system says, and with the
- * address.
+ * Connects, unless `signal` aborts; rejects with the system's error, with the address in
+ * its message.
  */
 export async function dial(place: Place, signal: AbortSignal): Promise<Side> {
   const socket = net.connect({
@@ -75,7 +75,7 @@ export async function dial(place: Place, signal: AbortSignal): Promise<Side> {
     allowHalfOpen: true,
     noDelay: true,
   });
-  // A socket that is given up may fail later, too.
+  // An abandoned socket may still fail later.
   socket.on("error", () => {});
   try {
     await once(socket, "connect", { signal });
@@ -97,7 +97,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "the peer did not answer",
 };
 
-/** The errors of Node are named by their code. */
+/** A Node error, named by its code. */
 function named(task: string, cause: unknown): Error {
   const code = cause instanceof Error && "code" in cause ? `${cause.code}` : "";
   const message = cause instanceof Error ? cause.message : `${cause}`;
@@ -111,7 +111,7 @@ class SocketSide implements Side {
 
   constructor(socket: net.Socket) {
     this.#socket = socket;
-    // Errors come out of reads and writes too.
+    // Reads and writes report the errors too.
     socket.on("error", () => {});
     this.chunks = socket.iterator({ destroyOnReturn: false });
     const { remoteAddress, remotePort } = socket;
@@ -131,7 +131,7 @@ class SocketSide implements Side {
   }
 
   reset(): void {
-    // A Unix socket has no reset; an end that loses bytes is as near as it gets.
+    // A Unix socket has no reset; the closest is an end that loses bytes.
     if (this.#socket.remotePort === undefined) this.#socket.destroy();
     else this.#socket.resetAndDestroy();
   }

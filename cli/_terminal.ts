@@ -1,6 +1,6 @@
 /**
- * A line that is typed while messages come: line editing, history and completion are
- * those of `node:readline`.
+ * A line that is typed while messages arrive, with line editing, history and completion
+ * from `node:readline`.
  *
  * @module
  */
@@ -13,9 +13,9 @@ const HISTORY_KEY = "framed: history";
 
 /** Options for {@linkcode Terminal}. */
 export interface TerminalOptions {
-  /** What the key Tab completes. */
+  /** The commands that Tab completes. */
   readonly commands: readonly string[];
-  /** Whether what was typed is remembered for the next time. */
+  /** Whether typed lines are kept for the next session. */
   readonly keepsHistory: boolean;
   readonly hasColor: boolean;
   /** Called with each line. */

@@ -14,7 +14,7 @@ import { shakeHands } from "../internal/handshake.ts";
 import { certifiedName, withoutBrackets } from "../internal/host_and_port.ts";
 import { namingTask } from "../internal/system_error.ts";
 
-/** What Deno takes for TCP and for TLS alike. */
+/** The options that Deno takes for both TCP and TLS. */
 interface TcpAddress {
   readonly port: number;
   readonly hostname: string;
@@ -22,7 +22,7 @@ interface TcpAddress {
   readonly autoSelectFamilyAttemptDelay?: number;
 }
 
-/** Opens the connection, its handshake done; gives up when `signal` is aborted. */
+/** Opens the connection, including the handshake; gives up when `signal` aborts. */
 export async function dial<In, Out>(
   options: ConnectOptions<In, Out>,
   signal: AbortSignal,
@@ -51,7 +51,7 @@ async function openTcp<In, Out>(
   options: ConnectTcpOptions<In, Out>,
   signal: AbortSignal,
 ): Promise<Deno.TcpConn> {
-  // The signal given to Deno stops dialling, but not the look-up of a name.
+  // The signal passed to Deno stops dialling, but not the name lookup.
   const conn = await openedInTime(
     Deno.connect({ ...tcpAddressOf(options), signal }),
     options,
@@ -87,8 +87,8 @@ function tcpAddressOf<In, Out>(
 }
 
 /**
- * Whether both ends are one: where no server listens on a port that the system may give
- * to a client, it can give it to this one, and TCP then connects the two.
+ * Whether both ends are the same socket: if no server listens on a port in the range for
+ * clients, the system can give that port to this client, and TCP connects it to itself.
  */
 function isConnectedToItself({ localAddr, remoteAddr }: Deno.TcpConn): boolean {
   return localAddr.port === remoteAddr.port &&
@@ -122,7 +122,7 @@ async function openTls<In, Out>(
       signal,
     );
   }
-  // Of a TLS connection the two can only be set before it is one (measured:
+  // A TLS connection can have both only if they are set before the upgrade (measured:
   // write, write, read takes 46 ms a round with Nagle's algorithm).
   const conn = await openTcp(options, signal);
   try {
@@ -133,18 +133,18 @@ async function openTls<In, Out>(
       ...tlsOptions,
       hostname: certifiedName(serverName),
     });
-    // Deno.startTls() gives addresses without their `transport`.
+    // The addresses from Deno.startTls() lack their `transport`.
     return Object.defineProperties(secured, {
       localAddr: { value: localAddr },
       remoteAddr: { value: remoteAddr },
     });
   } catch (error) {
-    conn[Symbol.dispose](); // also where startTls has taken it already
+    conn[Symbol.dispose](); // even if startTls has already taken it
     throw namingAddress(error, options, signal);
   }
 }
 
-/** The connection, unless `signal` is aborted first; then it is closed when it comes. */
+/** The connection, unless `signal` aborts first; then it is closed once it opens. */
 async function openedInTime<C extends Deno.Conn, In, Out>(
   opening: Promise<C>,
   options: ConnectOptions<In, Out>,
@@ -158,7 +158,7 @@ async function openedInTime<C extends Deno.Conn, In, Out>(
   }
 }
 
-/** The system's error with the address in its message; the signal's reason as it is. */
+/** The system's error with the address in its message; the signal's reason unchanged. */
 function namingAddress<In, Out>(
   error: unknown,
   options: ConnectOptions<In, Out>,

@@ -16,13 +16,13 @@ import { checkSocketPath } from "../internal/socket_path.ts";
 /**
  * Connects to a server.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @returns The connection. Rejects with the system's error, such as
- * `Deno.errors.ConnectionRefused`, with the address in its message, with a `TimeoutError`, with the signal's
- * reason, with a `TypeError` if options contradict each other, and with a
- * `RangeError` if a number is out of range.
+ * `Deno.errors.ConnectionRefused`, with the address in its message; with a
+ * `TimeoutError`; with the signal's reason; with a `TypeError` if options contradict each
+ * other; and with a `RangeError` if a number is out of range.
  *
  * @example A connection that closes at the end of its block
  * ```ts
@@ -62,7 +62,7 @@ function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   if (tls === undefined) return checkConnectionOptions(options, "TCP");
   checkConnectTlsOptions(tls);
   if (tls.cert === undefined) {
-    // See dial() for why TLS has them as TCP does without a certificate.
+    // See dial() for why TLS without a client certificate has the options of TCP.
     return checkConnectionOptions(options, "TCP");
   }
   refuseOptions(
@@ -73,7 +73,7 @@ function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   checkConnectionOptions(options, "TLS");
 }
 
-/** The options that are left to honour once `conn` is open. */
+/** The options that remain to be applied once `conn` is open. */
 function connectionOptionsFor<In, Out>(
   conn: Deno.Conn,
   options: ConnectionOptions<In, Out>,

@@ -5,8 +5,8 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 /**
  * Options for {@linkcode connect} to every kind of address.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example The options that every address has
  * ```ts
@@ -32,22 +32,21 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 export interface ConnectBaseOptions<In = Bytes, Out = SendableFor<In>>
   extends ConnectionOptions<In, Out> {
   /**
-   * How many milliseconds connecting may take, with looking up the name and the
-   * TLS handshake. Time for which the program keeps its own thread busy does not
-   * count. No limit by default.
+   * How many milliseconds connecting may take, including the name lookup and the TLS
+   * handshake. Time in which the program keeps its own thread busy does not count. No
+   * limit by default.
    *
-   * Deno keeps the socket of a TLS handshake that was given up until the peer
-   * ends it.
+   * Deno keeps the socket of an abandoned TLS handshake until the peer closes it.
    */
   connectTimeout?: number | undefined;
-  /** Ends connecting, and later aborts the connection, with its reason. */
+  /** Cancels connecting, and later aborts the connection, with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
 /**
  * Options for TLS; see {@linkcode ConnectTcpOptions.tls}.
  *
- * @example A certificate authority of one's own
+ * @example Your own certificate authority
  * ```ts
  * import { connect, type ConnectTlsOptions, lines, serve } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
@@ -68,7 +67,7 @@ export interface ConnectBaseOptions<In = Bytes, Out = SendableFor<In>>
  * ```
  */
 export interface ConnectTlsOptions {
-  /** Root certificates to trust beside the usual ones, each as PEM. */
+  /** Root certificates to trust in addition to the usual ones, each as PEM. */
   caCerts?: readonly string[] | undefined;
   /**
    * A certificate chain to show to the server, as PEM. Needs `key`. With it,
@@ -80,10 +79,9 @@ export interface ConnectTlsOptions {
   /** The protocols to ask for by ALPN. */
   alpnProtocols?: readonly string[] | undefined;
   /**
-   * The name that the server's certificate must be for, if it is not `hostname`:
-   * through a tunnel, or with an address in place of a name. It is also the name that
-   * the server is told (SNI). Refused with `cert` and `key`, as Deno has no way to
-   * honour it then.
+   * The name that the server's certificate must have, if that is not `hostname`: through
+   * a tunnel, or with an address instead of a name. It is also the name sent to the
+   * server (SNI). Refused with `cert` and `key`, because Deno cannot honour it then.
    */
   serverName?: string | undefined;
 }
@@ -91,8 +89,8 @@ export interface ConnectTlsOptions {
 /**
  * Options for {@linkcode connect} to a TCP port, with or without TLS.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A port of this machine
  * ```ts
@@ -126,15 +124,15 @@ export interface ConnectTcpOptions<In = Bytes, Out = SendableFor<In>>
    */
   hostname?: string | undefined;
   /**
-   * Whether to use TLS, or how. The handshake is done, and the certificate of the
-   * server checked, before {@linkcode connect} settles.
+   * Whether to use TLS, or how. The handshake is done, and the server's certificate
+   * checked, before {@linkcode connect} settles.
    *
    * @default {false}
    */
   tls?: boolean | ConnectTlsOptions | undefined;
   /**
-   * Whether to try the addresses of a name in parallel, IPv6 and IPv4 in turn, and
-   * to take the first that answers (RFC 8305).
+   * Whether to try the addresses of a name in parallel, alternating IPv6 and IPv4, and
+   * take the first that answers (RFC 8305).
    *
    * @default {true}
    */
@@ -153,10 +151,10 @@ export interface ConnectTcpOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode connect} to a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example A server whose socket is not there
+ * @example A missing socket
  * ```ts
  * import { connect, type ConnectUnixOptions, lines } from "@framed/tcp";
  * import { assertRejects } from "@std/assert";
@@ -184,10 +182,10 @@ export interface ConnectUnixOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode connect}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example An address that is read from a text
+ * @example An address parsed from text
  * ```ts
  * import { type ConnectOptions, lines } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
@@ -218,8 +216,8 @@ export type ConnectOptions<In = Bytes, Out = SendableFor<In>> =
 /**
  * Options for {@linkcode reconnect} beside those for {@linkcode connect}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example Giving up after three attempts
  * ```ts
@@ -229,7 +227,7 @@ export type ConnectOptions<In = Bytes, Out = SendableFor<In>> =
  * const framing = lines();
  * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
  * const { port } = listener.addr;
- * listener.close(); // no server listens there any more
+ * listener.close(); // nothing listens there any more
  *
  * const errors: unknown[] = [];
  * const hasty: ReconnectBaseOptions<string, string> = {
@@ -242,26 +240,26 @@ export type ConnectOptions<In = Bytes, Out = SendableFor<In>> =
  *   () => reconnect({ port, framing, ...hasty }, () => {}),
  *   Deno.errors.ConnectionRefused,
  * );
- * assertEquals(errors.length, 2); // the last one ended it
+ * assertEquals(errors.length, 2); // the third one ended it
  * ```
  */
 export interface ReconnectBaseOptions<In = Bytes, Out = SendableFor<In>> {
   /**
-   * Called with each new connection before the handler, to log in. The handler
-   * waits for it. If it throws, the connection is aborted, and that attempt has
-   * failed.
+   * Called with each new connection before the handler, for example to log in. The
+   * handler waits for it. If it throws, the connection is aborted, and the attempt counts
+   * as failed.
    */
   onConnect?:
     | ((connection: Connection<In, Out>) => void | Promise<void>)
     | undefined;
   /**
-   * Called with why the next connection is needed, before the wait for it: the
-   * error of connecting, of `onConnect` or of the connection, what the handler threw
-   * when its connection had ended, or an error named `UnexpectedEof` if there was no
-   * error but the end. There is no connection if none could be made. By default
+   * Called before the wait for the next connection with the reason for it: the error of
+   * connecting, of `onConnect` or of the connection, the error that the handler threw
+   * after its connection had ended, or an error named `UnexpectedEof` if the connection
+   * ended without an error. There is no `connection` if none could be made. By default
    * errors go to `console.error`.
    *
-   * What it throws ends {@linkcode reconnect}, which rejects with it.
+   * If it throws, {@linkcode reconnect} ends and rejects with that error.
    */
   onError?:
     | ((
@@ -288,15 +286,15 @@ export interface ReconnectBaseOptions<In = Bytes, Out = SendableFor<In>> {
    */
   multiplier?: number | undefined;
   /**
-   * Which part of each wait is left to chance, from 0 to 1, so that the clients of
-   * a server that was down do not all come back at the same moment. With 1 a wait is
-   * anything up to its full length, with 0 always its full length.
+   * The random part of each wait, from 0 to 1, so that the clients of a server that was
+   * down do not all come back at the same moment. With 1 a wait takes anything up to its
+   * full length, with 0 always its full length.
    *
    * @default {1}
    */
   jitter?: number | undefined;
   /**
-   * After how many failed attempts in a row to give up. An attempt has failed also
+   * After how many failed attempts in a row to give up. An attempt also counts as failed
    * if its connection ended too soon; see {@linkcode reconnect}.
    *
    * @default {Infinity}
@@ -305,10 +303,10 @@ export interface ReconnectBaseOptions<In = Bytes, Out = SendableFor<In>> {
 }
 
 /**
- * Options for {@linkcode reconnect} with a way of your own to open a connection.
+ * Options for {@linkcode reconnect} with your own way to open a connection.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example One of two servers
  * ```ts
@@ -345,11 +343,10 @@ export interface ReconnectByOptions<In = Bytes, Out = SendableFor<In>>
   extends
     Partial<Record<Exclude<keyof ConnectTcpOptions, "signal">, undefined>> {
   /**
-   * Opens the next connection, with a framing of its own. If it rejects, that attempt
-   * has failed. A connection that comes after `signal` was aborted is aborted too.
+   * Opens the next connection, including its framing. If it rejects, the attempt has
+   * failed. A connection that opens after `signal` was aborted is aborted too.
    *
-   * Options for {@linkcode connect} are refused beside it: give them to what opens the
-   * connection.
+   * Options for {@linkcode connect} are refused with it: use them in this function.
    */
   connect: () => Promise<Connection<In, Out>>;
   /** Ends everything: waiting, connecting and the connection. */
@@ -366,8 +363,8 @@ export interface ReconnectByOptions<In = Bytes, Out = SendableFor<In>>
  * Options for {@linkcode reconnect}: the address, the framing, limits and timeouts
  * as for {@linkcode connect}, or how to connect, and when to try again.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example One answer, however many connections it takes
  * ```ts

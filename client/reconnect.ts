@@ -5,57 +5,57 @@ import { copyOptions } from "../internal/copy_options.ts";
 import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
 
 /**
- * Connects to a server, and again whenever the connection has ended, until the
+ * Connects to a server, and connects again whenever the connection has ended, until the
  * handler is done.
  *
- * The handler runs once for each connection, one after the other. What counts is
- * whether its connection is still open when it ends:
+ * The handler runs once for each connection, one after the other. It matters whether its
+ * connection is still open when the handler ends:
  *
  * | the handler | while its connection is open                 | when it has ended     |
  * | ----------- | -------------------------------------------- | --------------------- |
  * | returns     | done: what it returns is the result          | the next is made      |
  * | throws      | its own error: `reconnect` rejects with it   | the next is made      |
  *
- * A connection has ended as {@linkcode Connection.hasEnded} says: it broke, was aborted
- * or closed, or the peer's messages have ended and all were received. So a loop over
- * the messages may just end, or throw the connection's error; a `break` out of
- * it is the way to finish. The next connection is not made before the handler has
- * ended, so end whatever else it waits for: {@linkcode Connection.signal} aborts when
- * the connection ends with an error, {@linkcode Connection.peerEnded} settles when the
- * server hangs up.
+ * {@linkcode Connection.hasEnded} says whether a connection has ended: it broke, was
+ * aborted or closed, or the peer's messages have ended and all were received. So a loop
+ * over the messages may just end, or throw the connection's error; to finish, `break` out
+ * of it. The next connection is not made until the handler has ended, so end anything
+ * else it waits for: {@linkcode Connection.signal} aborts when the connection ends with
+ * an error, {@linkcode Connection.peerEnded} settles when the server hangs up.
  *
  * A handler that receives nothing waits for {@linkcode Connection.peerEnded}, which
- * settles when the server hangs up, or for {@linkcode Connection.closed}. That settles a
- * second later, as the server may have ended its own side alone: the connection is closed
- * if `closed` was the last that was asked for, nothing tells the handler of the server's
- * end, and nothing is sent within that second. So a handler that answers later than that
- * takes the end from `receive()` or `peerEnded`. What the server sent before is not lost,
- * but has to be received before its end is seen if it is more than `readBufferSize`.
- * Unlike for other connections, such a wait keeps the process alive.
+ * settles when the server hangs up, or for {@linkcode Connection.closed}. `closed`
+ * settles a second later, because the server may only have half-closed: the connection is
+ * closed if the handler asked for `closed` last, nothing else tells it of the server's
+ * end, and nothing is sent within that second. So if a handler answers later than that,
+ * let it learn of the end from `receive()` or `peerEnded`. Messages that the server sent
+ * before are not lost, but if they are more than `readBufferSize`, the end is seen only
+ * after receiving them. Unlike for other connections, such a wait keeps the process
+ * alive.
  *
- * A connection that is left open is closed after what was sent. If that cannot go
- * out, the next connection is made.
+ * A connection that is left open is closed after sending what is queued. If that cannot
+ * be sent, the next connection is made.
  *
- * Waits begin at `minTimeout` and grow up to `maxTimeout`, until a connection has
- * lasted longer than the wait that would follow it: then they begin anew. So a server
- * that accepts connections and closes them immediately is not run against. An
- * untrusted certificate is tried again too, as servers get new ones.
+ * Waits begin at `minTimeout` and grow up to `maxTimeout`, until a connection has lasted
+ * longer than the wait that would follow it: then they start over. So a server that
+ * accepts connections and closes them immediately is not hammered. An untrusted
+ * certificate is tried again too, because servers get new ones.
  *
- * Not tried again are mistakes: every `TypeError`, `RangeError` and `URIError` (a
- * `hostname` that is none), and `Deno.errors.NotCapable`, which tells of a permission
- * that the program lacks. An error with which the connection itself ended is none,
- * whatever its type: a framing of yours may throw a `RangeError` at what a peer sends.
+ * Mistakes are not tried again: every `TypeError`, `RangeError` and `URIError` (an
+ * invalid `hostname`), and `Deno.errors.NotCapable`, a missing permission. An error that
+ * ended the connection itself is never such a mistake, whatever its type: your framing
+ * may throw a `RangeError` because of the peer's bytes.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- * @typeParam T What the handler returns.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
+ * @typeParam T The type that the handler returns.
  * @param options The address, the framing, limits, timeouts, and when to try again.
- * Its `signal` ends everything: waiting, connecting and the connection. A handler
- * that goes on all the same is not waited for, and what it throws then is dropped.
+ * Its `signal` ends everything: waiting, connecting and the connection. If a handler
+ * ignores that, `reconnect` does not wait for it, and drops its error.
  * @param handler Does the work for one connection.
- * @returns What the handler returned. Rejects with what it threw while its
- * connection was open, with a mistake, with the last error after `maxAttempts`, with
- * what `onError` threw, and with the signal's reason.
+ * @returns What the handler returned. Rejects with what the handler threw while its
+ * connection was open, with a mistake, with the last error after `maxAttempts`, with what
+ * `onError` threw, and with the signal's reason.
  *
  * @example Logging in on every connection
  * ```ts

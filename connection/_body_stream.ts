@@ -3,8 +3,8 @@ import { systemError } from "../internal/system_error.ts";
 import { isWithinMessage, type Reader, type Receiver } from "./_reader.ts";
 
 /**
- * The next `length` bytes as a stream of pieces, in the turn of asking for it. What is
- * received later waits until all of them were read, or passed over after a cancel.
+ * The next `length` bytes as a stream of pieces, which takes its turn now. Later
+ * receivers wait until all of them were read, or skipped after a cancel.
  */
 export function bodyStream(
   reader: Reader<unknown>,
@@ -19,7 +19,7 @@ class BodySource implements UnderlyingDefaultSource<Bytes>, Receiver {
   readonly #reader: Reader<unknown>;
   #rest: number;
   #controller: ReadableStreamDefaultController<Bytes> | undefined;
-  // Resolves the read that waits for a piece.
+  // Resolves the pending read of a piece.
   #pulled: (() => void) | undefined;
   #isCancelled = false;
 
@@ -51,7 +51,7 @@ class BodySource implements UnderlyingDefaultSource<Bytes>, Receiver {
   }
 
   wantsBytes(isAlone: boolean): boolean {
-    // What nothing wants is read only for the sake of what comes after it.
+    // Cancelled bytes are read only if another receiver waits after them.
     return this.#isCancelled ? !isAlone : this.#pulled !== undefined;
   }
 

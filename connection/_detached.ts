@@ -5,16 +5,16 @@ import type { Address, Transport } from "./transport.ts";
 const NO_BYTES = new Uint8Array(0);
 
 /**
- * A transport that was handed over while a read was under way: what that brings is
- * the first that the new owner reads.
+ * A transport that was handed over while a read was pending: the new owner's first read
+ * gets its bytes.
  */
 export class DetachedTransport implements Transport {
   readonly #transport: Transport;
   // Only until it was read.
   #underWay: Promise<Bytes | null> | undefined;
   #rest: Uint8Array = NO_BYTES;
-  // What the transport does not have is missing here too: its kind is told by it, and an
-  // option that it cannot honour is refused.
+  // Methods that the transport lacks are missing here too: they identify its kind, and
+  // options that it cannot honour are refused.
   readonly setNoDelay?: (noDelay?: boolean) => void;
   readonly setKeepAlive?: (keepAlive?: boolean) => void;
   readonly handshake?: () => unknown;
@@ -67,7 +67,7 @@ export class DetachedTransport implements Transport {
     return this.#transport.closeWrite();
   }
 
-  // These pass results on: an async close() gives a promise, which may reject.
+  // These return the results: an async close() returns a promise, which may reject.
   close(): void {
     return this.#transport.close();
   }

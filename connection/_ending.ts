@@ -1,16 +1,15 @@
 import { FramingError } from "../framing/framing_error.ts";
 
 /**
- * How a connection ends, by its cause: this table is the rule, and
- * `Connection` goes by it.
+ * How a connection ends, by cause. `Connection` follows this table.
  */
 export interface Ending {
-  /** What happens to messages that were read and not received. */
+  /** What happens to messages that were read but not received. */
   readonly received: "delivered" | "dropped";
   /**
-   * What happens to the bytes in the system's buffer for receiving: they are dropped as
-   * the transport closes, or read first, for up to {@linkcode DRAIN_MS}, to be dropped
-   * or delivered.
+   * What happens to the bytes in the system's receive buffer: they are dropped when the
+   * transport closes, or first read for up to {@linkcode DRAIN_MS}, and then dropped or
+   * delivered.
    */
   readonly unread: "dropped" | "drained" | "delivered";
   /** What happens to messages that are queued for sending. */
@@ -19,10 +18,10 @@ export interface Ending {
   readonly isError: boolean;
 }
 
-/** For how long a peer that still sends may take to receive the rest and to end. */
+/** How long a peer that still sends may take to receive the rest and close its side. */
 export const DRAIN_MS = 1000;
 
-// Where messages queued are sent, this side's end (FIN) follows them.
+// If queued messages are sent, the end of this side (FIN) follows them.
 export const ENDINGS = {
   /** Both sides have ended, and everything has been read. */
   ended: {
@@ -45,7 +44,7 @@ export const ENDINGS = {
     queued: "sent",
     isError: true,
   },
-  /** A write failed, as the peer is gone. */
+  /** A write failed because the peer is gone. */
   peerGone: {
     received: "delivered",
     unread: "delivered",

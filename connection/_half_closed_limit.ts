@@ -1,18 +1,19 @@
 import { Countdown } from "../internal/countdown.ts";
 
-/** What a {@linkcode HalfClosedLimit} goes by. */
+/** The connection as a {@linkcode HalfClosedLimit} sees it. */
 export interface HalfClosed {
   /** A number that grows whenever something is received or sent. */
   readonly moved: () => number;
-  /** Whether something waits to be sent: then the peer is slow, and this side not silent. */
+  /** Whether something waits to be sent: then the peer is slow, not this side silent. */
   readonly isSending: () => boolean;
-  /** Told that nothing was for too long. */
+  /** Called after too long a silence. */
   readonly onTimeout: (error: DOMException) => void;
 }
 
 /**
- * The limit for a connection whose peer has ended its side. A peer that has hung up
- * looks like one that waits for its answer, so only silence of this side tells them apart.
+ * The limit for a connection whose peer has closed its side. A peer that has hung up
+ * looks like one that waits for its answer; only a long silence of this side separates
+ * them.
  */
 export class HalfClosedLimit {
   readonly #timeout: number;
@@ -24,12 +25,12 @@ export class HalfClosedLimit {
     this.#halfClosed = halfClosed;
   }
 
-  /** Begins with the peer's end; does nothing if it has begun. */
+  /** Starts at the peer's end; does nothing if already started. */
   start(): void {
     if (this.#countdown === undefined) this.#begin();
   }
 
-  /** Ends for good. */
+  /** Stops for good. */
   stop(): void {
     this.#countdown?.stop();
   }

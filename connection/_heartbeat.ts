@@ -1,18 +1,20 @@
 import { backgroundTimer, type OwnTimer } from "../internal/event_loop.ts";
 
-/** What a {@linkcode Heartbeat} goes by. */
+/** The connection as a {@linkcode Heartbeat} sees it. */
 export interface Beating {
   /** How many messages were sent. */
   readonly messagesSent: number;
-  /** How many bytes have not left: as long as there are any, there is no silence. */
+  /**
+   * How many bytes have not left: while there are any, this side is not silent.
+   */
   readonly bufferedAmount: number;
 }
 
-/** How often within the shortest interval it is looked who is to beat. */
+/** How many checks for due heartbeats there are per shortest interval. */
 const LOOKS = 16;
 const MAX_PERIOD_MS = 1000;
 
-// One timer for all, and nothing to do for a message that is sent.
+// One timer for all, so that sending a message costs nothing.
 const heartbeats = new Set<Heartbeat>();
 let timer: OwnTimer | undefined;
 let period = Infinity;
@@ -35,7 +37,7 @@ function lookAtAll(): void {
 
 /** Calls `beat` whenever nothing was sent for `interval` milliseconds. */
 export class Heartbeat {
-  /** How often it is to be looked whether this is due. */
+  /** How often to check whether this is due. */
   readonly period: number;
   readonly #due: number;
   readonly #beating: Beating;
@@ -45,7 +47,7 @@ export class Heartbeat {
 
   constructor(interval: number, beating: Beating, beat: () => void) {
     this.period = Math.min(interval / LOOKS, MAX_PERIOD_MS);
-    // What was sent is noticed up to one look later.
+    // A send is noticed up to one check later.
     this.#due = interval - this.period;
     this.#beating = beating;
     this.#messagesSent = beating.messagesSent;
@@ -54,7 +56,7 @@ export class Heartbeat {
     if (this.period < period) setTimer();
   }
 
-  /** Beats no more. */
+  /** Stops for good. */
   stop(): void {
     heartbeats.delete(this);
     if (heartbeats.size === 0) setTimer();

@@ -6,7 +6,7 @@ import type { Address, Transport } from "./transport.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
-/** What is used of a duplex stream of Node. */
+/** The part of a Node duplex stream that is used. */
 export interface NodeStream {
   read(): Uint8Array | null;
   write(chunk: Uint8Array, done: (error?: unknown) => void): boolean;
@@ -15,21 +15,21 @@ export interface NodeStream {
   on(event: string, listener: (error: unknown) => void): void;
 }
 
-/** What is used of the transport below. */
+/** The part of the transport below that is used. */
 type Lower = Pick<Transport, "close" | "ref" | "unref" | "reset">;
 
-/** What is known of a stream. */
+/** Facts about a stream. */
 interface Facts
   extends Pick<Transport, "localAddr" | "remoteAddr" | "alpnProtocol"> {
-  /** The transport below, which the stream reads and writes by itself, and never closes. */
+  /** The transport below, which the stream reads and writes, but never closes. */
   readonly lower?: Lower;
-  /** Why `lower` cannot be used any more, if it failed. */
+  /** Why `lower` failed, if it did. */
   readonly failureBelow?: () => { readonly error: unknown } | undefined;
-  /** Called when what the stream held was taken. */
+  /** Called when the bytes that the stream held were taken. */
   readonly onTaken?: () => void;
   /**
-   * Settles when what is below has taken what the stream has written; gives nothing if it
-   * has. Bun says that a write is done, or the end, before it is.
+   * Settles when the transport below has taken everything the stream wrote; `undefined`
+   * if it already has. Bun reports a write, or the end, as done too early.
    */
   readonly untilTakenBelow?: () => Promise<void> | undefined;
 }
@@ -47,7 +47,7 @@ export class NodeStreamTransport implements Transport {
   #rest: Uint8Array = NO_BYTES;
   #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
-  // Ends the wait of a read, and of writes.
+  // Wakes a pending read, and pending writes.
   #wake = () => {};
   readonly #interrupts = new Set<(error: unknown) => void>();
 
@@ -62,7 +62,7 @@ export class NodeStreamTransport implements Transport {
     this.#untilTakenBelow = facts.untilTakenBelow ?? (() => undefined);
     stream.on("readable", () => this.#wake());
     stream.on("end", () => {
-      // Bun tells an end though what is below failed.
+      // Bun reports an end although the transport below failed.
       const failure = this.#failureBelow();
       if (failure !== undefined) return this.#fail(failure.error);
       this.#hasEnded = true;
@@ -118,11 +118,11 @@ export class NodeStreamTransport implements Transport {
     }
   }
 
-  /** Resets what is below, if that can be; else it is closed. */
+  /** Resets the transport below if possible, otherwise closes it. */
   reset(): void {
     const resetting = this.#lower?.reset?.();
     this.close();
-    return resetting; // which may be the promise of an async function
+    return resetting; // may be the promise of an async function
   }
 
   #takeAll(): Uint8Array {
@@ -137,7 +137,8 @@ export class NodeStreamTransport implements Transport {
       this.#interrupts.add(reject);
       const fail = (error: unknown) => reject(this.#named(error));
       start((error) => {
-        // The stream may be closed from now on, while what is below still takes the rest.
+        // The stream may be closed from now on, while the transport below still takes the
+        // rest.
         this.#interrupts.delete(reject);
         if (error !== undefined && error !== null) return fail(error);
         const taken = this.#untilTakenBelow();
@@ -147,7 +148,7 @@ export class NodeStreamTransport implements Transport {
     });
   }
 
-  /** What failed below says more than what TLS makes of it. */
+  /** The error from below says more than what TLS makes of it. */
   #named(error: unknown): unknown {
     const below = this.#failureBelow();
     return below === undefined ? tlsError(error) : below.error;

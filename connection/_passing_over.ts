@@ -1,14 +1,14 @@
 /**
- * Lets a generator that passes over the rest when its loop is left do so also if the loop
- * has not begun, such as when a stream of it is cancelled unread: a generator that has not
- * begun has nothing to end.
+ * Makes a generator that skips the rest when its loop is left do so even if the loop has
+ * not begun, such as when a stream made from it is cancelled unread: ending a generator
+ * that has not begun runs none of its code.
  */
 export function passingOver<T>(
   generator: AsyncGenerator<T, void>,
 ): AsyncGenerator<T, void> {
   const leave = generator.return.bind(generator);
   generator.return = async (value) => {
-    // Begins it. Of one that has begun, it is one more that is dropped.
+    // Begins the generator. If it has begun, this drops one more value.
     await generator.next().catch(() => {});
     return await leave(value);
   };

@@ -10,11 +10,11 @@ const V2_START = new TextEncoder().encode("\r\n\r\n\0\r\nQUIT\n");
 const CR_LF = new TextEncoder().encode("\r\n");
 const MAX_V1_BYTES = 107; // with its CR LF
 const V2_FIXED_BYTES = 16;
-// What follows the fixed part: two addresses, and facts (TLV) of the proxy's, of which a
+// The part after the fixed one: two addresses, and facts from the proxy (TLV), of which a
 // client's certificate is the largest.
 const MAX_V2_REST_BYTES = 16 * 1024;
 
-/** What a header tells. */
+/** The content of a header. */
 export interface ProxyHeader {
   /**
    * The address of the client; `undefined` if the proxy speaks for itself, as in a health
@@ -35,7 +35,7 @@ export function proxyHeaderDecoder(): Decoder<ProxyHeader> {
   };
 }
 
-/** Whether the bytes that are there are the beginning of `start`, or begin with it. */
+/** Whether the bytes so far are the beginning of `start`, or begin with it. */
 function beginsWith(start: Uint8Array, input: ByteInput): boolean {
   const length = Math.min(start.length, input.length);
   for (let i = 0; i < length; i++) {
@@ -58,7 +58,7 @@ function takeV1(input: ByteInput): ProxyHeader | undefined {
   const line = input.takeText(end);
   input.skip(CR_LF.length);
   const [, kind, ...fields] = line.split(" ");
-  if (kind === "UNKNOWN") return { source: undefined }; // and may tell anything
+  if (kind === "UNKNOWN") return { source: undefined }; // anything may follow
   const [source, destination, port, destinationPort, ...more] = fields;
   const parse = kind === "TCP4"
     ? parseIpv4
@@ -87,11 +87,11 @@ function parseIpv4(text = ""): string | undefined {
   return isAddress ? text : undefined;
 }
 
-/** Gives an address in its one usual form, so that the same are counted as the same. */
+/** An address in its canonical form, so that equal addresses count as equal. */
 function parseIpv6(text = ""): string | undefined {
   if (!/^[0-9a-f:.]+$/i.test(text)) return undefined;
   const hostname = URL.parse(`tcp://[${text}]`)?.hostname.slice(1, -1);
-  // As the system writes an address of IPv4 in IPv6, so that a filter knows it again.
+  // As the system writes an IPv4 address in IPv6, so that a filter recognizes it.
   return hostname?.replace(
     /^::ffff:([0-9a-f]+):([0-9a-f]+)$/,
     (_, high: string, low: string) =>
@@ -117,7 +117,7 @@ const IPV4_BYTES = 12;
 const IPV6_BYTES = 36;
 const UNIX_PATH_BYTES = 108;
 
-/** By the byte that says address family and protocol. */
+/** By the byte of address family and protocol. */
 const FAMILIES: Readonly<Record<number, Family>> = {
   0x00: { length: 0, read: () => undefined },
   0x11: { length: IPV4_BYTES, read: (input) => readIpv4(input, "tcp") },
@@ -181,7 +181,7 @@ function readIpv6(input: ByteInput, transport: "tcp" | "udp"): Address {
 
 function readUnix(input: ByteInput): Address {
   const path = input.textAt(V2_FIXED_BYTES, V2_FIXED_BYTES + UNIX_PATH_BYTES);
-  // What follows a zero is padding; only the first byte of an abstract name is one.
+  // A zero begins the padding, except as the first byte of an abstract name.
   const end = path.indexOf("\0", 1);
   const name = end === -1 ? path : path.slice(0, end);
   return { transport: "unix", path: name === "\0" ? null : name };

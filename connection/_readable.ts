@@ -3,8 +3,8 @@ import type { Reader } from "./_reader.ts";
 import type { Receiver } from "./_reader.ts";
 
 /**
- * The messages of a connection as a stream. It takes a message only when one is
- * read from it, so that every other way of receiving has its turn.
+ * The messages of a connection as a stream. It takes a message only when it is read, so
+ * that every other way of receiving gets its turn.
  */
 export function messageStream<In>(
   reader: Reader<In>,
@@ -54,8 +54,8 @@ class MessageSource<In> implements QueueSource<In> {
       };
       this.#waiting = {
         take: () => {
-          // The read that asked for it was given up with its lock: the message is for
-          // those who wait after it, and not for the stream's queue.
+          // The read that asked for it was abandoned with its lock: the message is for
+          // the next receivers, not for the stream's queue.
           if (!this.#isRead()) {
             settle();
             return true;

@@ -21,21 +21,21 @@ import {
 } from "./_turns.ts";
 import type { Transport } from "./transport.ts";
 
-/** What waits for messages, in its turn. */
+/** Waits in a queue for messages. */
 export interface Receiver {
   /**
-   * Takes what it wants, if that is there.
+   * Takes what it waits for, if that has arrived.
    *
-   * @returns Whether it waits no longer.
+   * @returns Whether it is done waiting.
    */
   take(): boolean;
   /**
-   * Whether more bytes are to be read for it, which it is by default.
+   * Whether more bytes should be read for it; by default yes.
    *
    * @param isAlone Whether nothing waits after it.
    */
   wantsBytes?(isAlone: boolean): boolean;
-  /** How many bytes come before those for what waits after it, if it knows that. */
+  /** How many bytes are still for it, not for receivers after it, if it knows. */
   readonly rest?: number;
   /** Called when no more messages come. */
   end(): void;
@@ -45,31 +45,31 @@ export interface Receiver {
 
 /** Options for {@linkcode Reader}. */
 export interface ReaderOptions<In> {
-  /** What is read at first; see {@linkcode Reader.handOver}. */
+  /** The transport to read at first; see {@linkcode Reader.changeTransport}. */
   readonly transport: Transport;
-  /** A read that leaves room has found all that is there. */
+  /** A read that does not fill its buffer has emptied the transport. */
   readonly shortReadMeansEmpty: boolean;
-  /** What takes messages at first; see {@linkcode Reader.decoder}. */
+  /** The decoder at first; see {@linkcode Reader.decoder}. */
   readonly decoder: Decoder<In>;
   /** The most bytes in one read. */
   readonly readBufferSize: number;
-  /** Runs while the peer is waited for, either way. */
+  /** Runs while this side waits for the peer, in either direction. */
   readonly idleCountdown: Countdown | undefined;
   /** Runs while the transport is read, for any caller. */
   readonly receiveCountdown: Countdown | undefined;
-  /** Runs while the rest of a message is waited for. */
+  /** Runs while a receiver waits for the rest of a message. */
   readonly messageCountdown: Countdown | undefined;
-  /** Told that the peer has ended its side, and again when all of it was taken. */
+  /** Called when the peer closes its side, and again when everything was taken. */
   readonly onEnd: () => void;
-  /** Called with the error that ends reading, and what it ends. */
+  /** Called with the error that ends reading, and the ending it causes. */
   readonly onFailure: (ending: Ending, error: unknown) => void;
 }
 
-/** What is done with the bytes that are read. */
+/** What happens to the bytes that are read. */
 type Mode =
-  /** They are for those who receive, and read when one waits. */
+  /** They are for receivers, and read when one waits. */
   | "receive"
-  /** They are for those who receive, and read to the peer's end now. */
+  /** They are for receivers, and read to the peer's end now. */
   | "keep"
   /** They are dropped, and read to the peer's end now. */
   | "discard"
@@ -78,15 +78,15 @@ type Mode =
 
 /** A run of the loop that reads. */
 interface Loop {
-  /** Settles when it is over, which is not known until its first read has begun. */
+  /** Settles when the loop is over; not known until its first read has begun. */
   over: Promise<void> | undefined;
-  /** Settles with what its read brings, for another owner. */
+  /** Settles with the bytes of its pending read, for another owner. */
   handedOver: PromiseWithResolvers<Bytes | null> | undefined;
 }
 
 const FIRST_BUFFER_BYTES = 512;
-// A message that is refused takes two errors, some 8 µs, as long as so many bytes take to be
-// moved: a peer that floods with them must not hold up others.
+// A refused message makes two errors, some 8 µs, in which this many bytes could be moved:
+// a peer that floods with such messages must not hold up others.
 const BYTES_PER_DROPPED = 1024;
 const MANY_DROPPED = 256;
 // The type of a record, its first byte (RFC 8446, 5.1).
@@ -94,21 +94,21 @@ const TLS_HANDSHAKE = 22;
 const SETTLED = Promise.resolve();
 const NO_BYTES: Bytes = new Uint8Array(0);
 
-// What is dropped is read into one buffer for all connections.
+// Bytes to drop are read into one buffer for all connections.
 const dropped = new Uint8Array(64 * 1024);
 
 /**
- * Reads the transport, and hands out its messages: the only one that reads, with one
- * read under way at most.
+ * Reads the transport, and hands out its messages. Nothing else reads it, and at most one
+ * read is pending.
  *
- * The transport is read while a receiver waits for a message, and once ahead for those
- * who watch for the peer's end. Reads advance through one buffer, which many small
- * messages share; when it is used up, a new one is made, larger if reads fill it and
- * smaller if they do not. So an idle connection holds 512 bytes and a busy one reads
- * up to 64 KiB at a time.
+ * The transport is read while a receiver waits for a message, and one buffer ahead to
+ * watch for the peer's end. Reads advance through one buffer, which many small messages
+ * share; when it is used up, a new one is made, larger if reads filled it and smaller if
+ * they did not. So an idle connection holds 512 bytes and a busy one reads up to 64 KiB
+ * at a time.
  */
 export class Reader<In> {
-  // One by one: an object of options would be kept by each idle connection.
+  // Separate fields: every idle connection would keep an options object alive.
   readonly #readBufferSize: number;
   readonly #idleCountdown: Countdown | undefined;
   readonly #receiveCountdown: Countdown | undefined;
@@ -117,7 +117,7 @@ export class Reader<In> {
   readonly #onFailure: (ending: Ending, error: unknown) => void;
   readonly #input = new InputBuffer();
   readonly #receivers = new Queue<Receiver>();
-  /** What takes the next message. */
+  /** Takes the next message. */
   decoder: Decoder<In>;
   #mode: Mode = "receive";
   #isWatching = false;
@@ -126,35 +126,35 @@ export class Reader<In> {
   #shortReadMeansEmpty: boolean;
   // The loop that reads, while it runs.
   #loop: Loop | undefined;
-  // The timeouts of waiting for the peer are running.
+  // The timeouts for waiting are running.
   #isWaiting = false;
-  // The timeout of reading is running.
+  // The timeout for reading is running.
   #isTimed = false;
   // The next read lets others go first.
   #isHeldUp = false;
-  // The last read left room, so the next one waits for news of the socket; `undefined`
-  // before the first one, which does so too.
+  // The last read emptied the socket, so the next one has to wait; `undefined` before the
+  // first one, which has to wait too.
   #wasEmpty: boolean | undefined;
   #hasPeerEnded = false;
   // A receiver was told that there are no more messages.
   #isDone = false;
-  // No more messages can be made of the bytes, which broke a rule or were dropped.
+  // The bytes hold no more messages: they broke a rule or were dropped.
   #isBroken = false;
-  // Bytes of the peer were dropped, or the end that was seen may be a cut: after a failed
-  // write, the peer's last bytes may be missing.
+  // Bytes of the peer were dropped, or may be missing: after a failed write, the end that
+  // was read may come too early.
   #mayLackBytes = false;
-  // The decoder of the receiver whose turn it is, if it has a framing of its own and its
-  // message is not whole yet.
+  // The decoder of the first receiver, if it has its own framing and its message is not
+  // whole yet.
   #other: Decoder<unknown> | undefined;
   #isDecoding = false;
   #isServing = false;
   // `#serve()` was called while it could not run.
   #isAskedToServe = false;
-  // Another transport is being made of the present one.
+  // Another transport is being made from the present one.
   #isChanging = false;
   #failure: { readonly error: unknown } | undefined;
   #peerEnded: PromiseWithResolvers<void> | undefined;
-  // Whether waiting may keep the process alive, and whether the transport does it.
+  // Whether waiting may keep the process alive, and whether the transport does so.
   #mayKeepAlive = true;
   #keepsAlive = true;
   #bufferSize = FIRST_BUFFER_BYTES;
@@ -199,51 +199,53 @@ export class Reader<In> {
     return this.#mode !== "receive" && this.#mode !== "keep";
   }
 
-  /** Whether the peer has ended its side. */
+  /** Whether the peer has closed its side. */
   get hasPeerEnded(): boolean {
     return this.#hasPeerEnded;
   }
 
-  /** Whether the peer has ended its side, and nothing is left to be taken. */
+  /** Whether the peer has closed its side, and nothing is left to take. */
   get hasAll(): boolean {
     return this.#hasPeerEnded && (this.#isDone || !this.hasUnread);
   }
 
-  /** Whether a caller that asked has been told that no more comes from the peer. */
+  /** Whether a caller that asked was told that the peer sends no more. */
   get hasToldEnd(): boolean {
     return this.hasAll && (this.#isDone || this.#peerEnded !== undefined);
   }
 
-  /** Whether the peer has ended its side, and nothing was told of it or waits to be. */
+  /** Whether the peer has closed its side, and nobody was told or waits for it. */
   get hasUntoldEnd(): boolean {
     return this.#hasPeerEnded && !this.#isDone &&
       this.#peerEnded === undefined && this.#receivers.length === 0;
   }
 
-  /** Whether no message comes any more that is not there. */
+  /** Whether no more bytes will be received. */
   get isOver(): boolean {
     return this.#hasPeerEnded || this.isStopped;
   }
 
-  /** Whether reading waits for the turn of others, and so has not seen what has arrived. */
+  /** Whether the next read waits for its turn, so arrived bytes were not seen yet. */
   get isHeldUp(): boolean {
     return this.#isHeldUp;
   }
 
-  /** Whether others wait for the turn of the first receiver. */
+  /** Whether other receivers wait behind the first. */
   get isBlocked(): boolean {
     return this.#receivers.length > 1;
   }
 
-  /** Whether more is to come from the peer, by what it has sent until reading ended. */
+  /**
+   * Whether the peer seems to send more, judging by the bytes read before reading ended.
+   */
   get isPeerSending(): boolean {
     return this.#mayLackBytes || this.hasUnread;
   }
 
-  /** Settles when no read is under way. */
+  /** Settles when no read is pending. */
   get stopped(): Promise<void> {
     if (this.#loop === undefined) return SETTLED;
-    // Else a read begins, whose transport calls back.
+    // Without `over`, a read is starting, and its transport calls back.
     return this.#loop.over ?? SETTLED.then(() => this.stopped);
   }
 
@@ -257,12 +259,12 @@ export class Reader<In> {
     return this.#peerEnded.promise;
   }
 
-  /** Takes the next message, if it is there and nothing waits for it. */
+  /** Takes the next message, if it has arrived and no receiver waits for it. */
   next(): In | undefined {
     return this.#receivers.length === 0 ? this.#take(this.decoder) : undefined;
   }
 
-  /** Takes what `take` takes, if it is there and nothing waits for it. */
+  /** Calls `take`, unless a receiver is waiting. */
   takeNow<T>(take: () => T | undefined): T | undefined {
     return this.#receivers.length === 0 ? take() : undefined;
   }
@@ -286,8 +288,8 @@ export class Reader<In> {
   }
 
   /**
-   * Whether {@linkcode Reader.decoder} has taken a part of a message: what comes next is
-   * the rest of it, for no other framing. Once the messages are broken, no rest comes.
+   * Whether {@linkcode Reader.decoder} has taken a part of a message: the next bytes are
+   * its rest, not for another framing. Once the messages are broken, no rest comes.
    */
   get isWithinMessage(): boolean {
     return !this.#isDecoding && !this.#isBroken &&
@@ -300,15 +302,15 @@ export class Reader<In> {
   }
 
   /**
-   * Whether a part of the message for `receiver` was taken, by a framing of its own; also
-   * before it waits, if it has tried.
+   * Whether the receiver's own framing has taken a part of its message, even before it
+   * waits, if it has tried.
    */
   hasBegun(receiver: Receiver): boolean {
     const { first = receiver } = this.#receivers;
     return first === receiver && this.#other?.pending === true;
   }
 
-  /** Takes the messages that are there, for a receiver in its turn. */
+  /** Takes the messages that have arrived, for a receiver in its turn. */
   takeBatch(): Batch<In> | undefined {
     if (!this.#mayTake()) return undefined;
     const { decoder } = this;
@@ -335,7 +337,7 @@ export class Reader<In> {
     return message;
   }
 
-  /** Restarts `messageTimeout` if all that was taken since `offset` was dropped. */
+  /** Restarts `messageTimeout` if everything taken since `offset` was dropped. */
   #notePassed(decoder: Decoder<unknown>, offset: number): void {
     const hasPassed = this.#input.offset > offset && decoder.pending !== true;
     if (hasPassed) this.#messageCountdown?.reset();
@@ -371,7 +373,7 @@ export class Reader<In> {
     if (failure !== undefined) this.#fail(failure.error);
     // A function of the framing may have aborted the connection.
     if (this.#isBroken || taken === undefined) return undefined;
-    // It may also have begun to wait, and a caller that takes without a wait serves no other.
+    // It may also have begun to wait, and a caller that does not wait serves no others.
     if (this.#isAskedToServe) this.#serve();
     return taken;
   }
@@ -381,11 +383,11 @@ export class Reader<In> {
     this.#messagesDropped += count;
     this.#messageCountdown?.reset(); // the next one may be pending already
     noteMoved(count * BYTES_PER_DROPPED);
-    // Those of one read are dropped in one go.
+    // Messages of one read are dropped in one go.
     if (count > MANY_DROPPED) this.#bufferSize = FIRST_BUFFER_BYTES;
   }
 
-  /** Takes up to `length` bytes that are there, for a receiver in its turn. */
+  /** Takes up to `length` bytes that have arrived, for a receiver in its turn. */
   takeBytes(length: number): Bytes {
     if (this.#isBroken) return NO_BYTES;
     const bytes = this.#input.take(Math.min(length, this.#input.length));
@@ -396,12 +398,12 @@ export class Reader<In> {
   /**
    * Lets `receiver` wait for its turn.
    *
-   * @param hasTried Whether it has just looked for what it takes, in vain.
-   * @param write Sends what it waits for the answer of.
+   * @param hasTried Whether it has just tried to take a message, in vain.
+   * @param write Sends the request whose answer it waits for.
    */
   wait(receiver: Receiver, hasTried = false, write?: TurnTask): void {
     this.#receivers.push(receiver);
-    // Not before, as the transport's write() may call this connection, and receive.
+    // Not earlier: the transport's write() may call this connection, and receive.
     write?.onEndOfTurn();
     const isMissing = hasTried && this.#receivers.length === 1 &&
       !this.isOver && !this.#isAskedToServe;
@@ -409,20 +411,20 @@ export class Reader<In> {
     this.#readOn();
   }
 
-  /** Serves those who wait with what is there, and reads more if it is wanted. */
+  /** Serves waiting receivers with what has arrived, and reads more if needed. */
   goOn(): void {
     this.#serve();
     this.#readOn();
   }
 
-  /** Reads more if it is wanted. */
+  /** Reads more if needed. */
   #readOn(): void {
     if (this.#loop !== undefined) {
       const isWaited = this.#isWaited;
       try {
         this.#updateRef(isWaited);
       } catch (error) {
-        // ref() has thrown. If that went to the receiver, its message would be lost.
+        // ref() has thrown. If the receiver got that error, its message would be lost.
         this.#fail(error);
       }
       if (isWaited) this.#startWaiting();
@@ -434,15 +436,15 @@ export class Reader<In> {
   leave(receiver: Receiver): void {
     const wasFirst = this.#receivers.first === receiver;
     this.#receivers.remove(receiver);
-    if (wasFirst) this.goOn(); // what is there may be a message for the next one
-    // A read that is under way goes on, but nothing waits for the peer.
+    if (wasFirst) this.goOn(); // the next receiver may find a message
+    // A pending read continues, but nothing waits for the peer.
     if (this.#isWaited) return;
     this.#stopWaiting();
     this.#updateRef();
   }
 
   /**
-   * Reads ahead from now on, no more than one buffer, to see the peer's end.
+   * Reads ahead from now on, at most one buffer, to see the peer's end.
    *
    * @param keepsAlive Whether such a read keeps the process alive.
    */
@@ -456,7 +458,9 @@ export class Reader<In> {
     this.#read();
   }
 
-  /** Ends the messages after those that were already read, by an error if one is given. */
+  /**
+   * Ends the messages after those that were already read, with the error if one is given.
+   */
   stop(failure?: { readonly error: unknown }): void {
     if (this.#mode === "stop") return;
     const wasStopped = this.isStopped;
@@ -468,23 +472,23 @@ export class Reader<In> {
     this.#serve();
   }
 
-  /** Lets a read that is under way settle, as the transport is being closed. */
+  /** Lets a pending read settle while the transport closes. */
   letSettle(): void {
-    // Else the process could end before those who wait for it go on.
+    // Otherwise the process could end before whoever waits for it continues.
     if (this.#loop !== undefined && !this.#keepsAlive) {
       this.#transport.ref?.();
     }
   }
 
-  /** Drops the messages that were not taken, and the one that is being made. */
+  /** Drops the messages that were not taken, and the unfinished one. */
   drop(): void {
     this.#isBroken = true;
     this.#input.clear();
   }
 
   /**
-   * Reads to the peer's end now, and keeps it for those who receive; an error is told
-   * after it.
+   * Reads to the peer's end now, and keeps the bytes for receivers; an error is reported
+   * after them.
    *
    * @returns A promise that settles when all is read.
    */
@@ -498,7 +502,7 @@ export class Reader<In> {
   }
 
   /**
-   * Ends the messages, and reads to the peer's end now, to drop it.
+   * Ends the messages, and drains the transport to the peer's end.
    *
    * @returns A promise that settles when all is read.
    */
@@ -510,8 +514,8 @@ export class Reader<In> {
   }
 
   /**
-   * Hands the transport over: reads nothing more, and gives what was read and not taken.
-   * What a read that is under way brings is for the new owner too: Deno cannot cancel it.
+   * Hands the transport over: reads nothing more, and returns the bytes that were not
+   * taken. The new owner also gets the bytes of a pending read, which Deno cannot cancel.
    */
   detach(): { unread: Bytes; underWay: Promise<Bytes | null> | undefined } {
     const unread = new Uint8Array(this.#input.take(this.#input.length));
@@ -522,15 +526,15 @@ export class Reader<In> {
     return { unread, underWay };
   }
 
-  /** Whether bytes were read of which no message was made. */
+  /** Whether bytes were read that are not part of a taken message. */
   get hasUnread(): boolean {
     return this.#input.length > 0 || this.decoder.pending === true ||
       this.#other?.pending === true;
   }
 
   /**
-   * Whether the bytes that were not taken may be for a handshake of TLS: its first byte says
-   * so, or nothing was taken before it.
+   * Whether the untaken bytes may belong to a TLS handshake: the first byte says so, or
+   * nothing was taken before.
    */
   get mayBeginHandshake(): boolean {
     return this.#input.length === this.#bytesReceived ||
@@ -538,10 +542,10 @@ export class Reader<In> {
   }
 
   /**
-   * Goes on in another transport, which is made of the present one.
+   * Switches to another transport, which is made from the present one.
    *
-   * @param make Makes it, given what was read and not taken, and what a read brings that
-   * is under way.
+   * @param make Makes it, given the bytes that were read but not taken, and those of a
+   * pending read.
    */
   async changeTransport(
     make: (
@@ -566,7 +570,7 @@ export class Reader<In> {
     this.goOn();
   }
 
-  /** Stops the loop that reads; gives what its read brings, if one is under way. */
+  /** Stops the read loop; returns the bytes of its pending read, if there is one. */
   #handOver(): Promise<Bytes | null> | undefined {
     this.#stopWaiting();
     this.#stopTiming();
@@ -597,10 +601,10 @@ export class Reader<In> {
       this.#input.length < this.#readBufferSize;
   }
 
-  /** Hands out what there is to those who wait. */
+  /** Serves waiting receivers with what has arrived. */
   #serve(): void {
-    // What is ended while a message is taken, by an error of it or by a function of the
-    // framing, is told once it was.
+    // If the connection ends while a message is taken, by its error or by a function of
+    // the framing, receivers are told after that.
     if (this.#isServing || this.#isDecoding) {
       this.#isAskedToServe = true;
       return;
@@ -609,16 +613,16 @@ export class Reader<In> {
     do {
       this.#isAskedToServe = false;
       while (this.#serveFirst());
-    } while (this.#isAskedToServe); // such as after reframe(), by a function of the framing
+    } while (this.#isAskedToServe); // such as after a function of the framing calls reframe()
     this.#isServing = false;
   }
 
-  /** Serves the receiver whose turn it is; tells whether the next one may be served. */
+  /** Serves the first receiver; returns whether the next one may be served. */
   #serveFirst(): boolean {
     const { first } = this.#receivers;
     if (first === undefined) return false;
     const isServed = first.take();
-    // It may have left, by a function of the framing.
+    // A function of the framing may have made it leave.
     if (this.#receivers.first !== first) return true;
     if (!isServed) {
       if (!this.isOver) return false;
@@ -629,7 +633,7 @@ export class Reader<In> {
     }
     this.#receivers.shift();
     if (isServed) return true;
-    // What is left is a part of its message, and not the next one's.
+    // The bytes left are part of its message, not for the next receiver.
     this.#isBroken = true;
     this.#endFor(first);
     if (this.#failure === undefined && !this.#isDone) {
@@ -644,7 +648,7 @@ export class Reader<In> {
     else receiver.end();
   }
 
-  /** Ends the wait of others for the turn of a body that will never be whole. */
+  /** Ends the wait of receivers behind a body that will never be whole. */
   #endAfter(first: Receiver): void {
     if ((first.rest ?? 0) <= this.#input.length) return;
     const [, ...others] = this.#receivers.takeAll();
@@ -652,9 +656,13 @@ export class Reader<In> {
     for (const receiver of others) this.#endFor(receiver);
   }
 
-  /** Whether the first receiver, which was not served, never will be; asked when all is over. */
+  /**
+   * Whether the first receiver, not served yet, never will be; called when reading is
+   * over.
+   */
   get #isOverForFirst(): boolean {
-    // One that wants nothing now, as a body that is not read, may still take what is there.
+    // A receiver that needs nothing now, such as an unread body, may still take these
+    // bytes.
     return this.#isWaited || this.#isBroken || this.#input.length === 0;
   }
 
@@ -666,20 +674,20 @@ export class Reader<In> {
     loop.over = this.#readAll(loop);
   }
 
-  /** Reads while bytes are wanted. */
+  /** Reads while bytes are needed. */
   async #readAll(loop: Loop): Promise<void> {
     const transport = this.#transport;
-    // The limit of the message of which the last read has brought a little: it goes on, as
-    // if there had been no read. Else a byte now and then, each of which comes while the
-    // clock looks at the sockets, would never be too slow.
+    // The limit of the message that the last read continued: it keeps running, as if
+    // there had been no read. Otherwise a byte now and then, each arriving while the
+    // clock polls the sockets, would never be too slow.
     let limit: Countdown | undefined;
     try {
       while (this.#wantsBytes) {
-        // A read that would have to wait lets what this turn sends leave first.
+        // A read that would have to wait lets the messages of this turn leave first.
         const endOfTurn = this.#wasEmpty ? untilEndOfTurn() : undefined;
         const turn = endOfTurn ?? untilOthersHadTurn();
         if (turn !== undefined) {
-          // While the clock looks, all that had come by then was read.
+          // While the clock polls, everything that had arrived was read.
           if (endOfTurn === undefined && turn !== untilOthersAreServed()) {
             limit?.pause();
             limit = undefined;
@@ -718,7 +726,7 @@ export class Reader<In> {
       }
     } catch (error) {
       if (loop.handedOver !== undefined) return loop.handedOver.reject(error);
-      // Closing the transport interrupts a read: that is not what went wrong.
+      // Closing the transport interrupts a read: that is not the cause.
       this.#fail(error);
       if (this.#mode !== "receive") this.stop();
     } finally {
@@ -727,12 +735,12 @@ export class Reader<In> {
     this.#loop = undefined;
   }
 
-  /** Stops the timeouts after a read; gives the one that goes on, if it has brought a little. */
+  /** Stops the timeouts after a read; returns the one that keeps running, if any. */
   #endWait(length: number | null, roomLength: number): Countdown | undefined {
     this.#idleCountdown?.reset();
     this.#receiveCountdown?.reset();
     const limit = this.#messageCountdown;
-    // The peer could have sent more: nothing else lay here for want of this thread.
+    // The peer could have sent more: no bytes lay here waiting for this thread.
     const goesOn = limit?.isRunning && length !== null &&
       length < roomLength && length < FIRST_BUFFER_BYTES;
     if (goesOn) limit.resume();
@@ -763,7 +771,7 @@ export class Reader<In> {
   }
 
   #fail(error: unknown): void {
-    if (this.#mode === "keep" || this.isStopped) return; // for another reason, told already
+    if (this.#mode === "keep" || this.isStopped) return; // for another reason, already reported
     this.#onFailure(endingOfRead(error), error);
   }
 
@@ -802,7 +810,7 @@ export class Reader<In> {
     this.#receiveCountdown?.pause();
   }
 
-  /** Lets the read that is under way keep the process alive if something waits for it. */
+  /** Lets the pending read keep the process alive if something waits for it. */
   #updateRef(isWaited = this.#isWaited): void {
     const isWanted = isWaited || this.#mode !== "receive" ||
       this.#isChanging || this.#watchKeepsAlive;
@@ -824,7 +832,7 @@ export class Reader<In> {
     return this.#input.room(Math.min(most, least), most, this.#bufferSize);
   }
 
-  /** Makes the next buffer larger or smaller, by what a read has found. */
+  /** Makes the next buffer larger or smaller, depending on the last read. */
   #noteLength(length: number, isFull: boolean): void {
     this.#lastLength = length;
     if (isFull && length * 2 > this.#bufferSize) {
@@ -838,7 +846,7 @@ export class Reader<In> {
   }
 }
 
-/** What is thrown where `task` would begin within a message. */
+/** The error if `task` would begin within a message. */
 export function isWithinMessage(task: string): DOMException {
   return new DOMException(
     `Cannot ${task}: the framing has taken a part of a message, whose rest is to be received first`,

@@ -1,16 +1,16 @@
 import type { Batch } from "../framing/batch.ts";
 import type { Reader, Receiver } from "./_reader.ts";
 
-/** Waits for messages by a promise. */
+/** Waits for messages with a promise. */
 export class Waiter<T> implements Receiver {
-  /** What was taken. It is no unhandled rejection if nothing awaits it. */
+  /** The taken value. It causes no unhandled rejection if nothing awaits it. */
   readonly promise: Promise<T>;
   readonly #resolve: (taken: T) => void;
   readonly #reject: (error: unknown) => void;
   readonly #take: () => T | undefined;
   readonly #end: () => T;
 
-  /** Will take what `take` takes, or what `end` gives, or throws, at the end. */
+  /** Resolves with the result of `take` or, at the end, with that of `end`. */
   constructor(take: () => T | undefined, end: () => T) {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     this.promise = promise;
@@ -40,17 +40,17 @@ export class Waiter<T> implements Receiver {
   }
 
   fail(error: unknown): void {
-    // Only now, as a handler for each promise that never rejects costs 0.2 µs.
+    // Only now: a handler on every promise costs 0.2 µs, and most never reject.
     this.promise.catch(() => {});
     this.#reject(error);
   }
 }
 
-/** What takes messages for an iteration. */
+/** Takes messages for an iteration. */
 export interface Taker<T> {
-  /** Takes what is there, if nothing waits for it. */
+  /** Takes what has arrived, unless a receiver waits for it. */
   next(): T | undefined;
-  /** Takes what is there, for a receiver in its turn. */
+  /** Takes what has arrived, for a receiver in its turn. */
   take(): T | undefined;
   /** Lets `receiver` wait for its turn; see {@linkcode Reader.wait}. */
   wait(receiver: Receiver, hasTried: boolean): void;
@@ -66,15 +66,15 @@ export class MessageIterator<T>
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    // A settled promise here is why a loop over messages is fast (measured: 29 ns
-    // a message, where an async generator takes 116).
+    // A settled promise makes a loop over messages fast (measured: 29 ns a message; an
+    // async generator takes 116).
     const value = this.#taker.next();
     return value === undefined
       ? this.#wait()
       : Promise.resolve({ value, done: false });
   }
 
-  // Of its own, as the function within it would cost each call of `next` an object.
+  // Separate: the closure in it would cost each call of `next` an object.
   #wait(): Promise<IteratorResult<T, undefined>> {
     const waiter = new Waiter<IteratorResult<T, undefined>>(() => {
       const value = this.#taker.take();
@@ -97,7 +97,7 @@ export class MessageIterator<T>
   }
 }
 
-/** Takes batches for an iteration: each ends the one before. */
+/** Takes batches for an iteration; each invalidates the one before. */
 export function batchTaker<In>(reader: Reader<In>): Taker<Batch<In>> {
   let last: Batch<In> | undefined;
   const take = () => {

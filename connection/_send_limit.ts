@@ -5,28 +5,28 @@ import { Queue } from "../internal/queue.ts";
 export interface SendLimitOptions {
   /** Milliseconds. */
   readonly sendTimeout: number;
-  /** How many bytes of the peer were read. */
+  /** How many bytes were read from the peer. */
   readonly bytesReceived: () => number;
-  /** Told that the peer has not taken a message, or the end, in time. */
+  /** Called if the peer has not taken a message, or the end, in time. */
   readonly onTimeout: (error: DOMException) => void;
 }
 
-// How often a message may take `sendTimeout` if bytes of the peer come each time: it is
-// there, and the system tells late of what it takes.
+// How many times `sendTimeout` a message may take if bytes of the peer come each time:
+// the peer is alive, and the system is late to report what it takes.
 const MAX_TIMEOUTS = 4;
 
 /** The limit for a message that is being sent, and for the end of this side. */
 export class SendLimit {
-  // One by one: an object of options would be kept by each idle connection.
+  // Not the options object: every idle connection would hold one.
   readonly #sendTimeout: number;
   readonly #bytesReceived: () => number;
   readonly #onTimeout: (error: DOMException) => void;
   #countdown: Countdown;
-  // For the message that is being sent: how often its time was over, and what had been
-  // received when it began anew.
+  // For the message being sent: how often its time was over, and how much had been
+  // received when it last restarted.
   #timeouts = 0;
   #receivedBefore = 0;
-  // Where in all bytes each message ends that is queued.
+  // Where each queued message ends, counted in all bytes sent.
   readonly #messageEnds = new Queue<number>();
   #isForEnd = false;
 
@@ -37,32 +37,32 @@ export class SendLimit {
     this.#countdown = this.#newCountdown();
   }
 
-  /** Goes on, as the transport is waited for. */
+  /** Runs while the transport takes bytes, or the end. */
   resume(): void {
     this.#countdown.resume();
   }
 
-  /** Pauses, as the transport is not waited for. */
+  /** Pauses while no write is pending. */
   pause(): void {
     this.#countdown.pause();
   }
 
-  /** Ends for good. */
+  /** Stops for good. */
   stop(): void {
     this.#countdown.stop();
   }
 
-  /** Notes that a message was queued, which ends there in all bytes. */
+  /** Notes that a message was queued. It ends at `end`, counted in all bytes sent. */
   noteQueued(end: number): void {
     this.#messageEnds.push(end);
   }
 
-  /** Notes that all messages were taken, and the end of this side is waited for. */
+  /** Notes that all messages were taken, and the end of this side comes next. */
   noteEnd(): void {
     this.#isForEnd = true;
   }
 
-  /** Gives the next message the whole time if one was taken. */
+  /** Restarts the time for the next message if one was taken. */
   noteSent(bytesSent: number): void {
     const ends = this.#messageEnds;
     if ((ends.first ?? Infinity) > bytesSent) return;
@@ -76,14 +76,14 @@ export class SendLimit {
     return new Countdown(this.#sendTimeout, () => this.#noteTimeout());
   }
 
-  /** Ends the wait for a peer that does not take a message, unless it is seen to live. */
+  /** Ends the wait for a peer that does not take a message, unless it sends. */
   #noteTimeout(): void {
     const received = this.#bytesReceived();
     this.#timeouts++;
     if (received > this.#receivedBefore && this.#timeouts < MAX_TIMEOUTS) {
       this.#receivedBefore = received;
       this.#countdown = this.#newCountdown();
-      this.#countdown.resume(); // as the write goes on
+      this.#countdown.resume(); // because the write continues
       return;
     }
     this.#onTimeout(

@@ -18,8 +18,8 @@ import { checkMoved } from "./_transports.ts";
 import type { StartTlsOptions } from "./options.ts";
 import type { Transport } from "./transport.ts";
 
-// What is used of `node:tls`, `node:net` and `node:stream`, which Deno, Node and Bun have. They are
-// asked for when they are needed, as browsers have none.
+// The used parts of `node:tls`, `node:net` and `node:stream`, which Deno, Node and Bun
+// have. They are loaded on demand, because browsers lack them.
 interface Tls {
   connect(options: object): TlsSocket;
   TLSSocket: new (socket: object, options: object) => TlsSocket;
@@ -61,10 +61,10 @@ interface Streams {
 }
 
 const READ_BUFFER_BYTES = 64 * 1024;
-// Above so many decrypted bytes that wait, no more are read.
+// While more decrypted bytes than this wait, no more are read.
 const MAX_WAITING_BYTES = 64 * 1024;
 
-/** Throws unless TLS can be started so. */
+/** Throws unless TLS can be started with these options. */
 export function checkStartTlsOptions(options: StartTlsOptions): void {
   const { side = "client", serverName, cert, key } = options;
   if (side !== "client" && side !== "server") {
@@ -95,11 +95,11 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
 }
 
 /**
- * Shakes hands over `transport`; settles with the transport of what is encrypted.
+ * Does the TLS handshake over `transport`; settles with the encrypted transport.
  *
- * @param transport What carries TLS.
+ * @param transport The transport below TLS.
  * @param options Which side this is, names and certificates.
- * @param onBytes Called whenever bytes of the peer came, also after the handshake.
+ * @param onBytes Called whenever bytes of the peer arrive, even after the handshake.
  */
 export async function startTls(
   transport: Transport,
@@ -122,8 +122,8 @@ export async function startTls(
     onEnd: () => isSecured || peerEnded.resolve(),
     onError: (error) => failureBelow ??= { error },
     beforeRead: () => gate.opened(socket.readableLength),
-    // Node takes the end of what is below for the end of TLS, which anyone on the way can
-    // send to cut off a message.
+    // Node takes the end of the transport below for the end of TLS, and anyone on the
+    // path can send that to cut off a message.
     async beforeEnd() {
       const isEnd = await hasEnded(socket, gate);
       if (isSecured && !isEnd) failureBelow ??= { error: cutOff() };
@@ -172,8 +172,8 @@ function socketOver(
     socket = side === "client"
       ? tls.connect({
         socket: lower,
-        host: serverName, // which the certificate is compared with
-        // An address is no name that a server could be told.
+        host: serverName, // the name to check the certificate against
+        // SNI must not be an address.
         ...(net.isIP(serverName) === 0 && { servername: serverName }),
         ...(caCerts && { ca: [...caCerts] }),
         ...shared,
@@ -183,26 +183,26 @@ function socketOver(
         secureContext: tls.createSecureContext({ cert, key }),
         ...shared,
       });
-  } catch (error) { // a certificate, or a key, that cannot be read
+  } catch (error) { // an unreadable certificate or key
     throw tlsError(error, "start TLS");
   }
   endByTlsErrors(socket);
-  // Deno's TLS listens to this side's end, and closes all if the peer's end has come, even if
+  // Deno's TLS closes everything on this side's end if the peer's end has come, even if
   // messages before it were not taken.
   socket.removeAllListeners("finish");
   return socket;
 }
 
-/** Holds reads up while what was read before waits. */
+/** Holds back reads while earlier bytes wait. */
 class Gate {
   #opening: PromiseWithResolvers<void> | undefined;
 
-  /** Settles when there is room for more, or gives nothing if there is. */
+  /** Settles when there is room for more; `undefined` if there is room now. */
   opened(waiting: number): Promise<void> | undefined {
     return waiting < MAX_WAITING_BYTES ? undefined : this.taken();
   }
 
-  /** Settles when what waits was taken. */
+  /** Settles when the waiting bytes were taken. */
   taken(): Promise<void> {
     this.#opening ??= Promise.withResolvers();
     return this.#opening.promise;
@@ -214,24 +214,27 @@ class Gate {
   }
 }
 
-/** Whether the peer has ended TLS; called when what is below has ended. */
+/** Whether the peer has ended TLS; called when the transport below has ended. */
 async function hasEnded(socket: TlsSocket, gate: Gate): Promise<boolean> {
-  await nextTurn(); // in which the last bytes are decrypted
+  await nextTurn(); // the last bytes are decrypted in it
   while (socket.readableLength > 0) await gate.taken();
-  socket.read(0); // else the end is told only to those who read
+  socket.read(0); // otherwise only a reader would see the end
   await nextTurn();
   return socket.readableEnded;
 }
 
-/** Settles when the handshake is done, with what `onSecured` gives. */
+/** Settles with the result of `onSecured` when the handshake is done. */
 function secured(
   socket: TlsSocket,
   side: "client" | "server",
   { peerEnded, failureBelow, onSecured }: {
-    /** Settles if the peer ends before that. */
+    /** Settles if the peer closes its side before that. */
     peerEnded: Promise<void>;
     failureBelow: () => { readonly error: unknown } | undefined;
-    /** Called in the event itself: an error of what the peer sent with it may come next. */
+    /**
+     * Called within the event: an error in bytes that the peer sent with it may come
+     * next.
+     */
     onSecured: () => Transport;
   },
 ): Promise<Transport> {
@@ -246,10 +249,10 @@ function secured(
     const closed = () => fail(undefined);
     // Deno's TLS does not notice this while it waits for the handshake.
     peerEnded.then(closed);
-    // Several may come, and one without a listener would end the process.
+    // Several errors may come, and one without a listener would end the process.
     socket.on("error", fail);
     socket.once("close", closed);
-    // Each is emitted once the peer is verified, if it has to be.
+    // Both are emitted after the peer is verified, if required.
     socket.once(side === "client" ? "secureConnect" : "secure", () => {
       resolve(onSecured());
       socket.off("error", fail);
@@ -258,7 +261,9 @@ function secured(
   });
 }
 
-/** Refuses a certificate or a key that is unusable: Deno's TLS goes on without it, silently. */
+/**
+ * Refuses an unusable certificate or key: Deno's TLS would silently continue without it.
+ */
 function checkCertificate({ cert, key }: StartTlsOptions): void {
   if (typeof cert !== "string" || typeof key !== "string") return;
   if (!/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(cert)) {
@@ -273,8 +278,8 @@ function checkCertificate({ cert, key }: StartTlsOptions): void {
 }
 
 /**
- * Names the cause if a handshake has failed because the key is not that of the certificate:
- * Deno's TLS says "unsupported protocol" then. Any other error is given as it is.
+ * Names the cause if a handshake failed because the key does not match the certificate:
+ * Deno's TLS then says "unsupported protocol". Returns any other error unchanged.
  */
 function errorOfHandshake(
   { cert, key }: StartTlsOptions,
@@ -321,7 +326,7 @@ function closedEarly(): Error {
   );
 }
 
-/** The transport as a stream of Node, which `node:tls` takes. */
+/** The transport as a Node stream for `node:tls`. */
 function duplexOver(
   transport: Transport,
   { Duplex }: Streams,
@@ -334,7 +339,10 @@ function duplexOver(
   },
 ): {
   lower: Duplex;
-  /** Settles when the transport has taken what was written; gives nothing if it has. */
+  /**
+   * Settles when the transport has taken everything written; `undefined` if it already
+   * has.
+   */
   untilTaken: () => Promise<void> | undefined;
 } {
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
@@ -347,14 +355,15 @@ function duplexOver(
   };
   let isDestroyed = false;
   let isEndTaken = false;
-  // How many bytes the transport is to take now.
+  // How many bytes the transport is taking.
   let writing = 0;
   let hasLost = false;
   let taking: PromiseWithResolvers<void> | undefined;
   const failed = (error: unknown): Error => {
-    // Bun destroys this stream before it tells why: what that interrupts is not the reason.
+    // Bun destroys this stream before it reports why; the interrupted read is not the
+    // cause.
     if (!isDestroyed) onError(error);
-    // Streams take `undefined`, and some other values that may be thrown, for no error.
+    // Streams treat `undefined`, and some other thrown values, as no error.
     return error instanceof Error
       ? error
       : new Error("The transport below TLS failed", { cause: error });
@@ -410,8 +419,8 @@ function duplexOver(
     },
     destroy(error, done) {
       isDestroyed = true;
-      // TLS that has ended both ways closes this, though its end may be under way. The
-      // connection closes the transport once that is taken.
+      // TLS that has ended in both directions closes this, although its end may be under
+      // way. The connection closes the transport once the end is taken.
       hasLost ||= error instanceof Error || lower.writableLength > writing;
       if (hasLost) taking?.reject(error ?? closedEarly());
       done(error);

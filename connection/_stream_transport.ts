@@ -4,26 +4,26 @@ import { systemError } from "../internal/system_error.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
 
 const NO_BYTES = new Uint8Array(0);
-// A larger write goes out in parts, so that what is copied for it stays small and
-// its progress is seen.
+// A larger write goes out in parts, so that its copies stay small and its progress is
+// visible.
 const MAX_WRITE_BYTES = 64 * 1024;
 
 /**
  * Byte streams as a transport.
  *
- * The errors of the streams come out of `read()`, `write()` and `closeWrite()` as
- * they are. `close()` rejects what is under way with an error named `Interrupted`,
- * and what is called later with one named `BadResource`, as Deno's sockets do.
+ * `read()`, `write()` and `closeWrite()` pass on the errors of the streams unchanged.
+ * `close()` rejects pending calls with an error named `Interrupted`, and later calls with
+ * one named `BadResource`, as Deno's sockets do.
  */
 export class StreamTransport implements Transport {
   readonly #streams: ByteStreams;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  /** What is left of the last chunk. */
+  /** The rest of the last chunk. */
   #rest: Uint8Array = NO_BYTES;
   #sentEnd: Promise<void> | undefined;
   #isClosed = false;
-  /** Reject what is under way. */
+  /** Reject pending calls. */
   readonly #interrupts = new Set<(error: Error) => void>();
   #localAddr: Address | undefined;
   #remoteAddr: Address | undefined;
@@ -51,8 +51,8 @@ export class StreamTransport implements Transport {
 
   async read(buffer: Uint8Array): Promise<number | null> {
     this.#checkOpen();
-    // A default reader also for a stream of bytes: the buffer stays the caller's,
-    // which a BYOB reader would take away, so the bytes are copied either way.
+    // A default reader even for a byte stream: a BYOB reader would take the caller's
+    // buffer away, so the bytes are copied either way.
     while (this.#rest.length === 0) {
       const { value, done } = await this.#interruptible(this.#reader.read());
       if (done) return null;
@@ -65,9 +65,9 @@ export class StreamTransport implements Transport {
 
   async write(bytes: Uint8Array): Promise<number> {
     this.#checkOpen();
-    // A copy, as a stream may pass its chunk on, and keep it.
+    // A copy: a stream may pass its chunk on, and keep it.
     const chunk = new Uint8Array(bytes.subarray(0, MAX_WRITE_BYTES));
-    // To some streams an empty chunk is an empty message.
+    // Some streams treat an empty chunk as an empty message.
     if (chunk.length > 0) {
       await this.#interruptible(this.#writer.write(chunk));
     }
@@ -98,8 +98,8 @@ export class StreamTransport implements Transport {
   }
 
   /**
-   * The same promise, which `close()` rejects: a stream may settle late, as one
-   * that is aborted waits for the write of its sink.
+   * The same promise, but `close()` rejects it: a stream may settle late, because
+   * aborting it waits for the write of its sink.
    */
   #interruptible<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -110,14 +110,14 @@ export class StreamTransport implements Transport {
     });
   }
 
-  /** Takes the addresses and the protocol that the sockets of Workers and of Chrome tell. */
+  /** Takes the addresses and the protocol from the sockets of Workers and of Chrome. */
   #learnFacts(streams: ByteStreams): void {
     const learn = (info: unknown) => {
       this.#localAddr = addressIn(info, "local");
       this.#remoteAddr = addressIn(info, "remote");
       this.#alpnProtocol = alpnIn(info);
     };
-    learn(streams); // what opened of a TCPSocket has resolved to
+    learn(streams); // the result of a TCPSocket's `opened`
     const opened: unknown = Reflect.get(streams, "opened");
     // If it rejects, the streams do too.
     if (isThenable(opened)) opened.then(learn, () => {});
@@ -140,13 +140,13 @@ function checkChunk(chunk: unknown): Uint8Array {
   );
 }
 
-/** Whether it is a `Uint8Array`, also of another realm, as in a test runner. */
+/** Whether it is a `Uint8Array`, even from another realm, as in a test runner. */
 function isBytes(chunk: unknown): chunk is Uint8Array {
   return ArrayBuffer.isView(chunk) &&
     Object.prototype.toString.call(chunk) === "[object Uint8Array]";
 }
 
-/** An address in the form of Workers ("[::1]:80"), or of Chrome. */
+/** An address in the format of Workers ("[::1]:80"), or of Chrome. */
 function addressIn(
   info: unknown,
   side: "local" | "remote",
@@ -164,13 +164,13 @@ function addressIn(
     : { transport: "tcp", hostname, port: Number(digits) };
 }
 
-/** Whether it is a promise, also of another realm. */
+/** Whether it is a promise, even from another realm. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null &&
     typeof Reflect.get(value, "then") === "function";
 }
 
-/** What TLS agreed on, in the form of WinterTC. */
+/** The protocol that TLS agreed on, in the format of WinterTC. */
 function alpnIn(info: unknown): string | null | undefined {
   if (typeof info !== "object" || info === null) return undefined;
   const alpn: unknown = Reflect.get(info, "alpn");
@@ -182,6 +182,6 @@ function ignoringErrors(action: () => unknown): void {
   try {
     Promise.resolve(action()).catch(() => {});
   } catch {
-    // It would only say that it has ended already.
+    // It would only say that the stream has already ended.
   }
 }

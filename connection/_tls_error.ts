@@ -1,14 +1,14 @@
 /**
- * An error of TLS itself, such as a certificate that is refused, by the name that it has
- * where Deno shakes hands; an error of what is below TLS stays as it is.
+ * An error of TLS itself, such as a refused certificate, gets the name that Deno's own
+ * handshake gives it; an error from below TLS is not changed.
  *
- * @param task What could not be done, if that is known.
+ * @param task What could not be done, if known.
  */
 export function tlsError(error: unknown, task?: string): unknown {
   if (!(error instanceof Error) || !("code" in error)) return error;
   const { code } = error;
   const message = error.message.trimEnd(); // OpenSSL ends its own with a line feed
-  // Codes of the system, such as ECONNRESET, have no underscore.
+  // System codes, such as ECONNRESET, have no underscore.
   if (typeof code !== "string" || !code.includes("_")) return error;
   const named = new Error(
     task === undefined ? message : `Cannot ${task}: ${message}`,

@@ -1,15 +1,15 @@
 import { StreamTransport } from "./_stream_transport.ts";
 import type { ByteStreams, Transport } from "./transport.ts";
 
-/** What kind of thing carries a connection. */
+/** A kind of transport. */
 interface Kind {
   /** For error messages: "over TLS". */
   readonly name: string;
   /** Whether a read that does not fill its buffer has emptied the transport. */
   readonly shortReadMeansEmpty: boolean;
   /**
-   * Whether `close()` ends this side after what was written. Byte streams are aborted by
-   * it, which drops what the peer has not read.
+   * Whether `close()` still sends what was written. It aborts byte streams, which drops
+   * bytes that the peer has not read.
    */
   readonly closeSendsEnd: boolean;
 }
@@ -31,8 +31,8 @@ const TCP: Kind = {
   shortReadMeansEmpty: true,
   closeSendsEnd: true,
 };
-// A read takes bytes out of one record, and more records may be there. Deno closes
-// it in the background, after everything was sent.
+// A read takes bytes from one record, and more records may have arrived. Deno closes it
+// in the background, after everything was sent.
 const TLS: Kind = {
   name: "TLS",
   shortReadMeansEmpty: false,
@@ -64,11 +64,11 @@ const METHODS = ["read", "write", "closeWrite", "close"] as const;
 const SETTERS = { noDelay: "setNoDelay", keepAlive: "setKeepAlive" } as const;
 
 /**
- * The one place that knows what carries a connection. Byte streams are locked by
- * it, so it comes after all other checks of what the caller gave.
+ * The one place that knows the kinds of transports. It locks byte streams, so it comes
+ * after all other checks of the caller's arguments.
  *
  * @param given A transport or byte streams, as far as the caller kept to the types.
- * @param options What the transport must be able to honour.
+ * @param options The options that the transport must honour.
  * @throws {TypeError} If it is neither, or cannot honour an option.
  */
 export function identifyTransport(
@@ -93,8 +93,8 @@ export function identifyTransport(
 }
 
 /**
- * Throws unless a transport has read or written as many bytes as it can have: anything else
- * would be a wait, or a loop, without an end.
+ * Throws unless a transport reports a possible number of bytes: any other would cause an
+ * endless wait, or an endless loop.
  */
 export function checkMoved(
   method: "read" | "write",
@@ -110,7 +110,7 @@ export function checkMoved(
 }
 
 function isTransport(given: unknown): given is Transport {
-  // Asked for each connection, so without a function for each method.
+  // Runs for each connection, so without a function for each method.
   const { read, write, closeWrite, close }: Partial<
     Record<typeof METHODS[number], unknown>
   > = Object(given);
@@ -166,7 +166,7 @@ function checkOptions(
   }
 }
 
-/** Why what was given is neither a transport nor byte streams. */
+/** Why the argument is neither a transport nor byte streams. */
 function whatIsWrong(given: unknown): string {
   if (given === null || given === undefined) return `current value is ${given}`;
   if (typeof given !== "object" && typeof given !== "function") {

@@ -6,7 +6,7 @@ import {
   untilLook,
 } from "../internal/event_loop.ts";
 
-/** What is to be done at the end of a turn. An object for each, where a closure would be made. */
+/** A task for the end of a turn. An object, to avoid a closure each time. */
 export interface TurnTask {
   /** Does it. */
   onEndOfTurn(): void;
@@ -14,28 +14,28 @@ export interface TurnTask {
 
 let waiting: TurnTask[] = [];
 let turnEnd: PromiseWithResolvers<void> | undefined;
-// They are called at the end of this turn, or some of them were put off to a later one.
+// Tasks are due at the end of this turn, or some were postponed to a later one.
 let isScheduled = false;
 let isPutOff = false;
 
 /**
  * Calls `task` at the end of this turn of the event loop: once all promise continuations
- * have run, and before the next look at timers and sockets. If there are many, or
- * others are to have a turn, it is called in a later one, in the order of the calls.
+ * have run, and before the next poll of timers and sockets. If there are many tasks, or
+ * others need a turn, it is called in a later turn, in the order of the calls.
  */
 export function atEndOfTurn(task: TurnTask): void {
   waiting.push(task);
   schedule();
 }
 
-/** Settles at the end of this turn, after all that is called there. */
+/** Settles at the end of this turn, after all tasks there. */
 export function endOfTurn(): Promise<void> {
   turnEnd ??= Promise.withResolvers();
   schedule();
   return turnEnd.promise;
 }
 
-/** The same, or `undefined` if nothing is to be called there. */
+/** The same, or `undefined` if there are no tasks. */
 export function untilEndOfTurn(): Promise<void> | undefined {
   return isScheduled ? endOfTurn() : undefined;
 }
@@ -69,12 +69,12 @@ function putOffUntil(turn: Promise<void>): void {
   turn.then(callAll);
 }
 
-/** How many bytes, and reads and writes, may be moved without a look at the sockets. */
+/** The most bytes, and the most reads and writes, without a poll of the sockets. */
 const MAX_BYTES_MOVED = 256 * 1024;
 const MAX_MOVES = 16;
-/** How long the rest may have to wait for it; a pause takes some 0.1 ms. */
+/** How long the others may have to wait for a poll; a pause takes about 0.1 ms. */
 const MS_BETWEEN_PAUSES = 3;
-/** How much news is taken for looks in a row: a transport in memory has it without one. */
+/** How much news in a row counts as polls: a transport in memory has news without one. */
 const MAX_NEWS = 10_000;
 
 let bytesMoved = 0;
@@ -90,7 +90,7 @@ export function noteMoved(length: number): void {
   moves++;
 }
 
-/** Notes that the sockets must have been looked at: one has news. */
+/** Notes that the sockets must have been polled: one has news. */
 export function noteNews(): void {
   if (news === MAX_NEWS) return;
   news++;
@@ -98,24 +98,24 @@ export function noteNews(): void {
   hasLooked = true;
 }
 
-/** Notes that the sockets have been looked at. */
+/** Notes that the sockets have been polled. */
 export function noteLook(): void {
   news = 0;
   noteNews();
 }
 
 /**
- * Settles when the next read or write is to begin; `undefined` if that is now.
+ * Settles when the next read or write may begin; `undefined` if that is now.
  *
- * Lets connections that wait for their peer have a turn beside those that never
- * have to. In Deno a read that finds bytes, or a write that finds room, settles
- * within the turn of the event loop. Which other sockets are ready is looked up only
- * when nothing more can be done immediately, and otherwise once in 61 turns of the
- * scheduler, of 128 reads and writes each. So if a few connections are always ready,
- * all others wait for that long (measured: 20 peers that send as fast as they can held
- * up 100 others for 50 to 150 ms, and 20 that were sent lines of 30 bytes, for 1.8 s;
- * now 2 to 10 ms). Where each read leads to much work, few bytes take long: 400 peers
- * with 2 ms of work for each read kept a server from accepting another for 30 s.
+ * Gives connections that wait for their peer a turn alongside those that never wait. In
+ * Deno a read that finds bytes, or a write that finds room, settles within the turn of
+ * the event loop. Deno polls the other sockets only when nothing more can be done
+ * immediately, and otherwise once in 61 turns of the scheduler, of 128 reads and writes
+ * each. So if a few connections are always ready, all others wait for that long
+ * (measured: 20 peers that send as fast as they can held up 100 others for 50 to 150 ms,
+ * and 20 that were sent lines of 30 bytes, for 1.8 s; now 2 to 10 ms). If each read leads
+ * to much work, few bytes take long: 400 peers with 2 ms of work for each read kept a
+ * server from accepting another for 30 s.
  */
 export function untilOthersHadTurn(): Promise<void> | undefined {
   if (bytesMoved < MAX_BYTES_MOVED && moves < MAX_MOVES) {
@@ -131,7 +131,7 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
 
 let nextLook: Promise<void> | undefined;
 
-/** Settles when the sockets have been looked at. One look is for all who ask in a turn. */
+/** Settles when the sockets have been polled. All calls in a turn share one poll. */
 export function untilLooked(): Promise<void> {
   return nextLook ??= lookNext();
 }
@@ -142,7 +142,7 @@ async function lookNext(): Promise<void> {
   await untilLook();
 }
 
-/** Whether the sockets were looked at so lately that nothing waits for long. */
+/** Whether the sockets were polled so recently that nothing waits for long. */
 function wasLookedLately(): boolean {
   const now = performance.now();
   if (hasLooked) lookedAt = now;

@@ -18,14 +18,14 @@ import type { Transport } from "./transport.ts";
 /** Options for {@linkcode Writer}. */
 export interface WriterOptions<Out> {
   readonly transport: Transport;
-  /** What writes messages at first; see {@linkcode Writer.encoder}. */
+  /** The encoder at first; see {@linkcode Writer.encoder}. */
   readonly encoder: Encoder<Out>;
   readonly highWaterMark: number;
   /** Runs while the transport is waited for. */
   readonly sendLimit: SendLimit | undefined;
-  /** Runs while the peer is waited for, either way. */
+  /** Runs while this side waits for the peer, in either direction. */
   readonly idleCountdown: Countdown | undefined;
-  /** Called with the error of a write, and what it ends. */
+  /** Called with the error of a write, and the ending it causes. */
   readonly onFailure: (ending: Ending, error: unknown) => void;
 }
 
@@ -37,32 +37,32 @@ interface Flush {
 const SETTLED = Promise.resolve();
 
 /**
- * Writes messages to the transport: the only one that writes, with one write under way
- * at most.
+ * Writes messages to the transport. Nothing else writes to it, and at most one write is
+ * pending.
  *
- * What is sent within one turn of the event loop is gathered, and written at the
- * end of the turn; what is sent while that write is under way leaves in the next.
- * So there is one system call for many messages, and a promise is made only for a
- * sender who has to wait.
+ * Messages sent within one turn of the event loop are gathered, and written at the end of
+ * the turn; messages sent while that write is pending leave in the next. So there is one
+ * system call for many messages, and a promise is made only for a sender that has to
+ * wait.
  */
 export class Writer<Out> implements TurnTask {
-  /** From how many queued bytes on a sender waits. */
+  /** A sender waits with at least this many bytes queued. */
   readonly highWaterMark: number;
   readonly #sendLimit: SendLimit | undefined;
   readonly #idleCountdown: Countdown | undefined;
   readonly #onFailure: (ending: Ending, error: unknown) => void;
-  /** What writes the next message. */
+  /** Writes the next message. */
   encoder: Encoder<Out>;
   #transport: Transport;
-  // What is queued waits for another transport.
+  // Queued messages wait for another transport.
   #isPaused = false;
-  // All was taken, and the transport is to take the end.
+  // Everything was taken, and the transport is taking the end.
   #ending: Promise<void> | undefined;
   readonly #output = new OutputBuffer();
-  // The bytes taken out of the output that the transport has not taken.
+  // How many bytes left the output but were not taken by the transport.
   #underWay = 0;
   #isScheduled = false;
-  // The pass of writing that is under way.
+  // The pass of writing that is running.
   #writing: Promise<void> | undefined;
   // Why no more messages are let in, and why those queued cannot be sent.
   #refusal: (() => unknown) | undefined;
@@ -107,12 +107,12 @@ export class Writer<Out> implements TurnTask {
       (startedAt === undefined ? 0 : millisecondsSince(startedAt));
   }
 
-  /** Stops the timer, as nothing is written any more. */
+  /** Stops the timer: nothing more is written. */
   stop(): void {
     this.#sendLimit?.stop();
   }
 
-  /** Settles when no write is under way. */
+  /** Settles when no write is pending. */
   get stopped(): Promise<void> {
     return this.#writing ?? SETTLED;
   }
@@ -120,8 +120,8 @@ export class Writer<Out> implements TurnTask {
   /**
    * Queues a message; throws if it cannot be sent.
    *
-   * @param leavesNow Whether the caller writes it immediately, if nothing else is queued: a
-   * request is mostly alone, and takes 1 µs less so (of 25).
+   * @param leavesNow Whether the caller writes it immediately, if nothing else is queued:
+   * a request is usually alone, and this saves it 1 µs (of 25).
    * @returns Whether the caller must call {@linkcode Writer.onEndOfTurn} now.
    */
   queue<T = Out>(
@@ -153,7 +153,7 @@ export class Writer<Out> implements TurnTask {
     return this.#output.isEncoding;
   }
 
-  /** Throws if a function of the framing calls, while that encodes a message. */
+  /** Throws if a function of the framing calls this while a message is being encoded. */
   refuseWithinFrame(): void {
     this.#output.refuseWithinFrame();
   }
@@ -184,7 +184,7 @@ export class Writer<Out> implements TurnTask {
 
   /** Whether fewer than `limit` bytes are queued. */
   hasRoomBelow(limit: number): boolean {
-    // Only near the limit does it matter how long text is once it is encoded.
+    // Only near the limit does the encoded length of text matter.
     return this.#output.maxByteLength + this.#underWay < limit ||
       this.bufferedAmount < limit;
   }
@@ -200,7 +200,7 @@ export class Writer<Out> implements TurnTask {
     return this.#room.promise;
   }
 
-  /** Settles when the transport has taken all that is queued now. */
+  /** Settles when the transport has taken everything queued so far. */
   flush(): Promise<void> {
     if (this.#failure !== undefined) return rejected(this.#failure.error);
     const target = this.#bytesSent + this.bufferedAmount;
@@ -213,22 +213,22 @@ export class Writer<Out> implements TurnTask {
   }
 
   /**
-   * Lets no more messages in, and settles when the transport has taken all of them.
+   * Accepts no more messages, and settles when the transport has taken all of them.
    *
-   * @param refusal Makes the error of what is sent later; not made before, as few
-   * send later.
+   * @param refusal Makes the error of later sends; only on demand, because they are rare.
    */
   finish(refusal: () => unknown = sideHasEnded): Promise<void> {
     this.#refusal ??= refusal;
-    // A message that is being encoded has been let in.
+    // A message that is being encoded has been accepted.
     return this.#output.isEncoding
       ? SETTLED.then(() => this.flush())
       : this.flush();
   }
 
   /**
-   * Tells the peer that this side has ended, for which some transports wait for it.
-   * Asked for again, such as by `close()` after `closeWrite()`, it is the same end.
+   * Tells the peer that this side has closed; with some transports this waits for the
+   * peer. A second call, such as by `close()` after `closeWrite()`, returns the same
+   * promise.
    */
   end(): Promise<void> {
     return this.#ending ??= this.#end();
@@ -257,7 +257,7 @@ export class Writer<Out> implements TurnTask {
   }
 
   /**
-   * Writes what is queued now, and lets what is queued later wait until
+   * Writes everything queued so far, and holds back later messages until
    * {@linkcode Writer.goOnIn}; not while a message is being encoded.
    */
   async pause(): Promise<void> {
@@ -268,7 +268,7 @@ export class Writer<Out> implements TurnTask {
     await this.#writing;
   }
 
-  /** Goes on, in another transport. */
+  /** Continues with another transport. */
   goOnIn(transport: Transport): void {
     this.#transport = transport;
     this.#isPaused = false;
@@ -283,8 +283,8 @@ export class Writer<Out> implements TurnTask {
   /** Writes what was queued in this turn. */
   onEndOfTurn(): void {
     if (this.#isPaused) this.#isScheduled = false;
-    // A pause that was over within the turn has left its task, beside that of what was
-    // queued meanwhile: the second would write beside the first.
+    // If a pause ended within the turn, there are two tasks, its own and that of later
+    // messages. The second must not write while the first does.
     else if (this.#underWay === 0) {
       this.#writing = this.#writeSegments(this.#takeQueued());
     }
@@ -296,7 +296,7 @@ export class Writer<Out> implements TurnTask {
     return segments;
   }
 
-  /** One function for all parts, as each one that waits takes longer than its work. */
+  /** One function for all segments: one async call each would cost more than the work. */
   async #writeSegments(segments: OutputSegment[]): Promise<void> {
     try {
       for (const { bytes } of segments) {
@@ -325,7 +325,7 @@ export class Writer<Out> implements TurnTask {
         }
       }
     } catch (error) {
-      // Closing the transport interrupts a write: that is not what went wrong.
+      // Closing the transport interrupts a write: that is not the cause.
       if (this.#failure === undefined) {
         this.#onFailure(endingOfWrite(error), error);
       }
@@ -333,8 +333,8 @@ export class Writer<Out> implements TurnTask {
     for (const segment of segments) segment.giveBack();
     this.#writing = undefined;
     this.#isScheduled = false;
-    // A write mostly settles without a wait. Writing on now would leave no time to
-    // gather: one write for each message that was sent in between.
+    // A write usually settles without waiting. Writing on now would leave no time to
+    // gather: each message sent in between would get its own write.
     const goesOn = this.#failure === undefined && !this.#isPaused;
     if (goesOn && this.bufferedAmount > 0) this.#scheduleWrite();
   }
@@ -358,7 +358,7 @@ export class Writer<Out> implements TurnTask {
     this.#idleCountdown?.pause();
   }
 
-  /** Notes that the transport has taken `length` bytes more. */
+  /** Notes that the transport has taken `length` more bytes. */
   #noteTaken(length: number): void {
     this.#bytesSent += length;
     this.#underWay -= length;
@@ -373,12 +373,12 @@ export class Writer<Out> implements TurnTask {
   }
 }
 
-/** By the clock of `Date.now`, which may have been set back. */
+/** By `Date.now`; the clock may have been set back. */
 function millisecondsSince(start: number): number {
   return Math.max(0, Date.now() - start);
 }
 
-/** What sending rejects with after the end of this side. */
+/** The error of a send after the end of this side. */
 export function sideHasEnded(): DOMException {
   return new DOMException(
     "Cannot send message: this side of the connection has ended",

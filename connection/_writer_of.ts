@@ -1,6 +1,6 @@
 import type { Writer } from "./_writer.ts";
 
-/** A connection, as far as it matters here: to know more would be a circle. */
+/** A connection, as far as it matters here: importing more would be circular. */
 interface Sending<Out> {
   readonly writable: WritableStream<Out>;
 }
@@ -10,21 +10,21 @@ type Reveal = (connection: object) => Writer<never> | undefined;
 let reveal: Reveal;
 
 /**
- * Called once by the class of connections itself, which alone sees their private fields. A
- * map of writers would take 2 µs a connection, and time of each garbage collection.
+ * Called once by the class of connections, because only it sees the private fields. A map
+ * of writers would take 2 µs a connection, and time in each garbage collection.
  */
 export function revealWriters(toReveal: Reveal): void {
   reveal = toReveal;
 }
 
-/** The writer of a connection; throws a `TypeError` for what is no connection. */
+/** The writer of a connection; throws a `TypeError` for anything else. */
 export function writerOf<Out>(connection: Sending<Out>): Writer<Out> {
   const writer = typeof connection === "object" && connection !== null
     ? reveal(connection)
     : undefined;
   if (writer === undefined) {
     throw new TypeError(
-      `Cannot broadcast to what is no connection: current value is of type ${typeof connection}`,
+      `Cannot broadcast as connections must hold connections only: one value is of type ${typeof connection}`,
     );
   }
   return writer as Writer<unknown> as Writer<Out>; // of this connection

@@ -33,13 +33,12 @@ import type { Connection } from "./connection.ts";
  */
 export interface BroadcastOptions {
   /**
-   * What happens to a slow connection: one with as many bytes queued as
-   * `highWaterMark` says, or more.
+   * What happens to a slow connection: one with at least `highWaterMark` bytes queued.
    *
    * - `"wait"`: it gets the message too, and the promise waits until it has room for
-   *   more, like the one of {@linkcode Connection.send}. A program that awaits
-   *   each broadcast goes at the pace of the slowest. `sendTimeout` ends a wait for one that
-   *   takes nothing at all.
+   *   more, like the one of {@linkcode Connection.send}. A program that awaits each
+   *   broadcast goes at the pace of the slowest. `sendTimeout` ends a wait for one that
+   *   takes nothing.
    * - `"drop"`: it does not get this message.
    * - `"disconnect"`: it is aborted with a `QuotaExceededError`, which says how many
    *   bytes were queued (`requested`) and how many may be (`quota`).
@@ -57,10 +56,10 @@ export interface BroadcastOptions {
 /**
  * What happened to a message that was broadcast.
  *
- * @typeParam In What the connections receive.
- * @typeParam Out What they may send.
+ * @typeParam In The type that the connections receive.
+ * @typeParam Out The type that they send.
  *
- * @example Which connections have ended
+ * @example Finding the connections that have ended
  * ```ts
  * import {
  *   broadcast,
@@ -89,35 +88,35 @@ export interface BroadcastOptions {
  * ```
  */
 export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
-  /** To how many connections it was sent, as by {@linkcode Connection.send}. */
+  /** How many connections it was sent to, as by {@linkcode Connection.send}. */
   sent: number;
-  /** Those that were slow and did not get it: dropped for them, or disconnected. */
+  /** Slow connections that did not get it: it was dropped, or they were disconnected. */
   slow: Connection<In, Out>[];
-  /** Those that had ended before, or failed while they were waited for. */
+  /** Connections that had ended before, or failed while the broadcast waited for them. */
   ended: Connection<In, Out>[];
 }
 
 /**
  * Sends one message to many connections.
  *
- * The message is encoded once, or once for each framing object if the connections
- * have several, and once for each connection whose encoder has state. A frame lies in
- * memory once for all that send it, unless it is small and something else leaves with it.
- * For each connection the order is that of the calls, of {@linkcode Connection.send} too.
- * Everything is queued when this function returns; later changes to the message do
- * not matter.
+ * The message is encoded once, or once for each framing object if the connections have
+ * several, and once for each connection whose encoder has state. All connections share
+ * one copy of a frame, unless it is small and leaves together with other messages. Each
+ * connection sends in the order of the calls, including {@linkcode Connection.send}.
+ * Everything is queued when this function returns; later changes to the message do not
+ * matter.
  *
  * One connection never stops the others: one that has ended is skipped, and
  * its own {@linkcode Connection.closed} rejects with its failure.
  *
- * With `"drop"` and `"disconnect"` the promise waits for no receiver. If a queue is full
- * it waits for looks at the sockets, while each shows that the kernel takes what is
- * queued. So await each broadcast with these rules too: in a long burst that is not
- * awaited, every receiver is slow. What is queued for one is less than `highWaterMark`
- * and one message.
+ * With `"drop"` and `"disconnect"` the promise waits for no receiver. If a queue is full,
+ * it polls the sockets for as long as each poll shows that the kernel takes queued bytes.
+ * So await each broadcast with these rules too: in a long burst that is not awaited,
+ * every receiver is slow. The queue of a connection stays below `highWaterMark` plus one
+ * message.
  *
- * @typeParam In What the connections receive.
- * @typeParam Out What they may send.
+ * @typeParam In The type that the connections receive.
+ * @typeParam Out The type that they send.
  * @param connections The connections. One listed twice gets the message twice.
  * @param message The message.
  * @param options What happens to slow connections.
@@ -125,8 +124,8 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  * `TypeError` or `RangeError`
  * if the framing of an open connection refuses the message; then no connection gets
  * it. A result that is not awaited causes no unhandled rejection.
- * @throws {TypeError} If `slow` is not listed, `highWaterMark` is given with
- * `"wait"`, or there is something else among the connections.
+ * @throws {TypeError} If `slow` has another value, `highWaterMark` is given with
+ * `"wait"`, or `connections` holds anything else.
  * @throws {RangeError} If `highWaterMark` is not a whole number of at least 1.
  *
  * @example Disconnecting slow receivers
@@ -143,7 +142,7 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  *   onError: (error) => failure.resolve(error),
  * }, async (connection) => {
  *   await connection.send("welcome");
- *   await connection.receive(); // for as long as the client is there
+ *   await connection.receive(); // until the client is gone
  * });
  * await using client = await connect({ port: server.addr.port, framing });
  * assertEquals(await client.receive(), "welcome"); // and then it reads no more
@@ -167,7 +166,7 @@ export function broadcast<In, Out>(
 ): Promise<BroadcastResult<In, Out>> {
   const { slow: rule = "wait", highWaterMark } = options;
   checkBroadcastOptions(rule, highWaterMark);
-  // `Array.from` takes what is not iterable, such as one connection, for an empty array.
+  // `Array.from` makes an empty array of anything not iterable, such as one connection.
   checkFunction(
     "broadcast",
     "connections[Symbol.iterator]",
@@ -178,7 +177,7 @@ export function broadcast<In, Out>(
     (connection) => receiverOf(connection, highWaterMark),
   );
   try {
-    // Before the first is queued: a message that is refused goes to none.
+    // Encode for all before queuing for any: a message that is refused goes to none.
     encodeForAll(receivers, message);
   } catch (error) {
     return rejected(error);
@@ -200,7 +199,7 @@ export function broadcast<In, Out>(
       if (!writer.hasRoomBelow(limit)) full.push(receiver);
     }
   }
-  // After the loop, as listeners of the abort may broadcast as well.
+  // After the loop: listeners of the abort may broadcast as well.
   if (rule === "disconnect") slow.forEach(disconnect);
   const result = {
     sent,
@@ -208,8 +207,8 @@ export function broadcast<In, Out>(
     ended,
   };
   return rule === "wait" ? whenAllHaveRoom(full, result) : onceOffered(
-    // One that is dropped again and again would else slow the others. Where all are
-    // slow, though, going on immediately would leave none a chance to take more.
+    // A receiver that is dropped again and again must not slow the others. But if all are
+    // slow, continuing immediately would leave none a chance to take more.
     rule === "drop" && sent > 0
       ? [...full, ...slow].filter(isWorthWaiting)
       : [...full, ...slow],
@@ -222,13 +221,13 @@ type Rule = NonNullable<BroadcastOptions["slow"]>;
 interface Receiver<In, Out> {
   readonly connection: Connection<In, Out>;
   readonly writer: Writer<Out>;
-  /** From how many queued bytes on it is slow. */
+  /** It is slow with at least this many bytes queued. */
   readonly limit: number;
   /** The message, unless the connection has ended before. */
   frame: SharedFrame | undefined;
 }
 
-/** A frame, and for whom it was encoded. */
+/** A frame, and the writer it was first encoded for. */
 interface Encoded<Out> {
   readonly writer: Writer<Out>;
   readonly frame: SharedFrame;
@@ -271,7 +270,7 @@ function checkBroadcastOptions(
   }
 }
 
-/** Gives each receiver whose connection is open its frame; throws if a framing refuses it. */
+/** Gives the receivers whose connection is open their frames; throws if a framing refuses. */
 function encodeForAll<In, Out>(
   receivers: readonly Receiver<In, Out>[],
   message: Out,
@@ -283,7 +282,7 @@ function encodeForAll<In, Out>(
     if (!isOpen) continue;
     writer.refuseWithinFrame();
     // Encoders without state are the same for all connections of a framing. One with
-    // state counts each message, also for a connection that is listed twice.
+    // state must see each message, even for a connection that is listed twice.
     const encoded = frames.get(encoder);
     if (encoded !== undefined && encoded.writer !== writer) {
       receiver.frame = encoded.frame;
@@ -304,7 +303,7 @@ function encode<Out>(encoder: Encoder<Out>, message: Out): SharedFrame {
 function disconnect<In, Out>(
   { connection, writer, limit }: Receiver<In, Out>,
 ): void {
-  if (!writer.isOpen) return; // listed twice, or ended by a listener of the abort before
+  if (!writer.isOpen) return; // listed twice, or ended by a listener of an earlier abort
   const { bufferedAmount } = writer;
   connection.abort(
     quotaExceeded(
@@ -314,7 +313,7 @@ function disconnect<In, Out>(
   );
 }
 
-/** Waits for those that are full. */
+/** Waits until the full queues have room. */
 async function whenAllHaveRoom<In, Out>(
   full: Receiver<In, Out>[],
   result: BroadcastResult<In, Out>,
@@ -330,17 +329,17 @@ async function whenAllHaveRoom<In, Out>(
   return result;
 }
 
-// When the kernel has last refused to take all of what was queued.
+// When the kernel last refused to take the whole queue.
 const refusedAt = new WeakMap<Writer<never>, number>();
 
-/** For how long a broadcast does not wait for a connection after a partial write. */
+/** After a partial write, broadcasts do not wait for the connection for this long. */
 const REFUSED_MS = 100;
 
 function isWorthWaiting<In, Out>({ writer }: Receiver<In, Out>): boolean {
   return performance.now() - (refusedAt.get(writer) ?? -Infinity) >= REFUSED_MS;
 }
 
-/** Gives the kernel its chance to take what is queued: until it has, or refuses. */
+/** Waits until the kernel has taken what is queued, or refuses to. */
 async function onceOffered<In, Out>(
   offered: Receiver<In, Out>[],
   result: BroadcastResult<In, Out>,
@@ -359,7 +358,7 @@ async function onceOffered<In, Out>(
   return result;
 }
 
-/** Waits while looks at the sockets show that the kernel takes what is queued. */
+/** Waits for as long as polls of the sockets show that the kernel takes queued bytes. */
 async function untilNoneProgresses(
   refused: ReadonlySet<Writer<never>>,
 ): Promise<void> {
@@ -367,27 +366,27 @@ async function untilNoneProgresses(
     refused.values().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
   let sizeBefore = Infinity;
   let sentBefore = 0;
-  // Those of which all was taken have left the set, and their bytes the sum.
+  // Writers that are done leave the set, and the sum loses their bytes.
   while (
     refused.size > 0 && (refused.size < sizeBefore || sent() > sentBefore)
   ) {
     sizeBefore = refused.size;
     sentBefore = sent();
-    // A write may wait for the turn of others first, and its news for a look at the
-    // sockets: without one, a hundred healthy receivers of a thousand would be slow.
+    // A write may wait for its turn, and its result for a poll of the sockets. Without
+    // both waits, healthy receivers would count as slow.
     await untilOthersHadTurn();
     await untilLooked();
   }
 }
 
-// What is called when a flush settles. One that is stuck is offered to again and again: each
-// time a promise that waited for its flush would stay in memory for as long as it is stuck.
+// The callbacks of each pending flush. A stuck connection gets broadcast after broadcast:
+// one promise each, waiting for its flush, would stay in memory until it is unstuck.
 const callbacksOf = new WeakMap<Promise<void>, Set<() => void>>();
 
 /**
- * Calls `callback` when all that is queued now was taken, or cannot be.
+ * Calls `callback` when everything queued so far was taken, or cannot be.
  *
- * @returns Calls it no more.
+ * @returns A function that removes the callback.
  */
 function whenFlushed(writer: Writer<never>, callback: () => void): () => void {
   const flush = writer.flush(); // the same one while nothing more is queued
@@ -396,7 +395,7 @@ function whenFlushed(writer: Writer<never>, callback: () => void): () => void {
     const added = callbacks = new Set();
     callbacksOf.set(flush, added);
     const callAll = () => {
-      callbacksOf.delete(flush); // may be one for all that have nothing queued
+      callbacksOf.delete(flush); // all writers with an empty queue may share one
       for (const each of added) each();
     };
     flush.then(callAll, callAll);

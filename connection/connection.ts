@@ -60,28 +60,29 @@ import type { Address, ByteStreams, Transport } from "./transport.ts";
 
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
-// For how long nothing is done after the peer's end by a handler that only waits.
+// How long after the peer's end a handler that only waits may do nothing.
 const LEFT_ALONE_MS = 1000;
 
 /**
  * A connection that carries messages both ways.
  *
- * **Reading waits for you.** The transport is read when a message is asked for, and
- * a message is decoded when it is received, so a consumer that stops stops the peer,
- * through the kernel's buffers. Only to notice the end, one read buffer is read ahead;
- * see {@linkcode Connection.peerEnded}. **Writing waits for the peer.** Await each {@linkcode Connection.send},
- * and the queue stays bounded. Small messages leave together.
+ * **Reading waits for you.** The transport is read when you ask for a message, and a
+ * message is decoded when you receive it, so a consumer that stops also stops the peer,
+ * through the kernel's buffers. Only to notice the end is one read buffer read ahead; see
+ * {@linkcode Connection.peerEnded}. **Writing waits for the peer.** Await each
+ * {@linkcode Connection.send}, and the queue stays bounded. Small messages leave
+ * together.
  *
  * Iteration, {@linkcode Connection.receive}, {@linkcode Connection.request},
  * {@linkcode Connection.batches} and {@linkcode Connection.readable} draw from the
  * same messages, each in its turn of calling. Breaking out of a loop over the
  * connection or its batches neither closes the connection nor loses a message.
  *
- * A half-close loses nothing: when the peer ends its messages, this side can
- * still send. When both sides have ended, the connection is closed.
+ * A half-close loses nothing: after the peer closes its side, this side can still send.
+ * When both sides have closed, the connection is closed.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A server that answers, and a client that asks
  * ```ts
@@ -143,14 +144,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #leftAlone: (() => void) | undefined;
 
   /**
-   * Frames a connection that you opened or accepted, or any other transport. It belongs
-   * to the new object then: do not read, write or close it yourself.
+   * Frames a connection that you opened or accepted, or any other transport. The new
+   * object owns the transport: do not read, write or close it yourself.
    *
    * @param transport A `Deno.Conn`, another {@linkcode Transport}, or a pair of byte
    * streams.
    * @param options The framing, limits and timeouts.
-   * @throws {TypeError} If `transport` is not a transport, or an option cannot be honoured, such
-   * as `noDelay` where the transport has none. `transport` stays open then.
+   * @throws {TypeError} If `transport` is not a transport, or an option cannot be
+   * honoured, such as `noDelay` if the transport has none. `transport` then stays open.
    * @throws {RangeError} If a number is out of range.
    */
   constructor(
@@ -188,7 +189,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       messageTimeout,
       "a message was not whole within messageTimeout",
     );
-    // Made once for all, as each would be held by each idle connection.
+    // Made once for all: every idle connection would hold one of each.
     const end = (ending: Ending, error: unknown) => this.#end(ending, error);
     const fail = (error: unknown) => this.#end(ENDINGS.failed, error);
     this.#reader = new Reader({
@@ -225,7 +226,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       onRejection(this.#transport.setKeepAlive?.(options.keepAlive), fail);
     }
     publishOpen(this, transport);
-    if (this.#isReleased) return; // a subscriber of the channel has ended it
+    if (this.#isReleased) return; // a subscriber of the channel ended it
     if (signal?.aborted) {
       this.abort(signal.reason);
       return;
@@ -233,7 +234,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (signal !== undefined) this.#listenTo(signal);
     if (halfClosedTimeout !== undefined) {
       this.#halfClosedLimit = new HalfClosedLimit(halfClosedTimeout, {
-        // Several messages may be made of bytes that were taken before.
+        // Several messages may come from bytes that were taken earlier.
         moved: () =>
           this.#reader.bytesTaken + this.#reader.messagesReceived +
           this.#writer.bytesSent,
@@ -248,32 +249,32 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * What TLS agreed on by ALPN: `null` if that is nothing, `undefined` if the transport
-   * does not tell, such as one without TLS.
+   * The protocol that ALPN agreed on: `null` if none, `undefined` if the transport does
+   * not say, such as one without TLS.
    */
   get alpnProtocol(): string | null | undefined {
     return this.#transport.alpnProtocol;
   }
 
-  /** The address of this side, if the transport tells it. */
+  /** The address of this side, if the transport knows it. */
   get localAddr(): Address | undefined {
     return this.#transport.localAddr;
   }
 
-  /** The address of the peer, if the transport tells it. */
+  /** The address of the peer, if the transport knows it. */
   get remoteAddr(): Address | undefined {
     return this.#transport.remoteAddr;
   }
 
   /**
-   * Settles when the connection has ended and everything of it is released.
-   * Rejects if the connection ends with an error: the system's, a
-   * {@linkcode FramingError}, a timeout, or the reason of an abort. It is never
-   * an unhandled rejection.
+   * Settles when the connection has ended and all its resources are released. Rejects if
+   * the connection ends with an error: the system's, a {@linkcode FramingError}, a
+   * timeout, or the reason of an abort. It is never an unhandled rejection.
    *
-   * From the first time this is asked for, an error is noticed though nothing is
-   * received; see {@linkcode Connection.peerEnded}. The peer's end alone does not settle
-   * it, as this side may still send; `reconnect()` closes what waits for nothing else.
+   * Once you have read this property, an error is noticed even if nothing is received;
+   * see {@linkcode Connection.peerEnded}. The peer's end alone does not settle it,
+   * because this side may still send; `reconnect()` closes a connection whose handler
+   * waits for nothing else.
    *
    * @example Why a connection has ended
    * ```ts
@@ -345,12 +346,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /**
    * Whether this connection has ended, as far as this side has seen: it broke, was
-   * aborted or closed, or a `receive()` or a wait for
-   * {@linkcode Connection.peerEnded} reached the end of the peer's messages.
-   * {@linkcode Connection.closeRead} alone ends nothing. Asking reads
-   * nothing. A peer that has ended its messages can still be sent to.
+   * aborted or closed, or a `receive()` or a wait for {@linkcode Connection.peerEnded}
+   * reached the end of the peer's messages. {@linkcode Connection.closeRead} alone ends
+   * nothing. This getter reads nothing from the socket. You can still send to a peer that
+   * has closed its side.
    *
-   * @example Telling an end from a loop that was left
+   * @example Telling the end from a loop that was left early
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -374,15 +375,16 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Settles when the peer has ended its side, whether or not anything is received:
-   * for a handler that only sends, or only waits. It also settles when this side stops
-   * reading, and rejects with the cause when the connection ends with an error. It is
-   * never an unhandled rejection.
+   * Settles when the peer has closed its side, whether or not anything is received: for a
+   * handler that only sends, or only waits. It also settles when this side stops reading,
+   * and rejects with the cause when the connection ends with an error. It is never an
+   * unhandled rejection.
    *
-   * To notice the end, bytes are read ahead of who receives them, from the first time
-   * this, {@linkcode Connection.closed} or {@linkcode Connection.signal} is asked for: at
-   * most `readBufferSize`. What the peer sent beyond that is received first. Such a read
-   * does not keep the process alive, unless `reconnect()` has made the connection.
+   * To notice the end, the connection reads ahead of its receivers, by at most
+   * `readBufferSize`, once you have read this property, {@linkcode Connection.closed} or
+   * {@linkcode Connection.signal}. If the peer sent more, receive it first: only then is
+   * the end seen. Such a read does not keep the process alive, unless `reconnect()` made
+   * the connection.
    *
    * @example A clock that ticks for as long as its client is there
    * ```ts
@@ -414,10 +416,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /**
    * The messages as a stream, which waits for its reader like every other way of
-   * receiving. Cancelling it is {@linkcode Connection.closeRead}, and so is
-   * leaving a `for await` over it early, unless it is over
-   * `readable.values({ preventCancel: true })`. It asks for one message at a time:
-   * concurrent reads are served in the order in which they were made.
+   * receiving. Cancelling it calls {@linkcode Connection.closeRead}, and so does leaving
+   * a `for await` over it early, unless that iterates over `readable.values({
+   * preventCancel: true })`. It asks for one message at a time: concurrent reads are
+   * served in the order in which they were made.
    *
    * @example Messages through a stream
    * ```ts
@@ -452,10 +454,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /**
    * A stream for messages to send. Its `ready` waits like {@linkcode Connection.send},
    * its `close()` is {@linkcode Connection.closeWrite} and its `abort()`
-   * {@linkcode Connection.abort}. A pipe into it may hold as many bytes more as
-   * `highWaterMark` says.
+   * {@linkcode Connection.abort}. A pipe into it may hold another `highWaterMark` bytes.
    *
-   * @example Sending what a stream gives
+   * @example Sending the messages of a stream
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -503,20 +504,19 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * Sends a message, and waits until there is room for more.
    *
    * It settles immediately while fewer than `highWaterMark` bytes are queued, and
-   * otherwise when the peer has taken enough. The message has been copied when this method
-   * returns; it leaves at the end of this turn of the event loop, together with
-   * what else is sent in it.
+   * otherwise when the peer has taken enough. The message is copied before this method
+   * returns. It leaves at the end of this turn of the event loop, together with
+   * everything else sent in that turn.
    *
    * A send that fails and is not awaited causes no unhandled rejection.
    *
    * @param message The message.
    * @param options Another framing, for this message alone.
-   * @returns A promise that settles when there is room for more. It rejects with
-   * a `TypeError` or `RangeError` if the framing refuses the message, with the
-   * error that ended the connection, and with an `InvalidStateError` once
-   * this side has ended.
+   * @returns A promise that settles when there is room for more. It rejects with a
+   * `TypeError` or `RangeError` if the framing refuses the message, with the error that
+   * ended the connection, and with an `InvalidStateError` once this side has closed.
    *
-   * @example Many messages, and never many waiting
+   * @example Many messages, but never many in the queue
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assert, assertEquals } from "@std/assert";
@@ -561,9 +561,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Waits until the kernel has taken all that was sent before.
+   * Waits until the kernel has taken everything sent so far.
    *
-   * @returns A promise that settles then, and rejects with the error that ended the
+   * @returns A promise that settles then, or rejects with the error that ended the
    * connection.
    *
    * @example Nothing is queued any more
@@ -595,9 +595,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    *
    * @param options A signal to end the wait, which loses no message (see
    * {@linkcode ReceiveOptions.signal}); and another framing, for this message alone.
-   * @returns The message, or `undefined` when no more come. Rejects with the
-   * error that ended the connection, after the messages before it, and with the
-   * signal's reason.
+   * @returns The message, or `undefined` when there are no more. Rejects with the error
+   * that ended the connection, after the messages before it, and with the signal's
+   * reason.
    *
    * @example All messages, one by one
    * ```ts
@@ -642,7 +642,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Receives the next message, which must come: one step of an exchange that is not over.
+   * Receives the next message, which must come: one step of an exchange that is not
+   * finished.
    *
    * @param options A signal to end the wait, which loses no message (see
    * {@linkcode ReceiveOptions.signal}); and another framing, for this message alone.
@@ -688,8 +689,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * Sends a message and receives the answer: the next message that no earlier
    * call asked for. Concurrent requests are answered in order.
    *
-   * Unlike one of {@linkcode Connection.send}, the message leaves immediately where nothing
-   * else is queued, as the answer is waited for.
+   * Unlike with {@linkcode Connection.send}, the message leaves immediately if nothing
+   * else is queued, because the caller waits for the answer.
    *
    * @param message The message.
    * @param options A signal to give the request up, which ends the connection unless
@@ -740,7 +741,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
       if (hasNoAnswer && this.#writer.isOpen) throw noMessage("answer");
-      const take = this.#taking(framing); // before anything is sent, as it may be refused
+      const take = this.#taking(framing); // before sending: it may be refused
       const leavesNow = this.#writer.queue(
         message,
         this.#writer.encoder,
@@ -765,17 +766,17 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /**
    * Receives the next bytes in pieces, such as a body whose length came in a header. They
-   * are never held whole, and are read only when the stream is.
+   * are never held whole, and are read only when the stream is read.
    *
-   * It has its turn like a call of {@linkcode Connection.receive}: messages that are asked
-   * for later come after it. If it is cancelled, the rest is skipped, and the next message is
-   * still received.
+   * It takes its turn like a call of {@linkcode Connection.receive}: messages that you
+   * ask for later come after it. If it is cancelled, the rest is skipped, and the next
+   * message can still be received.
    *
-   * @param length How many bytes: a number, or decimal digits, as a header says it.
+   * @param length How many bytes: a number, or decimal digits, as in a header.
    * @returns A stream of them. It fails with the connection's error, and with an error
-   * named `UnexpectedEof` if the peer ends before.
-   * @throws {RangeError} If `length` is a number, but no whole one of at least 0.
-   * @throws {FramingError} If `length` is text, but not of 1 to 15 digits.
+   * named `UnexpectedEof` if the peer closes its side too early.
+   * @throws {RangeError} If `length` is a number, but not a whole number of at least 0.
+   * @throws {FramingError} If `length` is text, but not 1 to 15 digits.
    *
    * @example A file after its length
    * ```ts
@@ -818,17 +819,16 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Goes on in another framing: from the next message on that is received, and the next
-   * that is sent. What was not received yet is read in the new framing, wherever the
-   * reads have cut it. It is refused while the framing has taken a part of a message, such
-   * as one whose head has come, or a frame with a message that was not received: receive
-   * that first.
+   * Switches to another framing, from the next message in each direction. Bytes that were
+   * not received yet are read in the new framing, wherever the reads have cut them. It is
+   * refused while the framing has taken a part of a message, such as the header of a
+   * message, or a frame with a message that was not received: receive that first.
    *
-   * @typeParam I What is received from now on.
-   * @typeParam O What may be sent from now on.
+   * @typeParam I The type of received messages from now on.
+   * @typeParam O The type of messages to send from now on.
    * @param framing The framing.
-   * @param options The heartbeat from now on. Without it there is no heartbeat any more, as
-   * its message was made for the framing before.
+   * @param options The heartbeat from now on. Without it the heartbeat stops, because its
+   * message was made for the old framing.
    * @returns This connection.
    * @throws {DOMException} An `InvalidStateError` within a message, or a frame of several.
    *
@@ -868,10 +868,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       checkBeat(framing, heartbeat);
     }
     if (this.#reader.isWithinMessage) throw isWithinMessage("change framing");
-    // Both before either is changed, as they may throw.
+    // Make both before changing either: they may throw.
     const decoder = framing.decoder();
     const encoder = framing.encoder();
-    // The same object, seen as what it is from now on.
+    // The same object, with its new type.
     const connection = this as unknown as Connection<I, O>;
     connection.#reader.decoder = decoder;
     connection.#writer.encoder = encoder;
@@ -880,34 +880,34 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (heartbeat !== undefined && !this.#isReleased) {
       connection.#startBeating(heartbeat);
     }
-    // What is there may be a message now, and taking it may call this again.
+    // The buffered bytes may now hold a message, and its receiver may call this again.
     connection.#reader.goOn();
     return connection;
   }
 
   /**
-   * Hands the transport over: sends what is queued, and then leaves it open for another
-   * owner. Nothing is lost: what the peer sent and nothing received is given too, and
-   * what a read brings that is under way is the first that the new owner reads. So is the rest
-   * of a {@linkcode Connection.receiveStream} that was not read to its end, also if it was
-   * cancelled and the rest had not come yet.
+   * Hands the transport over: sends what is queued, and then leaves the transport open
+   * for another owner. No byte is lost: `unread` holds the bytes that nobody received,
+   * and the new owner's first read gets what a pending read brings. The same holds for
+   * the rest of a {@linkcode Connection.receiveStream} that was not read to its end, even
+   * if it was cancelled before the rest arrived.
    *
-   * The connection is over then, as after {@linkcode Connection.close}, which would do
-   * nothing any more: messages that wait to be received end, and sending is refused.
+   * The connection is then over, as after {@linkcode Connection.close}, which does
+   * nothing any more: pending receives see the end, and sending is refused.
    *
    * It is refused once this side has stopped reading, by {@linkcode Connection.closeRead}
-   * or by cancelling {@linkcode Connection.readable}, also if that comes while what is
-   * queued is sent: the bytes of a read that was under way are dropped then, and the new
-   * owner would not know that they are missing. So it is while a framing has taken a part of
-   * a message, such as one whose head has come, or a frame with a message that was not
-   * received. A `for await` over `readable` that is left early cancels it, one over the
-   * connection does not.
+   * or by cancelling {@linkcode Connection.readable}, even if that happens while the
+   * queue is being sent: the bytes of a pending read are then dropped, and the new owner
+   * would not know that they are missing. It is also refused while a framing has taken a
+   * part of a message, such as its header, or a frame with a message that was not
+   * received. Leaving a `for await` over `readable` early cancels it; leaving one over
+   * the connection does not.
    *
-   * @returns The transport, and the bytes that come before what it reads. Rejects with
+   * @returns The transport, and the bytes that come before those it reads. Rejects with
    * the cause if the connection has ended with an error, and with an `InvalidStateError`
    * if it was closed, has stopped reading, is within a message, or is starting TLS.
    *
-   * @example From lines to the bare connection
+   * @example From lines to the bare transport
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -915,7 +915,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * await using server = serve(
    *   { hostname: "127.0.0.1", port: 0, framing: lines() },
    *   async (connection) => {
-   *     await connection.receive(); // and what follows is for another protocol
+   *     await connection.receive(); // the rest is another protocol
    *     const { transport, unread } = await connection.detach();
    *     await transport.write(unread);
    *     transport.close();
@@ -937,16 +937,16 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (this.#securing !== undefined) throw isSecuring();
     this.#isDetaching = true;
     await this.#writer.finish(hasEnded);
-    // An end of this side that was asked for before is not to reach the new owner's.
+    // A half-close that was requested earlier must not reach the new owner.
     await this.#closingWrite;
-    // close() or a malformed message came meanwhile, and the rest is read to drop it.
+    // Meanwhile close() or a malformed message has started to drain the transport.
     if (this.#isReleased || this.#isEnding) throw this.#cause ?? hasEnded();
     const lateRefusal = this.#lacksBytes();
     if (lateRefusal !== undefined) {
-      this.close(); // neither side is of use any more
+      this.close(); // neither the connection nor its transport is usable
       throw lateRefusal;
     }
-    // Receivers are told of the end now, which must not close a side that was half-closed.
+    // Set first: receivers now see the end, which must not close a half-closed transport.
     this.#isDetached = true;
     const { unread, underWay } = this.#reader.detach();
     this.#release();
@@ -967,25 +967,25 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Goes on in TLS, as STARTTLS does: what is queued leaves before, and the next message
+   * Switches to TLS, as STARTTLS does: what is queued leaves first, and the next message
    * that is received or sent is encrypted. {@linkcode Connection.closed},
-   * {@linkcode Connection.signal} and the timeouts go on; `messageTimeout` is for the whole
-   * handshake too.
+   * {@linkcode Connection.signal} and the timeouts stay in force; `messageTimeout` also
+   * limits the whole handshake.
    *
-   * It is refused while bytes of the peer are unread, are a part of a message that is
-   * waited for, or hold a message that was not received: they were not encrypted, and would
-   * be taken for messages that were (response injection). A peer that sends such bytes is
-   * broken or under attack: close the connection then. A server refuses no bytes with which
-   * the peer has begun, that begin a handshake, as a client of MySQL waits for no answer, or
-   * that come once this is called: they are taken for the peer's side of the handshake, which
-   * fails if they are anything else.
+   * It is refused while bytes of the peer are unread, belong to a message that a receiver
+   * waits for, or hold a message that was not received: they were not encrypted, and
+   * would pass for encrypted messages (response injection). A peer that sends such bytes
+   * is broken or under attack: close the connection. A server accepts three kinds of
+   * bytes: the first that the peer sent, those that begin a handshake (a MySQL client
+   * does not wait for an answer), and those that come after this call. They are taken for
+   * the peer's side of the handshake, which fails if they are anything else.
    *
    * @param options Which side this is, names and certificates.
-   * @returns A promise that settles when the handshake is done. If that fails the
-   * connection ends with its error: one named `"InvalidData"`, or `"UnexpectedEof"` if the
-   * peer ended.
+   * @returns A promise that settles when the handshake is done. If the handshake fails,
+   * the connection ends with its error, named `"InvalidData"`, or `"UnexpectedEof"` if
+   * the peer closed its side.
    *
-   * @example A client and a server that agree on it
+   * @example A client and a server that agree on TLS
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -1012,14 +1012,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   async startTls(options: StartTlsOptions): Promise<void> {
-    // A copy: the caller may change the object while what is queued is sent.
+    // A copy: the caller may change the object while the queue is sent.
     const own: StartTlsOptions = copyOptions(options);
     checkStartTlsOptions(own);
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
     if (this.#reader.isStopped) throw hasStoppedReading();
     if (this.#securing !== undefined) throw isSecuring();
-    // Else what is sent after this call, in the same turn, would leave unencrypted.
+    // Otherwise messages sent after this call, in the same turn, would leave unencrypted.
     if (this.#writer.isEncoding) throw isEncoding();
     const isServer = own.side === "server";
     const mayBeHandshake = isServer && this.#reader.mayBeginHandshake;
@@ -1034,7 +1034,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     }
   }
 
-  /** Whether something that was not encrypted would be received as if it had been. */
+  /** Whether unencrypted bytes would be received as if they had been encrypted. */
   #hasUnencrypted(mayBeHandshake: boolean): boolean {
     return mayBeHandshake ? this.#reader.hasPart : this.#reader.hasUnread;
   }
@@ -1042,7 +1042,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   async #startTls(options: StartTlsOptions): Promise<void> {
     await this.#writer.pause();
     this.#throwIfReleased();
-    // A client shakes hands as soon as it may, and a watcher may have read that.
+    // A client begins its handshake as soon as it may, and a watcher may have read it.
     if (this.#hasUnencrypted(options.side === "server")) {
       this.#writer.goOnIn(this.#transport);
       throw hasUnread();
@@ -1077,7 +1077,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       });
     } catch (error) {
       this.#end(ENDINGS.failed, error);
-      throw this.#cause ?? error; // an abort or a timeout was faster
+      throw this.#cause ?? error; // an abort or a timeout won the race
     } finally {
       stopTimer?.();
       this.#idleCountdown?.pause();
@@ -1086,12 +1086,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * The messages that came together, again and again, by their places: the fastest way
-   * to receive. A message is made when it is looked at.
+   * The messages of one read at a time, as offsets into the buffer: the fastest way to
+   * receive. A message is decoded when you access it.
    *
-   * @returns An iterable of batches, none of them empty. It ends where the messages end,
-   * and throws the error with which the connection ends. A batch is valid until the next
-   * one is asked for.
+   * @returns An iterable of batches, none of them empty. It ends when the messages end,
+   * and throws the error that ends the connection. A batch is valid until you ask for the
+   * next one.
    *
    * @example Counting messages, and looking at their first bytes
    * ```ts
@@ -1126,21 +1126,22 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Sends messages of a batch on, framed as they came, in one copy. A message that its
-   * framing takes in parts, such as `headed()` and `grouped()`, is refused: send that itself.
+   * Forwards messages of a batch, framed as they came, in one copy. A message whose
+   * framing takes it in parts, such as `headed()` and `grouped()`, is refused: send the
+   * message itself.
    *
-   * What ends a frame is sent as it came too. The last message of a stream may have no
-   * delimiter, and of delimiters such as `"ab"` and `"a"` one may become the other by what
-   * is sent next: two messages would be read as one. In these cases send the messages.
+   * Delimiters are forwarded as they came, too. The last message of a stream may have no
+   * delimiter, and a delimiter such as `"a"` may become `"ab"` with the next byte sent:
+   * two messages would be read as one. In these cases send the messages.
    *
    * @param batch A batch of this connection, or of another.
    * @param from The first message, from 0 on.
-   * @param to The first message that is not sent.
+   * @param to The first message that is not forwarded.
    * @returns A promise like that of {@linkcode Connection.send}. It rejects with a
    * `RangeError` if there are no such messages, with a `TypeError` if one was taken in
-   * parts, and with an `InvalidStateError` if the batch is not valid any more.
+   * parts, and with an `InvalidStateError` if the batch is no longer valid.
    *
-   * @example An echo that makes no messages
+   * @example An echo that decodes no messages
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -1184,11 +1185,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Ends the messages after those that were already read from the socket. This
-   * side can still send. What the peer sends now is not read any more, so a later
-   * {@linkcode Connection.detach}, or one that waits, is refused.
+   * Ends the messages after those that were already read from the socket. This side can
+   * still send. Nothing that the peer sends from now on is read, so a later
+   * {@linkcode Connection.detach}, or a pending one, is refused.
    *
-   * @example Wanting no more
+   * @example Stopping early
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -1209,19 +1210,19 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   closeRead(): void {
-    // What `close()` reads, to drop it, lets the peer receive the rest.
+    // `close()` drains the transport so that the peer receives the rest.
     if (!this.#reader.isStopped) this.#reader.stop(this.#failure);
     this.#releaseIfEnded();
   }
 
   /**
-   * Ends this side's messages after what is queued: half-close. The peer's
+   * Half-closes: ends this side's messages after sending what is queued. The peer's
    * messages still come.
    *
    * @returns A promise that settles when the kernel has taken everything, and
    * rejects if the connection ends with an error before that.
    *
-   * @example An answer to all that was sent
+   * @example An answer to everything that was sent
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -1250,17 +1251,17 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Closes the connection after what is queued. Messages that were read and not
-   * received yet can still be received; what the peer sends from now on is dropped.
+   * Closes the connection after sending what is queued. Messages that were read but not
+   * received yet can still be received; anything the peer sends from now on is dropped.
    *
-   * If the peer is sending (it has sent bytes that were not read, or a part of a message), it
-   * has up to a second to receive the rest and to end. To wait for longer, call
-   * {@linkcode Connection.closeWrite} and receive to the end first.
+   * If the peer is sending (it has sent bytes that were not read, or a part of a
+   * message), it has up to a second to receive the rest and to close its side. To wait
+   * longer, call {@linkcode Connection.closeWrite} and receive to the end first.
    *
-   * @returns A promise that settles when everything is released. It rejects if
-   * what is queued cannot be sent, with the cause.
+   * @returns A promise that settles when everything is released. It rejects with the
+   * cause if what is queued cannot be sent.
    *
-   * @example What was sent before still arrives
+   * @example Messages sent before close() still arrive
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertEquals } from "@std/assert";
@@ -1283,17 +1284,19 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Ends the connection now. What is queued, and what was not received, is dropped.
+   * Ends the connection immediately. Messages that are queued or not yet received are
+   * dropped.
    *
-   * In Deno it is no reset, which Deno cannot ask for. The peer reads what has arrived,
-   * then mostly an ordinary end, even if bytes that it sent were not read; only its
-   * writes fail. If bytes were on their way to it as well, they are lost, and it may read
-   * a reset once. So let the protocol mark the end of what must be whole. A transport that
-   * has a `reset()`, as those of `@framed/tcp/node` over TCP, is reset.
+   * In Deno this is not a reset, because Deno cannot ask for one. The peer reads what has
+   * arrived, then usually an ordinary end, even if bytes that it sent were not read; only
+   * its writes fail. If bytes were still on their way to it as well, they are lost, and
+   * it may read a reset once. So let the protocol mark the end of anything that must be
+   * whole. A transport that has a `reset()`, like those of `@framed/tcp/node` over TCP,
+   * is reset.
    *
-   * @param reason What waits rejects with it; by default an `AbortError`.
+   * @param reason Pending operations reject with it; by default an `AbortError`.
    *
-   * @example Not waiting any longer
+   * @example Giving up
    * ```ts
    * import { connect, lines, serve } from "@framed/tcp";
    * import { assertRejects } from "@std/assert";
@@ -1325,7 +1328,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Tells what the connection has done so far.
+   * Reports what the connection has done so far.
    *
    * @returns A snapshot.
    *
@@ -1366,16 +1369,16 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Lets the process end while it waits for what the peer sends. A write that waits
-   * keeps it alive: Deno has no way to change that.
+   * Lets the process end while the connection waits for the peer to send. A pending write
+   * keeps the process alive: Deno has no way to change that.
    */
   unref(): void {
     if (!this.#isDetached) this.#reader.setMayKeepAlive(false);
   }
 
-  /** Notices the end, though nothing is received. */
+  /** Notices the end even if nothing is received. */
   #watch(): void {
-    // Of one that is made again, nothing else may wait, and the next is to be made.
+    // With reconnect(), perhaps nothing else keeps the process alive until the next one.
     this.#reader.watch(isReconnected(this));
   }
 
@@ -1395,7 +1398,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       if (!this.#writer.isOpen) return heartbeat.stop();
       try {
         const beat = beatOf(message);
-        // What makes it may have changed the framing, or ended this side.
+        // The function that made it may have changed the framing, or closed this side.
         if (this.#heartbeat !== heartbeat) return;
         if (!this.#writer.isOpen) return heartbeat.stop();
         this.#writer.queue(beat, this.#writer.encoder);
@@ -1410,7 +1413,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#stopListening = onAbort(signal, () => this.abort(signal.reason));
   }
 
-  /** What takes a message by `framing`, or by the connection's own. */
+  /** A function that takes a message with `framing`, or the connection's own. */
   #taking<T>(framing: Pick<Framing<T, never>, "decoder"> | undefined) {
     const reader = this.#reader as unknown as Reader<T>; // without a framing T is In
     if (framing === undefined) return () => reader.take();
@@ -1426,8 +1429,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     abort?: {
       readonly signal: AbortSignal;
       /**
-       * What happens to its turn: the next receiver gets it, it is kept to drop the message,
-       * or the connection ends with the error that the function makes.
+       * What happens to its turn: the next receiver gets it, it is kept in order to drop
+       * the message, or the connection ends with the error that the function makes.
        */
       readonly onAbort: "leave" | "skip" | ((reason: unknown) => DOMException);
     },
@@ -1438,11 +1441,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const { promise } = waiter;
     if (abort !== undefined) {
       const { signal } = abort;
-      /** Tells whether it keeps its place. */
+      /** Returns whether it keeps its place. */
       const giveUp = () => {
         waiter.fail(signal.reason);
         if (abort.onAbort === "skip") return true;
-        // What is there is a part of this message, and not for the next receiver.
+        // The bytes taken so far belong to this message, not to the next receiver.
         const makeError = abort.onAbort !== "leave"
           ? abort.onAbort
           : this.#reader.hasBegun(waiter)
@@ -1468,12 +1471,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   async #closeWrite(): Promise<void> {
     await this.#writer.finish();
-    await this.#securing; // the end is for the encrypted side
+    await this.#securing; // the end must go through TLS
     if (this.#isReleased) return this.#whenClosed;
     try {
       await this.#writer.end();
     } catch (error) {
-      // `close()`, `abort()` or an error was faster.
+      // `close()`, `abort()` or an error won the race.
       if (this.#isReleased) return this.#whenClosed;
       this.#end(endingOfWrite(error), error);
       throw error;
@@ -1497,7 +1500,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #end(ending: Ending, error: unknown): void {
     const isDropping = ending.received === "dropped";
     if (this.#isReleased) {
-      // What waits in vain for the turn of a body that is not read is told now.
+      // Receivers stuck after a body that nobody reads are told now.
       if (isDropping && this.#reader.isBlocked) {
         this.#reader.drop();
         this.#reader.goOn();
@@ -1507,7 +1510,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (isDropping) this.#reader.drop();
     if (ending === ENDINGS.aborted) this.#isAborted = true;
     if (this.#failure !== undefined) {
-      // What was still to go out after the first error cannot, nor what was to come in.
+      // After a second error the rest can neither be sent nor received.
       this.#writer.fail(this.#failure.error);
       this.#release();
       this.#reader.goOn();
@@ -1536,7 +1539,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       this.#reader.stop(failure);
     }
     if (queued === "sent") {
-      // With the answers of this turn, and those that wait for room in a pipe.
+      // Include the answers of this turn, and those that wait for room in a pipe.
       this.#writable?.letAllIn();
       await endOfTurn();
       this.#writable?.fail(error);
@@ -1547,13 +1550,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   /**
-   * Sends what is queued, and this side's end, so that the peer can receive everything.
+   * Sends what is queued, and then the end of this side, so that the peer can receive
+   * everything.
    *
    * Closing a socket that holds unread bytes resets the connection, and the system
    * throws away what the peer has not received yet (measured: 128,000 of 2,000,000
-   * bytes arrived). So what the peer sends is read, and dropped, until it ends, for up
-   * to {@linkcode DRAIN_MS}; from now on, as a peer that is itself blocked by bytes that
-   * nothing reads could not take ours.
+   * bytes arrived). So the receive buffer is drained until the peer closes its side, for
+   * up to {@linkcode DRAIN_MS}. Draining starts now: a peer that is blocked on writing to
+   * us could not take our bytes.
    */
   async #sendRest(
     { unread }: Ending,
@@ -1577,7 +1581,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     } catch {
       return; // reset or closed meanwhile: there is nothing left to save
     }
-    // Bytes that have arrived are seen when the sockets are looked at, once they are read.
+    // Bytes that have arrived show only after a poll of the sockets and a read.
     for (let wasHeldUp = true; wasHeldUp && !this.#reader.isPeerSending;) {
       wasHeldUp = this.#reader.isHeldUp;
       const isDrained = await isSettledSoon(drained);
@@ -1593,15 +1597,15 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #releaseIfEnded(): void {
     if (!this.#isWriteClosed || this.#isDetached) return;
     if (this.#reader.hasAll) this.#release();
-    // The peer may yet be sending: it is to receive everything first.
+    // The peer may still be sending: let it receive everything first.
     else if (this.#reader.isStopped) this.close();
   }
 
   /**
    * Closes a connection of `reconnect()` some time after the peer's end, if its handler
    * can only be waiting for {@linkcode Connection.closed}: that was the last thing it
-   * asked for, nothing tells it of the end, and it has sent nothing since. Nothing is
-   * lost, as all that the peer sent was read, and can still be received.
+   * asked for, nothing else tells it of the end, and it has sent nothing since. Nothing
+   * is lost: everything the peer sent was read, and can still be received.
    */
   #closeIfLeftAlone(): void {
     if (this.#receivedBeforeClosed === undefined || !isReconnected(this)) {
@@ -1618,7 +1622,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       if (isAlone) this.close();
     });
     countdown.resume();
-    const letDie = keepAlive(); // else the process could end before
+    const letDie = keepAlive(); // otherwise the process could end first
     this.#leftAlone = () => {
       countdown.stop();
       letDie();
@@ -1634,7 +1638,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     return this.#reader.hasUntoldEnd && !this.#isEnding && !this.#isReleased;
   }
 
-  /** Gives back the transport, the timers and the listener. */
+  /** Releases the transport, the timers and the listener. */
   #release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
@@ -1652,7 +1656,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#endOnceQuiet();
   }
 
-  /** Tells the end once no read and no write is under way any more. */
+  /** Reports the end once no read and no write is pending. */
   async #endOnceQuiet(): Promise<void> {
     if (!this.#isDetached) await this.#reader.stopped;
     await this.#writer.stopped;
@@ -1682,9 +1686,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     }
   }
 
-  /** Notes what the transport threw; all that is left is released all the same. */
+  /** Records an error of closing the transport; the rest is released all the same. */
   #noteUnclosed(error: unknown): void {
-    // Its owner may have closed it already. What else is thrown, `closed` tells.
+    // Its owner may have closed it already. `closed` rejects with any other error.
     if (isClosedAlready(error) || this.#isOver) return;
     this.#failure ??= { error };
   }
@@ -1735,7 +1739,7 @@ function checkBeat<Out>(
   framing: Framing<unknown, Out>,
   { message }: HeartbeatOptions<Out>,
 ): void {
-  // What makes messages is not asked before it is time.
+  // A function that makes messages is not called before it is time.
   if (isFunction(message)) return;
   new OutputBuffer().push(framing.encoder(), message);
 }

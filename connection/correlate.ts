@@ -13,8 +13,8 @@ import type { Connection } from "./connection.ts";
 /**
  * Options for {@linkcode correlate}.
  *
- * @typeParam In What is received.
- * @typeParam Id What tells requests apart: a number, unless `nextId` gives others.
+ * @typeParam In The type of received messages.
+ * @typeParam Id Tells requests apart: a number, unless `nextId` makes other ids.
  *
  * @example Which messages of JSON-RPC are answers
  * ```ts
@@ -27,7 +27,7 @@ import type { Connection } from "./connection.ts";
  * }
  *
  * const options: CorrelateOptions<Message> = {
- *   // A request of the peer has an id too, of the peer's own counting.
+ *   // The peer's requests have ids too, which the peer counts.
  *   id: ({ id, method }) => method === undefined ? id : undefined,
  * };
  *
@@ -37,20 +37,21 @@ import type { Connection } from "./connection.ts";
  */
 export interface CorrelateOptions<In, Id = number> {
   /**
-   * The id of the request that a received message answers, or `undefined` if it is no
-   * answer. Two ids are the same if a `Map` takes them for the same key.
+   * The id of the request that a received message answers, or `undefined` if it is not an
+   * answer. Two ids are the same if a `Map` treats them as the same key.
    *
    * If it throws, the connection is aborted with that error.
    */
   id: (message: In) => Id | undefined;
   /**
-   * Called with each message that is no answer, in order: pushes, notifications,
-   * requests of the peer. Without it they are dropped, and counted as unmatched.
+   * Called with each message that is not an answer, in order: pushes, notifications,
+   * requests from the peer. Without it they are dropped, and counted as unmatched.
    *
-   * The next message is not received before it has settled, so a slow one slows the
-   * peer down. Therefore it must not await a request of its own: the answer would come
-   * after the message that it works on. Start what needs an answer without awaiting it.
-   * If it throws or rejects, the connection is aborted with that error.
+   * The next message is not received until the returned promise settles, so a slow
+   * callback slows the peer down. The callback must not await a request on the same
+   * connection: the answer would come after the message that it is handling. Start such a
+   * request without awaiting it. If the callback throws or rejects, the connection is
+   * aborted with that error.
    */
   onMessage?: ((message: In) => void | Promise<void>) | undefined;
   /**
@@ -61,8 +62,8 @@ export interface CorrelateOptions<In, Id = number> {
    */
   maxId?: number | undefined;
   /**
-   * Makes ids of another kind, or in another order, instead of the counter. It is called
-   * again, up to 100 times, while it gives one that is in use.
+   * Makes ids of another kind, or in another order, instead of the counter. If an id is
+   * in use, it is called again, up to 100 times.
    */
   nextId?: (() => Id) | undefined;
 }
@@ -70,7 +71,7 @@ export interface CorrelateOptions<In, Id = number> {
 /**
  * Options for {@linkcode Correlation.request}.
  *
- * @typeParam Id What tells requests apart.
+ * @typeParam Id The type of the ids.
  *
  * @example Giving a request up
  * ```ts
@@ -99,11 +100,11 @@ export interface RequestOptions<Id = number> {
 /**
  * Requests whose answers may come in any order; see {@linkcode correlate}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- * @typeParam Id What tells requests apart.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
+ * @typeParam Id The type of the ids.
  *
- * @example A handler that lives as long as the messages come
+ * @example A handler that runs until the messages end
  * ```ts
  * import { connect, correlate, type Correlation, lines, serve } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
@@ -117,7 +118,7 @@ export interface RequestOptions<Id = number> {
  *       id: (line) => Number.parseInt(line),
  *     });
  *     names.push(await client.request((id) => `${id} name?`));
- *     await client.ended; // else the connection would be closed here
+ *     await client.ended; // otherwise the connection would close here
  *   },
  * );
  *
@@ -131,13 +132,14 @@ export interface RequestOptions<Id = number> {
  */
 export interface Correlation<In, Out, Id = number> {
   /**
-   * Sends a message that `make` makes for a new id, and receives its answer.
+   * Sends the message that `make` makes for a new id, and receives its answer.
    *
-   * It does not wait for room to send: count what is outstanding if there may be many.
+   * It does not wait for room to send: if there may be many requests, check
+   * `outstanding`.
    *
-   * The id is in use until the answer comes. If the signal ends the wait, it stays in
-   * use: a late answer is dropped, and the id is free after it. Of these ids the
-   * latest 65,536 are remembered.
+   * The id is in use until the answer comes. If the signal ends the wait, the id stays in
+   * use: a late answer is dropped, and then the id is free. The latest 65,536 of these
+   * ids are remembered.
    *
    * @param make Makes the message.
    * @param options A signal, and an id of your choice.
@@ -158,16 +160,16 @@ export interface Correlation<In, Out, Id = number> {
     message: Out,
     options: RequestOptions<Id> & { id: Id },
   ): Promise<In>;
-  /** How many requests wait for their answers. */
+  /** How many requests are waiting for an answer. */
   readonly outstanding: number;
   /**
-   * How many messages were dropped: answers that no request waited for, as they came
-   * late or twice; and, without `onMessage`, what is no answer.
+   * How many messages were dropped: answers that no request waited for because they came
+   * late or twice and, without `onMessage`, everything that is not an answer.
    */
   readonly unmatched: number;
   /**
-   * Settles when the messages have ended, and `onMessage` with the last of them. Rejects
-   * with the error of the connection. It is never an unhandled rejection.
+   * Settles when the messages have ended and the last call of `onMessage` has settled.
+   * Rejects with the error of the connection. It is never an unhandled rejection.
    */
   readonly ended: Promise<void>;
 }
@@ -175,7 +177,7 @@ export interface Correlation<In, Out, Id = number> {
 /**
  * Options for {@linkcode correlate} if answers have no ids.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Which replies of Redis are answers: all but pushes
  * ```ts
@@ -197,18 +199,18 @@ export interface Correlation<In, Out, Id = number> {
 export interface CorrelateInOrderOptions<In>
   extends Pick<CorrelateOptions<In>, "onMessage"> {
   /**
-   * Whether a received message is an answer. Each is given to the first request that has
-   * none. If it throws, the connection is aborted with that error.
+   * Whether a received message is an answer. Each answer goes to the oldest request
+   * without one. If this throws, the connection is aborted with that error.
    */
   isAnswer: (message: In) => boolean;
 }
 
 /**
- * Requests whose answers come in their order, with other messages between them; see
+ * Requests whose answers come in order, with other messages between them; see
  * {@linkcode correlate}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example A function that asks
  * ```ts
@@ -246,13 +248,13 @@ export interface OrderedCorrelation<In, Out>
 }
 
 /**
- * Lets answers come in any order: each request has an id, and its answer has the same.
+ * Lets answers come in any order: each request has an id, and its answer has the same id.
  *
  * From now on it receives all messages of the connection; do not receive any yourself.
- * Sending stays yours as well, for answers to the peer's requests and for notifications.
+ * You can still send, to answer the peer's requests or to notify it.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param connection The connection.
  * @param options What the id of an answer is, and what happens to other messages.
  * @returns An object that sends requests. Its `request` may be called on its own.
@@ -302,7 +304,7 @@ export interface OrderedCorrelation<In, Out>
  * assertEquals(server.outstanding, 0);
  * ```
  *
- * @example Ids of 16 bits in front of each message, as of DNS and Modbus
+ * @example 16-bit ids in front of each message, as in DNS and Modbus
  * ```ts
  * import { correlate } from "@framed/tcp/connection";
  * import { FieldReader, lengthPrefixed } from "@framed/tcp/framing";
@@ -328,14 +330,14 @@ export function correlate<In, Out>(
 /**
  * Lets answers come in any order, with ids of any kind, which `nextId` makes.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- * @typeParam Id What tells requests apart.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
+ * @typeParam Id The type of the ids.
  * @param connection The connection.
  * @param options What the id of an answer is, and what happens to other messages.
  * @returns What sends requests.
  *
- * @example Each answer to an address of its own, as in NATS
+ * @example Each answer goes to its own address, as in NATS
  * ```ts
  * import { correlate } from "@framed/tcp/connection";
  * import { lines } from "@framed/tcp/framing";
@@ -365,13 +367,13 @@ export function correlate<In, Out, Id>(
 /**
  * Lets pushes come between answers that have no id and come in the order of their requests.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param connection The connection.
  * @param options What an answer is, and what happens to other messages.
  * @returns What sends requests.
  *
- * @example Lines, of which some are news
+ * @example Lines, some of which are news
  * ```ts
  * import { correlate } from "@framed/tcp/connection";
  * import { lines } from "@framed/tcp/framing";
@@ -419,7 +421,7 @@ function correlateInOrder<In, Out>(
       "Cannot correlate requests with both isAnswer and id: answers come in order, or have ids",
     );
   }
-  // The ids of all that was sent and not answered yet, which only this side knows.
+  // The ids of unanswered requests, in order. The peer never sees these ids.
   const sent = new Queue<unknown>();
   const requests: Requests<In, Out> = new Requests(connection, {
     onMessage,
@@ -429,7 +431,7 @@ function correlateInOrder<In, Out>(
       if (!isOne) return undefined;
       while (sent.length > 0) {
         const id = sent.shift();
-        // What the framing refused was not sent, and has no answer.
+        // A message that the framing refused was not sent, and has no answer.
         if (requests.isInUse(id)) return id;
       }
       return NO_REQUEST;
@@ -487,7 +489,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   readonly #maxGivenUp: number;
   readonly #outstanding = new Map<unknown, Outstanding<In>>();
   readonly #givenUp = new Set<unknown>();
-  // Stands after those that were forgotten: a new one would pass over each of them again.
+  // Kept: a new iterator would step over all deleted entries again.
   readonly #oldestGivenUp = this.#givenUp.values();
   #lastId = 0;
   #unmatched = 0;
@@ -522,7 +524,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     return this.#unmatched;
   }
 
-  // A field, so that it can be taken out of the object.
+  // A field, so that callers can destructure it.
   readonly request = (
     message: Out | ((id: unknown) => Out),
     options: RequestOptions<unknown> = {},
@@ -553,15 +555,15 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
 
   #send(request: Outstanding<In>, message: Out): void {
     this.#connection.send(message).catch((error) => {
-      // If the connection has failed, the answer may be there already.
+      // Even if the connection has failed, the answer may have been received already.
       if (this.#connection.hasEnded) return;
-      // It was not sent, so no answer comes, also if it was given up meanwhile.
+      // It was not sent, so no answer comes, even if it was given up meanwhile.
       this.#givenUp.delete(request.id);
       if (this.#take(request)) request.answer.reject(error);
     });
   }
 
-  /** Receives all messages, and hands them out. */
+  /** Receives and dispatches all messages. */
   async #receive(): Promise<void> {
     try {
       for await (const message of this.#connection) {
@@ -577,7 +579,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     await this.#handling;
   }
 
-  /** Hands out one message; what it returns is waited for before the next. */
+  /** Dispatches one message; the next one waits for the returned promise. */
   #handOut(message: In): Promise<void> | undefined {
     const { onMessage } = this.#options;
     let id: unknown;
@@ -609,8 +611,8 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   }
 
   /**
-   * Waits for `onMessage`; but not once the connection is closed: requests are to end
-   * then, and no more comes that could be too much.
+   * Waits for `onMessage`, but not once the connection is closed: then requests must end,
+   * and no more messages come that backpressure could hold back.
    */
   #handle(
     message: In,
@@ -636,7 +638,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     this.#givenUp.clear();
   }
 
-  /** Takes a request out, and tells whether it was still outstanding. */
+  /** Removes a request, and returns whether it was still outstanding. */
   #take(request: Outstanding<In>): boolean {
     const { id, stopListening } = request;
     if (this.#outstanding.get(id) !== request) return false;
@@ -695,7 +697,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   #checkId(id: unknown): unknown {
     const { nextId, maxId } = this.#options;
     if (nextId === undefined) {
-      // Of another type it would be no key of what is outstanding.
+      // An id of another type would never match a key of the outstanding requests.
       checkCount(
         "send request",
         "id",

@@ -1,11 +1,11 @@
 import type { Connection } from "./connection.ts";
 
 /**
- * What the channel `framed_tcp.connection.open` of `node:diagnostics_channel` tells
- * about each new connection.
+ * The message of the channel `framed_tcp.connection.open` of `node:diagnostics_channel`,
+ * published for each new connection.
  *
- * Subscribers are called synchronously, in the context that opened the connection.
- * They must not receive from it.
+ * Subscribers are called synchronously, in the context that opened the connection. They
+ * must not receive from the connection.
  *
  * @example Counting connections
  * ```ts
@@ -37,15 +37,15 @@ export interface ConnectionOpenMessage {
    * left out if neither did.
    */
   readonly role?: "client" | "server";
-  /** The server's name, address or path that a client dialled. */
+  /** The server name, address or path that a client dialled. */
   readonly address?: string;
-  /** The server's port that a client dialled. */
+  /** The server port that a client dialled. */
   readonly port?: number;
 }
 
 /**
- * What the channel `framed_tcp.connection.close` of `node:diagnostics_channel` tells
- * about each connection that has ended, when everything of it is released.
+ * The message of the channel `framed_tcp.connection.close` of `node:diagnostics_channel`,
+ * published for each connection that has ended, once all its resources are released.
  *
  * @example Logging errors, wherever the connection was opened
  * ```ts

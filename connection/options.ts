@@ -4,10 +4,10 @@ import type { Framing } from "../framing/framing.ts";
 /**
  * Options for a {@linkcode Connection}, shared by both sides.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example A server that strangers reach
+ * @example A server on a public port
  * ```ts
  * import { type ConnectionOptions, lines, serve } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
@@ -43,86 +43,89 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
    */
   highWaterMark?: number | undefined;
   /**
-   * Whether a small write leaves immediately, and not only when the peer has
-   * acknowledged the one before (Nagle's algorithm). Only TCP has it, and TLS that
-   * {@linkcode connect} opens without a certificate of its own; elsewhere `true`
-   * is refused if given.
+   * Whether a small write leaves immediately, instead of waiting until the peer
+   * acknowledges the one before (Nagle's algorithm). Only TCP has this option, and TLS
+   * that {@linkcode connect} opens without a client certificate. Elsewhere an explicit
+   * `true` is refused.
    *
    * @default {true}
    */
   noDelay?: boolean | undefined;
   /**
-   * Whether the system probes a silent peer. Refused where `noDelay` is.
+   * Whether the system probes a silent peer. Refused wherever `noDelay` is.
    *
    * @default {false}
    */
   keepAlive?: boolean | undefined;
   /**
-   * For how many milliseconds a wait for the peer may last without a byte either
-   * way. Off by default.
+   * How many milliseconds a wait for the peer may last without a byte in either
+   * direction. Off by default.
    *
-   * As for all timeouts, time in which this thread is busy or the process is stopped
-   * does not count, nor does the peer's silence while its bytes lie in the socket. Each
-   * is kept to about a tenth, and never early.
+   * As for all timeouts, time in which this thread is busy or the process is stopped does
+   * not count, nor does silence while the peer's bytes lie in the socket. A timeout is
+   * accurate to about a tenth, and never early.
    */
   idleTimeout?: number | undefined;
   /**
-   * For how many milliseconds the peer may send nothing, whatever is sent to it: ends
-   * the connection with a peer that is gone, which a {@linkcode heartbeat} alone would
-   * hide. Off by default.
+   * How many milliseconds the peer may send nothing, whatever is sent to it. This ends
+   * the connection if the peer is gone, which a {@linkcode heartbeat} alone would hide.
+   * Off by default.
    *
-   * It counts also while nothing is received. So the socket is read ahead of who
-   * receives, by at most `readBufferSize`; when that is full, it does not count.
+   * It also runs while nobody receives. So the connection reads ahead of its receivers,
+   * by at most `readBufferSize`; while that buffer is full, the timeout does not run.
    */
   receiveTimeout?: number | undefined;
   /**
-   * How many milliseconds we wait for the rest of a message that has begun to
-   * arrive, and for the handshake of {@linkcode Connection.startTls}. Off by default.
+   * How many milliseconds to wait for the rest of a message that has begun to arrive, and
+   * for the handshake of {@linkcode Connection.startTls}. Off by default.
    */
   messageTimeout?: number | undefined;
   /**
-   * How many milliseconds it may take until the system has taken a message, once it has
-   * taken all before it, or at the end, until it has taken that; up to four times as
-   * long if the peer sends meanwhile. Off by default.
+   * How many milliseconds the system may take to accept a message, counted from when it
+   * has accepted everything before, or to accept the end of this side. Up to four times
+   * as long if the peer sends meanwhile. Off by default.
    *
-   * Linux tells of room only when a third of its buffer is free, which grows to 4 MiB:
-   * over TCP and TLS, a peer that takes 100 KB/s without a pause seems to take nothing
-   * for 14 s, and for 1.8 s over a Unix socket. So it must be more than (`tcp_wmem` / 2.5 +
-   * the longest message) / the slowest rate that is to pass. 60 seconds let everything
-   * above 30 KB/s pass that sends 100 KB at a time.
+   * Linux reports room only when a third of its send buffer is free, and that buffer
+   * grows to 4 MiB: over TCP and TLS, a peer that takes 100 KB/s without a pause seems to
+   * take nothing for 14 s, and over a Unix socket for 1.8 s. So give more than
+   * (`tcp_wmem` / 2.5 + the longest message) / the slowest rate to allow. 60 seconds
+   * allow messages of 100 KB at 30 KB/s or more.
    */
   sendTimeout?: number | undefined;
   /**
-   * For how many milliseconds nothing may be received or sent once the peer has ended
+   * How many milliseconds may pass with nothing received or sent once the peer has closed
    * its side. 120,000 by default on a server with `maxConnections` or
-   * `maxConnectionsPerAddress`, else off.
+   * `maxConnectionsPerAddress`, otherwise off.
    *
-   * A peer that has hung up cannot be told from one that has said all and waits for its
-   * answer, until something is sent to it. So a handler that hangs would keep its
-   * connection, and its place on a server, for ever. Give more than the slowest answer
+   * Until something is sent to it, a peer that has hung up looks like one that
+   * half-closed and waits for its answer. So a handler that hangs would keep its
+   * connection, and its place on a server, forever. Give more than the slowest answer
    * takes; the connection may last up to twice as long after the last message. Firewalls
-   * and NAT on the way may wait for less: Linux forgets such a connection after 60
+   * and NAT on the way may drop it sooner: Linux forgets such a connection after 60
    * seconds.
    *
-   * While something waits to be sent it does not count: `sendTimeout` is for a peer that
-   * takes nothing.
+   * It does not run while something waits to be sent: `sendTimeout` is for a peer that
+   * reads nothing.
    *
-   * To notice the end, the socket is read ahead of who receives, by at most
+   * To notice the end, the connection reads ahead of its receivers, by at most
    * `readBufferSize`.
    */
   halfClosedTimeout?: number | undefined;
-  /** What is sent when nothing else was, to show the peer that this side is there. */
+  /**
+   * A message to send when nothing else was sent, to show the peer that this side is
+   * alive.
+   */
   heartbeat?: HeartbeatOptions<NoInfer<Out>> | undefined;
-  /** Aborts the connection, with its reason. */
+  /** Aborts the connection, with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
 /**
  * Options for {@linkcode ConnectionOptions.heartbeat}.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
- * @example A client that is there though it has nothing to say
+ * @example A client that is alive but has nothing to say
  * ```ts
  * import { connect, type HeartbeatOptions, lines, serve } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
@@ -145,13 +148,13 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
  */
 export interface HeartbeatOptions<Out> {
   /**
-   * After how many milliseconds in which nothing was sent the message is sent, to about
-   * a tenth. While the peer does not take what was sent, nothing is.
+   * After how many milliseconds without anything sent the heartbeat is sent, to within
+   * about a tenth. None is sent while the peer does not take earlier bytes.
    */
   interval: number;
   /**
-   * The message, or what makes it anew each time. An error, of it or of the framing,
-   * ends the connection.
+   * The message, or a function that makes one each time. If it or the framing throws, the
+   * connection ends.
    */
   message: Out | (() => Out);
 }
@@ -159,9 +162,9 @@ export interface HeartbeatOptions<Out> {
 /**
  * Options for {@linkcode Connection.receive}.
  *
- * @typeParam In What the framing gives, if there is one.
+ * @typeParam In The type that `framing` receives, if given.
  *
- * @example A wait that has an end
+ * @example A wait with a limit
  * ```ts
  * import { connect, lines, type ReceiveOptions, serve } from "@framed/tcp";
  * import { assertRejects } from "@std/assert";
@@ -179,18 +182,20 @@ export interface HeartbeatOptions<Out> {
  */
 export interface ReceiveOptions<In = never> {
   /**
-   * Ends the wait, with its reason. The message is left for the next receiver.
+   * Ends the wait, with the signal's reason. The message is left for the next receiver.
    *
-   * But a `framing` given here may have taken a part of the message already: `headed()` and
-   * `grouped()` take it in parts, and so does any framing that is dropping one which is too
-   * long. Then the connection ends with an error named `AbortError`, as the rest could be
-   * taken for another message. The connection's own framing goes on where it was.
+   * But a `framing` given here may have taken a part of the message already: `headed()`
+   * and `grouped()` take messages in parts, and so does any framing that is dropping one
+   * that is too long. Then the connection ends with an error named `AbortError`, because
+   * the rest could be taken for another message. The connection's own framing continues
+   * where it was.
    */
   signal?: AbortSignal | undefined;
   /**
-   * The framing of this message alone, instead of the connection's own. What it does
-   * not take is still there for the next. If a frame holds several messages, as those of
-   * `assembled()` may, the first is received, and the others are lost: `reframe()` then.
+   * The framing of this message alone, instead of the connection's own. Bytes that it
+   * does not take are left for the next message. If a frame holds several messages, as
+   * with `assembled()`, the first is received and the others are lost: use `reframe()`
+   * instead.
    */
   framing?: Pick<Framing<In, never>, "decoder"> | undefined;
 }
@@ -198,7 +203,7 @@ export interface ReceiveOptions<In = never> {
 /**
  * Options for {@linkcode Connection.request}.
  *
- * @typeParam In What the framing gives, if there is one.
+ * @typeParam In The type that `framing` receives, if given.
  *
  * @example A peer that answers late, but always
  * ```ts
@@ -231,12 +236,11 @@ export interface ConnectionRequestOptions<In = never>
    * What happens when `signal` gives the request up before its answer has come.
    *
    * - `"disconnect"`: the connection ends, with an error named `AbortError`. Answers have
-   *   no names of their own: if this one never came, each later answer would be taken for
-   *   that of the request before it.
+   *   no ids: if this one never came, each later answer would go to the request before.
    * - `"skip"`: the answer is dropped when it comes, and later requests get theirs. Only
    *   for a peer that answers every request in the end.
    *
-   * Where answers have ids, {@linkcode correlate} needs neither.
+   * If answers have ids, {@linkcode correlate} needs neither.
    *
    * @default {"disconnect"}
    */
@@ -246,7 +250,7 @@ export interface ConnectionRequestOptions<In = never>
 /**
  * Options for {@linkcode Connection.send}.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example A line, and then a body
  * ```ts
@@ -277,7 +281,7 @@ export interface SendOptions<Out> {
 }
 
 /**
- * Options for {@linkcode Connection.startTls} on the side of a client.
+ * Options for {@linkcode Connection.startTls} on the client side.
  *
  * @example The name that must be in the certificate
  * ```ts
@@ -311,7 +315,7 @@ export interface StartTlsClientOptions {
 }
 
 /**
- * Options for {@linkcode Connection.startTls} on the side of a server.
+ * Options for {@linkcode Connection.startTls} on the server side.
  *
  * @example The certificate of a server
  * ```ts
@@ -335,7 +339,7 @@ export interface StartTlsServerOptions {
   key: string;
   /** The protocols to offer by ALPN. */
   alpnProtocols?: readonly string[] | undefined;
-  /** Not on a server, which asks clients for no certificate. */
+  /** Not on a server: it does not ask clients for certificates. */
   caCerts?: undefined;
   /** Not on a server. */
   serverName?: undefined;
@@ -366,7 +370,7 @@ export type StartTlsOptions = StartTlsClientOptions | StartTlsServerOptions;
 /**
  * Options for {@linkcode Connection.reframe}.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example A heartbeat once the greeting is over
  * ```ts
@@ -393,7 +397,7 @@ export type StartTlsOptions = StartTlsClientOptions | StartTlsServerOptions;
  * ```
  */
 export interface ReframeOptions<Out> {
-  /** What is sent when nothing else was. */
+  /** A message to send when nothing else was sent. */
   heartbeat?: HeartbeatOptions<Out> | undefined;
 }
 
@@ -429,14 +433,14 @@ export interface ConnectionStats {
   /** Messages received. */
   messagesReceived: number;
   /**
-   * Messages that the framing dropped, as `oversize` and `onMalformed` say: too long, or
-   * malformed.
+   * Messages that the framing dropped because they were too long or malformed, as
+   * `oversize` and `onMalformed` say.
    */
   messagesDropped: number;
-  /** Messages sent, those still queued here included. */
+  /** Messages sent, including those still queued here. */
   messagesSent: number;
   /** Bytes queued here, which the kernel has not taken yet. */
   bufferedAmount: number;
-  /** For how many milliseconds writes have waited for the kernel. */
+  /** How many milliseconds writes have waited for the kernel. */
   blockedTime: number;
 }

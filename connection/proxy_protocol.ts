@@ -11,21 +11,23 @@ import type { Address, Transport } from "./transport.ts";
 const READ_BYTES = 1024;
 
 /**
- * Reads the header of the PROXY protocol, version 1 or 2, that a balancer sends first, and
- * gives the transport of what follows: for what is accepted without `serve()`, which does
- * it by its option `proxyProtocol`.
+ * Reads the header of the PROXY protocol, version 1 or 2, that a balancer sends first,
+ * and returns a transport for the bytes after it. Use it for connections accepted without
+ * `serve()`, which has the option `proxyProtocol` for this.
  *
- * Not a byte after the header is lost. How long to wait for it is up to you: closing the
- * transport rejects. If it rejects, the transport is still yours to close.
+ * No byte after the header is lost. There is no timeout: to give up, close the transport,
+ * and the promise rejects. If it rejects for another reason, close the transport
+ * yourself.
  *
  * @typeParam A The kind of address.
- * @param transport What the balancer has opened, without TLS, which comes after the header.
- * @param peerAddr Says what `remoteAddr` of the new transport is, given the address of the
+ * @param transport The connection from the balancer, without TLS, which starts after the
+ * header.
+ * @param peerAddr Returns the `remoteAddr` of the new transport, given the address of the
  * client; `undefined` if the balancer speaks for itself, as in a health check, or does not
  * know it.
- * @returns The transport of what follows. The given one belongs to it then.
- * @throws {FramingError} If the peer begins with anything else, or ends before it.
- * @throws {TypeError} If it is a transport of TLS.
+ * @returns A transport for the bytes after the header. It owns the given one.
+ * @throws {FramingError} If the peer sends anything else, or ends before the header does.
+ * @throws {TypeError} If it is a TLS transport.
  *
  * @example The address of a balancer's client
  * ```ts
@@ -80,10 +82,11 @@ export async function readProxyHeader<A extends Address | undefined>(
 }
 
 /**
- * The same transport for another peer, with what was read of it already.
+ * The same transport with another peer's address, and with the bytes already read from
+ * it.
  *
- * It has the methods that the transport has and no others, as options such as `noDelay`
- * are refused by them.
+ * It has exactly the methods of the given one: a missing method is how options such as
+ * `noDelay` are refused.
  */
 function introduced<A extends Address | undefined>(
   transport: Transport,

@@ -7,23 +7,23 @@ import { passingOver } from "./_passing_over.ts";
 import type { Connection } from "./connection.ts";
 
 /**
- * Receives a body that comes in chunks, each after its length, as HTTP/1.1 sends what it
- * does not know the length of before (`Transfer-Encoding: chunked`). It is never held, not
- * even a chunk: the body may have any size, and is read as fast as it is taken.
+ * Receives a body in chunks, each after its length, as HTTP/1.1 sends bodies of unknown
+ * length (`Transfer-Encoding: chunked`). Neither the body nor a chunk is ever held whole:
+ * the body may have any size, and is read as fast as you consume it.
  *
- * Extensions of chunks, and header lines after the last chunk, are passed over.
+ * Chunk extensions, and header lines after the last chunk, are skipped.
  *
- * If the loop is left early, or a stream of it is cancelled, the rest of the body is
- * received and dropped before that ends: the next message is still the next. So leave it
- * only if the rest still comes; if it does not, call {@linkcode Connection.abort}. Until
- * the end of the body, receive nothing else on the connection.
+ * If you leave the loop early, or cancel a stream made from it, the rest of the body is
+ * received and dropped first, so the next message is intact. So leave early only if the
+ * rest still comes; if it does not, call {@linkcode Connection.abort}. Until the end of
+ * the body, receive nothing else on the connection.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param connection The connection.
  * @returns The bytes, in pieces. Rejects with a `FramingError` if a chunk is malformed,
- * like {@linkcode Connection.receive}, and with an error named `UnexpectedEof` if the peer
- * ends before the body does.
+ * with an error named `UnexpectedEof` if the peer closes its side before the body ends,
+ * and otherwise like {@linkcode Connection.receive}.
  *
  * @example A response, and the next one
  * ```ts
@@ -73,7 +73,7 @@ async function* piecesOfChunks<In, Out>(
         await connection.expect({ framing: end });
         for await (const _piece of piecesOfChunks(connection));
       } catch {
-        // The messages have ended, which the next one to receive is told.
+        // The messages have ended, as the next receive reports.
       }
     }
   }
@@ -91,11 +91,11 @@ async function* piecesOf(
       yield value;
     }
   } finally {
-    await reader.cancel(); // passes over the rest, if there is one
+    await reader.cancel(); // skips the rest, if any
   }
 }
 
-/** What stands around the bytes of chunks: lines. */
+/** Framings of the lines around the bytes of chunks. */
 function partsOfChunks() {
   const maxLength = MAX_LENGTH_BYTES;
   const rules = { strict: true, trailing: "error", maxLength } as const;

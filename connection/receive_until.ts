@@ -3,24 +3,25 @@ import { passingOver } from "./_passing_over.ts";
 import type { Connection } from "./connection.ts";
 
 /**
- * Receives the messages of a reply one by one, up to the one that is its last: the rows
- * of a query, the entries of a directory, the lines of a listing. None is held, so a reply
- * may be larger than the memory, and is read as fast as it is taken. To get all of a reply
- * as one message, give the connection the framing `grouped()`.
+ * Receives the messages of a reply one by one, up to the last: the rows of a query, the
+ * entries of a directory, the lines of a listing. None is held, so a reply may be larger
+ * than memory, and is read as fast as you consume it. To get a whole reply as one
+ * message, give the connection the framing `grouped()`.
  *
- * If the loop is left early, by `break` or by an error, or a stream of it is cancelled, the
- * rest of the reply is received and dropped before that ends: the next request gets its
- * own reply. So leave it only if the last message still comes; if it does not, as the peer
- * waits for something, call {@linkcode Connection.abort}. Until the last message, receive
- * nothing else on the connection.
+ * If you leave the loop early, with `break` or an error, or cancel a stream made from it,
+ * the rest of the reply is received and dropped first, so the next request gets its own
+ * reply. So leave early only if the last message still comes; if it does not, because the
+ * peer waits for something, call {@linkcode Connection.abort}. Until the last message,
+ * receive nothing else on the connection.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param connection The connection.
- * @param isLast Whether a message is the last of the reply. It is asked once about each,
- * in order. If it throws, the connection is aborted with that error.
- * @returns The messages, with the last one. Rejects like {@linkcode Connection.receive}, and
- * with an error named `UnexpectedEof` if the messages end before the last.
+ * @param isLast Whether a message is the last of the reply. It is called once for each
+ * message, in order. If it throws, the connection is aborted with that error.
+ * @returns The messages, including the last one. Rejects like
+ * {@linkcode Connection.receive}, and with an error named `UnexpectedEof` if the messages
+ * end before the last.
  * @throws {TypeError} If `isLast` is not a function.
  *
  * @example A reply of lines up to a dot, which is left early
@@ -61,7 +62,7 @@ async function* messagesUntil<In, Out>(
       isOver = isLast(message);
       checkNotAsync("receive messages", "isLast", isOver);
     } catch (error) {
-      connection.abort(error); // it is not known any more where the reply ends
+      connection.abort(error); // nobody knows where the reply ends
       throw error;
     }
     return message;
@@ -72,7 +73,7 @@ async function* messagesUntil<In, Out>(
     try {
       while (!isOver) await next();
     } catch {
-      // The messages have ended, which the next one to receive is told.
+      // The messages have ended, as the next receive reports.
     }
   }
 }

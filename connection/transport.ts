@@ -3,9 +3,9 @@ import type { Bytes } from "../framing/bytes.ts";
 /**
  * The address of one side of a connection.
  *
- * Every address of Deno fits, so `"udp"` and `"unixpacket"` are in the type; a
- * connection never has them. The path of a Unix socket is `null` if it has no name,
- * as a client's has not.
+ * Every address of Deno fits, so `"udp"` and `"unixpacket"` are in the type, though a
+ * connection never has them. The path of a Unix socket is `null` if it has no name; a
+ * client's has none.
  *
  * @example Naming a peer in a log
  * ```ts
@@ -36,7 +36,7 @@ export type Address =
   }
   | {
     readonly transport: "unix" | "unixpacket";
-    /** Where the socket is, or `null` if it has no name. */
+    /** The path of the socket, or `null` if it has no name. */
     readonly path: string | null;
   }
   | {
@@ -47,12 +47,12 @@ export type Address =
   };
 
 /**
- * What carries the bytes of a connection. A `Deno.Conn` is one without a wrapper.
+ * Carries the bytes of a connection. A `Deno.Conn` is one without a wrapper.
  *
- * A connection has at most one read and one write under way, ever, and does not
- * call `closeWrite()` during a write. An implementation need not be ready for more.
+ * A connection never has more than one read and one write pending, and does not call
+ * `closeWrite()` during a write. An implementation need not handle more.
  *
- * @example Counting what goes over a transport
+ * @example Counting the bytes of a transport
  * ```ts
  * import type { Transport } from "@framed/tcp/connection";
  * import { transportPair } from "@framed/tcp/testing";
@@ -94,37 +94,37 @@ export type Address =
  */
 export interface Transport {
   /**
-   * Reads what is there into `buffer`, or waits until something is.
+   * Reads the available bytes into `buffer`, or waits for some.
    *
    * @returns How many bytes were read, or `null` at the end. 0 is not the end.
    */
   read(buffer: Uint8Array): Promise<number | null>;
   /**
-   * Writes as much as there is room for, or waits until there is some. The bytes
-   * may be changed when it has settled. It must not change them itself, such as to mask
-   * them: other connections may send the same.
+   * Writes as much as there is room for, or waits for room. The caller may change the
+   * bytes once the promise settles. The transport must not change them, such as to mask
+   * them: other connections may send the same bytes.
    *
    * @returns How many bytes were taken.
    */
   write(bytes: Uint8Array): Promise<number>;
-  /** Ends what this side sends. The peer can still send. */
+  /** Closes this side: it sends no more. The peer can still send. */
   closeWrite(): Promise<void>;
-  /** Gives the transport back. A read or write that is under way rejects. */
+  /** Releases the transport. A pending read or write rejects. */
   close(): void;
   /**
-   * Closes it so that the peer is told of a reset, and takes what it has for cut off:
-   * what an abort calls in place of `close()`, if it is there. Deno has no such way.
+   * Closes the transport with a reset, so that the peer knows that data may be cut off.
+   * If present, an abort calls it instead of `close()`. Deno has no such call.
    */
   reset?(): void;
   /** The address of this side, if it is known. */
   readonly localAddr?: Address | undefined;
   /** The address of the peer, if it is known. */
   readonly remoteAddr?: Address | undefined;
-  /** What TLS agreed on by ALPN; `null` if that is nothing. */
+  /** The protocol that ALPN agreed on; `null` if none. */
   readonly alpnProtocol?: string | null | undefined;
-  /** Keeps the process alive while something is under way, as at first. */
+  /** Keeps the process alive while a read or write is pending, as it does initially. */
   ref?(): void;
-  /** Lets the process end though something is under way. */
+  /** Lets the process end while a read or write is pending. */
   unref?(): void;
   /** Sets whether a small write leaves before the peer has acknowledged the last. */
   setNoDelay?(noDelay?: boolean): void;
@@ -133,11 +133,11 @@ export interface Transport {
 }
 
 /**
- * A pair of byte streams that carries a connection: the sockets of Workers and of
- * Chrome, what `WebSocketStream.opened` gives, a stream of WebTransport, the output
- * and the input of a child process.
+ * A pair of byte streams that carries a connection: the sockets of Workers and of Chrome,
+ * the result of `WebSocketStream.opened`, a WebTransport stream, the output and the input
+ * of a child process.
  *
- * They belong to the connection then, which locks both.
+ * The connection then owns them, and locks both.
  *
  * @example The streams of a child process
  * ```ts
@@ -155,10 +155,10 @@ export interface Transport {
  * ```
  */
 export interface ByteStreams {
-  /** What the peer sends. Its end is the peer's end. */
+  /** The bytes from the peer. Its end is the peer's end. */
   readonly readable: ReadableStream<Uint8Array>;
-  /** What is sent to the peer. Closing it ends what this side sends. */
+  /** The bytes to the peer. Closing it closes this side. */
   readonly writable: WritableStream<Bytes>;
-  /** Called when the connection gives the streams back, if it is there. */
+  /** Called, if present, when the connection releases the streams. */
   close?(): unknown;
 }

@@ -55,7 +55,7 @@ async function runSides(lesson: Lesson, flags: Flags): Promise<void> {
   } else if (flags.client) {
     await lesson.dial(port);
   } else {
-    // Before the server says that it listens, so that Ctrl-C is heard from there on.
+    // Before the server says that it listens, so that Ctrl-C works from then on.
     const interrupt = nextInterrupt();
     const server = lesson.listen(port);
     await interrupt;

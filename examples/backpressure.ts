@@ -1,26 +1,25 @@
 /**
  * Lesson 2: a slow receiver stops a fast sender.
  *
- * The receiver reads 7 bytes at a time and pauses between reads. The sender is a
- * stream, piped into the connection as fast as it can. Where do the bytes go that
- * the receiver has not read? And does a full receive buffer on the far side block a
- * write on the near side?
+ * The receiver reads 7 bytes at a time and pauses between reads. The sender is a stream,
+ * piped into the connection as fast as it can. Where do the unread bytes go? And does a
+ * full receive buffer on the far side block a write on the near side?
  *
  * They wait in three places: in this process, in this side's send buffer and in
- * the far side's receive buffer, both in the kernel. Once the receiver reads on,
- * so does the sender, in leaps: Linux wakes a writer when a third of its send
- * buffer is free.
+ * the far side's receive buffer, both in the kernel. Once the receiver reads again, the
+ * sender continues, in leaps: Linux wakes a writer when a third of its send buffer is
+ * free.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 --allow-run=cat examples/backpressure.ts
  * ```
  *
  * Or in two terminals, with `--server` and with `--client`. On Linux `cat` reads
- * `/proc/net/tcp`, where the kernel tells how full its buffers are; Deno itself
- * reads there with `--allow-all` only.
+ * `/proc/net/tcp`, where the kernel shows how full its buffers are; Deno itself may read
+ * it only with `--allow-all`.
  *
- * With `--svg`, and no other flag, it draws the run: `… --svg > run.svg`. What it
- * prints goes to standard error then.
+ * With `--svg`, and no other flag, it draws the run: `… --svg > run.svg`. Its other
+ * output then goes to standard error.
  *
  * @module
  */
@@ -70,7 +69,7 @@ function listen(port: number): Server<Bytes, Sendable, Deno.NetAddr> {
       isSlow = performance.now() - startedAt < READ_SLOWLY_MS;
       if (!isSlow) say("Receiver: reading on, without pauses");
     }
-    // The sender has ended its side only, so the answer still arrives.
+    // The sender has only half-closed, so the answer still arrives.
     await connection.send(String(received));
   });
 }
@@ -99,11 +98,11 @@ async function sendAll(
 interface Progress {
   made: number;
   hasEnded: boolean;
-  /** What the receiver says at the end. */
+  /** The receiver's answer at the end. */
   received: string | undefined;
 }
 
-/** Sends, and shows again and again where the bytes are. */
+/** Sends, and shows repeatedly where the bytes are. */
 async function dial(
   port: number,
   onSample?: (sample: Omit<Sample, "received">) => void,
@@ -159,7 +158,7 @@ async function dial(
   };
 }
 
-/** Runs both sides, and draws what was seen. */
+/** Runs both sides, and draws the samples. */
 async function draw(): Promise<void> {
   await using server = listen(0);
   let receiver: Connection | undefined;
@@ -198,7 +197,7 @@ function answer(stop: Stop | undefined): string {
   } (bytes in the far receive buffer: ${farBuffer}, in the near send buffer: ${sendBuffer}, queued in the process: ${queued})`;
 }
 
-/** How many bytes wait in the kernel on each side, as far as it tells. */
+/** How many bytes wait in the kernel on each side, as far as it shows them. */
 function kernelBuffers(
   { localAddr, remoteAddr }: Connection,
 ): Pick<Sample, "sendBuffer" | "farBuffer"> {
@@ -210,7 +209,7 @@ function kernelBuffers(
     return { sendBuffer: undefined, farBuffer: undefined };
   }
   const cat = new Deno.Command("cat", { args: ["/proc/net/tcp"] });
-  // This process stands still meanwhile, so that all figures are of one moment.
+  // This process is blocked meanwhile, so all figures are from the same moment.
   const table = new TextDecoder().decode(cat.outputSync().stdout);
   const near = portInTable(localAddr.port);
   const far = portInTable(remoteAddr.port);

@@ -1,10 +1,10 @@
 /**
- * A chat for many, who need nothing but `nc`.
+ * A chat for many guests, who need nothing but `nc`.
  *
  * Each line that a guest sends goes to all others. Two things must not happen:
- * that a guest who does not read stops the others, and that the lines which wait
- * for such a guest fill the memory. So no guest waits for another: a guest for
- * whom too much waits already misses lines, and is told how many.
+ * a guest who does not read must not stop the others, and the lines waiting for
+ * such a guest must not fill the memory. So no guest waits for another: a guest
+ * with too many queued bytes misses lines, and is told how many.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/chat.ts
@@ -16,7 +16,7 @@
  * nc 127.0.0.1 8000
  * ```
  *
- * Ctrl-C ends the server, when everybody has got what was said.
+ * Ctrl-C ends the server, once everybody has got all lines.
  *
  * @module
  */
@@ -24,26 +24,26 @@
 import { broadcast, connect, type Connection, lines, serve } from "@framed/tcp";
 import { type Lesson, runLesson } from "./_lesson.ts";
 
-/** What guests hear: a line, after the name of who says it. */
+/** What guests hear: a line after the speaker's name. */
 const framing = lines({ maxLength: 65 * 1024 });
 
 /** What they say, which leaves room for the name. */
 const spoken = lines({ maxLength: 64 * 1024 });
 
-/** How many bytes may wait for a guest, beside those in the kernel's buffers. */
+/** How many bytes may wait for a guest, not counting the kernel's buffers. */
 const MAX_WAITING_BYTES = 256 * 1024;
 
 /** How long a guest may take nothing at all. */
 const SEND_TIMEOUT_MS = 60_000;
 
-/** How long guests have at the end to get what was said. */
+/** How long guests have at the end to get all lines. */
 const DRAIN_MS = 5000;
 
 type Guest = Connection<string, string>;
 
 function listen(port: number): ReturnType<Lesson["listen"]> {
   const names = new Map<Guest, string>();
-  // How many lines a guest has missed who has not been told yet.
+  // How many lines a guest has missed without being told yet.
   const missed = new Map<Guest, number>();
 
   async function tellAll(line: string, except?: Guest): Promise<void> {
@@ -96,18 +96,21 @@ function listen(port: number): ReturnType<Lesson["listen"]> {
     addr: server.addr,
     async shutdown() {
       tellAll("* The chat closes");
-      // Ends the loops above, and sends what waits.
+      // Ends the loops above, and sends queued lines.
       await server.shutdown({ timeout: DRAIN_MS });
     },
   };
 }
 
-/** What is safe to show: control characters can rule a reader's terminal. */
+/**
+ * A line that is safe to show: control characters can control a reader's
+ * terminal.
+ */
 function printable(line: string): string {
   return line.replaceAll(/\p{Cc}/gu, "").trim();
 }
 
-/** Three guests, of whom one stops to read for a while. */
+/** Three guests, one of whom stops reading for a while. */
 async function dial(port: number): Promise<void> {
   const pastedLines = 400;
   await using ann = await enter(port, "Ann");

@@ -1,20 +1,19 @@
 /**
- * One room on several machines: what a client says to its server, the clients of
- * all servers hear.
+ * One room on several machines: the clients of all servers hear what a client says to its
+ * server.
  *
- * The servers do not know each other. Each publishes what its clients say to a
- * broker, here NATS, and tells its own clients all that comes from there. More
- * clients than one machine can hold are so a matter of one more server.
+ * The servers do not know each other. Each publishes its clients' lines to a broker, here
+ * NATS, and sends its own clients everything that comes from there. For more clients than
+ * one machine can hold, add a server.
  *
- * - Each server tells its clients a line once, and those of one sender in their
- *   order.
- * - A client that reads too slowly is disconnected: it knows then that it has
- *   missed something. (`chat.ts` lets it miss lines instead.)
- * - No client says more than the broker takes: a server reads on from a client when
- *   the broker has what the client said before.
- * - When the broker is away, the clients are told, and what they say is refused
- *   rather than kept. The server goes on when the broker is back; what others said
- *   in between is lost. Where nothing may be lost, a broker that stores is needed
+ * - Each server sends its clients a line once, and the lines of one sender in order.
+ * - A client that reads too slowly is disconnected: it then knows that it has missed
+ *   something. (`chat.ts` lets it miss lines instead.)
+ * - No client says more than the broker takes: a server reads more from a client only
+ *   when the broker has the client's earlier lines.
+ * - When the broker is away, the clients are told, and their lines are refused rather
+ *   than kept. The server continues when the broker is back; lines of other servers in
+ *   between are lost. If nothing may be lost, use a broker that stores messages
  *   (JetStream of NATS), and numbers to ask again from.
  *
  * With `nats-server` installed, three servers in one process and their clients:
@@ -50,28 +49,28 @@ const framing = lines({ maxLength: 16 * 1024 });
 /** The name under which the broker knows the room. */
 const SUBJECT = "room";
 
-/** The longest line that is passed on; the rest of a longer one is cut off. */
+/** The longest line that is forwarded; the rest of a longer one is cut off. */
 const MAX_LINE_LENGTH = 4000;
 
-/** How many bytes may wait for a client, beside those in the kernel's buffers. */
+/** How many bytes may wait for a client, not counting the kernel's buffers. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 
-/** How long a client may take nothing of what waits. */
+/** How long a client may read nothing of its queue. */
 const SEND_TIMEOUT_MS = 30_000;
 
-/** How long clients have at the end to get what waits. */
+/** How long clients have at the end to get queued lines. */
 const DRAIN_MS = 5000;
 
 /** How often to try to reach a broker that is away. */
 const RECONNECT_MS = 500;
 
-/** How often to ask the broker for a sign of life; two missed are too many. */
+/** How often to ping the broker; two missed answers are too many. */
 const PING_MS = 10_000;
 
 interface ServerOptions {
-  /** Stands before what its clients say. */
+  /** Comes before its clients' lines. */
   name: string;
-  /** Where the broker is: a host and a port. */
+  /** The broker's address: a host and a port. */
   broker: string;
   port?: number;
   hostname?: string;
@@ -99,12 +98,12 @@ async function listen(
     throw new Error(`no broker at ${broker}: ${error.message}`);
   });
   nats.subscribe(SUBJECT, {
-    // This waits for no client, so the broker need not wait for us: it would cut us off.
+    // Wait for no client here: a broker that had to wait for us would cut us off.
     callback(error, message) {
       if (error === null) tellAll(printable(message.string()));
     },
   });
-  await nats.flush(); // from here on we get all that is said
+  await nats.flush(); // from here on we get every line
 
   let isAway = false;
   async function watchBroker(): Promise<void> {
@@ -114,12 +113,12 @@ async function listen(
         report("the broker is away");
       } else if (type === "reconnect") {
         try {
-          // It answers after our subscription, so again from here on we get all.
+          // It answers after our subscription, so from here on we get every line again.
           await nats.flush();
           isAway = false;
           report("the broker is back");
         } catch {
-          // It has gone once more.
+          // The broker is gone again.
         }
       }
     }
@@ -147,9 +146,9 @@ async function listen(
           for (const line of batch) {
             nats.publish(SUBJECT, `${name}: ${printable(line)}`);
           }
-          await nats.flush(); // its answer, and only then more is read
+          await nats.flush(); // read more only after its answer
         } catch {
-          // It has gone, and what it had not yet answered may have gone with it.
+          // It is gone, and unanswered lines may be lost with it.
           tell(
             client,
             `* Perhaps lost: "${printable([...batch].join(" / "))}"`,
@@ -165,7 +164,7 @@ async function listen(
     port: server.addr.port,
     async [Symbol.asyncDispose]() {
       tellAll(`* ${name} closes`);
-      // What has been read from clients is still published.
+      // Lines already read from clients are still published.
       await server.shutdown({ timeout: DRAIN_MS });
       await nats.close();
       await watching;
@@ -178,17 +177,17 @@ function tell(client: Client, line: string): void {
   if (client.stats().bufferedAmount > MAX_WAITING_BYTES) {
     client.abort(new Error("it reads too slowly"));
   } else {
-    // Not awaited, as that would be waiting. Who has gone need not be told.
+    // Not awaited: nobody waits for a client. A client that has gone need not be told.
     client.send(line);
   }
 }
 
-/** What fits into a line, and is safe to show: control characters can rule a terminal. */
+/** A short line that is safe to show: control characters can control a terminal. */
 function printable(line: string): string {
   return line.replaceAll(/\p{Cc}/gu, "").slice(0, MAX_LINE_LENGTH);
 }
 
-/** A broker of our own, on any free port if it is not given. */
+/** Our own broker, by default on any free port. */
 async function startBroker(
   port = -1,
 ): Promise<AsyncDisposable & { port: number }> {
@@ -198,7 +197,7 @@ async function startBroker(
     stderr: "piped",
   }).spawn();
   const listening = Promise.withResolvers<number>();
-  // To its end: a broker whose log is not read would wait.
+  // To its end: a broker whose log nobody reads would wait.
   async function readLog(): Promise<void> {
     const log = broker.stderr.pipeThrough(new FrameDecoderStream(lines()));
     for await (const line of log) {
@@ -219,7 +218,9 @@ async function startBroker(
   };
 }
 
-/** Three servers on one broker, of which one ends; then the broker goes and comes. */
+/**
+ * Three servers on one broker, one of which ends; then the broker goes and comes back.
+ */
 async function show(): Promise<void> {
   await using later = new AsyncDisposableStack();
   await using brokers = new AsyncDisposableStack();
@@ -266,7 +267,7 @@ interface Guest extends AsyncDisposable {
 
 async function enter(name: string, { port }: RoomServer): Promise<Guest> {
   const connection = await connect({ port, framing });
-  await connection.receive(); // the greeting: what is said from here on is heard
+  await connection.receive(); // the greeting: lines from here on are heard
   return {
     name,
     say: (line) => connection.send(line),

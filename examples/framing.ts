@@ -2,8 +2,8 @@
  * Lesson 3: TCP carries bytes, not messages.
  *
  * A client sends `>>>1<<<`, `>>>2<<<` and so on, each on a line. The server reads
- * the same bytes in two ways: unframed, as a bare `read` gives them, where
- * messages run together and break apart; and framed, whole.
+ * the same bytes in two ways: unframed, as from a bare `read`, where messages
+ * run together and break apart; and framed, whole.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/framing.ts
@@ -33,8 +33,8 @@ function listen(port: number): Server<Bytes, Sendable, Deno.NetAddr> {
     hostname: "127.0.0.1",
     port,
     framing: unframed(),
-    // Small, to see soon what large messages, slow networks and busy machines do
-    // to every program some day.
+    // Small, to show now what large messages, slow networks and busy machines
+    // eventually do to every program.
     readBufferSize: 24,
     onListen: (addr) => console.log(`Server: listening on port ${addr.port}`),
   }, async (connection) => {
@@ -62,8 +62,8 @@ async function dial(port: number): Promise<void> {
     await connection.send(`>>>${number}<<< `);
   }
   console.log(`Client: sent ${MESSAGES} messages`);
-  // No more from here; what the server has to say can still come. It says
-  // nothing, so this waits until it has read everything and closes.
+  // Half-close: the server can still answer. It says nothing, so this waits
+  // until it has read everything and closes.
   await connection.closeWrite();
   await connection.receive();
 }

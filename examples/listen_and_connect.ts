@@ -27,7 +27,7 @@ function listen(port: number): Server<string, string, Deno.NetAddr> {
     framing,
     onListen: (addr) => console.log(`Server: listening on port ${addr.port}`),
   }, async (connection) => {
-    // This function runs once for each connection that is accepted.
+    // This function runs once for each accepted connection.
     console.log("Server: accepted a connection");
     for await (const message of connection) {
       console.log(`Server: received "${message}"`);
@@ -40,8 +40,8 @@ function listen(port: number): Server<string, string, Deno.NetAddr> {
 async function dial(port: number): Promise<void> {
   for (let number = 1; number <= 3; number++) {
     if (number > 1) await delay(1000);
-    // `await using` closes the connection at the end of the block, after what
-    // was sent.
+    // `await using` closes the connection at the end of the block, after
+    // sending what is queued.
     await using connection = await connect({ port, framing });
     console.log(`Client ${number}: connected`);
     await connection.send(`hello from client ${number}`);

@@ -1,6 +1,6 @@
 /**
- * Modbus TCP, as machines in factories and buildings speak it: a server with
- * holding registers, and a client that writes and reads them.
+ * Modbus TCP, the protocol of machines in factories and buildings: a server with holding
+ * registers, and a client that writes and reads them.
  *
  * Each message begins with the MBAP header:
  *
@@ -9,8 +9,8 @@
  *       transaction  protocol  length  unit  request or response (PDU)
  * ```
  *
- * The length counts what follows it, so it takes one line to frame. The
- * PDU begins with a function code. The whole message has 260 bytes at most.
+ * The length counts the bytes after it, so framing takes one line. The PDU begins with a
+ * function code. The whole message has 260 bytes at most.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/modbus.ts
@@ -28,9 +28,9 @@ import { lengthPrefixed, mapped, serve, type Server } from "@framed/tcp";
 import { runLesson } from "./_lesson.ts";
 
 interface Message {
-  /** Chosen by the client; the response has the same. */
+  /** Chosen by the client; the response has the same value. */
   transaction: number;
-  /** The device that the server passes requests to, if it has several. */
+  /** The device that the server forwards requests to, if it has several. */
   unit: number;
   pdu: Bytes;
 }
@@ -58,7 +58,7 @@ const READ_HOLDING_REGISTERS = 3;
 const WRITE_SINGLE_REGISTER = 6;
 const WRITE_MULTIPLE_REGISTERS = 16;
 
-/** How many registers each function may be about. */
+/** The most registers for each function. */
 const MOST_REGISTERS = new Map([
   [READ_HOLDING_REGISTERS, 125],
   [WRITE_SINGLE_REGISTER, 1],
@@ -114,7 +114,7 @@ function respond(request: Bytes, registers: Uint16Array): Bytes {
   return Uint8Array.of(functionCode, 2 * count, ...toBytes(values));
 }
 
-/** Asks a server, and gives its response after the function code. */
+/** Sends requests to a server, and returns the responses after the function code. */
 class ModbusClient {
   readonly #correlation: Correlation<Message, Message>;
 
@@ -164,7 +164,7 @@ async function dial(port: number): Promise<void> {
   await client.write(0, [21, 22, 65535]);
   console.log("Client: wrote 21, 22 and 65535 into the registers from 0 on");
 
-  // Three requests together: the second need not wait for the first's response.
+  // Three concurrent requests: the second need not wait for the first's response.
   const [first, second, both] = await Promise.all([
     client.read(0, 1),
     client.read(1, 1),
@@ -177,7 +177,7 @@ async function dial(port: number): Promise<void> {
   console.log(`Client: asked for register 100, which is not there: ${error}`);
 }
 
-/** A number as two bytes, the higher first. */
+/** A number as two bytes, the high byte first. */
 const uint16 = (value: number) => [value >> 8, value & 0xff];
 
 function toBytes(registers: Iterable<number>): number[] {

@@ -2,8 +2,8 @@
  * A large file, sent and received: a progress bar, memory that does not grow
  * with the file, and a checksum at both ends.
  *
- * A file is too large to be one message, held in memory. So it goes as many,
- * all framed by their length:
+ * A file is too large to be one message in memory. So it is sent as many, all framed with
+ * their length:
  *
  * ```text
  * sender                               receiver
@@ -14,9 +14,9 @@
  *                                      {"sha256":"9f86d0..."}, or {"error":"..."}
  * ```
  *
- * The size tells the receiver where the chunks end, and the checksum after them
- * that they are what the sender has read. A connection that is cut looks like one
- * that has ended, so only the receiver's answer is the proof of delivery.
+ * The size tells the receiver where the chunks end, and the checksum after them proves
+ * that they are what the sender read. A connection that was cut looks like one that has
+ * ended, so only the receiver's answer proves delivery.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 --allow-read --allow-write examples/upload.ts
@@ -41,7 +41,7 @@ import {
   serve,
   type Server,
 } from "@framed/tcp";
-import { createHash } from "node:crypto"; // Web Crypto has no digest in parts
+import { createHash } from "node:crypto"; // Web Crypto has no incremental digest
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { nextInterrupt } from "./_lesson.ts";
@@ -51,7 +51,7 @@ const CHUNK_LENGTH = 256 * 1024;
 
 const framing = lengthPrefixed({ maxLength: CHUNK_LENGTH });
 
-/** What the name of a file ends with while it is received. */
+/** The suffix of a file's name while it is received. */
 const PARTIAL = ".part";
 
 /** How long one side may do nothing while the other waits for it. */
@@ -60,7 +60,7 @@ const IDLE_TIMEOUT_MS = 30_000;
 /** How long a sender whose file is refused may take to stop. */
 const REFUSE_MS = 5000;
 
-/** How many bytes the file has that is made where none is given. */
+/** The size of the generated file if none is given. */
 const MADE_LENGTH = 32 * 1024 * 1024;
 
 /** Receives files into a folder. */
@@ -94,8 +94,8 @@ function listen(
 }
 
 /**
- * Says why there is no file, and reads on until the sender has stopped: closing
- * while it still sends would reset the connection, and so take the answer back.
+ * Says why there is no file, and keeps reading until the sender has stopped: closing
+ * while it still sends would reset the connection, and lose the answer.
  */
 async function refuse(connection: Connection, error: string): Promise<void> {
   const signal = AbortSignal.timeout(REFUSE_MS);
@@ -104,11 +104,11 @@ async function refuse(connection: Connection, error: string): Promise<void> {
     await connection.closeWrite();
     while (await connection.receive({ signal }) !== undefined);
   } catch {
-    // Whose connection has ended need not be told, nor who does not stop.
+    // A sender that is gone, or does not stop, need not be told.
   }
 }
 
-/** Receives a file, which is there at the end only, and whole; gives its checksum. */
+/** Receives a file, which appears only at the end, and whole; returns its checksum. */
 async function receiveFile(
   connection: Connection,
   { path, size }: { path: string; size: number },
@@ -116,7 +116,7 @@ async function receiveFile(
 ): Promise<string> {
   const name = basename(path);
   const partial = `${path}${PARTIAL}`;
-  // The upload that creates the file owns the name. One is left over by a server that was killed.
+  // The upload that creates the file owns the name. A killed server may leave one behind.
   const file = await Deno.open(partial, { write: true, createNew: true })
     .catch(({ name: reason }) => {
       throw new Error(`${name}${PARTIAL} cannot be made: ${reason}`);
@@ -155,7 +155,7 @@ async function receiveFile(
   }
 }
 
-/** Sends a file; gives its checksum, which the receiver has confirmed. */
+/** Sends a file; returns its checksum, which the receiver has confirmed. */
 async function sendFile(connection: Connection, path: string): Promise<string> {
   using file = await Deno.open(path);
   const { isFile, size } = await file.stat();
@@ -170,9 +170,9 @@ async function sendFile(connection: Connection, path: string): Promise<string> {
 
   async function* messages(): AsyncGenerator<Sendable> {
     let sent = 0;
-    // A file that grows meanwhile is sent as long as it was.
+    // A file that grows meanwhile is sent at its old size.
     while (sent < size) {
-      if (isAnswered) return; // the receiver wants no more, and says why
+      if (isAnswered) return; // the receiver has refused the rest, and says why
       const chunk = new Uint8Array(Math.min(CHUNK_LENGTH, size - sent));
       const length = await file.read(chunk);
       if (length === null) throw new Error(`${path} has become shorter`);
@@ -188,9 +188,9 @@ async function sendFile(connection: Connection, path: string): Promise<string> {
   }
 
   const answering = connection.receive().finally(() => isAnswered = true);
-  // The pipe asks for the next chunk when there is room for it, and at last ends our side.
+  // The pipe asks for the next chunk when there is room for it, and finally half-closes.
   const sending = ReadableStream.from(messages()).pipeTo(connection.writable);
-  // Each ends with the other. The receiver's words say more than a write that failed.
+  // Each ends with the other. The receiver's answer says more than a failed write.
   const [answered, sent] = await Promise.allSettled([answering, sending]);
   if (answered.status === "rejected") throw answered.reason;
   const answer = readAnswer(answered.value);
@@ -213,7 +213,7 @@ async function dial(port: number, path: string): Promise<void> {
 
 const isTerminal = Deno.stdout.isTerminal();
 
-/** How much is done: a bar on a terminal, and elsewhere a line each quarter. */
+/** The progress: a bar on a terminal, elsewhere a line for each quarter. */
 class Progress {
   readonly #name: string;
   readonly #size: number;
@@ -241,7 +241,7 @@ class Progress {
     }
   }
 
-  /** Leaves the bar where it is, and prints what it took. */
+  /** Leaves the bar where it is, and prints the time. */
   end(): void {
     if (isTerminal) write("\n");
     const seconds = (performance.now() - this.#start) / 1000;
@@ -259,14 +259,14 @@ class Progress {
   }
 }
 
-// Control characters of terminals: to the line's begin, and clear up to its end.
+// Terminal control characters: go to the beginning of the line, and clear it.
 const CLEAR_LINE = "\r\x1b[K";
 
 function write(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(text));
 }
 
-/** Prints a line, in the place of a bar that is there. */
+/** Prints a line, replacing the bar if there is one. */
 function print(line: string): void {
   if (isTerminal) write(CLEAR_LINE);
   console.log(line);
@@ -282,7 +282,7 @@ function parse(message: Bytes | undefined): Record<string, unknown> {
     const value: unknown = JSON.parse(new TextDecoder().decode(message));
     if (typeof value === "object" && value !== null) return { ...value };
   } catch {
-    // Its message would hold what was sent, which a terminal must not be shown.
+    // Its message would quote the peer's bytes, which must not reach a terminal.
   }
   throw new Error("the other side speaks another protocol");
 }
@@ -290,13 +290,13 @@ function parse(message: Bytes | undefined): Record<string, unknown> {
 function readHeader(
   { name, size }: Record<string, unknown>,
 ): { name: string; size: number } {
-  // No name that would lead out of the folder, or be hidden in it.
+  // Refuse a name that would lead out of the folder, or be hidden in it.
   if (
     typeof name !== "string" || !/^[^./\\:\p{Cc}][^/\\:\p{Cc}]*$/u.test(name)
   ) {
     throw new Error("not a name for a file");
   }
-  // When it is there, it would replace the file of an upload that goes on.
+  // Once complete, it would replace the file of a running upload.
   if (name.toLowerCase().endsWith(PARTIAL)) {
     throw new Error(`a name must not end with ${PARTIAL}`);
   }
@@ -325,12 +325,12 @@ async function exists(path: string): Promise<boolean> {
 }
 
 function reasonOf(error: unknown): string {
-  // Closing the connection failed, too: what was wrong before says more.
+  // Closing the connection failed too: the first error says more.
   if (error instanceof SuppressedError) return reasonOf(error.suppressed);
   return error instanceof Error ? error.message : `${error}`;
 }
 
-/** Makes a file to send, with other bytes in each chunk. */
+/** Makes a file to send, with different bytes in each chunk. */
 async function makeFile(folder: string): Promise<string> {
   const path = join(folder, "made.bin");
   using file = await Deno.open(path, { write: true, createNew: true });

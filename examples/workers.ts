@@ -1,10 +1,10 @@
 /**
  * One port, served by several processes.
  *
- * A process of Deno runs its JavaScript on one processor. With `reusePort`
- * several processes listen on the same port, and the kernel deals each new
- * connection to one of them. They share nothing else: no proxy stands before
- * them, and when one ends, the connections of the others go on.
+ * A Deno process runs its JavaScript on one processor. With `reusePort` several
+ * processes listen on the same port, and the kernel assigns each new connection
+ * to one of them. They share nothing else: there is no proxy in front of them,
+ * and when one ends, the others keep their connections.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 --allow-run=deno examples/workers.ts
@@ -17,11 +17,11 @@
  * deno run --allow-net examples/workers.ts --client --connections 64
  * ```
  *
- * `reusePort` needs Linux, and Deno's flag `--unstable-net` for the workers. What
- * is dealt out is connections, by a hash of their addresses: a few long ones may
- * all meet at one worker. And a connection that the kernel has dealt to a worker
- * which ends before it accepts is reset, unless the system is told to pass it on
- * (`sysctl net.ipv4.tcp_migrate_req=1`).
+ * `reusePort` needs Linux, and Deno's flag `--unstable-net` for the workers.
+ * The kernel distributes connections, by a hash of their addresses: a few long
+ * ones may all land on one worker. And if the kernel has assigned a connection
+ * to a worker that ends before it accepts, the connection is reset, unless the
+ * system is told to pass it on (`sysctl net.ipv4.tcp_migrate_req=1`).
  *
  * @module
  */
@@ -32,10 +32,10 @@ import { nextInterrupt } from "./_lesson.ts";
 
 const framing = lines();
 
-/** How long a worker's connections have to end when it is to end. */
+/** How long a worker's connections may take to end when it shuts down. */
 const DRAIN_MS = 5000;
 
-/** How many connections a client has open together. */
+/** How many connections a client has open at the same time. */
 const MAX_OPEN = 32;
 
 /** How many requests wait on each for their answers. */
@@ -43,7 +43,7 @@ const MAX_ASKED = 32;
 
 interface WorkerOptions {
   port: number;
-  /** For how many microseconds each request keeps a processor busy. */
+  /** How many microseconds each request keeps a processor busy. */
   busy: number;
 }
 
@@ -61,7 +61,7 @@ async function work(
   }, async (connection) => {
     for await (const _request of connection) {
       const readyAt = performance.now() + busy / 1000;
-      while (performance.now() < readyAt); // where a real one would compute
+      while (performance.now() < readyAt); // a real worker would compute here
       await connection.send(number);
     }
   });
@@ -69,7 +69,7 @@ async function work(
   Deno.addSignalListener("SIGTERM", end);
   // Ctrl-C reaches every process of a terminal; the parent says when to end.
   Deno.addSignalListener("SIGINT", () => {});
-  // No worker outlives its parent, however that ends.
+  // No worker outlives its parent, however the parent ends.
   Deno.stdin.readable.pipeTo(new WritableStream()).finally(end);
   await server.finished;
   Deno.exit();
@@ -79,7 +79,7 @@ interface Worker {
   readonly number: string;
   /** Settles when the process has ended. */
   readonly ended: Promise<void>;
-  /** Tells the worker to end, which it does when its connections have. */
+  /** Tells the worker to end; it does so when its connections have ended. */
   end(): void;
 }
 
@@ -118,7 +118,7 @@ async function startWorker(
   return { worker: { number, ended, end }, port: Number(line) };
 }
 
-/** Starts processes that listen on one port, any free one if it is 0. */
+/** Starts processes that listen on one port; 0 is any free port. */
 async function startWorkers(
   count: number,
   options: WorkerOptions,
@@ -139,7 +139,10 @@ async function startWorkers(
 /** How many connections and requests each worker has answered. */
 type Tally = Map<string, { connections: number; requests: number }>;
 
-/** Opens connections, some at a time, asks on each, and prints who answered. */
+/**
+ * Opens connections, some at a time, sends requests on each, and prints who
+ * answered.
+ */
 async function askAll(
   port: number,
   connections: number,
@@ -167,7 +170,7 @@ async function askAll(
   );
 }
 
-/** Asks on one connection; its answers all come from one worker. */
+/** Sends requests on one connection; its answers all come from one worker. */
 async function askOne(
   port: number,
   requests: number,
@@ -189,7 +192,7 @@ async function askOne(
   tally.set(number, count);
 }
 
-/** Ends one worker, and asks on with connections that were open before. */
+/** Ends one worker, and keeps sending requests on connections opened before. */
 async function endOne(port: number, workers: Worker[]): Promise<void> {
   const [worker] = workers;
   if (worker === undefined || workers.length < 2) return;
@@ -206,7 +209,8 @@ async function endOne(port: number, workers: Worker[]): Promise<void> {
   let moved = 0;
   for (const { connection, number } of clients) {
     if (number === worker.number) {
-      // It has ended in order, and is made again: another worker gets it.
+      // It has ended cleanly, and the client connects again: another worker
+      // gets it.
       const end = await connection.receive();
       await using again = await connect({ port, framing });
       const answer = await again.request("who?");

@@ -5,34 +5,34 @@ import { CACHE_LINE_BYTES } from "./_search.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer, isSmallPart } from "./input_buffer.ts";
 
-// As much of a chunk is put to what was left of the one before, at first.
+// How much of a chunk is first appended to the rest of the previous one.
 const FIRST_PART_BYTES = 256;
 
 /**
- * Takes messages from chunks that are given, without copying them: only a message
- * that is cut by the end of a chunk is put together.
+ * Takes messages from given chunks without copying them: only a message that is cut by
+ * the end of a chunk is joined.
  */
 export class ChunkInput {
   readonly #input = new InputBuffer();
-  // The chunk that was given last, and how much of it is in the buffer already,
-  // copied after what was left before it.
+  // The last chunk, and how much of it was already copied into the buffer, after the rest
+  // of the previous one.
   #chunk: Uint8Array | undefined;
   #copied = 0;
-  // The last chunk's buffer, which is not kept for the few bytes that may be left of it,
-  // and how many bytes before its end lie together there.
+  // The last chunk's buffer, held weakly, so that a few remaining bytes do not keep it
+  // alive, and how many adjacent bytes lie before its end.
   #buffer: WeakSet<ArrayBufferLike> | undefined;
   #end = 0;
   #together = 0;
 
-  /** Whether bytes are left that no message was made of. */
+  /** Whether bytes are left that belong to no message yet. */
   get hasRest(): boolean {
     return this.#input.length > 0;
   }
 
-  /** Gives the next chunk; all messages must have been taken from those before. */
+  /** Appends the next chunk; all earlier messages must have been taken. */
   append(chunk: Uint8Array): void {
     const isEmpty = !(chunk instanceof Uint8Array) || chunk.length === 0;
-    if (isEmpty) return this.#input.append(chunk); // which throws if it is no chunk
+    if (isEmpty) return this.#input.append(chunk); // throws if it is not a chunk
     if (this.#goOnInBuffer(chunk)) return;
     const isCut = this.#input.length > 0 && chunk.length > FIRST_PART_BYTES;
     if (!isCut) return this.#input.append(chunk);
@@ -45,7 +45,7 @@ export class ChunkInput {
   pull<In>(decoder: Decoder<In>, ended = false): In | undefined {
     while (this.#chunk !== undefined) {
       const message = this.#input.pull(decoder);
-      // What is left is of this chunk alone, perhaps.
+      // Perhaps all remaining bytes are from this chunk.
       if (this.#input.length <= this.#copied) this.#goOnInChunk();
       if (message !== undefined) return message;
       this.#copyMore();
@@ -53,15 +53,15 @@ export class ChunkInput {
     return takeAhead(this.#input, decoder) ?? this.#input.pull(decoder, ended);
   }
 
-  /** Takes messages as long as they are found fast; see {@linkcode ManyDecoder}. */
+  /** Takes messages while they are found fast; see {@linkcode ManyDecoder}. */
   pullMany<In>(decoder: ManyDecoder<In>, messages: In[]): void {
-    // A copied part of a chunk holds few.
+    // A copied part of a chunk holds few messages.
     if (this.#chunk === undefined) decoder.decodeMany(this.#input, messages);
   }
 
   /**
-   * Goes on in the buffer of the chunk, if what is left lies right before it there: parts
-   * of one large array need not be put together again. Tells whether it does.
+   * Continues in the buffer of the chunk if the rest lies right before it there: parts of
+   * one large array need not be joined again. Returns whether it does.
    */
   #goOnInBuffer(chunk: Uint8Array): boolean {
     if (this.#input.adjoins(chunk)) {
@@ -77,13 +77,13 @@ export class ChunkInput {
     const before = adjoins ? this.#together : 0;
     if (!adjoins) {
       const isAlone = length === buffer.byteLength ||
-        !(buffer instanceof ArrayBuffer); // copied, as others may write to it
+        !(buffer instanceof ArrayBuffer); // copied, because others may write to it
       this.#buffer = isAlone ? undefined : new WeakSet([buffer]);
     }
     this.#together = before + length;
     this.#end = byteOffset + length;
     if (rest === 0 || rest > before) return false;
-    // A small part is copied when nothing more is taken of it: once more for each chunk.
+    // A small part is copied once nothing more is taken from it: again for each chunk.
     if (rest > length && isSmallPart(rest, chunk)) return false;
     // From where a scan begins, so that all of it is copied fast.
     const start = byteOffset - rest;
@@ -122,12 +122,13 @@ export class ChunkInput {
     if (expected > 0) return Math.max(expected, FIRST_PART_BYTES);
     const rest = chunk.length - start;
     const last = typeof missed === "number" ? missed : missed?.at(-1);
-    // Doubling what is there is fast if that is little, or takes in the whole chunk.
+    // Doubling the buffered part is fast if it is short, or if that takes the whole
+    // chunk.
     const isFast = length < FIRST_PART_BYTES || rest <= length;
     if (isFast || last === undefined) return Math.max(length, FIRST_PART_BYTES);
     const at = scanner.indexOf(chunk, last, start, chunk.length);
     if (at === -1) return rest;
-    // It may not be the end: with a part for each place, the decoder would be asked as often.
+    // It may not be the end: with one part per match, the decoder would run that often.
     const more = Math.max(at + 1 - start, FIRST_PART_BYTES, length >> 2);
     this.#input.need(length + Math.min(more, rest)); // room for it, and no more
     return more;

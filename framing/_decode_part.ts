@@ -6,8 +6,8 @@ import type { Decoder } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
 
 /**
- * Lets a decoder take what is a part of a message for another one, and holds it to its
- * limit also if all of that is there already: who pulls messages does not see it.
+ * Lets a decoder take a part of another decoder's message, and checks its limit even if
+ * all of the part has arrived: whoever pulls messages does not see the part.
  */
 export function decodePart<In>(
   decoder: Decoder<In>,
@@ -24,8 +24,8 @@ export function decodePart<In>(
 }
 
 /**
- * Does the same for one of several frames of a message: one that is dropped is missing in
- * that message, which is not dropped.
+ * Does the same for one of several frames of a message: a dropped frame is missing from
+ * that message, which is not dropped itself.
  */
 export function decodeFrame<In>(
   decoder: Decoder<In>,
@@ -39,8 +39,8 @@ export function decodeFrame<In>(
 }
 
 /**
- * Asks a decoder that gave a message for one more of the bytes that it took for that, before
- * another decoder takes over: a frame may hold several messages.
+ * Asks a decoder for another message from the frame it has just taken, before another
+ * decoder takes over: a frame may hold several messages.
  */
 export function takeMore<In>(decoder: Decoder<In>): In | undefined {
   return decoder instanceof RangeDecoder

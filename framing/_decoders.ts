@@ -11,22 +11,22 @@ import type { Bytes } from "./bytes.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
 
-/** A decoder that can take many messages at a time, for callers that need all of them. */
+/** A decoder that can take many messages at once, for callers that need all of them. */
 export abstract class ManyDecoder<In> implements Decoder<In> {
   abstract readonly maxFrameLength: number | undefined;
   abstract readonly pending: boolean | undefined;
   abstract decode(input: ByteInput, ended: boolean): In | undefined;
 
-  /** Whether functions of the user are told of messages that it drops. */
+  /** Whether it reports dropped messages to functions of the user. */
   get reports(): boolean {
     return false;
   }
 
   /**
-   * Takes messages from the front and adds them, as long as they are found fast:
-   * {@linkcode ManyDecoder.decode} takes what is left.
+   * Takes messages from the front and adds them, while they are found fast:
+   * {@linkcode ManyDecoder.decode} takes the rest.
    *
-   * @throws What it meets, after it has added the messages before.
+   * @throws An error in the bytes, after adding the messages before it.
    */
   abstract decodeMany(input: InputBuffer, messages: In[]): void;
 }
@@ -39,11 +39,10 @@ const NONE_AHEAD: never[] = [];
 
 /** A decoder whose messages are ranges of the bytes. */
 export abstract class RangeDecoder<In> extends ManyDecoder<In> {
-  /** Finds them. */
+  /** Finds the ranges. */
   readonly finder: FrameFinder;
-  // Messages that were made and not taken, from `#at` on, and where they lay; the frame
-  // of the next one begins at `#offset` in the stream, and `#taken` after that of the
-  // first.
+  // Messages made but not taken, from `#at` on, and their frames. The frame of the next
+  // one begins at `#offset` in the stream, `#taken` bytes after the first frame.
   #ahead: In[] = NONE_AHEAD;
   #frames: Frames | undefined;
   #at = 0;
@@ -51,11 +50,11 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   #offset = -1;
   // The length of the last frame.
   #length = 0;
-  // So many are made together at most. It grows as long as they are all taken: what
-  // follows may be for another decoder.
+  // The most messages to make together. It grows while they are all taken: later bytes
+  // may be for another decoder.
   #together = 1;
 
-  // Whether a message may be refused once it is made: `take` is asked then.
+  // Whether a message may be refused after it is made: `take` decides.
   readonly #isChecked: boolean;
 
   constructor(finder: FrameFinder, isChecked: boolean) {
@@ -92,7 +91,9 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     return this.take(input, message, start, end, next);
   }
 
-  /** Takes the next message if that was made before and cannot be refused, which is fast. */
+  /**
+   * Takes the next message if it was already made and cannot be refused, which is fast.
+   */
   takeAhead(input: InputBuffer): In | undefined {
     const isAhead = this.#at < this.#ahead.length && !this.#isChecked &&
       input.offset === this.#offset;
@@ -100,10 +101,10 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   override decodeMany(input: InputBuffer, messages: In[]): void {
-    // Those that were made are made again: else they would come once more later, as they
-    // are not known to be taken here.
+    // Forget the messages already made, and make them again: otherwise they would come a
+    // second time later.
     this.#forget();
-    // What is told of a message may decode others.
+    // A report about a message may decode others.
     const frames = takeFrames(input.length);
     try {
       while (input.findFrames(this.finder, frames)) {
@@ -114,7 +115,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     }
   }
 
-  /** Makes a message of its place, if that can be done later, and in any order. */
+  /** Makes a message from its offsets, if that works later and in any order. */
   abstract readonly maker: MessageMaker<In> | undefined;
 
   /** Makes the message from `start` to `end`. */
@@ -138,7 +139,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   /**
-   * Takes the messages that are found together at the front, and leaves their places in
+   * Takes the messages that are found together at the front, and leaves their offsets in
    * `frames`; `undefined` if one of them may be refused. This is for a decoder without a
    * {@linkcode RangeDecoder.maker}.
    */
@@ -147,7 +148,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 
   /**
-   * Takes a message that was made from the front, if it is not dropped.
+   * Takes a made message from the front, unless it is dropped.
    *
    * @param next Where its frame ends.
    */
@@ -164,18 +165,18 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     return message;
   }
 
-  /** Makes messages that are not wanted yet; tells whether there are any. */
+  /** Makes messages ahead of need; returns whether there are any. */
   #lookAhead(input: ByteInput): boolean {
-    // Of those that were made together, the mean.
+    // The mean of those that were made together.
     if (this.#at > 0) this.#length = this.#taken / this.#at;
     this.#forget();
     if (input.length < FEW_MESSAGES * this.#length) return false;
     if (!(input instanceof InputBuffer)) return false;
-    // More would be looked for in vain each time, if others take messages in between.
+    // If others take messages in between, searching for more would be wasted each time.
     const most = Math.min(4 * this.#together, MAX_AHEAD);
     const frames = this.#frames = takeFrames(input.length, most);
     if (!input.findFrames(this.finder, frames)) {
-      this.#forget(); // one that waits for more bytes holds no room for places
+      this.#forget(); // while it waits for more bytes, it keeps no room for offsets
       return false;
     }
     this.#together = most;
@@ -195,8 +196,8 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   #takeNext(input: ByteInput): In | undefined {
     const at = this.#at++;
     const taken = this.#taken;
-    const frames = this.#frames!; // as there is a message
-    const message = this.#ahead[at]!; // asked before
+    const frames = this.#frames!; // there is a message
+    const message = this.#ahead[at]!; // checked before
     const next = this.#taken = frames.ends[at]! + frames.shift;
     const length = next - taken;
     if (this.#isChecked) {
@@ -209,7 +210,7 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
   }
 }
 
-/** Messages of which only the places are known. */
+/** Messages of which only the offsets are known. */
 export interface PlacedMessages {
   bytesAt(index: number): Bytes;
   textAt(index: number): string;
@@ -217,7 +218,7 @@ export interface PlacedMessages {
   allTexts(): string[];
 }
 
-/** Makes messages of their places. */
+/** Makes messages from their offsets. */
 export interface MessageMaker<In> {
   one(messages: PlacedMessages, index: number): In;
   all(messages: PlacedMessages): In[];

@@ -24,7 +24,7 @@ export type Disposition = "discard" | "suffix" | "prefix";
  */
 export type Trailing = "emit" | "error" | "discard" | "always";
 
-/** What a {@linkcode DelimitedFrames} goes by, whatever the stream. */
+/** The rules of a {@linkcode DelimitedFrames}, for every stream. */
 export interface DelimitedRules {
   readonly what: string;
   readonly disposition: Disposition;
@@ -34,12 +34,12 @@ export interface DelimitedRules {
 
 /** The rules, and what follows from them for all streams of a framing. */
 interface DelimitedShape extends DelimitedRules {
-  /** What it finds is read immediately, so all streams share it. */
+  /** Its result is read immediately, so all streams share it. */
   readonly search: DelimiterSearch;
   readonly maxFrameLength: number;
   readonly sought: number | Uint8Array | undefined;
   readonly separator: string | undefined;
-  /** Whether each place of the delimiter ends a frame, unless that is too long. */
+  /** Whether each delimiter ends a frame, unless the frame is too long. */
   readonly areAllFrames: boolean;
 }
 
@@ -53,7 +53,7 @@ export function delimitedFrames(
   const shape: DelimitedShape = {
     ...rules,
     search,
-    // One delimiter before the message, and one that is not whole after it.
+    // One delimiter before the message, and a partial one after it.
     maxFrameLength: limits.maxLength + 2 * longest,
     sought: disposition === "prefix" ? undefined : only,
     separator: disposition === "discard" ? asciiOf(only) : undefined,
@@ -68,7 +68,7 @@ export class DelimitedFrames implements FrameFinder {
   // The first message was found, and the remainder.
   #hasBegun = false;
   #isOver = false;
-  // The content that was passed over of a message that is too long.
+  // How much of a too long message was skipped.
   #isDiscarding = false;
   #discarded = 0;
   #discardOffset = 0;
@@ -162,7 +162,7 @@ export class DelimitedFrames implements FrameFinder {
       const first = search.note(bytes, start, start + from, end);
       if (first === -1) break;
       const { places, count } = search;
-      // Places are told from the front.
+      // Offsets count from the front.
       const shift = (search.shift - start) | 0;
       for (let next = first; next < count && to < room; next = (next + 1) | 0) {
         const at = (places[next]! + shift) | 0; // below the count
@@ -191,7 +191,7 @@ export class DelimitedFrames implements FrameFinder {
     return MESSAGE;
   }
 
-  /** Decides what to do with bytes in which no delimiter is. */
+  /** Decides what to do with bytes without a delimiter. */
   #findRest(
     input: ByteInput,
     from: number,
@@ -204,7 +204,7 @@ export class DelimitedFrames implements FrameFinder {
     const isTooLong = !this.#isDiscarding &&
       contentLength - undecided > limits.maxLength;
     const offset = input.offset + from;
-    // Also at the end, so that it does not matter when that is seen.
+    // Even at the end, so that it does not matter when the end is seen.
     if (isTooLong && !limits.discard) {
       throw tooLong(what, offset, limits.maxLength);
     }
@@ -213,15 +213,16 @@ export class DelimitedFrames implements FrameFinder {
       this.#isDiscarding = true;
       this.#discardOffset = offset;
     } else if (!this.#isDiscarding) return NOTHING;
-    // A delimiter that has begun may be wanted, as a part of a message. If the next message
-    // begins with it, a byte is left before it: taking that tells that this one is over.
+    // Keep a partial delimiter, which may be part of a message. If the next message
+    // begins with it, also leave a byte before it: taking that shows that this message is
+    // over.
     const left = undecided + (disposition === "prefix" ? 1 : 0);
     this.#discarded += contentLength - left;
     this.next = input.length - left;
     return this.next > from ? PASSED : NOTHING;
   }
 
-  /** Decides what to do with what the end of the stream leaves. */
+  /** Decides what to do with the remainder at the end of the stream. */
   #findRemainder(input: ByteInput, from: number, contentLength: number): Found {
     const { what, limits, trailing } = this.#shape;
     const isEmpty = input.length === from && !this.#isDiscarding;
@@ -243,7 +244,7 @@ export class DelimitedFrames implements FrameFinder {
     return PASSED;
   }
 
-  /** Reports the message at `offset` that was dropped; throws if that is an error. */
+  /** Reports the dropped message at `offset`; throws if that is an error. */
   #drop(contentLength: number, offset: number): void {
     const { what, limits } = this.#shape;
     if (!limits.discard) throw tooLong(what, offset, limits.maxLength);
@@ -254,7 +255,7 @@ export class DelimitedFrames implements FrameFinder {
   }
 }
 
-/** Adds the frames that end with `sought`, where so few bytes are that all have room. */
+/** Adds the frames that end with `sought`; the bytes are so few that all have room. */
 function addAmongFew(
   sought: number | Uint8Array,
   { bytes, start, end }: FrameSource,
@@ -276,20 +277,20 @@ function noteReturns(
   { ends, shift, count }: Frames,
   tails: Int32Array,
 ): void {
-  // Where the byte before a line feed lies.
+  // The offset of the byte before a line feed.
   const toLast = start + shift - 2;
   for (let i = 0; i < count; i = (i + 1) | 0) {
     tails[i] = bytes[(ends[i]! + toLast) | 0] === CARRIAGE_RETURN ? 2 : 1; // below the count
   }
-  // What lies before the front belongs to no line.
+  // A byte before the front belongs to no line.
   if (count > 0 && ends[0]! + shift === 1) tails[0] = 1;
 }
 
-/** Whether what is sought can stand at two places that have bytes in common. */
+/** Whether two matches can overlap. */
 function overlapsItself(sought: number | Uint8Array | undefined): boolean {
   if (typeof sought !== "object") return false;
-  // For each place, how many bytes up to there are also the first ones: from each of these
-  // numbers the next shorter one is known, so a long delimiter takes linear time.
+  // For each position, how many bytes up to there are also the first bytes. Each number
+  // leads to the next shorter one, so a long delimiter takes linear time.
   const borders = new Int32Array(sought.length);
   let border = 0;
   for (let i = 1; i < sought.length; i++) {
@@ -302,7 +303,7 @@ function overlapsItself(sought: number | Uint8Array | undefined): boolean {
   return border > 0;
 }
 
-/** What is sought as text, if it is ASCII. */
+/** The sought bytes as text, if they are ASCII. */
 function asciiOf(sought: number | Uint8Array | undefined): string | undefined {
   if (sought === undefined) return undefined;
   const bytes = typeof sought === "number" ? [sought] : [...sought];

@@ -1,6 +1,6 @@
 import type { ByteInput } from "./byte_input.ts";
 
-/** Finds where delimiters stand. What was found last is left in fields. */
+/** Finds delimiters. The last match is left in fields. */
 export interface DelimiterSearch {
   /** Where the delimiter begins. */
   readonly start: number;
@@ -8,13 +8,15 @@ export interface DelimiterSearch {
   readonly end: number;
   /** The length of the longest delimiter. */
   readonly longest: number;
-  /** The only delimiter, as it is searched for. */
+  /** The only delimiter, as the search takes it. */
   readonly only: number | Uint8Array | undefined;
   /** Whether a carriage return before it belongs to it. */
   readonly takesReturn: boolean;
-  /** Looks for the first delimiter from `from` on; tells whether one is there. */
+  /** Looks for the first delimiter from `from` on; returns whether there is one. */
   find(input: ByteInput, from: number, ended: boolean): boolean;
-  /** How many of the last bytes, from `from` on, may belong to a delimiter that is not whole yet. */
+  /**
+   * How many of the last bytes, from `from` on, may belong to an unfinished delimiter.
+   */
   undecided(input: ByteInput, from: number): number;
 }
 
@@ -58,8 +60,8 @@ class OneDelimiter implements DelimiterSearch {
 }
 
 /**
- * Finds the delimiter that begins first and, of those that begin there, the longest.
- * So one that could still turn out to begin earlier, or to be longer, is waited for.
+ * Finds the delimiter that begins first and, of those that begin there, the longest. So
+ * it waits if an earlier or longer match is still possible.
  */
 class SeveralDelimiters implements DelimiterSearch {
   readonly longest: number;
@@ -140,7 +142,7 @@ export class LineEnds implements DelimiterSearch {
   }
 }
 
-/** How many of the last bytes, from `from` on, are the beginning of `delimiter`, not whole. */
+/** How many of the last bytes, from `from` on, are a partial `delimiter`. */
 function beginningAtEnd(
   input: ByteInput,
   from: number,

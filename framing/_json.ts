@@ -1,18 +1,18 @@
 import { escapeControls } from "../internal/shown.ts";
 import { malformed } from "./_limits.ts";
 
-/** Reads JSON; throws a {@linkcode FramingError} if it is none. */
+/** Reads JSON; throws a {@linkcode FramingError} if it is invalid. */
 export function parseJson(text: string, offset?: number): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : "not JSON";
-    // It quotes what was received.
+    // It quotes the peer's bytes.
     throw malformed("JSON", offset, escapeControls(reason));
   }
 }
 
-/** Writes JSON; throws if it has no such value. */
+/** Writes JSON; throws if JSON cannot express the value. */
 export function stringifyJson(value: unknown): string {
   const text: string | undefined = JSON.stringify(value);
   if (text === undefined) {

@@ -11,7 +11,7 @@ import { type Limits, malformed, tooLong, truncated } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import { InputBuffer } from "./input_buffer.ts";
 
-/** What {@linkcode FrameLayout.read} finds in a header. */
+/** The result of {@linkcode FrameLayout.read} for a header. */
 export type HeaderState = typeof PARTIAL | typeof WHOLE | typeof WRONG;
 /** More bytes are needed. */
 export const PARTIAL = 0;
@@ -21,13 +21,13 @@ export const WHOLE = 1;
 export const WRONG = 2;
 
 /**
- * Tells from a frame's first bytes how long it is, and where its message lies.
+ * Reads from a frame's first bytes how long it is, and where its message is.
  *
- * The answer is left in fields, as an object for each message would cost more
- * than the rest of the work.
+ * The result is left in fields: an object for each message would cost more than the rest
+ * of the work.
  */
 export interface FrameLayout {
-  /** What is framed, for errors. */
+  /** A name for the message in errors. */
   readonly what: string;
   /** The most bytes that {@linkcode FrameLayout.read} looks at. */
   readonly maxHeaderLength: number;
@@ -41,16 +41,19 @@ export interface FrameLayout {
   readonly messageEnd: number;
   /** Why there can be no such frame; `undefined` if it is longer than can be counted. */
   readonly problem: string | undefined;
-  /** Reads the header of the frame that begins at `start`, of which bytes are there up to `end`. */
+  /**
+   * Reads the header of the frame that begins at `start`; its bytes have arrived up to
+   * `end`.
+   */
   read(bytes: Uint8Array, start: number, end: number): HeaderState;
   /**
-   * Does the same, for a header without a fixed limit; throws if there can be no frame.
-   * `read` then finds none.
+   * Does the same for a header without a fixed limit; throws if there can be no frame.
+   * Then `read` finds none.
    */
   readInput?(input: ByteInput, from: number): HeaderState;
   /**
-   * Does the work of {@linkcode FrameFinder.findMany} in one flat loop, for a header that
-   * is so simple that asking for it takes longer than reading it.
+   * Does the work of {@linkcode FrameFinder.findMany} in one flat loop, for a header so
+   * simple that a call costs more than reading it.
    */
   readMany?(source: FrameSource, frames: Frames, maxLength: number): void;
 }
@@ -62,7 +65,7 @@ export class LengthFrames implements FrameFinder {
   readonly separator = undefined;
   readonly #layout: FrameLayout;
   readonly #limits: Limits;
-  // The bytes yet to come of a frame whose message is too long.
+  // How many bytes of a frame with a too long message are still to be skipped.
   #skip = 0;
   #skipOffset = 0;
   start = 0;
@@ -72,7 +75,7 @@ export class LengthFrames implements FrameFinder {
   constructor(layout: FrameLayout, limits: Limits) {
     this.#layout = layout;
     this.#limits = limits;
-    // What the header says is checked here, before its frame is waited for.
+    // The length in the header is checked here, before waiting for the frame.
     this.maxFrameLength = Infinity;
   }
 
@@ -136,7 +139,7 @@ export class LengthFrames implements FrameFinder {
       if (next > end || messageEnd - messageStart > maxLength) break;
       if (lastByte !== -1 && bytes[next - 1] !== lastByte) break;
       heads[to] = messageStart;
-      // Places are told from the front.
+      // Offsets count from the front.
       ends[to] = next - start;
       to++;
       from = next;
@@ -166,7 +169,7 @@ export class LengthFrames implements FrameFinder {
     return tooLong(this.#layout.what, offset, limit);
   }
 
-  /** Passes over the frame whose message is too long. */
+  /** Skips a frame whose message is too long. */
   #skipFrom(input: ByteInput, from: number, ended: boolean): Found {
     const { what, messageStart, messageEnd } = this.#layout;
     const length = Math.min(this.#skip, input.length - from);

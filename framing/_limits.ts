@@ -5,7 +5,7 @@ import { shownValue } from "../internal/shown.ts";
 import { FramingError } from "./framing_error.ts";
 import type { LimitOptions } from "./limits.ts";
 
-/** The limit where none is given: 1 MiB. */
+/** The default limit: 1 MiB. */
 export const DEFAULT_MAX_LENGTH_BYTES = 1024 * 1024;
 
 /** {@linkcode LimitOptions}, checked and with defaults. */
@@ -45,7 +45,7 @@ export function checkLimits(name: string, options: LimitOptions): Limits {
   };
 }
 
-/** Throws unless `maxLength` is a limit that can be kept. */
+/** Throws unless `maxLength` is a valid limit. */
 export function checkMaxLength(name: string, maxLength: number): void {
   checkMost(name, "maxLength", maxLength);
 }
@@ -87,7 +87,7 @@ export function checkChoice<T>(
   }
 }
 
-/** Throws unless `framing`, of which `name` makes another, is one. */
+/** Throws unless `framing`, which `name` wraps, is a framing. */
 export function checkInner(
   name: string,
   framing: { readonly decoder?: unknown; readonly encoder?: unknown },
@@ -97,7 +97,7 @@ export function checkInner(
   }
 }
 
-/** Throws unless `framing`, by which to do `action`, has the method for it. */
+/** Throws unless `framing` has the method that `action` needs. */
 export function checkMethod(
   action: string,
   method: "decoder" | "encoder",
@@ -111,7 +111,10 @@ export function checkMethod(
   );
 }
 
-/** Throws if a message to send is longer than a receiver with these limits takes. */
+/**
+ * Throws if a message to send is longer than a receiver with this limit
+ * accepts.
+ */
 export function checkSendLength(byteLength: number, maxLength: number): void {
   if (byteLength > maxLength) {
     throw new RangeError(

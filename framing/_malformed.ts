@@ -17,14 +17,14 @@ export function checkMalformed(
   return onMalformed === "discard" ? drop : undefined;
 }
 
-/** Whether a function of the user's is told of a message that is dropped. */
+/** Whether a function of the user gets reports of dropped messages. */
 export function isReported(malformed: Malformed): boolean {
   return malformed !== undefined && malformed !== drop;
 }
 
 function drop(): void {}
 
-/** Throws `error`, unless it is of a message that is dropped. */
+/** Throws `error`, unless its message is dropped. */
 export function refuse(error: unknown, malformed: Malformed): void {
   if (malformed === undefined || !(error instanceof FramingError)) throw error;
   noteDropped(drops);

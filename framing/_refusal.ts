@@ -1,10 +1,10 @@
 import { FramingError } from "./framing_error.ts";
 
 /**
- * Asks the user's own functions about a message to send. A {@linkcode FramingError} that
- * they throw is the sender's mistake here, not the peer's: a `TypeError`.
+ * Calls the user's functions for a message to send. A {@linkcode FramingError} that they
+ * throw is the sender's mistake here, not the peer's, so it becomes a `TypeError`.
  *
- * @param what What cannot be encoded then, and why.
+ * @param what What then cannot be encoded, and why.
  */
 export function askForSending<Said>(what: string, ask: () => Said): Said {
   try {

@@ -7,44 +7,44 @@ import {
 const NO_PLACES = new Int32Array(0);
 const LEAST_PLACES = 16;
 const FEW_FOUND = 16;
-/** Bytes are copied fastest from where a line of the processor's cache begins. */
+/** Copies are fastest from the beginning of a line of the processor's cache. */
 export const CACHE_LINE_BYTES = 64;
-// No more are noted by one scan, as the places of tiny messages would take four times
-// the memory of their bytes. It is as many as are looked at together.
+// The most matches that one scan notes: the offsets of tiny messages would take four
+// times the memory of their bytes. It is as many as are used together.
 const MANY_PLACES = 4096;
-// Room for more places than that is not kept by a search that needs fewer.
+// A search that needs fewer offsets keeps no more room than this.
 const FEW_PLACES = 256;
-// It is the next search's: making it takes longer than filling it.
+// For the next search: making it takes longer than filling it.
 let sparePlaces: Int32Array = NO_PLACES;
 
 /**
  * Looks for a byte, or for several in a row, in a buffer that grows at its tail.
  *
- * It notes each place that it passes, so that no byte is looked through twice as long
- * as the buffer holds it, wherever a later look begins.
+ * It notes each match that it passes, so that no byte is scanned twice while the buffer
+ * holds it, wherever a later search begins.
  */
 export class Search {
-  /** What is sought, as it was given. */
+  /** The sought byte or bytes, as given. */
   readonly sought: number | Uint8Array;
   readonly #first: number;
   readonly #last: number;
   readonly #distance: number;
   readonly #length: number;
   /**
-   * The first {@linkcode Search.count} are the places noted, each less
+   * The first {@linkcode Search.count} entries are the offsets of matches, each less
    * {@linkcode Search.shift}, which changes as the buffer moves.
    */
   places: Int32Array = NO_PLACES;
   count = 0;
   shift = 0;
-  // The first place that is not before the last look.
+  // The first match that is not before the start of the last search.
   #next = 0;
-  // What was looked through: every place in it is noted.
+  // The scanned range: every match in it is noted.
   #from = 0;
   #to = 0;
-  // Where the last look began.
+  // Where the last search began.
   #asked = 0;
-  // The most bytes to scan next: where places are many, no more than are noted.
+  // The most bytes to scan next: if there are many matches, no more than can be noted.
   #most = MAX_SCAN_BYTES;
 
   constructor(sought: number | Uint8Array) {
@@ -62,13 +62,13 @@ export class Search {
   }
 
   /**
-   * Where it stands first in `bytes`, from `from` on and before `end`; or -1.
+   * Its first offset in `bytes`, from `from` on and before `end`; or -1.
    *
-   * @param front Where the bytes begin that may be looked through later.
+   * @param front Where the bytes begin that may be searched later.
    */
   find(bytes: Uint8Array, front: number, from: number, end: number): number {
     const index = this.note(bytes, front, from, end);
-    return index === -1 ? -1 : this.places[index]! + this.shift; // as it is noted
+    return index === -1 ? -1 : this.places[index]! + this.shift; // it is noted
   }
 
   /** The same as {@linkcode Search.find}, as an index of {@linkcode Search.places}. */
@@ -91,7 +91,7 @@ export class Search {
     }
   }
 
-  /** The bytes have moved `distance` bytes to the front. */
+  /** Notes that the bytes have moved `distance` bytes to the front. */
   move(distance: number): void {
     this.shift -= distance;
     this.#from -= distance;
@@ -99,7 +99,7 @@ export class Search {
     this.#asked -= distance;
   }
 
-  /** Gives up room for many places. What was noted is looked for again if it is asked for. */
+  /** Releases room for many offsets. Forgotten matches are searched again on demand. */
   shrink(): void {
     if (this.places.length <= FEW_PLACES) return;
     if (this.places.length > sparePlaces.length) sparePlaces = this.places;
@@ -108,7 +108,7 @@ export class Search {
     this.#from = this.#to = this.#asked;
   }
 
-  /** An earlier place is asked for than before. */
+  /** Prepares for a search that begins earlier than the last one. */
   #goBack(from: number): void {
     if (from < this.#from) {
       this.count = this.#next = 0;
@@ -120,7 +120,7 @@ export class Search {
     ) this.#next--;
   }
 
-  /** Forgets what was noted if it is passed, or apart from what begins at `start`. */
+  /** Forgets matches that are passed, or that are separate from the range at `start`. */
   #forget(front: number, start: number): void {
     const { count } = this;
     const isApart = start > this.#to;
@@ -133,12 +133,12 @@ export class Search {
   }
 
   /**
-   * Notes all places in the next bytes, at most as many as the scanner takes; returns
+   * Notes all matches in the next bytes, at most as many as the scanner takes; returns
    * how many.
    */
   #scan(bytes: Uint8Array, front: number, start: number, stop: number): number {
-    // They are copied to be scanned, which takes half the time from there. Those before
-    // `start` are looked through again.
+    // Bytes are copied for the scan, which takes half the time from an aligned offset.
+    // Those before `start` are scanned again.
     const misaligned = (bytes.byteOffset + start) % CACHE_LINE_BYTES;
     const before = misaligned <= start ? misaligned : 0;
     const from = start - before;
@@ -174,7 +174,7 @@ export class Search {
         if (standsAt(sought, bytes, from + at)) places[next++] = at + move;
       }
     } else if (next === 0 && more > FEW_FOUND) {
-      // The scanner has looked at all of it. A view for a few would take longer.
+      // The scanner has seen everything. A view for a few matches would take longer.
       places.set(offsets.subarray(first, found));
       next = more;
     } else {
@@ -185,7 +185,7 @@ export class Search {
     return next - count;
   }
 
-  /** Provides room for `more` places, without those before `front`. */
+  /** Provides room for `more` offsets, without those before `front`. */
   #makeRoom(front: number, more: number): void {
     let passed = 0;
     while (passed < this.count && this.places[passed]! + this.shift < front) {
@@ -203,12 +203,12 @@ export class Search {
     this.places = places;
     this.count = kept.length;
     this.#next = Math.max(0, this.#next - passed);
-    // What was looked through before is not asked for again.
+    // Earlier bytes are not asked for again.
     this.#from = Math.max(this.#from, front);
   }
 }
 
-/** Looks for `sought`; throws if that is nothing to look for. */
+/** Makes a search for `sought`; throws if that cannot be searched for. */
 export function searchFor(sought: number | Uint8Array): Search {
   checkSought(sought);
   return new Search(sought);
@@ -222,7 +222,7 @@ export function areFew(length: number): boolean {
   return length <= FEW_BYTES;
 }
 
-/** Where `sought` stands first in `bytes`, from `from` on and before `end`; or -1. */
+/** The first offset of `sought` in `bytes`, from `from` on and before `end`; or -1. */
 export function findAmongFew(
   sought: number | Uint8Array,
   bytes: Uint8Array,
@@ -248,7 +248,7 @@ function checkSought(sought: number | Uint8Array): void {
   }
 }
 
-/** Whether all of `sought` stands at `at`, where its first byte does. */
+/** Whether all of `sought` is at `at`, where its first byte is. */
 function standsAt(sought: Uint8Array, bytes: Uint8Array, at: number): boolean {
   for (let i = sought.length - 1; i > 0; i--) {
     if (bytes[at + i] !== sought[i]) return false;

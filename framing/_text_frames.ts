@@ -8,26 +8,26 @@ import type { Bytes } from "./bytes.ts";
 import type { FramingError } from "./framing_error.ts";
 import type { InputBuffer } from "./input_buffer.ts";
 
-// As much text is decoded together: a message that is kept keeps all of it.
+// How much text is decoded together: a kept message keeps all of it alive.
 const MAX_TEXT_BYTES = 64 * 1024;
 const makeTexts: MessageMaker<string> = {
   one: (messages, index) => messages.textAt(index),
   all: (messages) => messages.allTexts(),
 };
 
-/** What text is refused, whatever the stream. */
+/** Which text is refused, for every stream. */
 export interface TextRules {
   /** What a message is called in errors. */
   readonly what: string;
   /** Whether bytes that are not UTF-8 are malformed. */
   readonly fatal: boolean;
-  /** What else is malformed: a reason, if there is one. */
+  /** Another reason why a text is malformed, if there is one. */
   readonly problem?: (text: string) => string | undefined;
   /** What happens to a message that is malformed. */
   readonly malformed: Malformed;
 }
 
-/** What is wrong with a message that was read as `text`, if anything is. */
+/** The error of a message that was read as `text`, if it is malformed. */
 export function malformedText(
   text: string,
   { what, fatal, problem }: TextRules,
@@ -64,7 +64,7 @@ export class TextFrameDecoder extends RangeDecoder<string> {
 
   override get maker(): MessageMaker<string> | undefined {
     const { fatal, problem } = this.#rules;
-    // An error ends the stream where it is met, so those are made in order.
+    // An error ends the stream where it occurs, so such messages are made in order.
     return fatal || problem !== undefined ? undefined : makeTexts;
   }
 
@@ -178,13 +178,13 @@ export function addTexts(
     const text = source.textAt(start, end);
     if (isFatal && text.includes(REPLACEMENT)) hasDamage = true;
     if (text.length === end - start) {
-      // Each byte is a character of its own, as no character of UTF-8 has more
-      // UTF-16 code units than bytes.
+      // Each byte is one character: no character has more UTF-16 code units than UTF-8
+      // bytes.
       let frameStart = (frames.endOf(first) - start) | 0;
       const fromStart = (shift - start) | 0;
       // `| 0` says that a sum is a small integer, which is faster.
       for (let i = first; i < last; i = (i + 1) | 0) {
-        // Below the count, all are there.
+        // All entries below the count exist.
         const frameEnd = (ends[i]! + fromStart) | 0;
         texts[next] = text.slice(
           (frameStart + (heads === undefined ? head : heads[i]!)) | 0,
@@ -197,7 +197,7 @@ export function addTexts(
       for (let i = first, at = 0; i < last; i++) {
         const found = text.indexOf(separator, at);
         const textEnd = found === -1 ? text.length : found; // the last has none
-        // More than the separator may stand there, such as a carriage return.
+        // There may be more than the separator, such as a carriage return.
         const more = found === -1
           ? 0
           : (tails === undefined ? tail : tails[i]!) - separator.length;
@@ -207,7 +207,8 @@ export function addTexts(
     } else {
       for (let i = first; i < last; i++) {
         const one = source.textAt(frames.start(i), frames.end(i));
-        // With what lies between messages, a part of a character may have been a whole one.
+        // Together with the bytes between messages, a partial character may have looked
+        // whole.
         if (isFatal && one.includes(REPLACEMENT)) hasDamage = true;
         texts[next++] = one;
       }

@@ -16,7 +16,8 @@ export function textFraming(
 ): Framing<string> {
   const { decoder, encoder } = mapped(framing, {
     decode(bytes) {
-      // The types refuse others, such as lines(), which gives text already.
+      // The types refuse other framings, such as lines(), which already gives
+      // text.
       if (!ArrayBuffer.isView(bytes)) {
         throw new TypeError(
           `Cannot read message as text as its framing must give bytes: it gave a value of type ${typeof bytes}`,

@@ -1,6 +1,6 @@
 import { shownValue } from "../internal/shown.ts";
 
-/** Throws unless `size` is that of an unsigned integer, in bytes. */
+/** Throws unless `size` is a valid size of an unsigned integer, in bytes. */
 export function checkUintSize(size: number): void {
   if (!(Number.isInteger(size) && size >= 1 && size <= 8)) {
     throw new RangeError(
@@ -11,7 +11,10 @@ export function checkUintSize(size: number): void {
   }
 }
 
-/** The unsigned integer of `size` bytes, from 1 to 8, at `start`, where they all are. */
+/**
+ * The unsigned integer of `size` bytes, from 1 to 8, at `start`; all must be
+ * there.
+ */
 export function readUint(
   bytes: Uint8Array,
   start: number,
@@ -21,11 +24,11 @@ export function readUint(
   const last = start + size - 1;
   // All of these bytes are there, as said above.
   if (size === 4 && !littleEndian) {
-    // The most frequent one.
+    // The most frequent case.
     return (bytes[start]! << 24 | bytes[start + 1]! << 16 |
       bytes[start + 2]! << 8 | bytes[last]!) >>> 0;
   }
-  // Multiplied, not shifted, as a shift keeps 32 bits only.
+  // Multiply, do not shift: a shift keeps only 32 bits.
   let value = 0;
   if (littleEndian) {
     for (let i = last; i >= start; i--) value = value * 256 + bytes[i]!;
@@ -43,7 +46,7 @@ export function writeUint(
   size: number,
   littleEndian: boolean,
 ): void {
-  // A shift keeps 32 bits only.
+  // A shift keeps only 32 bits.
   const high = size > 4 ? Math.floor(value / 2 ** 32) : 0;
   const first = littleEndian ? start : start + size - 1;
   const step = littleEndian ? 1 : -1;

@@ -23,15 +23,15 @@ const MOST_ENCODED_BYTES = 256 * 1024;
 let encoded = new Uint8Array(0);
 
 /**
- * The bytes of a message, to write them to `output`. They may change when this is called
- * again: short text is always encoded into the same buffer.
+ * The bytes of a message to write to `output`. The next call may change them: short text
+ * is always encoded into the same buffer.
  */
 export function toBytesToWrite(
   message: Sendable,
   output: ByteOutput,
 ): Uint8Array {
   if (typeof message !== "string") return toBytes(message);
-  // An output of the user's own may keep the bytes, or encode other text in between.
+  // A user's own output may keep the bytes, or encode other text in between.
   if (!(output instanceof OutputBuffer)) return encoder.encode(message);
   // UTF-8 takes at most three bytes for each UTF-16 code unit.
   const most = message.length * 3;
@@ -56,19 +56,19 @@ export function checkText(message: string): void {
   }
 }
 
-/** Reads UTF-8, a byte order mark kept, and U+FFFD for what is not UTF-8. */
+/** Reads UTF-8; keeps a byte order mark, and reads invalid bytes as U+FFFD. */
 export function decodeText(bytes: Bytes): string {
   return lossyDecoder.decode(bytes);
 }
 
-/** What bytes that are not UTF-8 are read as; it may also have been sent. */
+/** Invalid bytes are read as this character; it may also have been sent. */
 export const REPLACEMENT = "\ufffd";
 
 /**
  * The error of bytes that are not UTF-8; `undefined` if they are.
  *
- * Ask only for bytes that were read as text with a {@linkcode REPLACEMENT}: this takes 3
- * to 12 times as long as reading them did.
+ * Call it only for bytes whose text has a {@linkcode REPLACEMENT}: this takes 3 to 12
+ * times as long as reading them did.
  */
 export function utf8Error(
   what: string,

@@ -10,15 +10,15 @@ import { mapped } from "./mapped.ts";
 /**
  * A framing of bytes, read and written as JSON in UTF-8.
  *
- * What is not JSON is an error of code `"malformed"`. A value that JSON does not
- * know, such as `undefined`, cannot be sent and is a `TypeError`.
+ * Anything that is not JSON is an error of code `"malformed"`. Sending a value that JSON
+ * cannot express, such as `undefined`, is a `TypeError`.
  *
  * @param framing Where messages begin and end.
  * @param options What happens to a message that is not JSON.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `framing` is not a framing, or `onMalformed` has a value that is not listed.
  *
- * @example A JSON value a line
+ * @example One JSON value per line
  * ```ts
  * import {
  *   asJson,

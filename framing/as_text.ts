@@ -48,7 +48,7 @@ export interface AsTextOptions extends MalformedOptions {
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `framing` is not a framing, or `fatal` or `onMalformed` has a value that is not listed.
  *
- * @example Text with its length before it
+ * @example Text after its length
  * ```ts
  * import {
  *   asText,

@@ -5,14 +5,14 @@ import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Framing } from "./framing.ts";
 
 /**
- * Makes messages of the frames of one stream. It is called with each frame and yields
- * the messages that the frame completes, if any. It returns whether it keeps a message
- * that has begun and is not whole.
+ * Makes messages from the frames of one stream. It is called with each frame and yields
+ * the messages that the frame completes, if any. It returns whether it holds an
+ * unfinished message.
  *
- * @typeParam Frame What the framing receives.
- * @typeParam Message What is received in its place.
+ * @typeParam Frame The type that the framing receives.
+ * @typeParam Message The type received instead.
  *
- * @example Two frames are one message
+ * @example Two frames per message
  * ```ts
  * import { assembled, type Assembler, ChunkDecoder, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -39,26 +39,26 @@ export type Assembler<Frame, Message> = (
 ) => Iterator<Message, boolean | void>;
 
 /**
- * Any framing whose frames are parts of messages, or hold several. If a message is all
- * frames up to the last of it, {@linkcode grouped} is shorter, and has limits.
+ * Any framing whose frames are parts of messages, or hold several. If a message is simply
+ * all frames up to its last one, {@linkcode grouped} is shorter, and has limits.
  *
- * `assembler` is called once for each stream, so what the function that it returns keeps
- * in variables is that stream's. A message that has begun when the stream ends is a
- * {@linkcode FramingError} of code `"truncated"`. What is kept is not limited: to limit
- * it, throw a {@linkcode FramingError} of code `"too-long"`.
+ * `assembler` is called once for each stream, so variables of the function that it
+ * returns belong to that stream. If the stream ends within a message, that is a
+ * {@linkcode FramingError} of code `"truncated"`. Nothing limits what the function holds:
+ * to limit it, throw a {@linkcode FramingError} of code `"too-long"`.
  *
- * What is sent passes as the framing takes it: its parts are not this function's to
- * choose. To send messages, see {@linkcode mapped} or give another `encoder`.
+ * Sending takes frames, as the framing does: this function cannot choose the parts of a
+ * message. To send messages, see {@linkcode mapped} or give another `encoder`.
  *
- * @typeParam Frame What the framing receives.
- * @typeParam Message What is received in its place.
- * @typeParam Out What the framing may send.
+ * @typeParam Frame The type that the framing receives.
+ * @typeParam Message The type received instead.
+ * @typeParam Out The type that the framing sends.
  * @param framing Where frames begin and end.
- * @param assembler Makes messages of the frames of one stream.
+ * @param assembler Makes messages from the frames of one stream.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `framing` is not a framing, or `assembler` not a function.
  *
- * @example Messages in fragments, of which the last one is marked, as WebSocket has them
+ * @example Messages in fragments, the last of which is marked, as in WebSocket
  * ```ts
  * import { assembled, ChunkDecoder, FramingError, netstrings } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -69,7 +69,7 @@ export type Assembler<Frame, Message> = (
  *   let parts: Uint8Array[] = [];
  *   let length = 0;
  *   return function* (frame) {
- *     length += frame.length; // with its mark: a part without bytes takes memory too
+ *     length += frame.length; // with its mark: an empty part takes memory too
  *     if (length > MAX_LENGTH) {
  *       throw new FramingError("Message too long", { code: "too-long", limit: MAX_LENGTH });
  *     }
@@ -118,9 +118,9 @@ export function assembled<Frame, Message, Out = Frame>(
 class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
   readonly #decoder: Decoder<Frame>;
   readonly #assemble: Assembler<Frame, Message>;
-  // The messages of the last frame that were not asked for yet.
+  // The messages of the last frame that nobody has asked for yet.
   #messages: Iterator<Message, boolean | void> | undefined;
-  // The next of them, if it was looked for, or what was thrown instead.
+  // The next of them, if looked up already, or the error thrown instead.
   #ahead: Message | undefined;
   #failure: { readonly error: unknown } | undefined;
   #isAssembling = false;
@@ -139,8 +139,8 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
   }
 
   get pending(): boolean | undefined {
-    // A message that is left of the last frame counts as a part of it: what comes next
-    // is for this framing, and for no other.
+    // A message left in the last frame counts as a part: the next message must come from
+    // this framing.
     return this.#hasAhead() || this.#hasBegun || this.#decoder.pending;
   }
 
@@ -148,18 +148,18 @@ class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
     const { offset } = input;
     for (;;) {
       if (this.#hasAhead()) return this.#takeAhead();
-      // What the frame gave is taken: the next one may have another limit.
+      // The frame was taken: the next one may have another limit.
       if (input.offset > offset) return undefined;
       const frame = decodeFrame(this.#decoder, input, ended);
       if (frame === undefined) return undefined;
-      this.#hasBegun = false; // until this frame has said what it keeps
+      this.#hasBegun = false; // until the assembler has said what it holds
       this.#messages = checkIterator(this.#assemble(frame));
     }
   }
 
   /** Whether the last frame holds another message, or an error after those before. */
   #hasAhead(): boolean {
-    // The assembler may ask, by what it calls.
+    // The assembler itself may call this indirectly.
     if (this.#messages === undefined || this.#isAssembling) return false;
     if (this.#ahead === undefined && this.#failure === undefined) {
       this.#isAssembling = true;

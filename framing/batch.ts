@@ -10,39 +10,39 @@ import { addViews, type InputBuffer } from "./input_buffer.ts";
 
 const NO_BYTES: Bytes = new Uint8Array(0);
 
-/** What a {@linkcode Batch} is made of. */
+/** The parts of a {@linkcode Batch}. */
 interface BatchParts<In> {
   /** The buffer. */
   readonly bytes: Bytes;
-  /** Where in it the places of the frames count from. */
+  /** The offset in the buffer that the frames' offsets count from. */
   readonly start: number;
   readonly frames: Frames;
-  /** The messages, if they were made already. */
+  /** The messages, if they were decoded already. */
   readonly messages?: readonly In[];
   /** Where the frame of each begins; `undefined` if frames lie without a gap. */
   readonly fronts?: readonly number[];
-  /** Those of which the last part alone is there. */
+  /** The messages of which only the last part is in the buffer. */
   readonly inParts?: readonly number[];
-  /** Makes the messages, unless they were. Their frames lie without a gap then. */
+  /** Makes the messages, if not decoded already. Their frames then lie without a gap. */
   readonly maker?: MessageMaker<In> | undefined;
-  /** ASCII text that stands between messages, and never in one. */
+  /** ASCII text that is between messages, and never in one. */
   readonly separator?: string | undefined;
-  /** Where the bytes are given back to, and what they were lent as. */
+  /** The input that lent the bytes, and the number of that lending. */
   readonly input: InputBuffer;
   readonly lending: number;
 }
 
-// Set by the class, whose constructor is for this file alone.
+// Set by the class: its constructor is only for this file.
 let batchOf: <In>(parts: BatchParts<In>) => Batch<In>;
 
 /**
- * Messages that came together: their places, not the messages. One is made when it is
- * looked at, so counting, parsing, reading text and forwarding cost no memory.
+ * The messages of one read, as offsets into the buffer. A message is decoded when you
+ * access it, so counting, parsing, reading text and forwarding cost no memory.
  *
- * `Connection.batches()` gives them. A batch is valid until the next one is asked for;
- * what {@linkcode Batch.at} and iteration gave is its receiver's for good.
+ * `Connection.batches()` makes them. A batch is valid until you ask for the next one;
+ * messages from {@linkcode Batch.at} and from iteration are the receiver's for good.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Adding up the first byte of each message
  * ```ts
@@ -71,8 +71,8 @@ export class Batch<In> implements Iterable<In> {
   #parts: BatchParts<In> | undefined;
   #texts: string[] | undefined;
   #hasViews = false;
-  // The message that was looked at last, and where it lies: one is mostly looked at in
-  // several places.
+  // The message that was accessed last, and its offsets: callers mostly read several
+  // parts of one.
   #index: number | undefined;
   #bytes: Bytes;
   #start = 0;
@@ -85,7 +85,7 @@ export class Batch<In> implements Iterable<In> {
   }
 
   /**
-   * Makes a message.
+   * Decodes a message.
    *
    * @param index Which one, from 0 on.
    * @returns The message, which is the caller's for good.
@@ -100,12 +100,12 @@ export class Batch<In> implements Iterable<In> {
   }
 
   /**
-   * Looks at a byte of a message. If the framing makes values, it is one of the frame
-   * that the value was made of.
+   * Reads a byte of a message. If the framing makes values, this is a byte of the frame
+   * that the value was made from.
    *
    * @param index Which message, from 0 on.
    * @param offset Where in the message the byte lies.
-   * @returns The byte, or `undefined` if the message is not so long.
+   * @returns The byte, or `undefined` if the message is shorter.
    * @throws {RangeError} If there is no such message.
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    */
@@ -117,16 +117,16 @@ export class Batch<In> implements Iterable<In> {
   }
 
   /**
-   * Looks at an unsigned integer within a message, such as a field of its header. If the
-   * framing makes values, it is one of the frame that the value was made of.
+   * Reads an unsigned integer within a message, such as a field of its header. If the
+   * framing makes values, this reads the frame that the value was made from.
    *
    * @param index Which message, from 0 on.
    * @param offset Where in the message the integer begins.
    * @param size Its size in bytes, from 1 to 8.
    * @param littleEndian Whether its lowest byte comes first; by default the highest.
    * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`, or `undefined` if the
-   * message is not so long.
-   * @throws {RangeError} If `size` is none of these, or there is no such message.
+   * message is shorter.
+   * @throws {RangeError} If `size` is not one of these, or there is no such message.
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    *
    * @example Messages of one kind
@@ -198,8 +198,8 @@ export class Batch<In> implements Iterable<In> {
   }
 
   /**
-   * The bytes of a message. If the framing makes values, they are those of the frame; of a
-   * frame that was taken in parts, those of the last part.
+   * The bytes of a message. If the framing makes values, they are the bytes of the frame;
+   * if the frame was taken in parts, those of the last part.
    *
    * @param index Which message, from 0 on.
    * @returns The bytes, which are the caller's for good.
@@ -218,15 +218,15 @@ export class Batch<In> implements Iterable<In> {
   }
 
   /**
-   * The frames of some messages as they came, such as to send them on. Copy them to
+   * The frames of some messages as they came, for example to forward them. Copy them to
    * keep them: they are valid only as long as the batch is.
    *
-   * Of a message that its framing takes in parts, such as {@linkcode headed} and
-   * {@linkcode grouped}, the first part may not be there any more: its frame is refused.
+   * If the framing takes messages in parts, as {@linkcode headed} and {@linkcode grouped}
+   * do, the first part may be gone: such a frame is refused.
    *
    * @param from The first message, from 0 on.
-   * @param to The first message that is not meant.
-   * @returns How many messages they are of, and the bytes.
+   * @param to The first message after the range.
+   * @returns The number of messages, and their bytes.
    * @throws {TypeError} If one of the messages was taken in parts.
    * @throws {RangeError} If there are no such messages.
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
@@ -237,7 +237,7 @@ export class Batch<In> implements Iterable<In> {
   ): { count: number; frames: Uint8Array } {
     const parts = this.#parts;
     if (parts === undefined) throw isOver();
-    // Half of an odd number is no place.
+    // Half of an odd number is not an index.
     const arePlaces = Number.isInteger(from) && Number.isInteger(to);
     if (!(arePlaces && from >= 0 && from <= to && to <= this.length)) {
       throw new RangeError(
@@ -253,11 +253,11 @@ export class Batch<In> implements Iterable<In> {
     }
     const count = to - from;
     if (maker !== undefined || fronts === undefined) {
-      // A frame begins where the one before ends.
+      // A frame begins where the previous one ends.
       const first = start + places.endOf(from);
       return { count, frames: bytes.subarray(first, start + places.endOf(to)) };
     }
-    // Between frames there may be others, of which no message was made.
+    // Between frames there may be others that made no message.
     const frames = Array.from({ length: count }, (_, i) => {
       const at = from + i;
       return bytes.subarray(
@@ -269,17 +269,17 @@ export class Batch<In> implements Iterable<In> {
   }
 
   /**
-   * Iterates over the messages, made as {@linkcode Batch.at} does.
+   * Iterates over the messages, decoded as by {@linkcode Batch.at}.
    *
    * @returns An iterator.
    */
   [Symbol.iterator](): IterableIterator<In> {
-    // So short, it is inlined where it is called, and the iterator is never made
+    // Because it is this short, it is inlined at the call, and the iterator is never made
     // (measured: 8 ns a message).
     return this.#all().values();
   }
 
-  /** Ends the batch: it is not used any more. */
+  /** Ends the batch: it is no longer used. */
   release(): void {
     const parts = this.#parts;
     if (parts === undefined) return;
@@ -309,7 +309,7 @@ export class Batch<In> implements Iterable<In> {
   #valid(index: number): BatchParts<In> {
     const parts = this.#parts;
     if (parts === undefined) throw isOver();
-    // Differs for fractions, NaN, and what is less than 0; asked for each message.
+    // Differs for fractions, NaN and negative numbers; runs for each message.
     if (index >>> 0 !== index || index >= this.length) {
       throw new RangeError(
         `Cannot look at message ${index}: there are ${this.length}`,
@@ -320,14 +320,14 @@ export class Batch<In> implements Iterable<In> {
 }
 
 /**
- * Takes the messages that are there, as many as are found together.
+ * Takes the messages that have arrived, as many as are found together.
  *
- * @typeParam In What is received.
- * @param input Where to take them from.
- * @param decoder What takes them.
+ * @typeParam In The type of received messages.
+ * @param input The bytes to take them from.
+ * @param decoder The decoder that takes them.
  * @param ended Whether no more bytes come.
- * @returns The messages, or `undefined` if there are none. Release the batch before
- * anything else is taken or added.
+ * @returns The messages, or `undefined` if there are none. Release the batch before you
+ * take or add anything else.
  * @throws What {@linkcode InputBuffer.pull} throws, after the messages before it.
  *
  * @example Counting messages
@@ -385,7 +385,7 @@ export function takeBatch<In>(
     { frames, messages, fronts, inParts },
   );
   if (messages.length > 0) {
-    // What follows the last message may have been taken too, and its chunk let go of.
+    // The decoder may have taken more after the last message, and released its chunk.
     const first = start + front - offset;
     const lending = input.lend();
     return batchOf({
@@ -405,8 +405,8 @@ export function takeBatch<In>(
 }
 
 /**
- * Takes the next message if it was made together with those before it, and nothing can go
- * wrong with it any more: so it takes a third less than {@linkcode InputBuffer.pull}.
+ * Takes the next message if it was decoded together with those before it, and can no
+ * longer fail. This takes a third less time than {@linkcode InputBuffer.pull}.
  *
  * @returns The message, or `undefined` if it has to be pulled.
  */
@@ -418,9 +418,9 @@ export function takeAhead<In>(
 }
 
 /**
- * Takes messages that are not found together; one, if those after it may be.
+ * Takes messages that are not found together; only one, if those after it may be.
  *
- * @returns Where in the stream the frame of the first begins.
+ * @returns The offset in the stream at which the first frame begins.
  */
 function takeOneByOne<In>(
   input: InputBuffer,
@@ -448,7 +448,7 @@ function takeOneByOne<In>(
       const start = input.frameOffset - front;
       const next = input.offset - front;
       if (isRange) {
-        // The last frame that was found is that of the message.
+        // The last frame found is the frame of this message.
         const { start: from, end } = decoder.finder;
         frames.add(start + from, start + end, next);
       } else if (decoder instanceof TextFrameDecoder) {
@@ -469,7 +469,7 @@ function textsOf<In>(
   { bytes, start, frames, separator }: BatchParts<In>,
 ): string[] {
   const texts: string[] = [];
-  // For all together, which takes a tenth of the time.
+  // For all messages together, which takes a tenth of the time.
   const textAt = (from: number, to: number) =>
     decodeText(bytes.subarray(start + from, start + to));
   addTexts({ textAt }, frames, separator, texts, false);

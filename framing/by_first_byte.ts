@@ -7,15 +7,15 @@ import type { Decoder, Framing } from "./framing.ts";
 /**
  * Several framings in one stream, told apart by the first byte of each message.
  *
- * `choose` is called with the first byte of each message, and says how it is framed, with
- * fresh state for each. That byte is a part of the message's frame.
+ * `choose` is called with the first byte of each message, and returns its framing, which
+ * gets fresh state for each message. That byte is a part of the message's frame.
  *
- * It receives alone, as nothing tells how a message to send is framed: give the encoder
- * of one of the framings, or one of your own.
+ * It only receives, because nothing says how to frame a message to send: add the encoder
+ * of one of the framings, or your own.
  *
- * @typeParam In What is received.
- * @param choose Says for a first byte how the message is framed. What it throws ends the
- * stream.
+ * @typeParam In The type of received messages.
+ * @param choose Returns the framing for a first byte. If it throws, the stream ends with
+ * that error.
  * @returns A decoder without state, which many connections may share.
  * @throws {TypeError} If `choose` is not a function.
  *
@@ -48,18 +48,18 @@ export function byFirstByte<In>(
 
 class ChoosingDecoder<In> implements Decoder<In> {
   readonly #choose: (byte: number) => Pick<Framing<In, never>, "decoder">;
-  // What takes the message that has begun.
+  // Takes the message that has begun.
   #current: Decoder<In> | undefined;
-  // What took the last message, and may have more of its frame.
+  // Took the last message, and may have more from its frame.
   #last: Decoder<In> | undefined;
-  // Where the bytes lay that the message was told by.
+  // The offset of the byte that chose the framing.
   #offset = 0;
 
   constructor(choose: (byte: number) => Pick<Framing<In, never>, "decoder">) {
     this.#choose = choose;
   }
 
-  /** Before a message it is not known. */
+  /** Unknown before a message begins. */
   get maxFrameLength(): number | undefined {
     return this.#current === undefined
       ? Infinity

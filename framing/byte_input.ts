@@ -3,12 +3,13 @@ import type { Bytes } from "./bytes.ts";
 /**
  * The bytes that a {@linkcode Decoder} takes messages from.
  *
- * They are the part of one stream that was received and not taken yet. Looking at
- * them takes nothing: {@linkcode ByteInput.byteAt}, {@linkcode ByteInput.uintAt},
- * {@linkcode ByteInput.bytesAt}, {@linkcode ByteInput.textAt} and
- * {@linkcode ByteInput.indexOf}. {@linkcode ByteInput.take},
- * {@linkcode ByteInput.takeText} and {@linkcode ByteInput.skip} take bytes from the
- * front. Indexes count from the front, in bytes.
+ * They are the part of one stream that was received but not taken yet. These methods look
+ * at bytes without taking them: {@linkcode ByteInput.byteAt},
+ * {@linkcode ByteInput.uintAt}, {@linkcode ByteInput.bytesAt},
+ * {@linkcode ByteInput.textAt} and {@linkcode ByteInput.indexOf}.
+ * {@linkcode ByteInput.take}, {@linkcode ByteInput.takeText} and
+ * {@linkcode ByteInput.skip} take bytes from the front. Indexes count from the front, in
+ * bytes.
  *
  * @example The fixed header of MQTT: a type, then the length as a varint
  * ```ts
@@ -56,7 +57,7 @@ import type { Bytes } from "./bytes.ts";
  * ]);
  * ```
  *
- * @example A reply of memcached: a line, then as many bytes as it says
+ * @example A memcached reply: a line, then as many bytes as it says
  * ```ts
  * import { ChunkDecoder, type Decoder, textFields } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -86,13 +87,16 @@ import type { Bytes } from "./bytes.ts";
 export interface ByteInput {
   /** How many bytes there are. */
   readonly length: number;
-  /** How many bytes of the stream were taken before: where the front lies in it. */
+  /**
+   * How many bytes of the stream were taken before: the offset of the front in the
+   * stream.
+   */
   readonly offset: number;
   /**
    * Looks at one byte.
    *
-   * @param index Where it lies.
-   * @returns The byte, or `undefined` if it is not there.
+   * @param index Its index.
+   * @returns The byte, or `undefined` if it has not arrived.
    */
   byteAt(index: number): number | undefined;
   /**
@@ -101,9 +105,9 @@ export interface ByteInput {
    * @param index Where it begins.
    * @param size Its size in bytes, from 1 to 8.
    * @param littleEndian Whether its lowest byte comes first; by default the highest.
-   * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`, or `undefined` if
-   * not all of it is there.
-   * @throws {RangeError} If `size` is none of these.
+   * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`, or `undefined` if not all
+   * of it has arrived.
+   * @throws {RangeError} If `size` is not one of these.
    */
   uintAt(
     index: number,
@@ -111,12 +115,12 @@ export interface ByteInput {
     littleEndian?: boolean,
   ): number | undefined;
   /**
-   * Looks at some bytes. They are not copied, and are taken later: do not write to them.
+   * Looks at some bytes. They are not copied, and stay in the input: do not write to them.
    *
    * @param start Where they begin.
    * @param end Where they end.
    * @returns The bytes, which are the caller's for good.
-   * @throws {RangeError} If they are not all there.
+   * @throws {RangeError} If they have not all arrived.
    */
   bytesAt(start: number, end: number): Bytes;
   /**
@@ -126,17 +130,17 @@ export interface ByteInput {
    * @param start Where it begins.
    * @param end Where it ends.
    * @returns The text.
-   * @throws {RangeError} If it is not all there.
+   * @throws {RangeError} If it has not all arrived.
    */
   textAt(start: number, end: number): string;
   /**
-   * Finds a byte, or several in a row. Bytes that were looked through are not looked
-   * through again when the next call asks for the same byte, or for equal bytes, so
-   * asking after each read takes linear time.
+   * Finds a byte, or several in a row. A later call for the same byte, or for equal
+   * bytes, continues where the last one stopped, so searching after each read takes
+   * linear time.
    *
    * @param sought The byte, or the bytes; these must not change later.
    * @param from Where to begin.
-   * @returns Where they begin first, or -1 if they are not there.
+   * @returns The index of the first match, or -1 if there is none.
    */
   indexOf(sought: number | Uint8Array, from?: number): number;
   /**
@@ -144,7 +148,7 @@ export interface ByteInput {
    *
    * @param length How many.
    * @returns The bytes, which are the caller's for good.
-   * @throws {RangeError} If there are not so many.
+   * @throws {RangeError} If there are not that many.
    */
   take(length: number): Bytes;
   /**
@@ -152,24 +156,24 @@ export interface ByteInput {
    *
    * @param length How many bytes.
    * @returns The text.
-   * @throws {RangeError} If there are not so many.
+   * @throws {RangeError} If there are not that many.
    */
   takeText(length: number): string;
   /**
-   * Passes over bytes at the front.
+   * Skips bytes at the front.
    *
    * @param length How many.
-   * @throws {RangeError} If there are not so many.
+   * @throws {RangeError} If there are not that many.
    */
   skip(length: number): void;
   /**
-   * Says that the next message needs `length` bytes, counted from the front. The
-   * decoder is not called again before they have arrived, or the stream has ended. If that is more
+   * Says that the next message needs `length` bytes, counted from the front. The decoder
+   * is not called again until they have arrived, or the stream has ended. If that is more
    * than {@linkcode Decoder.maxFrameLength}, the stream ends with a
    * {@linkcode FramingError} of code `"too-long"`.
    *
    * @param length How many.
-   * @returns `undefined`, to be returned by the decoder.
+   * @returns `undefined`, for the decoder to return.
    * @throws {RangeError} If it is `NaN`.
    */
   need(length: number): undefined;

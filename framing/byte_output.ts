@@ -1,5 +1,5 @@
 /**
- * What an {@linkcode Encoder} writes a message to, as one frame.
+ * The output to which an {@linkcode Encoder} writes a message as one frame.
  *
  * @example A netstring: length, colon, message, comma
  * ```ts
@@ -42,12 +42,12 @@
  * ```
  */
 export interface ByteOutput {
-  /** How many bytes of this frame are written. */
+  /** How many bytes of this frame have been written. */
   readonly length: number;
   /**
    * Writes one byte.
    *
-   * @param byte The byte; of a larger number the lowest 8 bits.
+   * @param byte The byte; only the lowest 8 bits of a larger number are written.
    */
   writeByte(byte: number): void;
   /**
@@ -74,16 +74,16 @@ export interface ByteOutput {
    */
   writeUint(value: number, size: number, littleEndian?: boolean): void;
   /**
-   * Finds a byte in what is written of this frame, such as a delimiter that a message
-   * must not hold.
+   * Finds a byte in the part of this frame written so far, such as a delimiter that a
+   * message must not contain.
    *
    * @param byte The byte.
-   * @param from Where to begin; below 0, so many bytes before the end, as in an array.
-   * @returns Where in the frame it stands first, or -1 if it does not.
+   * @param from Where to begin; a negative number counts from the end, as in an array.
+   * @returns Its first position in the frame, or -1 if there is none.
    */
   indexOf(byte: number, from?: number): number;
   /**
-   * Leaves room for a field to be filled in later, of zeros until then.
+   * Reserves a field to fill in later; it holds zeros until then.
    *
    * @param size Its size in bytes.
    * @returns Where in the frame it begins, for {@linkcode ByteOutput.setUint}.
@@ -91,14 +91,14 @@ export interface ByteOutput {
    */
   reserve(size: number): number;
   /**
-   * Fills in an unsigned integer in what is written already.
+   * Fills in an unsigned integer in bytes that are already written.
    *
    * @param position Where in the frame it begins.
    * @param value The number.
    * @param size Its size in bytes, from 1 to 8.
    * @param littleEndian Whether its lowest byte comes first; by default the highest.
-   * @throws {RangeError} If the number is not a safe integer that fits, or the place
-   * is not written.
+   * @throws {RangeError} If the number is not a safe integer that fits, or the position
+   * has not been written.
    */
   setUint(
     position: number,

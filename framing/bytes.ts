@@ -1,8 +1,8 @@
 /**
  * Bytes as they are received: a `Uint8Array` over an `ArrayBuffer`.
  *
- * It may be a view into a larger buffer. Its own bytes are never written again,
- * so it is the receiver's for good. Copy it before its buffer is transferred.
+ * It may be a view into a larger buffer. Its own bytes are never written again, so it is
+ * the receiver's for good. Copy it before you transfer its buffer.
  *
  * @example Reading a number
  * ```ts
@@ -10,7 +10,7 @@
  * import { assertEquals } from "@std/assert";
  *
  * function numberIn({ buffer, byteOffset }: Bytes): number {
- *   // The message is one part of its buffer.
+ *   // The message is only a part of its buffer.
  *   return new DataView(buffer, byteOffset).getUint16(0);
  * }
  *
@@ -22,7 +22,7 @@
 export type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
- * What framings of bytes take to send: bytes, or a string, which goes as UTF-8.
+ * What framings of bytes can send: bytes, or a string, which is encoded as UTF-8.
  *
  * @example Bytes and text, in the same framing
  * ```ts
@@ -38,12 +38,12 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 export type Sendable = Uint8Array | string;
 
 /**
- * What may be sent if only `In` is given, the type of what is received: the same. If that
- * is bytes, so may text.
+ * What may be sent if only `In`, the type of received messages, is given: the same type.
+ * If that is bytes, text may be sent too.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
- * @example A connection that takes what it gives
+ * @example A connection that sends what it receives
  * ```ts
  * import type { Connection } from "@framed/tcp/connection";
  * import { lines, type SendableFor } from "@framed/tcp/framing";

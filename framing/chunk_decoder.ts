@@ -6,10 +6,10 @@ import type { Decoder, Encoder, Framing } from "./framing.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 
 /**
- * Turns the chunks of one stream into messages, for bytes that come from elsewhere
- * than a connection: a file, a test, a `WebSocket`.
+ * Turns the chunks of one stream into messages, for bytes that do not come from a
+ * connection but from a file, a test or a `WebSocket`.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Messages cut anywhere
  * ```ts
@@ -47,14 +47,14 @@ export class ChunkDecoder<In> {
    * Makes a decoder with fresh state, for one stream.
    *
    * @param framing Where messages begin and end.
-   * @throws {TypeError} If that is no framing.
+   * @throws {TypeError} If `framing` is not a framing.
    */
   constructor(framing: Pick<Framing<In, never>, "decoder">) {
     checkMethod("decode messages", "decoder", framing);
     this.#decoder = framing.decoder();
   }
 
-  /** Whether a message has begun to arrive and is not whole yet. */
+  /** Whether a message has begun to arrive but is not whole yet. */
   get pending(): boolean {
     return this.#input.hasRest || this.#decoder.pending === true;
   }
@@ -67,7 +67,7 @@ export class ChunkDecoder<In> {
    * If an error comes after messages, these are returned, and the next call throws.
    * Every later call throws the same error.
    *
-   * @param chunk The next bytes, cut from the stream anywhere; or none.
+   * @param chunk The next bytes, cut anywhere; may be empty.
    * @returns The messages that this chunk completes, in order.
    * @throws {FramingError} If the bytes break a rule of the framing.
    * @throws {DOMException} An `InvalidStateError` if a function of the framing calls this
@@ -82,11 +82,11 @@ export class ChunkDecoder<In> {
   /**
    * Says that the stream has ended.
    *
-   * If an error comes after messages, these are returned, and the next call throws. So
-   * may a stream end inside a message that the remainder belongs to, as with
-   * `assembled()`: to be told, call it until it returns none.
+   * If an error comes after messages, these are returned, and the next call throws. A
+   * stream may also end inside a message that the remainder belongs to, as with
+   * `assembled()`: to get that error, call this until it returns none.
    *
-   * @returns The remainder, if the framing makes a message of it.
+   * @returns The remainder, if the framing makes it a message.
    * @throws {FramingError} If the stream ended inside a message.
    */
   end(): In[] {
@@ -128,9 +128,9 @@ export class ChunkDecoder<In> {
 }
 
 /**
- * Turns messages into frames, for bytes that go elsewhere than to a connection.
+ * Turns messages into frames, for bytes that do not go to a connection.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example A frame
  * ```ts
@@ -149,7 +149,7 @@ export class ChunkEncoder<Out> {
    * Makes an encoder with fresh state, for one stream.
    *
    * @param framing How messages are written.
-   * @throws {TypeError} If that is no framing.
+   * @throws {TypeError} If `framing` is not a framing.
    */
   constructor(framing: Pick<Framing<unknown, Out>, "encoder">) {
     checkMethod("encode messages", "encoder", framing);
@@ -160,7 +160,7 @@ export class ChunkEncoder<Out> {
    * Encodes one message.
    *
    * @param message The message.
-   * @returns The frame, which is the caller's.
+   * @returns The frame, which the caller owns.
    * @throws {TypeError} If the message would not be read back as itself.
    * @throws {RangeError} If the message has a length that is not allowed.
    */

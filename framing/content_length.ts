@@ -53,15 +53,16 @@ export interface ContentLengthOptions extends LimitOptions {
 }
 
 /**
- * Frames messages by header lines. `Content-Length` says how many bytes follow the blank
- * line: the Language Server Protocol, the Debug Adapter Protocol.
+ * Frames messages with header lines, in which `Content-Length` says how many bytes follow
+ * the blank line: the Language Server Protocol, the Debug Adapter Protocol.
  *
- * A message is what follows the header. Other header lines are allowed, and skipped; to
- * read them, see {@linkcode headerLines}. Names are read in any case. A header without a
- * length, with two that differ, or with a line that is not a header line, is malformed.
+ * A message is the bytes after the header. Other header lines are allowed, and skipped;
+ * to read them, see {@linkcode headerLines}. Names match in any case. A header without a
+ * length, with two different lengths, or with a line that is not a header line, is
+ * malformed.
  *
- * `maxLength` counts the bytes of a message without its header, and is checked as soon
- * as the header is there.
+ * `maxLength` counts the bytes of a message without its header, and is checked as soon as
+ * the header has arrived.
  *
  * @param options Limits that hold in both directions.
  * @returns A framing without state, which many connections may share.
@@ -117,7 +118,7 @@ const DEFAULT_MAX_HEADER_BYTES = 8192;
 const BLANK_LINE = new TextEncoder().encode("\r\n\r\n");
 // The names that HTTP allows: no white space, no colon (RFC 9110, 5.6.2).
 const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9a-z]+):(.*)$/i;
-// Each byte is of one part alone: a hostile line takes no more than linear time.
+// No byte matches two parts, so a hostile line takes linear time.
 const LENGTH = /^[ \t]*([0-9]+)[ \t]*$/;
 
 class ContentLengthLayout implements FrameLayout {
@@ -142,7 +143,7 @@ class ContentLengthLayout implements FrameLayout {
     const { what, maxHeaderLength } = this;
     const offset = input.offset + from;
     const end = input.indexOf(BLANK_LINE, from);
-    // A part of the blank line may be there already.
+    // A part of the blank line may have arrived already.
     const length = (end === -1 ? input.length - 3 : end) - from;
     if (length > maxHeaderLength) {
       throw tooLong(`header of ${what}`, offset, maxHeaderLength);
@@ -155,7 +156,7 @@ class ContentLengthLayout implements FrameLayout {
     return WHOLE;
   }
 
-  /** What the header says, which stands at `offset` in the stream. */
+  /** The length that the header at `offset` in the stream says. */
   #parse(header: string, offset: number): number {
     let found: number | undefined;
     for (const line of header.split("\r\n")) {

@@ -15,7 +15,7 @@ import { InputBuffer } from "./input_buffer.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**
- * A delimiter: a string, which stands for its UTF-8, or bytes; or several of them.
+ * A delimiter: a string, which is encoded as UTF-8, or bytes; or several of them.
  *
  * @example One delimiter, or several
  * ```ts
@@ -34,7 +34,7 @@ import type { LimitOptions } from "./limits.ts";
 export type Delimiter = Sendable | readonly Sendable[];
 
 /**
- * Options for streams of messages with something between them.
+ * Options for streams of messages with delimiters.
  *
  * @example A last line that is not whole
  * ```ts
@@ -63,8 +63,8 @@ export interface TrailingOptions extends LimitOptions {
   /**
    * What happens at the end of the stream to bytes after the last delimiter:
    * `"emit"` makes them the last message, `"error"` throws a
-   * {@linkcode FramingError} of code `"truncated"`, `"discard"` drops them. An
-   * empty remainder is no message.
+   * {@linkcode FramingError} of code `"truncated"`, `"discard"` drops them. An empty
+   * remainder is not a message.
    *
    * @default {"emit"}
    */
@@ -100,8 +100,8 @@ export interface DelimitedOptions extends TrailingOptions {
    * the end of the message before it, `"prefix"` at the beginning of the message
    * after it.
    *
-   * With `"prefix"` every delimiter begins a message, the last one too. Bytes
-   * before the first delimiter are a message of their own, if there are any.
+   * With `"prefix"` every delimiter begins a message, even the last one. Bytes before the
+   * first delimiter are a separate message.
    *
    * @default {"discard"}
    */
@@ -109,23 +109,23 @@ export interface DelimitedOptions extends TrailingOptions {
 }
 
 /**
- * Frames messages by what stands between them.
+ * Frames messages with delimiters.
  *
- * Of several delimiters the earliest match wins; at the same place the longest,
- * so a match that a longer one could extend waits for the next byte. To send,
- * the first delimiter is written after each message; with `"suffix"` and
- * `"prefix"` the message brings its own, as it came.
+ * With several delimiters the earliest match wins, and at the same place the longest, so
+ * a match that could become a longer one waits for the next byte. When sending, the first
+ * delimiter is written after each message; with `"suffix"` and `"prefix"` the message
+ * contains its own.
  *
- * `maxLength` counts the bytes of a message without its delimiter, also if the message
- * keeps that.
+ * `maxLength` counts the bytes of a message without its delimiter, even if the message
+ * keeps it.
  *
  * @param delimiter One delimiter, or several.
  * @param options What happens to delimiters and remainders, and limits.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `delimiter` is neither text, bytes nor an array of them, an
- * option has a value that is not listed, `onDiscard` is given without `oversize:
- * "discard"` or is no function, or `trailing` other than `"emit"` is given with
- * `"prefix"`, where there is no remainder.
+ * option has an unlisted value, `onDiscard` is given without `oversize: "discard"` or is
+ * not a function, or `trailing` other than `"emit"` is given with `"prefix"`, which
+ * leaves no remainder.
  * @throws {RangeError} If a delimiter is empty or none is given, or `maxLength` is
  * not a whole number of at least 1.
  *
@@ -192,7 +192,7 @@ export function checkTrailing(name: string, trailing: Trailing): void {
   checkChoice(name, "trailing", trailing, ["emit", "error", "discard"]);
 }
 
-/** The delimiters as bytes; throws unless there are any, and none is empty. */
+/** The delimiters as bytes; throws if there are none, or one is empty. */
 export function toDelimiters(delimiter: Delimiter): Uint8Array[] {
   const given = typeof delimiter === "string" || delimiter instanceof Uint8Array
     ? [delimiter]
@@ -207,8 +207,8 @@ export function toDelimiters(delimiter: Delimiter): Uint8Array[] {
       `Cannot make delimited framing as delimiter must be a string, a Uint8Array or an array of them: current value is of type ${type}`,
     );
   }
-  // Copied, as the caller may change its bytes later. Not by `slice`: Node's Buffer
-  // makes a view there.
+  // Copied: the caller may change its bytes later. Not by `slice`, with which Node's
+  // Buffer makes a view.
   const delimiters = given.map((each) => new Uint8Array(toBytes(each)));
   if (
     delimiters.length === 0 || delimiters.some(({ length }) => length === 0)
@@ -287,7 +287,7 @@ class DelimitedEncoder implements Encoder<Sendable> {
     checkSendLength(length, this.#rules.limits.maxLength);
   }
 
-  /** The length of a message by the rules of its reader, its own delimiter not counted. */
+  /** The length of a message as its reader counts it, without its delimiter. */
   #measure(bytes: Uint8Array): number {
     const none = new Uint8Array(0);
     switch (this.#rules.disposition) {
@@ -321,7 +321,7 @@ class DelimitedEncoder implements Encoder<Sendable> {
     stream.append(concat([before, bytes, after]));
     const search = delimiterSearch(this.#delimiters);
     const matches: Match[] = [];
-    // More than two are refused, however many.
+    // More than two matches are refused, however many.
     for (let from = 0; matches.length <= 2; from = search.end) {
       if (!search.find(stream, from, true)) break;
       matches.push({ start: search.start, end: search.end });

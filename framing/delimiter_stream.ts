@@ -38,12 +38,12 @@ export interface DelimiterStreamOptions extends LimitOptions {
 }
 
 /**
- * A `TransformStream` that splits bytes at delimiters: the class of that name in
- * `@std/streams`, with a limit, several delimiters, and the same parts wherever the
+ * A `TransformStream` that splits bytes at delimiters: like the class of that name in
+ * `@std/streams`, but with a limit, several delimiters, and the same parts wherever the
  * bytes are cut.
  *
- * As there, and unlike {@linkcode delimited}, there is one part more than there are
- * delimiters: an empty one after a delimiter at the end, and before one at the
+ * Like that class, and unlike {@linkcode delimited}, it gives one part more than there
+ * are delimiters: an empty one after a delimiter at the end, and before one at the
  * beginning.
  *
  * @example Parts of a stream of bytes

@@ -11,23 +11,23 @@ import { mapped } from "./mapped.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 
 /**
- * Texts of several lines, each up to a line with one dot: the mails of SMTP and POP3, the
- * articles of NNTP.
+ * Texts of several lines, each up to a line with one dot: mail in SMTP and POP3, articles
+ * in NNTP.
  *
- * A message is the lines of a text, without their ends. A line that begins with a dot is
- * sent with one more, which is taken away on the other side: dot-stuffing, by
- * {@link https://www.rfc-editor.org/rfc/rfc5321#section-4.5.2 | RFC 5321, 4.5.2}. The line
- * that ends a text is neither given nor received.
+ * A message is an array of the lines of a text, without their line ends. A line that
+ * begins with a dot is sent with another dot, which the other side removes: dot-stuffing,
+ * as in {@link https://www.rfc-editor.org/rfc/rfc5321#section-4.5.2 | RFC 5321, 4.5.2}.
+ * The line that ends a text is not part of the message.
  *
- * Let the framing of the lines be `strict`, with `trailing` of `"error"`: what one program
- * takes for the end of a text, and another does not, smuggles a text into another. A line
- * that it drops is missing in its text.
+ * Use a line framing that is `strict`, with `trailing: "error"`: if one program takes
+ * something for the end of a text and another does not, one text can be smuggled into
+ * another. A line that the line framing drops is missing from its text.
  *
- * @param framing Where lines begin and end, such as {@linkcode lines}. Its limit counts the
- * dot that was added to a line.
- * @param options Limits for a text as it is sent, with its last line; `maxFrames` is the most
- * lines. The defaults are too low for mails with attachments. What is sent is held to them
- * too.
+ * @param framing Where lines begin and end, such as {@linkcode lines}. Its limit counts
+ * the added dot of a line.
+ * @param options Limits for a text as it is sent, including its last line; `maxFrames`
+ * limits the lines. The defaults are too low for mail with attachments. Sending has the
+ * same limits.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `framing` is not a framing.
  * @throws {RangeError} If a limit is not a whole number of at least 1.
@@ -59,7 +59,7 @@ export function dotStuffed(
 const END = ".";
 
 function isEnd(line: string): boolean {
-  // The types refuse bytes. Of these no line would be the last.
+  // The types refuse bytes: with them, no line would be the last.
   if (typeof line !== "string") {
     throw new TypeError(
       `Cannot read lines as their framing must give text: it gave a value of type ${typeof line}`,
@@ -75,7 +75,7 @@ function decode(block: string[]): string[] {
 }
 
 function encode(lines: string[]): string[] {
-  // A text that was given as one would be sent letter by letter.
+  // A single string would be sent letter by letter.
   if (!Array.isArray(lines)) {
     throw new TypeError(
       `Cannot encode message as it must be an array of lines: current value is of type ${typeof lines}`,

@@ -7,11 +7,12 @@ import type { Bytes } from "./bytes.ts";
 /**
  * Reads the fields of one message, one after another.
  *
- * A message that ends within a field, or lacks one, is the peer's mistake: reading on
- * throws a {@linkcode FramingError} of code `"malformed"`. So a function that reads a
- * message needs no checks of its own, within {@linkcode mapped} or after receiving.
+ * A message that ends within a field, or lacks one, is the peer's mistake: reading
+ * further throws a {@linkcode FramingError} of code `"malformed"`. So a function that
+ * reads a message needs no checks of its own, within {@linkcode mapped} or after
+ * receiving.
  *
- * @example A topic with its length, a number, and the rest: a message of MQTT
+ * @example A topic with its length, a number, and the rest: an MQTT message
  * ```ts
  * import { ChunkDecoder, FieldReader, FramingError, lengthPrefixed, mapped } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
@@ -43,7 +44,7 @@ export class FieldReader {
   /**
    * Reads from the front of a message.
    *
-   * @param message The message. What is read of it are views.
+   * @param message The message. Bytes that are read from it are views.
    * @throws {TypeError} If it is not bytes.
    */
   constructor(message: Bytes) {
@@ -67,7 +68,7 @@ export class FieldReader {
    * @param littleEndian Whether its lowest byte comes first; by default the highest.
    * @returns The number, exact up to `Number.MAX_SAFE_INTEGER`.
    * @throws {FramingError} If the message ends before.
-   * @throws {RangeError} If `size` is none of these.
+   * @throws {RangeError} If `size` is not one of these.
    */
   takeUint(size: number, littleEndian = false): number {
     checkUintSize(size);
@@ -80,9 +81,9 @@ export class FieldReader {
    * @param sizes The size of each in bytes, from 1 to 8.
    * @returns The numbers, exact up to `Number.MAX_SAFE_INTEGER`.
    * @throws {FramingError} If the message ends before.
-   * @throws {RangeError} If a size is none of these.
+   * @throws {RangeError} If a size is not one of these.
    *
-   * @example The header of an answer of DNS
+   * @example The header of a DNS answer
    * ```ts
    * import { FieldReader } from "@framed/tcp/framing";
    * import { assertEquals } from "@std/assert";
@@ -129,12 +130,12 @@ export class FieldReader {
   }
 
   /**
-   * Takes UTF-8 text up to a byte that ends it, and that byte.
+   * Takes UTF-8 text up to and including a byte that ends it.
    *
    * @param end The byte; by default 0.
    * @returns The text, without the byte.
    * @throws {FramingError} If the byte does not come.
-   * @throws {RangeError} If `end` is no byte.
+   * @throws {RangeError} If `end` is not a byte.
    */
   takeTextUntil(end = 0): string {
     if (!(Number.isInteger(end) && end >= 0 && end <= 0xff)) {
@@ -164,7 +165,7 @@ export class FieldReader {
     this.#pass(length);
   }
 
-  /** Passes over `length` bytes; gives where they begin. */
+  /** Skips `length` bytes; returns where they begin. */
   #pass(length: number): number {
     const start = this.#at;
     if (!(Number.isInteger(length) && length >= 0 && length <= this.length)) {

@@ -8,11 +8,12 @@ import type { Decoder, Encoder, Framing } from "./framing.ts";
 /**
  * Frames messages that all have the same length.
  *
- * The length may be 0, such as one that a header says: where the stream stands, there is
- * one empty message then, and none after it until another framing has taken more.
+ * The length may be 0, for example if it comes from a header: the stream then gives one
+ * empty message, and none after it until another framing has taken bytes.
  *
- * There is no limit but `length`: a connection holds as much. Where the peer says it, let
- * {@linkcode headed} read it, which has one, or check it first, as by {@linkcode textFields}.
+ * There is no limit but `length`: a connection holds that much. If the peer says the
+ * length, let {@linkcode headed} read it, which has a limit, or check it first, for
+ * example with {@linkcode textFields}.
  *
  * @param length The length of each message in bytes.
  * @returns A framing without state, which many connections may share.
@@ -64,7 +65,7 @@ export function fixedLength(length: number): Framing<Bytes, Sendable> {
   };
 }
 
-/** Gives one empty message at each place where it is asked, else they had no end. */
+/** Gives one empty message at each offset: otherwise there would be no end of them. */
 function emptyDecoder(): Decoder<Bytes> {
   let givenAt = -1;
   return {

@@ -5,14 +5,13 @@ import type { ByteOutput } from "./byte_output.ts";
 /**
  * How messages lie in a stream of bytes.
  *
- * A framing has no state of its own, so many connections may share one. What one
- * stream needs to remember is in the {@linkcode Decoder} and the
- * {@linkcode Encoder} made for it.
+ * A framing has no state of its own, so many connections may share one. The
+ * {@linkcode Decoder} and the {@linkcode Encoder} made for a stream hold its state.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example A framing of your own: numbers of one to nine digits, after how many there are
+ * @example Your own framing: a digit, and a number of that many digits
  * ```ts
  * import {
  *   ChunkDecoder,
@@ -48,7 +47,7 @@ import type { ByteOutput } from "./byte_output.ts";
  * assertEquals(decoder.decode(new TextEncoder().encode("2")), [42]);
  * ```
  *
- * @example A framing like another, with another encoder
+ * @example A framing with another encoder
  * ```ts
  * import { ChunkEncoder, type Framing, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -74,7 +73,7 @@ export interface Framing<out In = Bytes, in Out = In> {
    */
   decoder(): Decoder<In>;
   /**
-   * Makes an encoder with fresh state, for one stream. One without state may be the
+   * Makes an encoder with fresh state, for one stream. A stateless encoder may be the
    * same each time; a message to many connections is then encoded once for all.
    *
    * @returns The encoder.
@@ -86,12 +85,12 @@ export interface Framing<out In = Bytes, in Out = In> {
  * Takes the messages of one stream from its bytes, one at a time.
  *
  * The reader of the stream owns the bytes, as a {@linkcode ByteInput}, and calls
- * {@linkcode Decoder.decode} when the next message is wanted. So what was not taken
- * is still bytes, and the next message may be read by another decoder. One that notes
- * how far it has looked through bytes that it left tells by {@linkcode ByteInput.offset}
- * whether they are still the same.
+ * {@linkcode Decoder.decode} when somebody wants the next message. So bytes that were not
+ * taken stay bytes, and another decoder may read the next message. A decoder that
+ * remembers how far it has scanned must compare {@linkcode ByteInput.offset} to see
+ * whether the bytes are still the same.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Pairs of bytes
  * ```ts
@@ -112,34 +111,33 @@ export interface Decoder<out In> {
   /**
    * Takes the next message from the front of `input`.
    *
-   * It returns `undefined` if the bytes that are there hold no whole message. If it has
-   * taken bytes all the same, they are skipped, and it is called again. If not, it is
-   * called again when there are more bytes: as many as it asked for with
-   * {@linkcode ByteInput.need}.
+   * It returns `undefined` if the available bytes hold no whole message. If it took bytes
+   * anyway, they are skipped, and it is called again. If not, it is called again when
+   * there are more bytes: as many as it asked for with {@linkcode ByteInput.need}.
    *
-   * When the stream has ended it is called once more, also without bytes, until it
-   * takes nothing. Bytes that it then leaves are a {@linkcode FramingError} of code
+   * When the stream has ended it is called again, even without bytes, until it takes
+   * nothing. If bytes are then left, that is a {@linkcode FramingError} of code
    * `"truncated"`.
    *
-   * @param input The bytes that were received and not taken yet.
-   * @param ended Whether no more come.
+   * @param input The bytes that were received but not taken yet.
+   * @param ended Whether no more bytes come.
    * @returns The message, or `undefined` if there is none yet.
-   * @throws What breaks a rule, best a {@linkcode FramingError}. The stream is over
-   * then, after the messages before.
+   * @throws If the bytes break a rule, preferably a {@linkcode FramingError}. It ends the
+   * stream, after the messages before it.
    */
   decode(input: ByteInput, ended: boolean): In | undefined;
   /**
-   * The most bytes that may be there while no message can be made of them, its
-   * delimiter or header included. More end the stream with a {@linkcode FramingError}
-   * of code `"too-long"`, as does a larger {@linkcode ByteInput.need}.
+   * The most bytes that may be buffered without a whole message, including its delimiter
+   * or header. More bytes end the stream with a {@linkcode FramingError} of code
+   * `"too-long"`, as does a larger {@linkcode ByteInput.need}.
    *
    * @default {1_048_576}
    */
   readonly maxFrameLength?: number | undefined;
   /**
    * Whether bytes that were taken belong to a message that is not whole yet. Only a
-   * decoder needs it that takes a message in parts. A connection's `messageTimeout`
-   * goes by it, and by the bytes that are left.
+   * decoder that takes a message in parts needs it. A connection's `messageTimeout`
+   * depends on it, and on the bytes that are left.
    */
   readonly pending?: boolean | undefined;
 }
@@ -147,9 +145,9 @@ export interface Decoder<out In> {
 /**
  * Writes the messages of one stream as frames.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
- * @example Frames that are counted, in each stream alone
+ * @example Frames that are numbered, separately in each stream
  * ```ts
  * import { ChunkEncoder, type Encoder } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";

@@ -32,7 +32,7 @@ export type FramingErrorCode = "too-long" | "truncated" | "malformed";
 /**
  * Options for {@linkcode FramingError}.
  *
- * @example An error of a framing of one's own
+ * @example An error of a custom framing
  * ```ts
  * import { FramingError, type FramingErrorOptions } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -52,15 +52,15 @@ export interface FramingErrorOptions extends ErrorOptions {
   code?: FramingErrorCode | undefined;
   /** The limit that was exceeded, in bytes. */
   limit?: number | undefined;
-  /** Where in the stream the message begins that is wrong, in bytes. */
+  /** The offset in the stream at which the wrong message begins, in bytes. */
   offset?: number | undefined;
 }
 
 /**
  * The error of a stream whose bytes cannot be divided into messages.
  *
- * It is always the peer's doing. A mistake in this program, such as an option
- * out of range, is a `TypeError` or a `RangeError`.
+ * The peer always causes it. A mistake in this program, such as an option out of range,
+ * is a `TypeError` or a `RangeError`.
  *
  * @example Telling a message that is too long from other errors
  * ```ts
@@ -83,9 +83,9 @@ export class FramingError extends Error {
   override name = "FramingError";
   /** What is wrong. */
   readonly code: FramingErrorCode;
-  /** The limit that was exceeded, in bytes, where there is one. */
+  /** The limit that was exceeded, in bytes, if there is one. */
   readonly limit: number | undefined;
-  /** Where in the stream the message begins that is wrong, in bytes, where known. */
+  /** The offset in the stream at which the wrong message begins, in bytes, if known. */
   readonly offset: number | undefined;
 
   /**

@@ -31,14 +31,13 @@ import type { Decoder, Framing } from "./framing.ts";
  */
 export interface GroupedOptions {
   /**
-   * The most bytes in the frames of a message, with what frames them.
+   * The most bytes in the frames of a message, including their delimiters or headers.
    *
    * @default {1_048_576}
    */
   maxLength?: number | undefined;
   /**
-   * The most frames of a message. A frame takes more memory than its bytes, which may be
-   * few.
+   * The most frames in a message. Even a frame of few bytes takes memory.
    *
    * @default {10_000}
    */
@@ -46,22 +45,23 @@ export interface GroupedOptions {
 }
 
 /**
- * Any framing of which several frames are one message: all up to one that is the last.
+ * Any framing in which several frames make one message: all frames up to the last.
  *
- * A group that has begun when the stream ends is a {@linkcode FramingError} of code
- * `"truncated"`. What is sent passes as the framing takes it, frame by frame. If frames
- * and messages have another relation, see {@linkcode assembled}.
+ * If the stream ends within a group, that is a {@linkcode FramingError} of code
+ * `"truncated"`. Sending takes single frames, as the framing does. If frames and messages
+ * have another relation, see {@linkcode assembled}.
  *
- * @typeParam Frame What the framing receives.
- * @typeParam Out What the framing may send.
+ * @typeParam Frame The type that the framing receives.
+ * @typeParam Out The type that the framing sends.
  * @param framing Where frames begin and end.
- * @param isLast Whether a frame is the last of its message. What it throws ends the stream.
+ * @param isLast Whether a frame is the last of its message. If it throws, the stream
+ * ends.
  * @param options Limits.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `framing` is not a framing, or `isLast` not a function.
  * @throws {RangeError} If a limit is not a whole number of at least 1.
  *
- * @example SMTP: a reply goes on if its line has a dash after the code
+ * @example SMTP: a reply continues if its line has a dash after the code
  * ```ts
  * import { ChunkDecoder, grouped, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -113,7 +113,7 @@ interface Rules<Frame> extends GroupLimits {
 class GroupingDecoder<Frame> implements Decoder<Frame[]> {
   readonly #decoder: Decoder<Frame>;
   readonly #rules: Rules<Frame>;
-  // Those of the message that has begun, and how many bytes were taken for it.
+  // The frames of the message that has begun, and how many bytes they took.
   #frames: Frame[] = [];
   #length = 0;
 
@@ -133,14 +133,14 @@ class GroupingDecoder<Frame> implements Decoder<Frame[]> {
   decode(input: ByteInput, ended: boolean): Frame[] | undefined {
     const { isLast, maxLength, maxFrames } = this.#rules;
     const before = input.offset;
-    // It is called again once a byte was taken; until then, the framing may have more frames
-    // that need none.
+    // Return once a byte was taken, to be called again; until then, the framing may have
+    // more frames that need none.
     for (let end = before; end === before;) {
       const frame = decodeFrame(this.#decoder, input, ended);
       end = input.offset;
       this.#length += end - before;
       if (frame === undefined) {
-        if (this.pending !== true) this.#length = 0; // that of one that was dropped
+        if (this.pending !== true) this.#length = 0; // the length of a dropped frame
         return undefined;
       }
       const start = end - this.#length;

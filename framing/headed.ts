@@ -20,11 +20,11 @@ import type { Decoder, Encoder, Framing } from "./framing.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 
 /**
- * A message of {@linkcode headed}. If `undefined` is one of the types of its body, it may
+ * A message of {@linkcode headed}. If the type of its body includes `undefined`, it may
  * have none.
  *
- * @typeParam Header What the header is.
- * @typeParam Body What the body is.
+ * @typeParam Header The type of the header.
+ * @typeParam Body The type of the body.
  *
  * @example A message with a body, and one without
  * ```ts
@@ -55,7 +55,7 @@ export type HeadedMessage<Header, Body> = undefined extends Body ? {
 /**
  * Options for {@linkcode headed}.
  *
- * @example A line end after each body, as memcached, NATS and Redis have it
+ * @example A line end after each body, as in memcached, NATS and Redis
  * ```ts
  * import { ChunkDecoder, headed, type HeadedOptions, lines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -71,16 +71,16 @@ export type HeadedMessage<Header, Body> = undefined extends Body ? {
  */
 export interface HeadedOptions {
   /**
-   * The most bytes in a body whose length the header says, its terminator not counted.
-   * More end the stream as soon as the header is there. The header and a body in a
-   * framing of its own have the limits of their framings.
+   * The most bytes in a body whose length the header says, its terminator not counted. A
+   * longer one ends the stream as soon as the header has arrived. The header, and a body
+   * with its own framing, have the limits of their framings.
    *
    * @default {1_048_576}
    */
   maxLength?: number | undefined;
   /**
-   * What stands after a body whose length the header says, and is no part of it. If
-   * anything else stands there, the message is malformed.
+   * The bytes that follow a body whose length the header says, and are not part of it. If
+   * anything else follows, the message is malformed.
    *
    * @default {""}
    */
@@ -88,31 +88,31 @@ export interface HeadedOptions {
 }
 
 /**
- * Messages that each begin with a header, which says how the body after it is framed, or
- * that there is none.
+ * Messages that each begin with a header, which says how the body is framed, or that
+ * there is no body.
  *
- * `body` is called with each header. A number is the length of the body in bytes; so is a
- * text of decimal digits, as a regular expression takes it from a line. A text of
- * anything else is malformed, also where `Number()` takes it: `""`, `"0x10"`, `"1e3"`.
- * A framing frames one body, with fresh state: `delimited()` for one up to an end mark,
- * `lengthPrefixed()` if its length stands after the header. If that framing drops the body,
- * as it is malformed or too long, or `mapped()` gives nothing for it, the header is dropped
- * with it.
+ * `body` is called with each header. If it returns a number, that is the length of the
+ * body in bytes; so is a string of decimal digits, such as a regular expression takes
+ * from a line. Any other string is malformed, even if `Number()` accepts it: `""`,
+ * `"0x10"`, `"1e3"`. If it returns a framing, that frames one body, with fresh state:
+ * `delimited()` if the body ends with a mark, `lengthPrefixed()` if its length follows
+ * the header. If that framing drops the body because it is malformed or too long, or
+ * `mapped()` returns nothing for it, the header is dropped with it.
  *
- * What is sent goes the same way. A body that is not as its header says is refused.
- * To fill the length in, make the header of the body with {@linkcode mapped}.
+ * Sending works the same way. A body that does not match its header is refused. To fill
+ * the length in, make the header from the body with {@linkcode mapped}.
  *
- * A body may be framed as what it is a body of, for values within values. Limit how deep:
- * a peer could let each level call the next until the stack is full.
+ * A body may use the framing that contains it, for values within values. Limit the depth:
+ * otherwise a peer could nest levels until the stack overflows.
  *
- * A message is held whole. For bodies that are too large for that, receive header and
- * body one by one: `Connection.receiveStream()`.
+ * A message is held whole. If bodies are too large for that, receive header and body
+ * separately: `Connection.receiveStream()`.
  *
- * @typeParam Header What the header is.
+ * @typeParam Header The type of the header.
  * @param header The framing of the header.
- * @param body Says for a header what follows it. What it throws ends the stream; for a
- * length that makes no sense it may give `NaN`, or the text as it is.
- * @param options A limit, and what stands after a body.
+ * @param body Says what follows a header. If it throws, the stream ends; for a length
+ * that makes no sense it may return `NaN`, or the text as it is.
+ * @param options A limit, and the terminator after a body.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `header` is not a framing, or `body` not a function.
  * @throws {RangeError} If `maxLength` is not a whole number of at least 1.
@@ -139,7 +139,7 @@ export interface HeadedOptions {
  * assertThrows(() => encoder.encode({ header: "PUB a 2", body: "hello" }), RangeError);
  * ```
  *
- * @example MQTT: a byte, then a length as varint, which is filled in
+ * @example MQTT: a byte, then a varint length, which is filled in
  * ```ts
  * import { ChunkDecoder, ChunkEncoder, fixedLength, headed, lengthPrefixed } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -170,14 +170,13 @@ export function headed<Header>(
   HeadedMessage<Header, Sendable | undefined>
 >;
 /**
- * Messages that each begin with a header, which says in which framing of yours the body
- * after it is.
+ * Messages that each begin with a header, which says which of your framings the body has.
  *
- * @typeParam Header What the header is.
- * @typeParam Body What is received as the body.
- * @typeParam BodyOut What may be sent as the body.
+ * @typeParam Header The type of the header.
+ * @typeParam Body The type of received bodies.
+ * @typeParam BodyOut The type of bodies to send.
  * @param header The framing of the header.
- * @param body Says for a header how the body is framed, if there is one.
+ * @param body Returns the framing of the body for a header, if there is a body.
  * @returns A framing without state, which many connections may share.
  *
  * @example A body of JSON after a line
@@ -216,8 +215,8 @@ export function headed<Header, Body, BodyOut>(
   checkInner("headed", header);
   checkFunction("make headed framing", "body", body);
   checkMaxLength("headed", maxLength);
-  // Copied, as the caller may change its bytes later. Not by `slice`: Node's Buffer
-  // makes a view there.
+  // Copied: the caller may change its bytes later. Not by `slice`, with which Node's
+  // Buffer makes a view.
   const rules: Rules = {
     maxLength,
     terminator: new Uint8Array(toBytes(terminator)),
@@ -228,7 +227,7 @@ export function headed<Header, Body, BodyOut>(
   };
 }
 
-/** A message of whatever body, or none. */
+/** A message with any body, or none. */
 interface Message<Header, Body> {
   header: Header;
   body?: Body | undefined;
@@ -246,9 +245,9 @@ class HeadedDecoder<Header, Body>
   readonly #headers: Decoder<Header>;
   readonly #bodyOf: (header: Header) => Said<Body, never>;
   readonly #rules: Rules;
-  // No bytes were taken by the last call: the limit is that of what is waited for.
+  // The last call took no bytes: the limit of the part it waits for applies.
   #isWaiting = false;
-  // A header that was taken, whose body is not whole.
+  // A header that was taken, and whose body is not whole.
   #begun: { header: Header; body: Decoder<Body | Bytes> } | undefined;
 
   constructor(
@@ -261,7 +260,7 @@ class HeadedDecoder<Header, Body>
     this.#rules = rules;
   }
 
-  /** The header and the body are held to their limits here: one may follow in one call. */
+  /** One call may take a header and a body, so each is checked against its limit here. */
   get maxFrameLength(): number | undefined {
     return this.#isWaiting
       ? (this.#begun?.body ?? this.#headers).maxFrameLength
@@ -298,7 +297,7 @@ class HeadedDecoder<Header, Body>
           ? said.decoder()
           : new LengthDecoder(said, start, this.#rules);
         this.#begun = { header, body };
-        // It is called again, so that what comes before the body need not be kept for it.
+        // Return, to be called again: the bytes before the body need not be kept.
         if (input.offset > start) return undefined;
       }
       const { header, body: decoder } = this.#begun;
@@ -308,7 +307,7 @@ class HeadedDecoder<Header, Body>
         this.#begun = undefined;
         return { header, body };
       }
-      // If the body was dropped, so is its header: what follows is the next header.
+      // If the body was dropped, so is its header: the next header follows.
       const isDropped = droppedMessages.count > count &&
         decoder.pending !== true;
       if (!isDropped) return undefined;
@@ -318,7 +317,7 @@ class HeadedDecoder<Header, Body>
   }
 }
 
-/** Takes a body of a length that the header at `offset` says. */
+/** Takes a body of the length that the header at `offset` says. */
 class LengthDecoder implements Decoder<Bytes> {
   readonly maxFrameLength: number;
   readonly #length: number;
@@ -360,7 +359,7 @@ class LengthDecoder implements Decoder<Bytes> {
 
 const WHAT = "message with a header";
 
-/** Whether a framing is said, and no length; throws if it is something else. */
+/** Whether `body` returned a framing, not a length; throws if it is neither. */
 function isFraming<In, Out>(
   said: Framing<In, Out> | number | string,
   method: "decoder" | "encoder",
@@ -370,7 +369,7 @@ function isFraming<In, Out>(
   return true;
 }
 
-/** The length that is said as a number or in digits; `NaN` if it is none. */
+/** The length given as a number or in digits; `NaN` if it is not a length. */
 function toLength(said: number | string): number {
   if (typeof said === "number") return said;
   return /^[0-9]+$/.test(said) ? Number(said) : NaN;
@@ -422,7 +421,7 @@ class HeadedEncoder<Header, Body> implements Encoder<Message<Header, Body>> {
       this.#bodies.push(said.encoder(), body);
       return output.writeBytes(this.#bodies.takeBytes());
     }
-    // If a length is said, the types let only bytes and text through.
+    // With a length, the types allow only bytes and text.
     const bytes = toBytes(body as Sendable);
     checkSendLength(bytes.length, this.#rules.maxLength);
     if (bytes.length !== toLength(said)) {

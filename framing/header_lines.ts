@@ -9,7 +9,7 @@ import { mapped } from "./mapped.ts";
 /**
  * A first line, and header lines after it; see {@linkcode headerLines}.
  *
- * @example A request of HTTP
+ * @example An HTTP request
  * ```ts
  * import type { HeaderLines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -22,9 +22,9 @@ import { mapped } from "./mapped.ts";
  * ```
  */
 export interface HeaderLines {
-  /** The first line: what is asked for, or how it went. */
+  /** The first line: the request, or the status. */
   first: string;
-  /** The others. Lines of one name are one header, whose values a comma separates. */
+  /** The others. Lines with the same name are one header, its values joined by commas. */
   headers: Headers;
 }
 
@@ -53,9 +53,9 @@ export interface HeaderLinesOptions {
    */
   maxLength?: number | undefined;
   /**
-   * The most lines after the first. A short name takes few bytes, but to iterate over
-   * `Headers` of many names takes much longer: in Deno half a second for 1,600, which 8
-   * KiB hold.
+   * The most lines after the first. A short name takes few bytes, but iterating over
+   * `Headers` with many names is slow: in Deno half a second for 1,600 names, which fit
+   * in 8 KiB.
    *
    * @default {256}
    */
@@ -65,24 +65,25 @@ export interface HeaderLinesOptions {
 /**
  * A first line and header lines, up to a blank line: HTTP/1.1, RTSP, SIP, ICAP.
  *
- * Line ends before the first line are passed over, as these protocols ask for (RFC 9112,
- * 2.2; RFC 3261, 7.5). SIP sends them as keep-alives. So the first line is never empty.
+ * Line ends before the first line are skipped, as these protocols require (RFC 9112, 2.2;
+ * RFC 3261, 7.5). SIP sends them as keep-alives. So the first line is never empty.
  *
  * Each line ends with `\r\n`. A header line is a name, a colon immediately after it, and
- * a value. Anything else is malformed, as two programs may read it in two ways: a lone
- * line feed or return, a line that goes on in the next, white space before the colon.
+ * a value. Anything else is malformed, because two programs may read it differently: a
+ * lone line feed or carriage return, a line that continues in the next, white space
+ * before the colon.
  *
- * Each byte is a character, from U+0000 to U+00FF, as in `fetch()`. What is sent has its
- * names in lower case.
+ * Each byte is a character, from U+0000 to U+00FF, as in `fetch()`. Names are sent in
+ * lower case.
  *
- * What follows the blank line is the next message. If the header says the length of a body, see
- * {@linkcode headed}; for a body of any size, `Connection.receiveStream()`.
+ * After the blank line comes the next message. If the header says the length of a body,
+ * see {@linkcode headed}; for a body of any size, `Connection.receiveStream()`.
  *
  * @param options Limits that hold in both directions.
  * @returns A framing without state, which many connections may share.
  * @throws {RangeError} If a limit is not a whole number of at least 1.
  *
- * @example A response of RTSP, with its body
+ * @example An RTSP response with its body
  * ```ts
  * import { ChunkDecoder, headed, headerLines } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -122,11 +123,11 @@ const CR = 0x0d;
 const LF = 0x0a;
 const WHAT = "header lines";
 // Names as HTTP allows them: no white space, no colon (RFC 9110, 5.6.2). Values and the
-// first line without control characters, but for tabs.
+// first line have no control characters except tabs.
 const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9a-z]+):([\t\x20-\x7e\x80-\xff]*)$/i;
 const FIRST_LINE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** Passes over the line ends before each block. */
+/** Skips the line ends before each block. */
 function afterLineEnds(decoder: Decoder<Bytes>): Decoder<Bytes> {
   return {
     maxFrameLength: decoder.maxFrameLength,
@@ -171,7 +172,7 @@ function encode(
       `Cannot encode ${WHAT}: ${others.length} after the first, more than maxLines of ${maxLines}`,
     );
   }
-  // Headers take more than header lines may hold.
+  // `Headers` accepts more than header lines may contain.
   const wrong = first !== "" && FIRST_LINE.test(first)
     ? others.find((line) => !HEADER_LINE.test(line))
     : first;

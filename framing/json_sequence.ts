@@ -13,17 +13,17 @@ import type { Decoder, Encoder, Framing } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**
- * Frames JSON values that follow each other, with white space between them or nothing.
+ * Frames JSON values that follow each other, with or without white space between them.
  *
  * The brackets and quotes of a value show where it ends, so line breaks in it are
  * allowed. A number ends before the first byte that does not belong to it, or with the stream.
- * What is not JSON ends the stream with a {@linkcode FramingError} of code `"malformed"`,
- * as its end is not known.
+ * Anything that is not JSON ends the stream with a {@linkcode FramingError} of code
+ * `"malformed"`, because its end is unknown.
  *
- * To send, a line feed is written after each value. Only that after a number is a part of
- * it: a value of another kind is received before its line feed comes, which stands in front
- * of what follows. So before another framing, as in {@linkcode sequence} and
- * {@linkcode headed}, take `asJson(delimited("\n"))` instead.
+ * When sending, a line feed is written after each value. Only after a number does it
+ * belong to the value: any other value is received before its line feed arrives, which
+ * then comes before the next message. So before another framing, as in
+ * {@linkcode sequence} and {@linkcode headed}, use `asJson(delimited("\n"))` instead.
  *
  * @param options Limits that hold in both directions. They count the bytes of a value,
  * without white space around it.
@@ -32,7 +32,7 @@ import type { LimitOptions } from "./limits.ts";
  * `oversize: "discard"`.
  * @throws {RangeError} If `maxLength` is not a whole number of at least 1.
  *
- * @example JSON-RPC as Ethereum's nodes and other programs stream it
+ * @example JSON-RPC as Ethereum nodes and other programs stream it
  * ```ts
  * import { ChunkDecoder, ChunkEncoder, jsonSequence } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -74,12 +74,12 @@ const OBJECT_START = 0x7b;
 const OBJECT_END = 0x7d;
 const LITERAL_LENGTHS = new Map([[0x74, 4], [0x66, 5], [0x6e, 4]]); // true, false, null
 
-/** Finds where JSON values end, and goes on where it stopped. */
+/** Finds where JSON values end, and continues where it stopped. */
 class JsonSequenceDecoder implements Decoder<unknown> {
   readonly maxFrameLength: number;
   readonly #limits: Limits;
-  // What is known of the value at the front: how many of its bytes were looked through,
-  // and how many of these were passed over, as it is too long.
+  // The state of the value at the front: how many of its bytes were scanned, and how many
+  // of these were skipped because it is too long.
   #scanned = 0;
   #passed = 0;
   #offset = 0;
@@ -98,7 +98,7 @@ class JsonSequenceDecoder implements Decoder<unknown> {
   }
 
   decode(input: ByteInput, ended: boolean): unknown {
-    // Another framing may have taken what was looked through.
+    // Another framing may have taken the scanned bytes.
     if (this.#passed === 0 && input.offset !== this.#offset) this.#scanned = 0;
     if (this.#scanned + this.#passed === 0 && !this.#begin(input)) {
       return undefined;
@@ -108,8 +108,8 @@ class JsonSequenceDecoder implements Decoder<unknown> {
     const length = this.#passed + this.#scanned;
     if (length > maxLength) {
       if (!discard) throw tooLong("JSON value", this.#offset, maxLength);
-      // Taking the last byte tells that the value is over, which is known by the next one if
-      // it is a number.
+      // The last byte shows that the value is over; for a number, only the byte after it
+      // does.
       const left = isWhole ? 0 : 1;
       input.skip(this.#scanned - left);
       this.#passed = length - left;
@@ -136,19 +136,19 @@ class JsonSequenceDecoder implements Decoder<unknown> {
       ? utf8Error("JSON", input.bytesAt(0, length), offset)
       : undefined;
     if (error !== undefined) throw error;
-    // White space that ends a number is taken with it, so that its frame, sent on, does not
-    // join with the next one.
+    // White space that ends a number is taken with it, so that its frame, when forwarded,
+    // does not run into the next one.
     const ends = isNumberByte(this.#first) && isSpace(input.byteAt(length));
     input.skip(ends ? length + 1 : length);
     return parseJson(text, offset);
   }
 
-  /** Passes over white space; tells whether there was none before a value. */
+  /** Skips white space; returns whether there was none before a value. */
   #begin(input: ByteInput): boolean {
     const byte = input.byteAt(0);
     if (byte === undefined) return false;
     if (isSpace(byte)) {
-      // One alone, as the next byte may be another framing's.
+      // Only one: the next byte may belong to another framing.
       input.skip(1);
       return false;
     }
@@ -165,7 +165,7 @@ class JsonSequenceDecoder implements Decoder<unknown> {
     return true;
   }
 
-  /** Looks through what was not looked through; tells whether the value ends there. */
+  /** Scans the bytes not scanned yet; returns whether the value ends there. */
   #scan(input: ByteInput): boolean {
     const first = this.#first;
     const literalLength = LITERAL_LENGTHS.get(first);
@@ -180,7 +180,7 @@ class JsonSequenceDecoder implements Decoder<unknown> {
       const isEnd = byte !== undefined &&
         (isNumber ? !isNumberByte(byte) : this.#isLast(byte));
       if (!isEnd && byte !== undefined) continue;
-      // The byte that ends a number is not its own.
+      // The byte that ends a number does not belong to it.
       this.#scanned = isEnd && !isNumber ? at + 1 : at;
       return isEnd;
     }
@@ -219,7 +219,7 @@ function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
-/** Whether `byte` is one that numbers are written with. */
+/** Whether `byte` may occur in a number. */
 function isNumberByte(byte: number): boolean {
   return (byte >= 0x30 && byte <= 0x39) || byte === 0x2d || byte === 0x2b ||
     byte === 0x2e || byte === 0x45 || byte === 0x65;

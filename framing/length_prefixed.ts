@@ -24,10 +24,10 @@ import type { Encoder, Framing } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
 
 /**
- * The size of a length field in bytes, or `"varint"` for unsigned LEB128. A field of
- * text has as many digits.
+ * The size of a length field in bytes, or `"varint"` for unsigned LEB128. A text field
+ * has that many digits.
  *
- * @example The same message after fields of each size
+ * @example The same message after a field of each size
  * ```ts
  * import {
  *   ChunkEncoder,
@@ -57,12 +57,12 @@ export type FieldSize = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
  * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
- * // One byte of kind, two of length, the lowest first; then the body.
+ * // One byte of kind, two of length in little-endian order; then the body.
  * const header: LengthPrefixedOptions = {
  *   fieldOffset: 1,
  *   fieldSize: 2,
  *   littleEndian: true,
- *   strip: 0, // a message is the whole frame, as its kind is needed
+ *   strip: 0, // a message is the whole frame, because its kind is needed
  * };
  * const frame = new Uint8Array([42, 2, 0, 0x68, 0x69]);
  *
@@ -71,10 +71,9 @@ export type FieldSize = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | "varint";
  */
 export interface LengthPrefixedOptions extends LimitOptions {
   /**
-   * The size of the length field in bytes, or `"varint"` for one of 1 to `maxFieldBytes`
-   * bytes with seven bits in each, the lowest first (unsigned LEB128, as in Protocol
-   * Buffers). A varint that is longer than needed is read, as these do, but never
-   * written.
+   * The size of the length field in bytes, or `"varint"` for 1 to `maxFieldBytes` bytes
+   * with seven bits each, the lowest first (unsigned LEB128, as in Protocol Buffers). A
+   * varint that is longer than needed is read, as Protocol Buffers do, but never written.
    *
    * @default {4}
    */
@@ -89,54 +88,54 @@ export interface LengthPrefixedOptions extends LimitOptions {
   fieldFormat?: "binary" | "decimal" | "hex" | undefined;
   /**
    * The most bytes of a varint, from 1 to 10: 4 in MQTT, 3 in Minecraft. A longer one is
-   * malformed, and a message whose length it cannot say is not sent.
+   * malformed, and a message whose length does not fit is not sent.
    *
    * @default {10}
    */
   maxFieldBytes?: number | undefined;
   /**
-   * Whether the lowest byte of the field comes first. Refused with `"varint"` and
-   * with text, which have an order of their own.
+   * Whether the lowest byte of the field comes first. Refused with `"varint"` and with
+   * text, which have a fixed order.
    *
    * @default {false}
    */
   littleEndian?: boolean | undefined;
   /**
-   * How many bytes of the frame stand before the field.
+   * How many bytes of the frame come before the field.
    *
    * @default {0}
    */
   fieldOffset?: number | undefined;
   /**
-   * What is added to the field's value to get the number of bytes after the
-   * field. Negative where the field counts more than these, such as itself.
+   * What is added to the field's value to get the number of bytes after the field.
+   * Negative if the field counts more than these, such as itself.
    *
    * @default {0}
    */
   adjustment?: number | undefined;
   /**
-   * How many bytes are dropped from the front of each frame. By default all up
-   * to the end of the field; with 0 a message is the whole frame.
+   * How many bytes are dropped from the front of each frame. By default everything up to
+   * the end of the field; with 0 a message is the whole frame.
    */
   strip?: number | undefined;
 }
 
 /**
- * Frames messages by their length, in a field before each.
+ * Frames messages with a length field before each.
  *
  * `maxLength` counts the bytes of a message without the bytes that `strip` drops. It is
- * checked as soon as the field is there, before the message is stored.
+ * checked as soon as the field has arrived, before the message is stored.
  *
- * To send, with the default `strip` and `fieldOffset` 0 the field is written
- * before the message. With `strip: 0` the message is a whole frame, of which the
- * field is filled in: leave it 0, and a varint one byte of 0. If header bytes are dropped
- * that cannot be known, such as those before the field, sending throws. {@linkcode headed}
- * receives and sends them beside the message.
+ * When sending with the default `strip` and `fieldOffset` 0, the field is written before
+ * the message. With `strip: 0` the message is a whole frame, and the encoder fills the
+ * field in: leave it 0, and a varint one byte of 0. If `strip` drops header bytes that
+ * the encoder cannot know, such as those before the field, sending throws.
+ * {@linkcode headed} receives and sends such bytes with the message.
  *
  * @param options The shape of the header, and limits.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If an option has a value that is not listed, `littleEndian` is given
- * with `"varint"` or text, `maxFieldBytes` without `"varint"`, text with `"varint"`, or
+ * @throws {TypeError} If an option has an unlisted value, `littleEndian` is given with
+ * `"varint"` or text, `maxFieldBytes` without `"varint"`, text with `"varint"`, or
  * `onDiscard` without `oversize: "discard"`.
  * @throws {RangeError} If a number is not whole or out of range.
  *
@@ -175,7 +174,7 @@ export interface LengthPrefixedOptions extends LimitOptions {
  * } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
  *
- * // Transaction, protocol, length of what follows, unit; then the request.
+ * // Transaction, protocol, length of the rest, unit; then the request.
  * const framing = lengthPrefixed({ fieldSize: 2, fieldOffset: 4, strip: 0 });
  * const frame = new Uint8Array([0, 1, 0, 0, 0, 6, 17, 3, 0, 107, 0, 3]);
  *
@@ -183,7 +182,7 @@ export interface LengthPrefixedOptions extends LimitOptions {
  * assertEquals(new ChunkEncoder(framing).encode(frame.with(5, 0)), frame);
  * ```
  *
- * @example A length in decimal digits, as ISO 8583 is sent
+ * @example A length in decimal digits, as for ISO 8583
  * ```ts
  * import { ChunkEncoder, lengthPrefixed } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -196,7 +195,7 @@ export interface LengthPrefixedOptions extends LimitOptions {
  * );
  * ```
  *
- * @example A varint of at most three bytes, as Minecraft has it
+ * @example A varint of at most three bytes, as in Minecraft
  * ```ts
  * import { ChunkDecoder, FramingError, lengthPrefixed } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
@@ -310,15 +309,16 @@ interface Header {
   readonly strip: number | undefined;
 }
 
-/** A number of some bytes. */
+/** How the length field is read and written. */
 interface LengthField {
   /** The most bytes that it takes. */
   readonly maxSize: number;
   /** The size in bytes of the field read last. */
   readonly size: number;
   /**
-   * Reads the number at `start`, exact up to `Number.MAX_SAFE_INTEGER`; -1 if it is not
-   * whole, of which there are bytes up to `end`; `NaN` if it is {@linkcode LengthField.wrong}.
+   * Reads the number at `start` from bytes up to `end`, exact up to
+   * `Number.MAX_SAFE_INTEGER`; -1 if it is not whole, `NaN` if it is
+   * {@linkcode LengthField.wrong}.
    */
   read(bytes: Uint8Array, start: number, end: number): number;
   /** What is wrong with a field that cannot be read. */
@@ -393,7 +393,7 @@ class TextField implements LengthField {
   }
 }
 
-/** The value of a digit, hexadecimal ones included; `Infinity` if it is none. */
+/** The value of a decimal or hexadecimal digit; `Infinity` for any other byte. */
 function digitOf(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const lowerCase = byte | 0x20;
@@ -464,7 +464,7 @@ class LengthPrefixedLayout implements FrameLayout {
     const value = field.read(bytes, start + fieldOffset, end);
     if (value === -1) return PARTIAL;
     const headerLength = fieldOffset + field.size;
-    // In this order, so that nothing in between is rounded.
+    // In this order, so that no intermediate sum is rounded.
     const frameLength = headerLength + (value + adjustment);
     const messageStart = strip ?? headerLength;
     const least = Math.max(headerLength, messageStart);
@@ -513,7 +513,7 @@ class FixedFieldLayout extends LengthPrefixedLayout {
     const { ends } = frames;
     const room = ends.length;
     // The field of a frame at `from` is there, and `| 0` says that sums are small integers:
-    // so the loop takes 2.8 ns a frame (measured), where one with more sums took 4.4.
+    // so the loop takes 2.8 ns a frame (measured); one with more sums took 4.4.
     const fields = start + fieldOffset;
     const view = new DataView(bytes.buffer, bytes.byteOffset + fields);
     let from = 0;
@@ -524,7 +524,7 @@ class FixedFieldLayout extends LengthPrefixedLayout {
         ? view.getInt32(from, littleEndian)
         : readSmallUint(bytes, fields + from, size, littleEndian);
       const frameLength = (beside + value) | 0;
-      // All but a message that is whole and right is left to `read`.
+      // `read` handles everything but a whole, valid message.
       if (value < 0 || frameLength < least || frameLength > most) break;
       from = (from + frameLength) | 0;
       if (from > length) break;
@@ -584,7 +584,7 @@ class PrefixEncoder implements Encoder<Sendable> {
   }
 }
 
-/** Fills in the field of frames that are given whole. */
+/** Fills in the field of whole frames. */
 class WholeFrameEncoder implements Encoder<Sendable> {
   readonly #header: Header;
   readonly #maxLength: number;
@@ -605,7 +605,7 @@ class WholeFrameEncoder implements Encoder<Sendable> {
     }
     const bodyStart = fieldOffset + field.size;
     const value = fieldValue(this.#header, frame.length - bodyStart);
-    // Anything else is no field, or one of another frame.
+    // Anything else is not a length field, or another frame's.
     if (given !== 0 && given !== value) {
       throw new TypeError(
         `Cannot encode frame of ${frame.length} bytes: its length field at byte ${fieldOffset} must be 0 or ${value}, found ${given}`,
@@ -618,7 +618,7 @@ class WholeFrameEncoder implements Encoder<Sendable> {
   }
 }
 
-/** What the field of a frame says that has `bodyLength` bytes after it. */
+/** The field's value in a frame that has `bodyLength` bytes after the field. */
 function fieldValue(header: Header, bodyLength: number): number {
   const { field, adjustment } = header;
   const value = bodyLength - adjustment;

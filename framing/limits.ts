@@ -1,5 +1,5 @@
 /**
- * The limit on a message's length, and what happens to a longer one.
+ * The limit on a message's length, and what happens to a longer message.
  *
  * @example Dropping messages that are too long
  * ```ts
@@ -28,18 +28,17 @@ export interface LimitOptions {
   maxLength?: number | undefined;
   /**
    * What happens when a longer message arrives: `"error"` ends the stream with
-   * a {@linkcode FramingError} of code `"too-long"`; `"discard"` drops that
-   * message and goes on with the next. A request whose answer was dropped gets the answer
-   * to the next request, unless answers have ids and `correlate()` reads them.
+   * a {@linkcode FramingError} of code `"too-long"`; `"discard"` drops that message and
+   * continues with the next. A request whose answer was dropped gets the answer to the
+   * next request, unless answers have ids and `correlate()` reads them.
    *
    * @default {"error"}
    */
   oversize?: "error" | "discard" | undefined;
   /**
-   * Called with the length in bytes of each message that was dropped, once it
-   * has passed. Only with `oversize: "discard"`. What it throws ends the stream. It may be
-   * an async function, which is not waited for: what it rejects with goes to
-   * `console.error`.
+   * Called with the length in bytes of each dropped message, once all of it has passed.
+   * Only with `oversize: "discard"`. If it throws, the stream ends. If it is an async
+   * function, nothing waits for it, and a rejection goes to `console.error`.
    */
   onDiscard?: ((byteLength: number) => void) | undefined;
 }

@@ -12,7 +12,7 @@ import type { MalformedOptions } from "./malformed.ts";
 /**
  * Options for {@linkcode lines}.
  *
- * @example Lines as most protocols of the internet want them
+ * @example Lines as most internet protocols define them
  * ```ts
  * import { ChunkEncoder, lines, type LinesOptions } from "@framed/tcp/framing";
  * import { assertEquals } from "@std/assert";
@@ -27,8 +27,7 @@ import type { MalformedOptions } from "./malformed.ts";
  */
 export interface LinesOptions extends TrailingOptions, MalformedOptions {
   /**
-   * What is written after each line. Without `strict` both are read, whatever is
-   * written.
+   * What is written after each line. Without `strict`, both endings are read.
    *
    * @default {"\n"}
    */
@@ -41,12 +40,12 @@ export interface LinesOptions extends TrailingOptions, MalformedOptions {
    */
   fatal?: boolean | undefined;
   /**
-   * Whether exactly `eol` ends a line, and nothing else.
+   * Whether only `eol` ends a line.
    *
-   * With `"\r\n"` a line that holds a lone carriage return or line feed is malformed.
-   * It is not kept in the line, as another program may take it for the line's end:
-   * what one takes for text of a mail is a command for the next (SMTP smuggling). With
-   * `"\n"` a carriage return belongs to its line, wherever it stands.
+   * With `"\r\n"` a line with a lone carriage return or line feed is malformed, because
+   * another program may take it for the end of the line: what is mail text to one program
+   * is a command to the next (SMTP smuggling). With `"\n"` a carriage return belongs to
+   * its line, wherever it stands.
    *
    * @default {false}
    */
@@ -54,13 +53,13 @@ export interface LinesOptions extends TrailingOptions, MalformedOptions {
 }
 
 /**
- * Frames lines of UTF-8 text, which end with `\n` or `\r\n`, or with `strict` as `eol`
- * says.
+ * Frames lines of UTF-8 text, which end with `\n` or `\r\n`, or with `strict` only with
+ * `eol`.
  *
  * A carriage return elsewhere belongs to its line. A byte order mark is kept.
  * `maxLength` counts the bytes of a line without its `\n` or `\r\n`.
  *
- * @param options What is written, and what happens to remainders, damage and long lines.
+ * @param options The line ending, and what happens to remainders, damage and long lines.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If an option has a value that is not listed, or `onDiscard`
  * is given without `oversize: "discard"`.
@@ -79,7 +78,7 @@ export interface LinesOptions extends TrailingOptions, MalformedOptions {
  * assertEquals(new ChunkEncoder(framing).encode("hello"), new TextEncoder().encode("hello\r\n"));
  * ```
  *
- * @example Lines as SMTP has them: a lone line feed ends none, and is not let through
+ * @example Lines as in SMTP: a lone line feed does not end a line, and is refused
  * ```ts
  * import { ChunkDecoder, FramingError, lines } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
@@ -163,7 +162,7 @@ class LineEncoder implements Encoder<string> {
 
   #refusesReturn(line: string): boolean {
     if (this.#isStrict) return this.#eol === "\r\n" && line.includes("\r");
-    // A reader takes one carriage return before the line feed for the line's end.
+    // A reader drops one carriage return before the line feed.
     return this.#eol === "\n" && line.endsWith("\r");
   }
 }

@@ -1,7 +1,7 @@
 import type { FramingError } from "./framing_error.ts";
 
 /**
- * What happens to a message that is malformed, though it is known where it ends.
+ * What happens to a message that is malformed but whose end is known.
  *
  * @example One bad message does not end the stream
  * ```ts
@@ -28,17 +28,17 @@ import type { FramingError } from "./framing_error.ts";
 export interface MalformedOptions {
   /**
    * What happens to a message that is malformed: `"error"` ends the stream with a
-   * {@linkcode FramingError}; `"discard"` drops that message and goes on with the
-   * next. A function does the same, and is called with the error of each message that
-   * was dropped, such as to count them. What it throws ends the stream. An async function is
-   * not waited for, and what it rejects with goes to `console.error`.
+   * {@linkcode FramingError}; `"discard"` drops that message and continues with the next.
+   * A function does the same, and is called with the error of each dropped message, for
+   * example to count them. If it throws, the stream ends. If it is an async function,
+   * nothing waits for it, and a rejection goes to `console.error`.
    *
-   * A receiver that waits for a dropped message gets the next one. So where answers come in
-   * order, as for `Connection.request()`, a request whose answer was dropped gets the answer
-   * to the next request: use `"error"` there, or ids and `correlate()`.
+   * A receiver that waits for a dropped message gets the next one. So if answers come in
+   * order, as for `Connection.request()`, a request whose answer was dropped gets the
+   * answer to the next request: use `"error"` then, or ids and `correlate()`.
    *
-   * Bytes that break a rule of the framing itself end the stream all the same: it is not
-   * known where the next message begins.
+   * Bytes that break a rule of the framing itself always end the stream, because nothing
+   * shows where the next message begins.
    *
    * @default {"error"}
    */

@@ -15,12 +15,12 @@ import type { InputBuffer } from "./input_buffer.ts";
 import type { MalformedOptions } from "./malformed.ts";
 
 /**
- * How messages of one type are read and written as another.
+ * How messages of one type are read and written as another type.
  *
- * @typeParam In What the framing receives.
- * @typeParam Out What the framing may send.
- * @typeParam MappedIn What is received in its place.
- * @typeParam MappedOut What may be sent in its place.
+ * @typeParam In The type that the framing receives.
+ * @typeParam Out The type that the framing sends.
+ * @typeParam MappedIn The type received instead.
+ * @typeParam MappedOut The type sent instead.
  *
  * @example Numbers as lines
  * ```ts
@@ -45,13 +45,14 @@ import type { MalformedOptions } from "./malformed.ts";
 export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
   extends MalformedOptions {
   /**
-   * Makes your type of what was received; `undefined` drops the message. What it throws
-   * ends the stream, except for a {@linkcode FramingError} if `onMalformed` says so.
+   * Makes your type from a received message; `undefined` drops the message. An error that
+   * it throws ends the stream, except for a {@linkcode FramingError} if `onMalformed`
+   * says so.
    */
   decode: (message: In) => MappedIn | undefined;
   /**
-   * Makes of your type what can be sent. It is called once a message. What it throws
-   * refuses the message.
+   * Makes a message to send from your type. It is called once per message. If it throws,
+   * the message is refused.
    */
   encode: (message: MappedOut) => Out;
 }
@@ -59,10 +60,10 @@ export interface Mapping<In, Out, MappedIn, MappedOut = MappedIn>
 /**
  * Any framing, read and written as your own type.
  *
- * @typeParam In What the framing receives.
- * @typeParam Out What the framing may send.
- * @typeParam MappedIn What is received in its place.
- * @typeParam MappedOut What may be sent in its place.
+ * @typeParam In The type that the framing receives.
+ * @typeParam Out The type that the framing sends.
+ * @typeParam MappedIn The type received instead.
+ * @typeParam MappedOut The type sent instead.
  * @param framing Where messages begin and end.
  * @param mapping How a message is read and written.
  * @returns A framing without state, which many connections may share.
@@ -115,8 +116,8 @@ export function mapped<In, Out, MappedIn, MappedOut = MappedIn>(
 
 class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   readonly #decoder: Decoder<In>;
-  // It refuses what is too long itself. Another is held to its limit here, as nothing
-  // tells who pulls messages of one that is dropped.
+  // The framing refuses messages that are too long itself. Otherwise the limit is checked
+  // here: the caller does not see messages that are dropped.
   readonly #keepsLimit: boolean;
   readonly #mapping: Mapping<In, unknown, MappedIn, never>;
   readonly #malformed: Malformed;
@@ -157,8 +158,8 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
         : decodePart(this.#decoder, input, ended);
       if (message === undefined) return undefined;
       const value = this.#map(message);
-      // A message that is dropped has taken bytes, so this is called again; if not,
-      // the framing has more messages that need none.
+      // A dropped message has taken bytes, so this is called again; if it took none, the
+      // framing has more messages that need none.
       if (value !== undefined) return value;
       noteDropped(wantedDrops);
       if (input.offset > offset) return undefined;
@@ -166,14 +167,14 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   }
 
   override decodeMany(input: InputBuffer, messages: MappedIn[]): void {
-    // Reports of later messages would come before what is to be told of this one, which
-    // may end the stream.
+    // Reports of later messages would come before the report of this one, which may end
+    // the stream.
     if (!(this.#decoder instanceof ManyDecoder) || this.#hasReports) return;
     const inner: In[] = [];
     try {
       this.#decoder.decodeMany(input, inner);
     } finally {
-      // What it throws comes after the messages before.
+      // An error comes after the messages before it.
       for (const message of inner) {
         const value = this.#map(message);
         if (value !== undefined) messages.push(value);
@@ -184,7 +185,7 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   #map(message: In): MappedIn | undefined {
     try {
       const value = this.#mapping.decode(message);
-      // As a message, its promise would be one that nothing awaits when it rejects.
+      // A promise as a message would reject with nobody awaiting it.
       checkNotAsync("decode message", "decode", value);
       return value;
     } catch (error) {

@@ -17,8 +17,8 @@ import type { LimitOptions } from "./limits.ts";
  * Frames messages as netstrings: length in decimal, colon, message, comma.
  *
  * `maxLength` counts the bytes of a message without its length and comma. A longer
- * message fails at its colon, before it is read. A length with a leading zero is malformed, as there must be only one way to
- * write it.
+ * message fails at its colon, before it is read. A length with a leading zero is
+ * malformed, because there must be only one way to write it.
  *
  * @param options Limits that hold in both directions.
  * @returns A framing without state, which many connections may share.
@@ -86,7 +86,7 @@ class NetstringLayout implements FrameLayout {
         this.problem = `its length has byte ${byte} after ${digits} digits`;
         return WRONG;
       }
-      // In this order, so that nothing in between is above the largest safe integer.
+      // In this order, so that no intermediate value exceeds the largest safe integer.
       length = length * 10 + (byte - ZERO);
       if (length > Number.MAX_SAFE_INTEGER) {
         this.problem = undefined;

@@ -3,30 +3,31 @@ import { escapeControls, textOf } from "../internal/shown.ts";
 import { FramingError } from "./framing_error.ts";
 
 /**
- * Makes what a function throws the peer's mistake: for messages that a library reads, such
- * as MessagePack, CBOR or Protocol Buffers, within {@linkcode mapped} or after receiving.
+ * Turns errors of a function into the peer's mistake: for messages that a library reads,
+ * such as MessagePack, CBOR or Protocol Buffers, within {@linkcode mapped} or after
+ * receiving.
  *
- * A library throws an error of its own if a message is damaged. Of that error, a
- * {@linkcode FramingError} of code `"malformed"` is made, with the error as its `cause`. So a
- * damaged message ends the connection as others do, and `onMalformed` can drop it. A
- * `FramingError` passes as it is.
+ * A library throws its own error if a message is damaged. This function throws a
+ * {@linkcode FramingError} of code `"malformed"` instead, with that error as its `cause`.
+ * So a damaged message ends the connection like any other malformed one, and
+ * `onMalformed` can drop it. A `FramingError` is not changed.
  *
- * Wrap only what fails by the message alone: a mistake in your own code would be
- * taken for the peer's.
+ * Wrap only code that can fail because of the message alone: a mistake in your own code
+ * would be blamed on the peer.
  *
- * @typeParam Message What the function reads.
- * @typeParam Value What it makes of that.
- * @param decode A function that reads a message, and is done when it returns.
+ * @typeParam Message The type that the function reads.
+ * @typeParam Value The type that it returns.
+ * @param decode A synchronous function that reads a message.
  * @returns A function that does the same.
  * @throws {TypeError} If `decode` is not a function.
  *
- * @example Addresses, as the platform reads them
+ * @example Addresses, read by the platform
  * ```ts
  * import { ChunkDecoder, FramingError, lines, mapped, orMalformed } from "@framed/tcp/framing";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const framing = mapped(lines(), {
- *   decode: orMalformed((line) => new URL(line)), // throws a TypeError if it is none
+ *   decode: orMalformed((line) => new URL(line)), // throws a TypeError if invalid
  *   encode: (url: URL) => url.href,
  * });
  *
@@ -49,7 +50,7 @@ export function orMalformed<Message, Value>(
       const reason = textOf(() =>
         cause instanceof Error ? cause.message : cause
       );
-      const shown = escapeControls(reason); // it may quote what was received
+      const shown = escapeControls(reason); // it may quote the peer's bytes
       throw new FramingError(`Cannot decode message: ${shown}`, { cause });
     }
   };

@@ -21,7 +21,7 @@ import type { Encoder } from "./framing.ts";
  * const segments: OutputSegment[] = output.takeSegments();
  * for (const segment of segments) {
  *   assertEquals(segment.bytes, new TextEncoder().encode("hello\n"));
- *   segment.giveBack(); // once they are written
+ *   segment.giveBack(); // once written
  * }
  * ```
  */
@@ -30,20 +30,20 @@ export interface OutputSegment {
   readonly length: number;
   /** The bytes. They are valid until they are given back. */
   readonly bytes: Uint8Array;
-  /** Says that they are not needed any more. */
+  /** Says that the bytes are no longer needed. */
   giveBack(): void;
 }
 
 const NO_BYTES: Bytes = new Uint8Array(0);
 const NO_SEGMENTS: Segment[] = [];
-// A shared frame above this leaves as it is, in a write of its own.
+// A larger shared frame leaves as it is, in its own write.
 const LARGE_FRAME_BYTES = 16 * 1024;
-// The largest has room for all that may be queued below the usual high-water mark,
-// and the frame that passes it, so that they leave in one write.
+// The largest buffer has room for everything below the usual high-water mark and the
+// frame that passes it, so that they leave in one write.
 const LARGEST_BUFFER_BYTES = 64 * 1024 + LARGE_FRAME_BYTES;
-// What a frame may write before and after a message that has a buffer of its own.
+// What a frame may write before and after a message that has its own buffer.
 const FRAME_OVERHEAD_BYTES = 64;
-// Text is encoded when there is so much of it, in UTF-16 code units.
+// Text is encoded once it has this many UTF-16 code units.
 const MAX_TEXT_LENGTH = 16 * 1024;
 
 const textEncoder = new TextEncoder();
@@ -52,16 +52,16 @@ const textEncoder = new TextEncoder();
 let space: BufferSpace | undefined;
 
 /**
- * Buffers of one size that were written. All outputs share them, so one that has
- * nothing to write holds none.
+ * Free buffers of one size. All outputs share them, so an output with nothing to write
+ * holds none.
  *
- * The first ones lie where they are looked through without a copy, as a framing with
- * delimiters does with each message of bytes (measured for 64: 15 ns less).
+ * The first ones lie where they can be searched without a copy, as a framing with
+ * delimiters does for each message of bytes (measured for 64: 15 ns less).
  */
 class BufferPool {
   static readonly MAX_BYTES = 1024 * 1024;
   readonly size: number;
-  // Those that lie in the space, and the others.
+  // Buffers within the space, and the others.
   readonly #reserved: Uint8Array[] = [];
   readonly #spares: Uint8Array[] = [];
   #made = 0;
@@ -128,12 +128,11 @@ class Segment implements OutputSegment {
 /**
  * Frames that wait to be written, gathered so that many leave in one write.
  *
- * A connection and {@linkcode ChunkEncoder} have their own. Make one to test an
- * encoder, or to write in a way of your own.
+ * Connections and {@linkcode ChunkEncoder} have their own. Make one to test an encoder,
+ * or to write in your own way.
  *
- * A frame is written into a buffer that has room for many. Text is joined to the
- * text before it, and encoded with it: encoding each message alone takes ten times
- * as long.
+ * A frame is written into a buffer that has room for many. Text is joined with the text
+ * before it and encoded together: encoding each message alone takes ten times as long.
  *
  * @example Two frames in one write
  * ```ts
@@ -152,23 +151,22 @@ class Segment implements OutputSegment {
 export class OutputBuffer implements ByteOutput {
   // In this order: full buffers, the one being filled, and text not encoded yet.
   #segments = NO_SEGMENTS;
-  // The length of the segments, and of frames that are shared and follow them: nothing is
-  // in the buffer then.
+  // The length of the segments, and of the shared frames after them; while there are
+  // shared frames, the buffer is empty.
   #segmentsLength = 0;
   #shared: SharedFrame | undefined;
   #buffer: Uint8Array = NO_BYTES;
   #pool: BufferPool | undefined;
   #used = 0;
   #text = "";
-  // A connection that is busy does not begin small again.
+  // A busy connection does not start small again.
   #firstPool = smallestPool;
-  // Where the frame that is being written begins: after so many bytes, and so much
-  // of the text.
+  // Where the current frame begins: after this many bytes, and this much of the text.
   #frameStart = 0;
   #frameTextStart = 0;
   #isEncoding = false;
 
-  /** How many bytes of the frame that is being written are there. */
+  /** How many bytes of the current frame have been written. */
   get length(): number {
     this.#encodeText();
     return this.#bytesLength - this.#frameStart;
@@ -181,8 +179,8 @@ export class OutputBuffer implements ByteOutput {
   }
 
   /**
-   * How many bytes wait at most, told without encoding text: UTF-8 takes up to three
-   * for a UTF-16 code unit.
+   * How many bytes wait at most, without encoding text: UTF-8 takes up to three for a
+   * UTF-16 code unit.
    */
   get maxByteLength(): number {
     return this.#bytesLength + this.#text.length * 3;
@@ -195,10 +193,10 @@ export class OutputBuffer implements ByteOutput {
   /**
    * Adds a message as a frame.
    *
-   * @typeParam Out What may be sent.
-   * @param encoder What writes it.
-   * @param message The message. It may be changed once this returns.
-   * @throws What the encoder throws; nothing is added then.
+   * @typeParam Out The type of messages to send.
+   * @param encoder The encoder that writes it.
+   * @param message The message. You may change it once this returns.
+   * @throws What the encoder throws; then nothing is added.
    * @throws {DOMException} An `InvalidStateError` if it is called by an encoder that
    * writes to this output.
    */
@@ -218,9 +216,9 @@ export class OutputBuffer implements ByteOutput {
     this.#isEncoding = false;
   }
 
-  /** Throws if what an encoder gave shows that its frame is not in the output. */
+  /** Throws if an encoder's return value shows that its frame is not in the output. */
   #refuseGiven(given: unknown): void {
-    // What an async function writes later would land between frames.
+    // A later write of an async function would land between frames.
     checkNotAsync("encode message", "encode", given);
     const isFrame = typeof given === "string" || given instanceof Uint8Array;
     if (!isFrame || given.length === 0 || this.length > 0) return;
@@ -231,13 +229,13 @@ export class OutputBuffer implements ByteOutput {
     );
   }
 
-  /** Whether an encoder writes a frame now. */
+  /** Whether an encoder is writing a frame. */
   get isEncoding(): boolean {
     return this.#isEncoding;
   }
 
   /**
-   * Throws if an encoder writes a frame now, as no other may lie within it.
+   * Throws if an encoder is writing a frame: no other may lie within it.
    *
    * @internal
    */
@@ -246,8 +244,8 @@ export class OutputBuffer implements ByteOutput {
   }
 
   /**
-   * Adds a frame that others send too. It is copied only if something else is there to
-   * leave with it, and it is small.
+   * Adds a frame that others send too. It is copied only if it is small and other bytes
+   * leave with it.
    *
    * @internal
    */
@@ -276,7 +274,7 @@ export class OutputBuffer implements ByteOutput {
 
   /** Writes bytes; see {@linkcode ByteOutput.writeBytes}. */
   writeBytes(bytes: Uint8Array): void {
-    // A length that is none would damage all frames that wait.
+    // Without a valid length it would damage all waiting frames.
     if (!(bytes instanceof Uint8Array)) {
       throw notWritable("bytes as they must be a Uint8Array", bytes);
     }
@@ -306,7 +304,7 @@ export class OutputBuffer implements ByteOutput {
     this.#used += size;
   }
 
-  /** Leaves room for a field; see {@linkcode ByteOutput.reserve}. */
+  /** Reserves a field; see {@linkcode ByteOutput.reserve}. */
   reserve(size: number): number {
     if (!(Number.isSafeInteger(size) && size >= 0)) {
       throw new RangeError(
@@ -318,7 +316,7 @@ export class OutputBuffer implements ByteOutput {
     const position = this.length;
     this.#makeRoom(size);
     const end = this.#used + size;
-    // Faster than `fill`, as they are few.
+    // Faster than `fill` for so few bytes.
     while (this.#used < end) this.#buffer[this.#used++] = 0;
     return position;
   }
@@ -326,14 +324,14 @@ export class OutputBuffer implements ByteOutput {
   /** Finds a byte; see {@linkcode ByteOutput.indexOf}. */
   indexOf(byte: number, from = 0): number {
     this.#encodeText();
-    // Where the frame begins, told from the buffer's beginning.
+    // The offset of the frame in the buffer.
     const frameStart = this.#frameStart - this.#segmentsLength;
     const first = Math.trunc(from) || 0; // NaN is 0, as in an array
     const start = first < 0
       ? Math.max(frameStart, this.#used + first)
       : frameStart + first;
     if (start < 0) return this.#indexOfInSegments(byte, start - frameStart);
-    // A larger number is no address where the scanner looks.
+    // The scanner cannot take a larger number as an address.
     if (start >= this.#used) return -1;
     const at = (space ?? scanner)
       .indexOf(this.#buffer, byte, start, this.#used);
@@ -367,7 +365,7 @@ export class OutputBuffer implements ByteOutput {
   }
 
   /**
-   * Takes out all that waits, as the buffers that it was gathered in.
+   * Takes everything that waits, as the buffers that it was gathered in.
    *
    * @returns The buffers, each for one write.
    */
@@ -384,9 +382,9 @@ export class OutputBuffer implements ByteOutput {
   }
 
   /**
-   * Takes out all that waits, in one piece.
+   * Takes everything that waits, in one piece.
    *
-   * @returns The bytes, which are the caller's.
+   * @returns The bytes, which the caller owns.
    */
   takeBytes(): Bytes {
     const bytes = new Uint8Array(this.byteLength);
@@ -399,10 +397,10 @@ export class OutputBuffer implements ByteOutput {
     return bytes;
   }
 
-  /** Drops all that waits. */
+  /** Drops everything that waits. */
   clear(): void {
     this.#text = "";
-    // An encoder may be writing, and end the connection that this belongs to.
+    // An encoder that is writing may end the connection that owns this.
     this.#frameStart = this.#frameTextStart = 0;
     for (const segment of this.takeSegments()) segment.giveBack();
   }
@@ -414,14 +412,14 @@ export class OutputBuffer implements ByteOutput {
     this.#used += length;
   }
 
-  // Apart from what it does, so that asking costs next to nothing.
+  // Split from the work, so that the check costs next to nothing.
   #encodeText(): void {
     if (this.#text.length > 0) this.#encodeWaiting(this.#text);
   }
 
   #encodeWaiting(text: string): void {
     this.#text = "";
-    // A frame that is dropped leaves the text of those before it.
+    // Dropping the current frame must leave the text of earlier frames.
     const before = this.#isEncoding ? this.#frameTextStart : 0;
     if (before > 0) {
       this.#writeUtf8(text.slice(0, before));
@@ -441,10 +439,10 @@ export class OutputBuffer implements ByteOutput {
     this.#used += textEncoder.encodeInto(text, room).written;
   }
 
-  /** Takes back what the frame that is being written has added. */
+  /** Removes what the current frame has added. */
   #dropFrame(): void {
     if (this.#frameTextStart > 0 || this.#bytesLength === this.#frameStart) {
-      // It has written text alone, if anything.
+      // If anything, it has written only text.
       this.#text = this.#text.slice(0, this.#frameTextStart);
       return;
     }
@@ -471,7 +469,7 @@ export class OutputBuffer implements ByteOutput {
     return -1;
   }
 
-  /** What is in the buffer that is being filled. */
+  /** The content of the buffer that is being filled. */
   #rest(): Segment {
     return new Segment(this.#buffer, this.#used, undefined);
   }
@@ -488,7 +486,7 @@ export class OutputBuffer implements ByteOutput {
     this.#buffer[position - end] = byte;
   }
 
-  /** Copies frames that are shared into the buffer, so that what follows leaves with them. */
+  /** Copies shared frames into the buffer, so that later bytes leave with them. */
   #copyShared(): void {
     const shared = this.#shared;
     if (shared === undefined) return;
@@ -501,7 +499,7 @@ export class OutputBuffer implements ByteOutput {
 
   /** Provides `length` free bytes in the buffer. */
   #makeRoom(length: number): void {
-    // There is no buffer beside frames that are shared.
+    // There is no buffer while there are shared frames.
     this.#copyShared();
     const needed = this.#used + length;
     if (needed <= this.#buffer.length) return;
@@ -515,7 +513,7 @@ export class OutputBuffer implements ByteOutput {
     smallerPool?.giveBack(smaller);
   }
 
-  /** Makes a buffer with room for `length` bytes the one being filled. */
+  /** Starts to fill a buffer with room for `length` bytes. */
   #useBufferFor(length: number): void {
     if (length > LARGEST_BUFFER_BYTES) {
       this.#pool = undefined;
@@ -526,13 +524,13 @@ export class OutputBuffer implements ByteOutput {
     }
   }
 
-  /** Puts the buffer after those that are full. */
+  /** Puts the buffer after the full ones. */
   #seal(): void {
     if (this.#used > 0) {
       this.#addSegment(new Segment(this.#buffer, this.#used, this.#pool));
       this.#firstPool = poolFor(this.#used);
     } else {
-      // The message that it was taken for was refused.
+      // The message that needed it was refused.
       this.#pool?.giveBack(this.#buffer);
     }
     this.#buffer = NO_BYTES;
@@ -541,7 +539,7 @@ export class OutputBuffer implements ByteOutput {
   }
 
   #addSegment(segment: Segment): void {
-    // An array that grows from nothing gets room for 17.
+    // An array that grows from empty gets room for 17.
     if (this.#segments.length === 0) this.#segments = [segment];
     else this.#segments.push(segment);
     this.#segmentsLength += segment.length;
@@ -552,7 +550,7 @@ function isLowSurrogate(codeUnit: number): boolean {
   return codeUnit >= 0xdc00 && codeUnit <= 0xdfff;
 }
 
-// How many numbers an unsigned integer of 1 to 8 bytes can be.
+// How many values an unsigned integer of 0 to 8 bytes has.
 const UINT_RANGES = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((size) => 256 ** size);
 
 function checkUint(value: number, size: number): void {
@@ -566,7 +564,7 @@ function checkUint(value: number, size: number): void {
   }
 }
 
-// Apart, as a function that is called for each message is compiled better if it is short.
+// Separate: a function called for each message compiles better if it is short.
 function notWritable(what: string, value: unknown): TypeError {
   return new TypeError(
     `Cannot write ${what}: current value is of type ${typeof value}`,

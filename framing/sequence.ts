@@ -14,21 +14,21 @@ import { OutputBuffer } from "./output_buffer.ts";
  * One framing for the first message of a stream, and another for all after it: a
  * greeting, a header or a handshake, then the protocol proper.
  *
- * The first message is received like the others, before them. It decides how the rest
- * is framed: `next` is called with it. If its frame holds more messages, these come before
- * the rest. What is sent goes the same way: the first message
- * by `first`, the rest by what `next` says of the first one, as its receiver reads it.
+ * The first message is received like the others, before them. It decides how the rest is
+ * framed: `next` is called with it. If its frame holds more messages, these come before
+ * the rest. Sending works the same way: the first message uses `first`, and the rest use
+ * what `next` returns for the first message as its receiver reads it.
  *
- * If only one direction begins so, take the other part of another framing:
- * `{ decoder: sequence(header, () => body).decoder, encoder: body.encoder }`.
+ * If only one direction begins this way, take the other part from another framing: `{
+ * decoder: sequence(header, () => body).decoder, encoder: body.encoder }`.
  *
- * @typeParam First What is received first.
- * @typeParam In What is received later.
- * @typeParam FirstOut What may be sent first.
- * @typeParam Out What may be sent later.
+ * @typeParam First The type received first.
+ * @typeParam In The type received later.
+ * @typeParam FirstOut The type sent first.
+ * @typeParam Out The type sent later.
  * @param first The framing of the first message.
- * @param next Says for the first message how those after it are framed. What it throws
- * ends the stream.
+ * @param next Returns the framing of the later messages, given the first. If it throws,
+ * the stream ends.
  * @returns A framing without state, which many connections may share.
  * @throws {TypeError} If `first` is not a framing, or `next` not a function.
  *
@@ -79,7 +79,7 @@ export function sequence<First, In, FirstOut = First, Out = In>(
 
 class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
   readonly #next: (message: First) => Pick<Framing<In, never>, "decoder">;
-  // Not there any more once it has no more of the first frame.
+  // Undefined once the first frame has no more messages.
   #first: Decoder<First> | undefined;
   #later: Decoder<In> | undefined;
 
@@ -128,10 +128,10 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
     if (later instanceof ManyDecoder) later.decodeMany(input, messages);
   }
 
-  /** What takes all after the first message. */
+  /** The decoder of everything after the first message. */
   #rest(): Decoder<In> | undefined {
-    // If that is a sequence too, what it goes on with takes its place: there may be one for
-    // each message.
+    // If that is a sequence too, its continuation takes its place: otherwise they could
+    // nest once per message.
     let later = this.#later;
     while (later instanceof SequenceDecoder && later.#first === undefined) {
       later = later.#later;
@@ -159,7 +159,7 @@ class SequenceEncoder<First, In, FirstOut, Out>
   }
 
   encode(message: FirstOut | Out, output: ByteOutput): void {
-    // Which of the two types a message has is known by its place alone.
+    // Only its position shows which of the two types a message has.
     const rest = this.#rest();
     if (rest !== undefined) return rest.encode(message as Out, output);
     const buffer = new OutputBuffer();
@@ -184,7 +184,7 @@ class SequenceEncoder<First, In, FirstOut, Out>
     this.#later = made;
   }
 
-  /** What writes all after the first message. */
+  /** The encoder of everything after the first message. */
   #rest(): Encoder<Out> | undefined {
     // As for the decoder.
     let later = this.#later;

@@ -8,10 +8,10 @@ import type { Decoder, Framing } from "./framing.ts";
 /**
  * A `TransformStream` of bytes into messages.
  *
- * Bytes are decoded only when the stream is read, and what is left of them when it is
- * closed. Messages before an error are delivered before it.
+ * Bytes are decoded only when the stream is read, and the rest of them when it is closed.
+ * Messages before an error are delivered before it.
  *
- * @typeParam In What is received.
+ * @typeParam In The type of received messages.
  *
  * @example Reading lines from any stream of bytes
  * ```ts
@@ -25,30 +25,30 @@ import type { Decoder, Framing } from "./framing.ts";
  * ```
  */
 export class FrameDecoderStream<In> extends TransformStream<Uint8Array, In> {
-  /** Where messages come out. */
+  /** The messages. */
   override readonly readable: ReadableStream<In>;
-  /** Where bytes go in. */
+  /** Takes the bytes. */
   override readonly writable: WritableStream<Uint8Array>;
 
   /**
    * Makes a stream.
    *
    * @param framing Where messages begin and end.
-   * @throws {TypeError} If that is no framing.
+   * @throws {TypeError} If `framing` is not a framing.
    */
   constructor(framing: Pick<Framing<In, never>, "decoder">) {
     super();
     checkMethod("decode messages", "decoder", framing);
-    // A TransformStream whose `flush` fails throws away what was not read yet
-    // (https://streams.spec.whatwg.org/#transform-stream-error). These two wait
-    // for the reader before they report an error.
+    // A TransformStream whose `flush` fails discards unread messages
+    // (https://streams.spec.whatwg.org/#transform-stream-error). These two wait for the
+    // reader before they report an error.
     const { readable, writable } = decoderPair(framing.decoder());
     this.readable = readable;
     this.writable = writable;
   }
 }
 
-/** Two ends of a decoder: bytes are taken in once all messages before are read. */
+/** Two ends of a decoder: it accepts bytes once all earlier messages are read. */
 function decoderPair<In>(
   decoder: Decoder<In>,
 ): { readable: ReadableStream<In>; writable: WritableStream<Uint8Array> } {
@@ -58,12 +58,12 @@ function decoderPair<In>(
   let isOpen = true;
   // No more bytes come, and the messages are all in the stream's own queue.
   let hasEnded = false;
-  // A read waits for more bytes than there are.
+  // A read waits for more bytes than have arrived.
   let isHungry = false;
   let failure: { readonly error: unknown } | undefined;
   let wake = () => {};
 
-  /** Waits until a read waits for more. */
+  /** Waits until a read needs more bytes. */
   async function hungry(): Promise<void> {
     while (isOpen && !isHungry) {
       await new Promise<void>((resolve) => wake = resolve);
@@ -85,7 +85,7 @@ function decoderPair<In>(
     return message;
   }
 
-  /** Gives a message to a read that waits. */
+  /** Gives a message to a pending read. */
   function feed(): void {
     const message = next();
     // A function of the framing may have cancelled the readable side.
@@ -123,7 +123,7 @@ function decoderPair<In>(
   const writable = new WritableStream<Uint8Array>({
     start(controller) {
       writableController = controller;
-      // The sink's own `abort` would wait for a write that waits for a reader.
+      // The sink's own `abort` would wait for a write, which waits for a reader.
       const { signal } = controller;
       signal.addEventListener("abort", () => fail(signal.reason));
     },
@@ -137,7 +137,7 @@ function decoderPair<In>(
         throw error;
       }
       feed();
-      // The error of what this chunk holds is the writer's too.
+      // The writer gets the error of this chunk too.
       if (failure !== undefined) throw failure.error;
     },
     async close() {
@@ -164,9 +164,9 @@ function decoderPair<In>(
 /**
  * A `TransformStream` of messages into bytes.
  *
- * A message that the framing refuses is an error of the stream.
+ * A message that the framing refuses makes the stream fail.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example Writing lines to any stream of bytes
  * ```ts
@@ -185,7 +185,7 @@ export class FrameEncoderStream<Out> extends TransformStream<Out, Bytes> {
    * Makes a stream.
    *
    * @param framing How messages are written.
-   * @throws {TypeError} If that is no framing.
+   * @throws {TypeError} If `framing` is not a framing.
    */
   constructor(framing: Pick<Framing<unknown, Out>, "encoder">) {
     const encoder = new ChunkEncoder(framing);

@@ -2,23 +2,23 @@ import { quoted } from "../internal/shown.ts";
 import { FramingError } from "./framing_error.ts";
 
 /**
- * Reads the fields of one message that is text: the groups of a regular expression that
- * must match it.
+ * Reads the fields of a text message: the groups of a regular expression that must match
+ * it.
  *
  * A message that does not match is the peer's mistake: a {@linkcode FramingError} of code
  * `"malformed"`, which shows the first 80 characters, quoted, so that a hostile message
  * cannot forge lines in a log. So a function that reads a message needs no checks of its
- * own, within {@linkcode mapped}, {@linkcode headed} or after receiving. For a message
- * of bytes, see {@linkcode FieldReader}.
+ * own, within {@linkcode mapped}, {@linkcode headed} or after receiving. For messages of
+ * bytes, see {@linkcode FieldReader}.
  *
- * Begin the expression with `^` and end it with `$` for the whole message to match.
+ * To match the whole message, begin the expression with `^` and end it with `$`.
  *
  * @param text The message.
  * @param pattern What it must match.
- * @returns The groups in their order; `undefined` for one that took no part.
+ * @returns The groups in order; `undefined` for a group that did not take part.
  * @throws {FramingError} If the message does not match.
- * @throws {TypeError} If `pattern` is no regular expression, or has the flag `g` or `y`,
- * with which a match depends on the one before.
+ * @throws {TypeError} If `pattern` is not a regular expression, or has the flag `g` or
+ * `y`, with which a match depends on the previous one.
  *
  * @example Lines of a name and a number
  * ```ts

@@ -3,9 +3,9 @@ import type { Bytes, Sendable } from "./bytes.ts";
 import type { Encoder, Framing } from "./framing.ts";
 
 /**
- * No framing: every chunk as it arrives, which is what a bare `read` gives.
+ * No framing: every chunk as it arrives, like a bare `read`.
  *
- * How the bytes are divided says nothing about how they were sent.
+ * The chunks received say nothing about the chunks sent.
  *
  * @returns A framing without state, which many connections may share.
  *

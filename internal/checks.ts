@@ -1,9 +1,9 @@
 import { shownValue } from "./shown.ts";
 
-// More makes a timer fire immediately.
+// A longer time makes a timer fire immediately.
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Throws unless `value` is a function; `task` is what cannot be done without it. */
+/** Throws unless `value` is a function; `task` names what needs it. */
 export function checkFunction<T>(
   task: string,
   name: string,
@@ -17,8 +17,8 @@ export function checkFunction<T>(
 }
 
 /**
- * Throws if the function `name` gave a promise, though its result is needed now. Some types
- * let an async function pass, and JavaScript always does.
+ * Throws if the function `name` returned a promise although its result is needed now.
+ * Some types allow an async function, and JavaScript always does.
  */
 export function checkNotAsync(
   task: string,
@@ -83,7 +83,7 @@ export function checkAlpnProtocols(
   }
 }
 
-/** Throws unless `value` is left out or can tell when it is aborted. */
+/** Throws unless `value` is left out or an abort signal. */
 export function checkSignal(value: unknown): void {
   if (value === undefined) return;
   const isSignal = typeof value === "object" && value !== null &&
@@ -127,7 +127,7 @@ export function checkLength(
   }
 }
 
-/** Throws unless `value` is left out or a time that a timer can keep. */
+/** Throws unless `value` is left out or a time that a timer supports. */
 export function checkMilliseconds(
   name: string,
   value: number | undefined,
@@ -167,14 +167,14 @@ export function checkPath(path: string): void {
   }
 }
 
-/** Whether the address is that of a Unix socket. */
+/** Whether the options are for a Unix socket. */
 export function isUnix<O extends object>(
   options: O,
 ): options is Extract<O, { path: string }> {
   return "path" in options && options.path !== undefined;
 }
 
-/** Throws if one of `names` is among the options, where it cannot be honoured. */
+/** Throws if one of `names`, which cannot be honoured, is among the options. */
 export function refuseOptions(
   options: object,
   names: readonly string[],
@@ -189,7 +189,7 @@ export function refuseOptions(
 
 /**
  * Throws if a server gets TLS options that only clients have. A server that ignored
- * `caCerts` would let in every client that the option seems to keep out.
+ * `caCerts` would let in every client that the option seems to exclude.
  */
 export function refuseClientTlsOptions(options: object): void {
   refuseOptions(
@@ -200,8 +200,8 @@ export function refuseClientTlsOptions(options: object): void {
 }
 
 /**
- * Throws if the buffer of a chunk without bytes was transferred, such as to a worker: what
- * it held is lost, and would be missing in the stream without a word.
+ * Throws if the buffer of an empty chunk was transferred, such as to a worker: its bytes
+ * are lost, and would silently be missing from the stream.
  */
 export function checkAttached(action: string, { buffer }: Uint8Array): void {
   if ("detached" in buffer && buffer.detached) {

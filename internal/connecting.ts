@@ -54,7 +54,7 @@ export function nameOfTarget(
     : hostAndPort(target.hostname ?? DEFAULT_CONNECT_HOSTNAME, target.port);
 }
 
-/** The server to connect to, for those who listen to diagnostics. */
+/** The server to connect to, for subscribers of the diagnostics. */
 function originOf(
   target: TcpTarget | { readonly path: string },
 ): Origin {
@@ -64,7 +64,7 @@ function originOf(
   return { role, address, port };
 }
 
-/** The options for TLS, if it is to be used. */
+/** The options for TLS, if it is used. */
 export function tlsOptionsOf<T extends object>(
   { tls = false }: { readonly tls?: boolean | T | undefined },
 ): Partial<T> | undefined {
@@ -74,9 +74,9 @@ export function tlsOptionsOf<T extends object>(
 
 /** Throws if an option cannot be honoured. The options may be missing in JavaScript. */
 export function checkConnectingOptions(options: ConnectingOptions): void {
-  checkFraming(options); // first, as there may be no options at all
+  checkFraming(options); // first: there may be no options at all
   checkMilliseconds("connectTimeout", options.connectTimeout);
-  // Left out of account, they would leave the connection open to all.
+  // Ignoring them would leave the connection open to everyone.
   refuseOptions(
     options,
     ["caCerts", "cert", "key", "alpnProtocols", "serverName"],
@@ -127,11 +127,11 @@ export function checkConnectTlsOptions(tls: CheckedTlsOptions): void {
   }
 }
 
-/** What {@linkcode connectInTime} is told by those who know the runtime. */
+/** The parts of {@linkcode connectInTime} that depend on the runtime. */
 interface Connecting<T, C> {
-  /** Opens a transport. Is told by its signal to give up, and rejects with the reason then. */
+  /** Opens a transport. When its signal aborts, it gives up and rejects with the reason. */
   readonly dial: (signal: AbortSignal) => Promise<T>;
-  /** Makes a connection of it. */
+  /** Makes a connection over it. */
   readonly open: (transport: T) => C;
 }
 

@@ -7,8 +7,8 @@ import {
 import { shownValue } from "./shown.ts";
 
 /**
- * The options of a connection that are checked, in the shape that every framing
- * fits: this folder knows neither connections nor framings.
+ * The options of a connection that are checked, in a shape that fits every framing: this
+ * folder knows neither connections nor framings.
  */
 export interface CheckedOptions {
   readonly framing: { readonly decoder: unknown; readonly encoder: unknown };
@@ -35,7 +35,7 @@ export interface CheckedHeartbeat {
  * Throws if an option shared by both sides cannot be honoured. Servers and clients
  * call it before they open anything.
  *
- * @param transport What will carry the bytes, as errors name it, if that is known.
+ * @param transport The kind of transport, as errors name it, if known.
  */
 export function checkConnectionOptions(
   options: CheckedOptions,
@@ -64,7 +64,7 @@ export function checkConnectionOptions(
   }
 }
 
-/** Throws unless it tells what to send, and how often. */
+/** Throws unless it says what to send, and how often. */
 export function checkHeartbeat(heartbeat: CheckedHeartbeat): void {
   if (typeof heartbeat !== "object" || heartbeat === null) {
     throw new TypeError(
@@ -107,7 +107,7 @@ export function checkFraming(
   }
 }
 
-/** Throws unless a framing for one message has the method that is needed of it. */
+/** Throws unless a framing for one message has the needed method. */
 export function checkFramingMethod<Method extends "decoder" | "encoder">(
   framing: { readonly [Name in Method]: unknown },
   method: Method,

@@ -3,7 +3,7 @@ const NO_BYTES = new Uint8Array(0);
 /**
  * Copies as many bytes from the front of `bytes` as `buffer` has room for.
  *
- * @returns The bytes that are left. If there are none, they keep no large chunk alive.
+ * @returns The rest. An empty rest keeps no large chunk alive.
  */
 export function copyInto(buffer: Uint8Array, bytes: Uint8Array): Uint8Array {
   const piece = bytes.subarray(0, buffer.length);

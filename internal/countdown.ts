@@ -1,26 +1,26 @@
 /**
- * Time limits that measure the peer, and not this thread.
+ * Time limits that measure the peer, not this thread.
  *
  * A timer that has fired does not show that a peer is silent: its bytes may lie in the
- * socket, as this thread was busy, the process was stopped, or a thousand others came
- * first. So all limits of a process go by one clock. It is observed regularly; time
- * between two observations counts only up to what was asked for; and it counts only
- * for the waits that have outlasted a look at all sockets after the observation. A wait
- * for what had arrived by then is over.
+ * socket, because this thread was busy, the process was stopped, or a thousand other
+ * peers came first. So all limits of a process use one clock. It is observed regularly;
+ * time between two observations counts only up to the planned interval; and it counts
+ * only for waits that are still pending after a poll of all sockets following the
+ * observation. By then, a wait for bytes that had arrived is over.
  *
- * One timer serves all countdowns, and running one is a matter of a few fields.
+ * One timer serves all countdowns, and running one only changes a few fields.
  *
  * @module
  */
 import { backgroundTimer, type OwnTimer, untilLook } from "./event_loop.ts";
 
-/** How often the clock is observed within the shortest limit: a countdown is so exact. */
+/** How often the clock is observed within the shortest limit, which sets the accuracy. */
 const OBSERVATIONS = 32;
-/** The same for a thread that is always busy, where each observation takes long. */
+/** The same for a thread that is always busy: each observation then takes long. */
 const BUSY_OBSERVATIONS = 3;
 /**
- * How many looks come before a wait of several steps is over: the name, the connection and
- * two answers within the handshake may each need one, and twice as many are to be safe.
+ * How many polls come before a wait of several steps is over: the name, the connection
+ * and two answers within the handshake may each need one; doubled to be safe.
  */
 const LOOKS_FOR_STEPS = 8;
 const MIN_PERIOD_MS = 4;
@@ -28,8 +28,8 @@ const MAX_PERIOD_MS = 500;
 // Timers are late by about a millisecond.
 const SLACK_MS = 1;
 const SLACK = 0.25;
-// Fewer show that no more was ready: Deno settles at most 128 at a look, or as many less
-// as there are that take more than one step.
+// Fewer settled operations show that no more were ready: Deno settles at most 128 per
+// poll, less those that take more than one step.
 const FEW = 32;
 
 let settled = 0;
@@ -41,8 +41,8 @@ export function noteSettled(): void {
 }
 
 /**
- * Settles when the next read or write may begin; `undefined` if that is now. While it is
- * found out who is silent, those that were served just now are held back.
+ * Settles when the next read or write may begin; `undefined` if that is now. While the
+ * clock finds out who is silent, connections that were just served are held back.
  */
 export function untilOthersAreServed(): Promise<void> | undefined {
   return held?.promise;
@@ -50,35 +50,35 @@ export function untilOthersAreServed(): Promise<void> | undefined {
 
 /**
  * The clock. A long time between two observations counts little: the process may have
- * been stopped, and what it owes its peers is still to be sent. If such times follow each
- * other the thread is overloaded, and a silent peer would stay for very long. So each then
- * counts for a part of the limit, though only for the waits that go on from the observation
- * before: it is never early for them.
+ * been stopped, and still have to send answers to its peers. If long times follow each
+ * other, the thread is overloaded, and a silent peer would stay very long. So each one
+ * then counts for a part of the limit, but only for waits that were already pending at
+ * the previous observation: for them it is never too early.
  */
 class Clock {
-  /** How far it has come. */
+  /** The time that has counted so far. */
   now = 0;
-  /** Up to where a wait counts that is not over now. */
+  /** The time up to which a wait counts that is still pending. */
   to = 0;
-  /** What of `now`, and of `to`, is for the time of an overload. */
+  /** The part of `now`, and of `to`, that comes from overloads. */
   overload = 0;
   overloadTo = 0;
   /** The most that the next observation may add for an overload. */
   pending = 0;
   readonly #countdowns = new Set<Countdown>();
-  // No countdown is over before that.
+  // No countdown is over before this time.
   #nextDue = Infinity;
   #period = MAX_PERIOD_MS;
   #mostOverload = Infinity;
   #timer: OwnTimer | undefined;
   #isLooking = false;
   #observedAt = 0;
-  // What has passed since the last observation and does not count.
+  // Time since the last observation that does not count.
   #uncounted = 0;
   #settledBefore = 0;
   #wasCalm = false;
 
-  /** Begins to look after a countdown, which is resumed. */
+  /** Adds a countdown, which has been resumed. */
   add(countdown: Countdown): void {
     this.#countdowns.add(countdown);
     const isStopped = this.#timer === undefined && !this.#isLooking;
@@ -89,7 +89,7 @@ class Clock {
       this.#mostOverload = countdown.mostOverload;
       this.#setTimer();
     } else if (countdown.period < this.#period) {
-      // What has passed of the longer period is not to count for the new one.
+      // The elapsed part of the longer period must not count for the new one.
       this.#advance();
       this.#period = countdown.period;
       this.#mostOverload = countdown.mostOverload;
@@ -98,7 +98,7 @@ class Clock {
     this.#nextDue = Math.min(this.#nextDue, this.now + countdown.left);
   }
 
-  /** Looks no more after a countdown. */
+  /** Removes a countdown. */
   remove(countdown: Countdown): void {
     this.#countdowns.delete(countdown);
     if (this.#countdowns.size > 0) return;
@@ -114,7 +114,7 @@ class Clock {
     }, this.#period);
   }
 
-  /** Goes on by the time since the last observation; tells whether that was long. */
+  /** Advances by the time since the last observation; returns whether that was long. */
   #advance(): boolean {
     const now = performance.now();
     const passed = now - this.#observedAt;
@@ -125,7 +125,7 @@ class Clock {
     return passed > most;
   }
 
-  /** Goes on for an overload, if this long time follows another. */
+  /** Advances for an overload, if this long time follows another. */
   #advanceInOverload(): void {
     const added = Math.min(this.pending, this.#uncounted);
     this.now += added;
@@ -139,12 +139,12 @@ class Clock {
     this.#advanceInOverload();
     const observed = this.now;
     const observedOverload = this.overload;
-    // This thread had nothing to do: what is waited for was not there.
+    // This thread had nothing to do: the awaited bytes had not arrived.
     if (!isLate && this.#wasCalm) {
       this.to = observed;
       this.overloadTo = observedOverload;
     }
-    // Looking costs something, if only where a process would sleep.
+    // Polling costs something, if only because the process could sleep.
     const isSilent = !isLate && settled === this.#settledBefore;
     const isDue = observed >= this.#nextDue;
     if (!isSilent || isDue) {
@@ -167,14 +167,14 @@ class Clock {
   }
 
   /**
-   * Settles when each read and write has settled that was ready.
+   * Settles when every read and write that was ready has settled.
    *
-   * Where peers send more than this thread can take, there is no end of reads that are
-   * ready, and Deno comes first to those that began last: some get no turn. So no others
-   * begin until few settle at a look; from the start if the thread is late or a limit is
-   * over, as a look is many turns, in each of which all peers could take their time.
+   * If peers send more than this thread can take, there is no end of ready reads, and
+   * Deno serves first those that began last: some get no turn. So no others begin until
+   * few settle in a poll; from the start if the thread is late or a limit is over,
+   * because a poll takes many turns, and in each all peers could take their time.
    *
-   * @param quietLooks In how many looks in a row there must be few.
+   * @param quietLooks How many polls in a row must settle few.
    * @returns Whether this thread had nothing to do.
    */
   async #look(quietLooks: number): Promise<boolean> {
@@ -197,7 +197,7 @@ class Clock {
     return isCalm;
   }
 
-  /** Whether a wait may be over that takes several steps. */
+  /** Whether a wait of several steps may be over. */
   get #hasSteps(): boolean {
     for (const countdown of this.#countdowns) {
       if (countdown.hasSteps && countdown.isRunning) return true;
@@ -230,7 +230,7 @@ class Clock {
 
 const clock = new Clock();
 
-/** How long the time between two observations may count. */
+/** How much of the time between two observations may count. */
 function longest(period: number): number {
   return period * (1 + SLACK) + SLACK_MS;
 }
@@ -238,9 +238,9 @@ function longest(period: number): number {
 /** Options for {@linkcode Countdown}. */
 export interface CountdownOptions {
   /**
-   * Whether a wait can take several steps of both sides, as a handshake: none of them is
-   * seen here, and in an overload each takes long. Its time does not count then, and each
-   * step gets a look at the sockets before it is over.
+   * Whether a wait takes several steps of both sides, like a handshake: the steps are not
+   * visible here, and in an overload each takes long. Then its time does not count, and
+   * each step gets a poll of the sockets before the wait is over.
    */
   readonly hasSteps?: boolean | undefined;
 }
@@ -253,11 +253,13 @@ export class Countdown {
   readonly mostOverload: number;
   /** For the clock: see {@linkcode CountdownOptions}. */
   readonly hasSteps: boolean;
-  /** For the clock: whether it looks after this, which it may do for a while when it is paused. */
+  /**
+   * For the clock: whether it has this countdown, which may stay for a while when paused.
+   */
   isKnown = false;
   readonly #limit: number;
   readonly #onExpire: () => void;
-  // How long it ran until it was paused, and from where on it runs.
+  // How long it ran until it was paused, and when it was resumed.
   #waited = 0;
   #from = 0;
   #overloadFrom = 0;
@@ -277,12 +279,12 @@ export class Countdown {
       MAX_PERIOD_MS,
       Math.max(MIN_PERIOD_MS, limit / OBSERVATIONS),
     );
-    // The first observation counts in full for a wait that has begun just before it.
+    // The first observation counts in full even for a wait that has just begun.
     this.#limit = limit + longest(this.period);
     this.#onExpire = onExpire;
   }
 
-  /** Goes on with the time that remains, until as many calls of `pause`. */
+  /** Continues with the remaining time, until `pause` was called as often. */
   resume(): void {
     if (this.#isOver) return;
     this.#waits++;
@@ -291,16 +293,16 @@ export class Countdown {
     if (this.isKnown) return;
     this.isKnown = true;
     clock.add(this);
-    this.#begin(); // as it has gone on if the clock was to be more exact
+    this.#begin(); // the clock may have advanced to become more exact
   }
 
   #begin(): void {
-    // What the next observation adds for an overload is for those that wait already.
+    // Overload time of the next observation counts only for earlier waits.
     this.#from = clock.now + clock.pending;
     this.#overloadFrom = clock.overload + clock.pending;
   }
 
-  /** How long it has run since it was resumed, as far as is known. */
+  /** How long it has run since it was resumed, as far as known. */
   get #running(): number {
     const ran = clock.to - this.#from;
     const inOverload = clock.overloadTo - this.#overloadFrom;
@@ -310,7 +312,7 @@ export class Countdown {
     );
   }
 
-  /** Stops the clock; what remains is kept. */
+  /** Pauses the countdown; the remaining time is kept. */
   pause(): void {
     if (this.#waits === 0) return;
     this.#waits--;
@@ -318,7 +320,7 @@ export class Countdown {
     this.#waited += this.#running;
   }
 
-  /** Begins anew with the whole time, running or not as before. */
+  /** Restarts with the whole time, running or not as before. */
   reset(): void {
     this.#waited = 0;
     this.#begin();
@@ -337,24 +339,24 @@ export class Countdown {
     return this.#waits > 0;
   }
 
-  /** For how much longer it may run, while it is running. */
+  /** How much longer it may run, while it is running. */
   get left(): number {
     return this.#limit - this.#waited - this.#running;
   }
 
-  /** For the clock: ends it, as its time is up. */
+  /** For the clock: ends it because its time is up. */
   expire(): void {
-    if (this.#isOver) return; // by another that expired with it
+    if (this.#isOver) return; // ended by another that expired with it
     this.stop();
     this.#onExpire();
   }
 }
 
 /**
- * Calls `onTimeout` after some milliseconds of waiting for a peer to connect or to shake
- * hands.
+ * Calls `onTimeout` after some milliseconds of waiting for a peer to connect or to finish
+ * its handshake.
  *
- * @returns Stops it.
+ * @returns A function that stops it.
  */
 export function startTimer(
   milliseconds: number,

@@ -1,7 +1,7 @@
 /**
- * What is published about connections on `node:diagnostics_channel`. If nothing has subscribed,
- * that is all that is looked at: once when a transport is opened, once when a
- * connection is made of it, and once at its end.
+ * Publishes events of connections on `node:diagnostics_channel`. Without subscribers, it
+ * only checks for them: once when a transport opens, once when a connection is made from
+ * it, and once at its end.
  *
  * @module
  */
@@ -18,7 +18,7 @@ interface Channels {
   readonly close: Channel;
 }
 
-/** Who opened a connection, of which the connection itself knows nothing. */
+/** Who opened a connection; the connection itself does not know. */
 export interface Origin {
   /** Whether this side dialled or accepted. */
   readonly role: "client" | "server";
@@ -30,7 +30,7 @@ export interface Origin {
 
 const origins = new WeakMap<object, Origin>();
 
-// `null` if the runtime has no such channels, so that it is not asked again.
+// `null` if the runtime has no such channels, to ask only once.
 let channels: Channels | null | undefined;
 
 function getChannels(): Channels | null | undefined {
@@ -38,8 +38,8 @@ function getChannels(): Channels | null | undefined {
   try {
     module = builtinModule("node:diagnostics_channel");
   } catch {
-    // Deno loads Node's modules when they are first asked for, and runs continuations
-    // meanwhile, for which they are not there yet: nothing can have subscribed.
+    // Deno loads Node's modules on first use, and runs continuations meanwhile. For those
+    // the module is not loaded yet, so nothing can have subscribed.
     return undefined;
   }
   if (module === undefined) return null;
@@ -49,27 +49,27 @@ function getChannels(): Channels | null | undefined {
   };
 }
 
-/** The channel of opening, if something listens to it. */
+/** The channel for opening, if it has subscribers. */
 function openChannel(): Channel | undefined {
   if (channels === undefined) channels = getChannels();
   return channels?.open.hasSubscribers ? channels.open : undefined;
 }
 
 /**
- * Notes who opened a transport, before a connection is made of it.
+ * Notes who opened a transport, before a connection is made from it.
  *
- * @param origin Makes it, if something listens.
+ * @param origin Makes the origin, if there are subscribers.
  */
 export function noteOrigin(transport: object, origin: () => Origin): void {
   if (openChannel() !== undefined) origins.set(transport, origin());
 }
 
-/** Tells those who subscribed that a connection was made of `transport`. */
+/** Tells subscribers that a connection was made from `transport`. */
 export function publishOpen(connection: object, transport: object): void {
   openChannel()?.publish({ connection, ...origins.get(transport) });
 }
 
-/** Tells those who subscribed that a connection has ended, and by which error. */
+/** Tells subscribers that a connection has ended, and with which error. */
 export function publishClose(
   connection: object,
   failure: { readonly error: unknown } | undefined,

@@ -1,12 +1,12 @@
 /**
- * How many messages were dropped, by decoders of all streams: malformed, or too long.
- * Decoding does not wait, so who decodes tells by the difference how many were its own.
+ * How many messages the decoders of all streams dropped: malformed, or too long. Decoding
+ * is synchronous, so a caller gets its own number as a difference.
  */
 export const drops = { count: 0 };
 
 /**
- * How often something was dropped as the framing's user said, which is no fault: a
- * remainder, or what `decode` of `mapped` gave nothing for.
+ * How often something was dropped because the framing's user asked for it, which is not a
+ * fault: a remainder, or a message for which `decode` of `mapped` returned nothing.
  */
 export const wantedDrops = { count: 0 };
 
@@ -16,7 +16,7 @@ export const wantedDrops = { count: 0 };
  */
 export const droppedMessages = { count: 0 };
 
-/** Notes that a decoder has dropped a message, for which `reason` counts. */
+/** Notes that a decoder has dropped a message, and counts it in `reason`. */
 export function noteDropped(reason: typeof drops): void {
   reason.count++;
   droppedMessages.count++;

@@ -1,6 +1,6 @@
 /**
- * What the runtimes offer beyond the Web's own functions, with what comes closest to
- * it where they do not: a browser, or a worker without `process`.
+ * Functions that runtimes offer beyond the Web's, with the closest substitutes for those
+ * without: a browser, or a worker without `process`.
  *
  * @module
  */
@@ -15,11 +15,11 @@ let nextTick: ((callback: () => void) => unknown) | undefined;
 
 /**
  * Calls `callback` once all promise continuations of this turn of the event loop have
- * run, and before the next look at timers and sockets.
+ * run, and before the next poll of timers and sockets.
  *
- * `queueMicrotask` would come too early: between two turns of a loop that awaits
- * each message (measured: `nextTick` takes 0.3 µs, for all connections together,
- * where `setImmediate` takes 2.4).
+ * `queueMicrotask` would come too early: between two turns of a loop that awaits each
+ * message (measured: `nextTick` takes 0.3 µs for all connections together, `setImmediate`
+ * 2.4).
  */
 export function afterContinuations(callback: () => void): void {
   nextTick ??= processOf()?.nextTick ?? setTimeout;
@@ -29,7 +29,10 @@ export function afterContinuations(callback: () => void): void {
   queueMicrotask(() => later(callback));
 }
 
-/** Settles in the next turn of the event loop, after a look at the sockets if there is time. */
+/**
+ * Settles in the next turn of the event loop, after a poll of the sockets if there is
+ * time.
+ */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     const own = ownTimers();
@@ -38,25 +41,25 @@ export function nextTurn(): Promise<void> {
   });
 }
 
-// How often a loop that is never out of work looks at its sockets: once in so many turns
-// of Deno's scheduler (tokio's `event_interval`). Others do it in each turn.
+// A loop that always has work polls its sockets once in this many turns of Deno's
+// scheduler (tokio's `event_interval`). Other runtimes poll in each turn.
 const TURNS_PER_LOOK = 61;
 
 /**
- * How many reads and writes may be begun or settle in one turn of the event loop.
+ * How many reads and writes may begin or settle in one turn of the event loop.
  *
- * In Deno those above it wait for a later turn, even if the socket is ready, and take a
- * slower way (measured: a broadcast to 1,000 took 9.6 µs for each where all were written
- * to in one turn, and 7.7 in several).
+ * In Deno any more wait for a later turn, even if the socket is ready, and take a slower
+ * path (measured: a broadcast to 1,000 took 9.6 µs each when all were written in one
+ * turn, and 7.7 in several).
  */
 export function operationsPerTurn(): number {
   return isDeno() ? 128 : Infinity;
 }
 
 /**
- * Settles when the sockets have been looked at. It takes about 0.1 ms where none is ready.
+ * Settles when the sockets have been polled. It takes about 0.1 ms if none is ready.
  *
- * @param onTurn Is called after each turn of the event loop until then.
+ * @param onTurn Called after each turn of the event loop until then.
  */
 export async function untilLook(onTurn?: () => void): Promise<void> {
   const turns = isDeno() ? TURNS_PER_LOOK : 1;
@@ -66,13 +69,13 @@ export async function untilLook(onTurn?: () => void): Promise<void> {
   }
 }
 
-/** A timer of this module's. */
+/** A timer of this module. */
 export interface OwnTimer {
-  /** Ends it before it fires. */
+  /** Cancels it before it fires. */
   cancel(): void;
 }
 
-// A number, or an object where the types of Node are.
+// A number, or an object with Node's types.
 type Timer = ReturnType<typeof setTimeout>;
 
 interface Timers {
@@ -87,10 +90,10 @@ interface Timers {
 /**
  * Calls `callback` after some milliseconds.
  *
- * Tests replace the global timers by those of a clock that stands still, and no call of
- * this module is to wait for that. So it goes by those of Node, where there are any.
+ * Tests replace the global timers with fake ones, and this module must not wait for
+ * those. So it uses Node's timers, if there are any.
  *
- * @param keepsAlive Whether the process lives on for it.
+ * @param keepsAlive Whether it keeps the process alive.
  */
 export function ownTimer(
   callback: () => void,
@@ -103,7 +106,7 @@ export function ownTimer(
   return { cancel: () => own.clearTimeout(timer) };
 }
 
-/** Calls `callback` after some milliseconds, if the process is still there. */
+/** Calls `callback` after some milliseconds, if the process still runs. */
 export function backgroundTimer(
   callback: () => void,
   milliseconds: number,
@@ -111,13 +114,13 @@ export function backgroundTimer(
   return ownTimer(callback, milliseconds, false);
 }
 
-// A timer that never fires, for all practical purposes: more is too long for one.
+// Practically never: the longest time that a timer supports.
 const NEVER_MS = 2 ** 31 - 1;
 
 /**
  * Keeps the process alive.
  *
- * @returns Lets it end.
+ * @returns A function that lets it end.
  */
 export function keepAlive(): () => void {
   const own = ownTimers();
@@ -145,9 +148,9 @@ function hasTimers(timers: unknown): timers is Timers {
     "setInterval" in timers && "clearInterval" in timers;
 }
 
-/** A module of Node, where the runtime has it. */
+/** A Node module, if the runtime has it. */
 export function builtinModule<T>(name: string): T | undefined {
-  // Its type is what the caller uses of it.
+  // The caller names the type.
   return processOf()?.getBuiltinModule?.(name) as T | undefined;
 }
 

@@ -1,17 +1,20 @@
-/** An address as it is written, such as "127.0.0.1:80" and "[::1]:80". */
+/** An address as text, such as "127.0.0.1:80" and "[::1]:80". */
 export function hostAndPort(hostname: string, port: unknown): string {
   const host = withoutBrackets(hostname);
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** A host without the brackets that URLs have around an IPv6 address. */
+/** A host without the brackets that URLs put around an IPv6 address. */
 export function withoutBrackets(hostname: string): string {
   return hostname.startsWith("[") && hostname.endsWith("]")
     ? hostname.slice(1, -1)
     : hostname;
 }
 
-/** The name in a server's certificate. It has no zone: "eth0" of "fe80::1%eth0" is this side's. */
+/**
+ * The name for a server's certificate, without a zone: in "fe80::1%eth0",
+ * "eth0" is local.
+ */
 export function certifiedName(hostname: string): string {
   const host = withoutBrackets(hostname);
   return host.includes(":") ? host.replace(/%.*$/, "") : host;

@@ -5,15 +5,15 @@ export function logError(error: unknown): void {
   try {
     // deno-lint-ignore no-console -- an error must not go unseen
     console.error(error);
-  } catch { // console.error() has thrown, such as by a getter of the error
+  } catch { // console.error() has thrown, for example in a getter of the error
     // deno-lint-ignore no-console -- as above
     console.error("An error that cannot be shown, as showing it throws");
   }
 }
 
 /**
- * Logs the rejection if a function that was told of something is async: it is too late to
- * end a connection with it, and an unhandled rejection would end the process.
+ * Logs the rejection of an async callback: it is too late to end a connection with it,
+ * and an unhandled rejection would end the process.
  */
 export function logRejection(given: unknown): void {
   onRejection(given, logError);

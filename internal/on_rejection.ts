@@ -1,6 +1,6 @@
 /**
- * Passes on the rejection of a function that should give nothing, but is async: an unhandled
- * rejection would end the process.
+ * Passes on the rejection of a function that should return nothing, but is async: an
+ * unhandled rejection would end the process.
  */
 export function onRejection(
   given: unknown,

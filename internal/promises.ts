@@ -1,20 +1,20 @@
 import { Countdown } from "./countdown.ts";
 import { keepAlive, ownTimer } from "./event_loop.ts";
 
-/** A promise that is rejected, and no unhandled rejection if nothing awaits it. */
+/** A rejected promise that causes no unhandled rejection if nothing awaits it. */
 export function rejected(error: unknown): Promise<never> {
   return unobserved(Promise.reject(error));
 }
 
-/** The same promise, which is no unhandled rejection if nothing awaits it. */
+/** The same promise; it causes no unhandled rejection if nothing awaits it. */
 export function unobserved<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
 }
 
 /**
- * Waits for `promise`, which must not reject, or for some milliseconds at most. Time in
- * which this thread is busy does not count: what is waited for may lie in the sockets.
+ * Waits for `promise`, which must not reject, for some milliseconds at most. Time in
+ * which this thread is busy does not count: the awaited bytes may lie in the sockets.
  */
 export async function isSettledWithin(
   promise: Promise<void>,
@@ -30,7 +30,7 @@ export async function isSettledWithin(
   return isSettled;
 }
 
-/** Whether `promise`, which must not reject, has settled when timers come to their turn. */
+/** Whether `promise`, which must not reject, settles before timers have their turn. */
 export async function isSettledSoon(promise: Promise<void>): Promise<boolean> {
   const { promise: timedOut, resolve } = Promise.withResolvers<boolean>();
   const timer = ownTimer(() => resolve(false), 0);

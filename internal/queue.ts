@@ -1,7 +1,7 @@
 // All empty queues share it; nothing is ever put into it.
 const NO_ITEMS: never[] = [];
 
-/** A queue: first in, first out. `Array.shift` would move all items that follow. */
+/** A queue: first in, first out. `Array.shift` would move all later items. */
 export class Queue<T> {
   #items: T[] = NO_ITEMS;
   #head = 0;
@@ -23,19 +23,19 @@ export class Queue<T> {
 
   /** Puts an item at the end. */
   push(item: T): void {
-    // An array that grows from nothing gets room for 17 items: too much for each
-    // of many idle connections.
+    // An array that grows from empty gets room for 17 items: too much for each of many
+    // idle connections.
     if (this.#head < this.#items.length) this.#items.push(item);
     else this.fill([item]);
   }
 
   /** Takes the first item; there must be one. */
   shift(): T {
-    const item = this.#items[this.#head]!; // as said above
+    const item = this.#items[this.#head]!; // required above
     this.#head++;
     if (this.#head === this.#items.length) this.clear();
     else if (this.#head >= 1024 && this.#head * 2 >= this.#items.length) {
-      // Else a queue that is never empty would keep all that was ever in it.
+      // Otherwise a queue that is never empty would keep all past items.
       this.fill(this.#items.slice(this.#head));
     }
     return item;
@@ -50,13 +50,13 @@ export class Queue<T> {
     return items;
   }
 
-  /** Takes one item out, wherever it is. */
+  /** Removes one item, wherever it is. */
   remove(item: T): void {
     if (this.length === 0) return;
-    // Those that wait with one signal leave one after another from the front. To move all
-    // others each time would take as long as there are others.
+    // Receivers that share a signal leave one after another from the front. Moving all
+    // others each time would take quadratic time.
     if (this.first === item) return void this.shift();
-    if (this.last === item) return void this.#items.pop(); // not the first, so one is left
+    if (this.last === item) return void this.#items.pop(); // not the first, so one item is left
     const at = this.#items.indexOf(item, this.#head);
     if (at !== -1) this.#items.splice(at, 1);
   }
@@ -66,7 +66,7 @@ export class Queue<T> {
     this.fill(NO_ITEMS);
   }
 
-  /** Puts other items in place of all. */
+  /** Replaces all items. */
   fill(items: T[]): void {
     this.#items = items;
     this.#head = 0;

@@ -1,12 +1,12 @@
-/** What was asked for, and how much there may be. */
+/** The requested amount, and the limit. */
 export interface Quota {
   readonly quota: number;
   readonly requested: number;
 }
 
 /**
- * A `QuotaExceededError`. Where that is no class yet (Node 22, Bun), it is what it was
- * before: a `DOMException` of that name, with the same facts.
+ * A `QuotaExceededError`. If the runtime lacks that class (Node 22, Bun), it is, as it
+ * used to be, a `DOMException` of that name, with the same fields.
  */
 export function quotaExceeded(message: string, facts: Quota): DOMException {
   const own: unknown = Reflect.get(globalThis, "QuotaExceededError");

@@ -13,7 +13,7 @@ import { onAbort } from "./on_abort.ts";
 import { noteReconnected } from "./reconnected.ts";
 import { shownValue } from "./shown.ts";
 
-/** What is done with a connection, of which this folder knows no more. */
+/** The part of a connection that this folder knows. */
 export interface ReconnectedConnection {
   readonly hasEnded: boolean;
   readonly signal: AbortSignal;
@@ -38,12 +38,12 @@ export interface ReconnectingOptions<C> {
   readonly maxAttempts?: number | undefined;
 }
 
-/** What {@linkcode runReconnecting} is told by those who know the runtime. */
+/** The parts of {@linkcode runReconnecting} that depend on the runtime. */
 export interface Reconnecting<C, T> {
   readonly options: ReconnectingOptions<C>;
   /** Opens the next connection, by the caller's function or by our own. */
   readonly open: () => Promise<C>;
-  /** Whether that is what was opened. */
+  /** Whether the result of `open` is a connection. */
   readonly isConnection: (opened: unknown) => boolean;
   readonly handler: (connection: C) => T | Promise<T>;
   /** The error of a connection whose messages have ended. */
@@ -60,8 +60,8 @@ export async function runReconnecting<C extends ReconnectedConnection, T>(
   const { signal } = options;
   if (signal === undefined) return await connectInTurn(reconnecting, schedule);
   signal.throwIfAborted();
-  // Each wait adds a listener, which takes as long as the signal has others (measured:
-  // 20,000 that share one connected in 41 s). So this one gets a signal of its own.
+  // Each wait adds a listener, which takes longer the more the signal has (measured:
+  // 20,000 that share one connected in 41 s). So this one gets its own signal.
   const controller = new AbortController();
   const stopListening = onAbort(
     signal,
@@ -75,7 +75,7 @@ export async function runReconnecting<C extends ReconnectedConnection, T>(
   }
 }
 
-/** Does the same with options that were checked. */
+/** Does the same with checked options. */
 async function connectInTurn<C extends ReconnectedConnection, T>(
   reconnecting: Reconnecting<C, T>,
   { jitter, longestWait, maxAttempts }: Schedule,
@@ -195,7 +195,7 @@ async function unlessAborted<T>(
   signal: AbortSignal | undefined,
 ): Promise<T> {
   if (signal === undefined) return await work();
-  // A promise, as work may give its value without one.
+  // A promise: work may return its value without one.
   return await abortable(Promise.resolve(work()), signal);
 }
 
@@ -203,7 +203,7 @@ async function abort(
   connection: ReconnectedConnection,
   reason: unknown,
 ): Promise<void> {
-  // One that ended badly may still send what was queued before.
+  // A connection that ended with an error may still send queued messages.
   if (!connection.signal.aborted) connection.abort(reason);
   await connection.closed.catch(() => {});
 }
@@ -230,14 +230,14 @@ export function isByFunction<O extends object>(
 interface Schedule {
   readonly jitter: number;
   readonly maxAttempts: number;
-  /** The wait after so many waits, in milliseconds, of which chance takes its part. */
+  /** The longest wait after this many waits, in milliseconds; jitter shortens it. */
   readonly longestWait: (waits: number) => number;
 }
 
 /** Throws if an option cannot be honoured. The options may be missing in JavaScript. */
 function checkReconnectOptions<C>(options: ReconnectingOptions<C>): Schedule {
   if (options && isByFunction(options)) checkByFunction(options);
-  else checkFraming(options); // which may be missing, and the options too
+  else checkFraming(options); // it may be missing, and so may the options
   const {
     onConnect,
     onError,
@@ -266,7 +266,7 @@ function checkReconnectOptions<C>(options: ReconnectingOptions<C>): Schedule {
       }`,
     );
   }
-  // Others than numbers compare as numbers, such as `null`.
+  // Other values, such as `null`, compare as numbers.
   if (typeof jitter !== "number" || !(jitter >= 0 && jitter <= 1)) {
     throw new RangeError(
       `Cannot reconnect as jitter must be from 0 to 1: current value is ${

@@ -15,7 +15,7 @@ import {
 } from "./connection_options.ts";
 import { onRejection } from "./on_rejection.ts";
 
-/** The most that a system takes for the length of its queue. */
+/** The longest queue that a system accepts. */
 export const MAX_BACKLOG = 2 ** 31 - 1;
 
 /** Why options are refused, as {@linkcode refuseOptions} says it. */
@@ -52,9 +52,9 @@ export function countsOpen(
 export function servedOptions<O extends ServingOptions>(options: O): O {
   return {
     ...options,
-    // The server's signal is for all connections, so none listens to it itself.
+    // The server's signal is for all connections, so no connection listens to it.
     signal: undefined,
-    // A place is not kept for ever for a peer that has hung up.
+    // A peer that has hung up must not keep its place forever.
     halfClosedTimeout: options.halfClosedTimeout ??
       (countsOpen(options) ? DEFAULT_HALF_CLOSED_TIMEOUT_MS : undefined),
   };
@@ -84,7 +84,7 @@ export function checkServingOptions(options: ServingOptions): void {
       `Cannot serve as proxyProtocol must be true or false: current value is of type ${typeof proxyProtocol}`,
     );
   }
-  // Left out of account, they would leave the server open to all.
+  // Ignoring them would leave the server open to everyone.
   refuseOptions(
     options,
     ["cert", "key", "alpnProtocols"],
@@ -95,7 +95,7 @@ export function checkServingOptions(options: ServingOptions): void {
 /** Throws if an option cannot be honoured over a Unix socket. */
 export function checkOverUnixSocket(options: ServingOptions): void {
   refuseOptions(options, ["port", "hostname", "tls"], WITH_PATH);
-  // Its peers have no addresses, unless a proxy tells them, and no TLS.
+  // Its peers have no addresses, unless a proxy names them, and no TLS.
   if (!options.proxyProtocol) {
     refuseOptions(
       options,
@@ -106,7 +106,7 @@ export function checkOverUnixSocket(options: ServingOptions): void {
   checkConnectionOptions(options, "Unix socket");
 }
 
-/** Throws if a proxy is to tell the peers of a path. */
+/** Throws if `proxyProtocol` is used with `path`. */
 export function refuseProxyWithPath({ proxyProtocol }: ServingOptions): void {
   if (!proxyProtocol) return;
   throw new TypeError(
@@ -129,7 +129,7 @@ interface ServingTcpOptions extends ServingOptions {
 export function checkOverTcp(options: ServingTcpOptions): void {
   const { port, hostname, tls, proxyProtocol } = options;
   if (port !== undefined) checkPort(port, 0);
-  checkText("hostname", hostname); // without one, it would listen on all
+  checkText("hostname", hostname); // an empty one would listen on all addresses
   if (tls !== undefined && proxyProtocol) {
     throw new TypeError(
       "Cannot use option proxyProtocol with tls: the header comes before TLS; leave tls out, and begin the handler with connection.startTls()",
@@ -154,21 +154,21 @@ export function checkOverTcp(options: ServingTcpOptions): void {
   if (tls !== undefined) refuseClientTlsOptions(tls);
 }
 
-/** Whether connections are taken from a listener of the caller's. */
+/** Whether the caller passed a listener to accept from. */
 export function isWithListener<O extends object>(
   options: O,
 ): options is Extract<O, { listener: unknown }> {
   return "listener" in options && options.listener !== undefined;
 }
 
-/** What connections can be taken from, as far as it is checked. */
+/** The part of a listener that is checked. */
 interface CheckedListener {
   readonly addr?: unknown;
   readonly accept: unknown;
   readonly close: unknown;
 }
 
-/** Throws unless connections can be taken from `listener`. */
+/** Throws unless `listener` can accept connections. */
 export function checkListener(listener: CheckedListener): void {
   for (const name of ["accept", "close"] as const) {
     checkFunction("serve", `listener.${name}`, listener?.[name]);
@@ -188,7 +188,7 @@ export function passes<A>(
 ): boolean {
   if (options.filter === undefined) return true;
   const isPassed = options.filter(remoteAddr);
-  // The promise of an async function would let all pass.
+  // The promise of an async function would let everyone pass.
   if (typeof isPassed !== "boolean") {
     onRejection(isPassed, () => {}); // the error below says that it is async
     throw new TypeError(

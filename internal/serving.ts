@@ -16,7 +16,7 @@ const GONE_BEFORE: ReadonlySet<string> = new Set([
 ]);
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/** What a {@linkcode ListeningServer} takes its connections from. */
+/** The listener of a {@linkcode ListeningServer}. */
 export interface Listener<Incoming, Address> {
   readonly addr: Address;
   accept(): Promise<Incoming>;
@@ -26,7 +26,7 @@ export interface Listener<Incoming, Address> {
   unref(): void;
 }
 
-/** What a listener gives. */
+/** An accepted connection. */
 export interface IncomingConnection {
   readonly remoteAddr?: unknown;
   close(): void;
@@ -34,7 +34,7 @@ export interface IncomingConnection {
   unref?(): void;
 }
 
-/** What a server does with a connection, of which this folder knows no more. */
+/** The part of a connection that this folder knows. */
 export interface ServedConnection {
   readonly closed: Promise<void>;
   readonly signal: AbortSignal;
@@ -45,16 +45,16 @@ export interface ServedConnection {
   unref(): void;
 }
 
-/** What a handler gets beside its connection. */
+/** The second argument of a handler. */
 export interface HandlerInfo {
   readonly remoteAddr: unknown;
-  /** Is aborted when the server begins to shut down. */
+  /** Aborts when the server begins to shut down. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Tells which handler calls a function, also after an `await`; the shape of Node's
- * `AsyncLocalStorage`. A handler in it takes some 0.2 µs more.
+ * Knows which handler calls a function, even after an `await`; the shape of Node's
+ * `AsyncLocalStorage`. It costs a handler some 0.2 µs.
  */
 export interface HandlerContext<Served> {
   run<T, Args extends unknown[]>(
@@ -65,25 +65,25 @@ export interface HandlerContext<Served> {
   getStore(): Served | undefined;
 }
 
-/** What a {@linkcode ListeningServer} gets from the entry point of each runtime. */
+/** The parts of a {@linkcode ListeningServer} that depend on the runtime. */
 export interface Serving<Incoming, Served, Address> {
   readonly listener: Listener<Incoming, Address>;
-  /** Whether to serve a connection, of which nothing has been read. */
+  /** Whether to serve a connection; nothing has been read from it yet. */
   readonly isWelcome: (incoming: Incoming) => boolean;
   /**
-   * Settles with the connection to serve in place of one that was accepted, if that tells
-   * first whose it is, as a proxy's does. Its peer is what counts then: whether it is
-   * welcome is asked later, and `handshake` not at all.
+   * Settles with the connection to serve instead of the accepted one, if a proxy first
+   * names the client. Then the client counts: `isWelcome` is called later, and
+   * `handshake` not at all.
    */
   readonly introduce?:
     | ((incoming: Incoming) => Promise<Incoming>)
     | undefined;
-  /** Settles when a connection has shaken hands, if it has to. */
+  /** Settles when the handshake is done, if there is one. */
   readonly handshake: (incoming: Incoming) => Promise<unknown> | undefined;
-  /** Makes a connection of what was accepted. */
+  /** Makes a connection from an accepted one. */
   readonly open: (incoming: Incoming) => Served;
   readonly context: HandlerContext<Served>;
-  // A method, as a handler may know the addresses that its listener gives.
+  // A method: a handler may be typed for the addresses of its listener.
   handler(connection: Served, info: HandlerInfo): void | Promise<void>;
   readonly options: {
     readonly maxConnections?: number | undefined;
@@ -111,15 +111,16 @@ export class ListeningServer<
   readonly #serving: Serving<Incoming, Served, Address>;
   // Why the server has begun to shut down.
   #stop: { readonly reason: unknown } | undefined;
-  // Of the handlers that have asked for their signal. One signal for all would keep
-  // the listeners of connections that have ended, and each would take longer to add
-  // (measured: 10,000 in 355 ms, 20,000 in 1.6 s).
+  // For the handlers that have asked for their signal. One signal for all would keep the
+  // listeners of ended connections, and each would take longer to add (measured: 10,000
+  // in 355 ms, 20,000 in 1.6 s).
   readonly #controllers = new Map<Served, AbortController>();
-  // Those whose handlers wait for a shutdown, which must not wait for them.
+  // Connections whose handlers wait for a shutdown, which must not wait for them.
   readonly #callers = new Set<Served>();
-  // How many are open, which may be fewer than have a handler that still runs.
+  // How many are open; more may have a handler that still runs.
   #openCount = 0;
-  // Those that have not shaken hands, or wait for a place, and what gives them up.
+  // Connections in their handshake, or waiting for a place, and the functions to abandon
+  // them.
   readonly #unserved = new Map<Incoming, (reason: unknown) => void>();
   readonly #countsByAddress = new Map<string, number>();
   #isRef = true;
@@ -170,7 +171,7 @@ export class ListeningServer<
     );
     for (const connection of late) connection.abort(reason);
     await Promise.allSettled(late.map(({ closed }) => closed));
-    // Handlers that stop when their connection ends do so now; others cannot be stopped.
+    // Handlers that stop with their connection do so now; others cannot be stopped.
     await isSettledSoon(finished);
   }
 
@@ -200,7 +201,7 @@ export class ListeningServer<
     for (const connection of this.connections) connection.abort(reason);
   };
 
-  /** Begins to stop where no caller waits to be told what its listener throws. */
+  /** Begins to stop if no caller waits for an error of the listener. */
   #beginStopUnasked(reason: unknown): void {
     try {
       this.#beginStop(reason);
@@ -209,7 +210,7 @@ export class ListeningServer<
     }
   }
 
-  /** Accepts no more, and tells the handlers so. */
+  /** Stops accepting, and tells the handlers. */
   #beginStop(reason: unknown): void {
     if (this.#stop !== undefined) return;
     this.#stop = { reason };
@@ -232,7 +233,7 @@ export class ListeningServer<
     this.#serving.options.signal?.removeEventListener("abort", this.#onAbort);
   }
 
-  /** Waits for all connections but those whose handlers wait too. */
+  /** Waits for all connections except those whose handlers wait too. */
   async #othersEnd(): Promise<void> {
     this.#announceChange();
     while (this.connections.size > this.#callers.size) {
@@ -270,7 +271,7 @@ export class ListeningServer<
       this.#unserved.size < maxHandshakes;
   }
 
-  /** Waits for the next change, for which the process lives on as while it accepts. */
+  /** Waits for the next change, and keeps the process alive as accepting does. */
   async #waitForRoom(): Promise<void> {
     this.#isFull = true;
     this.#updateAlive();
@@ -303,7 +304,9 @@ export class ListeningServer<
     this.#change = undefined;
   }
 
-  /** Serves what is welcome and within the limits; closes all else without a word. */
+  /**
+   * Serves connections that are welcome and within the limits; silently closes others.
+   */
   #admit(incoming: Incoming): void {
     const { introduce } = this.#serving;
     if (introduce !== undefined) {
@@ -312,7 +315,7 @@ export class ListeningServer<
       return;
     }
     if (!this.#isAdmitted(incoming)) return this.#close(incoming);
-    if (this.#stop !== undefined) { // by the filter
+    if (this.#stop !== undefined) { // stopped by the filter
       this.#uncountAddress(incoming);
       return this.#close(incoming);
     }
@@ -360,8 +363,8 @@ export class ListeningServer<
   }
 
   /**
-   * Serves a connection when it has shaken hands and there is a place for it; rejects if
-   * one that is not served cannot be closed.
+   * Serves a connection once its handshake is done and there is a place for it; rejects
+   * if a connection that is not served cannot be closed.
    */
   async #serveAfter(
     handshake: Promise<Incoming>,
@@ -390,7 +393,8 @@ export class ListeningServer<
       while (this.#openCount >= maxConnections) {
         await Promise.race([this.#waitForChange(), givenUp]);
       }
-      // It may have begun to stop since the race was won, and would not end this one.
+      // The server may have begun to stop after the race, and would not end this
+      // connection.
       if (this.#stop !== undefined) throw this.#stop.reason;
     } catch (error) {
       if (counted !== undefined) this.#uncountAddress(counted);
@@ -423,15 +427,15 @@ export class ListeningServer<
     }
     if (!this.#isRef) connection.unref();
     this.connections.add(connection);
-    // To notice that a peer is gone, a connection reads ahead, which those without a
-    // limit are spared.
+    // To notice that a peer is gone, a connection reads ahead; without a limit that is
+    // not needed.
     if (countsOpen(this.#serving.options)) {
       this.#countOpen(connection, incoming);
     }
     this.#handle(connection, incoming.remoteAddr);
   }
 
-  /** Counts a connection until it is closed, though its handler may go on. */
+  /** Counts a connection until it is closed, even if its handler still runs. */
   #countOpen(connection: Served, incoming: Incoming): void {
     this.#openCount++;
     connection.closed.catch(() => {}).then(() => {
@@ -451,7 +455,7 @@ export class ListeningServer<
     } catch (error) {
       handled = Promise.reject(error);
     }
-    // An async function that waited here would hold 340 bytes more a connection (measured).
+    // An async function waiting here would hold 340 more bytes a connection (measured).
     Promise.resolve(handled).then(
       () => this.#finish(connection),
       (error) => this.#finish(connection, { error }),
@@ -467,9 +471,9 @@ export class ListeningServer<
       if (failure !== undefined) throw failure.error;
       await connection.close();
     } catch (error) {
-      // A connection that ended badly may still send what was queued before.
+      // A connection that ended with an error may still send queued messages.
       if (!connection.signal.aborted) connection.abort(error);
-      // In the context, as it may wait for a shutdown, which must not wait for it.
+      // In the context: it may wait for a shutdown, which must not wait for it.
       await this.#serving.context.run(
         connection,
         () => this.#report(error, connection),
@@ -503,18 +507,18 @@ export class ListeningServer<
     }
   }
 
-  /** Reports a handshake that failed, but never to the log, which a scanner could fill. */
+  /** Reports a failed handshake, but never to the log, which a scanner could fill. */
   #reportHandshake(incoming: Incoming, cause: unknown): void {
     if (this.#serving.options.onError === undefined) return;
     const task = `shake hands with ${nameOf(incoming.remoteAddr)}`;
     this.#report(namingTask(cause, task), undefined);
   }
 
-  /** Reports an error; never rejects, as that would end the server. */
+  /** Reports an error; never rejects, because that would end the server. */
   async #report(error: unknown, connection: Served | undefined): Promise<void> {
     const { onError = logError } = this.#serving.options;
     try {
-      await onError(error, connection); // which may be an async function
+      await onError(error, connection); // may be an async function
     } catch (onErrorError) {
       logError(error);
       logError(onErrorError);
@@ -544,12 +548,12 @@ function nameOf(addr: unknown): string {
     : hostname;
 }
 
-/** What makes the signal of a handler. */
+/** Makes the signal of a handler. */
 interface SignalSource<Served> {
   signalFor(connection: Served): AbortSignal;
 }
 
-/** Makes the signal for those who ask. */
+/** Makes the signal on demand. */
 class LazyInfo<Served> implements HandlerInfo {
   readonly remoteAddr: unknown;
   readonly #connection: Served;

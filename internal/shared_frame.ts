@@ -1,22 +1,22 @@
-// So much is gathered of frames that go to the same receivers, one after another.
+// How many bytes of consecutive frames to the same receivers are gathered.
 const RUN_BYTES = 16 * 1024;
 
-/** Frames that were shared last lie in it, up to so many bytes. */
+/** Holds the frames that were shared last, in its first `used` bytes. */
 let run = new Uint8Array(0);
 let used = 0;
 
 /**
- * A frame for many outputs, or several in a row: its bytes lie in memory once for all of
- * them, and are never written to again.
+ * A frame for many outputs, or several frames in a row. All outputs share one copy of the
+ * bytes, which never change.
  *
- * Frames that are shared one after another lie side by side. So outputs that were given
- * the same ones, as a broadcast does, have one range of bytes to write, and share that too.
+ * Frames that are shared one after another are adjacent. So outputs with the same frames,
+ * as after broadcasts, write one range of bytes, and share that too.
  */
 export class SharedFrame {
   readonly #run: Uint8Array;
   readonly #start: number;
   readonly #end: number;
-  // The same bytes and those that follow them, made for the first output that needs it.
+  // These bytes and the following ones, made for the first output that needs them.
   #longer: SharedFrame | undefined;
   #bytes: Uint8Array | undefined;
 
@@ -56,6 +56,6 @@ export class SharedFrame {
     return this.#longer;
   }
 
-  /** Other outputs may need it. */
+  /** Does nothing: other outputs may need the bytes. */
   giveBack(): void {}
 }

@@ -1,10 +1,10 @@
-// C0, DEL and C1, what ends a line, and what reverses the direction of writing.
+// C0, DEL and C1, line ends, and characters that reverse the direction of writing.
 // deno-lint-ignore no-control-regex
 const CONTROLS = /[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
 
 /**
- * The text of a peer for the message of an error, with what would steer a terminal or begin
- * a line of a log as an escape.
+ * A peer's text for an error message, with characters escaped that could control a
+ * terminal or begin a log line.
  */
 export function escapeControls(text: string): string {
   return text.replace(
@@ -15,11 +15,11 @@ export function escapeControls(text: string): string {
 
 /** The same, of the first `most` characters, in quotes. */
 export function quoted(text: string, most: number): string {
-  // JSON escapes quotes and C0 alone.
+  // JSON escapes only quotes and C0.
   return escapeControls(JSON.stringify(text.slice(0, most)));
 }
 
-/** What `read` gives, as text. It may throw, as anything can be thrown and then be shown. */
+/** The result of `read` as text. `read` may throw: any thrown value may be shown. */
 export function textOf(read: () => unknown): string {
   try {
     return String(read());
@@ -31,8 +31,8 @@ export function textOf(read: () => unknown): string {
 const MAX_SHOWN_CHARACTERS = 80;
 
 /**
- * A value that an option cannot have, for the message of an error: text in quotes, so that
- * `"5"` is not taken for 5.
+ * An invalid value of an option, for an error message: text in quotes, so that `"5"` is
+ * not taken for 5.
  */
 export function shownValue(value: unknown): string {
   const text = textOf(() => {

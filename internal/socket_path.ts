@@ -1,7 +1,7 @@
 /**
  * Whether the system has room for the path of a Unix socket.
  *
- * @param os The name that Deno or Node gives to the system.
+ * @param os The system's name in Deno or Node.
  */
 export function fitsSocketName(path: string, os: string): boolean {
   return lengthOf(path) <= maxBytes(os);
@@ -12,7 +12,7 @@ export function fitsSocketName(path: string, os: string): boolean {
  * and Bun one with a zero byte: the socket would be another file. Deno refuses both, and
  * does not say what the limit is.
  *
- * @param os The name that Deno or Node gives to the system.
+ * @param os The system's name in Deno or Node.
  */
 export function checkSocketPath(path: string, os: string): void {
   const length = lengthOf(path);
@@ -24,7 +24,7 @@ export function checkSocketPath(path: string, os: string): void {
       }`,
     );
   }
-  // One at the beginning is a name that is no file, in which others may follow.
+  // A leading one marks an abstract name, which may contain others.
   if (path.includes("\0") && !path.startsWith("\0")) {
     throw new TypeError(
       `Cannot use path as it must have no zero byte within: current value is ${
@@ -38,7 +38,7 @@ function lengthOf(path: string): number {
   return new TextEncoder().encode(path).length;
 }
 
-/** What `sun_path` holds, without the zero byte at its end. */
+/** How many bytes `sun_path` holds, without the zero byte at its end. */
 function maxBytes(os: string): number {
   switch (os) {
     case "linux":
@@ -46,7 +46,7 @@ function maxBytes(os: string): number {
       return 107;
     case "win32":
     case "windows":
-      return Infinity; // the name of a pipe
+      return Infinity; // a pipe's name
     default:
       return 103;
   }

@@ -1,18 +1,18 @@
 /**
- * The names of the errors of a transport, which Deno's own classes have too:
- * a program that checks `error.name` works with any transport.
+ * The names of transport errors, the same as of Deno's classes: a program that checks
+ * `error.name` works with any transport.
  */
 export type SystemErrorName =
   | "BadResource" // used after close()
   | "BrokenPipe" // written to a side that is closed
   | "ConnectionAborted" // by its owner
-  | "ConnectionRefused" // as no server listens
+  | "ConnectionRefused" // no server listens
   | "ConnectionReset" // by the peer
-  | "Interrupted" // close() while it was under way
-  | "NotSupported" // by what the caller gave
-  | "UnexpectedEof"; // before what was asked for
+  | "Interrupted" // close() while it was pending
+  | "NotSupported" // by the caller's argument
+  | "UnexpectedEof"; // before the requested bytes
 
-/** An error that is recognized by its name, as no class exists in every runtime. */
+/** An error that is recognized by its name: no class exists in every runtime. */
 export function systemError(name: SystemErrorName, message: string): Error {
   const error = new Error(message);
   error.name = name;
@@ -20,9 +20,9 @@ export function systemError(name: SystemErrorName, message: string): Error {
 }
 
 /**
- * The error of a system call, with what could not be done and at which address in
- * its message: of the same class and name, with the same fields, and the original as
- * its cause. An error whose class cannot be constructed so is left as it is.
+ * The error of a system call, with the task and the address in its message: of the same
+ * class and name, with the same fields, and the original as its cause. An error whose
+ * class cannot be constructed this way is returned unchanged.
  *
  * @param task Such as "connect to 127.0.0.1:4000".
  */
@@ -42,6 +42,6 @@ export function namingTask(error: unknown, task: string): unknown {
       ? Object.assign(named, error, { code: error.code })
       : Object.assign(named, error);
   } catch {
-    return error; // a class of the caller's: it takes something else, or freezes its objects
+    return error; // the caller's own class: it takes other arguments, or freezes its objects
   }
 }

@@ -17,19 +17,19 @@ import { systemError } from "../internal/system_error.ts";
 import { endByTlsErrors } from "../internal/tls_errors.ts";
 import type { ServeListener } from "../server/serve_listener.ts";
 
-/** How many connections wait, if the caller does not say it. */
+/** How many connections wait by default. */
 export const DEFAULT_BACKLOG = 511;
 
-/** A connection that was accepted. */
+/** An accepted connection. */
 export interface Incoming<A> extends IncomingConnection {
   readonly remoteAddr: A;
-  /** Settles when it has shaken hands, if it has to. */
+  /** Settles when the handshake is done, if there is one. */
   handshake(): Promise<unknown> | undefined;
-  /** What carries it; asked for after the handshake. */
+  /** Its transport; called after the handshake. */
   transport(): Transport;
 }
 
-/** What is done with the sockets of a server. */
+/** Options for accepting the sockets of a server. */
 export interface AcceptingOptions<A> {
   readonly addr: A;
   readonly backlog?: number | undefined;
@@ -37,10 +37,10 @@ export interface AcceptingOptions<A> {
   readonly keepAliveInitialDelay?: number | undefined;
 }
 
-/** What a server shows in a TLS handshake. */
+/** The server's side of a TLS handshake. */
 type HandshakeOptions = ConstructorParameters<typeof TLSSocket>[1];
 
-/** Reads the certificate and the key, and throws if that cannot be done. */
+/** Reads the certificate and the key; throws if they are unreadable. */
 export function handshakeOptions(
   { cert, key, alpnProtocols }: ServeTlsOptions,
 ): HandshakeOptions {
@@ -59,8 +59,8 @@ export function handshakeOptions(
 }
 
 /**
- * Takes connections from a `net.Server`, which accepts whatever comes: what has
- * not been asked for yet waits here, and nothing of it is read.
+ * Takes connections from a `net.Server`, which accepts every connection: until somebody
+ * asks for them, they wait here unread.
  */
 export class SocketListener<A extends NetAddress | UnixAddress>
   implements Listener<Incoming<A>, A> {
@@ -75,7 +75,7 @@ export class SocketListener<A extends NetAddress | UnixAddress>
     this.#server = server;
     this.#options = options;
     this.addr = options.addr;
-    // A server of node:tls reads its connections itself until they have shaken hands.
+    // A node:tls server reads its connections itself until their handshake is done.
     const isTls = server instanceof TlsServer;
     server.on(isTls ? "secureConnection" : "connection", this.#onConnection);
     server.on("error", this.#onError);
@@ -115,7 +115,7 @@ export class SocketListener<A extends NetAddress | UnixAddress>
     socket.pause();
     const { addr, backlog = DEFAULT_BACKLOG } = this.#options;
     const { remoteAddr } = addressesOf(socket);
-    // A peer that is gone already has no address any more.
+    // A peer that is already gone has no address.
     const isThere = isOfSameKind(addr, remoteAddr);
     if (!isThere || this.#waiting.length >= backlog) {
       socket.destroy();
@@ -131,13 +131,13 @@ export class SocketListener<A extends NetAddress | UnixAddress>
   /** Such as "too many open files". */
   readonly #onError = (error: Error): void => {
     const accepting = this.#accepting;
-    // Else the next connection would go to a call that has failed, and be lost.
+    // Otherwise the next connection would go to a failed call, and be lost.
     this.#accepting = undefined;
     accepting?.reject(toSystemError(error, { task: "accept connection" }));
   };
 }
 
-/** Whether the address of a peer is one of the kind that its server has. */
+/** Whether the address of a peer has the same kind as its server's. */
 function isOfSameKind<A extends NetAddress | UnixAddress>(
   addr: A,
   remoteAddr: NetAddress | UnixAddress,
@@ -145,7 +145,7 @@ function isOfSameKind<A extends NetAddress | UnixAddress>(
   return addr.transport === remoteAddr.transport;
 }
 
-/** A socket that was accepted, and is not served yet. */
+/** An accepted socket that is not served yet. */
 class AcceptedSocket<A extends NetAddress | UnixAddress>
   implements Incoming<A> {
   readonly remoteAddr: A;
@@ -170,7 +170,7 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
   handshake(): Promise<void> | undefined {
     const { tls } = this.#options;
     if (tls === undefined) return undefined;
-    // In Bun a peer may reset one that waits, of which TLS over it tells nothing.
+    // In Bun a peer may reset a waiting socket, and TLS over it does not report that.
     const { destroyed, errored } = this.#accepted;
     if (destroyed) return rejected(toHandshakeError(errored ?? hasEnded()));
     const socket = new TLSSocket(this.#accepted, tls);
@@ -189,7 +189,7 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
   transport(): Transport {
     const { addr, keepAliveInitialDelay } = this.#options;
     const { remoteAddr } = this;
-    // Of a Unix socket the server alone knows the path.
+    // Only the server knows the path of a Unix socket.
     const localAddr = addr.transport === "unix"
       ? addr
       : addressesOf(this.#socket).localAddr;
@@ -212,7 +212,7 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
 
   unref(): void {
     if (this.#transport !== undefined) return this.#transport.unref();
-    // Bun ignores it for a TLSSocket that was just made, but not for the socket below.
+    // Bun ignores unref() on a new TLSSocket, but not on the socket below.
     this.#accepted.unref();
     this.#socket.unref();
   }
@@ -222,7 +222,7 @@ function hasEnded(): Error {
   return systemError("UnexpectedEof", "The peer has ended the connection");
 }
 
-/** Takes connections from a listener of the caller's. */
+/** Takes connections from the caller's listener. */
 export function acceptFrom<A extends Address>(
   listener: ServeListener<A>,
 ): Listener<Incoming<Address | undefined>, A> {

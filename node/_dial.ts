@@ -26,7 +26,7 @@ import { certifiedName, withoutBrackets } from "../internal/host_and_port.ts";
 import { systemError } from "../internal/system_error.ts";
 import { endByTlsErrors } from "../internal/tls_errors.ts";
 
-/** Opens the connection, its handshake done; gives up when `signal` is aborted. */
+/** Opens the connection, including the handshake; gives up when `signal` aborts. */
 export async function dial<In, Out>(
   options: ConnectOptions<In, Out>,
   signal: AbortSignal,
@@ -64,10 +64,10 @@ export async function dial<In, Out>(
   return connecting.transport(addressesOf(socket), keepAliveInitialDelay);
 }
 
-/** A socket that is being connected; it is read once `transport` was called. */
+/** A connecting socket; it is read only after `transport` is called. */
 interface Connecting {
   readonly socket: Socket;
-  /** Makes the transport, when it is connected. */
+  /** Makes the transport, once connected. */
   transport(
     addresses: Addresses,
     keepAliveInitialDelay?: number,
@@ -89,7 +89,7 @@ function startConnecting(
   };
 }
 
-/** Throws if the certificates or the key cannot be read. */
+/** Throws if the certificates or the key are unreadable. */
 function startConnectingTls(
   options: tls.ConnectionOptions,
   task: string,
@@ -107,15 +107,15 @@ const READ_BYTES = 64 * 1024;
 let borrowed: Uint8Array | undefined;
 
 /**
- * Lets a socket read into one array, which is the same for all sockets, as it is used
- * only until `onBytes` returns. Without it, each read makes an array of that size
- * (measured: a third of the time of receiving lines of 64 bytes).
+ * Lets all sockets read into one array, which is used only until `onBytes` returns.
+ * Without it, each read makes an array of that size (measured: a third of the time of
+ * receiving lines of 64 bytes).
  */
 function readingIntoOne(
   onBytes: (bytes: Uint8Array) => void,
 ): Pick<TcpNetConnectOpts, "onread"> {
-  // Bun reads into an array of its own all the same, and Deno has no such option. On
-  // Windows the system may write to the array at any time.
+  // Bun still reads into its own array, and Deno has no such option. On Windows the
+  // system may write to the array at any time.
   const { platform, versions } = process;
   const isApt = platform !== "win32" &&
     versions.bun === undefined && versions.deno === undefined;
@@ -126,7 +126,7 @@ function readingIntoOne(
       buffer,
       callback(length) {
         onBytes(buffer.subarray(0, length));
-        return true; // a pause is up to the transport
+        return true; // the transport decides when to pause
       },
     },
   };
@@ -162,14 +162,14 @@ function optionsForTls(
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
     ...(alpnProtocols && { ALPNProtocols: [...alpnProtocols] }),
-    // An address is no name that a server could be told.
+    // SNI must not be an address.
     ...(isIP(serverName) === 0 && { servername: serverName }),
     checkServerIdentity: (_host, certificate) =>
       tls.checkServerIdentity(serverName, certificate),
   };
 }
 
-/** Waits until a socket is there; if that fails, or `signal` is aborted, it is gone. */
+/** Waits until a socket is connected; destroys it on failure, or when `signal` aborts. */
 function opened(
   socket: Socket,
   event: "connect" | "secureConnect",
@@ -209,8 +209,8 @@ function opened(
 }
 
 /**
- * Whether both ends are one: where no server listens on a port that the system may give
- * to a client, it can give it to this one, and TCP then connects the two.
+ * Whether both ends are the same socket: if no server listens on a port in the range for
+ * clients, the system can give that port to this client, and TCP connects it to itself.
  */
 function isConnectedToItself(socket: Socket): boolean {
   return socket.localPort === socket.remotePort &&

@@ -1,16 +1,16 @@
 import { systemError } from "../internal/system_error.ts";
 
-/** What {@linkcode toSystemError} is told of an error. */
+/** The context of an error for {@linkcode toSystemError}. */
 export interface ErrorContext {
   /** What could not be done, such as "connect to 127.0.0.1:4000". */
   readonly task?: string | undefined;
-  /** The name of an error that has none in the table below. */
+  /** The name for an error that is not in the table below. */
   readonly otherwise?: string | undefined;
 }
 
 /**
- * The name that each error of the system has in Deno, where it is also a class: a
- * program that checks `error.name` works in every runtime.
+ * Deno's name for each system error, there also a class: a program that checks
+ * `error.name` works in every runtime.
  */
 const NAMES: Readonly<Record<string, string>> = {
   EACCES: "PermissionDenied",
@@ -31,8 +31,8 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 /**
- * An error of Node, named as Deno names it. Its `code` stays, and the original is its
- * cause. One that has no name there, and needs none, is given back as it is.
+ * A Node error with Deno's name. Its `code` stays, and the original is its cause. An
+ * error that has no name there, and needs none, is returned unchanged.
  */
 export function toSystemError(
   error: unknown,
@@ -53,11 +53,12 @@ export function toSystemError(
 }
 
 /**
- * An error of a TLS handshake, named as Deno names it: `UnexpectedEof` if the peer has ended
- * the connection.
+ * An error of a TLS handshake with Deno's name: `UnexpectedEof` if the peer closed the
+ * connection.
  */
 export function toHandshakeError(error: unknown, task?: string): unknown {
-  // Node and Bun tell of an end as of a reset. One that the system tells has a `syscall`.
+  // Node and Bun report an end as a reset. A real reset, from the system, has a
+  // `syscall`.
   const isEnd = error instanceof Error && "code" in error &&
     error.code === "ECONNRESET" && !("syscall" in error);
   if (!isEnd) return toSystemError(error, { task, otherwise: "InvalidData" });
@@ -70,12 +71,12 @@ export function toHandshakeError(error: unknown, task?: string): unknown {
 
 /** Deno's name for an error by its code, if it has one. */
 function nameOf(code: string): string | undefined {
-  // Also after the handshake: a server that refuses a client's certificate says so then.
+  // Even after the handshake: only then does a server refuse a client's certificate.
   return NAMES[code] ??
     (code.startsWith("ERR_SSL_") ? "InvalidData" : undefined);
 }
 
-/** What an error says; one of several addresses says nothing itself. */
+/** The message of an error; an error for several addresses has none itself. */
 function messageOf(error: Error): string {
   if (error.message !== "" || !(error instanceof AggregateError)) {
     return error.message.trimEnd(); // OpenSSL ends its own with a line feed

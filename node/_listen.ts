@@ -57,14 +57,14 @@ export async function listenTcp<In, Out>(
 }
 
 /**
- * Listens on a Unix socket. If a server that was killed has left its file there, it is
- * taken over.
+ * Listens on a Unix socket. If a killed server has left its file there, it is taken over.
  */
 export async function listenUnix<In, Out>(
   { path, backlog = DEFAULT_BACKLOG }: ServeUnixOptions<In, Out>,
 ): Promise<SocketListener<UnixAddress>> {
-  // Node removes the socket in the end by this path, which would lead elsewhere once
-  // the process has changed its folder. One that begins with a zero byte is no file.
+  // Node finally removes the socket by this path, which would lead elsewhere if the
+  // process changes its working directory. A path that begins with a zero byte is not a
+  // file.
   const isFile = !path.startsWith("\0");
   const absolute = isFile ? resolve(path) : path;
   const isRoomy = fitsSocketName(absolute, process.platform);
@@ -110,7 +110,7 @@ async function listen(options: ListenOptions, name: string): Promise<Server> {
   return server;
 }
 
-/** Throws if the folder of a socket is not there, of which Node says that it is denied. */
+/** Throws if the socket's folder is missing, which Node reports as permission denied. */
 async function checkFolder(path: string, name: string): Promise<void> {
   try {
     await stat(dirname(path));
@@ -119,23 +119,22 @@ async function checkFolder(path: string, name: string): Promise<void> {
   }
 }
 
-/** Removes a socket on which no server listens; tells whether there was one. */
+/** Removes a socket on which no server listens; returns whether there was one. */
 async function removeStale(path: string): Promise<boolean> {
   const before = await statOf(path);
   if (before?.isSocket() !== true || !await isRefused(path)) return false;
-  // A server that begins has a moment between its bind and its listen, in which it
-  // refuses too.
+  // A starting server also refuses for a moment, between its bind and its listen.
   await new Promise<void>((resolve) => ownTimer(resolve, PROBE_PAUSE_MS));
   if (!await isRefused(path)) return false;
   const now = await statOf(path);
-  // Another server may have been faster. A file that is new may have got the number
-  // of one that was removed.
+  // Another server may have won the race. A new file may have the inode number of a
+  // removed one.
   if (now?.ino !== before.ino || now.mtimeMs !== before.mtimeMs) return false;
   await unlink(path);
   return true;
 }
 
-/** What lies at the path, as far as it may be looked at. */
+/** The file at the path, if it can be examined. */
 async function statOf(path: string): Promise<Stats | undefined> {
   try {
     return await lstat(path);
@@ -144,7 +143,7 @@ async function statOf(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** Whether connecting is refused, as no server listens. */
+/** Whether connecting is refused because no server listens. */
 async function isRefused(path: string): Promise<boolean> {
   const socket = connect(path);
   try {

@@ -10,8 +10,8 @@ import { rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 
 const NO_BYTES = new Uint8Array(0);
-// A larger write goes out in parts, so that its progress is seen: Node tells of a
-// write when all of it was taken.
+// A larger write goes out in parts, so that its progress is visible: Node reports a write
+// only when all of it was taken.
 const MAX_WRITE_BYTES = 64 * 1024;
 
 interface Reading {
@@ -19,7 +19,7 @@ interface Reading {
   readonly deferred: PromiseWithResolvers<number | null>;
 }
 
-/** The addresses of a socket, which has none any more when it is closed. */
+/** The addresses of a socket, which a closed socket no longer has. */
 export interface Addresses {
   readonly localAddr: NetAddress | UnixAddress;
   readonly remoteAddr: NetAddress | UnixAddress;
@@ -28,20 +28,20 @@ export interface Addresses {
 /**
  * A socket of `node:net` or `node:tls` as a transport.
  *
- * The socket flows while it is read, and is paused when a chunk comes that no read
- * waits for: a reader that keeps up causes no pause, and one that does not is given
- * one chunk ahead, besides what the socket itself holds before it stops to read.
+ * The socket flows while it is read, and is paused when a chunk arrives without a pending
+ * read. A reader that keeps up causes no pause. A slower one has one chunk waiting here,
+ * in addition to the socket's own buffer.
  */
 export class SocketTransport implements Transport {
   readonly localAddr: NetAddress | UnixAddress;
   readonly remoteAddr: NetAddress | UnixAddress;
   protected readonly socket: Socket;
-  /** What is left of the last chunk. */
+  /** The rest of the last chunk. */
   #rest: Uint8Array = NO_BYTES;
   #reading: Reading | undefined;
-  /** The write, or the end of this side, that waits for the system. */
+  /** The pending write, or the pending end of this side. */
   #writing: PromiseWithResolvers<void> | undefined;
-  /** How many writes were taken immediately, and are still to be called back. */
+  /** How many writes were taken immediately, and whose callbacks are still to come. */
   #uncalled = 0;
   #hasPeerEnded = false;
   #sentEnd: Promise<void> | undefined;
@@ -50,20 +50,20 @@ export class SocketTransport implements Transport {
   #mayKeepAlive = true;
   #keepsAlive = true;
 
-  /** Takes over a socket that is connected. */
+  /** Takes over a connected socket. */
   constructor(socket: Socket, { localAddr, remoteAddr }: Addresses) {
     this.socket = socket;
     this.localAddr = localAddr;
     this.remoteAddr = remoteAddr;
     socket.allowHalfOpen = true;
-    // It may have ended in the hands of its first owner.
+    // Its first owner may have read it to the end.
     this.#hasPeerEnded = socket.readableEnded;
     if (socket.writableEnded) this.#sentEnd = Promise.resolve();
-    // In Bun a peer may reset one that waits to be served, which tells nothing any more.
+    // In Bun a peer may reset a socket that waits to be served; it emits no event later.
     if (socket.destroyed) {
       this.#fail(() => toSystemError(socket.errored ?? wasClosed()));
     }
-    socket.pause(); // before the listener, which would let it flow
+    socket.pause(); // before adding the listener, which would let it flow
     socket.on("data", this.#onData);
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
@@ -88,7 +88,7 @@ export class SocketTransport implements Transport {
     if (refusal !== undefined) return rejected(refusal);
     const part = bytes.subarray(0, MAX_WRITE_BYTES);
     this.socket.write(part, this.#onWritten);
-    // Mostly there is room, which the socket knows long before it calls back.
+    // Usually there is room, which the socket knows long before its callback.
     if (this.socket.writableLength === 0 && this.socket.errored === null) {
       this.#uncalled++;
       return Promise.resolve(part.length);
@@ -121,7 +121,7 @@ export class SocketTransport implements Transport {
     this.#updateRef();
   }
 
-  /** Rejects what is under way, and all that is called later. */
+  /** Rejects pending and later calls. */
   protected settleAll(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -134,7 +134,7 @@ export class SocketTransport implements Transport {
   #rejectAll(makeError: () => unknown): void {
     const [reading, writing] = [this.#reading, this.#writing];
     this.#reading = this.#writing = undefined;
-    // Mostly nothing is under way, and making an error takes 2 µs.
+    // Usually nothing is pending, and making an error takes 2 µs.
     if (reading === undefined && writing === undefined) return;
     const error = makeError();
     reading?.deferred.reject(error);
@@ -164,7 +164,7 @@ export class SocketTransport implements Transport {
     else writing?.resolve();
   }
 
-  /** Settles the read that is under way. */
+  /** Settles the pending read. */
   #settleRead(length: number | null): void {
     const reading = this.#reading;
     this.#reading = undefined;
@@ -172,14 +172,14 @@ export class SocketTransport implements Transport {
     reading?.deferred.resolve(length);
   }
 
-  /** Moves what fits of the rest into `buffer`. */
+  /** Moves as much of the rest as fits into `buffer`. */
   #takeRest(buffer: Uint8Array): number {
     const { length } = this.#rest;
     this.#rest = copyInto(buffer, this.#rest);
     return length - this.#rest.length;
   }
 
-  /** The process lives for as long as something is under way; reads may be let go, as in Deno. */
+  /** A pending call keeps the process alive; reads may be unrefed, as in Deno. */
   #updateRef(): void {
     const keepsAlive = this.#writing !== undefined ||
       this.#mayKeepAlive && this.#reading !== undefined;
@@ -189,7 +189,7 @@ export class SocketTransport implements Transport {
     else this.socket.unref();
   }
 
-  /** Takes what the socket has read into a buffer that it will use again. */
+  /** Takes bytes from a buffer that the socket will reuse. */
   takeBorrowed(bytes: Uint8Array): void {
     const rest = this.#give(bytes);
     if (rest.length > 0) this.#keep(rest.slice());
@@ -200,7 +200,7 @@ export class SocketTransport implements Transport {
     if (rest.length > 0) this.#keep(rest);
   };
 
-  /** Gives the read that waits what fits of `chunk`, and returns the rest. */
+  /** Gives the pending read as much of `chunk` as fits, and returns the rest. */
   #give(chunk: Uint8Array): Uint8Array {
     const reading = this.#reading;
     if (reading === undefined) return chunk;
@@ -209,7 +209,7 @@ export class SocketTransport implements Transport {
     return rest;
   }
 
-  /** Keeps what no read has taken yet, and pauses. */
+  /** Keeps bytes that no read has taken yet, and pauses. */
   #keep(bytes: Uint8Array): void {
     // Nothing comes after a pause, but a TLS record may hold more than one chunk.
     this.#rest = this.#rest.length === 0 ? bytes : concat([this.#rest, bytes]);
@@ -220,7 +220,7 @@ export class SocketTransport implements Transport {
     if (!this.mayHideReset) return this.#endReading();
     // A write of no bytes sends nothing, and fails if the connection was reset.
     this.socket.write(NO_BYTES, (error) => {
-      if (error && codeOf(error) === "ECONNRESET") return; // `#onError` is told
+      if (error && codeOf(error) === "ECONNRESET") return; // `#onError` is called
       this.#endReading();
     });
   };
@@ -230,7 +230,7 @@ export class SocketTransport implements Transport {
     this.#settleRead(null);
   }
 
-  /** Whether what the socket says to be the peer's end may have been a reset. */
+  /** Whether a peer's end that the socket reports may have been a reset. */
   protected get mayHideReset(): boolean {
     return false;
   }
@@ -255,7 +255,7 @@ export class SocketTransport implements Transport {
   }
 }
 
-/** A socket of TCP, with or without TLS. */
+/** A TCP socket, with or without TLS. */
 export class NetworkTransport extends SocketTransport {
   readonly #keepAliveInitialDelay: number;
 
@@ -277,23 +277,23 @@ export class NetworkTransport extends SocketTransport {
   }
 }
 
-/** A socket of TLS over TCP. */
+/** A TLS socket over TCP. */
 export class TlsTransport extends NetworkTransport {
   get alpnProtocol(): string | null {
     return alpnProtocolOf(this.socket);
   }
 }
 
-/** A socket of TLS over anything else, such as a Unix socket. */
+/** A TLS socket over anything else, such as a Unix socket. */
 export class TlsOverStreamTransport extends SocketTransport {
   get alpnProtocol(): string | null {
     return alpnProtocolOf(this.socket);
   }
 }
 
-/** A socket of TCP without TLS, which can be reset. */
+/** A TCP socket without TLS, which can be reset. */
 export class TcpTransport extends NetworkTransport {
-  /** Only where nothing else waits to be written, for which the end would wait too. */
+  /** Only if no writes are pending, for which the end would wait too. */
   protected override get mayHideReset(): boolean {
     const { writableEnded, writableLength } = this.socket;
     return hidesResets() && !writableEnded && writableLength === 0;
@@ -301,15 +301,15 @@ export class TcpTransport extends NetworkTransport {
 
   reset(): void {
     this.settleAll();
-    // The system refuses to reset a socket that is ending its side, and Node would leave
-    // it open then.
+    // The system refuses to reset a socket that is closing its side, and Node would then
+    // leave it open.
     const isEnding = this.socket.writableEnded && !this.socket.writableFinished;
     if (isEnding) this.socket.destroy();
     else this.socket.resetAndDestroy();
   }
 }
 
-/** A transport of the right kind for a socket that is connected. */
+/** A transport of the right kind for a connected socket. */
 export function transportOf(
   socket: Socket,
   addresses: Addresses,
@@ -330,12 +330,12 @@ export function isTls(socket: Socket): socket is TLSSocket {
   return "encrypted" in socket;
 }
 
-/** Asked for each time: the owner of a socket may give it before it has shaken hands. */
+/** Read each time: the owner may pass a socket whose handshake is not done. */
 function alpnProtocolOf(socket: Socket): string | null {
   return isTls(socket) && socket.alpnProtocol || null;
 }
 
-/** The addresses of a socket that is connected, by what it tells. */
+/** The addresses that a connected socket reports. */
 export function addressesOf(socket: Socket): Addresses {
   return {
     localAddr: addressOf(socket.localAddress, socket.localPort),
@@ -343,20 +343,20 @@ export function addressesOf(socket: Socket): Addresses {
   };
 }
 
-/** An address in the form of Deno. */
+/** An address in Deno's format. */
 function addressOf(
   hostname: string | undefined,
   port: number | undefined,
 ): NetAddress | UnixAddress {
-  // The sockets of TCP alone have these.
+  // Only TCP sockets have these.
   return hostname === undefined || port === undefined
     ? { transport: "unix", path: null }
     : { transport: "tcp", hostname, port };
 }
 
 /**
- * Whether this runtime takes a reset that comes together with bytes for an end, as Node
- * does before it has libuv 1.52: https://github.com/libuv/libuv/pull/4997
+ * Whether this runtime takes a reset that arrives together with bytes for an end, like
+ * Node before libuv 1.52: https://github.com/libuv/libuv/pull/4997
  */
 function hidesResets(): boolean {
   const { bun, deno, uv } = process.versions;

@@ -20,13 +20,13 @@ import { checkSocketPath } from "../internal/socket_path.ts";
 /**
  * Connects to a server, over `node:net` or `node:tls`.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
- * @returns The connection. Rejects with the system's error, whose `code` is Node's and
- * whose `name` is that of Deno's class, such as `"ConnectionRefused"`, with the address
- * in its message; with a `TimeoutError`, with the signal's reason, with a `TypeError` if
- * options contradict each other, and with a `RangeError` if a number is out of range.
+ * @returns The connection. Rejects with the system's error, with Node's `code`, the
+ * `name` of Deno's class, such as `"ConnectionRefused"`, and the address in its message;
+ * with a `TimeoutError`; with the signal's reason; with a `TypeError` if options
+ * contradict each other; and with a `RangeError` if a number is out of range.
  *
  * @example A connection that closes at the end of its block
  * ```ts
@@ -72,5 +72,5 @@ function checkConnectOptions<In, Out>(options: ConnectOptions<In, Out>): void {
   checkMilliseconds("keepAliveInitialDelay", options.keepAliveInitialDelay, 0);
   const tls = tlsOptionsOf(options);
   if (tls !== undefined) checkConnectTlsOptions(tls);
-  checkConnectionOptions(options, "TCP"); // TLS has them too
+  checkConnectionOptions(options, "TCP"); // TLS has the options of TCP
 }

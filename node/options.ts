@@ -15,12 +15,12 @@ import type { ServeListener } from "../server/serve_listener.ts";
 /**
  * Options for {@linkcode connect} to a TCP port, with or without TLS.
  *
- * They are those of `connect()` in Deno. `noDelay` and `keepAlive` can be set over TLS
- * too, and `serverName` beside a certificate. The addresses of a name are tried one
- * after the other, each for `autoSelectFamilyAttemptDelay`.
+ * They are the options of `connect()` in Deno. `noDelay` and `keepAlive` also work over
+ * TLS, and `serverName` also works with a certificate. The addresses of a name are tried
+ * one after the other, each for `autoSelectFamilyAttemptDelay`.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example Probing a silent peer after a minute
  * ```ts
@@ -49,10 +49,10 @@ export interface ConnectTcpOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode connect}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example An address that is read from a text
+ * @example An address parsed from text
  * ```ts
  * import { lines } from "@framed/tcp/framing";
  * import type { ConnectOptions } from "@framed/tcp/node";
@@ -77,8 +77,8 @@ export type ConnectOptions<In = Bytes, Out = SendableFor<In>> =
  * Options for {@linkcode reconnect}: those for {@linkcode connect}, or how to connect,
  * and when to try again.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example One answer, however many connections it takes
  * ```ts
@@ -151,13 +151,13 @@ export interface ServeTlsOptions {
 /**
  * Options for {@linkcode serve} on a TCP port, with or without TLS.
  *
- * Connections above `maxConnections` wait in the process, as Node and Bun accept
- * whatever comes: nothing is read of them, and those above `backlog` are closed.
+ * Connections above `maxConnections` wait in the process, because Node and Bun accept
+ * every connection: nothing is read from them, and those above `backlog` are closed.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example IPv6 alone
+ * @example IPv6 only
  * ```ts
  * import type { ServeTcpOptions } from "@framed/tcp/node";
  * import { lines } from "@framed/tcp/framing";
@@ -186,7 +186,7 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
    * @default {"0.0.0.0"}
    */
   hostname?: string | undefined;
-  /** The certificate for TLS, and its key. Without, connections are not encrypted. */
+  /** The certificate for TLS, and its key. Without it, connections are not encrypted. */
   tls?: ServeTlsOptions | undefined;
   /**
    * How many connections the kernel keeps waiting, and how many wait here for a place.
@@ -195,14 +195,14 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
    */
   backlog?: number | undefined;
   /**
-   * In a process of a cluster, whether the port is this process's own, and not shared
-   * with the others.
+   * In a cluster process, whether this process has the port to itself instead of sharing
+   * it with the others.
    *
    * @default {false}
    */
   exclusive?: boolean | undefined;
   /**
-   * Whether `"::"` is all of IPv6 alone, and not of IPv4 too.
+   * Whether `"::"` means only IPv6, not IPv4 too.
    *
    * @default {false}
    */
@@ -216,10 +216,10 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
 /**
  * Options for {@linkcode serve} on a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example A socket in a folder of its own
+ * @example A socket in its own folder
  * ```ts
  * import { mkdtempSync, rmSync } from "node:fs";
  * import process from "node:process";
@@ -249,13 +249,13 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
 export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
   extends ServeBaseOptions<In, Out, UnixAddress> {
   /**
-   * The path of the socket; a relative one begins at the folder of the process when
-   * the server begins to listen.
+   * The path of the socket; a relative path starts at the process's working directory
+   * when the server begins to listen.
    *
-   * A socket on which no server listens any more, as a server that was killed leaves it,
-   * is taken over. One that is in use is an error named `AddrInUse`, and a file that is
-   * no socket is never removed. Do not start several servers on one path at the same
-   * time: Node cannot lock it for one of them, as Deno can.
+   * A socket that a killed server left behind is taken over. If the socket is in use, the
+   * error is named `AddrInUse`. A file that is not a socket is never removed. Do not
+   * start several servers on one path at the same time: Node, unlike Deno, cannot lock it
+   * for one of them.
    */
   path: string;
   /**
@@ -279,10 +279,10 @@ export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
 }
 
 /**
- * Options for {@linkcode serve} with a listener of your own.
+ * Options for {@linkcode serve} with your own listener.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  *
  * @example A net.Server that listens already
@@ -315,9 +315,9 @@ export interface ServeListenerOptions<
   A extends Address = Address,
 > extends ServeBaseOptions<In, Out, A, Address | undefined> {
   /**
-   * What connections are taken from: a `net.Server` or `tls.Server` that listens, as
-   * systemd or a cluster may have given it, or any {@linkcode ServeListener}. It belongs
-   * to the server then, which closes it when it shuts down.
+   * The listener to accept from: a listening `net.Server` or `tls.Server`, for example
+   * from systemd or a cluster, or any {@linkcode ServeListener}. The server then owns it,
+   * and closes it when it shuts down.
    */
   listener: ServeListener<A> | NetServer;
   /** Not with a listener. */
@@ -331,10 +331,10 @@ export interface ServeListenerOptions<
 /**
  * Options for {@linkcode serve}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example An address that is read from a text
+ * @example An address parsed from text
  * ```ts
  * import { lines } from "@framed/tcp/framing";
  * import type { ServeOptions } from "@framed/tcp/node";

@@ -6,16 +6,16 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
 import { systemError } from "../internal/system_error.ts";
 
 /**
- * Connects to a server, and again whenever the connection has ended, until the
- * handler is done: `reconnect()` of `@framed/tcp/client`, over `node:net` and
- * `node:tls`, with the same rules.
+ * Connects to a server, and connects again whenever the connection has ended, until the
+ * handler is done: `reconnect()` of `@framed/tcp/client`, over `node:net` and `node:tls`,
+ * with the same rules.
  *
- * If the messages have ended and there was no error, `onError` is told an error whose
- * name is `"UnexpectedEof"`.
+ * If the messages ended without an error, `onError` gets an error named
+ * `"UnexpectedEof"`.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
- * @typeParam T What the handler returns.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
+ * @typeParam T The type that the handler returns.
  * @param options The address, the framing, limits, timeouts, and when to try again;
  * its `signal` ends everything.
  * @param handler Does the work for one connection.

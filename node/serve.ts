@@ -48,11 +48,11 @@ import type { ServeBaseOptions } from "../server/base_options.ts";
 /**
  * Serves framed connections on a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The path, the framing, limits and timeouts.
- * @param handler Does the work for one connection; the second thing that it gets
- * tells the peer's address and when the server shuts down.
+ * @param handler Does the work for one connection. Its second argument has the peer's
+ * address and a signal for shutdown.
  * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the
  * path is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -67,14 +67,14 @@ export function serve<In, Out>(
  * Serves framed connections on a TCP port, with TLS if `tls` is given: `serve()` of
  * `@framed/tcp/server`, over `node:net` and `node:tls`, with the same promises.
  *
- * It gives a promise, as Node says only later that a server listens, or cannot. A
- * mistake in the options is thrown immediately, as in Deno.
+ * It returns a promise, because Node reports only later that a server listens, or cannot.
+ * A mistake in the options is thrown immediately, as in Deno.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
- * @param handler Does the work for one connection; the second thing that it gets
- * tells the peer's address and when the server shuts down.
+ * @param handler Does the work for one connection. Its second argument has the peer's
+ * address and a signal for shutdown.
  * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the
  * port is taken, and with what `onListen` throws.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -108,16 +108,16 @@ export function serve<In, Out>(
   handler: ConnectionHandler<In, Out, NetAddress>,
 ): Promise<Server<In, Out, NetAddress>>;
 /**
- * Serves framed connections of a `net.Server` that listens already.
+ * Serves framed connections from a `net.Server` that already listens.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The listener, the framing, limits and timeouts.
- * @param handler Does the work for one connection; the second thing that it gets
- * tells the peer's address and when the server shuts down.
- * @returns The server, to which the listener belongs from now on.
+ * @param handler Does the work for one connection. Its second argument has the peer's
+ * address and a signal for shutdown.
+ * @returns The server, which now owns the listener.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
- * The listener stays open then.
+ * The listener then stays open.
  * @throws {RangeError} If a number is out of range.
  * @throws The reason of `signal` if it is aborted already.
  */
@@ -128,16 +128,16 @@ export function serve<In, Out>(
   handler: ConnectionHandler<In, Out, NetAddress | UnixAddress>,
 ): Promise<Server<In, Out, NetAddress | UnixAddress>>;
 /**
- * Serves framed connections of a listener of your own.
+ * Serves framed connections from your own listener.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  * @param options The listener, the framing, limits and timeouts.
  * @param handler Does the work for one connection.
- * @returns The server, to which the listener belongs from now on.
+ * @returns The server, which now owns the listener.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
- * The listener stays open then.
+ * The listener then stays open.
  * @throws {RangeError} If a number is out of range.
  * @throws The reason of `signal` if it is aborted already.
  */
@@ -146,11 +146,10 @@ export function serve<In, Out, A extends Address>(
   handler: ConnectionHandler<In, Out, Address | undefined>,
 ): Promise<Server<In, Out, A>>;
 /**
- * Serves framed connections on a TCP port or a Unix socket, whichever the options turn
- * out to name.
+ * Serves framed connections on a TCP port or a Unix socket, whichever the options name.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @param handler Does the work for one connection.
  * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the
@@ -164,11 +163,11 @@ export function serve<In, Out>(
   handler: ConnectionHandler<In, Out, NetAddress | UnixAddress>,
 ): Promise<Server<In, Out, NetAddress | UnixAddress>>;
 /**
- * Serves framed connections on a TCP port, a Unix socket or a listener, whichever
- * the options turn out to name.
+ * Serves framed connections on a TCP port, a Unix socket or a listener, whichever the
+ * options name.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
  * @param handler Does the work for one connection.
  * @returns The server, when it listens. Rejects with an error named `AddrInUse` if the
@@ -203,7 +202,7 @@ export function serve<In, Out>(
   }
   return isUnix(options)
     ? serveFrom(listenUnix(options), options, handler)
-    // A client on a Unix socket is none on the network.
+    // Clients of a Unix socket are not on the network.
     : serveFrom(
       listenTcp(options),
       options,
@@ -253,10 +252,10 @@ async function serveFrom<
   });
 }
 
-/** The address of a peer, given that of the client that a proxy may have named. */
+/** The address of a peer, given the address of the client that a proxy may have named. */
 type PeerAddr<P> = (client: Address | undefined, peer: P) => P;
 
-/** What was accepted as the connection of the client that its proxy names. */
+/** An accepted transport, as the connection of the client that its proxy names. */
 async function introduced<P extends Address | undefined>(
   incoming: Incoming<P>,
   peerAddr: PeerAddr<P>,
@@ -278,7 +277,7 @@ function isNetServer(listener: object): listener is NetServer {
 }
 
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
-  checkServingOptions(options); // first, as there may be no options at all
+  checkServingOptions(options); // first: there may be no options at all
   refuseOptions(options, ["tcpBacklog"], "of Deno: its name here is backlog");
   refuseOptions(options, ["reusePort"], "of Deno: share a port by a cluster");
   if (isWithListener(options)) return checkWithListener(options);

@@ -34,26 +34,27 @@ import { endByTlsErrors } from "../internal/tls_errors.ts";
 export interface SocketTransportOptions {
   /**
    * How many milliseconds after the last byte the system begins to probe a silent peer,
-   * if `keepAlive` is on. By default the system says it: two hours, mostly.
+   * if `keepAlive` is on. By default the system decides: usually two hours.
    */
   keepAliveInitialDelay?: number | undefined;
 }
 
 /**
- * Makes a transport of a socket of `node:net` or `node:tls` that you opened or accepted,
- * for `new Connection(transport, options)`. The socket belongs to it then, also after
- * `Connection.detach()`, which hands over the transport.
+ * Makes a transport from a socket of `node:net` or `node:tls` that you opened or
+ * accepted, for `new Connection(transport, options)`. The transport then owns the socket,
+ * even after `Connection.detach()`, which hands over the transport.
  *
  * The peer's end does not end this side. Aborting a connection over TCP resets it, so
- * that the peer does not take a cut for an end. Over TLS and over a Unix socket it is
- * closed: let the protocol mark the end of what must be whole.
+ * that the peer does not take an abort for an ordinary end. Over TLS and over a Unix
+ * socket it is closed: let the protocol mark the end of anything that must be whole.
  *
- * @param socket A socket that is connected, and from which nothing else reads.
+ * @param socket A connected socket that nothing else reads from.
  * @param options For TCP.
  * @returns The transport.
- * @throws {TypeError} If the socket is not connected, or gives text.
+ * @throws {TypeError} If the socket is not connected, or `setEncoding()` made it give
+ * text.
  *
- * @example A server of one's own
+ * @example Your own server
  * ```ts
  * import { createServer } from "node:net";
  * import { once } from "node:events";
@@ -84,7 +85,7 @@ export function socketTransport(
 ): Transport {
   const { keepAliveInitialDelay = 0 } = options;
   checkMilliseconds("keepAliveInitialDelay", keepAliveInitialDelay, 0);
-  // Bun never tells it of TLS over a socket.
+  // For TLS over another socket, Bun does not report it.
   const isPending = socket.pending && !isTls(socket);
   if (isPending || socket.destroyed) {
     throw new TypeError(

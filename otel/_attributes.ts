@@ -17,7 +17,7 @@ export function spanAttributes(message: ConnectionOpenMessage): Attributes {
   };
 }
 
-/** The few things by which metrics are divided: no peer is among them. */
+/** The few attributes that divide metrics; the peer is not one of them. */
 export function metricAttributes(message: ConnectionOpenMessage): Attributes {
   const { connection: { localAddr, remoteAddr }, role, port } = message;
   const transport = (localAddr ?? remoteAddr)?.transport;
@@ -29,8 +29,8 @@ export function metricAttributes(message: ConnectionOpenMessage): Attributes {
 }
 
 /**
- * The value of `error.type`: the code of a {@linkcode FramingError}, the system's code
- * or else the name of an error, and `_OTHER` for a value that is not an error.
+ * The value of `error.type`: the code of a {@linkcode FramingError} or of a system error,
+ * otherwise the name of the error, and `_OTHER` for a value that is not an error.
  */
 export function errorType(error: unknown): string {
   if (!(error instanceof Error)) return "_OTHER";
@@ -65,7 +65,7 @@ function endOf(
   };
 }
 
-/** The port dialled, or the one that was listened on. */
+/** The port that the client dialled or the server listens on. */
 function serverPort(
   role: ConnectionOpenMessage["role"],
   port: number | undefined,

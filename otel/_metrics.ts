@@ -12,17 +12,17 @@ import type {
 import type { ConnectionStats } from "../connection/options.ts";
 import { errorType, metricAttributes } from "./_attributes.ts";
 
-// From a request on a connection of its own to a connection that stays for days.
+// From one request per connection to connections that stay open for days.
 const DURATION_BOUNDARIES = [
   ...[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300],
   ...[1800, 7200, 43_200, 86_400],
 ];
 
-/** All connections of the same attributes. */
+/** All connections with the same attributes. */
 interface Group {
   readonly attributes: Attributes;
   readonly open: Set<Connection<unknown, never>>;
-  /** Of the connections that have ended. */
+  /** The totals of connections that have ended. */
   ended: ConnectionStats;
   /** The most that was reported, in milliseconds. */
   blockedTime: number;
@@ -33,7 +33,7 @@ interface Opening {
   readonly time: number;
 }
 
-/** The instruments, fed by what the channels tell. */
+/** The instruments, fed by the channels. */
 export class ConnectionMetrics {
   readonly #groups = new Map<string, Group>();
   readonly #openings = new WeakMap<Connection<unknown, never>, Opening>();
@@ -134,7 +134,7 @@ export class ConnectionMetrics {
     group.open.delete(connection);
     this.#active.add(-1, group.attributes);
     add(group.ended, connection.stats());
-    group.ended.bufferedAmount = 0; // what could not be sent is dropped
+    group.ended.bufferedAmount = 0; // unsent bytes were dropped
     const attributes = "error" in message
       ? { ...group.attributes, "error.type": errorType(message.error) }
       : group.attributes;
@@ -142,7 +142,7 @@ export class ConnectionMetrics {
     this.#duration.record((performance.now() - time) / 1000, attributes);
   }
 
-  /** Reports nothing any more. */
+  /** Stops reporting. */
   stop(): void {
     this.#stop();
     for (const { attributes, open } of this.#groups.values()) {

@@ -56,7 +56,7 @@ export class ConnectionSpans {
   }
 }
 
-/** What was thrown may be anything, also an object that cannot be made a text. */
+/** An error may be anything, even an object that cannot become a string. */
 function messageOf(error: unknown): string {
   if (error instanceof Error) return textOf(() => error.message);
   return typeof error === "object" && error !== null

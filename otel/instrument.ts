@@ -26,7 +26,7 @@ type OnClose = (message: ConnectionCloseMessage) => void;
 /**
  * Options for {@linkcode instrument}.
  *
- * @example Metrics alone, to a provider of one's own
+ * @example Metrics alone, with your own provider
  * ```ts
  * import { instrument, type InstrumentOptions } from "@framed/tcp/otel";
  * import { MeterProvider } from "@opentelemetry/sdk-metrics";
@@ -38,8 +38,8 @@ type OnClose = (message: ConnectionCloseMessage) => void;
  * ```
  */
 export interface InstrumentOptions {
-  // By what OpenTelemetry's own entry has: a name imported here would be one that this
-  // module's documentation cannot explain.
+  // Typed through OpenTelemetry's own entry point: this module's documentation could not
+  // explain a name imported here.
 
   /**
    * Makes the metrics: a `MeterProvider` of OpenTelemetry.
@@ -64,18 +64,16 @@ export interface InstrumentOptions {
 let current: Disposable | undefined;
 
 /**
- * Makes metrics and spans of all connections opened from now on, by providers of your
- * own.
+ * Makes metrics and spans of all connections opened from now on, with your own providers.
  *
- * Importing this module has called it without options, so there is no need to call it but
- * to give providers. A connection is counted once: a call takes the place of the one
- * before, which is disposed of.
+ * Importing this module calls it without options, so call it only to give providers. A
+ * connection is counted once: each call replaces the one before, which is disposed of.
  *
  * @param options The providers.
- * @returns What stops it when it is disposed of: nothing is reported any more, and the
- * spans of open connections end.
- * @throws {TypeError} If a provider is none, or if the runtime has no
- * `node:diagnostics_channel`, as browsers have not.
+ * @returns A disposable that stops it: nothing more is reported, and the spans of open
+ * connections end.
+ * @throws {TypeError} If a provider is not a provider, or if the runtime has no
+ * `node:diagnostics_channel`, as in browsers.
  *
  * @example Reading a metric in a test
  * ```ts
@@ -106,7 +104,7 @@ let current: Disposable | undefined;
  */
 export function instrument(options: InstrumentOptions = {}): Disposable {
   const { meterProvider, tracerProvider } = options;
-  // What is thrown when a connection is opened would end the process.
+  // An error thrown when a connection opens would end the process.
   checkProvider("meterProvider", "getMeter", meterProvider);
   checkProvider("tracerProvider", "getTracer", tracerProvider);
   const channels = findChannels();
@@ -145,8 +143,8 @@ function subscribe(
 ): Disposable {
   let watchers: Watchers | undefined;
   const onOpen: OnOpen = (message) => {
-    // The global providers are asked for late, as an SDK may be set up after this
-    // module is loaded; of meters, nothing else would find it.
+    // Look up the global providers late: an SDK may be set up after this module is
+    // loaded, and meters would not find it otherwise.
     watchers ??= watchersBy(options);
     watchers.metrics.open(message);
     watchers.spans.open(message);

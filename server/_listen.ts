@@ -36,7 +36,7 @@ export function listenTcp<In, Out>(
     addr: listener.addr,
     accept: () => listener.accept(),
     close: () => listener.close(),
-    ref: () => {}, // as it always is
+    ref: () => {}, // it always is
     unref() {
       throw new Deno.errors.NotSupported(
         "Cannot unref server over TLS: Deno's TLS listener keeps the process alive",
@@ -49,15 +49,16 @@ export function listenTcp<In, Out>(
 export function listenUnix<In, Out>(
   { path }: ServeUnixOptions<In, Out>,
 ): Listener<Deno.Conn<Deno.UnixAddr>, Deno.UnixAddr> {
-  // Deno removes the socket in the end by this path, which would lead elsewhere once
-  // the process has changed its folder. One that begins with a zero byte is no file.
+  // Deno finally removes the socket by this path, which would lead elsewhere if the
+  // process changes its working directory. A path that begins with a zero byte is not a
+  // file.
   const isFixed = isAbsolute(path) || path.startsWith("\0");
   const absolute = isFixed ? path : `${Deno.cwd()}/${path}`;
   const isRoomy = fitsSocketName(absolute, Deno.build.os);
   return listenOnSocket(isRoomy ? absolute : path);
 }
 
-/** What `listen` gives; its errors name the address. */
+/** The result of `listen`; its errors name the address. */
 function listening<T>(name: string, listen: () => T): T {
   try {
     return listen();
@@ -66,7 +67,7 @@ function listening<T>(name: string, listen: () => T): T {
   }
 }
 
-/** Takes connections from a listener of the caller's. */
+/** Takes connections from the caller's listener. */
 export function listenBy<A extends Address>(
   listener: ServeListener<A>,
 ): Listener<Transport, A> {
@@ -86,14 +87,14 @@ export function listenBy<A extends Address>(
   };
 }
 
-/** Throws where Deno would ignore the option, or end the process for it. */
+/** Throws if Deno would ignore the option, or end the process because of it. */
 export function checkReusePort(): void {
   if (Deno.build.os !== "linux") {
     throw new TypeError(
       `Cannot use option reusePort on ${Deno.build.os}: only Linux has it`,
     );
   }
-  // The one sign of the flag that can be seen.
+  // The only visible sign of the flag.
   if (!("listenDatagram" in Deno)) {
     throw new TypeError(
       "Cannot use option reusePort without Deno's flag --unstable-net",

@@ -1,14 +1,14 @@
 import { dirname } from "node:path";
 import { namingTask } from "../internal/system_error.ts";
 
-// A probe takes some milliseconds. Without an answer the socket counts as in use.
+// A probe takes some milliseconds. Without a result the socket counts as in use.
 const PROBE_MS = 2000;
-// How long another server that takes over a socket of the same folder is waited for.
+// How long to wait for another server that takes over a socket in the same folder.
 const LOCK_MS = 1000;
 const LOCK_PAUSE_MS = 5;
 
-// Two refusals in a row: a server that begins has a moment between its bind and its
-// listen, in which it refuses too.
+// Two refusals in a row: a starting server also refuses for a moment, between its bind
+// and its listen.
 const PROBE = `onmessage = async ({ data: { path, state } }) => {
   const isRefused = async () => {
     try {
@@ -28,14 +28,13 @@ const PROBE = `onmessage = async ({ data: { path, state } }) => {
 };`;
 
 /**
- * Listens on a Unix socket. If a server that was killed has left its file there, it is
- * taken over.
+ * Listens on a Unix socket. If a killed server has left its file there, it is taken over.
  */
 export function listenOnSocket(path: string): Deno.UnixListener {
   try {
     return Deno.listen({ transport: "unix", path });
   } catch (error) {
-    // A name that begins with a zero byte is no file, and ends with its server.
+    // A name that begins with a zero byte is not a file, and ends with its server.
     if (!(error instanceof Deno.errors.AddrInUse) || path.startsWith("\0")) {
       throw namingTask(error, `listen on ${path}`);
     }
@@ -44,10 +43,10 @@ export function listenOnSocket(path: string): Deno.UnixListener {
 }
 
 function takeOver(path: string, inUse: Error): Deno.UnixListener {
-  // Of several servers that start now, one finds the socket stale; the others wait,
-  // and find it in use.
+  // If several servers start now, one finds the socket stale; the others wait, and find
+  // it in use.
   const lock = lockFolder(dirname(path));
-  // Not by `using`: Node 22, which may import this file, cannot parse it.
+  // Not with `using`: Node 22, which may import this file, cannot parse it.
   try {
     return takeOverLocked(path, inUse, lock);
   } finally {
@@ -68,9 +67,9 @@ function takeOverLocked(
     throw namingTask(inUse, `listen on ${path}`);
   }
   try {
-    // Not the file of a server that cannot lock the folder and was faster.
+    // Not the file of a server that cannot lock the folder and won the race.
     const now = statOf(path);
-    // A file that is new may have got the number of one that was removed.
+    // A new file may have the inode number of a removed one.
     const isSame = now?.ino === before.ino &&
       now.mtime?.getTime() === before.mtime?.getTime();
     if (isSame) Deno.removeSync(path);
@@ -80,7 +79,7 @@ function takeOverLocked(
   }
 }
 
-/** What lies at the path, as far as it may be looked at. */
+/** The file at the path, if it can be examined. */
 function statOf(path: string): Deno.FileInfo | undefined {
   try {
     return Deno.lstatSync(path);
@@ -90,8 +89,8 @@ function statOf(path: string): Deno.FileInfo | undefined {
 }
 
 /**
- * Whether connecting is refused, as no server listens. Only a thread of its own can find
- * out for a function that is not async.
+ * Whether connecting is refused because no server listens. A synchronous function needs a
+ * separate thread to find out.
  */
 function isStale(path: string): boolean {
   const state = new Int32Array(new SharedArrayBuffer(4));
@@ -110,11 +109,11 @@ function isStale(path: string): boolean {
 
 /** A lock that ends with its process, and leaves no file. */
 interface FolderLock extends Disposable {
-  /** Whether another has held it for too long. */
+  /** Whether another process held it for too long. */
   readonly isMissed: boolean;
 }
 
-/** Locks a folder, if it may be opened. */
+/** Locks a folder, if the process may open it. */
 function lockFolder(path: string): FolderLock {
   let folder: Deno.FsFile;
   try {

@@ -6,10 +6,10 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 /**
  * Options for {@linkcode serve} on every kind of address.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
- * @typeParam P The kind of the peers' addresses.
+ * @typeParam P The kind of the peer addresses.
  *
  * @example The options that every address has
  * ```ts
@@ -37,101 +37,102 @@ export interface ServeBaseOptions<
   P extends Address | undefined = A,
 > extends ConnectionOptions<In, Out> {
   /**
-   * How many connections may be open at the same time. Further ones wait in the
-   * kernel's backlog until one is closed: then its place is free, though its handler
-   * may go on. No limit by default.
+   * How many connections may be open at the same time. Further ones wait in the kernel's
+   * backlog until one closes: that frees its place, even if its handler is still running.
+   * No limit by default.
    *
-   * A client that has only ended its own side still counts, as it can receive: until the
-   * handler ends, what it sends fails, or nothing was received or sent for
-   * `halfClosedTimeout`. With this limit that is 2 minutes by default: give a longer time
-   * if answers may take longer.
+   * A client that has only half-closed still counts, because it can receive: until the
+   * handler ends, a send fails, or nothing is received or sent for `halfClosedTimeout`.
+   * With this limit that is 2 minutes by default: give a longer time if answers may take
+   * longer.
    */
   maxConnections?: number | undefined;
   /**
-   * How many connections may be open at the same time from one address: one
-   * `hostname` of the peers', whatever their ports. Those above it are closed
-   * immediately, and `onError` is not told. No limit by default; refused over a Unix
-   * socket, whose peers have no address, unless `proxyProtocol` tells one.
+   * How many connections may be open at the same time from one peer `hostname`, whatever
+   * the ports. Further ones are closed immediately, without a call of `onError`. No limit
+   * by default. Refused over a Unix socket, whose peers have no address, unless
+   * `proxyProtocol` gives one.
    *
-   * A peer with IPv6 has many addresses.
+   * An IPv6 peer has many addresses.
    */
   maxConnectionsPerAddress?: number | undefined;
   /**
-   * Says whether to serve a peer, before anything of it is read but the header of
-   * `proxyProtocol`. One for which it gives `false` is closed immediately, and `onError`
-   * is not told. If it throws, or gives no boolean, `onError` is told, and the peer is
-   * not served. It must not be an async function.
+   * Says whether to serve a peer, before anything is read from it except the header of
+   * `proxyProtocol`. If it returns `false`, the connection is closed immediately, without
+   * a call of `onError`. If it throws, or does not return a boolean, `onError` is called,
+   * and the peer is not served. It must not be an async function.
    *
-   * Over TLS, Deno begins the handshake by itself, and keeps the socket of a
-   * connection that is closed before its end, until the peer closes it or sends more.
+   * Over TLS, Deno begins the handshake on its own. If the connection is closed before
+   * the handshake ends, Deno keeps the socket until the peer closes it or sends more.
    */
   filter?: ((remoteAddr: P) => boolean) | undefined;
   /**
-   * Whether each connection begins with the header of the PROXY protocol, version 1 or
-   * 2, as a balancer sends it for its client (`send-proxy` of HAProxy, `proxy_protocol`
-   * of nginx). Then `remoteAddr` is the client's, and `filter` and
-   * `maxConnectionsPerAddress` go by it. If the balancer speaks for itself, as in a health
+   * Whether each connection begins with the header of the PROXY protocol, version 1 or 2,
+   * which a balancer sends for its client (`send-proxy` in HAProxy, `proxy_protocol` in
+   * nginx). Then `remoteAddr` is the client's, and `filter` and
+   * `maxConnectionsPerAddress` use it. If the balancer speaks for itself, as in a health
    * check, or does not know the client, `remoteAddr` is the balancer's.
    *
    * A connection without the header, or with one that is damaged, longer than 107 bytes
    * (version 1) or 16 KiB (version 2), or not whole within `handshakeTimeout`, is closed
-   * before the handler, and told like a TLS handshake that failed. Anyone who reaches the
-   * port can claim to be anyone: let only the balancer reach it.
+   * before the handler runs, and reported like a failed TLS handshake. Anyone who reaches
+   * the port can claim to be anyone: let only the balancer reach it.
    *
    * The header comes before TLS, so this is refused with `tls`: begin the handler with
-   * {@linkcode Connection.startTls} instead. It is refused with `path` too, as a handler
-   * knows no addresses there: give a listener.
+   * {@linkcode Connection.startTls} instead. It is refused with `path` too, because peers
+   * there have no address: give a listener.
    *
    * @default {false}
    */
   proxyProtocol?: boolean | undefined;
   /**
-   * How many milliseconds the TLS handshake of a connection may take, or the header of
-   * `proxyProtocol`. The handler runs after it. Time for which the program keeps its own
-   * thread busy does not count. Refused without either.
+   * How many milliseconds the TLS handshake of a connection, or the header of
+   * `proxyProtocol`, may take. The handler runs after it. Time in which the program keeps
+   * its own thread busy does not count. Refused without either.
    *
-   * Without it, a shorter `idleTimeout` holds for the handshake too.
+   * If not given, a shorter `idleTimeout` applies to the handshake too.
    *
    * @default {10_000}
    */
   handshakeTimeout?: number | undefined;
   /**
-   * How many connections may be within their TLS handshake, or the header of
-   * `proxyProtocol`, at the same time, or have shaken hands and wait for a place. They do
-   * not count as served, so that `maxConnections` silent peers take no place. Further
-   * ones wait in the kernel's backlog. By default as many as `maxConnections`; refused without either.
+   * How many connections may at the same time be in their TLS handshake or the header of
+   * `proxyProtocol`, or be done with it and wait for a place. They do not count for
+   * `maxConnections`, so silent peers take no place. Further ones wait in the kernel's
+   * backlog. By default as many as `maxConnections`; refused without either.
    *
-   * A client waits until those before it in the backlog were served or given up: with 300
-   * silent peers, `maxHandshakes` of 8 and a `handshakeTimeout` of 300 ms it was served
-   * after 12 s, with 20 after 4.5 s, with 400 immediately. So allow as many as you have
-   * sockets to spare.
+   * A client waits until the clients before it in the backlog are served or time out:
+   * with 300 silent peers and a `handshakeTimeout` of 300 ms, a client was served after
+   * 12 s with `maxHandshakes` of 8, after 4.5 s with 20, and immediately with 400. So
+   * allow as many as you have sockets to spare.
    *
-   * So a server holds no more sockets than both say, and those of handshakes that it
-   * gave up: Deno keeps these until the peer closes them or sends more. Over `tls` it also
-   * keeps those of connections that were ended while their peers took nothing.
+   * So a server holds at most as many sockets as both limits allow, plus those of
+   * abandoned handshakes: Deno keeps these until the peer closes them or sends more. Over
+   * `tls` Deno also keeps the sockets of connections that ended while their peers read
+   * nothing.
    */
   maxHandshakes?: number | undefined;
   /**
-   * Called once with the address when the server listens. What it throws comes
-   * out of {@linkcode serve}, and the server does not listen any more. It may be an
-   * async function: the server does not wait for it, and if it rejects, `onError` is
-   * told, without a connection, and the server goes on.
+   * Called once with the address when the server listens. If it throws, {@linkcode serve}
+   * throws that error, and the server stops listening. It may be an async function: the
+   * server does not wait for it. If it rejects, `onError` gets the error, without a
+   * connection, and the server continues.
    */
   onListen?: ((addr: A) => void) | undefined;
   /**
-   * Called with an error: the one a handler threw, the one that kept what was still
-   * queued when it was done from going out, or, without a `connection`, the one that
-   * kept a connection from being accepted. By default errors go to `console.error`.
+   * Called with an error: one that a handler threw; one that prevented sending what was
+   * still queued when the handler was done; or, without a `connection`, one that
+   * prevented accepting a connection. By default errors go to `console.error`.
    *
-   * A TLS handshake that failed is told without a `connection` too, with the peer's
-   * address in the message. Without `onError` it is not reported: scanners cause
-   * as many as they like.
+   * A failed TLS handshake is also reported without a `connection`, with the peer's
+   * address in the message. Without `onError` it is not reported: scanners cause as many
+   * as they like.
    *
-   * A write that fails while the handler runs is told to the handler: by the sends
-   * after it, {@linkcode Connection.closed} and {@linkcode Connection.signal}.
+   * A write that fails while the handler runs is reported to the handler: by later sends,
+   * {@linkcode Connection.closed} and {@linkcode Connection.signal}.
    *
-   * If it throws or rejects itself, both errors go to `console.error`, and the
-   * server goes on.
+   * If this function throws or rejects, both errors go to `console.error`, and the server
+   * continues.
    */
   onError?:
     | ((error: unknown, connection: Connection<In, Out> | undefined) => void)

@@ -3,7 +3,7 @@ import type { Address } from "../connection/transport.ts";
 import type { Bytes, SendableFor } from "../framing/bytes.ts";
 
 /**
- * What a {@linkcode ConnectionHandler} is told beside its connection.
+ * The second argument of a {@linkcode ConnectionHandler}.
  *
  * @typeParam A The kind of address.
  *
@@ -30,33 +30,33 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
  */
 export interface ConnectionInfo<A extends Address | undefined = Address> {
   /**
-   * The address of the peer. The `path` of a Unix socket's client is mostly `null`.
-   * Only a transport of a listener of your own may have none.
+   * The address of the peer. The `path` of a Unix socket's client is usually `null`. Only
+   * a transport from your own listener may have no address.
    */
   readonly remoteAddr: A;
   /**
-   * Is aborted when the server begins to shut down: by {@linkcode Server.shutdown},
-   * with an `AbortError`, or by the server's own signal, with its reason.
+   * Aborts when the server begins to shut down: by {@linkcode Server.shutdown}, with an
+   * `AbortError`, or by the server's own signal, with its reason.
    *
    * After `shutdown()` the connection still sends what its handler sends, and still
    * gives the messages that were read before. The server's own signal aborts the
    * connection too.
    *
-   * Each connection has a signal of its own, made when it is asked for: listeners
-   * on it go with the connection.
+   * Each connection has its own signal, made on first access: its listeners are released
+   * with the connection.
    */
   readonly signal: AbortSignal;
 }
 
 /**
- * Does the work for one connection. When it is done, the connection is closed
- * after what it has sent; when it throws, the connection is aborted.
+ * Does the work for one connection. When it is done, the connection sends what is queued
+ * and closes; if it throws, the connection is aborted.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  *
- * @example A handler that stands on its own
+ * @example A handler as a separate function
  * ```ts
  * import { connect, type ConnectionHandler, lines, serve } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";

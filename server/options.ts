@@ -35,7 +35,7 @@ export interface ServeTlsOptions {
    * The certificate chain, as PEM.
    *
    * Deno keeps the socket of a connection that is closed within its TLS handshake, or
-   * while its peer takes nothing of what was sent, until the peer ends it.
+   * while its peer reads nothing, until the peer closes it.
    */
   cert: string;
   /** The private key of the certificate, as PEM. */
@@ -47,10 +47,10 @@ export interface ServeTlsOptions {
 /**
  * Options for {@linkcode serve} on a TCP port, with or without TLS.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example Any port that is free
+ * @example Any free port
  * ```ts
  * import { lines, serve, type ServeTcpOptions } from "@framed/tcp";
  * import { assert, assertEquals } from "@std/assert";
@@ -82,10 +82,10 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
    * @default {"0.0.0.0"}
    */
   hostname?: string | undefined;
-  /** The certificate for TLS, and its key. Without, connections are not encrypted. */
+  /** The certificate for TLS, and its key. Without it, connections are not encrypted. */
   tls?: ServeTlsOptions | undefined;
   /**
-   * Whether others may listen on the same port too, and share its connections.
+   * Whether other processes may listen on the same port too, and share its connections.
    * Only on Linux, and only with Deno's flag `--unstable-net`; elsewhere `true` is
    * refused.
    *
@@ -105,10 +105,10 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
 }
 
 /**
- * The address of a peer over a Unix socket, whose `path` is `null` if it has no name,
- * as that of a client.
+ * The address of a peer over a Unix socket. Its `path` is `null` if it has no name, as
+ * for a client.
  *
- * @example Telling who is there
+ * @example Logging who connects
  * ```ts
  * import type { UnixPeerAddr } from "@framed/tcp/server";
  * import { assertEquals } from "@std/assert";
@@ -124,10 +124,10 @@ export type UnixPeerAddr = Extract<Address, { readonly path: unknown }>;
 /**
  * Options for {@linkcode serve} on a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example A socket in a folder of its own
+ * @example A socket in its own folder
  * ```ts
  * import { connect, lines, serve, type ServeUnixOptions } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
@@ -152,18 +152,17 @@ export type UnixPeerAddr = Extract<Address, { readonly path: unknown }>;
 export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
   extends ServeBaseOptions<In, Out, Deno.UnixAddr, UnixPeerAddr> {
   /**
-   * The path of the socket; a relative one begins at the folder of the process when
-   * the server begins to listen.
+   * The path of the socket; a relative path starts at the process's working directory
+   * when the server begins to listen.
    *
-   * A socket on which no server listens any more, as a server that was killed leaves it,
-   * is taken over: connecting to it is refused. One that is in use is
-   * `Deno.errors.AddrInUse`, and a file that is no socket is never removed. Of
-   * several servers that start at the same time one gets the path, if they may read
-   * its folder.
+   * A socket that a killed server left behind, to which connecting is refused, is taken
+   * over. If the socket is in use, the error is `Deno.errors.AddrInUse`. A file that is
+   * not a socket is never removed. If several servers start at the same time, one gets
+   * the path, provided that they may read its folder.
    *
-   * When the server stops listening, Deno removes what lies at the path, even if it
-   * is the socket of another server by then. So to hand a path over, end the old
-   * server before the new one listens.
+   * When the server stops listening, Deno removes the file at the path, even if by then
+   * it is another server's socket. So to hand a path over, end the old server before the
+   * new one listens.
    */
   path: string;
   /** Not with a path. */
@@ -181,13 +180,13 @@ export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
 }
 
 /**
- * Options for {@linkcode serve} with a listener of your own.
+ * Options for {@linkcode serve} with your own listener.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  *
- * @example A listener that was opened before
+ * @example A listener that is already open
  * ```ts
  * import { connect, lines, serve, type ServeListenerOptions } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
@@ -211,9 +210,9 @@ export interface ServeListenerOptions<
   A extends Address = Address,
 > extends ServeBaseOptions<In, Out, A, Address | undefined> {
   /**
-   * What connections are taken from. It belongs to the server then, which closes it
-   * when it shuts down. If its owner closes it, the server ends when the connections
-   * that it has have ended.
+   * The listener to accept from. The server then owns it, and closes it when it shuts
+   * down. If somebody else closes it, the server ends once its open connections have
+   * ended.
    */
   listener: ServeListener<A>;
   /** Not with a listener. */
@@ -227,10 +226,10 @@ export interface ServeListenerOptions<
 /**
  * Options for {@linkcode serve}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
- * @example An address that is read from a text
+ * @example An address parsed from text
  * ```ts
  * import { connect, lines, serve, type ServeOptions } from "@framed/tcp";
  * import { assert, assertEquals } from "@std/assert";

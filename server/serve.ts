@@ -45,11 +45,11 @@ import { checkSocketPath } from "../internal/socket_path.ts";
 /**
  * Serves framed connections on a Unix socket.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The path, the framing, limits and timeouts.
- * @param handler Does the work for one connection; the second thing that it gets
- * tells the peer's address and when the server shuts down.
+ * @param handler Does the work for one connection. Its second argument has the peer's
+ * address and a signal for shutdown.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the path is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -64,14 +64,14 @@ export function serve<In, Out>(
 /**
  * Serves framed connections on a TCP port, with TLS if `tls` is given.
  *
- * One connection's error never touches another, nor the server. When no more
- * files can be opened, accepting goes on after a pause.
+ * An error on one connection never affects another, nor the server. When no more files
+ * can be opened, accepting continues after a pause.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
- * @param handler Does the work for one connection; the second thing that it gets
- * tells the peer's address and when the server shuts down.
+ * @param handler Does the work for one connection. Its second argument has the peer's
+ * address and a signal for shutdown.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the port is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -105,17 +105,18 @@ export function serve<In, Out>(
   handler: ConnectionHandler<In, Out, Deno.NetAddr>,
 ): Server<In, Out, Deno.NetAddr>;
 /**
- * Serves framed connections of a listener that `Deno.listen` or `Deno.listenTls` gave.
+ * Serves framed connections from a listener that `Deno.listen` or `Deno.listenTls`
+ * returned.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  * @param options The listener, the framing, limits and timeouts.
- * @param handler Does the work for one connection; the second thing that it gets
- * tells the peer's address and when the server shuts down.
- * @returns The server, to which the listener belongs from now on.
+ * @param handler Does the work for one connection. Its second argument has the peer's
+ * address and a signal for shutdown.
+ * @returns The server, which now owns the listener.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
- * The listener stays open then.
+ * The listener then stays open.
  * @throws {RangeError} If a number is out of range.
  * @throws The reason of `signal` if it is aborted already, and what `onListen`
  * throws.
@@ -127,16 +128,16 @@ export function serve<In, Out, A extends Deno.NetAddr | Deno.UnixAddr>(
   handler: ConnectionHandler<In, Out, Deno.NetAddr | UnixPeerAddr>,
 ): Server<In, Out, A>;
 /**
- * Serves framed connections of a listener of your own.
+ * Serves framed connections from your own listener.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  * @param options The listener, the framing, limits and timeouts.
  * @param handler Does the work for one connection.
- * @returns The server, to which the listener belongs from now on.
+ * @returns The server, which now owns the listener.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
- * The listener stays open then.
+ * The listener then stays open.
  * @throws {RangeError} If a number is out of range.
  * @throws The reason of `signal` if it is aborted already, and what `onListen`
  * throws.
@@ -146,14 +147,13 @@ export function serve<In, Out, A extends Address>(
   handler: ConnectionHandler<In, Out, Address | undefined>,
 ): Server<In, Out, A>;
 /**
- * Serves framed connections on a TCP port or a Unix socket, whichever the options turn
- * out to name.
+ * Serves framed connections on a TCP port or a Unix socket, whichever the options name.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
- * @param handler Does the work for one connection; the second thing that it gets
- * tells the peer's address and when the server shuts down.
+ * @param handler Does the work for one connection. Its second argument has the peer's
+ * address and a signal for shutdown.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the port or the path is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -166,14 +166,14 @@ export function serve<In, Out>(
   handler: ConnectionHandler<In, Out, Deno.NetAddr | UnixPeerAddr>,
 ): Server<In, Out, Deno.NetAddr | Deno.UnixAddr>;
 /**
- * Serves framed connections on a TCP port, a Unix socket or a listener, whichever
- * the options turn out to name.
+ * Serves framed connections on a TCP port, a Unix socket or a listener, whichever the
+ * options name.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The address, the framing, limits and timeouts.
- * @param handler Does the work for one connection; the second thing that it gets
- * tells the peer's address and when the server shuts down.
+ * @param handler Does the work for one connection. Its second argument has the peer's
+ * address and a signal for shutdown.
  * @returns The server, which listens already.
  * @throws {Deno.errors.AddrInUse} If the port or the path is taken.
  * @throws {TypeError} If `framing` is not given, or options contradict each other.
@@ -211,7 +211,7 @@ export function serve<In, Out>(
     handler,
     (transport) =>
       readProxyHeader(transport, (source) =>
-        // A client on a Unix socket is none on the network.
+        // Clients of a Unix socket are not on the network.
         source !== undefined && "hostname" in source
           ? source
           : transport.remoteAddr),
@@ -249,11 +249,11 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
 }
 
 function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
-  checkServingOptions(options); // first, as there may be no options at all
+  checkServingOptions(options); // first: there may be no options at all
   if (isWithListener(options)) {
     checkListener(options.listener);
     refuseOptions(options, ADDRESS_OPTIONS, WITH_LISTENER);
-    // Of a listener on a TCP port only its connections tell whether they are TLS.
+    // A listener on a TCP port does not say whether it uses TLS; only its connections do.
     return isUnixListener(options.listener)
       ? checkOverUnixSocket(options)
       : checkConnectionOptions(options, "TCP");

@@ -1,8 +1,8 @@
 import type { Address, Transport } from "../connection/transport.ts";
 
 /**
- * What a server can take its connections from: a `Deno.Listener`, or anything that
- * gives transports.
+ * A listener that a server can accept from: a `Deno.Listener`, or anything that returns
+ * transports.
  *
  * @typeParam A The kind of address.
  *
@@ -39,19 +39,19 @@ export interface ServeListener<A extends Address = Address> {
   /**
    * Waits for the next connection.
    *
-   * When it rejects, `onError` is told and the server tries again after a pause. After a
-   * `Deno.errors.ConnectionAborted` or `Deno.errors.NotConnected`, which say that a peer was
-   * gone before it was accepted, it tries again immediately and tells nothing. Only a
-   * `Deno.errors.BadResource` says that the listener is closed, and ends the server.
+   * If it rejects, the server calls `onError` and tries again after a pause. After a
+   * `Deno.errors.ConnectionAborted` or `Deno.errors.NotConnected`, which say that a peer
+   * was gone before it was accepted, it tries again immediately and reports nothing. Only
+   * a `Deno.errors.BadResource` says that the listener is closed, and ends the server.
    */
   accept(): Promise<Transport>;
-  /** Stops listening: what waits in `accept` rejects. */
+  /** Stops listening: a pending `accept` rejects. */
   close(): void;
-  /** Lets it keep the process alive; what {@linkcode Server.ref} calls. */
+  /** Keeps the process alive; {@linkcode Server.ref} calls it. */
   ref?(): void;
   /**
-   * Lets the process end; what {@linkcode Server.unref} calls. A listener of
-   * `Deno.listenTls` has it, and keeps the process alive all the same.
+   * Lets the process end; {@linkcode Server.unref} calls it. A listener of
+   * `Deno.listenTls` has this method, but keeps the process alive all the same.
    */
   unref?(): void;
 }

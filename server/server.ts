@@ -5,7 +5,7 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 /**
  * Options for {@linkcode Server.shutdown}.
  *
- * @example At most so long
+ * @example A limit on shutdown
  * ```ts
  * import { connect, lines, serve, type ShutdownOptions } from "@framed/tcp";
  * import { assertEquals } from "@std/assert";
@@ -27,15 +27,14 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
  * await handling.promise;
  *
  * const options: ShutdownOptions = { timeout: 10 };
- * await server.shutdown(options); // aborts what has not ended by then
+ * await server.shutdown(options); // aborts connections that have not ended by then
  * assertEquals(server.connections.size, 0);
  * ```
  */
 export interface ShutdownOptions {
   /**
-   * After how many milliseconds connections are aborted that have not ended. Time in
-   * which this thread is busy does not count. By default they have all the time they
-   * need.
+   * After how many milliseconds connections that have not ended are aborted. Time in
+   * which this thread is busy does not count. No limit by default.
    */
   timeout?: number | undefined;
 }
@@ -43,8 +42,8 @@ export interface ShutdownOptions {
 /**
  * A server that listens; made by {@linkcode serve}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @typeParam A The kind of address.
  *
  * @example Watching a server
@@ -80,33 +79,32 @@ export interface Server<
    * rejects.
    */
   readonly finished: Promise<void>;
-  /** The connections that are open or have a handler that still runs. */
+  /** The connections that are open or whose handler still runs. */
   readonly connections: ReadonlySet<Connection<In, Out>>;
   /**
-   * Ends the server, and lets its connections end their work: no more are
-   * accepted, the messages of each end after those already read from its
-   * socket, handlers finish, and what is queued is sent.
+   * Ends the server, and lets its connections finish: no more connections are accepted,
+   * the messages of each end after those already read from its socket, handlers finish,
+   * and queued messages are sent.
    *
-   * A handler may call it, and so may what it has started, and `onError`. It does not wait
-   * for that handler then, nor for others that wait for a shutdown, as they would
-   * wait for each other: {@linkcode Server.finished} does, for which no handler must
-   * wait.
+   * A handler may call it, directly or in work that it has started, and so may `onError`.
+   * It then does not wait for that handler, nor for others that wait for a shutdown,
+   * because they would wait for each other. {@linkcode Server.finished} waits for them
+   * all, so no handler may await it.
    *
    * @param options How long that may take.
-   * @returns A promise that settles when all has ended. With a `timeout`, it settles
-   * soon after it even if a handler goes on: only {@linkcode Server.finished} waits
-   * for that one.
+   * @returns A promise that settles when everything has ended. With a `timeout`, it
+   * settles soon after that even if a handler still runs: only
+   * {@linkcode Server.finished} waits for such a handler.
    * @throws {RangeError} If `timeout` is out of range.
    */
   shutdown(options?: ShutdownOptions): Promise<void>;
   /** Lets the server keep the process alive, as it does by default. */
   ref(): void;
   /**
-   * Lets the process end while the server listens. A connection with a write that
-   * the peer does not take still keeps it alive, as Deno lets go of reads alone.
+   * Lets the process end while the server listens. A connection with a pending write
+   * still keeps it alive, because Deno can only unref reads.
    *
-   * @throws {Deno.errors.NotSupported} If the server uses TLS: Deno has no way to
-   * do it then.
+   * @throws {Deno.errors.NotSupported} If the server uses TLS: Deno cannot do it then.
    */
   unref(): void;
 }

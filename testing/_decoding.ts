@@ -19,18 +19,18 @@ export interface DecodeOptions {
   readonly cuts?: readonly number[];
   /** Whether the decoder is given the end of the stream. */
   readonly ended?: boolean;
-  /** As a connection reads it, into one buffer, instead of chunks that are given. */
+  /** Reads into one buffer, as a connection does, instead of passing chunks. */
   readonly intoBuffer?: boolean;
   /** Called with each message when it is decoded. */
   readonly onMessage?: (message: unknown, index: number) => void;
 }
 
-// A frame that is so many messages is none; one decode() has no use for more looks.
+// No real frame has so many messages, and no decode() needs so many looks at its input.
 const MAX_WITHOUT_BYTES = 10_000;
 const MAX_LOOKS_PER_BYTE = 100;
 const MIN_LOOKS = 10_000;
 
-/** What is thrown, and is no fault of the bytes. */
+/** Thrown for a decoder without end, which the bytes do not excuse. */
 export class Endless extends Error {}
 
 /** Decodes a stream in one way. */
@@ -73,7 +73,7 @@ export function decodeStream(
       const chunk = stream.subarray(start, end);
       start = end;
       if (intoBuffer) {
-        // Room for the whole chunk: less would be a cut that no error tells of.
+        // Room for the whole chunk: less would be a cut that no error reports.
         input.room(chunk.length, chunk.length, 64).set(chunk);
         input.fill(chunk.length);
       } else input.append(new Uint8Array(chunk));
@@ -88,7 +88,7 @@ export function decodeStream(
   return outcome(undefined);
 }
 
-/** The same decoder, which throws if it looks at its input without end. */
+/** The same decoder, but it throws if it looks at its input endlessly. */
 function bounded<T>(decoder: Decoder<T>): Decoder<T> {
   return {
     get maxFrameLength() {

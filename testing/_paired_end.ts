@@ -4,7 +4,7 @@ import type { Address } from "../connection/transport.ts";
 import type { PairedTransport } from "./paired_transport.ts";
 import type { Receiver, Sender, Way } from "./_way.ts";
 
-/** What a read or a write waits with. */
+/** A pending read or write. */
 interface Waiting<T> {
   readonly bytes: Uint8Array;
   readonly resolve: (result: T) => void;
@@ -63,7 +63,7 @@ export class PairedEnd implements PairedTransport, Receiver, Sender {
     });
   }
 
-  // deno-lint-ignore require-await -- what it throws must be a rejection
+  // deno-lint-ignore require-await -- a throw must become a rejection
   async closeWrite(): Promise<void> {
     this.#checkOpen();
     if (this.#writing !== undefined) throw underWay("close the write", "write");
@@ -189,7 +189,7 @@ export class PairedEnd implements PairedTransport, Receiver, Sender {
     this.#goOnWriting();
   }
 
-  /** Reads, or gives `undefined` if it must wait. */
+  /** Reads, or returns `undefined` if it must wait. */
   #tryToRead(buffer: Uint8Array): number | null | undefined {
     if (this.#in.arrived > 0) {
       const most = Math.min(this.#maxRead, this.#nextCut - this.#bytesRead);
@@ -202,7 +202,7 @@ export class PairedEnd implements PairedTransport, Receiver, Sender {
     return this.#isReset || this.#in.hasEndArrived ? null : undefined;
   }
 
-  /** Writes, or gives `undefined` if it must wait. */
+  /** Writes, or returns `undefined` if it must wait. */
   #tryToWrite(bytes: Uint8Array): number | undefined {
     this.#tellReset();
     if (this.#isReset || this.#out.isEndSent) {
@@ -226,7 +226,7 @@ export class PairedEnd implements PairedTransport, Receiver, Sender {
   #goOnReading(): void {
     const reading = this.#reading;
     if (reading === undefined) return;
-    this.#reading = undefined; // reading makes room, by which more may arrive
+    this.#reading = undefined; // reading makes room for more to arrive
     if (!settle(reading, (buffer) => this.#tryToRead(buffer))) {
       this.#reading = reading;
     }
@@ -257,7 +257,7 @@ export class PairedEnd implements PairedTransport, Receiver, Sender {
     }
   }
 
-  /** Looks for the first cut that is not passed. */
+  /** Advances to the first cut that is not passed yet. */
   #passCut(): void {
     if (this.#nextCut > this.#bytesRead) return;
     const last = this.#nextCut;
@@ -273,7 +273,7 @@ export class PairedEnd implements PairedTransport, Receiver, Sender {
   }
 }
 
-/** Tries again for one that waits, and tells whether it is done. */
+/** Retries a pending read or write, and returns whether it is done. */
 function settle<T>(
   waiting: Waiting<T>,
   attempt: (bytes: Uint8Array) => T | undefined,

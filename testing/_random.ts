@@ -1,7 +1,7 @@
 import { concat } from "@std/bytes/concat";
 import type { Random } from "../internal/random.ts";
 
-// More would take long, and find nothing that fewer do not.
+// More would take long, and find nothing more.
 const MAX_CUTS = 2000;
 
 /** Where to cut `length` bytes, at random: often, or seldom. */
@@ -18,7 +18,7 @@ export function randomCuts(random: Random, length: number): number[] {
   return cuts;
 }
 
-/** A copy of `stream` that is damaged somewhere, as a peer or a link may. */
+/** A copy of `stream`, damaged somewhere as by a peer or a link. */
 export function damaged(random: Random, stream: Uint8Array): Uint8Array {
   const at = random(stream.length + 1);
   const before = stream.subarray(0, at);
@@ -38,15 +38,15 @@ export function damaged(random: Random, stream: Uint8Array): Uint8Array {
       return concat([before, after.subarray(some.length)]);
     case 3: // bytes came twice
       return concat([before, some, after]);
-    case 4: // there are bytes too many
+    case 4: // there are extra bytes
       return concat([before, noise, after]);
-    case 5: // one of the values at which counting goes wrong
+    case 5: // a value at which counting may go wrong
       return concat([
         before,
         Uint8Array.of([0, 0x7f, 0x80, 0xff][random(4)] ?? 0),
         after.subarray(1),
       ]);
-    default: // nothing of it is right
+    default: // all of it is wrong
       return Uint8Array.from({ length: 1 + random(64) }, () => random(256));
   }
 }

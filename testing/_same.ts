@@ -1,9 +1,9 @@
 import { textOf } from "../internal/shown.ts";
 
 /**
- * Whether two messages are the same, in depth. Objects are, if they have the same class
- * and the same enumerable properties, or, without any, the same text; errors, if they have
- * the same text too.
+ * Whether two messages are deeply equal. Objects are equal if they have the same class
+ * and the same enumerable properties or, without properties, the same text. Errors must
+ * have the same text as well.
  */
 export function isSame(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
@@ -64,7 +64,7 @@ function viewOf(value: object): Uint8Array | undefined {
     : undefined;
 }
 
-/** What an object says of itself; nothing if it cannot be made a text. */
+/** An object as a string; empty if it cannot be converted. */
 function ownText(object: object): string {
   try {
     return String(object);

@@ -1,13 +1,13 @@
-/** What an end is told of the way that leads to it. */
+/** What the way to an end reports to it. */
 export interface Receiver {
-  /** Whether it is closed: what arrives is dropped, and answered by a reset. */
+  /** Whether it is closed: arriving bytes are dropped, and answered with a reset. */
   readonly isClosed: boolean;
   onBytes(): void;
   onEnd(): void;
   onReset(): void;
 }
 
-/** What an end is told of the way that leads from it. */
+/** What the way from an end reports to it. */
 export interface Sender {
   onRoom(): void;
 }
@@ -39,7 +39,7 @@ export class Way {
     return this.#arrived;
   }
 
-  /** How many bytes have left the sender and are not at the receiver. */
+  /** How many bytes have left the sender but not reached the receiver. */
   get inFlight(): number {
     return this.#bytes.length - this.#arrived;
   }
@@ -52,7 +52,7 @@ export class Way {
     return this.#hasEndArrived;
   }
 
-  /** Takes as many bytes as there is room for, and tells how many. */
+  /** Takes as many bytes as there is room for, and returns how many. */
   send(bytes: Uint8Array): number {
     const count = this.#bytes.put(bytes);
     this.#move();
@@ -64,7 +64,7 @@ export class Way {
     this.#move();
   }
 
-  /** Drops what has not arrived; what has can still be read. */
+  /** Drops bytes that have not arrived; those that have can still be read. */
   sendReset(): void {
     if (this.#isResetSent) return;
     this.#isResetSent = true;
@@ -72,7 +72,7 @@ export class Way {
     this.#move();
   }
 
-  /** Gives arrived bytes to the receiver, and tells how many. */
+  /** Gives arrived bytes to the receiver, and returns how many. */
   receive(buffer: Uint8Array): number {
     const count = Math.min(buffer.length, this.#arrived);
     this.#bytes.take(buffer.subarray(0, count));
@@ -100,7 +100,7 @@ export class Way {
     this.#move();
   }
 
-  /** Lets `count` bytes arrive though it is stalled; the end counts as one. */
+  /** Lets `count` bytes arrive although it is stalled; the end counts as one. */
   deliver(count: number): void {
     this.#move(count);
   }
@@ -145,7 +145,7 @@ class Ring {
     return this.#length;
   }
 
-  /** Puts as many bytes at the end as there is room for, and tells how many. */
+  /** Appends as many bytes as there is room for, and returns how many. */
   put(bytes: Uint8Array): number {
     const count = Math.min(bytes.length, this.#limit - this.#length);
     this.#growTo(this.#length + count);
@@ -158,7 +158,7 @@ class Ring {
     return count;
   }
 
-  /** Fills `buffer` with the first bytes; there must be as many. */
+  /** Fills `buffer` with the first bytes; there must be enough. */
   take(buffer: Uint8Array): void {
     const size = this.#array.length;
     const first = Math.min(buffer.length, size - this.#head);

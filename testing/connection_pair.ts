@@ -7,7 +7,7 @@ import { type OwnTimer, ownTimer } from "../internal/event_loop.ts";
 import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
 
 /**
- * Options for {@linkcode connectionPair} beside those of the connections.
+ * Options for {@linkcode connectionPair} in addition to those of the connections.
  *
  * @example A test that fails soon
  * ```ts
@@ -23,10 +23,10 @@ import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
  */
 export interface PairOptions extends TransportPairOptions {
   /**
-   * After how many milliseconds both ends are aborted with a `TimeoutError`, if the pair
-   * was not disposed of before: so a test that would wait without end fails. Until then the pair
-   * keeps the process alive, as a socket would; else no timeout of a connection would
-   * ever come.
+   * After how many milliseconds both ends are aborted with a `TimeoutError`, unless the
+   * pair was disposed of before, so that a test that would wait forever fails. Until then
+   * the pair keeps the process alive, as a socket would; otherwise no timeout of a
+   * connection would ever fire.
    *
    * @default {10_000}
    */
@@ -38,10 +38,10 @@ const GIVE_UP_MS = 10_000;
 /**
  * Options for {@linkcode connectionPair} with a framing, limits and timeouts for each end.
  *
- * @typeParam In What the near end receives.
- * @typeParam Out What the near end may send.
- * @typeParam FarIn What the far end receives.
- * @typeParam FarOut What the far end may send.
+ * @typeParam In The type that the near end receives.
+ * @typeParam Out The type that the near end sends.
+ * @typeParam FarIn The type that the far end receives.
+ * @typeParam FarOut The type that the far end sends.
  *
  * @example A client that sends numbers, and a server that answers with lines
  * ```ts
@@ -85,13 +85,13 @@ export interface ConnectionPairOptions<
 }
 
 /**
- * Two connections with each other, in memory; see {@linkcode connectionPair}. Hold it
- * with `await using`: at the end of its scope both are aborted.
+ * Two connected connections in memory; see {@linkcode connectionPair}. Hold the pair with
+ * `await using`: at the end of the scope both are aborted.
  *
- * @typeParam In What the near end receives.
- * @typeParam Out What the near end may send.
- * @typeParam FarIn What the far end receives.
- * @typeParam FarOut What the far end may send.
+ * @typeParam In The type that the near end receives.
+ * @typeParam Out The type that the near end sends.
+ * @typeParam FarIn The type that the far end receives.
+ * @typeParam FarOut The type that the far end sends.
  *
  * @example A peer that resets the connection
  * ```ts
@@ -116,29 +116,29 @@ export interface ConnectionPair<
   FarIn = In,
   FarOut = Out,
 > extends AsyncDisposable {
-  /** One end; give it to what is tested, or the other. */
+  /** One end; give either end to the code under test. */
   readonly near: Connection<In, Out>;
   /** The other end. */
   readonly far: Connection<FarIn, FarOut>;
-  /** What carries the near end, for faults. */
+  /** The transport of the near end, for faults. */
   readonly nearTransport: PairedTransport;
-  /** What carries the far end, for faults. */
+  /** The transport of the far end, for faults. */
   readonly farTransport: PairedTransport;
 }
 
 /**
- * Makes two connections with each other, in memory: a client and a handler can talk
+ * Makes two connected connections in memory, so that a client and a handler can talk
  * without a socket.
  *
  * They run over a {@linkcode transportPair}, so buffers fill and block, and ends and
- * resets are TCP's. Nothing listens, and no permission is needed.
+ * resets behave as in TCP. Nothing listens, and no permission is needed.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param options The framing, limits and timeouts of both ends, and the size of the
  * buffers between them.
- * @returns Both ends, and what carries them. Dispose of it.
- * @throws {TypeError} If an option is not of its type.
+ * @returns Both ends and their transports. Dispose of the pair.
+ * @throws {TypeError} If an option has the wrong type.
  * @throws {RangeError} If a number is out of range.
  *
  * @example Testing a server's handler
@@ -164,12 +164,12 @@ export function connectionPair<In, Out>(
   options: ConnectionOptions<In, Out> & PairOptions,
 ): ConnectionPair<In, Out>;
 /**
- * Makes two connections with each other, each with options of its own.
+ * Makes two connected connections, each with its own options.
  *
- * @typeParam In What the near end receives.
- * @typeParam Out What the near end may send.
- * @typeParam FarIn What the far end receives.
- * @typeParam FarOut What the far end may send.
+ * @typeParam In The type that the near end receives.
+ * @typeParam Out The type that the near end sends.
+ * @typeParam FarIn The type that the far end receives.
+ * @typeParam FarOut The type that the far end sends.
  * @param options The options of each end.
  * @returns Both ends.
  */
@@ -190,7 +190,7 @@ export function connectionPair<In, Out>(
   try {
     far = new Connection(farTransport, each.far);
   } catch (error) {
-    near.abort(error); // else its heartbeat would go on
+    near.abort(error); // otherwise its heartbeat would continue
     throw error;
   }
   return new Pair({ near, far, nearTransport, farTransport }, giveUpAfter);

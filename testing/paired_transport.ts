@@ -1,14 +1,14 @@
 import type { Transport } from "../connection/transport.ts";
 
 /**
- * One end of a {@linkcode transportPair}: a transport that behaves like TCP's, and
- * faults for tests.
+ * One end of a {@linkcode transportPair}: a transport that behaves like TCP, with faults
+ * for tests.
  *
- * It does what Deno's sockets do over loopback on Linux, also after `close()` and a
- * reset. Its errors are recognized by their names: `BadResource` after `close()`,
+ * It behaves like Deno's sockets over loopback on Linux, even after `close()` and a
+ * reset. Recognize its errors by their names: `BadResource` after `close()`,
  * `Interrupted` when `close()` comes during a read or a write, `BrokenPipe` and
- * `ConnectionReset`. A second read while one is under way is a `TypeError`, and so
- * is a second write, or `closeWrite()` during one.
+ * `ConnectionReset`. A second read while one is pending is a `TypeError`, and so is a
+ * second write, or `closeWrite()` during a write.
  *
  * @example A message in three segments
  * ```ts
@@ -36,41 +36,40 @@ import type { Transport } from "../connection/transport.ts";
 export interface PairedTransport
   extends Required<Omit<Transport, "alpnProtocol">>, Disposable {
   /**
-   * Closes this end; it may be called again. What is in flight still arrives, and
-   * then the end, unless there are unread bytes: these reset the connection, and
-   * what is in flight is lost.
+   * Closes this end; may be called again. Bytes in flight still arrive, and then the end,
+   * unless this end has unread bytes: these reset the connection, and the bytes in flight
+   * are lost.
    */
   close(): void;
   /**
-   * Closes this end with a reset. The peer reads what has arrived, then an error
-   * named `ConnectionReset`, once. What is in flight is lost.
+   * Closes this end with a reset. The peer reads what has arrived, then an error named
+   * `ConnectionReset`, once. Bytes in flight are lost.
    */
   reset(): void;
 
   /**
-   * Stalls what this end sends: its bytes, its end and its reset stay in flight.
-   * A peer that vanished is one that is stalled for good.
+   * Stalls what this end sends: its bytes, its end and its reset stay in flight. To
+   * simulate a peer that vanished, stall it and never resume.
    */
   stall(): void;
-  /** Ends {@linkcode PairedTransport.stall}: what was held arrives now. */
+  /** Ends {@linkcode PairedTransport.stall}: everything held back now arrives. */
   resume(): void;
   /**
-   * Lets some bytes in flight arrive, though this end is stalled, as far as the
-   * peer has room. The end counts as one byte, after the last; a reset arrives
-   * with any call.
+   * Lets some bytes in flight arrive although this end is stalled, as far as the peer has
+   * room. The end counts as one byte, after the last; a reset arrives with any call.
    *
    * @throws {RangeError} If `count` is not a whole number of at least 1.
    */
   deliver(count: number): void;
 
   /**
-   * Cuts what this end reads: no read passes a place, counted in bytes from the
-   * first one that this end has read. Takes the place of all cuts before.
+   * Cuts what this end reads: no read passes any of these offsets, counted in bytes from
+   * the first one that this end has read. Replaces all earlier cuts.
    *
-   * @param places Ascending, and as many as are pulled: a generator may go on for
-   * ever.
-   * @throws {RangeError} If a place is not above the one before, or is not after
-   * what was read; from `read()`, if it is not the first.
+   * @param places The offsets, ascending. They are pulled as needed, so a generator may
+   * be endless.
+   * @throws {RangeError} If an offset is not above the one before, or not after the bytes
+   * already read; only the first offset is checked here, the others in `read()`.
    */
   cutAt(places: Iterable<number>): void;
   /**
@@ -80,20 +79,20 @@ export interface PairedTransport
    */
   maxRead: number;
 
-  /** How many bytes have arrived at this end, and were not read. */
+  /** How many bytes have arrived at this end but were not read. */
   readonly arrived: number;
   /** How many bytes this end has written that have not arrived at the peer. */
   readonly inFlight: number;
-  /** Whether a read is under way, and waits. */
+  /** Whether a read is pending. */
   readonly isReading: boolean;
-  /** Whether a write is under way, and waits for room. */
+  /** Whether a write is pending, waiting for room. */
   readonly isWriting: boolean;
   /** Whether this end was closed, or reset. */
   readonly isClosed: boolean;
   /** `false` after `unref()`. */
   readonly isReferenced: boolean;
-  /** What `setNoDelay()` was called with last; it changes nothing else. */
+  /** The last argument of `setNoDelay()`, which has no other effect. */
   readonly noDelay: boolean;
-  /** What `setKeepAlive()` was called with last; it changes nothing else. */
+  /** The last argument of `setKeepAlive()`, which has no other effect. */
   readonly keepAlive: boolean;
 }

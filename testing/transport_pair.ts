@@ -6,7 +6,7 @@ import type { PairedTransport } from "./paired_transport.ts";
 /**
  * Options for {@linkcode transportPair}.
  *
- * @example A peer that is slow
+ * @example A slow peer
  * ```ts
  * import { transportPair, type TransportPairOptions } from "@framed/tcp/testing";
  * import { assertEquals } from "@std/assert";
@@ -24,9 +24,9 @@ import type { PairedTransport } from "./paired_transport.ts";
  */
 export interface TransportPairOptions {
   /**
-   * The most bytes that may have been written and not read, in each direction.
-   * Half of them wait at the reader; the rest is in flight until there is room,
-   * and is lost if the connection is reset.
+   * The most bytes that may be written but not read, in each direction. Half of
+   * them wait at the reader; the rest is in flight until there is room, and is
+   * lost if the connection is reset.
    *
    * @default {65_536}
    */
@@ -34,20 +34,20 @@ export interface TransportPairOptions {
 }
 
 const DEFAULT_BUFFER_BYTES = 64 * 1024;
-// Of the range that systems give to clients. Nothing listens there.
+// From the range of client ports, in which nothing listens.
 const PORTS: [number, number] = [50_001, 50_002];
 
 /**
- * Makes the two ends of a connection in memory, which behave like TCP's: with
- * buffers that fill and block, half-close, an end, and resets.
+ * Makes the two ends of a connection in memory. They behave like TCP: buffers
+ * fill and block, and there are half-closes, ends and resets.
  *
  * Nothing waits for a timer or for the event loop. The same calls give the same
  * results in the same order, so a test can be replayed exactly.
  *
- * @returns The two ends. Each has the address of a TCP socket of 127.0.0.1.
+ * @returns The two ends. Each has the address of a TCP socket on 127.0.0.1.
  * @throws {RangeError} If `bufferSize` is not a whole number of at least 1.
  *
- * @example Testing what reads from a transport, without a socket
+ * @example Testing code that reads from a transport, without a socket
  * ```ts
  * import type { Transport } from "@framed/tcp/connection";
  * import { transportPair } from "@framed/tcp/testing";

@@ -29,7 +29,7 @@ import {
 /**
  * The limit of a framing, for {@linkcode verifyFraming}.
  *
- * @typeParam Out What may be sent.
+ * @typeParam Out The type of messages to send.
  *
  * @example Lines of up to 80 bytes
  * ```ts
@@ -39,7 +39,7 @@ import {
  * const limit: VerifyLimit<string> = {
  *   maxLength: 80,
  *   message: (length) => "x".repeat(length),
- *   larger: lines(), // which sends what must be refused
+ *   larger: lines(), // sends the frame that must be refused
  * };
  * verifyFraming(lines({ maxLength: 80 }), ["hello"], { limit });
  * // asserts that 80 bytes pass and 81 do not, wherever they are cut
@@ -51,8 +51,8 @@ export interface VerifyLimit<Out> {
   /** Makes a message of `length` bytes. */
   message: (length: number) => Out;
   /**
-   * The same framing with a larger limit, whose encoder makes the frame that must be
-   * refused, if the framing's own refuses to send it.
+   * The same framing with a larger limit. Its encoder makes the frame that must be
+   * refused, if the framing's own encoder refuses to.
    */
   larger?: Pick<Framing<unknown, Out>, "encoder"> | undefined;
 }
@@ -60,8 +60,8 @@ export interface VerifyLimit<Out> {
 /**
  * Options for {@linkcode verifyFraming}.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  *
  * @example Streams that must be refused
  * ```ts
@@ -81,36 +81,36 @@ export interface VerifyLimit<Out> {
  */
 export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
   /**
-   * What is received for the messages, if it is not what was sent. A string that was
-   * sent is the same as its bytes in UTF-8.
+   * The messages received, if they differ from those sent. A sent string is the same as
+   * its bytes in UTF-8.
    *
    * @default {messages}
    */
   received?: readonly In[] | undefined;
   /** The limit, to verify that a message of this length passes and a longer one does not. */
   limit?: VerifyLimit<Out> | undefined;
-  /** Bytes that must be refused when they come after the messages. */
+  /** Bytes that must be refused if they come after the messages. */
   refused?: readonly Uint8Array[] | undefined;
   /**
-   * Whether each message must come with the last byte of its frame. If not, a peer that
-   * waits for an answer to it may wait without end.
+   * Whether each message must be decoded with the last byte of its frame. Otherwise a
+   * peer that waits for an answer to it may wait forever.
    *
    * @default {true}
    */
   prompt?: boolean | undefined;
   /**
-   * Whether an error may be thrown for wrong bytes. By default only a
-   * {@linkcode FramingError} may.
+   * Whether wrong bytes may cause this error. By default only a {@linkcode FramingError}
+   * is allowed.
    */
   isAllowed?: ((error: unknown) => boolean) | undefined;
   /**
-   * How many random ways to cut the stream, and to damage it, are tried.
+   * How many random ways to cut the stream, and to damage it, to try.
    *
    * @default {200}
    */
   rounds?: number | undefined;
   /**
-   * The seed of what is random. The same gives the same cuts.
+   * The seed of the random choices. The same seed gives the same cuts.
    *
    * @default {1}
    */
@@ -118,34 +118,35 @@ export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
 }
 
 /**
- * Verifies that a framing keeps its promises, and says which bytes, cut where, break
- * which one.
+ * Verifies that a framing keeps its promises. If not, its error says which bytes, cut
+ * where, break which promise.
  *
  * - Each new encoder sends a message as the same bytes, and it is read back as it was.
- * - So it is wherever the stream is cut: nowhere, in all ways if it has up to 10 bytes, at
- *   each place if it has up to 2,000, between all bytes up to 64 KiB, and in many random
- *   ways.
- * - A message stays what it is when more is received, and its receiver may write to it.
+ * - That holds wherever the stream is cut: nowhere; in all ways up to 10 bytes; at each
+ *   place up to 2,000 bytes; between all bytes up to 64 KiB; and in many random ways.
+ * - A message does not change when more bytes arrive, and its receiver may write to it.
  * - Streams, and both directions of one, share no state.
- * - What ends in the midst of a message, what is damaged, and what you say must be
- *   refused, gives an error after the messages before it, the same for every cut, and is
- *   never decoded without end. An end within a message may also give what is there of it.
+ * - A stream that ends within a message, that is damaged, or that you say must be
+ *   refused, gives an error after the messages before it, the same for every cut, and
+ *   decoding always ends. If the stream ends within a message, the part may also be a
+ *   message.
  * - If you give `limit`, a message of that length passes, and a longer one is refused. If
- *   it is refused as it is sent, the next message is sent as if it had not been.
+ *   the encoder refuses it, the next message is encoded as if it had not been tried.
  *
- * `unframed` does not pass, as it promises none of it: it makes a message of each read.
+ * `unframed` does not pass, because it promises none of this: it makes each read a
+ * message.
  *
- * @typeParam In What is received.
- * @typeParam Out What may be sent.
+ * @typeParam In The type of received messages.
+ * @typeParam Out The type of messages to send.
  * @param framing The framing.
- * @param messages Some messages, best of all kinds: short and long, empty, and with
- * whatever is special in the framing.
- * @param options What to verify besides.
- * @throws {Error} If it breaks a promise; what it threw itself is the `cause`.
+ * @param messages Some messages, preferably of all kinds: short, long, empty, and with
+ * anything special to the framing.
+ * @param options What else to verify.
+ * @throws {Error} If it breaks a promise; an error of the framing is the `cause`.
  * @throws {TypeError} If there are no messages, or `received` has more or fewer.
- * @throws {RangeError} If a number of the options is out of range.
+ * @throws {RangeError} If a number in the options is out of range.
  *
- * @example A framing that takes a length before the rest is there
+ * @example A framing that takes a length before the rest has arrived
  * ```ts
  * import type { Framing } from "@framed/tcp/framing";
  * import { verifyFraming } from "@framed/tcp/testing";
@@ -214,13 +215,13 @@ export function verifyFraming<In, Out>(
 
 const TASK = "verify framing";
 const DEFAULT_ROUNDS = 200;
-// A stream up to so long is cut in all ways, and at every place.
+// A stream up to this length is cut in all ways, and at every place.
 const MAX_BYTES_FOR_ALL_WAYS = 10;
 const MAX_BYTES_FOR_EACH_PLACE = 2000;
 const MAX_BYTES_FOR_EACH_BYTE = 64 * 1024;
 const ROUNDS_OF_ONE_FRAME = 20;
 const MAX_TRIES_WITH_FEWER = 500;
-// What is damaged is decoded three times a round, so no more of a stream is taken.
+// A damaged stream is decoded three times a round, so a longer one is shortened.
 const MAX_DAMAGED_BYTES = 16 * 1024;
 
 class Verification<In, Out> {
@@ -308,7 +309,7 @@ class Verification<In, Out> {
     );
   }
 
-  /** As a decoder may ask for too much only where it has seen a part of the frame. */
+  /** A decoder may ask for too much only once it has seen a part of the frame. */
   #verifyPromptnessWhenCut(frames: readonly Uint8Array[]): void {
     if (this.#options.prompt === false) return;
     const stream = concat(frames);
@@ -361,7 +362,7 @@ class Verification<In, Out> {
     };
     let failure = failureOf(cuts);
     if (failure === undefined) return;
-    // Fewer cuts tell more: half of them, then less.
+    // Fewer cuts say more: try dropping half of them, then fewer.
     let needed = cuts;
     let tries = MAX_TRIES_WITH_FEWER;
     for (let size = cuts.length; size >= 1; size = Math.floor(size / 2)) {
@@ -388,7 +389,7 @@ class Verification<In, Out> {
       isOverwriting: boolean;
     },
   ): void {
-    // As they came; they may change until all has been received.
+    // Compared on arrival: a message may change before all are received.
     const messages: unknown[] = [];
     const outcome = this.#decode(stream, {
       cuts,
@@ -413,7 +414,7 @@ class Verification<In, Out> {
     );
   }
 
-  /** Decodes two streams by turns, and encodes a third: none must notice the others. */
+  /** Decodes two streams in turns, and encodes a third: they must not affect each other. */
   #verifyState(
     messages: readonly Out[],
     frames: readonly Uint8Array[],
@@ -481,9 +482,9 @@ class Verification<In, Out> {
       }
       const [start = 0, end] = [ends[whole - 1], ends[whole]];
       const isTold = failure !== undefined || dropped > 0 ||
-        messages.length !== whole; // with what is there of the last one
+        messages.length !== whole; // including a part of the last one
       if (isTold || place === start) continue;
-      // What a message does not need, such as white space before it, may be passed over.
+      // Bytes that a message does not need, such as white space before it, may be skipped.
       const rest = [stream.subarray(0, start), stream.subarray(place, end)];
       const without = this.#decode(concat(rest), {}).messages;
       if (isReceived(received.slice(0, whole + 1), without)) continue;
@@ -518,7 +519,7 @@ class Verification<In, Out> {
         } was received`,
       );
     }
-    // Cut within the messages, it has been.
+    // Cuts within the messages were tried before.
     for (const way of this.#waysToCut(refused.length, ROUNDS_OF_ONE_FRAME)) {
       const cuts = way.map((place) => before.length + place);
       this.#compareWith(expected, stream, [before.length, ...cuts]);
@@ -534,7 +535,7 @@ class Verification<In, Out> {
     const where = `a message of ${maxLength} bytes, which is the limit,`;
     for (const cuts of this.#waysToCut(frame.length, ROUNDS_OF_ONE_FRAME)) {
       const { messages, failure } = this.#decode(frame, { cuts });
-      // What is received for it is known if it is what was sent.
+      // With `received`, the value for this message is not known.
       const isRight = failure === undefined && messages.length === 1 &&
         (this.#options.received !== undefined ||
           isReceivedAs(longest, messages[0]));
@@ -552,12 +553,12 @@ class Verification<In, Out> {
     const isSent = canSend(encoder, tooLong);
     if (!isSent) this.#verifyNextFrame(encoder, longest, frame);
     const source = larger ?? (isSent ? this.#framing : undefined);
-    if (source === undefined) return; // refused as it is sent
+    if (source === undefined) return; // refused when sending
     const refused = encodeAlone(source.encoder(), tooLong, "");
     this.#verifyRefusal(before, received, refused);
   }
 
-  /** Verifies that an encoder sends a stream's first message, though it has refused one. */
+  /** Verifies that a refused message leaves the state of an encoder as it was. */
   #verifyNextFrame(
     encoder: Encoder<Out>,
     message: Out,
@@ -631,7 +632,7 @@ class Verification<In, Out> {
     );
   }
 
-  /** Throws unless the bytes, cut so, give what they give whole. */
+  /** Throws unless the bytes give the same result with these cuts as without. */
   #compareWith(
     expected: Outcome,
     stream: Uint8Array,
@@ -670,7 +671,7 @@ class Verification<In, Out> {
       : Array.from({ length: this.#rounds }, () => this.#random(length + 1));
   }
 
-  /** The ways to cut: nowhere first, as that is the shortest to tell. */
+  /** The ways to cut: nowhere first, because that is the shortest to report. */
   *#waysToCut(length: number, rounds = this.#rounds): Generator<number[]> {
     const hasAllPlaces = length <= MAX_BYTES_FOR_EACH_BYTE;
     const places = hasAllPlaces ? numbersTo(length).slice(1) : [];
@@ -743,7 +744,7 @@ function canSend<Out>(encoder: Encoder<Out>, message: Out): boolean {
   }
 }
 
-/** Whether a message was received as what was expected; a string also as its bytes. */
+/** Whether a message was received as expected; a string may come as its bytes. */
 function isReceivedAs(expected: unknown, message: unknown): boolean {
   return isSame(expected, message) ||
     typeof expected === "string" && message instanceof Uint8Array &&

@@ -6,9 +6,9 @@
  * length  id      flags   how many questions, answers  names and addresses
  * ```
  *
- * The answer has the id of its question, so `correlate()` brings them together. What stands
- * in a message is read by a library, `dns-packet`; `orMalformed()` makes the peer's mistake
- * of what it throws.
+ * The answer has the id of its question, so `correlate()` matches them. A library,
+ * `dns-packet`, reads the messages; `orMalformed()` turns its errors into the peer's
+ * mistake.
  *
  * ```sh
  * deno run --allow-net examples/protocols/dns.ts 1.1.1.1 deno.com jsr.io
@@ -29,15 +29,15 @@ export type Question = { id: number; name: string };
 /** Has the id of its question. A code other than 0 says why there are no addresses. */
 export type Reply = { id: number; code: number; addresses: string[] };
 
-// Room for 500 addresses. Names that point to names take the library longer and longer the
-// larger a message is.
+// Room for 500 addresses. For names that point to names, the library takes ever longer
+// with the size of the message.
 const frames = lengthPrefixed({ fieldSize: 2, maxLength: 8192 });
 
 export const framing = mapped(frames, {
   decode: orMalformed((message: Bytes): Reply => {
     const id = new FieldReader(message).takeUint(2);
-    // After some damaged records the library goes on at the first byte, again and again. No
-    // name begins with this one, so it is refused there.
+    // After some damaged records the library restarts at the first byte, again and again.
+    // No name begins with this byte, so it is refused there.
     const bytes = Buffer.from(message).fill(0x80, 0, 1);
     const { type, flags, answers } = decode(bytes);
     const isWhole = type === "response" && decode.bytes === bytes.length;

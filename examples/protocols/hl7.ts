@@ -1,5 +1,5 @@
 /**
- * HL7 version 2, as hospitals' systems send it, in MLLP: a server that acknowledges each
+ * HL7 version 2, as hospital systems send it, in MLLP: a server that acknowledges each
  * message.
  *
  * ```text
@@ -7,7 +7,8 @@
  * ^ start block                      ^ end block
  * ```
  *
- * A message ends with two bytes, so bytes between messages cost that message alone.
+ * A message ends with two bytes, so stray bytes before a message damage only that
+ * message.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/protocols/hl7.ts
@@ -25,7 +26,9 @@ export type Message = string[][];
 // A message that is cut off by the end of the stream must not be acknowledged.
 const blocks = delimited("\x1c\r", { trailing: "error" });
 
-/** What a message lacks drops it: the sender has no acknowledgement, and repeats it. */
+/**
+ * An incomplete message is dropped: its sender gets no acknowledgement, and repeats it.
+ */
 export const framing = mapped(asText(blocks), {
   decode(block): Message {
     const [text = ""] = textFields(block, /^\v(MSH\|.*)$/s); // \v is the byte 0b
@@ -46,7 +49,7 @@ export function acknowledge([header = []]: Message): Message {
   return [about, ["MSA", "AA", id]];
 }
 
-/** Acknowledges each message once it is taken care of. */
+/** Acknowledges each message once it is handled. */
 export async function handle(connection: Connection<Message>): Promise<void> {
   for await (const message of connection) {
     console.log(message.map(([segment]) => segment));

@@ -1,5 +1,5 @@
 /**
- * A client of HTTP/1.1: header lines, then a body that has a length, comes in chunks, or
+ * An HTTP/1.1 client: header lines, then a body that has a length, comes in chunks, or
  * ends with the connection.
  *
  * ```text
@@ -16,9 +16,9 @@
  * hello                           receiveStream(5)
  * ```
  *
- * The header decides what is read next. `expect()` takes one message and no byte more, so
- * the body is still there. It is never held whole: it may have any size, and a slow reader
- * slows the server down.
+ * The header decides what is read next. `expect()` takes exactly one message, so the body
+ * is left. The body is never held whole: it may have any size, and a slow reader slows
+ * the server down.
  *
  * ```sh
  * deno run --allow-net=example.com examples/protocols/http.ts http://example.com/
@@ -36,8 +36,8 @@ export const framing = headerLines();
 type Http = Connection<HeaderLines>;
 
 /**
- * Sends a request, and gives the response when its header is there. Read its body to the
- * end before the next request on the same connection.
+ * Sends a request, and returns the response when its header has arrived. Read its body to
+ * the end before the next request on the same connection.
  */
 export async function fetchOver(
   connection: Http,
@@ -67,7 +67,7 @@ function bodyOf(connection: Http, headers: Headers): ReadableStream<Bytes> {
   const encoding = headers.get("Transfer-Encoding");
   const length = headers.get("Content-Length");
   if (encoding !== null) {
-    // If a header says both, two programs may see two different ends of the body.
+    // If a header has both, two programs may see different ends of the body.
     if (length !== null) throw new FramingError("Cannot read body: two ends");
     textFields(encoding, /^chunked$/i);
     return ReadableStream.from(receiveChunks(connection));

@@ -1,6 +1,6 @@
 /**
- * A client of the Language Server Protocol: `deno lsp` as a child process, whose standard
- * input and output are the transport.
+ * A Language Server Protocol client: `deno lsp` as a child process, whose standard input
+ * and output are the transport.
  *
  * ```text
  * Content-Length: 52\r\n
@@ -8,7 +8,8 @@
  * {"jsonrpc":"2.0","id":1,"method":"initialize",...}
  * ```
  *
- * Both sides ask. An answer has an `id` and no `method`; a notification has no `id`.
+ * Both sides send requests. An answer has an `id` and no `method`; a notification has no
+ * `id`.
  *
  * ```sh
  * deno run --allow-run=deno examples/protocols/language_server.ts
@@ -41,9 +42,9 @@ const isMessage = (value: unknown): value is Message =>
   ("id" in value || "method" in value);
 
 /**
- * Gives a function that asks the server: it gives the result, or rejects with what the
- * server says against it. `onNotification` gets what the server says unasked. To notify
- * the server, send a message without id.
+ * Returns a function that sends requests: it returns the result, or rejects with the
+ * server's error. `onNotification` gets the server's notifications. To notify the server,
+ * send a message without an id.
  */
 export function openClient(
   connection: Connection<Message>,
@@ -62,7 +63,7 @@ export function openClient(
     return result;
   };
 }
-// A server asks for settings and the like if `capabilities` says that it may.
+// A server asks for settings and the like only if `capabilities` allows it.
 const METHOD_NOT_FOUND = { code: -32601, message: "Method not found" };
 
 if (import.meta.main) {

@@ -1,5 +1,5 @@
 /**
- * A client of memcached: a line, and after some lines as many bytes as they say.
+ * A memcached client: a line, and after some lines as many bytes as they say.
  *
  * ```text
  * we send              memcached answers
@@ -10,9 +10,9 @@
  * hi\r\n
  * ```
  *
- * The bytes of a value may hold line ends, so only the line before them says where they
- * end: `headed()`. A whole reply is one message here: `grouped()`. So `request()` gives
- * each request its own reply, and many may be sent before the first is answered.
+ * The bytes of a value may contain line ends, so only the line before them says where
+ * they end: `headed()`. Here a whole reply is one message: `grouped()`. So `request()`
+ * returns each request's own reply, and many may be sent before the first is answered.
  *
  * ```sh
  * memcached -l 127.0.0.1 -p 11211 &
@@ -25,10 +25,10 @@
 import { connect, grouped, headed, lines, textFields } from "@framed/tcp";
 import type { Bytes, Connection, HeadedMessage } from "@framed/tcp";
 
-/** A line, and the value after it if the line tells of one. */
+/** A line, and the value after it if the line announces one. */
 type Part = HeadedMessage<string, Bytes | undefined>;
 
-// What the server answers: a status; or a value, whose length the line ends with.
+// The server answers with a status, or with a value, whose length the line ends with.
 const LINE =
   /^(?:get .*|END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(?:CLIENT|SERVER)_ERROR .*|(?:VALUE|set) .* (\d+))$/;
 
@@ -43,7 +43,7 @@ export const framing = grouped(parts, ({ body }) => !body, { maxLength });
 type Memcached = Connection<Part[], Part>;
 type Values = Map<string, Bytes>;
 
-/** Gets the values of those keys that are there. */
+/** Gets the values of the keys that exist. */
 export async function get(server: Memcached, keys: string[]): Promise<Values> {
   const header = `get ${keys.map(checked).join(" ")}`;
   const found: Values = new Map();
@@ -69,7 +69,7 @@ function expect(status: string, reply: Part[]): Part[] {
   throw new Error(`memcached refused: ${found}`);
 }
 
-/** A space or a line end in a key would make another command of it. */
+/** Refuses a space or a line end in a key, which would change the command. */
 function checked(key: string): string {
   if (/^[^\0-\x20\x7f]{1,250}$/.test(key)) return key;
   throw new TypeError(`A key has 1 to 250 characters, and no space: "${key}"`);
@@ -82,7 +82,7 @@ if (import.meta.main) {
     framing,
   });
   const value = new TextEncoder().encode("two\r\nlines");
-  // None of these waits for the one before.
+  // None of these waits for the previous one.
   const stored = set(connection, "greeting", value);
   const found = get(connection, ["greeting", "farewell"]);
   await stored;

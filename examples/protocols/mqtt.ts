@@ -1,13 +1,14 @@
 /**
- * A client of MQTT 3.1.1: a length as varint, pushes, acknowledgements by id, a heartbeat.
+ * An MQTT 3.1.1 client: a varint length, pushes, acknowledgements by id, a heartbeat.
  *
  * ```text
  * 32             0b              00 03 a/b  00 07  hello
  * type, flags    bytes after it  topic      id     payload
  * ```
  *
- * What the client sends reliably (QoS 1) has an id, and the broker acknowledges it with
- * the same. What others publish comes in between, whenever it likes.
+ * Messages that the client sends reliably (QoS 1) have an id, and the broker's
+ * acknowledgement has the same id. Messages that others publish may come in between at
+ * any time.
  *
  * ```sh
  * mosquitto -p 1883 &
@@ -35,7 +36,7 @@ export function packet(first: number, body: number[] = []): Packet {
   return { header: Uint8Array.of(first), body: Uint8Array.from(body) };
 }
 
-/** Asks whether the broker is there, and shows it that this side is. */
+/** Checks that the broker is alive, and shows it that this side is. */
 export const heartbeat: HeartbeatOptions<Packet> = {
   interval: 30_000,
   message: packet(PINGREQ),

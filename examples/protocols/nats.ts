@@ -1,6 +1,6 @@
 /**
- * A client of NATS: control lines, some with a payload after them, and TLS that begins
- * after the server's greeting.
+ * A NATS client: control lines, some with a payload after them, and TLS that begins after
+ * the server's greeting.
  *
  * ```text
  * INFO {"tls_required":true,...}\r\n    the server, first; then TLS begins
@@ -34,7 +34,7 @@ export const framing = headed(lineFraming, lengthIn, { terminator: "\r\n" });
 export interface Client {
   subscribe(subject: string): Promise<void>;
   publish(subject: string, payload: Bytes): Promise<void>;
-  /** Gives the payload of the answer. */
+  /** Returns the payload of the answer. */
   request(subject: string, payload: Bytes): Promise<Bytes | undefined>;
 }
 
@@ -43,8 +43,8 @@ function pub(subject: string, payload: Bytes): Control {
 }
 
 /**
- * Shakes hands with a server, in TLS if it asks for that. `onMessage` is given what is
- * published to the subscriptions, and to which subject an answer is waited for.
+ * Logs in to a server, with TLS if the server asks for that. `onMessage` gets the
+ * messages published to the subscriptions, and the subject for an answer.
  */
 export async function openClient(
   connection: Connection<Control>,

@@ -1,6 +1,6 @@
 /**
- * NMEA 0183, as receivers for GPS and ships' instruments send it over TCP: sentences with
- * a checksum, of which a damaged one is dropped and the stream goes on.
+ * NMEA 0183, as GPS receivers and ships' instruments send it over TCP: sentences with a
+ * checksum. A damaged one is dropped, and the stream continues.
  *
  * ```text
  * $GPGLL,4916.45,N,12311.12,W,225444,A*31\r\n
@@ -17,7 +17,9 @@
 import { connect, type Framing, FramingError, lines } from "@framed/tcp";
 import { mapped, textFields } from "@framed/tcp";
 
-/** The framing of sentences, as their fields; `onDamaged` hears of those dropped. */
+/**
+ * The framing of sentences, as their fields; `onDamaged` gets the errors of dropped ones.
+ */
 export function sentences(
   onDamaged: (error: FramingError) => void = () => {},
 ): Framing<string[]> {

@@ -1,6 +1,6 @@
 /**
- * A client of PostgreSQL: a start-up message, then messages with a type, and TLS after
- * an answer of one byte.
+ * A PostgreSQL client: a start-up message, then messages with a type, and TLS after an
+ * answer of one byte.
  *
  * ```text
  * we send                                PostgreSQL answers
@@ -17,9 +17,8 @@
  * ```
  *
  * The length counts itself, not the type before it: a header of one byte, and then a
- * length. A message is decoded in the framing, so a damaged one ends the stream. What is
- * sent begins with a message without a type. Passwords are left out, and so are the names
- * of columns.
+ * length. The framing decodes messages, so a damaged one ends the stream. The client's
+ * first message has no type. Passwords and column names are left out.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/protocols/postgres.ts --user postgres 'SELECT 1'
@@ -40,7 +39,7 @@ const oneByte = asText(fixedLength(1));
 /** The values of a row, in the order of their columns. */
 export type Row = (string | null)[];
 
-/** What a message says: one of these. */
+/** The content of a message: one of these. */
 type Answer = { row?: Row; error?: Error; isReady?: boolean };
 type Message = HeadedMessage<string, Sendable>;
 
@@ -60,10 +59,10 @@ export const framing = mapped(headed(oneByte, () => counted), {
 /** A connection to PostgreSQL. */
 export type Postgres = Connection<Answer, Message>;
 
-/** Who logs in; with `tls` encrypted, or not at all. */
+/** Who logs in; with `tls`, only over an encrypted connection. */
 export type Login = { user: string; tls?: StartTlsOptions };
 
-/** Logs in, which is the first thing to do on a connection. */
+/** Logs in; call it first on a connection. */
 export async function login(server: Postgres, who: Login): Promise<void> {
   if (who.tls !== undefined) {
     await server.send(SSL_REQUEST, { framing: counted });
@@ -84,7 +83,7 @@ const isLast = ({ isReady = false }: Answer) => isReady;
 type Rows = AsyncGenerator<Row, void>;
 
 /**
- * Gets the rows of a query as they come: read as fast as they are taken. Take them all,
+ * Gets the rows of a query one by one, read as fast as you consume them. Take them all,
  * or leave the loop, before the next query.
  */
 export async function* query(server: Postgres, sql: string): Rows {
@@ -112,7 +111,7 @@ function takeError(fields: FieldReader): Error {
   return new Error(`${found.get("C")}: ${found.get("M")}`);
 }
 
-/** Texts that each end with a zero. One that holds a zero would be two. */
+/** Texts that each end with a zero. A text that contains a zero would be read as two. */
 function texts(...all: string[]): string {
   if (!all.some((each) => each.includes("\0"))) return `${all.join("\0")}\0`;
   throw new TypeError("Cannot send text to PostgreSQL: it holds a zero");

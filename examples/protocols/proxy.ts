@@ -1,5 +1,5 @@
 /**
- * A TCP proxy: what a client sends goes to another server, and what that answers comes
+ * A TCP proxy: it forwards a client's bytes to another server, and the server's answers
  * back. It reads no protocol, so it works for all of them.
  *
  * ```text
@@ -9,14 +9,15 @@
  *
  * Three things are easy to get wrong, and are one line each here:
  *
- * - When one side ends what it sends, the other may still have much to say (half-close).
- *   So the end is passed on as an end, by `closeWrite()`, in each direction alone.
- * - A slow receiver must slow the sender down, or the proxy's memory grows. `forward()`
- *   is awaited, and only then is more read.
+ * - When one side half-closes, the other may still have much to send. So the end is
+ *   forwarded with `closeWrite()`, in each direction separately.
+ * - A slow receiver must slow the sender down, or the proxy's memory grows. So more is
+ *   read only after `await forward()`.
  * - When one side breaks, the other must not wait forever: it is aborted.
  *
- * The other server sees the proxy's address in place of the client's. The PROXY protocol
- * tells it: one line before everything else. `serve()` reads it, by `proxyProtocol`.
+ * The other server sees the proxy's address instead of the client's. The PROXY protocol
+ * names the client, in one line before everything else. `serve()` reads it with
+ * `proxyProtocol`.
  *
  * ```text
  * PROXY TCP4 192.0.2.7 198.51.100.1 50312 443\r\n
@@ -36,15 +37,15 @@ import type { Address, Bytes, Connection, Sendable, Server } from "@framed/tcp";
 
 /** Options for {@linkcode proxy}. */
 export interface ProxyOptions {
-  /** The port to listen on, on this machine alone. */
+  /** The port to listen on, only on this machine. */
   port: number;
   /** The server that clients are connected to. */
   to: { hostname: string; port: number };
-  /** Whether another proxy stands before this one, and tells the client's address. */
+  /** Whether another proxy is in front of this one, and names the client's address. */
   proxyProtocol?: boolean;
-  /** Whether to tell that server the client's address first. */
+  /** Whether to send that server the client's address first. */
   sendProxyHeader?: boolean;
-  /** Told why a client was lost. */
+  /** Called with the reason when a client is lost. */
   onError?: (error: unknown) => void;
 }
 
@@ -68,7 +69,7 @@ export function proxy(
   );
 }
 
-/** Passes on what one side sends, and then its end. */
+/** Forwards what one side sends, and then its end. */
 async function pass(from: Connection, to: Connection): Promise<void> {
   for await (const batch of from.batches()) await to.forward(batch);
   await to.closeWrite();

@@ -1,6 +1,6 @@
 /**
- * RESP, the protocol of Redis: a client with pipelined requests, and a little
- * server that `redis-cli` and `redis-benchmark` are content with.
+ * RESP, the Redis protocol: a client with pipelined requests, and a small server that
+ * works with `redis-cli` and `redis-benchmark`.
  *
  * Each item begins with a byte that says what it is, and a line:
  *
@@ -15,8 +15,8 @@
  * which are no answer to anything. A client asks for it with `HELLO 3`.
  *
  * An array may have a million items, and arrive in a thousand reads. So the framing takes
- * item by item, and `assembled()` puts values together, of which it keeps those that are
- * not whole: no byte is looked at twice.
+ * item by item, and `assembled()` builds values and keeps unfinished ones: no byte is
+ * read twice.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/protocols/redis.ts
@@ -38,10 +38,12 @@ import { runLesson } from "../_lesson.ts";
 
 type Plain = null | boolean | number | bigint | string | Bytes | RedisError;
 
-/** What is sent and received. A bulk string is bytes, any other string is text. */
+/**
+ * A value to send, or a received one. A bulk string is bytes, any other string is text.
+ */
 export type Value = Plain | Value[] | Map<Value, Value> | Set<Value> | Push;
 
-/** An error that the server answers. */
+/** An error in the server's answer. */
 export class RedisError extends Error {
   override name = "RedisError";
 }
@@ -67,7 +69,7 @@ const bulkOf = (text: string) => new TextEncoder().encode(text);
 
 // ---- The framing
 
-/** A line, and the bytes that it tells of. */
+/** A line, and the bytes that it announces. */
 type Item = HeadedMessage<string, Bytes | undefined>;
 
 const items = headed(
@@ -98,7 +100,7 @@ export const framing: Framing<Value, Outgoing> = {
   }),
 };
 
-/** Reads a value of items: each `yield` waits for the next one. */
+/** Reads a value from items: each `yield` waits for the next one. */
 type Reading = Generator<void, Value, Item>;
 
 // A number, a big one, a double, a boolean, null.
@@ -126,7 +128,7 @@ function* readValue({ header: line, body }: Item, depth: number): Reading {
   return isSafe ? Number(text) : BigInt(text);
 }
 
-/** Reads what consists of other values. */
+/** Reads a value that consists of other values. */
 function* readItems(line: string, depth: number): Reading {
   const isPairs = /^[%|]/.test(line);
   const [count] = textFields(line, /^.(\d+)$/);
@@ -153,7 +155,7 @@ function tooLong(limit: number): FramingError {
   return new FramingError(message, { code: "too-long", limit });
 }
 
-/** Writes a value. What RESP2 lacks goes as what it has instead. */
+/** Writes a value, in RESP2 with its substitutes for missing types. */
 function write(value: Value, version: 2 | 3, output: ByteOutput): void {
   const isNew = version === 3;
   const line = (text: string) => {
@@ -188,7 +190,7 @@ function write(value: Value, version: 2 | 3, output: ByteOutput): void {
 
 // ---- The server
 
-// The last of a list is the first in Redis' order, as arrays grow at the end.
+// The last item is the first in Redis' order, because arrays grow at the end.
 type Database = Map<string, Bytes | Bytes[]>;
 
 interface Session {
@@ -240,7 +242,7 @@ const COMMANDS = new Map(Object.entries<Command>({
       [bulkOf("proto"), number],
     ]);
   }],
-  // What the tools ask for when they start.
+  // The tools send this when they start.
   command: [0, Infinity, () => []],
   config: [2, 2, ([, name]) => new Map([[name ?? null, bulkOf("")]])],
   quit: [0, 0, (_args, _database, session) => {
@@ -263,7 +265,7 @@ async function serveClient(
   }
 }
 
-/** Does what a request asks for. */
+/** Executes a request. */
 function answer(request: Value, database: Database, session: Session): Value {
   const isRequest = Array.isArray(request) &&
     request.every((each) => each instanceof Uint8Array);

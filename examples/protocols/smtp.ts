@@ -17,9 +17,9 @@
  * .\r\n                           250 OK\r\n              the end of the mail
  * ```
  *
- * A lone line feed ends no line here (`strict`). If one program takes it for an end and
- * another does not, "\n.\r\n" ends the mail for one of them alone. What follows is text for
- * one and a forged mail for the other: SMTP smuggling.
+ * A lone line feed does not end a line here (`strict`). If one program takes it for an
+ * end and another does not, "\n.\r\n" ends the mail for only one of them. The rest is
+ * text for one and a forged mail for the other: SMTP smuggling.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/protocols/smtp.ts
@@ -35,13 +35,13 @@ import type { StartTlsOptions } from "@framed/tcp";
 /** A mail: its envelope, and the lines of its text. */
 export type Mail = { from: string; to: string[]; text: string[] };
 
-// Text that is not UTF-8 is refused, not changed; a command that is cut off is none.
+// Invalid UTF-8 is refused, not changed; a command that is cut off is not a command.
 const rules = { strict: true, fatal: true, trailing: "error" } as const;
 
-/** What a server reads: commands, each of one line, which may have one more dot. */
+/** What a server reads: commands of one line each; a text line may have one more dot. */
 export const commands = lines({ eol: "\r\n", maxLength: 999, ...rules });
 
-// "-" after the code: the reply goes on.
+// "-" after the code: the reply continues.
 const isLast = (line: string) => !textFields(line, /^[2-5]\d\d(?:(-)| |$)/)[0];
 
 /** What a client reads: replies, of one or more lines that begin with the same code. */
@@ -50,13 +50,13 @@ export const replies = grouped(commands, isLast, { maxFrames: 100 });
 // A mail's text: all lines up to one with one dot.
 const text = dotStuffed(commands, { maxLength: 1e7, maxFrames: 500_000 });
 
-// Whom a mail is from, which may be left empty, and whom it is for.
+// The sender of a mail, which may be empty, and a recipient.
 const path = /^MAIL FROM: ?<(?<from>[^<>\s]*)>|^RCPT TO: ?<(?<to>[^<>\s]+)>/i;
 
 /**
- * The server: receives the mails of one connection. The sender is told that a mail was
- * accepted once `onMail` has settled. With a certificate, mails are accepted after STARTTLS
- * alone.
+ * The server: receives the mail of one connection. It tells the sender that a mail was
+ * accepted once `onMail` has settled. With a certificate, it accepts mail only after
+ * STARTTLS.
  */
 export async function receiveMail(
   connection: Connection<string>,
@@ -74,9 +74,9 @@ export async function receiveMail(
       [answer, mail] = [tls ? "250 STARTTLS" : "250 8BITMIME", undefined];
     } else if (/^STARTTLS\b/i.test(line) && tls) {
       connection.send("220 Go ahead");
-      // Refused if the client has sent more already, which was not encrypted.
+      // Refused if the client has already sent more, unencrypted.
       await connection.startTls({ side: "server", ...tls });
-      // It is there, so it is wanted no more; and the client speaks first.
+      // TLS is on, so offer it no more; and the client speaks first.
       [answer, tls] = ["", undefined];
     } else if (/^(HELO|RSET)\b/i.test(line)) mail = undefined;
     else if (tls && !/^NOOP/i.test(line)) answer = "530 Must issue STARTTLS";
@@ -92,18 +92,18 @@ export async function receiveMail(
   }
 }
 
-/** The client: sends a mail; with `tls` encrypted, or not at all. */
+/** The client: sends a mail; with `tls`, only encrypted. */
 export async function sendMail(
   connection: Connection<string[], string>,
   mail: Mail,
   tls?: StartTlsOptions,
 ): Promise<void> {
-  check(await connection.expect()); // it greets first
+  check(await connection.expect()); // the server greets first
   check(await connection.request("EHLO localhost"));
   if (tls !== undefined) {
     check(await connection.request("STARTTLS"));
     await connection.startTls(tls);
-    // What was said before may be forged.
+    // Everything before TLS may be forged.
     check(await connection.request("EHLO localhost"));
   }
   check(await connection.request(`MAIL FROM:<${mail.from}>`));
@@ -114,7 +114,7 @@ export async function sendMail(
   check(await connection.request("QUIT"));
 }
 
-/** Refuses a reply of another kind, which its first digit says. */
+/** Refuses a reply of another kind, as shown by its first digit. */
 function check(reply: string[], kind = "2"): void {
   if (!reply[0]?.startsWith(kind)) throw new Error(`Mail refused: ${reply}`);
 }

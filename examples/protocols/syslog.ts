@@ -20,7 +20,7 @@ import { mapped, serve, textFields } from "@framed/tcp";
 
 const line = lines({ eol: "\n", strict: true, maxLength: 99_999 });
 
-// As many bytes as the digits say, which are five at most, and a space after these.
+// At most five digits, a space, then as many bytes as the digits say.
 const digits = asText(delimited(" ", { maxLength: 5, trailing: "error" }));
 const lengthIn = (text: string) => textFields(text, /^([1-9]\d*)$/)[0];
 const counted = mapped(headed(digits, lengthIn), {
@@ -31,9 +31,9 @@ const counted = mapped(headed(digits, lengthIn), {
 const isDigit = (byte: number) => byte >= 0x30 && byte <= 0x39;
 const messages = byFirstByte((byte) => isDigit(byte) ? counted : line);
 
-/** A message, with what its priority says. */
+/** A message, with its decoded priority. */
 export interface Entry {
-  /** From 0, the system cannot be used, to 7, of use to who looks for a fault. */
+  /** From 0, the system is unusable, to 7, for debugging. */
   severity: number;
   facility: number;
   text: string;
@@ -42,7 +42,7 @@ export interface Entry {
 // The facility and the severity in one number, up to 191.
 const MESSAGE = /^<(\d{1,2}|1[0-8]\d|19[01])>(.*)$/s;
 
-/** A message without priority is dropped; where it ends is known all the same. */
+/** A message without priority is dropped, because its end is known. */
 export const framing = mapped({ ...messages, encoder: line.encoder }, {
   decode(message): Entry {
     const [digits, text = ""] = textFields(message, MESSAGE);
