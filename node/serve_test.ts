@@ -34,6 +34,7 @@ import type { ServeListener } from "../server/serve_listener.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lines } from "../framing/lines.ts";
+import { nextTurn } from "../internal/event_loop.ts";
 
 const framing = lines();
 const loopback = { hostname: "127.0.0.1", port: 0, framing };
@@ -505,6 +506,32 @@ Deno.test({
       );
       assertEquals(noSocket.name, "AddrInUse");
       assert(existsSync(path));
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "connect() of node.ts rejects what is sent with BrokenPipe once the peer of a Unix socket is gone",
+  ignore: process.platform === "win32",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/app.sock`;
+    try {
+      await using server = await serve(
+        { path, framing },
+        (connection) => connection.send("bye"),
+      );
+      const client = await connect({ path, framing });
+      assertEquals(await Array.fromAsync(client), ["bye"]);
+      await server.shutdown(); // which has closed its socket
+      await nextTurn(); // in which Bun closes the client's as well
+      await client.send("too late");
+      const error = await assertRejects(() => client.flush(), Error);
+      assertEquals(error.name, "BrokenPipe");
+      await client.close();
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
