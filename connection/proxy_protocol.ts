@@ -56,7 +56,8 @@ export async function readProxyHeader<A extends Address | undefined>(
   peerAddr: (client: Address | undefined) => A,
 ): Promise<Transport & { readonly remoteAddr: A }> {
   checkFunction("read PROXY header", "peerAddr", peerAddr);
-  if (isTlsTransport(transport)) {
+  // Those that have shaken hands already tell what ALPN agreed on.
+  if (isTlsTransport(transport) || transport.alpnProtocol !== undefined) {
     throw new TypeError(
       "Cannot read PROXY header as it comes before TLS, which the listener has begun",
     );

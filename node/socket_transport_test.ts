@@ -7,10 +7,12 @@ import {
 } from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, Socket } from "node:net";
-import { createSecureContext, TLSSocket } from "node:tls";
+import { connect as dialTls, createSecureContext, TLSSocket } from "node:tls";
 import { addressesOf, transportOf } from "./_socket_transport.ts";
+import { serve } from "./serve.ts";
 import { socketTransport } from "./socket_transport.ts";
 import { Connection } from "../connection/connection.ts";
+import { readProxyHeader } from "../connection/proxy_protocol.ts";
 import type { Transport } from "../connection/transport.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { lines } from "../framing/lines.ts";
@@ -239,6 +241,30 @@ Deno.test("socketTransport() tells of bytes that are no TLS, of a socket that no
   assertEquals(error.name, "InvalidData");
   client.abort();
   await client.closed.catch(() => {});
+});
+
+Deno.test("readProxyHeader() refuses a socket of node:tls, whose header would come after TLS", async () => {
+  await using server = await serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    framing: lines(),
+    tls: certificate,
+  }, (connection) => connection.send("PROXY UNKNOWN\r"));
+  const socket = dialTls({
+    host: "127.0.0.1",
+    port: server.addr.port,
+    ca: caCerts,
+  });
+  await once(socket, "secureConnect");
+  const transport = socketTransport(socket);
+  await assertRejects(
+    () => readProxyHeader(transport, (client) => client),
+    TypeError,
+    "before TLS",
+  );
+  const closed = once(socket, "close");
+  transport.close();
+  await closed;
 });
 
 Deno.test("socketTransport() rejects a write that the system refuses", async () => {
