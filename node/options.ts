@@ -318,6 +318,9 @@ export interface ServeListenerOptions<
    * The listener to accept from: a listening `net.Server` or `tls.Server`, for example
    * from systemd or a cluster, or any {@linkcode ServeListener}. The server then owns it,
    * and closes it when it shuts down.
+   *
+   * A `tls.Server` shakes hands itself: its own `handshakeTimeout` applies, and
+   * `proxyProtocol` is refused, because that header comes before TLS.
    */
   listener: ServeListener<A> | NetServer;
   /** Not with a listener. */

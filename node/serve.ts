@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Server as NetServer } from "node:net";
 import process from "node:process";
+import { Server as TlsServer } from "node:tls";
 import { acceptFrom, type Incoming, SocketListener } from "./_accepting.ts";
 import { addressOf, listenTcp, listenUnix } from "./_listen.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
@@ -305,15 +306,33 @@ function checkWithListener<In, Out>(
 ): void {
   const { listener } = options;
   refuseOptions(options, ADDRESS_OPTIONS, WITH_LISTENER);
-  if (!isNetServer(listener)) checkListener(listener);
-  else if (!listener.listening) {
-    throw new TypeError("Cannot serve as listener must listen already");
-  }
+  if (isNetServer(listener)) checkNetServer(listener, options);
+  else checkListener(listener);
   const isUnixSocket = isNetServer(listener)
     ? addressOf(listener).transport === "unix"
     : isUnixListener(listener);
   if (isUnixSocket) checkOverUnixSocket(options);
   else checkConnectionOptions(options, "TCP");
+}
+
+function checkNetServer<In, Out>(
+  listener: NetServer,
+  options: ListenerOptions<In, Out>,
+): void {
+  if (!listener.listening) {
+    throw new TypeError("Cannot serve as listener must listen already");
+  }
+  if (!options.proxyProtocol) {
+    refuseOptions(
+      options,
+      ["handshakeTimeout", "maxHandshakes"],
+      "with a listener of node:net or node:tls: the latter shakes hands itself",
+    );
+  } else if (listener instanceof TlsServer) {
+    throw new TypeError(
+      "Cannot use option proxyProtocol with a listener of node:tls: the header comes before TLS; give one of node:net, and begin the handler with connection.startTls()",
+    );
+  }
 }
 
 const ADDRESS_OPTIONS = [

@@ -70,6 +70,30 @@ Deno.test("serve() of node.ts throws immediately what is a mistake", () => {
   }
 });
 
+Deno.test("serve() of node.ts refuses what its listener cannot honour, and leaves it open", async () => {
+  const begin = serve; // what is called serve() is awaited where this runs in Node
+  const { cert, key } = certificate;
+  const cases: [Server, object, string][] = [
+    [createServer(), { handshakeTimeout: 1 }, "handshakeTimeout"],
+    [createServer(), { maxHandshakes: 1 }, "maxHandshakes"],
+    [createTlsServer({ cert, key }), { handshakeTimeout: 1 }, "shakes hands"],
+    [createTlsServer({ cert, key }), { proxyProtocol: true }, "before TLS"],
+  ];
+  for (const [listener, options, message] of cases) {
+    listener.listen(0, "127.0.0.1");
+    await once(listener, "listening");
+    assertThrows(
+      () => begin({ listener, framing, ...options }, () => {}),
+      TypeError,
+      message,
+    );
+    assert(listener.listening);
+    const closed = once(listener, "close");
+    listener.close();
+    await closed;
+  }
+});
+
 Deno.test("serve() and connect() of node.ts have types that know which options go together", () => {
   // Not called: the type checker is the test.
   void ((
