@@ -117,7 +117,8 @@ export class SocketListener<A extends NetAddress | UnixAddress>
     const { remoteAddr } = addressesOf(socket);
     // A peer that is already gone has no address.
     const isThere = isOfSameKind(addr, remoteAddr);
-    if (!isThere || this.#waiting.length >= backlog) {
+    // With a server of node:tls, a peer may shake hands after the end.
+    if (!isThere || this.#isClosed || this.#waiting.length >= backlog) {
       socket.destroy();
       return;
     }

@@ -94,6 +94,26 @@ Deno.test("serve() of node.ts refuses what its listener cannot honour, and leave
   }
 });
 
+Deno.test("Server.shutdown() of node.ts closes a peer that shakes hands with its tls.Server only then", async () => {
+  const { cert, key } = certificate;
+  const listener = createTlsServer({ cert, key });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const server = await serve({ listener, framing }, () => {});
+  const { addr } = server;
+  assert(addr.transport === "tcp");
+  const accepted = once(listener, "connection");
+  const socket = dial(addr.port, "127.0.0.1");
+  await accepted;
+  await server.shutdown();
+
+  const [closed, allClosed] = [socket, listener].map((it) => once(it, "close"));
+  const client = dialTls({ socket, host: "localhost", ca: caCerts });
+  client.on("error", () => {}); // of a close within the handshake
+  client.resume();
+  await Promise.all([closed, allClosed]);
+});
+
 Deno.test("serve() and connect() of node.ts have types that know which options go together", () => {
   // Not called: the type checker is the test.
   void ((
