@@ -87,11 +87,11 @@ export async function listenUnix<In, Out>(
 /** The address of a server that listens. */
 export function addressOf(server: Server): NetAddress | UnixAddress {
   const address = server.address();
-  if (address === null) {
-    throw new TypeError("Cannot serve as listener must listen already");
-  }
-  return typeof address === "string"
-    ? { transport: "unix", path: address }
+  if (typeof address === "string") return { transport: "unix", path: address };
+  // Of a Unix socket that was given by its descriptor, as by systemd, Node tells nothing,
+  // and Bun an object that is empty.
+  return address?.address === undefined
+    ? { transport: "unix", path: null }
     : netAddressOf(address);
 }
 

@@ -378,6 +378,30 @@ Deno.test("serve() of node.ts takes a net.Server that listens, and closes it", a
   await closed;
 });
 
+Deno.test({
+  name:
+    "serve() of node.ts takes a net.Server on a Unix socket of which only the descriptor was given",
+  ignore: process.platform === "win32",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/app.sock`;
+    try {
+      for (const address of [null, {}]) { // as Node, and as Bun
+        const listener = createServer();
+        listener.listen(path);
+        await once(listener, "listening");
+        Object.assign(listener, { address: () => address });
+        await using server = await serve({ listener, framing }, echo);
+        assertEquals(server.addr, { transport: "unix", path: null });
+        await using client = await connect({ path, framing });
+        assertEquals(await client.request("hello"), "hello");
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
 Deno.test("serve() of node.ts takes a tls.Server that listens", async () => {
   const { cert, key } = certificate;
   const listener = createTlsServer({ cert, key, ALPNProtocols: ["framed"] });
