@@ -158,7 +158,7 @@ function optionsForTls(
   const { caCerts, cert, key, alpnProtocols } = options;
   const serverName = certifiedName(options.serverName ?? hostname);
   return {
-    ...(caCerts && { ca: [...tls.rootCertificates, ...caCerts] }),
+    ...(caCerts && { ca: [...usualCaCerts(), ...caCerts] }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
     ...(alpnProtocols && { ALPNProtocols: [...alpnProtocols] }),
@@ -167,6 +167,11 @@ function optionsForTls(
     checkServerIdentity: (_host, certificate) =>
       tls.checkServerIdentity(serverName, certificate),
   };
+}
+
+/** The authorities trusted without `caCerts`. Node before 22.15 tells only its own. */
+function usualCaCerts(): readonly string[] {
+  return tls.getCACertificates?.("default") ?? tls.rootCertificates;
 }
 
 /** Waits until a socket is connected; destroys it on failure, or when `signal` aborts. */

@@ -8,7 +8,7 @@ import {
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import process from "node:process";
-import { createServer as createTlsServer } from "node:tls";
+import * as tls from "node:tls";
 import { connect } from "./connect.ts";
 import type { ConnectTcpOptions } from "./options.ts";
 import { serve } from "./serve.ts";
@@ -116,6 +116,28 @@ Deno.test("connect() of node.ts verifies the certificate for serverName", async 
   assertEquals(error.name, "InvalidData");
 });
 
+Deno.test("connect() of node.ts trusts caCerts beside what the program trusts by default", async () => {
+  await using server = await serve(
+    { ...loopback, tls: certificate },
+    (connection) => connection.send("welcome"),
+  );
+  const usual = tls.getCACertificates("default");
+  // Does what NODE_EXTRA_CA_CERTS does from the start; the types do not know it.
+  const trust: unknown = Reflect.get(tls, "setDefaultCACertificates");
+  assert(typeof trust === "function");
+  trust(caCerts);
+  try {
+    await using client = await connect({
+      port: server.addr.port,
+      framing,
+      tls: { caCerts: usual.slice(0, 1) },
+    });
+    assertEquals(await client.receive(), "welcome");
+  } finally {
+    trust(usual);
+  }
+});
+
 Deno.test("connect() of node.ts trusts no certificate of an unknown authority", async () => {
   await using server = await serve(
     { ...loopback, tls: certificate, onError: () => {} },
@@ -131,7 +153,12 @@ Deno.test("connect() of node.ts trusts no certificate of an unknown authority", 
 
 Deno.test("connect() of node.ts names a refused certificate InvalidData, though the handshake is done", async () => {
   const { cert, key } = certificate;
-  const server = createTlsServer({ cert, key, requestCert: true, ca: caCerts });
+  const server = tls.createServer({
+    cert,
+    key,
+    requestCert: true,
+    ca: caCerts,
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
