@@ -16,6 +16,7 @@ const NAMES: Readonly<Record<string, string>> = {
   EACCES: "PermissionDenied",
   EADDRINUSE: "AddrInUse",
   EADDRNOTAVAIL: "AddrNotAvailable",
+  EAGAIN: "WouldBlock",
   // A write in Bun, which closes a Unix socket itself when its peer is gone.
   EBADF: "BrokenPipe",
   ECONNABORTED: "ConnectionAborted",

@@ -18,9 +18,10 @@ Deno.test("toSystemError() names what is wrong with a path as Deno does", () => 
     const error = toSystemError(Object.assign(new Error(code), { code }));
     return error instanceof Error ? error.name : undefined;
   };
-  assertEquals(["ENOENT", "ENOTDIR", "ELOOP"].map(nameOf), [
+  assertEquals(["ENOENT", "ENOTDIR", "ELOOP", "EAGAIN"].map(nameOf), [
     "NotFound",
     "NotADirectory",
     "FilesystemLoop",
+    "WouldBlock", // the queue of a Unix socket's server is full
   ]);
 });

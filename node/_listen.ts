@@ -1,5 +1,5 @@
 import type { Stats } from "node:fs";
-import { lstat, stat, unlink } from "node:fs/promises";
+import { lstat, readFile, stat, unlink } from "node:fs/promises";
 import {
   type AddressInfo,
   connect,
@@ -125,7 +125,7 @@ async function removeStale(path: string): Promise<boolean> {
   if (before?.isSocket() !== true || !await isRefused(path)) return false;
   // A starting server also refuses for a moment, between its bind and its listen.
   await new Promise<void>((resolve) => ownTimer(resolve, PROBE_PAUSE_MS));
-  if (!await isRefused(path)) return false;
+  if (!await isRefused(path) || await isFull(path)) return false;
   const now = await statOf(path);
   // Another server may have won the race. A new file may have the inode number of a
   // removed one.
@@ -156,3 +156,22 @@ async function isRefused(path: string): Promise<boolean> {
     socket.destroy();
   }
 }
+
+/**
+ * Whether the queue of the server at the path is full: Bun says that it refuses then, as if
+ * there was none, and only the list of sockets that Linux has tells them apart.
+ */
+async function isFull(path: string): Promise<boolean> {
+  if (process.versions.bun === undefined) return false;
+  let sockets: string;
+  try {
+    sockets = await readFile("/proc/net/unix", "utf8");
+  } catch {
+    return false; // another system
+  }
+  return sockets.split("\n")
+    .some((line) => LISTENING.test(line) && line.endsWith(` ${path}`));
+}
+
+// An address, references, the protocol, and the flag that it listens.
+const LISTENING = /^\S+ \S+ \S+ 00010000 /;

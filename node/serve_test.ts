@@ -16,6 +16,7 @@ import {
 } from "node:net";
 import process from "node:process";
 import { connect as dialTls, createServer as createTlsServer } from "node:tls";
+import { Worker } from "node:worker_threads";
 import { connect } from "./connect.ts";
 import type {
   ConnectTcpOptions,
@@ -575,6 +576,54 @@ Deno.test({
       assertEquals(noSocket.name, "AddrInUse");
       assert(existsSync(path));
     } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+/** Listens, and lets all who connect wait. */
+const BUSY_SERVER = `
+  const { createServer } = require("node:net");
+  const { parentPort, workerData } = require("node:worker_threads");
+  const { path, state } = workerData;
+  createServer().listen({ path, backlog: 1 }, () => {
+    parentPort.postMessage("listening");
+    Atomics.wait(state, 0, 0);
+    process.exit();
+  });
+`;
+
+Deno.test({
+  name:
+    "serve() of node.ts leaves a Unix socket to a server whose queue is full",
+  // On other systems nothing tells of such a server.
+  ignore: process.platform !== "linux" || "deno" in process.versions,
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/app.sock`;
+    const state = new Int32Array(new SharedArrayBuffer(4));
+    const workerData = { path, state };
+    const worker = new Worker(BUSY_SERVER, { eval: true, workerData });
+    const ended = once(worker, "exit");
+    await once(worker, "message");
+    const waiting: Socket[] = [];
+    try {
+      for (let isFull = false; !isFull;) {
+        const socket = dial(path);
+        waiting.push(socket);
+        isFull = await once(socket, "connect").then(() => false, () => true);
+      }
+      const error = await assertRejects(
+        () => serve({ path, framing }, echo),
+        Error,
+      );
+      assertEquals(error.name, "AddrInUse");
+      assert(existsSync(path));
+    } finally {
+      for (const socket of waiting) socket.destroy();
+      Atomics.store(state, 0, 1);
+      Atomics.notify(state, 0);
+      await ended;
       await Deno.remove(folder, { recursive: true });
     }
   },
