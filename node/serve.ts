@@ -301,8 +301,13 @@ function checkServeOptions<In, Out>(options: ServeOptions<In, Out>): void {
   checkConnectionOptions(options, "TCP"); // TLS has them too
 }
 
+type ListenerOptions<In, Out> = Extract<
+  ServeOptions<In, Out>,
+  { listener: unknown }
+>;
+
 function checkWithListener<In, Out>(
-  options: Extract<ServeOptions<In, Out>, { listener: unknown }>,
+  options: ListenerOptions<In, Out>,
 ): void {
   const { listener } = options;
   refuseOptions(options, ADDRESS_OPTIONS, WITH_LISTENER);
@@ -322,17 +327,17 @@ function checkNetServer<In, Out>(
   if (!listener.listening) {
     throw new TypeError("Cannot serve as listener must listen already");
   }
-  if (!options.proxyProtocol) {
-    refuseOptions(
-      options,
-      ["handshakeTimeout", "maxHandshakes"],
-      "with a listener of node:net or node:tls: the latter shakes hands itself",
-    );
-  } else if (listener instanceof TlsServer) {
+  if (options.proxyProtocol) {
+    if (!(listener instanceof TlsServer)) return;
     throw new TypeError(
       "Cannot use option proxyProtocol with a listener of node:tls: the header comes before TLS; give one of node:net, and begin the handler with connection.startTls()",
     );
   }
+  refuseOptions(
+    options,
+    ["handshakeTimeout", "maxHandshakes"],
+    "with a listener of node:net or node:tls: the latter shakes hands itself",
+  );
 }
 
 const ADDRESS_OPTIONS = [
