@@ -214,7 +214,7 @@ export class Reader<In> {
     return this.hasAll && (this.#isDone || this.#peerEnded !== undefined);
   }
 
-  /** Whether the peer has closed its side, and nobody was told or waits for it. */
+  /** Whether the peer has closed its side, and no caller was told or waits for it. */
   get hasUntoldEnd(): boolean {
     return this.#hasPeerEnded && !this.#isDone &&
       this.#peerEnded === undefined && this.#receivers.length === 0;
@@ -474,7 +474,7 @@ export class Reader<In> {
 
   /** Lets a pending read settle while the transport closes. */
   letSettle(): void {
-    // Otherwise the process could end before whoever waits for it continues.
+    // Otherwise the process could end before the code that waits for it continues.
     if (this.#loop !== undefined && !this.#keepsAlive) {
       this.#transport.ref?.();
     }

@@ -887,7 +887,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /**
    * Hands the transport over: sends what is queued, and then leaves the transport open
-   * for another owner. No byte is lost: `unread` holds the bytes that nobody received,
+   * for another owner. No byte is lost: `unread` holds the bytes that were not received,
    * and the new owner's first read gets what a pending read brings. The same holds for
    * the rest of a {@linkcode Connection.receiveStream} that was not read to its end, even
    * if it was cancelled before the rest arrived.

@@ -7,7 +7,7 @@ import { InputBuffer } from "./input_buffer.ts";
 
 /**
  * Lets a decoder take a part of another decoder's message, and checks its limit even if
- * all of the part has arrived: whoever pulls messages does not see the part.
+ * all of the part has arrived: the code that pulls messages does not see the part.
  */
 export function decodePart<In>(
   decoder: Decoder<In>,

@@ -118,7 +118,7 @@ export function assembled<Frame, Message, Out = Frame>(
 class AssemblingDecoder<Frame, Message> implements Decoder<Message> {
   readonly #decoder: Decoder<Frame>;
   readonly #assemble: Assembler<Frame, Message>;
-  // The messages of the last frame that nobody has asked for yet.
+  // The messages of the last frame that no caller has asked for yet.
   #messages: Iterator<Message, boolean | void> | undefined;
   // The next of them, if looked up already, or the error thrown instead.
   #ahead: Message | undefined;

@@ -85,7 +85,7 @@ export interface Framing<out In = Bytes, in Out = In> {
  * Takes the messages of one stream from its bytes, one at a time.
  *
  * The reader of the stream owns the bytes, as a {@linkcode ByteInput}, and calls
- * {@linkcode Decoder.decode} when somebody wants the next message. So bytes that were not
+ * {@linkcode Decoder.decode} when a caller asks for the next message. So bytes that were not
  * taken stay bytes, and another decoder may read the next message. A decoder that
  * remembers how far it has scanned must compare {@linkcode ByteInput.offset} to see
  * whether the bytes are still the same.

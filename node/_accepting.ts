@@ -59,8 +59,8 @@ export function handshakeOptions(
 }
 
 /**
- * Takes connections from a `net.Server`, which accepts every connection: until somebody
- * asks for them, they wait here unread.
+ * Takes connections from a `net.Server`, which accepts every connection: until the
+ * server asks for them, they wait here unread.
  */
 export class SocketListener<A extends NetAddress | UnixAddress>
   implements Listener<Incoming<A>, A> {

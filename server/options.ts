@@ -211,7 +211,7 @@ export interface ServeListenerOptions<
 > extends ServeBaseOptions<In, Out, A, Address | undefined> {
   /**
    * The listener to accept from. The server then owns it, and closes it when it shuts
-   * down. If somebody else closes it, the server ends once its open connections have
+   * down. If your code closes it, the server ends once its open connections have
    * ended.
    */
   listener: ServeListener<A>;
