@@ -11,26 +11,28 @@ export function isSame(a: unknown, b: unknown): boolean {
   return isSameObject(a, b, new Map());
 }
 
-/** Does the same within objects, of which `compared` are begun: a cycle comes back to them. */
+/** Compares objects. Pairs in `compared` are taken as equal: a cycle leads back to them. */
 function isSameObject(
   a: object,
   b: object,
-  compared: Map<object, object>,
+  compared: Map<object, Set<object>>,
 ): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) {
     return isSameBytes(a, b);
   }
   if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return false;
-  if (compared.get(a) === b) return true;
-  compared.set(a, b);
+  const partners = compared.get(a) ?? new Set();
+  if (partners.has(b)) return true;
+  compared.set(a, partners.add(b));
   const isSameIn = (a: unknown, b: unknown): boolean =>
     Object.is(a, b) ||
     isObject(a) && isObject(b) && isSameObject(a, b, compared);
   if (a instanceof Date && b instanceof Date) {
     return Object.is(a.getTime(), b.getTime());
   }
-  // They have no properties.
-  if (isCollection(a) && isCollection(b)) return isSameIn([...a], [...b]);
+  if (isCollection(a) && isCollection(b) && !isSameIn([...a], [...b])) {
+    return false;
+  }
   const [bytes, others] = [viewOf(a), viewOf(b)];
   if (bytes !== undefined && others !== undefined) {
     return isSameBytes(bytes, others);
@@ -85,7 +87,7 @@ export function bytesIn(message: unknown): Uint8Array[] {
 
 function viewsIn(message: unknown): Uint8Array[] {
   const views: Uint8Array[] = [];
-  // A set gives what is added while it is gone through, and nothing twice.
+  // Iterating over a set includes objects that are added meanwhile, each once.
   const objects = new Set(isObject(message) ? [message] : []);
   for (const object of objects) {
     const view = viewOf(object);
@@ -96,7 +98,8 @@ function viewsIn(message: unknown): Uint8Array[] {
 }
 
 function partsOf(object: object): unknown[] {
-  return isCollection(object) ? [...object] : Object.values(object);
+  const properties: unknown[] = Object.values(object);
+  return isCollection(object) ? [...object, ...properties] : properties;
 }
 
 function isObject(value: unknown): value is object {
@@ -109,21 +112,22 @@ const MAX_SHOWN = 200;
 export function show(message: unknown): string {
   return message instanceof Uint8Array
     ? showBytes(message)
-    : shorten(textOf(() => showValue(message, [])));
+    : shorten(textOf(() => showValue(message, new Set())));
 }
 
-/** A value within objects: as JSON, and what JSON would leave out besides. */
-function showValue(value: unknown, within: readonly object[]): string {
+/** A value like JSON, with the values that JSON leaves out; each object is shown once. */
+function showValue(value: unknown, shown: Set<object>): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;
   if (Object.is(value, -0)) return "-0";
   if (!isObject(value)) return String(value);
-  if (within.includes(value)) return "…"; // a cycle
+  if (shown.has(value)) return "…"; // such as in a cycle
+  shown.add(value);
   if (value instanceof Date) return `Date ${value.toJSON()}`;
   const kind = kindOf(value);
   const bytes = viewOf(value);
   if (bytes !== undefined) return `${kind}${showBytes(bytes)}`;
-  const showIn = (part: unknown) => showValue(part, [...within, value]);
+  const showIn = (part: unknown) => showValue(part, shown);
   if (Array.isArray(value) || isCollection(value)) {
     return `${kind}[${Array.from<unknown, string>(value, showIn)}]`;
   }
@@ -135,7 +139,7 @@ function showValue(value: unknown, within: readonly object[]): string {
   return `${name}{${properties}}`;
 }
 
-/** The name of an object's class, before what is in it; none of those that JSON has. */
+/** The name of an object's class, shown before its parts; none if JSON has that class. */
 function kindOf(object: object): string {
   const kind: unknown = Object.getPrototypeOf(object)?.constructor?.name;
   return kind === undefined || kind === "Object" || kind === "Array"

@@ -129,7 +129,7 @@ export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
  * - A stream that ends within a message, that is damaged, or that you say must be
  *   refused, gives an error after the messages before it, the same for every cut, and
  *   decoding always ends. If the stream ends within a message, the part may also be a
- *   message.
+ *   message. It may end before a message, after bytes such as a preface or white space.
  * - If you give `limit`, a message of that length passes, and a longer one is refused. If
  *   the encoder refuses it, the next message is encoded as if it had not been tried.
  *
@@ -251,7 +251,7 @@ class Verification<In, Out> {
     this.#verifyPromptness(frames, received);
     this.#verifyCuts(stream, received);
     this.#verifyPromptnessWhenCut(frames);
-    this.#verifyEnds(stream, frames, received);
+    this.#verifyEnds(messages, frames, received);
     for (const refused of this.#options.refused ?? []) {
       this.#verifyRefusal(stream, received, refused);
     }
@@ -450,10 +450,11 @@ class Verification<In, Out> {
 
   /** Ends the stream at each place, or at many and before the last byte of each frame. */
   #verifyEnds(
-    stream: Uint8Array,
+    messages: readonly Out[],
     frames: readonly Uint8Array[],
     received: readonly unknown[],
   ): void {
+    const stream = concat(frames);
     const ends = endsOf(frames);
     const { prompt = true } = this.#options;
     const lastBytes = ends.slice(0, this.#rounds).map((end) => end - 1);
@@ -461,37 +462,57 @@ class Verification<In, Out> {
     for (const place of places.filter((place) => place >= 0)) {
       const part = stream.subarray(0, place);
       const whole = ends.filter((end) => end <= place).length;
-      const { messages, failure, dropped } = this.#decode(part, {});
+      const { messages: got, failure, dropped } = this.#decode(part, {});
       const name = `A stream that ends after ${place} bytes, ${
         showBytes(part)
       }`;
       this.#checkError(failure, name);
-      const isRight = messages.length <= whole + 1 &&
-        (messages.length >= whole || !prompt) &&
-        messages.every((message, i) =>
+      const isRight = got.length <= whole + 1 &&
+        (got.length >= whole || !prompt) &&
+        got.every((message, i) =>
           i >= whole || isReceivedAs(received[i], message)
         );
       if (!isRight) {
         throw new Error(
-          `${name}, gives ${
-            showAll(messages)
-          }: not the messages that are whole, ${
+          `${name}, gives ${showAll(got)}: not the messages that are whole, ${
             showAll(received.slice(0, whole))
           }, and perhaps a remainder`,
         );
       }
       const [start = 0, end] = [ends[whole - 1], ends[whole]];
       const isTold = failure !== undefined || dropped > 0 ||
-        messages.length !== whole; // including a part of the last one
+        got.length > whole; // including a part of the last one
       if (isTold || place === start) continue;
       // Bytes that a message does not need, such as white space before it, may be skipped.
       const rest = [stream.subarray(0, start), stream.subarray(place, end)];
-      const without = this.#decode(concat(rest), {}).messages;
-      if (isReceived(received.slice(0, whole + 1), without)) continue;
+      const expected = received.slice(0, whole + 1);
+      if (isReceived(expected, this.#decode(concat(rest), {}).messages)) {
+        continue;
+      }
+      // They may also be whole in themselves, such as a preface: then a frame may follow.
+      const next = this.#nextFrame(messages.slice(0, whole + 1));
+      if (next !== undefined) {
+        const followed = this.#decode(concat([part, next]), {}).messages;
+        if (isReceived(expected, followed)) continue;
+      }
       throw new Error(
         `${name}, ends well: nothing tells that its last message is cut off`,
       );
     }
+  }
+
+  /** The frame of the last message if it is sent once more, unless it is refused then. */
+  #nextFrame(messages: readonly Out[]): Uint8Array | undefined {
+    const encoder = this.#framing.encoder();
+    const output = new OutputBuffer();
+    try {
+      for (const message of messages) output.push(encoder, message);
+      output.takeBytes();
+      output.push(encoder, messages.at(-1)!); // the one that was cut off
+    } catch {
+      return undefined;
+    }
+    return output.takeBytes();
   }
 
   /** Verifies that bytes after the messages are refused, wherever they are cut. */

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { asJson } from "../framing/as_json.ts";
 import { asText } from "../framing/as_text.ts";
+import { assembled } from "../framing/assembled.ts";
 import { delimited } from "../framing/delimited.ts";
 import { fixedLength } from "../framing/fixed_length.ts";
 import type { ByteOutput } from "../framing/byte_output.ts";
@@ -49,6 +50,10 @@ const takeWord: Decoder<string>["decode"] = (input) => {
   input.skip(1);
   return input.takeText(length);
 };
+
+function malformed(offset: number): FramingError {
+  return new FramingError("Wrong", { code: "malformed", offset });
+}
 
 const SENT = ["one", "", "three", "two"];
 
@@ -120,6 +125,50 @@ Deno.test("verifyFraming() compares what is received, in depth", () => {
     'gives message 0 as {"text":"b"',
     'which was {"text":"a"',
   );
+});
+
+Deno.test("verifyFraming() compares, and shows, objects that refer to each other", () => {
+  /** Objects of which each refers to all of them. */
+  const graph = (size: number) => {
+    const nodes = Array.from({ length: size }, (): { to: unknown } => ({
+      to: undefined,
+    }));
+    for (const node of nodes) node.to = nodes;
+    return nodes[0];
+  };
+  const graphs = mapped(lines(), {
+    decode: (line) => graph(Number(line)),
+    encode: (_: unknown) => "30",
+  });
+  verifyFraming(graphs, [graph(30)], { rounds: 1 });
+
+  /** Objects in a ring of that length. */
+  const ring = (length: number) => {
+    const first: { next?: unknown } = {};
+    let last = first;
+    for (let i = 1; i < length; i++) last.next = last = {};
+    last.next = first;
+    return first;
+  };
+  const rings = mapped(lines(), {
+    decode: () => ring(2),
+    encode: (_: unknown) => "",
+  });
+  verifyFraming(rings, [ring(3)]); // alike at each step
+});
+
+Deno.test("verifyFraming() compares what a Map of another class holds besides", () => {
+  class Named extends Map<string, number> {
+    name = "";
+  }
+  const named = mapped(lines(), {
+    decode: (line) => new Named([["size", line.length]]),
+    encode: ({ name }: Named) => name,
+  });
+  const message = new Named([["size", 1]]);
+  verifyFraming(named, [message], { received: [new Named([["size", 0]])] });
+  message.name = "a";
+  assertIncludes(faultOf(named, [message]), "message 0");
 });
 
 Deno.test("verifyFraming() compares headers, which have no properties", () => {
@@ -459,6 +508,96 @@ Deno.test("verifyFraming() finds a message that waits for the next frame where i
     "its message must come with its last byte",
   );
   verifyFraming(greedy, SENT, { prompt: false });
+});
+
+Deno.test("verifyFraming() passes a stream that ends after what comes before messages", () => {
+  // A preface, once in a stream.
+  const prefaced: Framing<string> = {
+    decoder() {
+      let hasBegun = false;
+      return {
+        decode(input, ended) {
+          if (!hasBegun) {
+            if (input.length < 4) return undefined;
+            if (input.takeText(4) !== "MAG1") throw malformed(input.offset);
+            hasBegun = true;
+          }
+          return takeWord(input, ended);
+        },
+      };
+    },
+    encoder() {
+      const encoder = words().encoder();
+      let hasBegun = false;
+      return {
+        encode(word, output) {
+          if (!hasBegun) output.writeText("MAG1");
+          encoder.encode(word, output);
+          hasBegun = true;
+        },
+      };
+    },
+  };
+  verifyFraming(prefaced, ["one"]);
+  verifyFraming(prefaced, SENT);
+
+  // A topic, for all lines up to the next one.
+  type Line = { topic: string; text: string };
+  const { decoder } = assembled(lines({ trailing: "error" }), () => {
+    let topic = "";
+    return function* (line): Generator<Line> {
+      if (line.startsWith("@")) topic = line.slice(1);
+      else yield { topic, text: line };
+    };
+  });
+  const topics: Framing<Line> = {
+    decoder,
+    encoder() {
+      let last = "";
+      return {
+        encode({ topic, text }, output) {
+          if (topic !== last) output.writeText(`@${topic}\n`);
+          output.writeText(`${text}\n`);
+          last = topic;
+        },
+      };
+    },
+  };
+  verifyFraming(topics, [
+    { topic: "a", text: "one" },
+    { topic: "a", text: "two" },
+    { topic: "b", text: "three" },
+  ]);
+});
+
+Deno.test("verifyFraming() finds a message that is lost with the one after it", () => {
+  /** Gives each word when the next one has come. */
+  const late: Framing<string> = {
+    decoder() {
+      let held: string | undefined;
+      return {
+        decode(input, ended) {
+          for (;;) {
+            const word = takeWord(input, ended);
+            const given = held;
+            held = word;
+            if (given !== undefined && word !== undefined) return given;
+            if (word !== undefined) continue;
+            if (ended && input.length === 0) return given;
+            // The last word is lost too, and not told.
+            if (ended && given !== undefined) input.skip(input.length);
+            else held = given;
+            return undefined;
+          }
+        },
+      };
+    },
+    encoder: () => words().encoder(),
+  };
+  assertIncludes(
+    faultOf(late, ["one", "two", "three"], { prompt: false }),
+    'after 5 bytes, "\\x03one\\x03", ends well',
+  );
 });
 
 Deno.test("verifyFraming() finds an end within a message that is passed over", () => {
