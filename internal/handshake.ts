@@ -1,7 +1,9 @@
 /** A TLS transport, which needs a handshake. */
 export interface TlsTransport {
-  /** Settles with the protocol that ALPN agreed on, if the transport reports it. */
-  handshake(): Promise<{ readonly alpnProtocol: string | null } | undefined>;
+  /** Settles with the protocol that ALPN agreed on, if the transport reports it so. */
+  handshake(): Promise<
+    { readonly alpnProtocol?: string | null } | null | undefined
+  >;
 }
 
 /** Whether a transport needs a handshake. */
@@ -14,7 +16,7 @@ export function isTlsTransport<T extends object>(
 /** Does the handshake, and stores the agreed ALPN protocol on the transport. */
 export async function shakeHands(transport: TlsTransport): Promise<void> {
   const agreed = await transport.handshake();
-  if (agreed === undefined) return;
-  const { alpnProtocol } = agreed;
+  const alpnProtocol = agreed?.alpnProtocol;
+  if (alpnProtocol === undefined) return; // perhaps the transport has it already
   Object.defineProperty(transport, "alpnProtocol", { value: alpnProtocol });
 }

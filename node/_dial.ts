@@ -169,9 +169,13 @@ function optionsForTls(
   };
 }
 
-/** The authorities trusted without `caCerts`. Node before 22.15 tells only its own. */
+/**
+ * The authorities trusted without `caCerts`: those that Node brings if it cannot list
+ * them, as before 22.15 and with OpenSSL's own store.
+ */
 function usualCaCerts(): readonly string[] {
-  return tls.getCACertificates?.("default") ?? tls.rootCertificates;
+  const usual = tls.getCACertificates?.("default") ?? [];
+  return usual.length > 0 ? usual : tls.rootCertificates;
 }
 
 /** Waits until a socket is connected; destroys it on failure, or when `signal` aborts. */

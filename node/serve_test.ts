@@ -77,7 +77,11 @@ Deno.test("serve() of node.ts refuses what its listener cannot honour, and leave
   const cases: [Server, object, string][] = [
     [createServer(), { handshakeTimeout: 1 }, "handshakeTimeout"],
     [createServer(), { maxHandshakes: 1 }, "maxHandshakes"],
-    [createTlsServer({ cert, key }), { handshakeTimeout: 1 }, "shakes hands"],
+    [
+      createTlsServer({ cert, key }),
+      { handshakeTimeout: 1 },
+      "does the handshake",
+    ],
     [createTlsServer({ cert, key }), { proxyProtocol: true }, "before TLS"],
   ];
   for (const [listener, options, message] of cases) {
@@ -204,12 +208,24 @@ Deno.test("serve() of node.ts takes a listener whose transports are no sockets",
 });
 
 Deno.test("serve() of node.ts notes what the handshake of a transport has agreed on", async () => {
-  for (const agreed of [{ alpnProtocol: "framed" }, undefined]) {
+  const cases = [
+    [{ alpnProtocol: "framed" }, "framed"],
+    [{ alpnProtocol: null }, "null"],
+    // Others do not replace the transport's own.
+    [{}, "own"],
+    [true, "own"],
+    [null, "own"],
+    [undefined, "own"],
+  ] as const;
+  for (const [agreed, expected] of cases) {
     const { promise: closed, reject: close } = Promise.withResolvers<never>();
     closed.catch(() => {});
     const [near, far] = transportPair();
     const transports: Transport[] = [
-      Object.assign(far, { handshake: () => Promise.resolve(agreed) }),
+      Object.assign(far, {
+        alpnProtocol: "own",
+        handshake: () => Promise.resolve(agreed),
+      }),
     ];
     const server = await serve({
       listener: {
@@ -221,7 +237,7 @@ Deno.test("serve() of node.ts notes what the handshake of a transport has agreed
       onError() {},
     }, (connection) => connection.send(`${connection.alpnProtocol}`));
     await using client = new Connection(near, { framing });
-    assertEquals(await client.receive(), `${agreed?.alpnProtocol}`);
+    assertEquals(await client.receive(), expected);
     await client.close();
     await server.shutdown();
   }
