@@ -112,15 +112,18 @@ class Conversation {
     this.#terminal.print(text);
   }
 
-  /** Does what a line or a key says, after those before it. */
-  #doNext(act: () => Promise<void>): void {
+  /** Acts on a line or a key, after those before it. */
+  #doNext(act: () => void | Promise<void>): void {
     this.#acting = this.#acting.then(act)
       .catch((error) => this.#say(reasonOf(error)));
   }
 
-  async #endSide(): Promise<void> {
-    await this.#connection.closeWrite();
-    this.#say("This side has ended (Ctrl-C closes the connection)");
+  /** Ends this side. Later commands do not wait until the peer takes the end. */
+  #endSide(): void {
+    this.#connection.closeWrite().then(
+      () => this.#say("This side has ended (Ctrl-C closes the connection)"),
+      (error) => this.#say(reasonOf(error)),
+    );
   }
 
   async #take(line: string): Promise<void> {
@@ -151,7 +154,7 @@ class Conversation {
       case "file":
         return await this.#sendFile(rest);
       case "half":
-        return await this.#endSide();
+        return this.#endSide();
       case "stats":
         return this.#sayStats();
       case "close":

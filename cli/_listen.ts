@@ -165,7 +165,7 @@ class Listening {
         if (endsWithFirst) this.#endWith(error);
         else this.say(`#${number} failed: ${reasonOf(error)}`);
       }
-      // One that has ended with an error of the peer's still sends its answers.
+      // After an error of the peer's, the connection still sends what was queued.
       if (!connection.signal.aborted) connection.abort(error);
     } finally {
       this.#connections.delete(connection);

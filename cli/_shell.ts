@@ -33,7 +33,7 @@ export class OutputClosed extends Error {
   override name = "OutputClosed";
 }
 
-/** Ctrl-C ended what would have gone on; the reason of {@linkcode Shell.interrupted}. */
+/** Ctrl-C ended a running command; the reason of {@linkcode Shell.interrupted}. */
 export class Interrupted extends Error {
   override name = "Interrupted";
 }

@@ -6,8 +6,8 @@ import { ProcessShell } from "./_shell.ts";
  * error.
  *
  * @param args The arguments, without the name of the program.
- * @returns The exit code: 0, 1 for an error, 2 for wrong usage, or 130 if Ctrl-C ended what
- * would have gone on.
+ * @returns The exit code: 0, 1 for an error, 2 for wrong usage, or 130 if Ctrl-C ended a
+ * command that would have continued.
  *
  * @example What a command line gives
  * ```ts
