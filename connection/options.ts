@@ -71,7 +71,7 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
    * the connection if the peer is gone, which a {@linkcode heartbeat} alone would hide.
    * Off by default.
    *
-   * It also runs while no call receives. So the connection reads ahead of its receivers,
+   * It also runs while no `receive()` is pending. So the connection reads ahead of its receivers,
    * by at most `readBufferSize`; while that buffer is full, the timeout does not run.
    */
   receiveTimeout?: number | undefined;

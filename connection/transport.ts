@@ -120,7 +120,7 @@ export interface Transport {
   readonly localAddr?: Address | undefined;
   /** The address of the peer, if it is known. */
   readonly remoteAddr?: Address | undefined;
-  /** The protocol that ALPN agreed on; `null` if none. */
+  /** The protocol that ALPN agreed on; `null` if none. Leave it out without TLS. */
   readonly alpnProtocol?: string | null | undefined;
   /** Keeps the process alive while a read or write is pending, as it does initially. */
   ref?(): void;

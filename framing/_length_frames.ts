@@ -47,7 +47,7 @@ export interface FrameLayout {
    */
   read(bytes: Uint8Array, start: number, end: number): HeaderState;
   /**
-   * Does the same for a header without a fixed limit; throws if there can be no frame.
+   * Does the same for a header without a fixed limit; throws if the header is malformed.
    * Then `read` finds none.
    */
   readInput?(input: ByteInput, from: number): HeaderState;

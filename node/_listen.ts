@@ -88,8 +88,8 @@ export async function listenUnix<In, Out>(
 export function addressOf(server: Server): NetAddress | UnixAddress {
   const address = server.address();
   if (typeof address === "string") return { transport: "unix", path: address };
-  // Of a Unix socket that was given by its descriptor, as by systemd, Node tells nothing,
-  // and Bun an object that is empty.
+  // For a Unix socket opened by its descriptor, such as systemd's, Node returns `null`, and
+  // Bun an empty object.
   return address?.address === undefined
     ? { transport: "unix", path: null }
     : netAddressOf(address);
@@ -158,8 +158,8 @@ async function isRefused(path: string): Promise<boolean> {
 }
 
 /**
- * Whether the queue of the server at the path is full: Bun says that it refuses then, as if
- * there was none, and only the list of sockets that Linux has tells them apart.
+ * Whether a server listens at the path whose queue is full. Bun reports that as a refusal
+ * too; only Linux's list of sockets, by the paths that they were bound to, shows it.
  */
 async function isFull(path: string): Promise<boolean> {
   if (process.versions.bun === undefined) return false;
@@ -173,5 +173,5 @@ async function isFull(path: string): Promise<boolean> {
     .some((line) => LISTENING.test(line) && line.endsWith(` ${path}`));
 }
 
-// An address, references, the protocol, and the flag that it listens.
+// The address, reference count, protocol, and the flag of a listening socket.
 const LISTENING = /^\S+ \S+ \S+ 00010000 /;

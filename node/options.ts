@@ -319,7 +319,7 @@ export interface ServeListenerOptions<
    * from systemd or a cluster, or any {@linkcode ServeListener}. The server then owns it,
    * and closes it when it shuts down.
    *
-   * A `tls.Server` shakes hands itself: its own `handshakeTimeout` applies, it reports
+   * A `tls.Server` does the handshake itself: its own `handshakeTimeout` applies, it reports
    * failed handshakes by its event `tlsClientError` instead of `onError`, and
    * `proxyProtocol` is refused, because that header comes before TLS.
    */

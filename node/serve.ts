@@ -336,7 +336,7 @@ function checkNetServer<In, Out>(
   refuseOptions(
     options,
     ["handshakeTimeout", "maxHandshakes"],
-    "with a listener of node:net or node:tls: the latter shakes hands itself",
+    "with a listener of node:net or node:tls: the latter does the handshake itself",
   );
 }
 
