@@ -170,11 +170,14 @@ function optionsForTls(
 }
 
 /**
- * The authorities trusted without `caCerts`: those that Node brings if it cannot list
- * them, as before 22.15 and with OpenSSL's own store.
+ * The authorities trusted without `caCerts`. If they cannot be listed, these are the ones
+ * that the runtime brings: in Node before 22.15, with OpenSSL's own store, and in Deno,
+ * which asks for a permission.
  */
 function usualCaCerts(): readonly string[] {
-  const usual = tls.getCACertificates?.("default") ?? [];
+  const usual = process.versions.deno === undefined
+    ? tls.getCACertificates?.("default") ?? []
+    : [];
   return usual.length > 0 ? usual : tls.rootCertificates;
 }
 

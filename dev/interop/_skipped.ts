@@ -74,7 +74,7 @@ export const SKIPPED: readonly Skipped[] = [
     ],
   },
   {
-    row: "`serve()` gives a promise",
+    row: "`serve()` returns a promise",
     tests: [
       "serve() throws immediately if the port is in use",
       "serve() does not listen any more if onListen throws",
@@ -103,18 +103,18 @@ export const SKIPPED: readonly Skipped[] = [
   },
   {
     row:
-      "Of servers that start together on a stale Unix socket, several may believe to have it",
+      "If servers start together on a stale Unix socket, several may believe they own it",
     tests: [
       "serve() gives a stale socket to one of several servers",
       "serve() takes over no socket while another server may be doing so",
     ],
   },
   {
-    row: "A `hostname` that is none is looked up",
+    row: "An invalid `hostname` is looked up",
     tests: ["reconnect() does not try again after a mistake"],
   },
   {
-    row: "Over TLS that `startTls()` began, a half-close ends both ways",
+    row: "Over TLS from `startTls()`, a half-close ends both directions",
     runtime: "bun",
     tests: [
       "Connection.closeWrite() in TLS settles when the transport has taken the end, also after the peer's",
@@ -125,7 +125,7 @@ export const SKIPPED: readonly Skipped[] = [
     ],
   },
   {
-    row: "The input of a child process, as a web stream, does not wait for it",
+    row: "The input of a child process, as a web stream, has no backpressure",
     runtime: "bun",
     tests: [
       "Connection over child processes waits for a peer that stops receiving, and goes on with it",
