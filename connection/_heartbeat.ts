@@ -10,8 +10,8 @@ export interface Beating {
   readonly bufferedAmount: number;
 }
 
-/** How many checks for due heartbeats there are per shortest interval. */
-const LOOKS = 16;
+/** How many times per interval a heartbeat checks whether it is due. */
+const CHECKS_PER_INTERVAL = 16;
 const MAX_PERIOD_MS = 1000;
 
 // One timer for all, so that sending a message costs nothing.
@@ -26,12 +26,12 @@ function setTimer(): void {
   for (const heartbeat of heartbeats) {
     period = Math.min(period, heartbeat.period);
   }
-  if (heartbeats.size > 0) timer = backgroundTimer(lookAtAll, period);
+  if (heartbeats.size > 0) timer = backgroundTimer(checkAll, period);
 }
 
-function lookAtAll(): void {
+function checkAll(): void {
   const now = performance.now();
-  for (const heartbeat of heartbeats) heartbeat.look(now);
+  for (const heartbeat of heartbeats) heartbeat.check(now);
   setTimer();
 }
 
@@ -46,7 +46,7 @@ export class Heartbeat {
   #since = performance.now();
 
   constructor(interval: number, beating: Beating, beat: () => void) {
-    this.period = Math.min(interval / LOOKS, MAX_PERIOD_MS);
+    this.period = Math.min(interval / CHECKS_PER_INTERVAL, MAX_PERIOD_MS);
     // A send is noticed up to one check later.
     this.#due = interval - this.period;
     this.#beating = beating;
@@ -63,7 +63,7 @@ export class Heartbeat {
   }
 
   /** Beats if it is due. */
-  look(now: number): void {
+  check(now: number): void {
     const { messagesSent, bufferedAmount } = this.#beating;
     if (messagesSent !== this.#messagesSent || bufferedAmount > 0) {
       this.#messagesSent = messagesSent;

@@ -15,7 +15,7 @@ import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Transport } from "./transport.ts";
 
 // For the simulation, which repeats a run exactly.
-export { noteLook } from "./_turns.ts";
+export { notePoll } from "./_turns.ts";
 
 /** Text as UTF-8; bytes as they are. */
 export function toBytes(data: string | Uint8Array): Uint8Array {

@@ -3,7 +3,7 @@ import {
   afterContinuations,
   nextTurn,
   operationsPerTurn,
-  untilLook,
+  untilPoll,
 } from "../internal/event_loop.ts";
 
 /** A task for the end of a turn. An object, to avoid a closure each time. */
@@ -80,8 +80,8 @@ const MAX_NEWS = 10_000;
 let bytesMoved = 0;
 let moves = 0;
 let news = 0;
-let hasLooked = false;
-let lookedAt = 0;
+let hasPolled = false;
+let polledAt = 0;
 let pause: Promise<void> | undefined;
 
 /** Notes that a read filled its buffer, or a write was taken. */
@@ -95,11 +95,11 @@ export function noteNews(): void {
   if (news === MAX_NEWS) return;
   news++;
   bytesMoved = moves = 0;
-  hasLooked = true;
+  hasPolled = true;
 }
 
 /** Notes that the sockets have been polled. */
-export function noteLook(): void {
+export function notePoll(): void {
   news = 0;
   noteNews();
 }
@@ -121,7 +121,7 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
   if (bytesMoved < MAX_BYTES_MOVED && moves < MAX_MOVES) {
     return untilOthersAreServed();
   }
-  if (pause === undefined && wasLookedLately()) {
+  if (pause === undefined && wasPolledLately()) {
     bytesMoved = moves = 0;
     return untilOthersAreServed();
   }
@@ -129,29 +129,29 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
   return pause;
 }
 
-let nextLook: Promise<void> | undefined;
+let nextPoll: Promise<void> | undefined;
 
 /** Settles when the sockets have been polled. All calls in a turn share one poll. */
-export function untilLooked(): Promise<void> {
-  return nextLook ??= lookNext();
+export function untilSharedPoll(): Promise<void> {
+  return nextPoll ??= pollNext();
 }
 
-async function lookNext(): Promise<void> {
+async function pollNext(): Promise<void> {
   await nextTurn();
-  nextLook = undefined;
-  await untilLook();
+  nextPoll = undefined;
+  await untilPoll();
 }
 
 /** Whether the sockets were polled so recently that nothing waits for long. */
-function wasLookedLately(): boolean {
+function wasPolledLately(): boolean {
   const now = performance.now();
-  if (hasLooked) lookedAt = now;
-  hasLooked = false;
-  return now < lookedAt + MS_BETWEEN_PAUSES;
+  if (hasPolled) polledAt = now;
+  hasPolled = false;
+  return now < polledAt + MS_BETWEEN_PAUSES;
 }
 
 async function waitForOthers(): Promise<void> {
-  await untilLook();
+  await untilPoll();
   pause = undefined;
-  noteLook();
+  notePoll();
 }

@@ -6,7 +6,7 @@ import { quotaExceeded } from "../internal/quota_exceeded.ts";
 import { isSettledSoon, rejected } from "../internal/promises.ts";
 import { shownValue } from "../internal/shown.ts";
 import { SharedFrame } from "../internal/shared_frame.ts";
-import { untilLooked, untilOthersHadTurn } from "./_turns.ts";
+import { untilOthersHadTurn, untilSharedPoll } from "./_turns.ts";
 import type { Writer } from "./_writer.ts";
 import { writerOf } from "./_writer_of.ts";
 import type { Connection } from "./connection.ts";
@@ -375,7 +375,7 @@ async function untilNoneProgresses(
     // A write may wait for its turn, and its result for a poll of the sockets. Without
     // both waits, healthy receivers would count as slow.
     await untilOthersHadTurn();
-    await untilLooked();
+    await untilSharedPoll();
   }
 }
 

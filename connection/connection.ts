@@ -42,7 +42,7 @@ import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
-import { endOfTurn, type TurnTask, untilLooked } from "./_turns.ts";
+import { endOfTurn, type TurnTask, untilSharedPoll } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
 import { sideHasEnded, Writer } from "./_writer.ts";
 import { revealWriters } from "./_writer_of.ts";
@@ -1585,7 +1585,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     for (let wasHeldUp = true; wasHeldUp && !this.#reader.isPeerSending;) {
       wasHeldUp = this.#reader.isHeldUp;
       const isDrained = await isSettledSoon(drained);
-      if (!isDrained) await untilLooked();
+      if (!isDrained) await untilSharedPoll();
     }
     if (this.#reader.isPeerSending) await isSettledWithin(drained, DRAIN_MS);
   }

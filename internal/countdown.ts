@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { backgroundTimer, type OwnTimer, untilLook } from "./event_loop.ts";
+import { backgroundTimer, type OwnTimer, untilPoll } from "./event_loop.ts";
 
 /** How often the clock is observed within the shortest limit, which sets the accuracy. */
 const OBSERVATIONS = 32;
@@ -22,7 +22,7 @@ const BUSY_OBSERVATIONS = 3;
  * How many polls come before a wait of several steps is over: the name, the connection
  * and two answers within the handshake may each need one; doubled to be safe.
  */
-const LOOKS_FOR_STEPS = 8;
+const POLLS_FOR_STEPS = 8;
 const MIN_PERIOD_MS = 4;
 const MAX_PERIOD_MS = 500;
 // Timers are late by about a millisecond.
@@ -71,7 +71,7 @@ class Clock {
   #period = MAX_PERIOD_MS;
   #mostOverload = Infinity;
   #timer: OwnTimer | undefined;
-  #isLooking = false;
+  #isPolling = false;
   #observedAt = 0;
   // Time since the last observation that does not count.
   #uncounted = 0;
@@ -81,7 +81,7 @@ class Clock {
   /** Adds a countdown, which has been resumed. */
   add(countdown: Countdown): void {
     this.#countdowns.add(countdown);
-    const isStopped = this.#timer === undefined && !this.#isLooking;
+    const isStopped = this.#timer === undefined && !this.#isPolling;
     if (isStopped) {
       this.#observedAt = performance.now();
       this.#uncounted = this.pending = 0;
@@ -93,7 +93,7 @@ class Clock {
       this.#advance();
       this.#period = countdown.period;
       this.#mostOverload = countdown.mostOverload;
-      if (!this.#isLooking) this.#setTimer();
+      if (!this.#isPolling) this.#setTimer();
     }
     this.#nextDue = Math.min(this.#nextDue, this.now + countdown.left);
   }
@@ -148,14 +148,14 @@ class Clock {
     const isSilent = !isLate && settled === this.#settledBefore;
     const isDue = observed >= this.#nextDue;
     if (!isSilent || isDue) {
-      this.#isLooking = true;
-      const quietLooks = isDue && this.#hasSteps
-        ? LOOKS_FOR_STEPS
+      this.#isPolling = true;
+      const quietPolls = isDue && this.#hasSteps
+        ? POLLS_FOR_STEPS
         : isLate || isDue
         ? 2
         : 1;
-      this.#wasCalm = await this.#look(quietLooks);
-      this.#isLooking = false;
+      this.#wasCalm = await this.#poll(quietPolls);
+      this.#isPolling = false;
     } else {
       this.#wasCalm = true;
     }
@@ -174,15 +174,15 @@ class Clock {
    * few settle in a poll; from the start if the thread is late or a limit is over,
    * because a poll takes many turns, and in each all peers could take their time.
    *
-   * @param quietLooks How many polls in a row must settle few.
+   * @param quietPolls How many polls in a row must settle few.
    * @returns Whether this thread had nothing to do.
    */
-  async #look(quietLooks: number): Promise<boolean> {
+  async #poll(quietPolls: number): Promise<boolean> {
     let isCalm = true;
-    if (quietLooks > 1) held ??= Promise.withResolvers();
-    for (let quiet = 0; quiet < quietLooks && this.#countdowns.size > 0;) {
+    if (quietPolls > 1) held ??= Promise.withResolvers();
+    for (let quiet = 0; quiet < quietPolls && this.#countdowns.size > 0;) {
       const before = settled;
-      await untilLook(() => this.#advance());
+      await untilPoll(() => this.#advance());
       const count = settled - before;
       if (count > 0) isCalm = false;
       if (count < FEW) {

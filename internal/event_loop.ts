@@ -43,7 +43,7 @@ export function nextTurn(): Promise<void> {
 
 // A loop that always has work polls its sockets once in this many turns of Deno's
 // scheduler (tokio's `event_interval`). Other runtimes poll in each turn.
-const TURNS_PER_LOOK = 61;
+const TURNS_PER_POLL = 61;
 
 /**
  * How many reads and writes may begin or settle in one turn of the event loop.
@@ -61,8 +61,8 @@ export function operationsPerTurn(): number {
  *
  * @param onTurn Called after each turn of the event loop until then.
  */
-export async function untilLook(onTurn?: () => void): Promise<void> {
-  const turns = isDeno() ? TURNS_PER_LOOK : 1;
+export async function untilPoll(onTurn?: () => void): Promise<void> {
+  const turns = isDeno() ? TURNS_PER_POLL : 1;
   for (let turn = 0; turn < turns; turn++) {
     await nextTurn();
     onTurn?.();

@@ -1,10 +1,10 @@
-import { untilLook } from "./event_loop.ts";
+import { untilPoll } from "./event_loop.ts";
 
-Deno.test("untilLook() does not wait for an immediate that stands still in a test", async () => {
+Deno.test("untilPoll() does not wait for an immediate that stands still in a test", async () => {
   const { setImmediate } = globalThis;
   globalThis.setImmediate = Object.assign(() => 0, setImmediate);
   try {
-    await untilLook();
+    await untilPoll();
   } finally {
     Object.assign(globalThis, { setImmediate });
   }

@@ -51,7 +51,7 @@ const FAULTS: readonly Fault[] = [
     path: "internal/countdown.ts",
     changes: [
       ["this.now += Math.min(passed, most);", "this.now += passed;"],
-      ["await untilLook(() => this.#advance());", ""],
+      ["await untilPoll(() => this.#advance());", ""],
     ],
     found: /Timeout though something had come/,
   },

@@ -1,6 +1,6 @@
 /** Runs a program on two connections in virtual time, beside the model. */
 import { assert, assertEquals } from "@std/assert";
-import { noteLook } from "../../connection/_testing.ts";
+import { notePoll } from "../../connection/_testing.ts";
 import { transportPair } from "../../testing.ts";
 import { VirtualClock } from "./clock.ts";
 import { End } from "./end.ts";
@@ -31,7 +31,7 @@ export async function runProgram(
   program: Program,
   tally: Tally,
 ): Promise<void> {
-  noteLook();
+  notePoll();
   using clock = new VirtualClock();
   const { bufferSize, steps } = program;
   const [nearTransport, farTransport] = transportPair({ bufferSize });

@@ -8,7 +8,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { noteLook } from "../../connection/_testing.ts";
+import { notePoll } from "../../connection/_testing.ts";
 import { broadcast, type Connection } from "../../connection.ts";
 import { serve, type Server } from "../../server.ts";
 import { VirtualClock } from "./clock.ts";
@@ -51,7 +51,7 @@ export async function runService(
   scenario: Scenario,
   tally: ServiceTally,
 ): Promise<void> {
-  noteLook();
+  notePoll();
   using clock = new VirtualClock();
   const trace: string[] = tally.trace = [];
   const log = (event: string) =>

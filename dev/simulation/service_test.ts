@@ -6,7 +6,7 @@ import {
   type ServeListenerOptions,
   type Transport,
 } from "@framed/tcp";
-import { noteLook } from "../../connection/_testing.ts";
+import { notePoll } from "../../connection/_testing.ts";
 import { VirtualClock } from "./clock.ts";
 import { Network } from "./network.ts";
 import { scenarioOf } from "./scenarios.ts";
@@ -46,7 +46,7 @@ Deno.test("a client that hung up keeps its place for two minutes, though its han
 });
 
 Deno.test("a handler that receives pieces of bytes keeps the connection of a client that has ended its side", async () => {
-  noteLook();
+  notePoll();
   using clock = new VirtualClock();
   const network = new Network(1024);
   const received = Promise.withResolvers<void>();
@@ -72,7 +72,7 @@ Deno.test("a handler that receives pieces of bytes keeps the connection of a cli
 });
 
 Deno.test("a client that has ended its side may take its answer as slowly as sendTimeout lets it", async () => {
-  noteLook();
+  notePoll();
   using clock = new VirtualClock();
   const network = new Network(1024);
   const answer = `${"x".repeat(100_000)}\n`;
@@ -109,7 +109,7 @@ async function endOfHungHandler(
   options: Partial<ServeListenerOptions<string, string, Address>>,
   milliseconds: number,
 ): Promise<unknown> {
-  noteLook();
+  notePoll();
   using clock = new VirtualClock();
   const network = new Network(1024);
   const work = Promise.withResolvers<void>();

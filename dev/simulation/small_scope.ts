@@ -5,7 +5,7 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { noteLook } from "../../connection/_testing.ts";
+import { notePoll } from "../../connection/_testing.ts";
 import { transportPair } from "../../testing.ts";
 import { VirtualClock } from "./clock.ts";
 import { type Cause, checkArrival, checkEnding } from "./endings.ts";
@@ -89,7 +89,7 @@ export async function runSmall(
   clock: VirtualClock,
   tally: ScopeTally,
 ): Promise<void> {
-  noteLook();
+  notePoll();
   clock.pass(BETWEEN_RUNS_MS);
   const { operations, fault, isSlow, isWatched } = program;
   const [nearTransport, farTransport] = transportPair({
