@@ -15,8 +15,10 @@ import { transportPair } from "./transport_pair.ts";
 // A call that should have settled in the kernel fails the test after this long.
 const WATCHDOG_MS = 10_000;
 
-// A busy system may deliver a packet after the call that sent it has returned.
+// A busy system may deliver a packet after the call that sent it has returned, in a few
+// programs of some thousand.
 const LATE_DELIVERY_MS = 50;
+const MAX_LATE_PROGRAMS = 5;
 
 const ignore = Deno.build.os !== "linux";
 
@@ -171,11 +173,17 @@ for (const length of [1, 2, 3, 4]) {
       `transportPair() does what sockets do in every program of ${length} calls`,
     ignore,
     async fn() {
+      let late = 0;
       for (const program of programs(length)) {
         const run = await runInMemory(program);
         const inMemory = describe(run.steps, run.outcomes);
         const inKernel = describe(run.steps, await runInKernel(run));
         if (inMemory === inKernel) continue;
+        late++;
+        assert(
+          late <= MAX_LATE_PROGRAMS,
+          `In memory:\n${inMemory}\n${inKernel}`,
+        );
         const patiently = await runInKernel(run, LATE_DELIVERY_MS);
         assertEquals(inMemory, describe(run.steps, patiently));
       }
