@@ -510,6 +510,11 @@ Deno.test("verifyFraming() finds a message that waits for the next frame where i
   verifyFraming(greedy, SENT, { prompt: false });
 });
 
+Deno.test("verifyFraming() passes a message that bytes of the next one are added to at the end", () => {
+  const prefix = asText(delimited("--", { disposition: "prefix" }));
+  verifyFraming(prefix, ["--one", "--", "--two"], { prompt: false });
+});
+
 Deno.test("verifyFraming() passes a stream that ends after what comes before messages", () => {
   // A preface, once in a stream.
   const prefaced: Framing<string> = {
