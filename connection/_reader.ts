@@ -464,6 +464,8 @@ export class Reader<In> {
   stop(failure?: { readonly error: unknown }): void {
     if (this.#mode === "stop") return;
     const wasStopped = this.isStopped;
+    // The peer still sends the rest of a body, even if all that has arrived was taken.
+    if (!this.#hasPeerEnded && this.#isWithinBody) this.#mayLackBytes = true;
     this.#mode = "stop";
     if (!wasStopped) this.#failure ??= failure;
     this.#stopWaiting();
@@ -648,9 +650,14 @@ export class Reader<In> {
     else receiver.end();
   }
 
+  /** Whether a body comes next of which the rest has not arrived. */
+  get #isWithinBody(): boolean {
+    return (this.#receivers.first?.rest ?? 0) > this.#input.length;
+  }
+
   /** Ends the wait of receivers behind a body that will never be whole. */
   #endAfter(first: Receiver): void {
-    if ((first.rest ?? 0) <= this.#input.length) return;
+    if (!this.#isWithinBody) return;
     const [, ...others] = this.#receivers.takeAll();
     this.#receivers.push(first);
     for (const receiver of others) this.#endFor(receiver);

@@ -1254,9 +1254,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * Closes the connection after sending what is queued. Messages that were read but not
    * received yet can still be received; anything the peer sends from now on is dropped.
    *
-   * If the peer is sending (it has sent bytes that were not read, or a part of a
-   * message), it has up to a second to receive the rest and to close its side. To wait
-   * longer, call {@linkcode Connection.closeWrite} and receive to the end first.
+   * If the peer is sending (it has sent bytes that were not read, or a part of a message
+   * or of a {@linkcode Connection.receiveStream}), it has up to a second to receive the
+   * rest and to close its side. To wait longer, call {@linkcode Connection.closeWrite} and
+   * receive to the end first.
    *
    * @returns A promise that settles when everything is released. It rejects with the
    * cause if what is queued cannot be sent.

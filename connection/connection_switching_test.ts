@@ -600,6 +600,41 @@ Deno.test("Connection.receiveStream() that is not read keeps its bytes, and none
   }
 });
 
+Deno.test("Connection.close() within a receiveStream() lets the peer send the rest, even if all that has arrived was taken", async () => {
+  const ways: ((
+    connection: Connection<string, string>,
+    body: ReadableStreamDefaultReader<Uint8Array>,
+  ) => unknown)[] = [
+    () => {},
+    (_connection, body) => body.cancel(),
+    (connection) => connection.closeRead(),
+  ];
+  /** A connection that has taken 5 bytes of a body, and has answered. */
+  const open = async (length: number) => {
+    const [near, far] = transportPair();
+    const connection = new Connection(near, { framing: lines() });
+    const body = connection.receiveStream(length).getReader();
+    await far.write(toBytes("01234"));
+    assertEquals(text((await body.read()).value), "01234");
+    await connection.send("refused");
+    await connection.flush();
+    return { connection, body, far };
+  };
+  for (const way of ways) {
+    const { connection, body, far } = await open(10);
+    await way(connection, body);
+    const closing = connection.close();
+    const whole = await open(5);
+    await whole.connection.close(); // which takes as long as finding nothing unread
+    await far.write(toBytes("56789"));
+    await far.write(toBytes("and more")); // refused, had the first one met a closed end
+    await far.closeWrite();
+    await closing;
+    far.close();
+    whole.far.close();
+  }
+});
+
 Deno.test("Connection.abort() ends what waits for the turn of a body that is not read, also after an end", async () => {
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing: lines() });
