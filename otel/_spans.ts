@@ -23,11 +23,13 @@ export class ConnectionSpans {
     this.#tracer = tracer;
   }
 
-  /** Begins the span of a connection, in the context that opened it. */
+  /** Begins the span of a connection, for a client in the context that opened it. */
   open(message: ConnectionOpenMessage): void {
     const { connection, role } = message;
     const span = this.#tracer.startSpan("framed_tcp.connection", {
       kind: role === undefined ? SpanKind.INTERNAL : KINDS[role],
+      // Otherwise every connection would belong to the span that began the server.
+      root: role === "server",
       attributes: spanAttributes(message),
     });
     this.#spans.set(connection, span);
