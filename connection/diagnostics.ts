@@ -69,7 +69,10 @@ export interface ConnectionOpenMessage {
  * ```
  */
 export interface ConnectionCloseMessage {
-  /** The connection. Its `stats()` are final. */
+  /**
+   * The connection. Its `stats()` are final, except that messages which were read before
+   * can still be received, and then count.
+   */
   readonly connection: Connection<unknown, never>;
   /** What {@linkcode Connection.closed} rejects with. It is left out if nothing failed. */
   readonly error?: unknown;

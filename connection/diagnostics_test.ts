@@ -75,6 +75,21 @@ Deno.test("The channels tell that a connection opens and closes, once each", asy
   assertEquals(sent?.connection.stats().messagesSent, 1);
 });
 
+Deno.test("The channel of closing tells when stats() are final, but for messages that are received later", async () => {
+  using heard = listen();
+  await using pair = connectionPair({ framing });
+  const { near, far } = pair;
+  await far.send("one");
+  await far.send("two");
+  assertEquals(await near.receive(), "one");
+  await near.close();
+  assertStrictEquals(heard.closed[0]?.connection, near);
+  const told = near.stats();
+  assertEquals(await near.receive(), "two");
+  assertEquals({ ...near.stats(), messagesReceived: 1 }, told);
+  assertEquals(near.stats().messagesReceived, 2);
+});
+
 Deno.test("The channel of closing tells the error, before closed rejects", async () => {
   using heard = listen();
   await using pair = connectionPair({ framing });
