@@ -1,5 +1,6 @@
 import type { Batch } from "../framing/batch.ts";
 import type { Reader, Receiver } from "./_reader.ts";
+import { untilOthersArePolled } from "./_turns.ts";
 
 /** Waits for messages with a promise. */
 export class Waiter<T> implements Receiver {
@@ -46,6 +47,9 @@ export class Waiter<T> implements Receiver {
   }
 }
 
+/** How many messages a loop takes before it looks whether others need a turn. */
+const MESSAGES_PER_LOOK = 128;
+
 /** Takes messages for an iteration. */
 export interface Taker<T> {
   /** Takes what has arrived, unless a receiver waits for it. */
@@ -60,18 +64,42 @@ export interface Taker<T> {
 export class MessageIterator<T>
   implements AsyncIterableIterator<T, undefined>, AsyncDisposable {
   readonly #taker: Taker<T>;
+  #taken = 0; // since the last look
+  // It comes before the message that was taken last.
+  #othersTurn: Promise<void> | undefined;
 
   constructor(taker: Taker<T>) {
     this.#taker = taker;
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
+    if (++this.#taken >= MESSAGES_PER_LOOK) return this.#look();
     // A settled promise makes a loop over messages fast (measured: 29 ns a message; an
     // async generator takes 116).
     const value = this.#taker.next();
     return value === undefined
       ? this.#wait()
       : Promise.resolve({ value, done: false });
+  }
+
+  /** Takes the next message, but settles after the others' turn if they need one. */
+  #look(): Promise<IteratorResult<T, undefined>> {
+    if (this.#othersTurn !== undefined) {
+      return this.#othersTurn.then(() => this.next());
+    }
+    const turn = untilOthersArePolled();
+    if (turn === undefined) {
+      this.#taken = 0;
+      return this.next();
+    }
+    const message = this.#taker.next();
+    if (message === undefined) return this.#wait(); // which is a turn for the others
+    this.#othersTurn = turn;
+    return turn.then(() => {
+      this.#taken = 0;
+      this.#othersTurn = undefined;
+      return { value: message, done: false };
+    });
   }
 
   // Separate: the closure in it would cost each call of `next` an object.
