@@ -37,8 +37,8 @@ import type { Connection } from "./connection.ts";
  */
 export interface CorrelateOptions<In, Id = number> {
   /**
-   * The id of the request that a received message answers, or `undefined` if it is not an
-   * answer. Two ids are the same if a `Map` treats them as the same key.
+   * The id of the request that a received message answers, or `undefined` or `NaN` if it
+   * is not an answer. Two ids are the same if a `Map` treats them as the same key.
    *
    * If it throws, the connection is aborted with that error.
    */
@@ -590,7 +590,8 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
       this.#connection.abort(error);
       throw error;
     }
-    if (id !== undefined) {
+    // `NaN` is what `Number.parseInt` makes of a message without an id.
+    if (id !== undefined && !Number.isNaN(id)) {
       this.#answer(id, message);
     } else if (onMessage !== undefined) {
       return this.#handle(message, onMessage);

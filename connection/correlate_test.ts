@@ -833,3 +833,17 @@ Deno.test("Correlation.request() refuses ids of an async nextId", async () => {
   await assertRejects(() => request((id) => id), TypeError, "nextId");
   assertEquals(outstanding, 0);
 });
+
+Deno.test("correlate() takes a message whose id is NaN for no answer", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const pushes: string[] = [];
+  const { request } = correlate(pair.near, {
+    id: (line) => Number.parseInt(line),
+    onMessage: (line) => void pushes.push(line),
+  });
+  const answer = request((id) => `${id} hello?`);
+  await pair.far.send("news");
+  await pair.far.send("1 hello");
+  assertEquals(await answer, "1 hello");
+  assertEquals(pushes, ["news"]);
+});
