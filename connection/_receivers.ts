@@ -47,8 +47,8 @@ export class Waiter<T> implements Receiver {
   }
 }
 
-/** How many messages a loop takes before it looks whether others need a turn. */
-const MESSAGES_PER_LOOK = 128;
+/** How many messages a loop takes before it checks whether others need a turn. */
+const MESSAGES_PER_CHECK = 256;
 
 /** Takes messages for an iteration. */
 export interface Taker<T> {
@@ -64,8 +64,8 @@ export interface Taker<T> {
 export class MessageIterator<T>
   implements AsyncIterableIterator<T, undefined>, AsyncDisposable {
   readonly #taker: Taker<T>;
-  #taken = 0; // since the last look
-  // It comes before the message that was taken last.
+  #unchecked = 0;
+  // While it is pending, the message that was taken last waits for it.
   #othersTurn: Promise<void> | undefined;
 
   constructor(taker: Taker<T>) {
@@ -73,7 +73,7 @@ export class MessageIterator<T>
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    if (++this.#taken >= MESSAGES_PER_LOOK) return this.#look();
+    if (++this.#unchecked >= MESSAGES_PER_CHECK) return this.#check();
     // A settled promise makes a loop over messages fast (measured: 29 ns a message; an
     // async generator takes 116).
     const value = this.#taker.next();
@@ -82,21 +82,21 @@ export class MessageIterator<T>
       : Promise.resolve({ value, done: false });
   }
 
-  /** Takes the next message, but settles after the others' turn if they need one. */
-  #look(): Promise<IteratorResult<T, undefined>> {
+  /** Takes the next message, but settles only after the others' turn if they need one. */
+  #check(): Promise<IteratorResult<T, undefined>> {
     if (this.#othersTurn !== undefined) {
       return this.#othersTurn.then(() => this.next());
     }
     const turn = untilOthersArePolled();
     if (turn === undefined) {
-      this.#taken = 0;
+      this.#unchecked = 0;
       return this.next();
     }
     const message = this.#taker.next();
-    if (message === undefined) return this.#wait(); // which is a turn for the others
+    if (message === undefined) return this.#wait(); // a turn for the others as well
     this.#othersTurn = turn;
     return turn.then(() => {
-      this.#taken = 0;
+      this.#unchecked = 0;
       this.#othersTurn = undefined;
       return { value: message, done: false };
     });

@@ -131,12 +131,12 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
 
 /**
  * Settles when the sockets have been polled; `undefined` if that was so recently that
- * nothing waits for long. For a loop that has taken many messages of a read.
+ * nothing waits for long. For a loop that has taken many messages.
  *
- * A read may bring thousands of messages, and a loop over them awaits nothing that gives
- * others a turn. If several connections had such a read, all others would wait until all
- * these messages were handled (measured: 20 peers that send lines of 6 bytes as fast as
- * they can held up another for 140 to 300 ms; now 2 to 13).
+ * One read may bring thousands of messages, and a loop over them awaits nothing that
+ * gives others a turn. If several connections have such reads, all others wait until all
+ * these messages are handled (measured: 20 peers that sent lines of 6 bytes as fast as
+ * they could held up another for 140 to 300 ms; now 2 to 13 ms).
  */
 export function untilOthersArePolled(): Promise<void> | undefined {
   if (pause === undefined && wasPolledLately()) return undefined;

@@ -99,8 +99,8 @@ Deno.test("untilOthersHadTurn() lets a request through where others are sent wit
   }, text.encode("more and more\n"));
 });
 
-// All that the reads of the greedy peers bring at once are 400,000 messages; with turns
-// between them some 3,000 are handled during a request.
+// The reads of the greedy peers bring up to 400,000 messages together; with turns between
+// them, some thousands are handled during a request.
 const MAX_MESSAGES_DURING_REQUEST = 50_000;
 const manyShort = text.encode("xx\n".repeat(20_000));
 
