@@ -1,8 +1,6 @@
 import type { Bytes } from "../framing/bytes.ts";
-import { copyInto } from "../internal/copy_into.ts";
+import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
 import type { Address, Transport } from "./transport.ts";
-
-const NO_BYTES = new Uint8Array(0);
 
 /**
  * A transport that was handed over while a read was pending: the new owner's first read

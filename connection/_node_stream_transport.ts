@@ -1,10 +1,8 @@
-import { copyInto } from "../internal/copy_into.ts";
+import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
 import { onRejection } from "../internal/on_rejection.ts";
 import { systemError } from "../internal/system_error.ts";
 import { tlsError } from "./_tls_error.ts";
 import type { Address, Transport } from "./transport.ts";
-
-const NO_BYTES = new Uint8Array(0);
 
 /** The part of a Node duplex stream that is used. */
 export interface NodeStream {

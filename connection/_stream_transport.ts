@@ -1,9 +1,8 @@
 import { checkAttached } from "../internal/checks.ts";
-import { copyInto } from "../internal/copy_into.ts";
+import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
 import { systemError } from "../internal/system_error.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
 
-const NO_BYTES = new Uint8Array(0);
 // A larger write goes out in parts, so that its copies stay small and its progress is
 // visible.
 const MAX_WRITE_BYTES = 64 * 1024;

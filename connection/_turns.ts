@@ -121,12 +121,10 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
   if (bytesMoved < MAX_BYTES_MOVED && moves < MAX_MOVES) {
     return untilOthersAreServed();
   }
-  if (pause === undefined && wasPolledLately()) {
-    bytesMoved = moves = 0;
-    return untilOthersAreServed();
-  }
-  pause ??= waitForOthers();
-  return pause;
+  const polled = untilOthersArePolled();
+  if (polled !== undefined) return polled;
+  bytesMoved = moves = 0;
+  return untilOthersAreServed();
 }
 
 /**

@@ -1,4 +1,5 @@
-const NO_BYTES = new Uint8Array(0);
+/** What is left of a chunk that was copied whole. */
+export const NO_BYTES = new Uint8Array(0);
 
 /**
  * Copies as many bytes from the front of `bytes` as `buffer` has room for.

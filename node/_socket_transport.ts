@@ -5,11 +5,10 @@ import type { TLSSocket } from "node:tls";
 import { toSystemError } from "./_errors.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { Transport } from "../connection/transport.ts";
-import { copyInto } from "../internal/copy_into.ts";
+import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
 import { rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 
-const NO_BYTES = new Uint8Array(0);
 // A larger write goes out in parts, so that its progress is visible: Node reports a write
 // only when all of it was taken.
 const MAX_WRITE_BYTES = 64 * 1024;

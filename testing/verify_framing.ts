@@ -486,18 +486,16 @@ class Verification<In, Out> {
         got.length > whole || // including a part of the last one
         !isReceived(received.slice(0, got.length), got);
       if (isTold || place === start) continue;
-      // Bytes that a message does not need, such as white space before it, may be skipped.
-      const rest = [stream.subarray(0, start), stream.subarray(place, end)];
       const expected = received.slice(0, whole + 1);
-      if (isReceived(expected, this.#decode(concat(rest), {}).messages)) {
+      const isWhole = (...parts: Uint8Array[]) =>
+        isReceived(expected, this.#decode(concat(parts), {}).messages);
+      // Bytes that a message does not need, such as white space before it, may be skipped.
+      if (isWhole(stream.subarray(0, start), stream.subarray(place, end))) {
         continue;
       }
       // They may also be whole in themselves, such as a preface: then a frame may follow.
       const next = this.#nextFrame(messages.slice(0, whole + 1));
-      if (next !== undefined) {
-        const followed = this.#decode(concat([part, next]), {}).messages;
-        if (isReceived(expected, followed)) continue;
-      }
+      if (next !== undefined && isWhole(part, next)) continue;
       throw new Error(
         `${name}, ends well: nothing tells that its last message is cut off`,
       );
