@@ -66,8 +66,8 @@ async function filter(
       if (++received === count) return;
     }
   })();
-  // An error in the input ends it; the end of the input does not. An output that nobody
-  // reads must not delay Ctrl-C.
+  // An error in the input ends it; the end of the input does not. An output that is
+  // not read must not delay Ctrl-C.
   await abortable(
     Promise.race([receiving, sending.then(() => receiving)]),
     shell.interrupted,

@@ -59,7 +59,7 @@ export async function run(command: Command, shell: Shell): Promise<number> {
   try {
     return await listening.run(server, interrupted);
   } finally {
-    // Do not wait for handlers: one may wait for an output that nobody reads.
+    // Do not wait for handlers: one may wait for an output that is not read.
     await server.shutdown({ timeout: SHUTDOWN_MS });
   }
 }
@@ -236,7 +236,7 @@ class Listening {
           command,
           bytes,
           !isBinary,
-          connection.signal, // nobody would get the answer
+          connection.signal, // the answer would reach no client
         );
         if (code !== 0) {
           this.say(`#${number} The command ended with code ${code}`);

@@ -193,7 +193,7 @@ async function relay(
     signal,
   });
   for await (const chunk of readAll(source, signal)) {
-    // An output that nobody reads must not delay Ctrl-C.
+    // An output that is not read must not delay Ctrl-C.
     await abortable(observed.take(chunk), signal);
     if (line === undefined) {
       await target.write(chunk).catch(broken(signal, target));

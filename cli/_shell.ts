@@ -83,7 +83,7 @@ export class ProcessShell implements Shell {
         at += Deno.stderr.writeSync(bytes.subarray(at));
       }
     } catch {
-      // Nobody is left to tell.
+      // No reader is left.
     }
   }
 

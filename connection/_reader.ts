@@ -230,7 +230,7 @@ export class Reader<In> {
     return this.#isHeldUp;
   }
 
-  /** Whether other receivers wait behind the first. */
+  /** Whether other receivers wait after the first. */
   get isBlocked(): boolean {
     return this.#receivers.length > 1;
   }
@@ -596,8 +596,9 @@ export class Reader<In> {
   }
 
   get #wantsBytes(): boolean {
-    if (this.#hasPeerEnded || this.#isChanging) return false;
-    if (this.#mode === "stop") return false;
+    if (this.#hasPeerEnded || this.#isChanging || this.#mode === "stop") {
+      return false;
+    }
     if (this.#mode !== "receive" || this.#isWaited) return true;
     return this.#isWatching &&
       this.#input.length < this.#readBufferSize;
@@ -655,7 +656,7 @@ export class Reader<In> {
     return (this.#receivers.first?.rest ?? 0) > this.#input.length;
   }
 
-  /** Ends the wait of receivers behind a body that will never be whole. */
+  /** Ends the wait of receivers after a body that will never be whole. */
   #endAfter(first: Receiver): void {
     if (!this.#isWithinBody) return;
     const [, ...others] = this.#receivers.takeAll();

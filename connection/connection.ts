@@ -1501,7 +1501,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #end(ending: Ending, error: unknown): void {
     const isDropping = ending.received === "dropped";
     if (this.#isReleased) {
-      // Receivers stuck after a body that nobody reads are told now.
+      // Receivers stuck after a body that is not read are told now.
       if (isDropping && this.#reader.isBlocked) {
         this.#reader.drop();
         this.#reader.goOn();

@@ -62,7 +62,7 @@ async function* messagesUntil<In, Out>(
       isOver = isLast(message);
       checkNotAsync("receive messages", "isLast", isOver);
     } catch (error) {
-      connection.abort(error); // nobody knows where the reply ends
+      connection.abort(error); // the end of the reply is unknown
       throw error;
     }
     return message;

@@ -177,7 +177,7 @@ function tell(client: Client, line: string): void {
   if (client.stats().bufferedAmount > MAX_WAITING_BYTES) {
     client.abort(new Error("it reads too slowly"));
   } else {
-    // Not awaited: nobody waits for a client. A client that has gone need not be told.
+    // Not awaited: no client holds up the others. A client that has gone need not be told.
     client.send(line);
   }
 }
@@ -197,7 +197,7 @@ async function startBroker(
     stderr: "piped",
   }).spawn();
   const listening = Promise.withResolvers<number>();
-  // To its end: a broker whose log nobody reads would wait.
+  // To its end: a broker whose log is not read would wait.
   async function readLog(): Promise<void> {
     const log = broker.stderr.pipeThrough(new FrameDecoderStream(lines()));
     for await (const line of log) {

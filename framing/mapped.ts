@@ -185,7 +185,7 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   #map(message: In): MappedIn | undefined {
     try {
       const value = this.#mapping.decode(message);
-      // A promise as a message would reject with nobody awaiting it.
+      // A promise as a message would reject while nothing awaits it.
       checkNotAsync("decode message", "decode", value);
       return value;
     } catch (error) {
