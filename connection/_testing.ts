@@ -7,6 +7,7 @@
 import net from "node:net";
 import timers from "node:timers";
 import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
 import { transportPair } from "../testing/transport_pair.ts";
@@ -384,7 +385,7 @@ export async function run(
         "--no-check",
         "--quiet",
         "--allow-net=127.0.0.1",
-        `--config=${fileUrl("../deno.json").pathname}`,
+        `--config=${fileURLToPath(fileUrl("../deno.json"))}`,
         file,
       ],
     }).output();

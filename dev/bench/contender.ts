@@ -1,5 +1,6 @@
 /** One subject at work: started, run, timed and checked. */
 
+import { fileURLToPath } from "node:url";
 import { type Case, describe, type Mode, type SubjectName } from "./cases.ts";
 import { Child } from "./child.ts";
 import { expectedBytes, isExpected } from "./expected.ts";
@@ -42,7 +43,7 @@ export interface Sample {
   bytes?: number;
 }
 
-const LOAD = decodeURIComponent(new URL("./load.ts", import.meta.url).pathname);
+const LOAD = fileURLToPath(new URL("./load.ts", import.meta.url));
 
 /** A number of messages near `count` that this task can be asked for. */
 export function roundCount(task: Task, count: number): number {

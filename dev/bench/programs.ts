@@ -79,7 +79,7 @@ async function output(
 }
 
 function peerPath(name: string): string {
-  return decodeURIComponent(new URL(name, PEERS).pathname);
+  return fileURLToPath(new URL(name, PEERS));
 }
 
 /** Copies a folder, but no file that is the same: builders go by the time of a file. */

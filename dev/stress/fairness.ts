@@ -10,6 +10,9 @@ import { caCerts, certificate } from "../testdata/certificates.ts";
 import type { Connecting, Report, Setup } from "./fairness_server.ts";
 import { ServerProcess } from "./load_process.ts";
 
+/** How long the end of silent peers is waited for. */
+const WATCHDOG_MS = 30_000;
+
 const LINE = new TextEncoder().encode("beat\n");
 const HALF_LINE = LINE.subarray(0, 2);
 // The end of a line and the beginning of the next, so that one is always under way.
@@ -214,7 +217,7 @@ export async function busyWhileOthersBeat(
   else await trial.busy(milliseconds);
   const { idleTimeout = 0 } = setup.timeouts;
   await delay(Math.max(interval * 3, idleTimeout * 1.5));
-  return await trial.report();
+  return await reportOnceEnded(trial, { peers, silent });
 }
 
 /** Peers always send, and there is work for each message, until those that are silent are ended. */
@@ -222,7 +225,7 @@ export async function overloaded(
   peers: number,
   setup: Setup,
   { milliseconds, silent }: {
-    /** For how long at least, and at most thirty times as long. */
+    /** For how long at least. */
     readonly milliseconds: number;
     readonly silent: number;
   },
@@ -231,15 +234,21 @@ export async function overloaded(
   await trial.join(peers);
   trial.flood();
   await trial.joinSilently(silent);
-  const start = Date.now();
   await delay(milliseconds);
+  return await reportOnceEnded(trial, { peers, silent });
+}
+
+/** Waits until as many peers as are silent were ended, or for {@linkcode WATCHDOG_MS}. */
+async function reportOnceEnded(
+  trial: Trial,
+  { peers, silent }: { readonly peers: number; readonly silent: number },
+): Promise<Report> {
+  const start = Date.now();
   for (;;) {
     const report = await trial.report();
     const count = Object.values(report.ended).reduce((sum, n) => sum + n, 0);
     const areEnded = count >= silent && report.open <= peers;
-    if (areEnded || Date.now() > start + 30 * milliseconds) {
-      return report;
-    }
+    if (areEnded || Date.now() > start + WATCHDOG_MS) return report;
     await delay(100);
   }
 }

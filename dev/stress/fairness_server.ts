@@ -38,8 +38,6 @@ export interface Report {
   readonly open: number;
   /** How often each timeout has ended a connection. */
   readonly ended: Readonly<Record<string, number>>;
-  /** The longest time that a connection was open which a timeout ended. */
-  readonly oldest: number;
 }
 
 const MAX_MESSAGE_BYTES = 2 ** 30;
@@ -47,21 +45,15 @@ const MAX_MESSAGE_BYTES = 2 ** 30;
 const setup: Setup = JSON.parse(Deno.args[0] ?? "");
 const { door, timeouts, work = 0, sends = 0 } = setup;
 const framing = lines({ maxLength: MAX_MESSAGE_BYTES });
-const started = new WeakMap<object, number>();
 const ended: Record<string, number> = {};
 let messages = 0;
-let oldest = 0;
 
 const options = {
   ...timeouts,
   framing,
-  onError(error: unknown, connection?: object) {
+  onError(error: unknown) {
     const [which = String(error)] = String(error).match(/\w+Timeout/) ?? [];
     ended[which] = (ended[which] ?? 0) + 1;
-    const start = connection && started.get(connection);
-    if (start !== undefined) {
-      oldest = Math.max(oldest, performance.now() - start);
-    }
   },
 };
 const at = { ...options, hostname: "127.0.0.1", port: 0 };
@@ -72,7 +64,6 @@ const server = serve<string, string>(
     ? { ...at, tls: certificate }
     : { ...options, path: door.path },
   async (connection) => {
-    started.set(connection, performance.now());
     if (sends > 0) await connection.send("x".repeat(sends - 1));
     for await (const _line of connection) {
       messages++;
@@ -146,7 +137,7 @@ for await (const command of commands) {
     console.log(await connectBusy(JSON.parse(argument)));
   } else {
     const open = server.connections.size;
-    const report: Report = { messages, open, ended, oldest };
+    const report: Report = { messages, open, ended };
     console.log(JSON.stringify(report));
   }
 }

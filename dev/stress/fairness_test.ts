@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import {
   busyWhileConnecting,
   busyWhileOthersBeat,
@@ -46,14 +46,11 @@ for (const isStopped of [false, true]) {
     } for longer`,
     ignore: isWindows,
     async fn() {
-      const limit = 300;
-      const milliseconds = 400;
-      const { open, ended, oldest } = await busyWhileOthersBeat(300, {
+      const { open, ended } = await busyWhileOthersBeat(300, {
         door: "tcp",
-        timeouts: { idleTimeout: limit, messageTimeout: limit },
-      }, { interval: 60, milliseconds, isStopped, silent: 1 });
+        timeouts: { idleTimeout: 300, messageTimeout: 300 },
+      }, { interval: 60, milliseconds: 400, isStopped, silent: 1 });
       assertEquals({ open, ended }, { open: 300, ended: { idleTimeout: 1 } });
-      assert(oldest < milliseconds + 2 * limit, `${oldest} ms`);
     },
   });
 }

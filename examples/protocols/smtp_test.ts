@@ -13,11 +13,14 @@ import {
   start,
   startExample,
 } from "../../dev/interop/_peers.ts";
+import { fileURLToPath } from "node:url";
 import { caCerts, certificate } from "../../dev/testdata/certificates.ts";
 import { commands, type Mail, receiveMail, replies, sendMail } from "./smtp.ts";
 
 const hostname = "127.0.0.1";
-const testdata = new URL("../../dev/testdata/", import.meta.url).pathname;
+const testdata = fileURLToPath(
+  new URL("../../dev/testdata/", import.meta.url),
+);
 
 const MAIL: Mail = {
   from: "ann@example.com",
