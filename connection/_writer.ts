@@ -189,6 +189,11 @@ export class Writer<Out> implements TurnTask {
       this.bufferedAmount < limit;
   }
 
+  /** Whether queued bytes wait for their turn, so the transport was not asked to take them. */
+  get isWaitingForTurn(): boolean {
+    return this.#isScheduled && this.#writeStartedAt === undefined;
+  }
+
   /** Settles when there is room for more. */
   ready(): Promise<void> {
     if (this.hasRoom) return SETTLED;

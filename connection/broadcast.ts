@@ -112,8 +112,10 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  * With `"drop"` and `"disconnect"` the promise waits for no receiver. If a queue is full,
  * it polls the sockets for as long as each poll shows that the kernel takes queued bytes.
  * So await each broadcast with these rules too: in a long burst that is not awaited,
- * every receiver is slow. The queue of a connection stays below `highWaterMark` plus one
- * message.
+ * every receiver is slow. Handlers that broadcast to the same connections make such a
+ * burst together, even if each awaits its own: let each broadcast follow the one before,
+ * `last = last.then(() => broadcast(…))`. The queue of a connection stays below
+ * `highWaterMark` plus one message.
  *
  * @typeParam In The type that the connections receive.
  * @typeParam Out The type that they send.
@@ -366,12 +368,16 @@ async function untilNoneProgresses(
     refused.values().reduce((sum, { bytesSent }) => sum + bytesSent, 0);
   let sizeBefore = Infinity;
   let sentBefore = 0;
-  // Writers that are done leave the set, and the sum loses their bytes.
+  let someWaited = false;
+  // Writers that are done leave the set, and the sum loses their bytes. The connections of
+  // another broadcast may use up a turn: then none of these was asked to take anything.
   while (
-    refused.size > 0 && (refused.size < sizeBefore || sent() > sentBefore)
+    refused.size > 0 &&
+    (refused.size < sizeBefore || sent() > sentBefore || someWaited)
   ) {
     sizeBefore = refused.size;
     sentBefore = sent();
+    someWaited = refused.values().some((writer) => writer.isWaitingForTurn);
     // A write may wait for its turn, and its result for a poll of the sockets. Without
     // both waits, healthy receivers would count as slow.
     await untilOthersHadTurn();

@@ -405,6 +405,25 @@ Deno.test('broadcast() with "disconnect" ends none whose turn to be written come
   for (const connection of connections) connection.abort();
 });
 
+Deno.test('broadcast() with "disconnect" ends none whose turns the connections of other broadcasts use up', async () => {
+  const groups = Array.from(
+    { length: 10 },
+    () =>
+      Array.from(
+        { length: 100 },
+        () => new Connection(transportPair()[0], { framing }),
+      ),
+  );
+  const options = { slow: "disconnect", highWaterMark: 1 } as const;
+  await Promise.all(groups.map(async (connections) => {
+    for (const line of ["one", "two", "three"]) {
+      const { slow } = await broadcast(connections, line, options);
+      assertEquals(slow.length, 0);
+    }
+  }));
+  for (const connection of groups.flat()) connection.abort();
+});
+
 Deno.test('broadcast() with "drop" does not wait again and again for one that is stuck', async () => {
   await using all = await pairs(2, { framing });
   const [, ready] = all.connections;
