@@ -46,8 +46,15 @@ function listen(port: number): ReturnType<Lesson["listen"]> {
   // How many lines a guest has missed without being told yet.
   const missed = new Map<Guest, number>();
 
-  async function tellAll(line: string, except?: Guest): Promise<void> {
-    const guests = names.keys().filter((guest) => guest !== except);
+  // One line after the other: the lines that many guests say in one moment, queued
+  // together, would be too many even for a guest who reads them.
+  let told = Promise.resolve();
+  function tellAll(line: string, except?: Guest): Promise<void> {
+    const guests = [...names.keys()].filter((guest) => guest !== except);
+    return told = told.then(() => tell(guests, line));
+  }
+
+  async function tell(guests: Guest[], line: string): Promise<void> {
     const { slow } = await broadcast(guests, line, {
       slow: "drop",
       highWaterMark: MAX_WAITING_BYTES,
@@ -95,7 +102,7 @@ function listen(port: number): ReturnType<Lesson["listen"]> {
   return {
     addr: server.addr,
     async shutdown() {
-      tellAll("* The chat closes");
+      await tellAll("* The chat closes");
       // Ends the loops above, and sends queued lines.
       await server.shutdown({ timeout: DRAIN_MS });
     },
