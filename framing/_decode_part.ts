@@ -1,3 +1,4 @@
+import { checkNotAsync } from "../internal/checks.ts";
 import { droppedMessages } from "../internal/drops.ts";
 import { RangeDecoder } from "./_decoders.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong } from "./_limits.ts";
@@ -17,6 +18,9 @@ export function decodePart<In>(
   const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
   const { offset } = input;
   const part = decoder.decode(input, ended);
+  if (input.offset === offset) {
+    checkNotAsync("decode message", "decode", part);
+  }
   if (part !== undefined && input.offset - offset > maxFrameLength) {
     throw tooLong("message", offset, maxFrameLength);
   }

@@ -531,3 +531,40 @@ Deno.test("Encoders of text suit an output that keeps the bytes and encodes othe
     );
   }
 });
+
+Deno.test("Decoder.decode() must not be async: its promises would be messages without end", () => {
+  const inPairs: Framing<unknown> = {
+    decoder: () => ({
+      // deno-lint-ignore require-await
+      async decode(input) {
+        return input.length < 2 ? undefined : input.take(2);
+      },
+    }),
+    encoder: noEncoder,
+  };
+  const framings: Pick<Framing<unknown>, "decoder">[] = [
+    inPairs,
+    headed(inPairs, () => fixedLength(0)),
+    headed(fixedLength(0), () => inPairs),
+    sequence(inPairs, () => lines()),
+    sequence(fixedLength(1), () => inPairs),
+    byFirstByte(() => inPairs),
+    grouped(inPairs, () => true),
+    assembled(inPairs, () =>
+      function* (frame) {
+        yield frame;
+      }),
+    mapped(inPairs, { decode: (frame) => [frame], encode: (frame) => frame }),
+  ];
+  for (const framing of framings) {
+    const decoder = new ChunkDecoder(framing);
+    assertThrows(
+      () => {
+        decoder.decode(bytes("abc"));
+        decoder.end(); // after the messages before the error
+      },
+      TypeError,
+      "async",
+    );
+  }
+});

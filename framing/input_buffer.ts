@@ -1,4 +1,4 @@
-import { checkAttached } from "../internal/checks.ts";
+import { checkAttached, checkNotAsync } from "../internal/checks.ts";
 import type { FrameFinder, Frames, FrameSource } from "./_frames.ts";
 import { areFew, findAmongFew, type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
@@ -206,6 +206,10 @@ export class InputBuffer implements ByteInput {
       const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
       const message = decoder.decode(this, ended);
       if (message !== undefined) {
+        // An async function gives a promise although it took nothing: without end.
+        if (this.#start === start) {
+          checkNotAsync("decode message", "decode", message);
+        }
         this.#needed = 0;
         this.#hadParts = this.#hasParts;
         this.#hasParts = false;
