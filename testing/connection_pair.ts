@@ -222,7 +222,10 @@ class Pair<In, Out> implements ConnectionPair<In, Out> {
     this.nearTransport = ends.nearTransport;
     this.farTransport = ends.farTransport;
     this.#timer = ownTimer(() => {
-      const reason = `The test has waited in vain for ${giveUpAfter} ms`;
+      const reason =
+        `The test has waited in vain for ${giveUpAfter} ms: near has ${
+          doneBy(this.near)
+        }, far has ${doneBy(this.far)}`;
       this.#abort(new DOMException(reason, "TimeoutError"));
     }, giveUpAfter);
   }
@@ -237,4 +240,10 @@ class Pair<In, Out> implements ConnectionPair<In, Out> {
     const ends = [this.near, this.far];
     await Promise.allSettled(ends.map(({ closed }) => closed));
   }
+}
+
+/** What a connection has done, to show which end the test waits for. */
+function doneBy(connection: Connection<unknown, never>): string {
+  const { messagesReceived, messagesSent } = connection.stats();
+  return `sent ${messagesSent} messages and received ${messagesReceived}`;
 }
