@@ -769,8 +769,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * are never held whole, and are read only when the stream is read.
    *
    * It takes its turn like a call of {@linkcode Connection.receive}: messages that you
-   * ask for later come after it. If it is cancelled, the rest is skipped, and the next
-   * message can still be received.
+   * ask for later come after it, and wait while it is neither read to its end nor
+   * cancelled. If it is cancelled, the rest is skipped, and the next message can still be
+   * received. So cancel a body that you do not want.
    *
    * @param length How many bytes: a number, or decimal digits, as in a header.
    * @returns A stream of them. It fails with the connection's error, and with an error

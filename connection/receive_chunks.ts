@@ -13,6 +13,9 @@ import type { Connection } from "./connection.ts";
  *
  * Chunk extensions, and header lines after the last chunk, are skipped.
  *
+ * Nothing is received before you ask for the first piece. So call `return()` for a body
+ * that you do not want: otherwise its bytes are taken for the next message.
+ *
  * If you leave the loop early, or cancel a stream made from it, the rest of the body is
  * received and dropped first, so the next message is intact. So leave early only if the
  * rest still comes; if it does not, call {@linkcode Connection.abort}. Until the end of
