@@ -689,10 +689,15 @@ export class Reader<In> {
     // there had been no read. Otherwise a byte now and then, each arriving while the
     // clock polls the sockets, would never be too slow.
     let limit: Countdown | undefined;
+    let isTurnOver = false;
     try {
       while (this.#wantsBytes) {
-        // A read that would have to wait lets the messages of this turn leave first.
-        const endOfTurn = this.#wasEmpty ? untilEndOfTurn() : undefined;
+        // A read that would have to wait lets the messages of this turn leave first, but
+        // not those of later turns: others may send in every turn.
+        const endOfTurn = this.#wasEmpty && !isTurnOver
+          ? untilEndOfTurn()
+          : undefined;
+        if (endOfTurn !== undefined) isTurnOver = true;
         const turn = endOfTurn ?? untilOthersHadTurn();
         if (turn !== undefined) {
           // While the clock polls, everything that had arrived was read.
@@ -722,6 +727,7 @@ export class Reader<In> {
         } finally {
           noteSettled();
         }
+        isTurnOver = false;
         if (length !== null) checkMoved("read", length, room.length);
         if (loop.handedOver !== undefined) {
           const bytes = length === null ? null : room.slice(0, length);

@@ -4,7 +4,13 @@ import { delimited } from "../framing/delimited.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import { operationsPerTurn } from "../internal/event_loop.ts";
 import { serve } from "../server/serve.ts";
-import { atEndOfTurn, untilEndOfTurn } from "./_turns.ts";
+import {
+  atEndOfTurn,
+  noteMoved,
+  type TurnTask,
+  untilEndOfTurn,
+  untilOthersHadTurn,
+} from "./_turns.ts";
 import type { Connection } from "./connection.ts";
 
 const runAtEndOfTurn = (onEndOfTurn: () => void) =>
@@ -70,6 +76,38 @@ Deno.test("atEndOfTurn() puts off what is too much for one turn, in order", asyn
   assertEquals(calls, Array.from({ length: count }, (_, call) => call));
 });
 
+const TURNS = 100;
+
+Deno.test("untilEndOfTurn() holds a read up for one turn, though others send in every turn", async () => {
+  const framing = delimited("\n");
+  await using server = serve(
+    { hostname: "127.0.0.1", port: 0, framing },
+    async (connection) => {
+      for await (const message of connection) await connection.send(message);
+    },
+  );
+  await using client = await connect({ port: server.addr.port, framing });
+  await client.request("1"); // the next reads have to wait
+
+  let turns = 0;
+  const others: TurnTask = {
+    onEndOfTurn() {
+      if (++turns >= TURNS) return;
+      atEndOfTurn(others);
+      // They use the time up until the sockets are polled.
+      for (const milliseconds of [0, 4]) {
+        work(milliseconds);
+        noteMoved(MAX_BYTES_DURING_REQUEST);
+        untilOthersHadTurn();
+      }
+    },
+  };
+  atEndOfTurn(others);
+  await client.request("2");
+  assert(turns < TURNS, "The answer came after all others had sent.");
+  turns = TURNS;
+});
+
 const GREEDY_PEERS = 20;
 const REQUESTS = 10;
 // Without turns it is 31 to 79 MB; with them 2.6 to 6.5, on a processor that moves
@@ -117,9 +155,9 @@ Deno.test("untilOthersArePolled() lets a request through between the messages of
   );
 });
 
-/** Keeps the thread busy for 2 µs, as for one message. */
-function work(): number {
-  const end = performance.now() + 0.002;
+/** Keeps the thread busy, by default for as long as one message may take. */
+function work(milliseconds = 0.002): number {
+  const end = performance.now() + milliseconds;
   while (performance.now() < end);
   return 1;
 }
