@@ -17,6 +17,7 @@ import {
   noteNews,
   type TurnTask,
   untilEndOfTurn,
+  untilOthersArePolled,
   untilOthersHadTurn,
 } from "./_turns.ts";
 import type { Transport } from "./transport.ts";
@@ -89,6 +90,10 @@ const FIRST_BUFFER_BYTES = 512;
 // a peer that floods with such messages must not hold up others.
 const BYTES_PER_DROPPED = 1024;
 const MANY_DROPPED = 256;
+// Each check whether others need a turn asks the clock, which takes longer than a message.
+const MESSAGES_PER_CHECK = 128;
+// A piece of a stream takes as long as this many messages.
+const MESSAGES_PER_PIECE = 16;
 // The type of a record, its first byte (RFC 8446, 5.1).
 const TLS_HANDSHAKE = 22;
 const SETTLED = Promise.resolve();
@@ -150,6 +155,10 @@ export class Reader<In> {
   #isServing = false;
   // `#serve()` was called while it could not run.
   #isAskedToServe = false;
+  // Others have their turn: receivers wait, although messages may have arrived.
+  #othersTurn: Promise<void> | undefined;
+  // How many messages will have been received when the next check for that is due.
+  #checkAt = MESSAGES_PER_CHECK;
   // Another transport is being made from the present one.
   #isChanging = false;
   #failure: { readonly error: unknown } | undefined;
@@ -259,14 +268,40 @@ export class Reader<In> {
     return this.#peerEnded.promise;
   }
 
-  /** Takes the next message, if it has arrived and no receiver waits for it. */
+  /** Takes the next message, if it has arrived and may be taken without a wait. */
   next(): In | undefined {
-    return this.#receivers.length === 0 ? this.#take(this.decoder) : undefined;
+    return this.#isFirst() ? this.#take(this.decoder) : undefined;
   }
 
-  /** Calls `take`, unless a receiver is waiting. */
+  /** Calls `take`, unless a receiver is waiting, or others have their turn. */
   takeNow<T>(take: () => T | undefined): T | undefined {
-    return this.#receivers.length === 0 ? take() : undefined;
+    return this.#isFirst() ? take() : undefined;
+  }
+
+  /** Whether a caller may take now: no receiver waits, and no others have their turn. */
+  #isFirst(): boolean {
+    return this.#receivers.length === 0 && !this.#givesTurn();
+  }
+
+  /** Whether receivers wait until others had a turn; see {@linkcode untilOthersArePolled}. */
+  #givesTurn(): boolean {
+    if (this.#messagesReceived < this.#checkAt || this.isStopped) return false;
+    if (this.#othersTurn === undefined) this.#checkTurn();
+    return this.#othersTurn !== undefined;
+  }
+
+  /** Begins the others' turn if they need one. */
+  #checkTurn(): void {
+    this.#othersTurn = untilOthersArePolled()?.then(() => {
+      this.#othersTurn = undefined;
+      this.#setCheck();
+      this.goOn();
+    });
+    if (this.#othersTurn === undefined) this.#setCheck();
+  }
+
+  #setCheck(): void {
+    this.#checkAt = this.#messagesReceived + MESSAGES_PER_CHECK;
   }
 
   /** Takes the next message, for a receiver in its turn. */
@@ -391,6 +426,7 @@ export class Reader<In> {
   takeBytes(length: number): Bytes {
     if (this.#isBroken) return NO_BYTES;
     const bytes = this.#input.take(Math.min(length, this.#input.length));
+    this.#checkAt -= MESSAGES_PER_PIECE;
     if (this.#hasPeerEnded) this.#onEnd();
     return bytes;
   }
@@ -467,6 +503,7 @@ export class Reader<In> {
     // The peer still sends the rest of a body, even if all that has arrived was taken.
     if (!this.#hasPeerEnded && this.#isWithinBody) this.#mayLackBytes = true;
     this.#mode = "stop";
+    this.#othersTurn = undefined;
     if (!wasStopped) this.#failure ??= failure;
     this.#stopWaiting();
     this.#stopTiming();
@@ -590,6 +627,7 @@ export class Reader<In> {
 
   /** Whether a receiver waits for bytes. */
   get #isWaited(): boolean {
+    if (this.#othersTurn !== undefined) return false;
     const { first } = this.#receivers;
     if (first?.wantsBytes === undefined) return first !== undefined;
     return first.wantsBytes(this.#receivers.length === 1);
@@ -612,6 +650,7 @@ export class Reader<In> {
       this.#isAskedToServe = true;
       return;
     }
+    if (this.#givesTurn()) return;
     this.#isServing = true;
     do {
       this.#isAskedToServe = false;

@@ -129,12 +129,13 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
 
 /**
  * Settles when the sockets have been polled; `undefined` if that was so recently that
- * nothing waits for long. For a loop that has taken many messages.
+ * nothing waits for long. For a connection whose receivers have taken many messages.
  *
- * One read may bring thousands of messages, and a loop over them awaits nothing that
- * gives others a turn. If several connections have such reads, all others wait until all
- * these messages are handled (measured: 20 peers that sent lines of 6 bytes as fast as
- * they could held up another for 140 to 300 ms; now 2 to 13 ms).
+ * One read may bring thousands of messages, and a caller that awaits one after another
+ * awaits nothing that gives others a turn. If several connections have such reads, all
+ * others wait until all these messages are handled (measured: 20 peers that sent lines of
+ * 6 bytes as fast as they could held up another for 140 to 300 ms, and for seconds if
+ * `receive()` or `readable` took them; now 4 to 16 ms).
  */
 export function untilOthersArePolled(): Promise<void> | undefined {
   if (pause === undefined && wasPolledLately()) return undefined;

@@ -142,18 +142,54 @@ Deno.test("untilOthersHadTurn() lets a request through where others are sent wit
 const MAX_MESSAGES_DURING_REQUEST = 50_000;
 const manyShort = text.encode("xx\n".repeat(20_000));
 
-Deno.test("untilOthersArePolled() lets a request through between the messages of a read", async () => {
-  await assertOthersAreServed(
-    async (connection, handled) => {
-      for await (const message of connection) {
-        if (message.length === 1) await connection.send(message);
-        else handled(work());
-      }
-    },
-    manyShort,
-    MAX_MESSAGES_DURING_REQUEST,
-  );
-});
+const waysOfReceiving: Record<
+  string,
+  (connection: Connection<Bytes, Sendable>) => AsyncIterable<Bytes>
+> = {
+  "a loop": (connection) => connection,
+  "readable": (connection) => connection.readable,
+  "receive()": (connection) => untilEnd(() => connection.receive()),
+  "receive() in another framing": (connection) => {
+    const framing = delimited("\n");
+    return untilEnd(() => connection.receive({ framing }));
+  },
+  "request()": async function* (connection) {
+    const first = await connection.receive();
+    if (first !== undefined) yield first;
+    const isGreedy = first?.length !== 1;
+    yield* untilEnd(() =>
+      isGreedy ? connection.request("next") : connection.receive()
+    );
+  },
+  "receiveStream()": (connection) =>
+    untilEnd(async () => {
+      const [bytes] = await Array.fromAsync(connection.receiveStream(2));
+      return bytes?.[0] === ONE ? bytes.subarray(0, 1) : bytes;
+    }),
+};
+const ONE = 0x31;
+
+for (const [way, received] of Object.entries(waysOfReceiving)) {
+  Deno.test(`untilOthersArePolled() lets a request through between the messages of a read by ${way}`, async () => {
+    await assertOthersAreServed(
+      async (connection, handled) => {
+        for await (const message of received(connection)) {
+          if (message.length === 1) await connection.send(message);
+          else handled(work());
+        }
+      },
+      manyShort,
+      MAX_MESSAGES_DURING_REQUEST,
+    );
+  });
+}
+
+/** The results of `receive`, until it gives none. */
+async function* untilEnd(
+  receive: () => Promise<Bytes | undefined>,
+): AsyncGenerator<Bytes> {
+  for (let message; (message = await receive()) !== undefined;) yield message;
+}
 
 /** Keeps the thread busy, by default for as long as one message may take. */
 function work(milliseconds = 0.002): number {
