@@ -11,6 +11,7 @@ import { type Batch, takeAhead, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { drops } from "../internal/drops.ts";
 import { type Ending, endingOfRead } from "./_ending.ts";
+import type { Source } from "./_receivers.ts";
 import { checkMoved } from "./_transports.ts";
 import {
   noteMoved,
@@ -112,7 +113,7 @@ const dropped = new Uint8Array(64 * 1024);
  * they did not. So an idle connection holds 512 bytes and a busy one reads up to 64 KiB
  * at a time.
  */
-export class Reader<In> {
+export class Reader<In> implements Source<In> {
   // Separate fields: every idle connection would keep an options object alive.
   readonly #readBufferSize: number;
   readonly #idleCountdown: Countdown | undefined;
@@ -273,14 +274,15 @@ export class Reader<In> {
     return this.#isFirst() ? this.#take(this.decoder) : undefined;
   }
 
-  /** Calls `take`, unless a receiver is waiting, or others have their turn. */
-  takeNow<T>(take: () => T | undefined): T | undefined {
-    return this.#isFirst() ? take() : undefined;
+  /** Takes from `source`, if that may be done without a wait. */
+  takeNow<T>(source: Source<T>): T | undefined {
+    return this.#isFirst() ? source.take() : undefined;
   }
 
   /** Whether a caller may take now: no receiver waits, and no others have their turn. */
   #isFirst(): boolean {
-    return this.#receivers.length === 0 && !this.#givesTurn();
+    return this.#receivers.length === 0 &&
+      (this.#messagesReceived < this.#checkAt || !this.#givesTurn());
   }
 
   /** Whether receivers wait until others had a turn; see {@linkcode untilOthersArePolled}. */

@@ -1,28 +1,34 @@
 import type { Batch } from "../framing/batch.ts";
 import type { Reader, Receiver } from "./_reader.ts";
 
+/** What a receiver waits for. */
+export interface Source<T> {
+  /** Takes what has arrived, for a receiver in its turn. */
+  take(): T | undefined;
+}
+
 /** Waits for messages with a promise. */
 export class Waiter<T> implements Receiver {
   /** The taken value. It causes no unhandled rejection if nothing awaits it. */
   readonly promise: Promise<T>;
   readonly #resolve: (taken: T) => void;
   readonly #reject: (error: unknown) => void;
-  readonly #take: () => T | undefined;
+  readonly #source: Source<T>;
   readonly #end: () => T;
 
-  /** Resolves with the result of `take` or, at the end, with that of `end`. */
-  constructor(take: () => T | undefined, end: () => T) {
+  /** Resolves with what it takes from `source` or, at the end, with the result of `end`. */
+  constructor(source: Source<T>, end: () => T) {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     this.promise = promise;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#take = take;
+    this.#source = source;
     this.#end = end;
   }
 
   take(): boolean {
     try {
-      const taken = this.#take();
+      const taken = this.#source.take();
       if (taken === undefined) return false;
       this.#resolve(taken);
     } catch (error) {
@@ -47,22 +53,36 @@ export class Waiter<T> implements Receiver {
 }
 
 /** Takes messages for an iteration. */
-export interface Taker<T> {
+export interface Taker<T> extends Source<T> {
   /** Takes what has arrived, unless a receiver waits for it. */
   next(): T | undefined;
-  /** Takes what has arrived, for a receiver in its turn. */
-  take(): T | undefined;
   /** Lets `receiver` wait for its turn; see {@linkcode Reader.wait}. */
   wait(receiver: Receiver, hasTried: boolean): void;
+}
+
+/** The same as results of an iteration. */
+class Results<T> implements Source<IteratorResult<T, undefined>> {
+  readonly #source: Source<T>;
+
+  constructor(source: Source<T>) {
+    this.#source = source;
+  }
+
+  take(): IteratorResult<T, undefined> | undefined {
+    const value = this.#source.take();
+    return value === undefined ? undefined : { value, done: false };
+  }
 }
 
 /** Iterates over what `taker` takes, each in its turn. */
 export class MessageIterator<T>
   implements AsyncIterableIterator<T, undefined>, AsyncDisposable {
   readonly #taker: Taker<T>;
+  readonly #results: Results<T>;
 
   constructor(taker: Taker<T>) {
     this.#taker = taker;
+    this.#results = new Results(taker);
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
@@ -74,12 +94,8 @@ export class MessageIterator<T>
       : Promise.resolve({ value, done: false });
   }
 
-  // Separate: the closure in it would cost each call of `next` an object.
   #wait(): Promise<IteratorResult<T, undefined>> {
-    const waiter = new Waiter<IteratorResult<T, undefined>>(() => {
-      const value = this.#taker.take();
-      return value === undefined ? undefined : { value, done: false };
-    }, iterationEnd);
+    const waiter = new Waiter(this.#results, iterationEnd);
     this.#taker.wait(waiter, true);
     return waiter.promise;
   }
@@ -100,16 +116,16 @@ export class MessageIterator<T>
 /** Takes batches for an iteration; each invalidates the one before. */
 export function batchTaker<In>(reader: Reader<In>): Taker<Batch<In>> {
   let last: Batch<In> | undefined;
-  const take = () => {
-    last?.release();
-    last = reader.takeBatch();
-    return last;
-  };
-  return {
-    next: () => reader.takeNow(take),
-    take,
+  const taker: Taker<Batch<In>> = {
+    next: () => reader.takeNow(taker),
+    take() {
+      last?.release();
+      last = reader.takeBatch();
+      return last;
+    },
     wait: (receiver, hasTried) => reader.wait(receiver, hasTried),
   };
+  return taker;
 }
 
 function iterationEnd(): IteratorReturnResult<undefined> {

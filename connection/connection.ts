@@ -38,7 +38,12 @@ import { HalfClosedLimit } from "./_half_closed_limit.ts";
 import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
 import { isWithinMessage, Reader } from "./_reader.ts";
-import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
+import {
+  batchTaker,
+  MessageIterator,
+  type Source,
+  Waiter,
+} from "./_receivers.ts";
 import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";
@@ -627,11 +632,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (signal?.aborted) return rejected(signal.reason);
     try {
       checkSignal(signal);
-      const take = this.#taking(options.framing);
-      const message = this.#reader.takeNow(take);
+      const source = this.#source(options.framing);
+      const message = this.#reader.takeNow(source);
       if (message !== undefined) return Promise.resolve(message);
       return this.#wait<T | undefined>(
-        take,
+        source,
         () => undefined,
         signal && { signal, onAbort: "leave" },
         true,
@@ -741,14 +746,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       }
       const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
       if (hasNoAnswer && this.#writer.isOpen) throw noMessage("answer");
-      const take = this.#taking(framing); // before sending: it may be refused
+      const source = this.#source(framing); // before sending: it may be refused
       const leavesNow = this.#writer.queue(
         message,
         this.#writer.encoder,
         true,
       );
       return this.#wait<T>(
-        take,
+        source,
         () => {
           throw noMessage("answer");
         },
@@ -1415,18 +1420,20 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#stopListening = onAbort(signal, () => this.abort(signal.reason));
   }
 
-  /** A function that takes a message with `framing`, or the connection's own. */
-  #taking<T>(framing: Pick<Framing<T, never>, "decoder"> | undefined) {
+  /** What takes messages by `framing`, or by the framing of the connection. */
+  #source<T>(
+    framing: Pick<Framing<T, never>, "decoder"> | undefined,
+  ): Source<T> {
     const reader = this.#reader as unknown as Reader<T>; // without a framing T is In
-    if (framing === undefined) return () => reader.take();
+    if (framing === undefined) return reader;
     checkFramingMethod(framing, "decoder", "receive message");
     const decoder: Decoder<T> = framing.decoder();
-    return () => reader.takeBy(decoder);
+    return { take: () => reader.takeBy(decoder) };
   }
 
   /** Waits for a turn to take messages; see {@linkcode Reader.wait}. */
   #wait<T>(
-    take: () => T | undefined,
+    source: Source<T>,
     end: () => T,
     abort?: {
       readonly signal: AbortSignal;
@@ -1439,7 +1446,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     hasTried = false,
     write?: TurnTask,
   ): Promise<T> {
-    const waiter = new Waiter(take, end);
+    const waiter = new Waiter(source, end);
     const { promise } = waiter;
     if (abort !== undefined) {
       const { signal } = abort;
