@@ -92,7 +92,7 @@ function capture(
 
 const [FIN, SYN, RST, PSH, ACK] = [1, 2, 4, 8, 16] as const;
 
-Deno.test("A flow has a handshake, numbers that agree, and an end", () => {
+Deno.test("A flow has a handshake, matching sequence numbers and an end", () => {
   const packets = capture(["10.0.0.1", "10.0.0.2"], (flow) => {
     flow.data("client", bytesOf("hello"), 1_700_000_001_000);
     flow.data("server", bytesOf("hi"), 1_700_000_001_000);
@@ -127,7 +127,7 @@ Deno.test("A flow has a handshake, numbers that agree, and an end", () => {
   assertEquals(packets[0]?.time.toFixed(3), "1700000000123.456");
 });
 
-Deno.test("A flow of IPv6, or of both versions, has addresses of IPv6", () => {
+Deno.test("A flow of IPv6, or of IPv4 and IPv6, has IPv6 addresses", () => {
   const [first] = capture(["2001:db8::1:2", "::1"], () => {});
   assertEquals([first?.version, first?.source], [
     6,

@@ -213,7 +213,7 @@ const CHECKED: string[][] = [
   ],
 ];
 
-Deno.test("listen with a limit of connections waits for answers that take long", async () => {
+Deno.test("The program of listen waits for slow answers although its connections are limited", async () => {
   for (const limit of [["--once"], ["--max-connections", "3"], []]) {
     const { output } = await runTool(["listen", "0", ...limit, "--print-code"]);
     assertEquals(
@@ -223,7 +223,7 @@ Deno.test("listen with a limit of connections waits for answers that take long",
   }
 });
 
-Deno.test("Programs of --print-code are right by their types", async () => {
+Deno.test("Programs of --print-code type-check", async () => {
   await using programs = await Programs.make();
   const recording = `${programs.folder}/run.jsonl`;
   await Deno.writeTextFile(
@@ -299,7 +299,7 @@ Deno.test("The program of listen does what listen does", async () => {
   assertEquals(await answer(["--exec", "tr a-z A-Z"]), ["HELLO", "hello\n"]);
 });
 
-Deno.test("The program of proxy passes both directions on, and shows them", async () => {
+Deno.test("The program of proxy forwards both directions and shows them", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: lengthPrefixed() },
@@ -315,7 +315,7 @@ Deno.test("The program of proxy passes both directions on, and shows them", asyn
   assertEquals(output, "> hello\n< hello\n");
 });
 
-Deno.test("The programs of replay and bench do what they do", async () => {
+Deno.test("The programs of replay and bench do what replay and bench do", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: lines() },
@@ -365,7 +365,7 @@ Deno.test("The programs of replay and bench do what they do", async () => {
   );
 });
 
-Deno.test("The program of proxy with faults cuts where proxy itself does", async () => {
+Deno.test("The program of proxy with faults cuts at the same bytes as proxy", async () => {
   await using programs = await Programs.make();
   // Where the reads of each connection end, and what they bring.
   const reads: { ends: number[]; text: string }[] = [];
@@ -406,7 +406,7 @@ Deno.test("The program of proxy with faults cuts where proxy itself does", async
   }
 });
 
-Deno.test("The program of proxy resets, half-closes and stalls where it is asked to", async () => {
+Deno.test("The program of proxy resets, half-closes and stalls at the given bytes", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: unframed() },
@@ -438,7 +438,7 @@ Deno.test("The program of proxy resets, half-closes and stalls where it is asked
   );
 });
 
-Deno.test("The program of proxy records what replay reads, and runs the tool for --pcap", async () => {
+Deno.test("The program of proxy records a file that replay reads, and runs the tool for --pcap", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: lengthPrefixed() },
@@ -474,7 +474,7 @@ Deno.test("The program of proxy records what replay reads, and runs the tool for
   assert((await Deno.stat(capture)).size > 200);
 });
 
-Deno.test("The programs of connect read escapes, and lines of JSON, as connect does", async () => {
+Deno.test("The programs of connect read escapes and lines of JSON as connect does", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: lengthPrefixed() },

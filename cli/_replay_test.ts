@@ -48,7 +48,7 @@ async function replay(
   }
 }
 
-Deno.test("replay sends what was sent, at its time, and shows the answers", async () => {
+Deno.test("replay sends the recorded messages at their times and shows the answers", async () => {
   await using server = capitals();
   const start = performance.now();
   const { code, output, errors } = await replay(RECORDING, server.addr.port);
@@ -62,7 +62,7 @@ Deno.test("replay sends what was sent, at its time, and shows the answers", asyn
   assertEquals(ofFirst, ["> a", "< A", "> b", "< B", "< bye"]);
 });
 
-Deno.test("replay --speed max --diff is content with the same answers", async () => {
+Deno.test("replay --speed max --diff succeeds if the answers are the same", async () => {
   await using server = capitals();
   assertEquals(
     await replay(RECORDING, server.addr.port, "--speed", "max", "--diff"),
@@ -74,7 +74,7 @@ Deno.test("replay --speed max --diff is content with the same answers", async ()
   );
 });
 
-Deno.test("replay --diff shows answers that differ, with code 1", async () => {
+Deno.test("replay --diff shows answers that differ and exits with code 1", async () => {
   await using server = capitals("b");
   const { code, output, errors } = await replay(
     RECORDING,
@@ -87,7 +87,7 @@ Deno.test("replay --diff shows answers that differ, with code 1", async () => {
   assertEquals(hex.output, "#1 answer 2\n- 42\n+ 6f6464\n");
 });
 
-Deno.test("replay --diff shows answers that are missing, or too many", async () => {
+Deno.test("replay --diff shows missing and extra answers", async () => {
   await using server = capitals();
   const more = RECORDING.toSpliced(3, 0, {
     time: 1001,
@@ -114,7 +114,7 @@ Deno.test("replay --diff shows answers that are missing, or too many", async () 
   assertEquals([extra.code, extra.output], [1, "#1 answer 3\n+ bye\n"]);
 });
 
-Deno.test("replay takes what proxy --json has printed, and another framing", async () => {
+Deno.test("replay takes the output of proxy --json, and another framing", async () => {
   await using server = capitals();
   const { port } = server.addr;
   await using proxy = new Running(["proxy", "0", `${port}`, "--json"]);
@@ -157,7 +157,7 @@ Deno.test("Ctrl-C ends a replay with code 130", async () => {
   }
 });
 
-Deno.test("replay names the line that is wrong", async () => {
+Deno.test("replay names the invalid line in its error", async () => {
   const cases: [unknown[], RegExp][] = [
     [["{"], /line 1 is not JSON/],
     [[{ recording: 1, framing: [] }], /has no messages/],

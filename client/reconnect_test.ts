@@ -110,7 +110,7 @@ function countingListeners(signal: AbortSignal): {
   };
 }
 
-Deno.test("reconnect() goes on with a new connection when a request was given up", async () => {
+Deno.test("reconnect() opens a new connection after an aborted request", async () => {
   const answers: string[] = [];
   await using server = serveInTurn(
     async (connection) => {
@@ -133,7 +133,7 @@ Deno.test("reconnect() goes on with a new connection when a request was given up
   assertEquals(errors.map((error) => error instanceof DOMException), [true]);
 });
 
-Deno.test("reconnect() refuses what cannot work before it opens anything", async () => {
+Deno.test("reconnect() refuses invalid options before it opens anything", async () => {
   using _nothing = replacing(Deno as { connect: unknown }, {
     connect: () => {
       throw new Error("Opened");
@@ -211,7 +211,7 @@ Deno.test("reconnect() refuses what cannot work before it opens anything", async
   }
 });
 
-Deno.test("reconnect() gives what the handler returns, and closes the connection after it", async () => {
+Deno.test("reconnect() resolves with the handler's result and closes the connection", async () => {
   const received = Promise.withResolvers<string[]>();
   await using server = serveInTurn(async (connection) => {
     await connection.send("welcome");
@@ -234,7 +234,7 @@ Deno.test("reconnect() gives what the handler returns, and closes the connection
   await used?.closed;
 });
 
-Deno.test("reconnect() makes the next connection when the peer has ended", async () => {
+Deno.test("reconnect() makes the next connection when the peer has closed its side", async () => {
   await using server = serveInTurn(
     (connection) => connection.send("one"),
     (connection) => connection.send("two"),
@@ -261,7 +261,7 @@ Deno.test("reconnect() makes the next connection when the peer has ended", async
   }
 });
 
-Deno.test("reconnect() makes the next connection when a handler waits for the peer's end alone", async () => {
+Deno.test("reconnect() makes the next connection when a handler only waits for the peer's end", async () => {
   await using server = serveInTurn(hangUp, hangUp, echo);
   let count = 0;
   const answer = await reconnect(
@@ -274,7 +274,7 @@ Deno.test("reconnect() makes the next connection when a handler waits for the pe
   assertEquals([count, answer], [3, "hello"]);
 });
 
-Deno.test("reconnect() is done when a handler that watches has not met the end that has come", async () => {
+Deno.test("reconnect() resolves when a handler that watches the connection returns before it sees the peer's end", async () => {
   await using server = serveInTurn((connection) => connection.send("all"));
   let count = 0;
   await reconnect(
@@ -290,7 +290,7 @@ Deno.test("reconnect() is done when a handler that watches has not met the end t
   assertEquals(count, 1);
 });
 
-Deno.test("reconnect() is done when the handler has not met the end that has come", async () => {
+Deno.test("reconnect() resolves when the handler returns before it receives the peer's end", async () => {
   await using server = serveInTurn((connection) => connection.send("all"));
   const used: Connection<string, string>[] = [];
   await reconnect(
@@ -304,7 +304,7 @@ Deno.test("reconnect() is done when the handler has not met the end that has com
   assertEquals(used.length, 1);
 });
 
-Deno.test("reconnect() is done when a handler has not met what breaks the framing", async () => {
+Deno.test("reconnect() resolves when the handler returns before it receives bytes that break the framing", async () => {
   await using server = await resettingServer("all\ntoo long\n");
   const answer: string | undefined = await reconnect(
     {
@@ -317,7 +317,7 @@ Deno.test("reconnect() is done when a handler has not met what breaks the framin
   assertEquals(answer, "all");
 });
 
-Deno.test("reconnect() makes the next connection when the handler closed one with messages left", async () => {
+Deno.test("reconnect() makes the next connection when the handler closed one with unread messages", async () => {
   await using server = serveInTurn((connection) => {
     for (const line of ["one", "two", "three"]) connection.send(line);
   });
@@ -381,7 +381,7 @@ async function resettingServer(text: string): Promise<
   };
 }
 
-Deno.test("reconnect() makes the next connection when the handler has ended one itself", async () => {
+Deno.test("reconnect() makes the next connection when the handler has ended the last one", async () => {
   await using server = serveInTurn(echo);
   const reason = new Error("No heartbeat");
   const { errors, onError } = errorLog();
@@ -403,7 +403,7 @@ Deno.test("reconnect() makes the next connection when the handler has ended one 
   assertInstanceOf(errors[1], Deno.errors.UnexpectedEof);
 });
 
-Deno.test("reconnect() makes the next connection when the server hangs up on a handler that only waits for closed", async () => {
+Deno.test("reconnect() makes the next connection when the server closes it and the handler only waits for closed", async () => {
   const greet = async (connection: Connection<string, string>) => {
     await connection.receive();
     connection.send("welcome");
@@ -447,7 +447,7 @@ Deno.test("reconnect() makes the next connection when the server hangs up on a h
   }));
 });
 
-Deno.test("reconnect() leaves the server a handler that answers after the server's end", async () => {
+Deno.test("reconnect() keeps a connection open while its handler answers after the server's end", async () => {
   // For as long as it takes until another, that only waits, is closed.
   async function untilOthersWereClosed(): Promise<void> {
     await using server = serveInTurn(hangUp, echo);
@@ -512,7 +512,7 @@ Deno.test("reconnect() leaves the server a handler that answers after the server
   }));
 });
 
-Deno.test("reconnect() is done when the handler wants no more messages", async () => {
+Deno.test("reconnect() resolves when the handler stops receiving", async () => {
   const news = async (connection: Connection<string, string>) => {
     await connection.send("news");
     await connection.receive();
@@ -530,7 +530,7 @@ Deno.test("reconnect() is done when the handler wants no more messages", async (
   assertEquals(result, "enough");
 });
 
-Deno.test("reconnect() makes the next connection when a request goes unanswered, and resends nothing", async () => {
+Deno.test("reconnect() makes the next connection after an unanswered request, and resends nothing", async () => {
   const arrived: string[] = [];
   await using server = serveInTurn(async (connection) => {
     arrived.push(await connection.receive() ?? "nothing");
@@ -553,7 +553,7 @@ Deno.test("reconnect() makes the next connection when a request goes unanswered,
   assertEquals(errors[0].name, "UnexpectedEof");
 });
 
-Deno.test("reconnect() makes the next connection when what was sent cannot go out", async () => {
+Deno.test("reconnect() makes the next connection when sent messages cannot be written", async () => {
   await using server = await resettingServer("ready\n");
   const { errors, onError } = errorLog();
   const unlimited = lines({ maxLength: Infinity });
@@ -571,7 +571,7 @@ Deno.test("reconnect() makes the next connection when what was sent cannot go ou
   assertEquals(errors.length, 1);
 });
 
-Deno.test("reconnect() rejects with what a handler throws on an open connection", async () => {
+Deno.test("reconnect() rejects with the handler's error if the connection is open", async () => {
   const left = Promise.withResolvers<void>();
   await using server = serveInTurn(async (connection) => {
     await unlessReset(echo(connection), undefined);
@@ -596,7 +596,7 @@ Deno.test("reconnect() rejects with what a handler throws on an open connection"
   await left.promise;
 });
 
-Deno.test("reconnect() makes the next connection when a handler throws after the end of one", async () => {
+Deno.test("reconnect() makes the next connection when a handler throws after its connection has ended", async () => {
   await using server = serveInTurn(hangUp, echo);
   const { errors, onError } = errorLog();
   const reason = new Error("It went away");
@@ -611,7 +611,7 @@ Deno.test("reconnect() makes the next connection when a handler throws after the
   assertStrictEquals(errors[0], reason);
 });
 
-Deno.test("reconnect() does not go on before the handler has ended and all is released", async () => {
+Deno.test("reconnect() waits for the handler and the release of the connection before it reconnects", async () => {
   await using server = serveInTurn(hangUp, hangUp, echo);
   const order: string[] = [];
   let count = 0;
@@ -638,7 +638,7 @@ Deno.test("reconnect() does not go on before the handler has ended and all is re
 
 Deno.test({
   name:
-    "reconnect() waits for a Unix socket's server to come, and to come back",
+    "reconnect() waits until the server of a Unix socket starts, and until it restarts",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -673,7 +673,7 @@ Deno.test({
   },
 });
 
-Deno.test("reconnect() tries a certificate again that it does not trust yet", async () => {
+Deno.test("reconnect() tries again if it does not trust the certificate yet", async () => {
   await using server = serve(
     { hostname, port: 0, framing, tls: certificate, onError: () => {} },
     echo,
@@ -694,7 +694,7 @@ Deno.test("reconnect() tries a certificate again that it does not trust yet", as
   assertInstanceOf(errors[0], Deno.errors.InvalidData);
 });
 
-Deno.test("reconnect() has onConnect log in on each connection before the handler", async () => {
+Deno.test("reconnect() calls onConnect on each connection before the handler", async () => {
   const heard: string[] = [];
   await using server = serveInTurn(async (connection) => {
     for await (const line of connection) {
@@ -720,7 +720,7 @@ Deno.test("reconnect() has onConnect log in on each connection before the handle
   assertEquals(order, heard.map((line) => `${line}?`));
 });
 
-Deno.test("reconnect() counts a login that fails as an attempt that failed", async () => {
+Deno.test("reconnect() counts a failed onConnect as a failed attempt", async () => {
   await using server = serveInTurn(echo);
   const told: [unknown, Connection<string, string> | undefined][] = [];
   const logins: Connection<string, string>[] = [];
@@ -748,7 +748,7 @@ Deno.test("reconnect() counts a login that fails as an attempt that failed", asy
   }
 });
 
-Deno.test("reconnect() waits longer each time, up to a limit, for a peer that hangs up immediately", async () => {
+Deno.test("reconnect() waits longer each time, up to a limit, if the peer closes immediately", async () => {
   await using server = serveInTurn(hangUp);
   using recording = recordingWaits(10_000);
   const error = await assertRejects(
@@ -778,7 +778,7 @@ Deno.test("reconnect() waits longer each time, up to a limit, for a peer that ha
   ]);
 });
 
-Deno.test("reconnect() waits a second at first, and up to a minute, if nothing else is said", async () => {
+Deno.test("reconnect() waits between a second and a minute by default", async () => {
   using _refusing = replacing(Deno as { connect: unknown }, {
     connect: () => Promise.reject(new Deno.errors.ConnectionRefused("No")),
   });
@@ -802,7 +802,7 @@ Deno.test("reconnect() waits a second at first, and up to a minute, if nothing e
   );
 });
 
-Deno.test("reconnect() leaves to chance as much of a wait as jitter says", async () => {
+Deno.test("reconnect() randomizes the share of a wait that jitter gives", async () => {
   using _refusing = replacing(Deno as { connect: unknown }, {
     connect: () => Promise.reject(new Deno.errors.ConnectionRefused("No")),
   });
@@ -834,7 +834,7 @@ function replacingRandom(random: () => number): Disposable {
   };
 }
 
-Deno.test("reconnect() begins anew when a connection has lasted longer than the next wait", async () => {
+Deno.test("reconnect() starts with minTimeout again when a connection has lasted longer than the next wait", async () => {
   await using server = serveInTurn(hangUp);
   using recording = recordingWaits(10_000);
   // For how long each connection lasts, by a clock of its own.
@@ -947,7 +947,7 @@ Deno.test("reconnect() waits for onError, and rejects with what it throws", asyn
   assertEquals(order, ["connection", "error", "connection", "error"]);
 });
 
-Deno.test("reconnect() logs errors if there is no onError", async () => {
+Deno.test("reconnect() logs errors without onError", async () => {
   await using server = serveInTurn(hangUp, echo);
   const logged: unknown[] = [];
   using _console = replacing(console, { error: (error) => logged.push(error) });
@@ -962,7 +962,7 @@ Deno.test("reconnect() logs errors if there is no onError", async () => {
   assertInstanceOf(logged[0], Deno.errors.UnexpectedEof);
 });
 
-Deno.test("reconnect() does not try again after a mistake", async () => {
+Deno.test("reconnect() does not try again after the caller's mistake", async () => {
   await using server = serveInTurn(echo);
   const { port } = server.addr;
   const { errors, onError } = errorLog();
@@ -1044,7 +1044,7 @@ Deno.test({
   },
 });
 
-Deno.test("reconnect() ends by its signal in every phase", async (t) => {
+Deno.test("reconnect() rejects when its signal is aborted, in every phase", async (t) => {
   const reason = new Error("Enough");
 
   /** Runs until `abort` is called. */
@@ -1132,7 +1132,7 @@ interface Phase {
   };
 }
 
-Deno.test("reconnect() is ended by its signal though what it waits for goes on", async (t) => {
+Deno.test("reconnect() rejects when its signal is aborted, even if the function that it awaits never settles", async (t) => {
   const reason = new Error("Enough");
 
   /** Runs until `wait` is called, which never ends by itself. */
@@ -1191,7 +1191,7 @@ Deno.test("reconnect() is ended by its signal though what it waits for goes on",
   });
 });
 
-Deno.test("reconnect() takes a way of its caller's to connect", async () => {
+Deno.test("reconnect() takes a connect function", async () => {
   await using server = serveInTurn(hangUp, echo);
   const { errors, onError } = errorLog();
   let attempts = 0;
@@ -1212,7 +1212,7 @@ Deno.test("reconnect() takes a way of its caller's to connect", async () => {
   );
 });
 
-Deno.test("reconnect() aborts a connection of its caller's by its signal", async () => {
+Deno.test("reconnect() aborts a connection of the connect function when its signal is aborted", async () => {
   await using server = serveInTurn(echo);
   const reason = new Error("Enough");
   const controller = new AbortController();
@@ -1230,7 +1230,7 @@ Deno.test("reconnect() aborts a connection of its caller's by its signal", async
   assertStrictEquals(connection?.signal.reason, reason);
 });
 
-Deno.test("reconnect() aborts a connection of its caller's that comes too late", async () => {
+Deno.test("reconnect() aborts a connection that the connect function returns after the abort", async () => {
   await using server = serveInTurn(echo);
   const reason = new Error("Enough");
   const controller = new AbortController();
@@ -1248,7 +1248,7 @@ Deno.test("reconnect() aborts a connection of its caller's that comes too late",
   assertStrictEquals(await assertRejects(() => late.closed), reason);
 });
 
-Deno.test("reconnect() does not try again when connect gives no Connection", async () => {
+Deno.test("reconnect() does not try again when the connect function returns no Connection", async () => {
   const connect = () => Promise.resolve({} as Connection<string, string>);
   await assertRejects(
     () => reconnect({ connect }, () => {}),
@@ -1257,7 +1257,7 @@ Deno.test("reconnect() does not try again when connect gives no Connection", asy
   );
 });
 
-Deno.test("reconnect() leaves no listener on its signal when the handler is done", async () => {
+Deno.test("reconnect() leaves no listener on its signal when the handler has returned", async () => {
   await using server = serveInTurn(hangUp, hangUp, echo);
   const { signal, count } = countingListeners(new AbortController().signal);
   await reconnect(
@@ -1270,7 +1270,7 @@ Deno.test("reconnect() leaves no listener on its signal when the handler is done
   assertEquals(count(), 0);
 });
 
-Deno.test("reconnect() shares its signal by one listener with others of its kind", async () => {
+Deno.test("reconnect() uses one listener for all calls that share a signal", async () => {
   await using server = serveInTurn(hangUp, hangUp, hangUp, echo);
   const { signal, count } = countingListeners(new AbortController().signal);
   const counts: number[] = [];
@@ -1291,7 +1291,7 @@ Deno.test("reconnect() shares its signal by one listener with others of its kind
   assertEquals(count(), 0);
 });
 
-Deno.test("reconnect() takes the options of connect() and gives its types", () => {
+Deno.test("reconnect() takes the options of connect() and has its types", () => {
   // Checked, not run.
   const open = () => connect({ port: 1, framing });
   const _ = () => [
@@ -1327,7 +1327,7 @@ Deno.test("reconnect() takes the options of connect() and gives its types", () =
   ];
 });
 
-Deno.test("reconnect() keeps the process alive for a handler that waits for the end alone", async () => {
+Deno.test("reconnect() keeps the process alive for a handler that only waits for the end", async () => {
   const { output, code } = await run(`
     import { lines, reconnect, serve } from "${
     import.meta.resolve("../mod.ts")
@@ -1348,7 +1348,7 @@ Deno.test("reconnect() keeps the process alive for a handler that waits for the 
   assertEquals([output, code], ["connected again\n", 0]);
 });
 
-Deno.test("reconnect() holds no busy time against a handler that answers after the server's end", async () => {
+Deno.test("reconnect() does not count busy time for a handler that answers after the server's end", async () => {
   using clock = new VirtualClock();
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing });
@@ -1372,7 +1372,7 @@ Deno.test("reconnect() holds no busy time against a handler that answers after t
   await assertRejects(() => running, DOMException, "aborted");
 });
 
-Deno.test("reconnect() goes by its options as they are when it is called", async () => {
+Deno.test("reconnect() copies its options when it is called", async () => {
   await using server = serveInTurn(hangUp, echo);
   const { port } = server.addr;
   const options: ReconnectOptions<string, string> = { ...quick, port };

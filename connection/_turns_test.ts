@@ -24,7 +24,7 @@ Deno.test("atEndOfTurn() calls back after all promise continuations", async () =
   assertEquals(calls, ["continuation", "microtask", "end of turn"]);
 });
 
-Deno.test("atEndOfTurn() calls all back, in order, also those added meanwhile", async () => {
+Deno.test("atEndOfTurn() calls all callbacks in order, also those added meanwhile", async () => {
   const calls: number[] = [];
   const ended = Promise.withResolvers<void>();
   runAtEndOfTurn(() => {
@@ -39,7 +39,7 @@ Deno.test("atEndOfTurn() calls all back, in order, also those added meanwhile", 
   assertEquals(calls, [1, 2, 3]);
 });
 
-Deno.test("untilEndOfTurn() settles after what is called at the end of the turn, and gives nothing where nothing is", async () => {
+Deno.test("untilEndOfTurn() settles after the callbacks of the turn, and returns undefined if there are none", async () => {
   assertEquals(untilEndOfTurn(), undefined);
   const calls: string[] = [];
   runAtEndOfTurn(() => calls.push("before"));
@@ -50,7 +50,7 @@ Deno.test("untilEndOfTurn() settles after what is called at the end of the turn,
   assertEquals(untilEndOfTurn(), undefined);
 });
 
-Deno.test("atEndOfTurn() puts off what is too much for one turn, in order", async () => {
+Deno.test("atEndOfTurn() postpones callbacks that are too many for one turn, in order", async () => {
   const count = 1000;
   const calls: number[] = [];
   const ended = Promise.withResolvers<void>();
@@ -78,7 +78,7 @@ const MAX_BYTES_DURING_REQUEST = 20_000_000;
 
 const text = new TextEncoder();
 
-Deno.test("untilOthersHadTurn() lets a request through where others are received without end", async () => {
+Deno.test("untilOthersHadTurn() lets a request through while others are received from without end", async () => {
   await assertOthersAreServed(async (connection, moved) => {
     for await (const message of connection) {
       moved(message.length);
@@ -87,7 +87,7 @@ Deno.test("untilOthersHadTurn() lets a request through where others are received
   }, text.encode(`${"x".repeat(1023)}\n`.repeat(64)));
 });
 
-Deno.test("untilOthersHadTurn() lets a request through where others are sent without end", async () => {
+Deno.test("untilOthersHadTurn() lets a request through while others are sent to without end", async () => {
   const answer = new Uint8Array(100);
   await assertOthersAreServed(async (connection, moved) => {
     for await (const message of connection) {

@@ -78,7 +78,7 @@ Deno.test("Connection idleTimeout ends a wait for a silent peer", async () => {
   await assertTimesOut(connection, "idleTimeout", connection.receive());
 });
 
-Deno.test("Connection idleTimeout ends a wait for a peer that takes no byte", async () => {
+Deno.test("Connection idleTimeout ends a wait for a peer that reads nothing", async () => {
   await using ends = await socketPair({
     framing: unframed(),
     idleTimeout: SOON_MS,
@@ -88,7 +88,7 @@ Deno.test("Connection idleTimeout ends a wait for a peer that takes no byte", as
   await assertTimesOut(connection, "idleTimeout", sent);
 });
 
-Deno.test("Connection idleTimeout counts bytes of either way", async () => {
+Deno.test("Connection idleTimeout starts again with bytes in either direction", async () => {
   await using ends = await pair({ framing, idleTimeout: LATER_MS });
   const { connection, peer } = ends;
   const received = connection.receive();
@@ -104,7 +104,7 @@ Deno.test("Connection idleTimeout counts bytes of either way", async () => {
   assertEquals(await received, "x".repeat(PARTS));
 });
 
-Deno.test("Connection idleTimeout counts bytes that come while the connection closes", async () => {
+Deno.test("Connection idleTimeout starts again with bytes that arrive while the connection closes", async () => {
   await using ends = await socketPair({
     framing: unframed(),
     idleTimeout: LATER_MS,
@@ -121,7 +121,7 @@ Deno.test("Connection idleTimeout counts bytes that come while the connection cl
   await closing;
 });
 
-Deno.test("Connection receiveTimeout ends a connection with a peer that takes all and sends nothing", async () => {
+Deno.test("Connection receiveTimeout ends a connection whose peer reads everything and sends nothing", async () => {
   await using ends = await pair({ framing, receiveTimeout: SOON_MS });
   const { connection, peer } = ends;
   const drained = peer.countToEnd();
@@ -134,7 +134,7 @@ Deno.test("Connection receiveTimeout ends a connection with a peer that takes al
   assert(await drained > 0);
 });
 
-Deno.test("Connection receiveTimeout is noticed though nothing is asked for", async () => {
+Deno.test("Connection receiveTimeout ends a connection that receives nothing", async () => {
   const alive = setTimeout(() => {}, NEVER_MS);
   await using ends = await pair(
     { framing, receiveTimeout: SOON_MS },
@@ -145,7 +145,7 @@ Deno.test("Connection receiveTimeout is noticed though nothing is asked for", as
   await assertTimesOut(connection, "receiveTimeout");
 });
 
-Deno.test("Connection receiveTimeout does not count while what was read ahead is not received", async () => {
+Deno.test("Connection receiveTimeout does not run while messages read ahead are not received", async () => {
   const readBufferSize = 10;
   await using ends = await pair({
     framing,
@@ -161,7 +161,7 @@ Deno.test("Connection receiveTimeout does not count while what was read ahead is
   await assertTimesOut(connection, "receiveTimeout");
 });
 
-Deno.test("Connection receiveTimeout counts bytes, and not messages", async () => {
+Deno.test("Connection receiveTimeout starts again with each byte, not with each message", async () => {
   await using ends = await pair({ framing, receiveTimeout: LATER_MS });
   const { connection, peer } = ends;
   for (let i = 0; i < PARTS; i++) {
@@ -172,7 +172,7 @@ Deno.test("Connection receiveTimeout counts bytes, and not messages", async () =
   assertEquals(await connection.receive(), "x".repeat(PARTS));
 });
 
-Deno.test("Connection receiveTimeout is over with the peer's messages", async () => {
+Deno.test("Connection receiveTimeout stops when the peer has ended", async () => {
   await using ends = await pair({ framing, receiveTimeout: SOON_MS });
   const { connection, peer } = ends;
   await peer.conn.closeWrite();
@@ -193,7 +193,7 @@ Deno.test("Connection messageTimeout ends a wait for the rest of a message", asy
   await assertTimesOut(connection, "messageTimeout", connection.receive());
 });
 
-Deno.test("Connection messageTimeout ends a message that trickles in", async () => {
+Deno.test("Connection messageTimeout ends a message that arrives byte by byte", async () => {
   await using ends = await pair({ framing, messageTimeout: SOON_MS });
   const { connection, peer } = ends;
   const received = connection.receive();
@@ -209,7 +209,7 @@ Deno.test("Connection messageTimeout ends a message that trickles in", async () 
   await trickling.catch(() => {});
 });
 
-Deno.test("Connection messageTimeout ends a message whose bytes come faster than the clock looks", async () => {
+Deno.test("Connection messageTimeout ends a message whose bytes arrive faster than the clock is read", async () => {
   const end = performance.now() + SOON_MS * 10;
   const transport: Transport = {
     async read(buffer) {
@@ -228,7 +228,7 @@ Deno.test("Connection messageTimeout ends a message whose bytes come faster than
   await assertTimesOut(connection, "messageTimeout", connection.receive());
 });
 
-Deno.test("Connection messageTimeout gives each message the whole time, and silence between them any", async () => {
+Deno.test("Connection messageTimeout gives each message the whole time, and does not limit the silence between messages", async () => {
   await using ends = await pair({ framing, messageTimeout: LATER_MS });
   const { connection, peer } = ends;
   const received = Array.fromAsync(connection);
@@ -277,7 +277,7 @@ Deno.test("Connection messageTimeout gives the whole time to a message after one
   );
 });
 
-Deno.test("Connection messageTimeout counts for a decoder that takes a message in parts", async () => {
+Deno.test("Connection messageTimeout applies to a decoder that takes a message in parts", async () => {
   const inParts: Framing<string, never> = {
     decoder() {
       let begun = "";
@@ -308,7 +308,7 @@ Deno.test("Connection messageTimeout counts for a decoder that takes a message i
   assertEquals(error.name, "TimeoutError");
 });
 
-Deno.test("Connection messageTimeout counts for a framing of one message that takes it in parts", async () => {
+Deno.test("Connection messageTimeout applies to a framing for one message that takes it in parts", async () => {
   await using ends = await pair({ framing, messageTimeout: SOON_MS });
   const { connection, peer } = ends;
   const header = headed(fixedLength(1), ([length = 0]) => length);
@@ -317,7 +317,7 @@ Deno.test("Connection messageTimeout counts for a framing of one message that ta
   await assertTimesOut(connection, "messageTimeout", receiving);
 });
 
-Deno.test("Connection sendTimeout ends a wait for a peer that takes nothing", async () => {
+Deno.test("Connection sendTimeout ends a wait for a peer that reads nothing", async () => {
   await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
@@ -332,7 +332,7 @@ Deno.test("Connection sendTimeout ends a wait for a peer that takes nothing", as
   );
 });
 
-Deno.test("Connection sendTimeout ends a message that trickles out", async () => {
+Deno.test("Connection sendTimeout ends a message that the peer reads byte by byte", async () => {
   await using ends = await pair(
     { framing: unframed(), sendTimeout: SOON_MS },
     (conn) =>
@@ -365,7 +365,7 @@ Deno.test("Connection sendTimeout gives each message the whole time", async () =
   assertEquals(await peer.readToEnd(), "x".repeat(PARTS));
 });
 
-Deno.test("Connection sendTimeout gives a peer that sends four times as long, and no more", async () => {
+Deno.test("Connection sendTimeout gives a peer that sends four times the limit, and no more", async () => {
   await using ends = await pair({
     framing: unframed(),
     sendTimeout: SOON_MS,
@@ -391,7 +391,7 @@ Deno.test("Connection sendTimeout ends a close that waits for the peer", async (
   await assertTimesOut(connection, "sendTimeout", connection.close());
 });
 
-Deno.test("Connection sendTimeout ends a wait for a transport that does not take the end", async () => {
+Deno.test("Connection sendTimeout ends a wait for a transport whose closeWrite() does not settle", async () => {
   for (const end of ["close", "closeWrite"] as const) {
     const streams = {
       readable: new ReadableStream<Uint8Array>(),
@@ -408,7 +408,7 @@ Deno.test("Connection sendTimeout ends a wait for a transport that does not take
   }
 });
 
-Deno.test("Connection halfClosedTimeout ends a connection that its peer has ended on its side", async () => {
+Deno.test("Connection halfClosedTimeout ends a connection whose peer has closed its side", async () => {
   await using ends = await pair({ framing, halfClosedTimeout: SOON_MS });
   const { connection, peer } = ends;
   await longerThanSoon(); // it does not run before
@@ -441,7 +441,7 @@ const allTimeouts: ConnectionOptions<string, string> = {
   sendTimeout: SOON_MS,
 };
 
-Deno.test("Connection timeouts do not run while nothing waits for the peer", async () => {
+Deno.test("Connection timeouts do not run while no call waits for the peer", async () => {
   await using ends = await pair(allTimeouts);
   const { connection, peer } = ends;
   await longerThanSoon();
@@ -462,7 +462,7 @@ Deno.test("Connection timeouts do not run while nothing waits for the peer", asy
   await connection.closed;
 });
 
-Deno.test("Connection timeouts do not run once an aborted receive() waits no more", async () => {
+Deno.test("Connection timeouts do not run after the only receive() is aborted", async () => {
   await using ends = await pair(allTimeouts);
   const { connection, peer } = ends;
   await peer.write("1\nhal");
@@ -476,7 +476,7 @@ Deno.test("Connection timeouts do not run once an aborted receive() waits no mor
   assertEquals(await connection.receive(), "half");
 });
 
-Deno.test("Connection sendTimeout takes nothing more from a peer that sends without end", async () => {
+Deno.test("Connection sendTimeout stops reading from a peer that sends without end", async () => {
   await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
@@ -489,7 +489,7 @@ Deno.test("Connection sendTimeout takes nothing more from a peer that sends with
   assert(peer.written < data.length);
 });
 
-Deno.test("Connection idleTimeout runs on when receive() is aborted again and again", async () => {
+Deno.test("Connection idleTimeout keeps running when receive() is aborted repeatedly", async () => {
   await using ends = await pair({ framing, idleTimeout: SOON_MS });
   const { connection } = ends;
   const receiving = (async () => {
@@ -539,7 +539,7 @@ function inMemoryPairs(
   });
 }
 
-Deno.test("Connection timeouts do not count busy time in memory and over streams, for many", async () => {
+Deno.test("Connection timeouts do not count busy time for many connections in memory and over streams", async () => {
   const pairs = inMemoryPairs(500);
   const connections = pairs.map(([near]) => new Connection(near, allTimeouts));
   const received = connections.map((connection) => connection.receive());
@@ -599,7 +599,7 @@ Deno.test("Connection timeouts leave no rejection unhandled", async () => {
   assertEquals(reasons, []);
 });
 
-Deno.test("Connection refuses timeouts that no timer can keep", async () => {
+Deno.test("Connection refuses timeouts out of a timer's range", async () => {
   const [near, far] = await sockets();
   for (
     const name of [

@@ -249,7 +249,7 @@ for (const cause of CAUSES) {
     });
   }
 
-  Deno.test(`Connection, ended by ${cause.name}: messages come in order, and the error after them`, async () => {
+  Deno.test(`Connection, ended by ${cause.name}: messages arrive in order, and the error after them`, async () => {
     const { row, messages, error, reason } = await observe(cause);
     const inOrder = ["two", "three", "four"];
     const expected = row.received === "dropped"
@@ -300,7 +300,7 @@ async function timeToClose(
   return time;
 }
 
-Deno.test("Connection reads what a peer goes on sending for up to a second, then it is closed", async () => {
+Deno.test("Connection drains a peer that keeps sending for up to a second, then closes", async () => {
   const [closed, malformed, gone, aborted] = await Promise.all([
     timeToClose("one\n", (connection) => void connection.close()),
     timeToClose("much too long\n", (connection) => {

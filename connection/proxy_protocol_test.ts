@@ -110,7 +110,7 @@ function decodeCut(bytes: Uint8Array, cut: number): Address | undefined {
   return header.source;
 }
 
-Deno.test("proxyHeaderDecoder() reads every kind of header, wherever it is cut", () => {
+Deno.test("proxyHeaderDecoder() reads every kind of header, in every cut", () => {
   for (const [header, source] of HEADERS) {
     const bytes = toBytes(header);
     for (let cut = 0; cut <= bytes.length; cut++) {
@@ -166,7 +166,7 @@ const REFUSED: [bytes: string | Uint8Array, code: string][] = [
   [Uint8Array.from([...SIGNATURE, 0x21, 0x11, 0xff, 0xff]), "too-long"],
 ];
 
-Deno.test("proxyHeaderDecoder() refuses what is damaged or too long, also byte by byte", () => {
+Deno.test("proxyHeaderDecoder() refuses a damaged or too long header, also byte by byte", () => {
   for (const [damaged, code] of REFUSED) {
     const bytes = toBytes(damaged);
     for (const size of [1, bytes.length]) {
@@ -186,7 +186,7 @@ Deno.test("proxyHeaderDecoder() refuses what is damaged or too long, also byte b
   }
 });
 
-Deno.test("proxyHeaderDecoder() refuses a header that ends early, wherever it does", () => {
+Deno.test("proxyHeaderDecoder() refuses a header that ends early, at every byte", () => {
   for (const [header] of HEADERS) {
     const bytes = toBytes(header);
     for (let end = 1; end < bytes.length; end++) {
@@ -198,7 +198,7 @@ Deno.test("proxyHeaderDecoder() refuses a header that ends early, wherever it do
   }
 });
 
-Deno.test("readProxyHeader() says what a peer has cut off", async () => {
+Deno.test("readProxyHeader() reports a header that the peer has cut off", async () => {
   for (const part of ["", "PROXY TCP4 192"]) {
     const [near, far] = transportPair();
     await far.write(encoder.encode(part));
@@ -214,7 +214,7 @@ Deno.test("readProxyHeader() says what a peer has cut off", async () => {
   }
 });
 
-Deno.test("readProxyHeader() refuses a number of bytes that no read can give", async () => {
+Deno.test("readProxyHeader() refuses an impossible result of read()", async () => {
   for (const length of [NaN, -1, 1.5, 100_000]) {
     const [transport] = transportPair();
     let reads = 0;
@@ -229,7 +229,7 @@ Deno.test("readProxyHeader() refuses a number of bytes that no read can give", a
   }
 });
 
-Deno.test("readProxyHeader() leaves what came with the header to the connection", async () => {
+Deno.test("readProxyHeader() leaves the bytes after the header to the connection", async () => {
   for (const [header, source] of HEADERS) {
     const [near, far] = transportPair();
     await far.write(concat([toBytes(header), encoder.encode("hello")]));
@@ -249,7 +249,7 @@ Deno.test("readProxyHeader() leaves what came with the header to the connection"
   }
 });
 
-Deno.test("readProxyHeader() gives a transport that can be reset if the given one can", async () => {
+Deno.test("readProxyHeader() returns a transport with reset() if the given one has it", async () => {
   const [near, far] = transportPair();
   await far.write(encoder.encode("PROXY UNKNOWN\r\n"));
   const transport = await readProxyHeader(near, (source) => source);
@@ -295,7 +295,7 @@ async function tellAddress(
   for await (const line of connection) await connection.send(line);
 }
 
-Deno.test("serve() with proxyProtocol tells the client's address, and loses no byte", async () => {
+Deno.test("serve() with proxyProtocol gives the client's address, and loses no byte", async () => {
   await using server = serve({ ...loopback, proxyProtocol: true }, tellAddress);
   const { port } = server.addr;
   for (const [header, source] of HEADERS) {
@@ -344,7 +344,7 @@ Deno.test("serve() with proxyProtocol refuses damaged headers before the handler
   assertEquals(await readAll(conn), "1.2.3.4 1\n");
 });
 
-Deno.test("serve() with proxyProtocol gives up a peer whose header is late", async () => {
+Deno.test("serve() with proxyProtocol ends a peer whose header is late", async () => {
   for (const begun of ["", "PROXY TCP4 1.2"]) {
     const report = Promise.withResolvers<unknown>();
     await using server = serve({
@@ -361,7 +361,7 @@ Deno.test("serve() with proxyProtocol gives up a peer whose header is late", asy
   }
 });
 
-Deno.test("serve() with proxyProtocol ends while a header is missing", async () => {
+Deno.test("serve() with proxyProtocol shuts down while it waits for a header", async () => {
   const server = serve({ ...loopback, proxyProtocol: true }, tellAddress);
   using conn = await dial(server.addr.port, "PROXY ");
   using other = await dial(server.addr.port, "PROXY UNKNOWN\r\n");
@@ -407,7 +407,7 @@ Deno.test("serve() with proxyProtocol filters and counts clients, not the balanc
   assertEquals(asked, ["1.1.1.1", "2.2.2.2", "1.1.1.1", "6.6.6.6", "1.1.1.1"]);
 });
 
-Deno.test("serve() with proxyProtocol goes on in TLS after the header", async () => {
+Deno.test("serve() with proxyProtocol starts TLS after the header", async () => {
   await using server = serve(
     { ...loopback, proxyProtocol: true },
     async (connection, { remoteAddr }) => {
@@ -440,7 +440,7 @@ Deno.test("serve() with proxyProtocol goes on in TLS after the header", async ()
   assertEquals(await client.request("secret"), "secret");
 });
 
-Deno.test("serve() with proxyProtocol goes on in TLS though the peer is watched", async () => {
+Deno.test("serve() with proxyProtocol starts TLS although the peer is watched", async () => {
   // Each of them has the connection read ahead.
   for (const watching of [{ maxConnections: 1 }, { receiveTimeout: 60_000 }]) {
     await using server = serve(
@@ -505,7 +505,7 @@ Deno.test("serve() with proxyProtocol takes a Unix listener, whose clients have 
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("serve() with proxyProtocol tells a client without network address by the balancer's", async () => {
+Deno.test("serve() with proxyProtocol gives the balancer's address for a client without a network address", async () => {
   await using server = serve({ ...loopback, proxyProtocol: true }, tellAddress);
   const header = v2(0x21, 0x31, [...unixPath("/a"), ...unixPath("/b")]);
   const conn = await dial(server.addr.port, header);
@@ -514,7 +514,7 @@ Deno.test("serve() with proxyProtocol tells a client without network address by 
   assertEquals(await readAll(conn), `127.0.0.1 ${port}\n`);
 });
 
-Deno.test("serve() reports the connections of a TLS listener, after whose handshake no header comes", async () => {
+Deno.test("serve() with proxyProtocol reports connections of a TLS listener as errors", async () => {
   const report = Promise.withResolvers<unknown>();
   const listener = Deno.listenTls({
     hostname: "127.0.0.1",
@@ -533,7 +533,7 @@ Deno.test("serve() reports the connections of a TLS listener, after whose handsh
   assert(error.message.includes("before TLS"));
 });
 
-Deno.test("serve() refuses proxyProtocol where it cannot be honoured", () => {
+Deno.test("serve() refuses proxyProtocol with tls, with path and of another type", () => {
   const cases: [options: object, message: string][] = [
     [{ tls: certificate, proxyProtocol: true }, "proxyProtocol with tls"],
     [{ path: "/tmp/x", proxyProtocol: true }, "proxyProtocol with path"],
@@ -556,7 +556,7 @@ Deno.test("serve() refuses proxyProtocol where it cannot be honoured", () => {
   }
 });
 
-Deno.test("readProxyHeader() refuses what names no peer before it reads", async () => {
+Deno.test("readProxyHeader() refuses a peerAddr that is not a function before it reads", async () => {
   const [near] = transportPair();
   await assertRejects(
     () => readProxyHeader(near, "127.0.0.1" as never),

@@ -298,7 +298,7 @@ testEach("ends this side by close() though nothing was sent", async (kind) => {
 });
 
 testEach(
-  "loses nothing at close() though the peer's messages are unread",
+  "loses nothing at close() although the peer's messages are unread",
   async (kind) => {
     await using ends = await connected(kind);
     const { near, far } = ends;
@@ -333,7 +333,7 @@ testEach("ends what waits by abort(), with its reason", async (kind) => {
 });
 
 testEach(
-  "waits for a peer that stops receiving, and goes on with it",
+  "waits for a peer that stops receiving, and continues with it",
   async (kind) => {
     await using ends = await connected(kind, { highWaterMark: 10_000 });
     const { near, far } = ends;
@@ -367,7 +367,7 @@ testEach(
 );
 
 testEach(
-  "tells that the peer has ended, though nothing is received",
+  "reports that the peer has ended, although nothing is received",
   async (kind) => {
     await using ends = await connected(kind);
     const { near, far } = ends;
@@ -407,7 +407,7 @@ async function learnOfReset(
 
 // TLS and pipes have none, and Deno has none for TCP.
 testEach(
-  "aborts its signal at a reset, though nothing is received",
+  "aborts its signal at a reset, although nothing is received",
   async (kind) => {
     await using ends = await connected(kind);
     const { near, link: { reset } } = ends;
@@ -422,7 +422,7 @@ testEach(
   KINDS.filter(({ hasReset }) => hasReset),
 );
 
-Deno.test("Connection over TCP aborts its signal at a reset, though nothing is received", async () => {
+Deno.test("Connection over TCP aborts its signal at a reset, although nothing is received", async () => {
   await using ends = await resettablePair({ framing });
   const { connection, reset } = ends;
   const { name } = await learnOfReset(connection, reset);

@@ -89,7 +89,7 @@ await verifyFraming(lengthPrefixed(), ["a", "bc"].map((text) =>
 console.log("done");
 `;
 
-Deno.test("The core runs where no Deno, process or Buffer is", async () => {
+Deno.test("The core runs without Deno, process and Buffer", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const path = `${folder}/bare.js`;

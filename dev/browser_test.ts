@@ -9,7 +9,7 @@ import { entryPoints, isOwn, pathOf, root } from "./_project.ts";
 /** Entry points that need the types of a runtime with sockets. */
 const NEED_SOCKETS = ["mod.ts", "server.ts", "client.ts", "node.ts", "cli.ts"];
 
-Deno.test("The doors that run anywhere type-check with the types of a browser", async () => {
+Deno.test("The entry points for any runtime type-check with browser types", async () => {
   const doors = (await entryPoints()).map((path) => path.replace("./", ""))
     .filter((path) => !NEED_SOCKETS.includes(path));
   assert(doors.includes("framing.ts"), `${doors}`);

@@ -163,7 +163,7 @@ Deno.test("framing.ts works in Deno", async () => {
   assertEquals(await useEachFraming(framing), EXPECTED);
 });
 
-Deno.test("framing.ts works in Node, as one file that imports nothing", async () => {
+Deno.test("framing.ts works in Node as a single file without imports", async () => {
   const bundle = await outputOf("deno", [
     "bundle",
     "--quiet",

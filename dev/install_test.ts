@@ -133,7 +133,7 @@ async function run(
   return printed;
 }
 
-Deno.test("The package works in Deno as the registry serves it", async () => {
+Deno.test("The package works in Deno when installed from a registry", async () => {
   await using registry = await temporaryFolder();
   await using app = await temporaryFolder();
   await makeRegistry(registry.path);
@@ -209,7 +209,7 @@ async function installCompiled(folder: string): Promise<void> {
 
 peerTest(
   runtimes.length > 0,
-  `The package works as npm gets it in ${runtimes.join(", ")}`,
+  `The npm package works in ${runtimes.join(", ")}`,
   async () => {
     await using app = await temporaryFolder();
     await installCompiled(app.path);
@@ -237,7 +237,7 @@ peerTest(
 
 peerTest(
   hasTsc,
-  "The package's types are right for those who get it from npm",
+  "The types of the npm package are correct",
   async () => {
     await using app = await temporaryFolder();
     await installCompiled(app.path);

@@ -164,7 +164,7 @@ async function filesWith(
   return found.sort();
 }
 
-Deno.test("The root holds the entry points, and they only re-export", async () => {
+Deno.test("The root contains only the entry points, which only re-export", async () => {
   const doors = graph.keys().filter((path) =>
     !path.includes("/") && !isTest(path)
   ).toArray();
@@ -193,7 +193,7 @@ Deno.test("A file or folder whose name begins with _ is imported only from its f
   );
 });
 
-Deno.test("Every other file of a part is re-exported by its door", () => {
+Deno.test("Each entry point re-exports every public file of its folder", () => {
   const unexported = parts.filter((path) => {
     const part = partOf(path);
     // What `internal/` holds is for several parts, and for no user.
@@ -205,7 +205,7 @@ Deno.test("Every other file of a part is re-exported by its door", () => {
   assertEquals(unexported, []);
 });
 
-Deno.test("Imports run down only", async () => {
+Deno.test("Files import only from lower layers", async () => {
   const folders = (await Array.fromAsync(Deno.readDir(root)))
     .filter(({ name, isDirectory }) => isDirectory && !name.startsWith("."))
     .map(({ name }) => name);
@@ -231,7 +231,7 @@ Deno.test("Imports run down only", async () => {
   );
 });
 
-Deno.test("No file imports itself by way of others, not even a type", () => {
+Deno.test("No imports are circular, not even of types", () => {
   const reachable = new Map(parts.map((path) => {
     const reached = new Set<string>();
     const waiting = [path];
@@ -254,13 +254,13 @@ Deno.test("No file imports itself by way of others, not even a type", () => {
   assertEquals([...circles].sort(), KNOWN.circles);
 });
 
-Deno.test("Only server, client and cli name Deno", async () => {
+Deno.test("Only server, client and cli use Deno", async () => {
   const others = parts.filter((path) => !DENO_PARTS.includes(partOf(path)));
   const names = ':matches(Identifier[name="Deno"], Literal[value="Deno"])';
   assertEquals(await filesWith(names, others), KNOWN.deno);
 });
 
-Deno.test("The core imports only itself and @std, and only node.ts the sockets of Node", () => {
+Deno.test("The core imports only itself and @std, and only node.ts imports Node's sockets", () => {
   assertEquals(
     importsThat((from, { specifier, target, isDynamic }) => {
       const part = partOf(from);
@@ -277,7 +277,7 @@ Deno.test("The core imports only itself and @std, and only node.ts the sockets o
   );
 });
 
-Deno.test("The tool begins without the library, which a verb loads when it runs", () => {
+Deno.test("The tool starts without loading the library, which a verb loads when it runs", () => {
   const seen = new Set<string>();
   const follow = (path: string) => {
     if (seen.has(path)) return;

@@ -7,7 +7,7 @@ import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { entryPoints, isOwn, outputOf, pathOf, root } from "./_project.ts";
 
-Deno.test("The package holds what its entry points import, and nothing else", async () => {
+Deno.test("The package contains the files that its entry points import, and no others", async () => {
   const needed = new Set([
     "CHANGELOG.md",
     "LICENSE",
@@ -75,7 +75,7 @@ Deno.test("Each entry point and each symbol that it exports has an example", asy
   assertEquals(unshown, []);
 });
 
-Deno.test("The documentation builds as pages of HTML", async () => {
+Deno.test("The documentation builds as HTML", async () => {
   const folder = await Deno.makeTempDir();
   try {
     await outputOf(
@@ -101,7 +101,7 @@ function anchorsIn(page: string): Set<string> {
   );
 }
 
-Deno.test("Links between the pages lead somewhere", async () => {
+Deno.test("Links between the pages have existing targets", async () => {
   const pages = [
     "README.md",
     "CHANGELOG.md",

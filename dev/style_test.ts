@@ -158,7 +158,7 @@ function brokenIn(path: string, source: string): string[] {
     });
 }
 
-Deno.test("All code that is published goes by the rules of style", async () => {
+Deno.test("All published code follows the style rules", async () => {
   const broken: string[] = [];
   for (const folder of FOLDERS) {
     for await (const url of filesIn(new URL(`${folder}/`, root))) {
@@ -172,7 +172,7 @@ Deno.test("All code that is published goes by the rules of style", async () => {
   assertEquals(broken, []);
 });
 
-Deno.test("The rules of style find what breaks them", () => {
+Deno.test("The style rules find violations", () => {
   const cases: [source: string, finds: string][] = [
     ["class A { private x = 1; }", "private instead of #"],
     ["export const f = () => 1;", "An arrow at the top level"],

@@ -163,7 +163,7 @@ Deno.test("listen_and_connect.ts serves one client after another", async () => {
 });
 
 Deno.test({
-  name: "listen_and_connect.ts runs its sides apart",
+  name: "listen_and_connect.ts runs its sides as two processes",
   ignore: cannotInterrupt,
   async fn() {
     const { server, client } = await runApart(LESSONS.listenAndConnect);
@@ -197,7 +197,7 @@ function assertBackpressureSeen(stdout: string): void {
 }
 
 // In one test, as the lesson takes its time: they run side by side.
-Deno.test("backpressure.ts shows a sender stop and go on, in text and drawn, and runs its sides apart", async () => {
+Deno.test("backpressure.ts shows a sender stop and continue, as text and as SVG, and runs its sides as two processes", async () => {
   const [result, drawing, apart] = await Promise.all([
     run(LESSONS.backpressure),
     run(LESSONS.backpressure, ["--svg"]),
@@ -314,7 +314,7 @@ Deno.test("drawRun() draws each figure to scale", () => {
   ]);
 });
 
-Deno.test("drawRun() draws the kernel as one where it does not tell more", () => {
+Deno.test("drawRun() draws both kernel buffers as one if their figures are unknown", () => {
   const svg = drawRun([0, 1000, 1500].map((time) => ({
     time,
     made: time,
@@ -331,7 +331,7 @@ Deno.test("drawRun() draws the kernel as one where it does not tell more", () =>
 });
 
 Deno.test({
-  name: "backpressure.ts tells what waits in the kernel",
+  name: "backpressure.ts shows the bytes that wait in the kernel",
   ignore: Deno.build.os !== "linux",
   async fn() {
     await using program = new Program(LESSONS.backpressure);
@@ -371,7 +371,7 @@ Deno.test("framing.ts shows the same bytes unframed and framed", async () => {
 });
 
 Deno.test({
-  name: "framing.ts runs its sides apart",
+  name: "framing.ts runs its sides as two processes",
   ignore: cannotInterrupt,
   async fn() {
     const { server, client } = await runApart(LESSONS.framing);
@@ -385,7 +385,7 @@ Deno.test({
 for (const lesson of Object.values(LESSONS)) {
   const file = lesson.at(-1);
 
-  Deno.test(`${file} answers wrong flags with its usage`, async () => {
+  Deno.test(`${file} prints its usage for wrong flags`, async () => {
     for (
       const flags of [
         ["--nope"],
@@ -404,7 +404,7 @@ for (const lesson of Object.values(LESSONS)) {
     }
   });
 
-  Deno.test(`${file} says in one line that there is no server`, async () => {
+  Deno.test(`${file} reports in one line that there is no server`, async () => {
     // A port that is free, as no server listens on it any more.
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr;
@@ -448,7 +448,7 @@ for (const lesson of [LESSONS.listenAndConnect, LESSONS.backpressure]) {
 }
 
 Deno.test({
-  name: "backpressure.ts says in one line that its receiver has gone",
+  name: "backpressure.ts reports in one line that its receiver has gone",
   ignore: cannotInterrupt,
   async fn() {
     const lesson = LESSONS.backpressure;
@@ -465,7 +465,7 @@ Deno.test({
   },
 });
 
-Deno.test("The lessons say with --help what they take", async () => {
+Deno.test("The lessons list their flags with --help", async () => {
   const { code, stdout, stderr } = await run(LESSONS.framing, ["--help"]);
 
   assertEquals({ code, stderr }, { code: 0, stderr: "" });

@@ -72,7 +72,7 @@ async function hear(
 
 peerTest(
   hasNats && Deno.build.os !== "windows",
-  "fan_out.ts goes on without one server, and when the broker is back",
+  "fan_out.ts continues without one server, and when the broker is back",
   async () => {
     await using program = fanOut();
     const printed = await assertSuccess(program);
@@ -103,7 +103,7 @@ peerTest(
 
 peerTest(
   hasNats && Deno.build.os !== "windows",
-  "fan_out.ts tells all clients of three servers each line once, in order",
+  "fan_out.ts sends all clients of three servers each line once, in order",
   async () => {
     const { program, address } = await startBroker();
     await using _broker = program;
@@ -155,7 +155,7 @@ peerTest(
 
 peerTest(
   hasNats,
-  "fan_out.ts disconnects a client that does not read, and no other",
+  "fan_out.ts disconnects only a client that does not read",
   async () => {
     const { program, address } = await startBroker();
     await using _broker = program;

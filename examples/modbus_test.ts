@@ -28,7 +28,7 @@ Deno.test("modbus.ts writes and reads registers", async () => {
   assertEquals(printed, CLIENT_PRINTS);
 });
 
-Deno.test("modbus.ts refuses a function code that has the bit of exceptions", async () => {
+Deno.test("modbus.ts refuses a function code with the exception bit", async () => {
   const { server, port } = await modbusServer();
   await using _server = server;
   const framing = lengthPrefixed({ fieldSize: 2, fieldOffset: 4, strip: 0 });
@@ -123,9 +123,13 @@ peerTest(hasPackage, "modbus.ts serves the package modbus-serial", async () => {
   });
 });
 
-peerTest(hasPackage, "modbus.ts asks the package modbus-serial", async () => {
-  await using server = modbusSerial("listen");
-  const [port = ""] = await lineThat(server.stdout, /^(\d+)$/);
-  await using program = modbus("--client", "--port", port);
-  assertEquals(await assertSuccess(program), CLIENT_PRINTS);
-});
+peerTest(
+  hasPackage,
+  "modbus.ts sends requests to the package modbus-serial",
+  async () => {
+    await using server = modbusSerial("listen");
+    const [port = ""] = await lineThat(server.stdout, /^(\d+)$/);
+    await using program = modbus("--client", "--port", port);
+    assertEquals(await assertSuccess(program), CLIENT_PRINTS);
+  },
+);

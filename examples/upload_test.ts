@@ -88,13 +88,13 @@ async function peakMemoryFor(megabytes: number): Promise<number> {
   return Number(memory);
 }
 
-Deno.test("upload.ts takes no more memory for a larger file", async () => {
+Deno.test("upload.ts uses no more memory for a larger file", async () => {
   const growth = await peakMemoryFor(144) - await peakMemoryFor(32);
   // It would be 112 if one side held the file.
   assert(growth < 56, `${growth} MB more`);
 });
 
-Deno.test("upload.ts receives the bytes that were sent, also none", async () => {
+Deno.test("upload.ts receives the bytes that were sent, also an empty file", async () => {
   await using receiver = await startReceiver();
   const { program, folder } = receiver;
   await using source = await temporaryFolder();
@@ -118,7 +118,7 @@ Deno.test("upload.ts receives the bytes that were sent, also none", async () => 
   assertEquals(filesIn(folder), ["0", "a b.bin"]);
 });
 
-Deno.test("upload.ts removes a file that was cut short, and says so", async () => {
+Deno.test("upload.ts removes a file that was cut short, and reports it", async () => {
   await using receiver = await startReceiver();
   const { program, folder } = receiver;
   const header = { name: "cut.bin", size: 100_000 };
@@ -154,7 +154,7 @@ Deno.test("upload.ts removes a file that was cut short, and says so", async () =
   assertEquals(filesIn(folder), []);
 });
 
-Deno.test("upload.ts removes a file whose checksum is another", async () => {
+Deno.test("upload.ts removes a file whose checksum differs", async () => {
   await using receiver = await startReceiver();
   const size = 100_000;
   await using sender = await announced(receiver, { name: "x.bin", size });
@@ -167,7 +167,7 @@ Deno.test("upload.ts removes a file whose checksum is another", async () => {
   assertEquals(filesIn(receiver.folder), []);
 });
 
-Deno.test("upload.ts refuses names and sizes that are none", async () => {
+Deno.test("upload.ts refuses invalid names and sizes", async () => {
   await using receiver = await startReceiver();
   for (const name of ["", "..", "../x", "a/b", "a\\b", ".bashrc", "a\nb"]) {
     await using sender = await connect({ port: receiver.port, framing });
@@ -194,7 +194,7 @@ Deno.test("upload.ts refuses names and sizes that are none", async () => {
   assertEquals(filesIn(receiver.folder), []);
 });
 
-Deno.test("upload.ts shows a terminal nothing of what is no JSON", async () => {
+Deno.test("upload.ts does not print bytes that are not JSON", async () => {
   await using receiver = await startReceiver();
   await using sender = await connect({ port: receiver.port, framing });
   assertEquals(parse(await sender.request("\x1b[2J")), {
@@ -203,7 +203,7 @@ Deno.test("upload.ts shows a terminal nothing of what is no JSON", async () => {
   await lineThat(receiver.program.stdout, /no file: the other side speaks/);
 });
 
-Deno.test("upload.ts replaces no file, and lets no two senders write one", async () => {
+Deno.test("upload.ts replaces no file, and lets only one sender write a file", async () => {
   await using receiver = await startReceiver();
   const { folder, port } = receiver;
   const header = JSON.stringify({ name: "mine.txt", size: 5 });
@@ -252,7 +252,7 @@ async function failWith(
   return stderr.join("\n");
 }
 
-Deno.test("upload.ts says what the receiver says, at the end or before", async () => {
+Deno.test("upload.ts prints the receiver's error, at the end or before", async () => {
   const other = "0".repeat(64);
   const mismatch = await failWith(16, async (connection) => {
     for await (const _message of connection);
@@ -278,7 +278,7 @@ Deno.test("upload.ts says what the receiver says, at the end or before", async (
 });
 
 Deno.test({
-  name: "upload.ts leaves nothing of a file that comes when Ctrl-C ends it",
+  name: "upload.ts leaves nothing of a file that is incomplete at Ctrl-C",
   ignore: Deno.build.os === "windows",
   async fn() {
     await using receiver = await startReceiver();

@@ -62,7 +62,7 @@ async function closeAll(clients: Client[]): Promise<void> {
 
 peerTest(
   isLinux,
-  "workers.ts deals connections out, and ends one worker alone",
+  "workers.ts distributes connections, and ends a single worker",
   async () => {
     await using program = workers();
     const printed = (await assertSuccess(program)).join("\n");
@@ -84,7 +84,7 @@ peerTest(
 
 peerTest(
   isLinux && await isInstalled("sh"),
-  "workers.ts lets the others go on when a worker gets SIGTERM, and drains at Ctrl-C",
+  "workers.ts continues when one worker gets SIGTERM, and drains at Ctrl-C",
   async () => {
     const { program, port, processes } = await startWorkers(3);
     await using _program = program;

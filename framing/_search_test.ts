@@ -17,7 +17,7 @@ function plainFind(
   return -1;
 }
 
-Deno.test("Search finds what a plain search finds, from anywhere, while its buffer moves", () => {
+Deno.test("Search finds the same places as a simple search, from any start, while its buffer moves", () => {
   const random = seededRandom(5);
   for (let round = 0; round < rounds(400); round++) {
     const letters = pick(random, [1, 2, 3, 20, 250]);
@@ -59,7 +59,7 @@ Deno.test("Search finds what a plain search finds, from anywhere, while its buff
   }
 });
 
-Deno.test("Search finds all in buffers larger than one scan", () => {
+Deno.test("Search finds all places in buffers larger than one scan", () => {
   const random = seededRandom(6);
   for (const length of [1, 2, 3, 70, 200]) {
     const sought = Uint8Array.from({ length }, (_, i) => 1 + i % 2);
@@ -86,7 +86,7 @@ Deno.test("Search finds all in buffers larger than one scan", () => {
   }
 });
 
-Deno.test("Search finds what is longer than one scan", () => {
+Deno.test("Search finds a sequence longer than one scan", () => {
   const sought = new Uint8Array(MAX_SCAN_BYTES + 5000).fill(1);
   const stream = new Uint8Array(3 * MAX_SCAN_BYTES);
   stream.set(sought, 1000);
@@ -96,7 +96,7 @@ Deno.test("Search finds what is longer than one scan", () => {
   assertEquals(search.find(stream, 0, 1001, stream.length), -1);
 });
 
-Deno.test("Search forgets the places that were passed", () => {
+Deno.test("Search forgets places before the front", () => {
   const stream = bytes("\n".repeat(MAX_SCAN_BYTES));
   const search = new Search(0x0a);
   search.find(stream, 0, 0, stream.length);
@@ -113,7 +113,7 @@ Deno.test("Search forgets the places that were passed", () => {
 });
 
 // A user's framing may look for the same byte from several places after each read.
-Deno.test("Search does linear work when it is asked from two places, over and over", () => {
+Deno.test("Search does linear work when it is called from two places repeatedly", () => {
   assertLinear((size) => {
     const stream = new Uint8Array(size);
     const search = new Search(1);
@@ -125,7 +125,7 @@ Deno.test("Search does linear work when it is asked from two places, over and ov
   }, 100_000);
 });
 
-Deno.test("Search does linear work when places are looked over and only some are taken", () => {
+Deno.test("Search does linear work when only some of the found places are taken", () => {
   assertLinear((size) => {
     const stream = new Uint8Array(size).fill(1);
     const search = new Search(1);
@@ -139,11 +139,11 @@ Deno.test("Search does linear work when places are looked over and only some are
   }, 30_000);
 });
 
-Deno.test("searchFor() refuses nothing", () => {
+Deno.test("searchFor() refuses an empty sequence", () => {
   assertThrows(() => searchFor(new Uint8Array()), RangeError);
 });
 
-Deno.test("Search notes no more places together than are looked at together", () => {
+Deno.test("Search stores only as many places as one scan finds", () => {
   for (const letter of [0x61, bytes("aa"), bytes("aaa")]) {
     const stream = new Uint8Array(4 * MAX_SCAN_BYTES).fill(0x61);
     const search = new Search(letter);

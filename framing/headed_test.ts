@@ -81,7 +81,7 @@ function read(
   }, stream);
 }
 
-Deno.test("headed() reads a body where the header says one, in every split", () => {
+Deno.test("headed() reads a body if the header announces one, in every split", () => {
   assertEquals(read(""), []);
   assertEquals(read("A\r\nV 3\r\n\r\n!\r\nB\r\nV 0\r\n\r\nV 1\r\n\n\r\n"), [
     message("A"),
@@ -101,7 +101,7 @@ Deno.test("headed() reads a body where the header says one, in every split", () 
   );
 });
 
-Deno.test("headed() reads a length as text in decimal digits, and in nothing else", () => {
+Deno.test("headed() reads a text length only in decimal digits", () => {
   const said = headed(crlf, (line) => /^V(.*)$/.exec(line)?.[1], {
     terminator: "\r\n",
     maxLength: 10,
@@ -128,7 +128,7 @@ Deno.test("headed() reads a length as text in decimal digits, and in nothing els
   assertThrows(() => encoder.encode({ header: "V2" }), TypeError, "missing");
 });
 
-Deno.test("headed() keeps its promises with each kind of header and body", () => {
+Deno.test("headed() passes verifyFraming() with each kind of header and body", () => {
   verifyFraming(counted, [
     { header: "PING" },
     { header: "V a 2", body: bytes("\r\n") },
@@ -179,7 +179,7 @@ Deno.test("headed() keeps its promises with each kind of header and body", () =>
   );
 });
 
-Deno.test("headed() keeps each part's limit, and tells where an error lies", () => {
+Deno.test("headed() applies each part's limit, and gives the offset of an error", () => {
   assertEquals(read("V 10\r\n0123456789\r\nV 11\r\n"), [
     message("V 10", "0123456789"),
     failure("too-long", 18),
@@ -206,7 +206,7 @@ Deno.test("headed() keeps each part's limit, and tells where an error lies", () 
   assertEquals(read(`${2 ** 53}\n`, unlimited), [failure("too-long", 0)]);
 });
 
-Deno.test("headed() keeps the limits of framings of one's own, each in its part", () => {
+Deno.test("headed() applies the limits of custom framings, each to its part", () => {
   const part = (maxFrameLength: number) => ({
     decoder: () => ({
       maxFrameLength,
@@ -278,7 +278,7 @@ Deno.test("headed() drops a header with its body, and takes the next header afte
   ]);
 });
 
-Deno.test("headed() waits for a body without looking at it again", () => {
+Deno.test("headed() does not decode the header again while it waits for a body", () => {
   const framing = headed(lines(), Number, { maxLength: Infinity });
   assertLinear((size) => {
     const stream = bytes(`${size}\n${"\n".repeat(size)}`);
@@ -296,7 +296,7 @@ Deno.test("headed() reads many messages of one chunk in linear time", () => {
   }
 });
 
-Deno.test("headed() surfaces what body throws, to the side whose doing it is", () => {
+Deno.test("headed() passes the error of body to the decoder or the encoder that called it", () => {
   const framing = headed(lines(), (line) => {
     if (line !== "") {
       throw new FramingError(`No body for ${line}`);
@@ -311,7 +311,7 @@ Deno.test("headed() surfaces what body throws, to the side whose doing it is", (
   assertEquals(encode(framing, { header: "" }), "\n");
 });
 
-Deno.test("headed() sends no body but the one that its header says", () => {
+Deno.test("headed() sends only a body that matches its header", () => {
   assertEquals(
     encode(counted, { header: "V 2", body: "é" }),
     "V 2\r\n\xc3\xa9\r\n",
@@ -329,7 +329,7 @@ Deno.test("headed() sends no body but the one that its header says", () => {
   );
 });
 
-Deno.test("headed() has state for each stream, and each body its own", () => {
+Deno.test("headed() has separate state for each stream and each body", () => {
   function numbered() {
     return {
       decoder: () => {
@@ -365,7 +365,7 @@ class Viewed extends Uint8Array<ArrayBuffer> {
   }
 }
 
-Deno.test("headed() keeps a terminator that is written to later", () => {
+Deno.test("headed() copies its terminator", () => {
   const message = { header: Uint8Array.of(1), body: "a" };
   for (const terminator of [bytes(";"), Viewed.of(0x3b)]) {
     const framing = headed(fixedLength(1), () => 1, { terminator });
@@ -374,7 +374,7 @@ Deno.test("headed() keeps a terminator that is written to later", () => {
   }
 });
 
-Deno.test("headed() holds a body to its own limit after a header that ends without bytes, in every split", () => {
+Deno.test("headed() applies the body's limit after a header that takes no bytes at its end, in every split", () => {
   const words = assembled(lines({ maxLength: 3 }), () =>
     function* (line) {
       yield* line.split(" ");
@@ -404,7 +404,7 @@ Deno.test("headed() holds a body to its own limit after a header that ends witho
   }
 });
 
-Deno.test("headed() refuses what it cannot honour", () => {
+Deno.test("headed() refuses invalid options", () => {
   assertThrows(() => headed(lines(), 5 as never), TypeError, "body");
   for (const maxLength of [0, -1, 1.5, NaN]) {
     assertThrows(() => headed(lines(), Number, { maxLength }), RangeError);

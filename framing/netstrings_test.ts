@@ -51,7 +51,7 @@ function splitWhole(stream: string, rules: LimitOptions): Outcome {
   return outcome;
 }
 
-Deno.test("netstrings() reads netstrings, and every kind of damage", () => {
+Deno.test("netstrings() reads netstrings, and refuses every kind of damage", () => {
   const malformed = (offset: number) => failure("malformed", offset);
   const truncated = (offset: number) => failure("truncated", offset);
   const cases: [stream: string, outcome: Outcome][] = [
@@ -101,7 +101,7 @@ Deno.test("netstrings() reads netstrings, and every kind of damage", () => {
   }
 });
 
-Deno.test("netstrings() refuses a length of endless digits, whatever the limit", () => {
+Deno.test("netstrings() refuses a length with endless digits, whatever the limit", () => {
   const nines = "1:a," + "9".repeat(40);
   for (
     const options of [
@@ -163,7 +163,7 @@ Deno.test("netstrings() allows exactly maxLength bytes", () => {
   }
 });
 
-Deno.test("netstrings() agrees with reading the whole stream in one piece", () => {
+Deno.test("netstrings() gives the same messages as reading the whole stream", () => {
   const random = seededRandom(19);
   for (let round = 0; round < rounds(1000); round++) {
     const oversize = pick(random, ["error", "discard"] as const);
@@ -198,7 +198,7 @@ Deno.test("netstrings() agrees with reading the whole stream in one piece", () =
   }
 });
 
-Deno.test("netstrings() fails at the first byte that is wrong", () => {
+Deno.test("netstrings() throws at the first invalid byte", () => {
   const cases: [stream: string, count: number][] = [
     ["4:abcd,", 2],
     ["12345:abc", 6],
@@ -215,14 +215,14 @@ Deno.test("netstrings() fails at the first byte that is wrong", () => {
   assertEquals(bytesUntilError(netstrings(), "9".repeat(99)) <= 20, true);
 });
 
-Deno.test("netstrings() returns the messages before an error, and names the limit", () => {
+Deno.test("netstrings() delivers the messages before an error, and names the limit", () => {
   const decoder = new ChunkDecoder(netstrings({ maxLength: 3 }));
   assertEquals(decoder.decode(bytes("1:a,2:bc,4:")).map(text), ["a", "bc"]);
   const error = assertThrows(() => decoder.decode(bytes("x")), FramingError);
   assertEquals([error.code, error.limit, error.offset], ["too-long", 3, 9]);
 });
 
-Deno.test("netstrings() says whether a message has begun to arrive", () => {
+Deno.test("netstrings() reports whether a message has begun to arrive", () => {
   const decoder = new ChunkDecoder(netstrings());
   const states = ["", "1", ":", "a", ",", "0:,0", ":,"].map((chunk) => {
     decoder.decode(bytes(chunk));
@@ -258,7 +258,7 @@ Deno.test("netstrings() encodes what it decodes", () => {
   }
 });
 
-Deno.test("netstrings() refuses options that cannot work", () => {
+Deno.test("netstrings() refuses invalid options", () => {
   for (const maxLength of [0, -1, NaN, 1.5]) {
     assertThrows(() => netstrings({ maxLength }), RangeError);
   }

@@ -3,7 +3,7 @@ import { ChunkDecoder } from "./chunk_decoder.ts";
 import { assertKeepsNoLargeBuffer, bytes, encode, text } from "./_testing.ts";
 import { unframed } from "./unframed.ts";
 
-Deno.test("unframed() gives every chunk that is not empty, as it arrives", () => {
+Deno.test("unframed() gives every chunk that is not empty as it arrives", () => {
   const decoder = new ChunkDecoder(unframed());
   assertEquals(
     ["ab", "", "\n", "\0\xff"].map((chunk) =>

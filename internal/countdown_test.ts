@@ -82,7 +82,7 @@ Deno.test("Countdown adds up the times for which it is resumed", async () => {
   assertEquals(limited.expired, 1);
 });
 
-Deno.test("Countdown runs until all who resumed it have paused it", async () => {
+Deno.test("Countdown runs until each resume() has its pause()", async () => {
   const running = counted(SOON_MS);
   running.countdown.resume();
   running.countdown.resume();
@@ -96,7 +96,7 @@ Deno.test("Countdown runs until all who resumed it have paused it", async () => 
   assertEquals([running.expired, paused.expired], [1, 0]);
 });
 
-Deno.test("Countdown has the whole time again when it is reset", async () => {
+Deno.test("Countdown starts again with the whole time after reset()", async () => {
   const limited = counted(SOON_MS * 20);
   const { countdown } = limited;
   countdown.resume();
@@ -133,7 +133,7 @@ Deno.test("Countdown does not count time in which this thread is busy", async ()
   assertEquals(limited.expired, 1);
 });
 
-Deno.test("Countdown waits until all reads have settled that are ready, however many", async () => {
+Deno.test("Countdown waits until all ready reads have settled, however many", async () => {
   const waits = Array.from({ length: 2000 }, () => counted(SOON_MS));
   for (const { countdown } of waits) countdown.resume();
   await sleep(SOON_MS / 2);
@@ -151,7 +151,7 @@ Deno.test("Countdown waits until all reads have settled that are ready, however 
   assertEquals(expired.length, 0);
 });
 
-Deno.test("Countdown expires for one that is silent, though reads of others settle without end", async () => {
+Deno.test("Countdown expires for a silent peer although reads of others settle without end", async () => {
   const silent = counted(SOON_MS);
   silent.countdown.resume();
   const others = Array.from({ length: 200 }, () => counted(SOON_MS));
@@ -195,7 +195,7 @@ async function overload(
   return served / count;
 }
 
-Deno.test("Countdown expires for one that is silent after few turns of the others, when these take all time", async () => {
+Deno.test("Countdown expires for a silent peer after a few turns of the others when these take all time", async () => {
   const silent = counted(SOON_MS * 6);
   silent.countdown.resume();
   const start = performance.now();
@@ -204,7 +204,7 @@ Deno.test("Countdown expires for one that is silent after few turns of the other
   assert(turns < 15, `${turns} turns`); // 9; and 20 without its part of the limit
 });
 
-Deno.test("Countdown gives what takes several steps more time when others take all", async () => {
+Deno.test("Countdown gives a task of several steps more time when others take all time", async () => {
   const limit = SOON_MS * 6;
   let hasExpired = false;
   const stop = startTimer(limit, () => {
@@ -219,7 +219,7 @@ Deno.test("Countdown gives what takes several steps more time when others take a
   stop();
 });
 
-Deno.test("startTimer() ends what takes several steps after many looks, when a thread has no pause", async () => {
+Deno.test("startTimer() ends a task of several steps after many polls when the thread is always busy", async () => {
   let hasExpired = false;
   startTimer(SOON_MS, () => {
     hasExpired = true;
@@ -233,7 +233,7 @@ Deno.test("startTimer() ends what takes several steps after many looks, when a t
   assert(turns < 20 * 61, `${turns} turns`);
 });
 
-Deno.test("Countdown counts for no overload what was before it, nor one long time", async () => {
+Deno.test("Countdown does not count earlier busy time or one long busy time as overload", async () => {
   const limit = SOON_MS * 6;
   // The thread is busy twice, for long each time, and only the first knows both.
   const limited = counted(limit);
@@ -253,7 +253,7 @@ Deno.test("Countdown counts for no overload what was before it, nor one long tim
   limited.countdown.stop();
 });
 
-Deno.test("Countdown shares one timer with all others", async () => {
+Deno.test("Countdowns share one timer", async () => {
   await sleep(SOON_MS); // so that those of other tests are forgotten
   using timers = backgroundTimers();
   const countdowns = Array.from(
@@ -271,7 +271,7 @@ Deno.test("Countdown shares one timer with all others", async () => {
   assertEquals(timers.count, 0);
 });
 
-Deno.test("Countdown is not over early when one with a short limit comes", async () => {
+Deno.test("Countdown does not expire early when one with a shorter limit starts", async () => {
   const long = new Countdown(NEVER_MS, () => {});
   long.resume();
   await sleep(400); // well into the time until the clock is observed for it
@@ -289,7 +289,7 @@ Deno.test("startTimer() does not call back after it is stopped", async () => {
   assertEquals(calls, 0);
 });
 
-Deno.test("Countdown leaves no timer when it is stopped, and never runs again", async () => {
+Deno.test("Countdown leaves no timer after stop(), and never runs again", async () => {
   const limited = counted(SOON_MS);
   const { countdown } = limited;
   countdown.resume();

@@ -3,7 +3,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import process from "node:process";
 import { replacing } from "../dev/testdata/replacing.ts";
 
-Deno.test("publishOpen() asks again for channels that are being loaded", async () => {
+Deno.test("publishOpen() looks up channels again while they are being loaded", async () => {
   // Another instance, which has not asked yet.
   const { publishOpen }: typeof import("./diagnostics.ts") = await import(
     `./diagnostics.ts?${crypto.randomUUID()}`

@@ -33,7 +33,7 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-Deno.test("connect() of node.ts names a refusal as Deno does, with Node's code", async () => {
+Deno.test("connect() of node.ts rejects with Deno's name and Node's code if refused", async () => {
   const port = await closedPort();
   const error = await assertRejects(() => connect({ port, framing }), Error);
   assertEquals(error.name, "ConnectionRefused");
@@ -42,7 +42,7 @@ Deno.test("connect() of node.ts names a refusal as Deno does, with Node's code",
   assertInstanceOf(error.cause, Error);
 });
 
-Deno.test("connect() of node.ts tells that there is no Unix socket", async () => {
+Deno.test("connect() of node.ts rejects with NotFound if there is no Unix socket", async () => {
   const error = await assertRejects(
     () => connect({ path: "/nowhere/app.sock", framing }),
     Error,
@@ -52,8 +52,7 @@ Deno.test("connect() of node.ts tells that there is no Unix socket", async () =>
 });
 
 Deno.test({
-  name:
-    "connect() of node.ts names a certificate that cannot be read, and the address",
+  name: "connect() of node.ts names an invalid certificate, and the address",
   ignore: "deno" in process.versions, // whose node:tls looks at it later
 }, async () => {
   for (const tls of [{ cert: "x", key: "y" }, { ...certificate, key: "y" }]) {
@@ -66,7 +65,7 @@ Deno.test({
   }
 });
 
-Deno.test("connect() of node.ts refuses options that cannot be honoured", async () => {
+Deno.test("connect() of node.ts refuses invalid options", async () => {
   const cases: [object, ErrorConstructor, string][] = [
     [{ port: 1, keepAliveInitialDelay: -1 }, RangeError, "keepAliveInitial"],
     [{ path: "/x", keepAliveInitialDelay: 1 }, TypeError, "keepAliveInitial"],
@@ -118,7 +117,7 @@ Deno.test("connect() of node.ts verifies the certificate for serverName", async 
 
 Deno.test({
   name:
-    "connect() of node.ts trusts caCerts beside what the program trusts by default",
+    "connect() of node.ts trusts caCerts in addition to the default certificates",
   ignore: "deno" in process.versions, // which asks for a permission to list it
   async fn() {
     await using server = await serve(
@@ -143,7 +142,7 @@ Deno.test({
   },
 });
 
-Deno.test("connect() of node.ts trusts no certificate of an unknown authority", async () => {
+Deno.test("connect() of node.ts rejects a certificate from an unknown authority", async () => {
   await using server = await serve(
     { ...loopback, tls: certificate, onError: () => {} },
     () => {},
@@ -156,7 +155,7 @@ Deno.test("connect() of node.ts trusts no certificate of an unknown authority", 
   assertStringIncludes(error.message, `127.0.0.1:${server.addr.port}: `);
 });
 
-Deno.test("connect() of node.ts names a refused certificate InvalidData, though the handshake is done", async () => {
+Deno.test("connect() of node.ts reports a refused client certificate as InvalidData after the handshake", async () => {
   const { cert, key } = certificate;
   const server = tls.createServer({
     cert,
@@ -177,7 +176,7 @@ Deno.test("connect() of node.ts names a refused certificate InvalidData, though 
   await once(server, "close");
 });
 
-Deno.test("connect() of node.ts tells an end within the handshake from a reset, as Deno does", async () => {
+Deno.test("connect() of node.ts rejects with UnexpectedEof if the server ends during the handshake, as in Deno", async () => {
   const server = createServer((socket) => socket.resume().end());
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -192,7 +191,7 @@ Deno.test("connect() of node.ts tells an end within the handshake from a reset, 
   await once(server, "close");
 });
 
-Deno.test("connect() of node.ts tells of bytes that are no TLS right after the server's part of the handshake", async () => {
+Deno.test("connect() of node.ts reports bytes that are not TLS right after the server's part of the handshake", async () => {
   const ended = Promise.withResolvers<unknown>();
   const server = createServer(async (socket) => {
     const transport = socketTransport(socket);
@@ -229,7 +228,7 @@ Deno.test("connect() of node.ts tells of bytes that are no TLS right after the s
   await once(server, "close");
 });
 
-Deno.test("connect() of node.ts gives up after connectTimeout, in its TLS handshake too", async () => {
+Deno.test("connect() of node.ts rejects after connectTimeout, also during its TLS handshake", async () => {
   const server = createServer((socket) => socket.resume());
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -244,7 +243,7 @@ Deno.test("connect() of node.ts gives up after connectTimeout, in its TLS handsh
   await once(server, "close");
 });
 
-Deno.test("connect() of node.ts keeps what a connection has not received apart from what others read", async () => {
+Deno.test("connect() of node.ts keeps unreceived bytes in a buffer that others do not overwrite", async () => {
   await using server = await serve(loopback, async (connection) => {
     const name = await connection.receive() ?? "";
     await Promise.all(

@@ -72,7 +72,7 @@ const METRICS = [
   "framed_tcp.connection.opened",
 ];
 
-Deno.test("With OTEL_DENO=true and one import, a collector gets spans and metrics", async () => {
+Deno.test("A collector gets spans and metrics with OTEL_DENO=true and one import", async () => {
   const spans: OtlpSpan[] = [];
   const metrics = new Set<string>();
   const { promise: hasMetrics, resolve } = Promise.withResolvers<void>();

@@ -30,7 +30,7 @@ async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
 }
 
-Deno.test("instrument() makes a span of each side of a connection, by OpenTelemetry's names", async () => {
+Deno.test("instrument() makes a span for each side of a connection, with OpenTelemetry's names", async () => {
   await using otel = telemetry();
   const server = serve({ hostname: "127.0.0.1", port: 0, framing }, echo);
   const { port } = server.addr;
@@ -85,7 +85,7 @@ Deno.test("instrument() makes a span of each side of a connection, by OpenTeleme
   });
 });
 
-Deno.test("instrument() counts what open connections do, and those that have ended", async () => {
+Deno.test("instrument() counts the work of open and ended connections", async () => {
   await using otel = telemetry();
   const server = serve({ hostname: "127.0.0.1", port: 0, framing }, echo);
   const { port } = server.addr;
@@ -140,7 +140,7 @@ function countOf(value: unknown): unknown {
     : undefined;
 }
 
-Deno.test("instrument() tells errors by their codes", async () => {
+Deno.test("instrument() reports errors by their codes", async () => {
   await using otel = telemetry();
   const errors: [unknown, string][] = [
     [new DOMException("A timeout", "TimeoutError"), "TimeoutError"],
@@ -190,7 +190,7 @@ Deno.test("instrument() tells errors by their codes", async () => {
   assertEquals(status?.message, "mine");
 });
 
-Deno.test("instrument() tells what a server has ended by its timeout and by its signal", async () => {
+Deno.test("instrument() reports connections that a server has ended by its timeout and its signal", async () => {
   await using otel = telemetry();
   const endings = [
     (server: { shutdown(options: { timeout: number }): Promise<void> }) =>
@@ -241,7 +241,7 @@ Deno.test("instrument() ends the span of a connection that ended with any value"
   ]);
 });
 
-Deno.test("instrument() ends the span of a connection whose error throws as it is shown", async () => {
+Deno.test("instrument() ends the span of a connection whose error throws when it is converted to text", async () => {
   class SilentError extends Error {
     override get message(): string {
       throw new Error("no message");
@@ -255,7 +255,7 @@ Deno.test("instrument() ends the span of a connection whose error throws as it i
   assertEquals(span?.status.message, "what cannot be shown");
 });
 
-Deno.test("instrument() shows a peer that does not read", async () => {
+Deno.test("instrument() reports a peer that does not read", async () => {
   await using otel = telemetry();
   await using pair = connectionPair({ framing, bufferSize: 1000 });
   const sending = pair.near.send("x".repeat(100_000));
@@ -284,7 +284,7 @@ function activeAndNames(
   ];
 }
 
-Deno.test("instrument() takes the place of the one before", async () => {
+Deno.test("instrument() replaces the previous instrumentation", async () => {
   await using otel = telemetry();
   const before = connectionPair({ framing });
   await using newer = telemetry();
@@ -338,7 +338,7 @@ Deno.test("instrument() names a Unix socket by its path", {
   }
 });
 
-Deno.test("instrument() says so where there are no diagnostics channels", () => {
+Deno.test("instrument() throws if the runtime has no diagnostics channels", () => {
   const { getBuiltinModule } = process;
   Object.assign(process, { getBuiltinModule: undefined });
   try {
@@ -348,7 +348,7 @@ Deno.test("instrument() says so where there are no diagnostics channels", () => 
   }
 });
 
-Deno.test("instrument() refuses a provider that is none, and goes on as before", () => {
+Deno.test("instrument() refuses an invalid provider, and the previous instrumentation continues", () => {
   // When the first connection is opened it would end the process.
   for (const name of ["meterProvider", "tracerProvider"]) {
     assertThrows(() => instrument({ [name]: {} }), TypeError, name);

@@ -109,7 +109,7 @@ Deno.test("verifyFraming() passes the framings of this module", () => {
   });
 });
 
-Deno.test("verifyFraming() compares what is received, in depth", () => {
+Deno.test("verifyFraming() compares received messages deeply", () => {
   const values = mapped(lines(), {
     decode: (line) => ({ text: line, bytes: [bytes(line)], at: new Date(0) }),
     encode: (line: string) => line,
@@ -127,7 +127,7 @@ Deno.test("verifyFraming() compares what is received, in depth", () => {
   );
 });
 
-Deno.test("verifyFraming() compares, and shows, objects that refer to each other", () => {
+Deno.test("verifyFraming() compares and shows objects that refer to each other", () => {
   /** Objects of which each refers to all of them. */
   const graph = (size: number) => {
     const nodes = Array.from({ length: size }, (): { to: unknown } => ({
@@ -157,7 +157,7 @@ Deno.test("verifyFraming() compares, and shows, objects that refer to each other
   verifyFraming(rings, [ring(3)]); // alike at each step
 });
 
-Deno.test("verifyFraming() compares what a Map of another class holds besides", () => {
+Deno.test("verifyFraming() compares the extra properties of a subclass of Map", () => {
   class Named extends Map<string, number> {
     name = "";
   }
@@ -206,7 +206,7 @@ Deno.test("verifyFraming() names the one cut that breaks a framing", () => {
   );
 });
 
-Deno.test("verifyFraming() leaves out cuts that do not matter", () => {
+Deno.test("verifyFraming() leaves out of its report cuts that do not matter", () => {
   // Wrong only if a read has exactly two bytes, of a stream too long for each place.
   let last = 0;
   const framing: Framing<string> = {
@@ -251,7 +251,7 @@ Deno.test("verifyFraming() finds a view that is overwritten", () => {
   );
 });
 
-Deno.test("verifyFraming() finds a message that its receiver must not write to", () => {
+Deno.test("verifyFraming() finds a decoder that still uses a message that it has returned", () => {
   /** Sends what has changed since the last message. */
   function changes(isCopied: boolean): Framing<Uint8Array<ArrayBuffer>> {
     return {
@@ -299,7 +299,7 @@ Deno.test("verifyFraming() names the cut that breaks a stream of many bytes", ()
   assertIncludes(fault, 'cut into "\\x09" | "ninebytes', " at 1: ");
 });
 
-Deno.test("verifyFraming() tells messages apart that have no properties", () => {
+Deno.test("verifyFraming() distinguishes messages that have no properties", () => {
   const kinds: [string, (text: string) => unknown][] = [
     ["URL", (text) => new URL(`http://x/#${text}`)],
     ["Error", (text) => new Error(text)],
@@ -315,7 +315,7 @@ Deno.test("verifyFraming() tells messages apart that have no properties", () => 
   }
 });
 
-Deno.test("verifyFraming() shows what tells two messages apart", () => {
+Deno.test("verifyFraming() shows the difference between two messages", () => {
   class Reading {
     constructor(readonly value: unknown) {}
   }
@@ -354,7 +354,7 @@ Deno.test("verifyFraming() shows what tells two messages apart", () => {
   }
 });
 
-Deno.test("verifyFraming() compares messages that hold themselves", () => {
+Deno.test("verifyFraming() compares messages that contain themselves", () => {
   interface Node {
     name: string;
     children: { parent: Node }[];
@@ -376,7 +376,7 @@ Deno.test("verifyFraming() compares messages that hold themselves", () => {
   );
 });
 
-Deno.test("verifyFraming() finds bytes that are shared within any message", () => {
+Deno.test("verifyFraming() finds shared bytes inside any message", () => {
   const kinds: [string, (bytes: Uint8Array<ArrayBuffer>) => unknown][] = [
     ["Map", (bytes) => new Map([["a", bytes]])],
     ["Set", (bytes) => new Set([bytes])],
@@ -466,7 +466,7 @@ Deno.test("verifyFraming() finds state that both directions of a stream share", 
   );
 });
 
-Deno.test("verifyFraming() finds an encoder that changes what is sent", () => {
+Deno.test("verifyFraming() finds an encoder that masks the message in place", () => {
   const masking: Framing<Uint8Array<ArrayBuffer>, Uint8Array> = {
     ...fixedLength(3),
     encoder: () => ({
@@ -510,12 +510,12 @@ Deno.test("verifyFraming() finds a message that waits for the next frame where i
   verifyFraming(greedy, SENT, { prompt: false });
 });
 
-Deno.test("verifyFraming() passes a message that bytes of the next one are added to at the end", () => {
+Deno.test("verifyFraming() passes a message that ends with bytes of the next one", () => {
   const prefix = asText(delimited("--", { disposition: "prefix" }));
   verifyFraming(prefix, ["--one", "--", "--two"], { prompt: false });
 });
 
-Deno.test("verifyFraming() passes a stream that ends after what comes before messages", () => {
+Deno.test("verifyFraming() passes a stream that ends after a preface", () => {
   // A preface, once in a stream.
   const prefaced: Framing<string> = {
     decoder() {
@@ -605,7 +605,7 @@ Deno.test("verifyFraming() finds a message that is lost with the one after it", 
   );
 });
 
-Deno.test("verifyFraming() finds an end within a message that is passed over", () => {
+Deno.test("verifyFraming() finds an ignored end inside a message", () => {
   const careless = words((input, ended) => {
     const word = takeWord(input, ended);
     if (word === undefined && ended) input.skip(input.length);
@@ -666,7 +666,7 @@ Deno.test("verifyFraming() finds an end within a message that is passed over", (
   verifyFraming({ ...spaced, encoder: () => encoder }, SENT);
 });
 
-Deno.test("verifyFraming() finds an error that comes before the messages", () => {
+Deno.test("verifyFraming() finds an error that comes before earlier messages", () => {
   const hasty = words((input, ended) => {
     if (input.indexOf(0xff) !== -1) {
       throw new FramingError("Wrong", { code: "malformed" });
@@ -679,7 +679,7 @@ Deno.test("verifyFraming() finds an error that comes before the messages", () =>
   );
 });
 
-Deno.test("verifyFraming() finds what is not refused, and what is refused otherwise when cut", () => {
+Deno.test("verifyFraming() finds bytes that are not refused, or refused differently when cut", () => {
   assertIncludes(
     faultOf(words(), SENT, { refused: [bytes("\x01a")] }),
     '"\\x01a" after the messages is not refused: ["a"] was received',
@@ -721,7 +721,7 @@ Deno.test("verifyFraming() finds a limit that is one byte off", () => {
   }
 });
 
-Deno.test("verifyFraming() finds a message of the limit that is received as another", () => {
+Deno.test("verifyFraming() finds a message of maximum length that is received differently", () => {
   const limit = { maxLength: 9, message: x };
   const short = mapped(words(), {
     decode: (word) => word.slice(0, 8),
@@ -734,7 +734,7 @@ Deno.test("verifyFraming() finds a message of the limit that is received as anot
   verifyFraming(short, SENT, { limit, received: SENT });
 });
 
-Deno.test("verifyFraming() finds an encoder that a message it refused has changed", () => {
+Deno.test("verifyFraming() finds an encoder whose state changes with a refused message", () => {
   const counted = (isEarly: boolean): Framing<string> => ({
     decoder: () => {
       const decoder = words().decoder();
@@ -763,7 +763,7 @@ Deno.test("verifyFraming() finds an encoder that a message it refused has change
   );
 });
 
-Deno.test("verifyFraming() finds what is made up when the stream ends inside a message", () => {
+Deno.test("verifyFraming() finds a message made up when the stream ends inside one", () => {
   const inventing = words((input, ended) =>
     takeWord(input, ended) ??
       (ended && input.length > 0 ? input.takeText(1) : undefined)
@@ -811,14 +811,14 @@ Deno.test("verifyFraming() never hangs", () => {
   );
 });
 
-Deno.test("verifyFraming() tells that unframed() gives a message for each read", () => {
+Deno.test("verifyFraming() reports that unframed() gives a message for each read", () => {
   assertIncludes(
     faultOf(unframed(), ["ab", "c"]),
     '"abc", whole, gives message 0 as "abc", which was "ab"',
   );
 });
 
-Deno.test("verifyFraming() does the same with the same seed", () => {
+Deno.test("verifyFraming() repeats a run with the same seed", () => {
   // Wrong for two reads of three bytes, one after another.
   const odd = (): Framing<string> => ({
     ...words(),
@@ -842,7 +842,7 @@ Deno.test("verifyFraming() does the same with the same seed", () => {
   );
 });
 
-Deno.test("verifyFraming() refuses what it cannot verify", () => {
+Deno.test("verifyFraming() refuses arguments that it cannot verify", () => {
   assertThrows(() => verifyFraming(lines(), []), TypeError, "without messages");
   assertThrows(
     () => verifyFraming(lines(), ["a"], { received: [] }),
@@ -895,7 +895,7 @@ Deno.test("verifyFraming() finds an encoder that changes the message", () => {
   assert(fault.includes("was changed as it was encoded"), fault);
 });
 
-Deno.test("verifyFraming() finds an encoder that writes otherwise in one buffer", () => {
+Deno.test("verifyFraming() finds frames that differ when they are encoded one by one", () => {
   let encoders = 0;
   const fault = faultOf({
     ...words(),
@@ -912,7 +912,7 @@ Deno.test("verifyFraming() finds an encoder that writes otherwise in one buffer"
   assert(fault.includes("one by one"), fault);
 });
 
-Deno.test("verifyFraming() tells a fault also of what is thrown and cannot be shown", () => {
+Deno.test("verifyFraming() reports a thrown value without a string form", () => {
   const refuse = () => {
     throw Object.create(null);
   };

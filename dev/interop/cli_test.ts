@@ -106,20 +106,24 @@ function quoted(command: string[]): string {
   return command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
 
-peerTest(hasShell, "The tool is a filter between other programs", async () => {
-  await using server = capitals();
-  const filter = quoted(tool("connect", `${server.addr.port}`));
-  const { text, code, errors } = await runCommand([
-    "sh",
-    "-c",
-    `printf 'b\\na\\n' | ${filter} | sort; echo "$?"`,
-  ]);
-  assertEquals([code, text, errors], [0, "A\nB\n0\n", ""]);
-});
+peerTest(
+  hasShell,
+  "The tool works as a filter between other programs",
+  async () => {
+    await using server = capitals();
+    const filter = quoted(tool("connect", `${server.addr.port}`));
+    const { text, code, errors } = await runCommand([
+      "sh",
+      "-c",
+      `printf 'b\\na\\n' | ${filter} | sort; echo "$?"`,
+    ]);
+    assertEquals([code, text, errors], [0, "A\nB\n0\n", ""]);
+  },
+);
 
 peerTest(
   hasShell,
-  "A reader that has enough ends the tool without a word",
+  "The tool ends silently when the reader of its output stops",
   async () => {
     await using server = serve(
       { ...HOST, framing, onError: () => {} },
@@ -137,7 +141,7 @@ peerTest(
   },
 );
 
-Deno.test("Without permission, the tool says in one line which it needs", async () => {
+Deno.test("Without a permission, the tool names it in one line", async () => {
   const command = ["deno", "run", "--quiet", "--no-prompt", CLI];
   const { code, text, errors } = await runCommand([
     ...command,
@@ -185,7 +189,7 @@ function plainScreen(text: string): string {
 
 peerTest(
   hasPython,
-  "In a terminal, a line typed is a message sent",
+  "In a terminal, connect sends each typed line as a message",
   async () => {
     await using server = capitals();
     const { code, text } = await runInTerminal([
@@ -206,7 +210,7 @@ peerTest(
 
 peerTest(
   hasPython,
-  "In a terminal, lines can be edited, and come back",
+  "In a terminal, lines can be edited and recalled",
   async () => {
     await using server = capitals();
     const [up, left] = ["\x1b[A", "\x1b[D"];
@@ -223,7 +227,7 @@ peerTest(
 
 peerTest(
   hasPython,
-  "Ctrl-D and /half end this side, and the peer may still answer",
+  "Ctrl-D and /half half-close, and the peer can still answer",
   async () => {
     await using server = serve({ ...HOST, framing }, async (connection) => {
       let count = 0;
@@ -248,7 +252,7 @@ peerTest(
 
 peerTest(
   hasPython,
-  "In a terminal, fewer messages than -n says are an error",
+  "In a terminal, fewer messages than -n are an error",
   async () => {
     await using server = serve({ ...HOST, framing }, async (connection) => {
       await connection.send("one");
@@ -266,7 +270,7 @@ peerTest(
 
 peerTest(
   hasPython,
-  "Colours are in a terminal, unless NO_COLOR is set",
+  "The tool prints colours in a terminal, unless NO_COLOR is set",
   async () => {
     const output = async (env: Record<string, string>) =>
       (await runInTerminal([["Verbs", ""]], ["help"], env)).text;
@@ -276,7 +280,7 @@ peerTest(
   },
 );
 
-peerTest(hasPython, "A peer cannot steer the terminal", async () => {
+peerTest(hasPython, "A peer cannot control the terminal", async () => {
   await using server = serve({ ...HOST, framing }, async (connection) => {
     await connection.receive();
     await connection.send("\x1b]0;owned\x07\x1b[2J");
@@ -290,7 +294,7 @@ peerTest(hasPython, "A peer cannot steer the terminal", async () => {
 
 peerTest(
   hasPython,
-  "listen in a terminal sends what is typed to all",
+  "listen in a terminal sends typed lines to all clients",
   async () => {
     await using folder = await temporaryFolder();
     const path = `${folder.path}/socket`;
@@ -479,7 +483,7 @@ peerTest(hasMemcached, "connect talks to memcached", async () => {
 
 peerTest(
   hasTshark,
-  "tshark opens a capture of proxy, and finds nothing wrong in it",
+  "tshark opens a capture of proxy and finds no errors",
   async () => {
     await using folder = await temporaryFolder();
     const capture = `${folder.path}/run.pcap`;

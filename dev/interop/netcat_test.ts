@@ -80,7 +80,7 @@ peerTest(
 
 peerTest(
   hasNetcat,
-  "connect() to nc -l -N, which ends its side first",
+  "connect() exchanges messages with nc -l -N, which ends its side first",
   async () => {
     await using nc = start(
       ["nc", "-v", "-l", "-N", "127.0.0.1", "0"],
@@ -99,7 +99,7 @@ peerTest(
 
 peerTest(
   hasNetcat,
-  "connect() to nc -l without -N, which ends by our end",
+  "connect() ends nc -l without -N by closing its side",
   async () => {
     await using nc = start(["nc", "-v", "-l", "127.0.0.1", "0"], messages);
     const port = await listening(nc);
@@ -128,16 +128,20 @@ peerTest(hasNetcat, "serve() answers nc -N over a Unix socket", async () => {
   assertSameMessages(await assertSuccess(nc), messages);
 });
 
-peerTest(hasNetcat, "connect() to nc -l -N over a Unix socket", async () => {
-  await using folder = await temporaryFolder();
-  const path = `${folder.path}/socket`;
-  await using nc = start(["nc", "-v", "-l", "-N", "-U", path], messages);
-  await listening(nc);
-  await using connection = await connect({ path, framing });
-  const printed = assertSuccess(nc);
-  assertSameMessages(await Array.fromAsync(connection), messages);
-  for (const message of messages) await connection.send(message);
-  await connection.closeWrite();
-  await connection.closed;
-  assertSameMessages(await printed, messages);
-});
+peerTest(
+  hasNetcat,
+  "connect() exchanges messages with nc -l -N over a Unix socket",
+  async () => {
+    await using folder = await temporaryFolder();
+    const path = `${folder.path}/socket`;
+    await using nc = start(["nc", "-v", "-l", "-N", "-U", path], messages);
+    await listening(nc);
+    await using connection = await connect({ path, framing });
+    const printed = assertSuccess(nc);
+    assertSameMessages(await Array.fromAsync(connection), messages);
+    for (const message of messages) await connection.send(message);
+    await connection.closeWrite();
+    await connection.closed;
+    assertSameMessages(await printed, messages);
+  },
+);

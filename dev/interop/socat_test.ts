@@ -112,7 +112,7 @@ const TRANSPORTS: Transport[] = [{
 for (const transport of TRANSPORTS) {
   peerTest(
     hasSocat,
-    `serve() hears socat out over ${transport.name}, and answers then`,
+    `serve() receives everything from socat over ${transport.name}, then answers`,
     async () => {
       await using folder = await temporaryFolder();
       const errors: unknown[] = [];
@@ -135,7 +135,7 @@ for (const transport of TRANSPORTS) {
 
   peerTest(
     hasSocat,
-    `connect() gets all back over ${transport.name} from socat, after its own end`,
+    `connect() receives socat's echo over ${transport.name} after it has half-closed`,
     async () => {
       await using folder = await temporaryFolder();
       await using program = socat(

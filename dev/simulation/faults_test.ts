@@ -15,14 +15,14 @@ interface Fault extends Patch {
 
 const FAULTS: readonly Fault[] = [
   {
-    name: "a lost wake-up: who waits for room in the queue is not told of it",
+    name:
+      "a lost wake-up: a sender that waits for room in the queue is not resumed",
     path: "connection/_writer.ts",
     changes: [["this.#room.resolve();", ""]],
     found: /did not settle/,
   },
   {
-    name:
-      "a double delivery: a message that was waited for is handed out again",
+    name: "a double delivery: a message is given to a second receiver",
     path: "connection/_receivers.ts",
     changes: [
       ["readonly #taker: Taker<T>;", "readonly #taker: Taker<T>; #kept?: T;"],
@@ -38,7 +38,7 @@ const FAULTS: readonly Fault[] = [
     found: /took .* in place of/,
   },
   {
-    name: "a false timeout: what was received does not begin the time anew",
+    name: "a false timeout: received bytes do not restart the time",
     path: "internal/countdown.ts",
     changes: [[
       "reset(): void {\n    this.#waited = 0;\n    this.#begin();",
@@ -47,7 +47,8 @@ const FAULTS: readonly Fault[] = [
     found: /Timeout after/,
   },
   {
-    name: "a false timeout: time counts in which this thread came to no socket",
+    name:
+      "a false timeout: time counts in which this thread did not poll its sockets",
     path: "internal/countdown.ts",
     changes: [
       ["this.now += Math.min(passed, most);", "this.now += passed;"],

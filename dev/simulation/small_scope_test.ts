@@ -12,7 +12,7 @@ import { runScope, runSmall } from "./small_scope.ts";
 // About two seconds; `deno task simulate --scope 5` runs all.
 const MOST = 2;
 
-Deno.test(`all programs of up to ${MOST} operations, with each fault at each point, end as the table says`, async () => {
+Deno.test(`all programs of up to ${MOST} operations, with each fault at each point, end as the table of endings says`, async () => {
   const { runs, rows } = await runScope({ most: MOST });
   const expected = sequences(MOST).reduce(
     (sum, { length }) => sum + MODES.length * [...faults(length)].length,

@@ -10,7 +10,7 @@ const LOOKS = 10;
 // Read buffers have 64 KiB at most, and each end writes from buffers that are pooled.
 const MAX_GROWTH_BYTES = 1024 * 1024;
 
-Deno.test("Connection.receiveStream() passes 300 MB in a few buffers", async () => {
+Deno.test("Connection.receiveStream() forwards 300 MB with a few buffers", async () => {
   setFlagsFromString("--expose-gc");
   const collect: () => void = runInNewContext("gc");
   const held = () => {

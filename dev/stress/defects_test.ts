@@ -21,7 +21,7 @@ import { serve } from "../../server/serve.ts";
 import { certificate } from "../testdata/certificates.ts";
 import { settlement } from "./settling.ts";
 
-Deno.test("serve() goes on immediately after peers that were gone before it accepted them", async () => {
+Deno.test("serve() accepts immediately after peers that were gone before it accepted them", async () => {
   const errors: unknown[] = [];
   const framing = lines();
   await using server = serve({
@@ -67,7 +67,7 @@ function withoutEnd(conn: Deno.TcpConn, onEnd?: () => void): Deno.Conn {
   });
 }
 
-Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not go on", async () => {
+Deno.test("idleTimeout ends a closeWrite() during a stalled TLS handshake", async () => {
   using listener = Deno.listenTls({
     hostname: "127.0.0.1",
     port: 0,
@@ -89,7 +89,7 @@ Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not 
   );
 });
 
-Deno.test("idleTimeout ends a close() whose end the peer does not take", async () => {
+Deno.test("idleTimeout ends a close() whose peer does not read the end", async () => {
   await using ends = await socketPair(
     { idleTimeout: 30 },
     (conn) => withoutEnd(conn),
@@ -103,7 +103,7 @@ Deno.test("idleTimeout ends a close() whose end the peer does not take", async (
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("abort() ends a connection whose end the peer does not take after a FramingError", async () => {
+Deno.test("abort() ends a connection whose peer does not read the end after a FramingError", async () => {
   const framing = lines({ maxLength: 8 });
   const ending = Promise.withResolvers<void>();
   await using ends = await socketPair(

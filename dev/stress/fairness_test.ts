@@ -21,7 +21,7 @@ for (
 ) {
   Deno.test({
     name:
-      `idleTimeout ends none whose line is in its socket when the thread was busy (${door}, ${peers})`,
+      `idleTimeout ends no connection whose line is in its socket when the thread was busy (${door}, ${peers})`,
     ignore: isWindows,
     async fn() {
       const folder = await Deno.makeTempDir();
@@ -41,7 +41,7 @@ for (
 
 for (const isStopped of [false, true]) {
   Deno.test({
-    name: `timeouts end the one that is silent of 300 peers, when the ${
+    name: `timeouts end only the silent one of 300 peers when the ${
       isStopped ? "process was stopped" : "thread was busy"
     } for longer`,
     ignore: isWindows,
@@ -60,7 +60,7 @@ for (const isStopped of [false, true]) {
 
 Deno.test({
   name:
-    "timeouts end those that are silent of 200 peers that always send, when all are too much for the thread",
+    "timeouts end only silent peers beside 200 that always send, when the thread is overloaded",
   ignore: isWindows,
   async fn() {
     const { open, ended } = await overloaded(200, {
@@ -78,7 +78,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "sendTimeout ends none that takes a long message while the thread is busy",
+    "sendTimeout ends no peer that reads a long message while the thread is busy",
   ignore: isWindows,
   async fn() {
     const setup: Setup = {
@@ -93,7 +93,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "messageTimeout ends none that sends a long message while the thread is busy",
+    "messageTimeout ends no peer that sends a long message while the thread is busy",
   ignore: isWindows,
   async fn() {
     const { ended } = await busyWhileReceiving({
@@ -140,7 +140,7 @@ for (const isTls of [false, true]) {
 
 Deno.test({
   name:
-    "handshakeTimeout ends the one that does not shake hands while the thread is busy in every turn",
+    "handshakeTimeout ends only peers that start no handshake while the thread is busy in every turn",
   ignore: isWindows,
   async fn() {
     const { open, ended } = await busyWhileShakingHands(20, {

@@ -6,11 +6,11 @@ import { checkMemory } from "./framing_memory.ts";
 
 const LONG_BYTES = 8 * 1024 * 1024;
 
-Deno.test("no decoder holds more than maxLength and one chunk", () => {
+Deno.test("no decoder keeps more than maxLength and one chunk", () => {
   assert(checkMemory([45_000]) > 0);
 });
 
-Deno.test("no encoder holds a long message that it has encoded", () => {
+Deno.test("no encoder keeps a long message that it has encoded", () => {
   setFlagsFromString("--expose-gc");
   const collect: () => void = runInNewContext("gc");
   const held = () => {

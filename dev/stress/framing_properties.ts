@@ -33,13 +33,13 @@ const encoder = new TextEncoder();
 
 /** The properties. */
 export const FRAMING_PROPERTIES: readonly NamedProperty[] = [
-  named("a decoder gives back what was encoded", 1000, checkDecoder),
-  named("the streams give back what was encoded", 250, checkStreams),
-  named("a connection gives back what was sent", 250, checkConnection),
-  named("a pipe gives back what went into it", 150, checkPipe),
-  named("any bytes decode alike in any cuts", 1800, checkCuts),
-  named("any bytes decode alike in a stream", 250, checkDecoderStream),
-  named("any bytes decode alike in a connection", 250, checkReceiving),
+  named("a decoder returns the encoded messages", 1000, checkDecoder),
+  named("the streams return the encoded messages", 250, checkStreams),
+  named("a connection returns the sent messages", 250, checkConnection),
+  named("a pipe returns the messages piped into it", 150, checkPipe),
+  named("any bytes decode the same in any cuts", 1800, checkCuts),
+  named("any bytes decode the same in a stream", 250, checkDecoderStream),
+  named("any bytes decode the same in a connection", 250, checkReceiving),
 ];
 
 function named(

@@ -17,7 +17,7 @@ export async function* framingRows(
     const lengths = Array.from({ length: 3 }, () => 1000 + random(200_000));
     yield {
       ...good,
-      workload: "no decoder holds more than maxLength and one chunk",
+      workload: "no decoder keeps more than maxLength and one chunk",
       fault: "messages that never end",
       operations: checkMemory([...CHUNK_LENGTHS, ...lengths]),
       peakMemory: memory.peak,

@@ -96,7 +96,7 @@ async function assertFits(page: Page): Promise<void> {
 
 peerTest(
   hasBrowser,
-  "Lesson 1: every call is made, and everything seen",
+  "Lesson 1: the page makes every call and shows its results",
   async () => {
     await withPage(DESK, async (page) => {
       const press = async (key: string) => {
@@ -173,7 +173,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "Lesson 2: the sums of the page are the server's, at any time",
+  "Lesson 2: the page shows the server's sums at any time",
   async () => {
     await withPage(DESK, async (page, browser) => {
       await page.click("#tab-2");
@@ -245,7 +245,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "Lesson 2: a broadcast has two lanes, and sums, also where the kernel is silent",
+  "Lesson 2: a broadcast shows two lanes and sums, also without figures of the kernel",
   async () => {
     await withPage({ ...PHONE, kernel: silent }, async (page) => {
       assertMatch(
@@ -287,7 +287,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "Lesson 3: messages stay whole for every cut, until a byte is dropped",
+  "Lesson 3: messages stay whole in every cut until a byte is dropped",
   async () => {
     await withPage(DESK, async (page) => {
       const scores = () =>
@@ -357,7 +357,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "The page says everything in both languages, by the keyboard too",
+  "The page shows everything in both languages and works by keyboard",
   async () => {
     await withPage(PHONE, async (page) => {
       await page.value(`document.getElementById("tab-1").focus()`);
@@ -398,7 +398,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "The recorded page goes through the lessons without a server",
+  "The recorded page runs the lessons without a server",
   async () => {
     await using folder = await temporaryFolder();
     const path = `${folder.path}/lesson.html`;

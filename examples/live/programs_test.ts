@@ -35,7 +35,7 @@ async function outputOf(program: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-Deno.test("The programs of the page run, and print what the lessons say", async () => {
+Deno.test("The programs of the page print the output that the lessons show", async () => {
   const [echo = "", waiting = "", framed = ""] = await Promise.all(
     (await programsOf()).map(outputOf),
   );

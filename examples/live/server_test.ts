@@ -28,7 +28,7 @@ async function statusOf(url: string, path: string, headers: string[]) {
   return Number(answer.split(" ")[1]);
 }
 
-Deno.test("serveLesson() serves the page to itself alone", async () => {
+Deno.test("serveLesson() answers only requests from its own page", async () => {
   await using server = serveLesson(0, await Kernel.open());
   const { host } = new URL(server.url);
   const { port } = new URL(server.url);
@@ -106,7 +106,7 @@ function startProgram(port: string) {
   ]);
 }
 
-Deno.test("The program says in one line that its port is wrong, or in use", async () => {
+Deno.test("The program reports in one line that its port is invalid or in use", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   for (
     const [port, code, reason] of [
@@ -122,7 +122,7 @@ Deno.test("The program says in one line that its port is wrong, or in use", asyn
   }
 });
 
-Deno.test("The program ends at Ctrl-C though a page does not close", async () => {
+Deno.test("The program ends at Ctrl-C although a page does not close", async () => {
   await using program = startProgram("0");
   const [url = ""] = await lineThat(program.stdout, /at (http:\S+) until/);
   const { hostname, host, port } = new URL(url);
@@ -134,7 +134,7 @@ Deno.test("The program ends at Ctrl-C though a page does not close", async () =>
   assertEquals((await program.status).code, 0);
 });
 
-Deno.test("The program rests while a page is open, and ends at Ctrl-C", async () => {
+Deno.test("The program uses little CPU while a page is open, and ends at Ctrl-C", async () => {
   await using program = startProgram("0");
   const [url = ""] = await lineThat(program.stdout, /at (http:\S+) until/);
   const page = new WebSocket(new URL("link", url));

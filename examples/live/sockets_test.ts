@@ -45,7 +45,7 @@ Deno.test("Sockets writes before the server accepts, and reads two writes togeth
   assertEquals([first, second, read], ["5", "5", '10: "helloagain"']);
 });
 
-Deno.test("Sockets tells the way of the end that wrote last", async () => {
+Deno.test("Sockets shows the direction of the last write", async () => {
   using sockets = new Sockets(kernel);
   await callAll(sockets, [
     ...LISTEN_AND_CONNECT,
@@ -58,7 +58,7 @@ Deno.test("Sockets tells the way of the end that wrote last", async () => {
   assertEquals([lane.made, lane.taken, lane.inKernel], [5, 2, 3]);
 });
 
-Deno.test("Sockets says who is not open", async () => {
+Deno.test("Sockets names an end that is not open", async () => {
   using sockets = new Sockets(kernel);
   await callAll(sockets, LISTEN_AND_CONNECT);
   const [accepted, , closed, unknown] = await callAll(sockets, [
@@ -73,7 +73,7 @@ Deno.test("Sockets says who is not open", async () => {
 });
 
 Deno.test({
-  name: "Sockets tells the kernel's states, from LISTEN to TIME-WAIT",
+  name: "Sockets shows the kernel's states, from LISTEN to TIME-WAIT",
   ignore: kernel.source === "none",
   async fn() {
     using sockets = new Sockets(kernel);
@@ -104,7 +104,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Sockets tells what a reset has lost",
+  name: "Sockets shows the bytes that a reset has lost",
   ignore: kernel.source === "none",
   async fn() {
     using sockets = new Sockets(kernel);

@@ -104,7 +104,7 @@ async function answered(frame: number[]): Promise<unknown> {
   return await resolve(connection, ["a"]);
 }
 
-Deno.test("dns.ts takes what a server may answer", async () => {
+Deno.test("dns.ts accepts the valid answers of a server", async () => {
   const right = [{ id: 1, code: 0, addresses: ["192.0.2.1"] }];
   const other = record(TXT, [2, 0x68, 0x69]);
   assertEquals(await answered(framed(HEADER, QUESTION, ANSWER)), right);
@@ -115,7 +115,7 @@ Deno.test("dns.ts takes what a server may answer", async () => {
   assertEquals(await answered(detours(8190)), none);
 });
 
-Deno.test("dns.ts names what is wrong, and only that connection ends", async () => {
+Deno.test("dns.ts names the error in an answer, and ends only that connection", async () => {
   const damaged = [
     framed(HEADER, QUESTION, ANSWER.with(1, 19)), // a name that is itself
     framed(HEADER, [0xc0, 14, 0xc0, 12, 0, 1, 0, 1]), // of two names, each the other
@@ -160,7 +160,7 @@ Deno.test("dns.ts names what is wrong, and only that connection ends", async () 
   }
 });
 
-Deno.test("dns.ts refuses a name that cannot be asked for", async () => {
+Deno.test("dns.ts refuses an invalid name", async () => {
   await using server = serve(
     { ...loopback, framing: unframed() },
     async (connection) => {

@@ -133,7 +133,7 @@ const DAMAGED: [response: string, error: string][] = [
   ["", "UnexpectedEof"],
 ];
 
-Deno.test("http.ts ends with a named error where a response is damaged", async () => {
+Deno.test("http.ts ends with a named error if a response is damaged", async () => {
   let answer = "";
   await using server = serve(
     { hostname, port: 0, framing: unframed() },

@@ -90,7 +90,7 @@ function rows(connection: Postgres, sql: string) {
 
 peerTest(
   hasPostgres,
-  "postgres.ts asks PostgreSQL, plain and over TLS",
+  "postgres.ts queries PostgreSQL, plain and over TLS",
   async () => {
     await using database = await startDatabase();
     const { port } = database;
@@ -184,7 +184,7 @@ const DAMAGED: [answer: string, name: string][] = [
   ["", "UnexpectedEof"],
 ];
 
-Deno.test("postgres.ts ends with a named error where a message is damaged", async () => {
+Deno.test("postgres.ts ends with a named error if a message is damaged", async () => {
   let answer = "";
   await using server = serve(
     { hostname, port: 0, framing: unframed() },
@@ -211,7 +211,7 @@ Deno.test("postgres.ts ends with a named error where a message is damaged", asyn
   }
 });
 
-Deno.test("postgres.ts logs in without a password, and takes no answer from before TLS", async () => {
+Deno.test("postgres.ts logs in without a password, and ignores answers from before TLS", async () => {
   let answers: string[] = [];
   await using server = serve(
     { hostname, port: 0, framing: unframed(), onError: () => {} },

@@ -214,7 +214,7 @@ const DAMAGED: [sent: string, error: string][] = [
   [`EHLO ${"x".repeat(2000)}`, "too-long"],
 ];
 
-Deno.test("smtp.ts takes no mail where a lone line feed or return would end it", async () => {
+Deno.test("smtp.ts refuses a mail that a lone line feed or carriage return would end", async () => {
   for (const [sent, name] of DAMAGED) {
     const damaged = mailServer();
     await answersTo(damaged.port, sent);
@@ -251,7 +251,7 @@ const DIALOGUES: [sent: string, answers: string][] = [
   ["RCPT TO:<b@x>\r\nDATA\r\n", "503 Not understood, or not now\r\n".repeat(2)],
 ];
 
-Deno.test("smtp.ts answers clients of all ages", async () => {
+Deno.test("smtp.ts answers old and new clients", async () => {
   await using server = mailServer();
   for (const [sent, answers] of DIALOGUES) {
     assertEquals(
@@ -266,7 +266,7 @@ Deno.test("smtp.ts answers clients of all ages", async () => {
   assertEquals(server.errors, []);
 });
 
-Deno.test("smtp.ts refuses commands that come before TLS and after STARTTLS", async () => {
+Deno.test("smtp.ts refuses commands sent after STARTTLS and before TLS", async () => {
   await using server = mailServer(certificate);
   await answersTo(server.port, `EHLO x\r\nSTARTTLS\r\n${SMUGGLED}`);
   const [error] = server.errors;
@@ -290,7 +290,7 @@ const REPLIES: [sent: string, message: string][] = [
   ["", "ended"],
 ];
 
-Deno.test("smtp.ts names what a server does wrong", async () => {
+Deno.test("smtp.ts names the error of a server", async () => {
   let greeting = "";
   await using server = serve(
     { hostname, port: 0, framing: unframed(), onError: () => {} },
@@ -308,7 +308,7 @@ Deno.test("smtp.ts names what a server does wrong", async () => {
   }
 });
 
-Deno.test("smtp.ts sends no address that is a command, and no lone return", async () => {
+Deno.test("smtp.ts sends no address that contains a command, and no lone carriage return", async () => {
   await using server = mailServer();
   const wrongs: Partial<Mail>[] = [
     { from: "a>\r\nRSET" },
@@ -330,7 +330,7 @@ Deno.test("smtp.ts sends no address that is a command, and no lone return", asyn
   assertEquals(server.mails, []);
 });
 
-Deno.test("smtp.ts runs alone", async () => {
+Deno.test("smtp.ts runs as a program", async () => {
   await using example = startExample("protocols/smtp.ts", [], []);
   assertStringIncludes(
     (await assertSuccess(example)).join(),

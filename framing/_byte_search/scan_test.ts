@@ -7,7 +7,7 @@ import {
 } from "./scan.ts";
 import { seededRandom } from "../_testing.ts";
 
-Deno.test("wasmScanner() finds what scriptScanner() finds", () => {
+Deno.test("wasmScanner() finds the same places as scriptScanner()", () => {
   const wasm = wasmScanner();
   const script = scriptScanner();
   const random = seededRandom(7);
@@ -32,7 +32,7 @@ Deno.test("wasmScanner() finds what scriptScanner() finds", () => {
   }
 });
 
-Deno.test("wasmScanner() finds a byte anywhere in a buffer, of its space or another", () => {
+Deno.test("wasmScanner() finds a byte anywhere in its own memory and in another buffer", () => {
   const wasm = wasmScanner();
   const size = 256;
   const space = wasm.bufferSpace(size);
@@ -61,7 +61,7 @@ Deno.test("wasmScanner() finds a byte anywhere in a buffer, of its space or anot
   }
 });
 
-Deno.test("wasmScanner() reserves buffers apart from each other while there is room", () => {
+Deno.test("wasmScanner() reserves separate buffers while there is room", () => {
   const { scan, offsets, bufferSpace } = wasmScanner();
   const { reserve } = bufferSpace(3 * 1024 * 1024);
   const buffers: Uint8Array[] = [];

@@ -14,7 +14,7 @@ function bytes(text: string): Uint8Array {
 }
 
 function testOn(side: string, std: Std): void {
-  Deno.test(`concat() makes a buffer of its own (${side})`, () => {
+  Deno.test(`concat() returns its own buffer (${side})`, () => {
     assertEquals(std.concat([]), new Uint8Array());
     const parts = [bytes("a"), bytes(""), bytes("bcd")];
     const joined = std.concat(parts);
