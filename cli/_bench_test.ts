@@ -90,7 +90,8 @@ Deno.test("bench --rate sends the requests that came due while the thread was bu
 });
 
 Deno.test("bench --rate measures latency from the time a request was due, not from the time it was sent", async () => {
-  // One that stands still for half of the time, and answers in no time else.
+  // A server that blocks its thread half of the time, and otherwise answers
+  // immediately.
   await using server = serve(
     { ...HOST, framing: lines() },
     async (connection) => {
@@ -103,7 +104,8 @@ Deno.test("bench --rate measures latency from the time a request was due, not fr
     },
   );
   const { latency } = await bench(server.addr.port, "-r", "200");
-  // One at a time: all that were due meanwhile have waited, though only one was sent.
+  // One request at a time: all requests due meanwhile have waited, although only one
+  // was sent.
   assert(latency.p90 > 30 && latency.max >= 70, JSON.stringify(latency));
 });
 
@@ -198,7 +200,7 @@ Deno.test("bench reports failed connections and exits with code 1", async () => 
     ended.errors,
     /^framed: 2 of 2 connections failed: The peer has ended/,
   );
-  assert(!ended.output.includes("Latency"), ended.output); // of nothing
+  assert(!ended.output.includes("Latency"), ended.output);
 });
 
 Deno.test("bench refuses options with which it cannot measure", async () => {

@@ -6,7 +6,7 @@ import { Running, runTool } from "./_testing.ts";
 
 const HOST = { hostname: "127.0.0.1", port: 0 } as const;
 
-/** A server of lines that answers in capitals. */
+/** Echoes lines in capitals. */
 function capitals() {
   return serve({ ...HOST, framing: lines() }, async (connection) => {
     for await (const line of connection) {
@@ -15,7 +15,7 @@ function capitals() {
   });
 }
 
-/** A server that runs `handler`, and sends bytes as they are. */
+/** Runs `handler` with an unframed connection. */
 function server(
   handler: (connection: Connection) => Promise<void>,
 ) {
@@ -235,7 +235,7 @@ Deno.test("Ctrl-C ends connect if the peer has ended but the input has not", asy
   const input = new ReadableStream<Uint8Array>();
   await using tool = new Running(args, { input });
   await tool.shell.seen(/done\n/);
-  await runTool([...args, "-m", "a"]); // by now the end has come, too
+  await runTool([...args, "-m", "a"]); // the end has arrived too
   assertEquals((await tool.interrupt()).code, 130);
 });
 

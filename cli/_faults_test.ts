@@ -21,7 +21,7 @@ const NONE: Faults = {
   seed: 1,
 };
 
-/** The far end of a line, which notes what arrives. */
+/** The far end of a line, which records what arrives. */
 class Far {
   readonly pieces: number[] = [];
   bytes: number[] = [];
@@ -78,7 +78,7 @@ Deno.test("The seed decides where the cuts are, however the bytes arrive", async
   assert(new Set(one.pieces).size > 3, `${one.pieces}`);
   assertEquals((await pass({ cut }, 1)).pieces, one.pieces);
   assert(`${(await pass({ cut }, 2)).pieces}` !== `${one.pieces}`);
-  // A cut in the midst of a chunk stays; the ends of chunks are cuts too.
+  // A cut inside a chunk stays a cut, and so do the ends of chunks.
   const ends = (pieces: number[]) => {
     let at = 0;
     return pieces.map((length) => at += length);
@@ -105,7 +105,7 @@ Deno.test("A rate limits the bytes that pass in a second", async () => {
   const far = await pass({ rate: 1000 });
   assert(performance.now() - start >= 95);
   assertEquals(far.bytes, [...BYTES]);
-  assertEquals(Math.max(...far.pieces), 50); // a twentieth of a second
+  assertEquals(Math.max(...far.pieces), 50);
 });
 
 Deno.test("A half-close comes after exactly the given number of bytes, and drops the rest", async () => {

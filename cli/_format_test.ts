@@ -56,7 +56,7 @@ Deno.test("A message cannot control the terminal that shows it", () => {
     attack,
   );
   assertEquals(
-    // deno-lint-ignore no-control-regex -- they are what is looked for
+    // deno-lint-ignore no-control-regex -- the test looks for control characters
     plainText(attack, "json", true).match(/[\x00-\x09\x7f-\x9f\u202e]/),
     null,
   );

@@ -15,7 +15,7 @@ function choose(...args: string[]) {
   return chooseFraming(parseFlags(args, known).flags);
 }
 
-/** A row for each framing: the flags, the code, and a message with its frame. */
+/** One row for each framing: flags, printed code, a message, its frame. */
 const CASES: [
   args: string[],
   code: string,

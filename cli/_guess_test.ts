@@ -8,7 +8,7 @@ import { guessReport, shellWords } from "./_guess_report.ts";
 import { randomFrom } from "./_faults.ts";
 import { bytesOf } from "./_values.ts";
 
-/** A stream of messages, each in a read of its own, or all in one. */
+/** A stream of messages, with one read for each message or one read for all. */
 function sampleOf(
   flags: string[],
   messages: readonly Sendable[],
@@ -84,7 +84,7 @@ for (const [flags, messages] of CASES) {
       best(sampleOf(flags, messages, { isOneRead: true })),
       expected,
     );
-    // The last message has not come whole.
+    // The last message is incomplete.
     assertEquals(
       best(sampleOf(flags, messages, { isOneRead: true, drop: 1 })),
       expected,

@@ -13,7 +13,7 @@ interface Packet {
   readonly payload: string;
 }
 
-/** Reads a capture again, and checks its sums. */
+/** Reads a capture and verifies its checksums. */
 function read(file: Uint8Array): Packet[] {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   assertEquals(view.getUint32(0), 0xa1b2c3d4);
@@ -58,7 +58,7 @@ function packetOf(datagram: Uint8Array): Omit<Packet, "time"> {
   };
 }
 
-/** All ones, if a sum is right. */
+/** All bits are ones if the checksum is correct. */
 function sum(parts: Uint8Array[]): number {
   let total = 0;
   for (const part of parts) {
@@ -99,7 +99,7 @@ Deno.test("A flow has a handshake, matching sequence numbers and an end", () => 
     flow.end("client", 1_700_000_001_000);
     flow.end("client", 1_700_000_001_000);
     flow.end("server", 1_700_000_001_000);
-    flow.reset("server", 1_700_000_001_000); // too late
+    flow.reset("server", 1_700_000_001_000);
   });
   const [c, s] = ["0a000001", "0a000002"];
   assertEquals(

@@ -9,7 +9,7 @@ import { textOf } from "./_values.ts";
 const HOST = { hostname: "127.0.0.1", port: 0 } as const;
 const framing = lines();
 
-/** A server of lines that answers in capitals, and has a last word. */
+/** Echoes lines in capitals, and sends a last line at the end. */
 function capitals() {
   return serve({ ...HOST, framing }, async (connection) => {
     for await (const line of connection) {
@@ -197,7 +197,7 @@ Deno.test("proxy resets a client if no target listens", async () => {
 
 Deno.test({
   name: "Ctrl-C ends proxy if its target does not answer",
-  ignore: Deno.build.os !== "linux", // others treat a full backlog otherwise
+  ignore: Deno.build.os !== "linux", // other systems handle a full backlog differently
   async fn() {
     using listener = Deno.listen({ ...HOST, tcpBacklog: 1 });
     const { port } = listener.addr;

@@ -4,7 +4,7 @@ import { lines } from "../framing.ts";
 import { serve } from "../server.ts";
 import { Running, runTool } from "./_testing.ts";
 
-/** A server that answers in capitals, but says `odd` to `word`. */
+/** Answers in capitals, but answers `word` with `odd`. */
 function capitals(word?: string) {
   return serve(
     { hostname: "127.0.0.1", port: 0, framing: lines() },

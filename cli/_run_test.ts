@@ -33,10 +33,10 @@ for (const verb of VERBS) {
     }
     assert(verb.examples.length > 0);
     for (const line of output.split("\n")) {
-      // Only an example is as long as it is.
+      // Only example lines may be longer.
       assert(line.length <= 80 || line.startsWith("  framed"), line);
     }
-    // Checked as far as the files that some of them name.
+    // Parsed, but not up to opening the files that some examples name.
     for (const [example] of verb.examples) {
       const words = wordsOf(example.replace(/ [<>] \S+$/, ""));
       const { code, errors } = await runTool([...words, "--print-code"]);

@@ -239,7 +239,7 @@ Deno.test("connect() rejects a certificate from an unknown authority", async () 
   }
 });
 
-/** Lets each name be dialled on this machine, whatever it is. */
+/** Replaces `Deno.connect`, so that every name connects to this machine. */
 function diallingLoopback(): Disposable {
   const { connect: dial } = Deno;
   return replacing(Deno as { connect: unknown }, {
@@ -253,7 +253,7 @@ Deno.test("connect() rejects a certificate for another name", async () => {
     port: 0,
     ...certificate,
   });
-  // The socket reaches the listener; the name is not in its certificate.
+  // The socket connects, but its certificate does not have the name.
   using _dialling = diallingLoopback();
   const [connecting] = await Promise.allSettled([
     connect({
@@ -270,7 +270,7 @@ Deno.test("connect() rejects a certificate for another name", async () => {
 
 Deno.test("connect() verifies the certificate for serverName", async () => {
   using listener = listenTls();
-  // The name to dial is not in the certificate.
+  // The certificate does not have the dialled name.
   using _dialling = diallingLoopback();
   const [, client] = await Promise.all([
     shakeHands(listener),
@@ -409,7 +409,7 @@ Deno.test("connect() sends its certificate to a server that asks for one", async
     tls: { caCerts, ...certificate },
   });
   assertEquals(await client.receive(), "localhost");
-  // With TLS 1.3 a client learns only afterwards that it was refused.
+  // With TLS 1.3 a client learns only after the handshake that it was refused.
   await using stranger = await connect({ ...options, tls: { caCerts } });
   await assertRejects(() => stranger.receive());
 });
@@ -483,7 +483,7 @@ Deno.test("connect() rejects when its signal is aborted in a TLS handshake", asy
   });
 });
 
-/** Tries a server that accepts and says nothing more. */
+/** Connects to a server that accepts and sends nothing. */
 async function withoutHandshake(
   attempt: (port: number, tls: ConnectTlsOptions) => Promise<void>,
 ): Promise<void> {

@@ -34,7 +34,10 @@ const framing = lines();
 const hostname = "127.0.0.1";
 const quick = { framing, minTimeout: 1, maxTimeout: 2 };
 
-/** A server whose first connections have a handler each, and further ones the last. */
+/**
+ * A server with a handler for each of its first connections; the last handler serves
+ * all further ones.
+ */
 function serveInTurn(
   ...handlers: ConnectionHandler<string, string>[]
 ): Server<string, string, Deno.NetAddr> {
@@ -45,14 +48,14 @@ function serveInTurn(
   );
 }
 
-/** A server that answers each line with itself. */
+/** Echoes each line. */
 async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
 }
 
 function hangUp(): void {}
 
-/** Sends two lines, ends only its own side, and tells the last line that it hears. */
+/** Sends two lines, half-closes, and returns the last line that it receives. */
 function sendAndListen(
   heard: (line: string | undefined) => void,
 ): ConnectionHandler<string, string> {
@@ -64,7 +67,7 @@ function sendAndListen(
   };
 }
 
-/** Collects what `onError` is told. */
+/** Collects the errors that `onError` gets. */
 function errorLog(): {
   readonly errors: unknown[];
   readonly onError: (error: unknown) => void;
@@ -73,7 +76,7 @@ function errorLog(): {
   return { errors, onError: (error) => void errors.push(error) };
 }
 
-/** Records how long waits of at least `minimum` ms would be, and makes them short. */
+/** Records the length of timers of at least `minimum` ms, and shortens them. */
 function recordingWaits(minimum: number): Disposable & { waits: number[] } {
   const waits: number[] = [];
   const { setTimeout } = globalThis;
@@ -355,7 +358,7 @@ Deno.test("reconnect() makes the next connection when one is reset within a mess
   }
 });
 
-/** A server that writes `text` to each connection, and can reset the last one. */
+/** A server that writes `text` on each connection and can reset the last one. */
 async function resettingServer(text: string): Promise<
   AsyncDisposable & { readonly port: number; readonly reset: () => void }
 > {
@@ -419,7 +422,7 @@ Deno.test("reconnect() makes the next connection when the server closes it and t
       await connection.closeWrite();
       await connection.closed;
     },
-    (connection) => void connection.closed.catch(() => {}), // it is done
+    (connection) => void connection.closed.catch(() => {}),
   ];
   await Promise.all(handlers.map(async (handler, index) => {
     await using server = serveInTurn(greet, echo);
@@ -440,7 +443,7 @@ Deno.test("reconnect() makes the next connection when the server closes it and t
     }
     assertEquals(opened.length, 2);
     assertInstanceOf(errors[0], Deno.errors.UnexpectedEof);
-    // What the server sent before is not lost.
+    // Lines sent before the end are not lost.
     const rest = index === 1 ? undefined : "news";
     assertEquals(await opened[0]?.receive(), rest);
     assertEquals(await opened[0]?.receive(), undefined);
@@ -448,7 +451,7 @@ Deno.test("reconnect() makes the next connection when the server closes it and t
 });
 
 Deno.test("reconnect() keeps a connection open while its handler answers after the server's end", async () => {
-  // For as long as it takes until another, that only waits, is closed.
+  // Runs until a second connection, whose handler only waits, was closed.
   async function untilOthersWereClosed(): Promise<void> {
     await using server = serveInTurn(hangUp, echo);
     let count = 0;
@@ -458,7 +461,7 @@ Deno.test("reconnect() keeps a connection open while its handler answers after t
     );
   }
   const handlers: ((connection: Connection<string, string>) => unknown)[] = [
-    // Told of the end.
+    // Receives the end.
     async (connection) => {
       connection.closed.catch(() => {});
       for await (const _line of connection);
@@ -469,7 +472,7 @@ Deno.test("reconnect() keeps a connection open while its handler answers after t
       await Promise.race([closed, peerEnded]);
       await untilOthersWereClosed();
     },
-    // At work with a message.
+    // Handles a message.
     async (connection) => {
       connection.closed.catch(() => {});
       for await (const _line of connection) {
@@ -477,14 +480,14 @@ Deno.test("reconnect() keeps a connection open while its handler answers after t
         break;
       }
     },
-    // It sends all the time.
+    // Sends all the time.
     async (connection) => {
       connection.closed.catch(() => {});
       const sending = setInterval(() => connection.send("more"), 10);
       await untilOthersWereClosed();
       clearInterval(sending);
     },
-    // It waits for the signal alone.
+    // Waits only for the signal.
     async (connection) => {
       assertEquals(connection.signal.aborted, false);
       await untilOthersWereClosed();
@@ -507,7 +510,7 @@ Deno.test("reconnect() keeps a connection open while its handler answers after t
         await handler(connection);
         await connection.send(`answer ${index}`);
       },
-    ).catch(() => {}); // where the messages have ended
+    ).catch(() => {}); // the messages have ended
     assertEquals(await heard.promise, `answer ${index}`);
   }));
 });
@@ -823,7 +826,7 @@ Deno.test("reconnect() randomizes the share of a wait that jitter gives", async 
   }
 });
 
-// Not by `replacing()`, as the functions of `Math` are not enumerable.
+// `replacing()` cannot be used: the functions of `Math` are not enumerable.
 function replacingRandom(random: () => number): Disposable {
   const original = Math.random;
   Math.random = random;
@@ -837,7 +840,7 @@ function replacingRandom(random: () => number): Disposable {
 Deno.test("reconnect() starts with minTimeout again when a connection has lasted longer than the next wait", async () => {
   await using server = serveInTurn(hangUp);
   using recording = recordingWaits(10_000);
-  // For how long each connection lasts, by a clock of its own.
+  // How long each connection lasts, by a fake clock.
   const lasting = [0, 0, 40_000, 40_001, 0, 10_001, 20_000];
   let now = 0;
   let count = 0;
@@ -861,8 +864,8 @@ Deno.test("reconnect() starts with minTimeout again when a connection has lasted
   assertEquals(recording.waits, [
     10_000,
     20_000,
-    40_000, // 40 s are not longer than the next wait
-    60_000, // and 40.001 s not longer than a minute
+    40_000, // 40 s is not longer than the next wait
+    60_000, // 40.001 s is not longer than a minute
     60_000,
     60_000,
     60_000,
@@ -874,7 +877,7 @@ Deno.test("reconnect() starts with minTimeout again when a connection has lasted
   count = 0;
   performance.now = () => now;
   try {
-    // The attempts that lasted count as no failures.
+    // Connections that lasted long enough do not count as failures.
     await assertRejects(() =>
       reconnect({
         framing,
@@ -895,12 +898,12 @@ Deno.test("reconnect() starts with minTimeout again when a connection has lasted
   assertEquals(recording.waits, [
     10_000,
     20_000,
-    10_000, // it lasted
+    10_000, // lasted long enough
     10_000,
     20_000,
     40_000,
-    10_000, // it lasted
-    10_000, // so did this
+    10_000, // lasted long enough
+    10_000, // lasted long enough
     10_000,
     20_000,
     40_000,
@@ -1004,10 +1007,10 @@ Deno.test("reconnect() tries again after an error that the peer's message caused
     encode: (line: string) => line,
   });
   await using server = serveInTurn(
-    (connection) => connection.send("garbage"), // met by onConnect
+    (connection) => connection.send("garbage"), // received in onConnect
     async (connection) => {
       await connection.send("login");
-      await connection.send("garbage"); // met by the handler
+      await connection.send("garbage"); // received in the handler
       await connection.receive();
     },
     async (connection) => {
@@ -1135,7 +1138,7 @@ interface Phase {
 Deno.test("reconnect() rejects when its signal is aborted, even if the function that it awaits never settles", async (t) => {
   const reason = new Error("Enough");
 
-  /** Runs until `wait` is called, which never ends by itself. */
+  /** Runs until `wait` is called, which never settles by itself. */
   async function ends(
     run: (wait: () => Promise<never>, signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
@@ -1379,7 +1382,7 @@ Deno.test("reconnect() copies its options when it is called", async () => {
   const losses: unknown[] = [];
   options.onError = (error) => void losses.push(error);
   const running = reconnect(options, (connection) => connection.request("a"));
-  options.port = 1; // as for another call, whose server is not there
+  options.port = 1; // as if reused for another call, to a server that is not there
   options.signal = AbortSignal.abort();
   assertEquals(await running, "a");
   assertEquals(losses.length, 1);

@@ -10,7 +10,7 @@ import type { Transport } from "./transport.ts";
 Deno.test("Connection.detach() passes the error of a pending read to the new owner", async () => {
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing: lines() });
-  assert(await isPending(connection.peerEnded)); // a read is under way
+  assert(await isPending(connection.peerEnded)); // starts a read
   const { transport, unread } = await connection.detach();
   assertEquals(unread.length, 0);
   const reading = transport.read(new Uint8Array(8));
@@ -54,7 +54,7 @@ Deno.test("DetachedTransport reads the pending bytes first, and otherwise acts l
   transport.unref();
   transport.setNoDelay?.(true);
   transport.setKeepAlive?.(false);
-  transport.reset(); // what cannot be reset is closed
+  transport.reset(); // without reset(), the transport is closed
   new DetachedTransport({ ...inner, reset: () => note("reset") }, underWay)
     .reset();
   transport.close();

@@ -12,7 +12,7 @@ function toBytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** What one read gives, as text. */
+/** Reads once, as text. */
 async function read(
   transport: Transport,
   length = 100,
@@ -32,7 +32,7 @@ async function rejectsAs(
   assertEquals(error.name, name);
 }
 
-/** A writable stream that takes a write only when it is told to. */
+/** A writable stream that settles a write only on request. */
 function heldSink(): {
   writable: WritableStream<Uint8Array>;
   release: () => void;
@@ -49,7 +49,7 @@ function heldSink(): {
   return { writable, release: resolve, chunks };
 }
 
-/** Two transports over two streams of bytes, as in one process. */
+/** Two transports over two byte streams within one process. */
 function pair(): [StreamTransport, StreamTransport] {
   const there = new TransformStream<Uint8Array, Uint8Array>();
   const back = new TransformStream<Uint8Array, Uint8Array>();
@@ -59,10 +59,10 @@ function pair(): [StreamTransport, StreamTransport] {
   ];
 }
 
-/** A transport with something to read, which need not be bytes. */
+/** A transport with a given value to read, which need not be bytes. */
 function reading(...chunks: unknown[]): StreamTransport {
   return new StreamTransport({
-    // As a program without types would give it.
+    // As from JavaScript.
     readable: ReadableStream.from(chunks) as ReadableStream<Uint8Array>,
     writable: new WritableStream(),
   });
@@ -208,7 +208,7 @@ Deno.test("StreamTransport.close() rejects pending calls and ends both streams",
       rejectsAs("Interrupted", () => transport.closeWrite()),
     ];
     transport.close();
-    await Promise.all(calls); // though the sink has not settled its write
+    await Promise.all(calls); // the sink has not settled this write
     transport.close();
     await rejectsAs("BadResource", () => read(transport));
     await rejectsAs("BadResource", () => transport.write(toBytes("a")));
@@ -251,7 +251,7 @@ Deno.test("StreamTransport.close() drops unread bytes", async () => {
   await writing;
   far.close();
   await rejectsAs("BadResource", () => read(far));
-  // The other end is told, as of a reset.
+  // The other end gets an error, like after a reset.
   await rejectsAs("Interrupted", () => near.write(toBytes("a")));
   near.close();
 });
@@ -293,7 +293,7 @@ Deno.test("StreamTransport.close() ignores errors of its streams", async () => {
   assertEquals(rejections, []);
 });
 
-/** The streams of one end in memory, as a platform makes them of a socket. */
+/** The streams of one end in memory, as a platform gives them for a socket. */
 function streamsOf(
   transport: Transport,
 ): Pick<ByteStreams, "readable" | "writable"> {
@@ -320,7 +320,7 @@ function streamsOf(
   };
 }
 
-/** Sends back all that comes, and ends after its peer. */
+/** Echoes all bytes, and ends after its peer. */
 async function echo(transport: Transport): Promise<void> {
   const buffer = new Uint8Array(1024);
   for (;;) {
@@ -333,7 +333,7 @@ async function echo(transport: Transport): Promise<void> {
   transport.close();
 }
 
-/** Streams of a given shape to an echo, tried from their greeting to their end. */
+/** Tests streams of a given shape against an echo, from the first byte to the end. */
 async function tryWithEcho(streams: ByteStreams): Promise<StreamTransport> {
   const transport = new StreamTransport(streams);
   assertEquals(await transport.write(toBytes("hello")), 5);
@@ -345,7 +345,7 @@ async function tryWithEcho(streams: ByteStreams): Promise<StreamTransport> {
   return transport;
 }
 
-/** A socket as of Workers: https://sockets-api.proposal.wintertc.org */
+/** A socket like that of Workers: https://sockets-api.proposal.wintertc.org */
 class WinterSocket {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
@@ -514,7 +514,7 @@ Deno.test("StreamTransport.close() ends a child process while a write to it is p
       progress.resolve();
     }
   });
-  await progress.promise; // and the next write is under way
+  await progress.promise; // the next write has started
   transport.close();
   await filling;
   await child.status;

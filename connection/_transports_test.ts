@@ -4,7 +4,7 @@ import { transportPair } from "../testing/transport_pair.ts";
 import { identifyTransport } from "./_transports.ts";
 import type { Transport } from "./transport.ts";
 
-/** What is known of a transport, without it. */
+/** The kind of a transport, without the transport itself. */
 function kindOf(given: Transport): [string, boolean, boolean] {
   const { transport, kind } = identifyTransport(given);
   assertStrictEquals(transport, given);
@@ -25,7 +25,7 @@ const methods: Transport = {
   close() {},
 };
 
-/** What `identifyTransport()` says against `given`. */
+/** The message with which `identifyTransport()` refuses `given`. */
 function refusalOf(given: unknown): string {
   const { message } = assertThrows(() => identifyTransport(given), TypeError);
   const start =
@@ -158,7 +158,7 @@ Deno.test("identifyTransport() names the missing stream", () => {
   assertEquals(refusalOf({ writable }), "readable is missing");
   assertEquals(
     refusalOf({
-      opened: Promise.resolve({ readable, writable }), // as of a WebSocketStream
+      opened: Promise.resolve({ readable, writable }), // like that of a WebSocketStream
       close() {},
     }),
     "it has neither, but opened: give what that resolves to",

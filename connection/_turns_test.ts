@@ -72,8 +72,8 @@ Deno.test("atEndOfTurn() postpones callbacks that are too many for one turn, in 
 
 const GREEDY_PEERS = 20;
 const REQUESTS = 10;
-// Without turns it is 31 to 79 MB; with them 2.6 to 6.5, on a processor that moves
-// 2 in the time between two pauses.
+// Without turns, 31 to 79 MB; with them, 2.6 to 6.5 MB, on a processor that moves 2 MB
+// between two pauses.
 const MAX_BYTES_DURING_REQUEST = 20_000_000;
 
 const text = new TextEncoder();
@@ -99,8 +99,8 @@ Deno.test("untilOthersHadTurn() lets a request through while others are sent to 
   }, text.encode("more and more\n"));
 });
 
-// The reads of the greedy peers bring up to 400,000 messages together; with turns between
-// them, some thousands are handled during a request.
+// The reads of the greedy peers have up to 400,000 messages together; with turns
+// between them, some thousands are handled during a request.
 const MAX_MESSAGES_DURING_REQUEST = 50_000;
 const manyShort = text.encode("xx\n".repeat(20_000));
 
@@ -117,14 +117,14 @@ Deno.test("untilOthersArePolled() lets a request through between the messages of
   );
 });
 
-/** Keeps the thread busy for 2 µs, as for one message. */
+/** Keeps the thread busy for 2 µs, like the work for one message. */
 function work(): number {
   const end = performance.now() + 0.002;
   while (performance.now() < end);
   return 1;
 }
 
-/** Counts how much a server does for greedy peers while another has a request. */
+/** Counts what a server does for greedy peers while another peer waits for an answer. */
 async function assertOthersAreServed(
   handler: (
     connection: Connection<Bytes, Sendable>,
@@ -140,7 +140,7 @@ async function assertOthersAreServed(
       hostname: "127.0.0.1",
       port: 0,
       framing,
-      onError() {}, // those aborted below
+      onError() {}, // the connections are aborted below
     },
     (connection) => handler(connection, (length) => moved += length),
   );
@@ -169,11 +169,10 @@ async function assertOthersAreServed(
   );
 }
 
-/** Does the same again and again until the connection is closed. */
+/** Repeats `action` until the connection is closed. */
 async function untilClosed(act: () => Promise<unknown>): Promise<void> {
   try {
     while (await act() !== null);
   } catch {
-    // Closed.
   }
 }

@@ -34,7 +34,7 @@ type Line = Connection<string, string>;
 
 const framing = lines();
 
-/** Connections to as many raw peers. */
+/** Connections to the same number of raw peers. */
 async function pairs<In = string, Out = string>(
   count: number,
   options: ConnectionOptions<In, Out>,
@@ -72,7 +72,7 @@ function counting<In, Out>(inner: Framing<In, Out>) {
   return counted;
 }
 
-/** Broadcasts until the first, which is not read, is slow. */
+/** Broadcasts until the first connection, whose peer does not read, is slow. */
 async function untilSlow(
   [first, ...others]: Line[],
   options: BroadcastOptions,
@@ -88,7 +88,10 @@ async function untilSlow(
   assertStrictEquals(slow[0], first);
 }
 
-/** The same, and until the kernel takes no more, as it may a little later. */
+/**
+ * Like {@linkcode untilSlow}, and until the kernel takes no more bytes, which it may do
+ * a little later.
+ */
 async function untilStuck(
   connections: Line[],
   highWaterMark: number,
@@ -313,7 +316,7 @@ Deno.test('broadcast() with "drop" skips only slow connections', async () => {
   assertEquals(stuck.stats().messagesSent, messagesSent);
   assert(stuck.stats().bufferedAmount < 65_536 + 20_001);
 
-  // It comes back when it reads.
+  // It gets messages again when it reads.
   const rest = stuckPeer?.countToEnd();
   await stuck.flush();
   const result = await broadcast(all.connections, "to all", { slow: "drop" });
@@ -357,7 +360,7 @@ Deno.test('broadcast() with "drop" waits while large frames are written one by o
 
 Deno.test('broadcast() with "drop" drops nothing before the sockets were polled', async () => {
   const [near, far] = transportPair();
-  // As with hundreds of connections in Deno, where a look serves 128 of them.
+  // Simulates hundreds of connections in Deno, where one poll serves 128 of them.
   const transport = overriding(near, {
     async write(bytes: Uint8Array) {
       for (let i = 0; i < 40; i++) {
@@ -377,7 +380,8 @@ Deno.test('broadcast() with "drop" drops nothing before the sockets were polled'
 });
 
 Deno.test('broadcast() with "disconnect" ends no connection that is written to later than others', async () => {
-  // As with hundreds of connections, of which each look at the sockets serves a part.
+  // Simulates hundreds of connections, where each poll of the sockets serves a part of
+  // them.
   let last = Promise.resolve();
   function inTurn(): void {
     last = last.then(async () => {
@@ -560,7 +564,7 @@ Deno.test("broadcast() throws immediately for invalid options", async () => {
       `at least 1 byte: current value is ${shownValue(highWaterMark)}`,
     );
   }
-  // One connection is no list of connections.
+  // A single connection is not a list of connections.
   assertThrows(
     () => void broadcast(one.connection as never, "x"),
     TypeError,

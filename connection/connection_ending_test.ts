@@ -96,7 +96,7 @@ Deno.test("Connection.closeWrite() sends the queue first, and send() rejects aft
 
 Deno.test("Connection releases its transport when both sides have ended, without close()", async () => {
   for (const first of ["peer", "connection"]) {
-    // Without `pair`, which would release it itself.
+    // Without `pair`, which would release the transport itself.
     const [near, far] = await sockets();
     const connection = new Connection(near, { framing });
     if (first === "peer") far.close();
@@ -180,7 +180,7 @@ Deno.test("Connection.close() keeps messages that were read for receive()", asyn
 Deno.test("Connection.close() delivers no part of a message whose rest it drops", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
-  await connection.send("0"); // else nothing is read while it closes
+  await connection.send("0"); // otherwise nothing is read during close()
   await peer.write("1\n2, and");
   assertEquals(await connection.receive(), "1");
   const closing = connection.close();
@@ -326,7 +326,7 @@ Deno.test("Connection rejects every call after an error with that error", async 
       if (call === calls[7] && connection.readable.locked) continue;
       assertStrictEquals(await assertRejects(call), reason);
     }
-    await connection.close(); // there is nothing left to close
+    await connection.close(); // the transport is already closed
   }
   assertStrictEquals(connection.signal.reason, reason);
 });
@@ -339,7 +339,7 @@ Deno.test("Connection.abort() with unread bytes lets the peer read the bytes tha
   assertEquals(await peer.read(6), "whole\n");
   await connection.send("the last");
   await connection.flush();
-  await peer.write("x".repeat(100_000)); // which nothing reads
+  await peer.write("x".repeat(100_000)); // no receiver reads it
   connection.abort();
   await connection.closed.catch(() => {});
   if (Deno.build.os === "linux") {
@@ -349,7 +349,7 @@ Deno.test("Connection.abort() with unread bytes lets the peer read the bytes tha
     async () => {
       for (;;) await peer.write("x".repeat(100_000));
     },
-    Error, // BrokenPipe, elsewhere ConnectionReset or ConnectionAborted
+    Error, // BrokenPipe; on other systems ConnectionReset or ConnectionAborted
   );
 });
 
@@ -487,7 +487,7 @@ Deno.test("Connection.signal aborts only if the connection ends with an error", 
   const { connection } = ends;
   const reason = new Error("Enough");
   connection.abort(reason);
-  // It was not asked for before.
+  // It was not used before.
   assertStrictEquals(connection.signal.reason, reason);
   assertStrictEquals(connection.signal, connection.signal);
 });
@@ -625,7 +625,7 @@ Deno.test("Connection delivers everything its peer sent before it closed, althou
   assertEquals(received, messages);
 });
 
-/** Makes a pair of which each write of the connection fails, as its peer is gone. */
+/** Makes a pair whose connection fails every write, as if the peer were gone. */
 function pairWithoutWrites() {
   return pair({ framing }, (conn) =>
     overriding(conn, {

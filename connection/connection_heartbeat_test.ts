@@ -86,7 +86,7 @@ Deno.test("Connection heartbeat sends nothing if its message function ends the c
     connection.send("last");
     await ended.promise;
     assertEquals(await peer.readToEnd(), "last\n");
-    await connection.close(); // which rejects if an error has ended it
+    await connection.close(); // rejects if an error has ended the connection
     await connection.closed;
   }
 });
@@ -257,7 +257,7 @@ Deno.test("serve(), connect() and reconnect() send heartbeats, and end peers tha
     heartbeat,
     receiveTimeout: LATER_MS,
     onError: (error) => {
-      // The one that is closed may be met by a beat on its way.
+      // A heartbeat may arrive while the connection closes.
       if (error instanceof DOMException) ended.resolve(error);
     },
   }, async (connection) => {

@@ -70,7 +70,7 @@ Deno.test("Connection.request() of the framing's own function gets the buffered 
     });
     let inner: Promise<string> | undefined;
     const { connection, peer } = ends;
-    connection.peerEnded.catch(() => {}); // reads ahead
+    connection.peerEnded.catch(() => {}); // makes the connection read ahead
     await peer.write("one\ntwo\n");
     await until(() => connection.stats().bytesReceived === 8);
     await take(connection);
@@ -313,7 +313,7 @@ Deno.test("Connection gives messages to all kinds of receivers in turn", async (
   const reader = connection.readable.getReader();
   const iterator = connection[Symbol.asyncIterator]();
   const batches = connection.batches()[Symbol.asyncIterator]();
-  await turn(); // a new stream asks for nothing before
+  await turn(); // a new stream requests nothing before its first read
   const received = Promise.all([
     connection.receive(),
     iterator.next(),
@@ -378,7 +378,7 @@ Deno.test("Connection.receive() loses no message when aborted", async () => {
     controller.abort(reason);
     assertStrictEquals(await assertRejects(() => aborted), reason);
     await peer.write(`${i}\n`);
-    // Alternately with the message there before it is asked for, and after.
+    // The message arrives alternately before and after it is requested.
     if (i % 2 === 0) await turn();
     assertEquals(await connection.receive(), String(i));
   }
@@ -506,7 +506,7 @@ Deno.test("Connection.readable leaves the next message to other receivers when i
   const { connection, peer } = ends;
   const reader = connection.readable.getReader();
   const left = assertRejects(() => reader.read(), TypeError);
-  await turn(); // the stream has asked for a message
+  await turn(); // the stream has requested a message
   reader.releaseLock();
   await left;
   const received = connection.receive();
@@ -653,7 +653,7 @@ Deno.test("Connection ends with the error that the transport's ref() throws, and
     }));
   const { connection, peer } = ends;
   await peer.write("one\n");
-  connection.peerEnded.catch(() => {}); // reads ahead, and keeps no process alive
+  connection.peerEnded.catch(() => {}); // reads ahead without keeping the process alive
   await until(() => connection.stats().bytesReceived > 0);
   assertEquals(await connection.receive(), "one");
   await assertRejects(() => connection.receive(), Error, "no ref");
@@ -674,7 +674,7 @@ Deno.test("Connection.readable, when cancelled by the framing's own function, do
   const { connection, peer } = ends;
   const reader = connection.readable.getReader();
   const reading = reader.read();
-  await turn(); // until then the stream has not begun
+  await turn(); // the stream starts only then
   const next = connection.receive();
   const last = connection.receive();
   await peer.write("enough\nnext\n");
@@ -699,7 +699,7 @@ Deno.test("Connection.close() during a read of the transport drains the peer's b
   const { connection, peer } = ends;
   await connection.send("answer");
   const receiving = connection.receive();
-  await peer.write(new Uint8Array(8 * 1024 * 1024)); // a reset would refuse it
+  await peer.write(new Uint8Array(8 * 1024 * 1024)); // a reset would make this write fail
   await peer.conn.closeWrite();
   assertEquals(await peer.readToEnd(), "answer");
   assertEquals(await receiving, undefined);
@@ -764,7 +764,7 @@ Deno.test("Connection delivers buffered messages if close() or closeRead() is ca
   ][] = [
     [(connection) => connection.close(), ["one", "two"]],
     [(connection) => connection.closeRead(), ["one", "two"]],
-    // What had been received before is the receiver's.
+    // The receiver keeps messages that it received before.
     [(connection) => connection.abort(new Error("Enough")), ["one"]],
   ];
   for (const [end, expected] of ways) {

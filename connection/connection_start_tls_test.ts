@@ -86,13 +86,13 @@ Deno.test("Connection.startTls() rejects if the peer sends bytes while the queue
   const { client, server } = ends;
   const sending = client.send("longer than the buffer");
   sending.catch(() => {});
-  const receiving = isPending(client.peerEnded); // a read is under way
+  const receiving = isPending(client.peerEnded); // starts a read
   const securing = client.startTls(asClient);
   await server.send("early");
   await receiving;
   assertEquals(await server.receive(), "longer than the buffer");
   await assertRejects(() => securing, DOMException, "unread");
-  // It goes on without TLS.
+  // The connection continues without TLS.
   assertEquals(await client.receive(), "early");
   await client.send("still here");
   assertEquals(await server.receive(), "still here");
@@ -130,7 +130,7 @@ for (const [name, open] of WAYS) {
     assertEquals(await server.receive(), "STARTTLS");
     const answer = server.send("go ahead");
     const securing = server.startTls(asServer);
-    const early = server.send("encrypted"); // though it is sent before the handshake
+    const early = server.send("encrypted"); // it is sent before the handshake
     assertEquals(await client.receive(), "go ahead");
     await client.startTls(asClient);
     await Promise.all([answer, securing, early]);
@@ -144,7 +144,7 @@ for (const [name, open] of WAYS) {
       ]),
       ["é!", undefined],
     );
-    // Half-close, and a large answer after it.
+    // Half-close, then a large answer.
     const large = "x".repeat(500_000);
     await client.closeWrite();
     assertEquals(await server.receive(), undefined);
@@ -230,7 +230,7 @@ Deno.test("Connection.startTls() gives the peer's end after many waiting message
   const { client, server } = ends;
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
   const line = "x".repeat(MEBIBYTE - 1);
-  assert(await isPending(client.peerEnded)); // a read is under way
+  assert(await isPending(client.peerEnded)); // starts a read
   server.send(line);
   await server.closeWrite();
 
@@ -265,7 +265,7 @@ Deno.test("Connection.closeWrite() in TLS still receives the peer's messages bef
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
   for (const line of ["one", "two"]) client.send(line);
   await client.closeWrite();
-  await untilSteady(() => far.arrived); // the end lies in TLS
+  await untilSteady(() => far.arrived); // the end has arrived inside TLS
   await server.closeWrite();
 
   assertEquals(await server.receive(), "one");
@@ -275,7 +275,7 @@ Deno.test("Connection.closeWrite() in TLS still receives the peer's messages bef
 });
 
 Deno.test("Connection.closeWrite() in TLS resolves when the transport has sent the end, also after the peer's end", async () => {
-  const [near, far] = transportPair({ bufferSize: 16 }); // less than the end takes
+  const [near, far] = transportPair({ bufferSize: 16 }); // less than the TLS end needs
   await using ends = framed([near, far]);
   const { client, server } = ends;
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
@@ -310,7 +310,7 @@ Deno.test("Connection.startTls() verifies the certificate for an IP address", as
 Deno.test({
   name:
     "Connection.startTls() verifies the certificate for an IPv6 address, also in brackets",
-  // Its checkServerIdentity() knows none.
+  // checkServerIdentity() of Node 22 does not support IPv6 addresses.
   ignore: process.versions.node.startsWith("22."),
   async fn() {
     for (const serverName of ["::1", "[::1]"]) {
@@ -349,7 +349,7 @@ Deno.test("Connection.startTls() rejects while bytes of the peer are unread", as
     DOMException,
     "bytes of the peer are unread",
   );
-  // It is as before.
+  // The connection is unchanged.
   assertEquals(await client.receive(), "injected");
   client.send("still plain");
   assertEquals(await server.receive(), "still plain");
@@ -359,7 +359,7 @@ Deno.test("Connection.startTls() that rejects within the turn leaves one pending
   const [near, far] = transportPair({ bufferSize: 64 });
   await using client = new Connection(near, { framing });
   await using server = new Connection(far, { framing });
-  void client.peerEnded; // reads ahead
+  void client.peerEnded; // makes the connection read ahead
   await until(() => near.isReading);
   client.send("a");
   const securing = client.startTls(asClient);
@@ -391,7 +391,7 @@ Deno.test("Connection.startTls() rejects while a decoder has taken a part of a m
     DOMException,
     "bytes of the peer are unread",
   );
-  // It is as before.
+  // The connection is unchanged.
   await server.send("250 still plain");
   assertEquals(await reply, ["250-injected", "250 still plain"]);
 });
@@ -400,7 +400,7 @@ Deno.test("Connection.startTls() of a server uses handshake bytes that were read
   const [near, far] = await sockets();
   await using client = new Connection(near, { framing });
   await using server = new Connection(far, { framing });
-  // A peer that begins with TLS.
+  // A peer that starts with TLS.
   const early = client.startTls(asClient);
   const seen = server.peerEnded;
   await until(() => server.stats().bytesReceived > 0);
@@ -414,7 +414,7 @@ Deno.test("Connection.startTls() of a server uses handshake bytes that were read
 Deno.test("Connection.startTls() of a server takes bytes that arrive while the queue is sent as handshake bytes", async () => {
   const [near, far] = transportPair({ bufferSize: 8 });
   const server = new Connection(far, { framing });
-  const watching = isPending(server.peerEnded); // a read is under way
+  const watching = isPending(server.peerEnded); // starts a read
   server.send("longer than the buffer").catch(() => {});
   const securing = server.startTls(asServer);
   await near.write(toBytes("no TLS"));
@@ -423,7 +423,7 @@ Deno.test("Connection.startTls() of a server takes bytes that arrive while the q
     read += await near.read(new Uint8Array(64)) ?? 0;
   }
   const error = await assertRejects(() => securing, Error);
-  assertEquals(error instanceof DOMException, false); // not refused: no handshake
+  assertEquals(error instanceof DOMException, false); // not a refusal: there is no handshake
   near.close();
 });
 
@@ -431,7 +431,7 @@ Deno.test("Connection.startTls() of a server takes handshake bytes that arrived 
   const [near, far] = transportPair();
   await using ends = framed([near, far]);
   const { client, server } = ends;
-  // As of MySQL, where the client waits for no answer.
+  // As in MySQL, where the client does not wait for an answer.
   near.stall();
   client.send("STARTTLS");
   const early = client.startTls(asClient);
@@ -478,7 +478,7 @@ Deno.test("Connection.startTls() rejects while a decoder still holds a message o
           "bytes of the peer are unread",
         );
       }
-      // It is as before.
+      // The connection is unchanged.
       for (const word of ["injected", "too", "bye"]) {
         assertEquals(await connection.receive(), word);
       }
@@ -504,7 +504,7 @@ Deno.test("Connection.startTls() reports bytes that are not TLS right after the 
   });
   await using ends = framed([near, damaging]);
   const { client, server } = ends;
-  server.startTls(asServer).catch(() => {}); // may wait for the rest of the handshake
+  server.startTls(asServer).catch(() => {}); // it may wait for the rest of the handshake
   await client.startTls(asClient).catch(() => {});
   const error = await assertRejects(() => client.receive(), Error);
   assertEquals(error.name, "InvalidData");
@@ -663,10 +663,10 @@ Deno.test("Connection.startTls() lets no timeout end a handshake whose bytes kee
   const [near, far] = transportPair();
   const limits = { idleTimeout: LIMIT_MS, receiveTimeout: LIMIT_MS };
   const client = new Connection(near, { framing, ...limits });
-  // A server that sends a byte of its first record at a time.
+  // A server that sends its first record byte by byte.
   const record = Uint8Array.of(22, 3, 3, 64, 0, 2, 0, 63, 252);
   const securing = client.startTls(asClient);
-  await far.read(new Uint8Array(4096)); // what the client begins with
+  await far.read(new Uint8Array(4096)); // the client's first bytes
   for (const byte of record) {
     await far.write(Uint8Array.of(byte));
     await new Promise((resolve) => setTimeout(resolve, LIMIT_MS / 4));
@@ -723,7 +723,7 @@ Deno.test("Connection.startTls() refuses invalid options", async () => {
   const connection = new Connection(near, { framing });
   for (const [options, message] of wrongs) {
     await assertRejects(
-      // As in JavaScript: the types let few of them pass.
+      // As from JavaScript: the types allow few of these.
       () => connection.startTls(options as StartTlsOptions),
       TypeError,
       message,
@@ -786,7 +786,7 @@ Deno.test("Connection.startTls() makes detach() and a second startTls() reject u
   ) {
     await assertRejects(action, DOMException, "startTls() is under way");
   }
-  const ending = client.closeWrite(); // which is told in TLS
+  const ending = client.closeWrite(); // sent inside TLS
   await Promise.all([securing, server.startTls(asServer), ending]);
   assertEquals(await server.receive(), undefined);
   await server.send("answer");

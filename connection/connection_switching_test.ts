@@ -24,7 +24,7 @@ import type { Transport } from "./transport.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 
-/** Runs `scenario` with `stream` received whole, cut at each place, and byte by byte. */
+/** Runs `scenario` with `stream` received whole, cut at each byte, and byte by byte. */
 async function inEveryCut<In, Out>(
   framing: Framing<In, Out>,
   stream: string,
@@ -119,7 +119,7 @@ Deno.test("Connection.reframe() in a decoder gives buffered messages to pending 
       });
       const { connection, peer } = ends;
       if (isThere) {
-        connection.peerEnded.catch(() => {}); // reads ahead
+        connection.peerEnded.catch(() => {}); // makes the connection read ahead
         await peer.write("a line\n");
         await until(() => connection.stats().bytesReceived > 0);
       }
@@ -275,7 +275,7 @@ Deno.test("Connection.receive() in another framing ends the connection if it is 
 Deno.test("Connection.receive() in another framing ends the connection if the framing aborts it inside a message", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
-  connection.peerEnded.catch(() => {}); // reads ahead
+  connection.peerEnded.catch(() => {}); // makes the connection read ahead
   await peer.write(new Uint8Array([5, 0x31, 0x0a]));
   await until(() => connection.stats().bytesReceived === 3);
   const controller = new AbortController();
@@ -471,7 +471,7 @@ Deno.test("Connection.request() receives an answer in another framing", async ()
   await inEveryCut(lines(), "abcd\n", async (connection) => {
     const answer = connection.request("4 bytes", { framing: fixedLength(4) });
     const line = connection.request("a line");
-    await connection.flush(); // the answers are there before their requests
+    await connection.flush(); // the answers arrive before the requests
     return [text(await answer), await line];
   }, ["abcd", ""]);
 });
@@ -554,7 +554,7 @@ Deno.test("Connection.receiveStream() that is not read does not keep later recei
     const { connection, peer } = ends;
     const body = connection.receiveStream(100);
     const receiving = connection.expect();
-    connection.closed.catch(() => {}); // which is to be noticed
+    connection.closed.catch(() => {}); // makes the connection watch for the end
     end({ connection, peer });
     await assertRejects(() => receiving, Error, expected);
     await assertRejects(() => body.getReader().read(), Error, expected);
@@ -567,10 +567,10 @@ Deno.test("Connection.receiveStream() that is not read keeps its bytes, and late
     (connection) => connection.closeRead(),
   ];
   for (const end of endings) {
-    for (const length of [100, 5]) { // more than is there, and as much
+    for (const length of [100, 5]) { // more than has arrived, and exactly as much
       const [near, far] = transportPair();
       await using connection = new Connection(near, { framing: lines() });
-      const { closed } = connection; // which lets it read ahead
+      const { closed } = connection; // makes the connection read ahead
       await far.write(toBytes("hello"));
       await until(() => connection.stats().bytesReceived === 5);
       const body = connection.receiveStream(length).getReader();
@@ -580,7 +580,7 @@ Deno.test("Connection.receiveStream() that is not read keeps its bytes, and late
       ];
       end(connection);
       if (length === 5) {
-        assert(await isPending(received)); // a message may follow in what was read
+        assert(await isPending(received)); // the bytes read may have a further message
         assertEquals(text((await body.read()).value), "hello");
       }
       await assertRejects(() => answer, Error, "messages have ended");
@@ -609,7 +609,7 @@ Deno.test("Connection.close() during a receiveStream() drains the rest, even if 
     (_connection, body) => body.cancel(),
     (connection) => connection.closeRead(),
   ];
-  /** A connection that has taken 5 bytes of a body, and has answered. */
+  /** A connection that has read 5 bytes of a body and has answered. */
   const open = async (length: number) => {
     const [near, far] = transportPair();
     const connection = new Connection(near, { framing: lines() });
@@ -625,9 +625,9 @@ Deno.test("Connection.close() during a receiveStream() drains the rest, even if 
     await way(connection, body);
     const closing = connection.close();
     const whole = await open(5);
-    await whole.connection.close(); // which takes as long as finding nothing unread
+    await whole.connection.close(); // takes as long as finding no unread bytes
     await far.write(toBytes("56789"));
-    await far.write(toBytes("and more")); // refused, had the first one met a closed end
+    await far.write(toBytes("and more")); // fails if the end was closed
     await far.closeWrite();
     await closing;
     far.close();
@@ -741,7 +741,7 @@ Deno.test("Connection.detach() after closeWrite() leaves the peer's bytes to the
   await far.write(toBytes("one, two"));
   await connection.closeWrite();
   const detaching = connection.detach();
-  const receiving = connection.receive(); // is told of the end
+  const receiving = connection.receive(); // receives the end
   const { transport, unread } = await detaching;
   assertEquals(await receiving, undefined);
   await far.closeWrite();
@@ -808,7 +808,7 @@ const WAYS: [name: string, open: () => Promise<[Transport, Transport]>][] = [
 const long = lines({ maxLength: MORE_THAN_KERNEL_TAKES });
 
 for (const [name, open] of WAYS) {
-  // What a read under way brings after the end of reading is dropped: a hole.
+  // Bytes of a pending read are dropped after reading was stopped, which leaves a gap.
   Deno.test(`Connection.detach() rejects after reading was stopped, ${name}`, async () => {
     for (
       const stop of [
@@ -861,7 +861,7 @@ for (const [name, open] of WAYS) {
       assertEquals(await peer.countToEnd(), MORE_THAN_KERNEL_TAKES + 1);
       peer.close();
       await refused;
-      await connection.closed; // which was of no use any more
+      await connection.closed; // the connection is released
     }
   });
 
@@ -873,7 +873,7 @@ for (const [name, open] of WAYS) {
     await peer.write("one\ntwo\n");
     for await (const _ of readable.values({ preventCancel: true })) break;
     for await (const _ of connection) break;
-    connection.peerEnded.catch(() => {}); // a read is under way
+    connection.peerEnded.catch(() => {}); // starts a read
     const { transport, unread } = await connection.detach();
     await peer.write("three");
     using owner = new Peer(transport);

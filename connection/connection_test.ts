@@ -47,7 +47,7 @@ Deno.test("Connection.request() gives each of many concurrent requests its answe
   const server = new Connection(peer.conn, { framing });
   const serving = (async () => {
     for await (const question of server) {
-      // So that some answers come alone and some together.
+      // So some answers arrive alone and some together.
       if (question.endsWith("7")) await turn();
       await server.send(`re: ${question}`);
     }
@@ -203,7 +203,7 @@ Deno.test("Connection.request() rejects all pending requests at the peer's end",
     "answer",
   );
   assertEquals(error.name, "UnexpectedEof");
-  // What could have no answer was not sent.
+  // A request that could not get an answer was not sent.
   assertEquals(connection.stats().messagesSent, 3);
   await connection.send("still open");
   assertEquals(await peer.read(11), "still open\n");
@@ -265,7 +265,7 @@ Deno.test("Connection.readable gives each message once to two iterators, one aft
   assertEquals(received, ["1", "2", "4", "5"]);
 });
 
-/** A connection whose calls for socket options are noted. */
+/** A connection whose socket option calls are recorded. */
 function noting(
   conn: Deno.TcpConn,
   options: ConnectionOptions<string, string>,

@@ -34,14 +34,14 @@ import {
 } from "./_testing.ts";
 
 const framing = lines();
-// Soon over, and far from over.
+// A timeout that expires soon, and one that does not expire in a test.
 const SOON_MS = 30;
 const NEVER_MS = 60_000;
-// A limit, and waits that are longer in all and far shorter each.
+// A limit, and waits that are each far shorter but together longer.
 const LATER_MS = 400;
 const PARTS = 30;
 
-/** Waits for longer than what is soon over. Here time itself is the subject. */
+/** Waits for longer than a short timeout. These tests are about time itself. */
 function longerThanSoon(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, SOON_MS * 3));
 }
@@ -50,13 +50,13 @@ function aPartOfLater(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, LATER_MS / 20));
 }
 
-/** Keeps this thread from everything else for longer than what is soon over. */
+/** Blocks this thread for longer than a short timeout. */
 function blockThread(): void {
   const end = performance.now() + SOON_MS * 3;
   while (performance.now() < end);
 }
 
-/** Waits for a timeout, and checks that everything ends by it. */
+/** Waits for a timeout, and asserts that everything ends with it. */
 async function assertTimesOut(
   connection: Connection<unknown, never>,
   which: string,
@@ -261,7 +261,7 @@ Deno.test("Connection messageTimeout gives the whole time to a message after one
     const waiting = longerThanSoon().then(() => isOver = true);
     await peer.write(begin);
     while (!isOver) {
-      await peer.write(goOn); // one is whole, and the next one begins
+      await peer.write(goOn); // one message is whole, and the next one starts
       await turn();
     }
     await waiting;
@@ -399,7 +399,7 @@ Deno.test("Connection sendTimeout ends a wait for a transport whose closeWrite()
         close: () => new Promise(() => {}),
       }),
     };
-    const alive = setTimeout(() => {}, NEVER_MS); // as such streams keep nothing alive
+    const alive = setTimeout(() => {}, NEVER_MS); // such streams do not keep the process alive
     const options = { framing, sendTimeout: SOON_MS };
     const connection = new Connection(streams, options);
     await connection.send("all");
@@ -411,7 +411,7 @@ Deno.test("Connection sendTimeout ends a wait for a transport whose closeWrite()
 Deno.test("Connection halfClosedTimeout ends a connection whose peer has closed its side", async () => {
   await using ends = await pair({ framing, halfClosedTimeout: SOON_MS });
   const { connection, peer } = ends;
-  await longerThanSoon(); // it does not run before
+  await longerThanSoon(); // the timeout does not run before
   await peer.write("unread\n");
   await peer.conn.closeWrite();
   await assertTimesOut(connection, "halfClosedTimeout");
@@ -534,7 +534,7 @@ function inMemoryPairs(
     const writer = writable.getWriter();
     return [
       { readable, writable: new WritableStream() },
-      () => writer.write(toBytes("beat\n")).catch(() => {}), // it is ended later
+      () => writer.write(toBytes("beat\n")).catch(() => {}), // ended later
     ];
   });
 }
@@ -547,7 +547,7 @@ Deno.test("Connection timeouts do not count busy time for many connections in me
   for (const [, write] of pairs) setTimeout(write, SOON_MS / 2);
   blockThread();
   assertEquals([...new Set(await Promise.all(received))], ["beat"]);
-  const alive = setTimeout(() => {}, NEVER_MS); // as no socket is
+  const alive = setTimeout(() => {}, NEVER_MS); // unlike sockets
   const silent = await Promise.allSettled(
     connections.map((connection) => connection.receive()),
   );
@@ -625,7 +625,10 @@ Deno.test("Connection refuses timeouts out of a timer's range", async () => {
 
 const SLOW_MESSAGE_BYTES = 50_000;
 
-/** Two ends of a connection through the system, and what it tells of a peer that reads. */
+/**
+ * Two ends of a connection through the kernel, and the kernel's figures for a peer that
+ * reads.
+ */
 interface SlowWay {
   readonly name: string;
   readonly open: () => Promise<[Transport, Transport]>;
@@ -635,9 +638,9 @@ interface SlowWay {
   readonly rate: number;
 }
 
-/** The last number in a file of the kernel. */
+/** The last number in a file of `/proc`. */
 async function kernelValue(file: string): Promise<number> {
-  // Deno reads no file of /proc without all permissions.
+  // Deno reads files of /proc only with all permissions.
   const { stdout } = await new Deno.Command("cat", {
     args: [`/proc/sys/net/${file}`],
   }).output();
@@ -681,7 +684,7 @@ const SLOW_WAYS: SlowWay[] = [{
   rate: 700_000,
 }];
 
-/** Reads `length` bytes, so many each second. Here time itself is the subject. */
+/** Reads `length` bytes, at `rate` bytes a second. This test is about time itself. */
 async function readSlowly(
   transport: Transport,
   length: number,
@@ -711,7 +714,7 @@ Deno.test({
         framing: unframed(),
         sendTimeout,
       });
-      // More than is buffered on the way, for about two signs of progress.
+      // More than the buffers hold, so that about two signs of progress are needed.
       const message = new Uint8Array(SLOW_MESSAGE_BYTES);
       let sent = 0;
       let isOver = false;

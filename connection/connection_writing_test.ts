@@ -43,7 +43,7 @@ const framing = lines();
 const toText = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const MEBIBYTE = 1024 * 1024;
 
-/** A message of `length` bytes that is like no other. */
+/** A message of `length` bytes that differs from all others. */
 function numbered(index: number, length: number): Uint8Array {
   const message = new Uint8Array(length).fill(index);
   for (let i = 0; i < length; i += 1000) message[i] = index + i / 1000;
@@ -88,7 +88,7 @@ Deno.test("Connection.forward() rejects after closeWrite() and after abort()", a
   await assertRejects(() => connection.forward(batch));
   connection.abort(new Error("enough"));
   await assertRejects(() => connection.forward(batch), Error, "enough");
-  // Nothing of it is to be sent, and yet there is no room any more.
+  // Nothing of the message is sent, although there is no room left.
   await assertRejects(() => connection.forward(batch, 0, 0), Error, "enough");
 });
 
@@ -116,7 +116,7 @@ Deno.test("Connection.closed rejects with the error that the transport's close()
   const connection = new Connection(transport, { framing: lines() });
   await assertRejects(() => connection.close(), Error, "cannot close");
   await assertRejects(() => connection.closed, Error, "cannot close");
-  // The reason of an abort is not replaced by it.
+  // It does not replace the reason of an abort.
   const aborted = new Connection(transport, { framing: lines() });
   aborted.abort(new Error("enough"));
   await assertRejects(() => aborted.closed, Error, "enough");
@@ -143,7 +143,7 @@ Deno.test("Connection.closed rejects with the error of an async close() of the t
     });
     if (method.reset === undefined) await connection.close().catch(() => {});
     else connection.abort(new Error("async, and the reason of the abort"));
-    // Else it would be an unhandled rejection.
+    // Otherwise the rejection would be unhandled.
     await assertRejects(() => connection.closed, Error, "async");
   }
 });
@@ -279,7 +279,7 @@ Deno.test("Connection.send() has copied a frame whose buffer its framing reuses"
   );
 });
 
-/** Makes a pair of which each write of the connection is added to `writes`. */
+/** Makes a pair that adds each write of the connection to `writes`. */
 function pairNotingWrites(writes: string[]) {
   return pair({ framing }, (conn) =>
     overriding(conn, {
@@ -363,7 +363,7 @@ Deno.test("Connection.request() writes before it waits for the socket", async ()
     await peer.write("answer\n");
     assertEquals(await answer, "answer");
   }
-  // Whether the socket is empty is known from the first read on.
+  // The connection knows only after the first read whether the socket is empty.
   assertEquals(calls.slice(-2), ["write", "read"]);
 });
 
@@ -611,7 +611,7 @@ Deno.test("Connection.send() rejects only messages that its framing refuses", as
   const received = connection.receive();
   await connection.closeWrite();
   assertEquals(await peer.readToEnd(), "one\ntwo\n");
-  // The refused request holds no place.
+  // The refused request does not wait for an answer.
   await peer.write("three\n");
   assertEquals(await received, "three");
 });
@@ -666,7 +666,7 @@ Deno.test("Connection.readable.pipeTo(connection.writable) echoes all messages",
   assertEquals(await client.receive(), "the last");
   assertEquals(await client.receive(), undefined);
 
-  // No call of close: both sides have ended, so everything is released.
+  // Without close(): both sides have ended, so everything is released.
   await Promise.all([piping, server.closed, client.closed]);
   assertEquals(server.stats().messagesSent, 5_001);
 });
@@ -870,7 +870,7 @@ Deno.test("Connection.stats() counts no blocked time after the end", async () =>
   await assertRejects(() => connection.closed);
   const { blockedTime } = connection.stats();
   assert(blockedTime > 0);
-  // Here time itself is the subject.
+  // This test is about time itself.
   await new Promise((resolve) => setTimeout(resolve, 10));
   assertEquals(connection.stats().blockedTime, blockedTime);
 });

@@ -43,7 +43,7 @@ function asking(method: string): (id: number) => Message {
   return (id) => ({ id, method });
 }
 
-/** An error of a request whose messages have ended, by its name. */
+/** The name of the error of a request when the messages have ended. */
 async function rejectsAsEnded(call: () => Promise<unknown>): Promise<void> {
   const error = await assertRejects(call, Error);
   assertEquals(error.name, "UnexpectedEof");
@@ -204,7 +204,7 @@ Deno.test("Correlation.request() rejects an id that is in use, and sends nothing
       "id must be a whole number from 1 to 100",
     );
   }
-  // The counter passes over it.
+  // The counter skips it.
   const third = client.request(asking("third"));
   assertEquals((await pair.far.receive())?.method, "first");
   assertEquals(await pair.far.receive(), { id: 2, method: "third" });
@@ -622,7 +622,7 @@ Deno.test("correlate() forgets the oldest of many aborted requests", async () =>
   );
 });
 
-/** The milliseconds that `count` outstanding requests take, answered last to first. */
+/** The milliseconds that `count` pending requests take, answered from last to first. */
 async function timeOf(count: number): Promise<number> {
   await using pair = connectionPair({
     framing: lines(),
@@ -651,7 +651,8 @@ Deno.test("correlate() takes linear time for 100,000 pending requests", async ()
   while (failures.length < 3 || performance.now() < end) {
     const one = Math.min(await timeOf(12_500), await timeOf(12_500));
     const eight = await timeOf(100_000);
-    // Quadratic work would take 64 times as long. Other processes may disturb one.
+    // Quadratic work would take 64 times as long. Other processes may disturb a
+    // measurement.
     if (eight <= 30 * one) return;
     failures.push(`12,500 took ${one} ms, 100,000 took ${eight} ms`);
   }
@@ -796,8 +797,8 @@ Deno.test("correlate() refuses ids together with an order", async () => {
 Deno.test("correlate() aborts the connection if id or isAnswer is async", async () => {
   const late = () => Promise.reject(new Error("no unhandled rejection"));
   const functions: CorrelateOptions<string>[] = [
-    { id: late as never }, // each request would wait for ever
-    { isAnswer: late } as never, // each push would be an answer
+    { id: late as never }, // every request would stay pending
+    { isAnswer: late } as never, // every push would be taken as an answer
   ];
   for (const options of functions) {
     await using pair = connectionPair({ framing: lines() });
@@ -816,7 +817,7 @@ Deno.test("Correlation.request() rejects an async message function", async () =>
   });
   const correlation = correlate(pair.near, { id: () => undefined });
   const make = () => Promise.reject(new Error("no unhandled rejection"));
-  // As JSON, the promise would be sent as {}, and its answer waited for.
+  // JSON would send the promise as {}, and the request would wait for an answer.
   await assertRejects(() => correlation.request(make), TypeError, "async");
   assertEquals(correlation.outstanding, 0);
 });

@@ -21,7 +21,7 @@ interface Heard extends Disposable {
   readonly closed: ConnectionCloseMessage[];
 }
 
-/** What the channels tell from now on. */
+/** Collects what the channels publish from now on. */
 function listen(): Heard {
   const opened: ConnectionOpenMessage[] = [];
   const closed: ConnectionCloseMessage[] = [];

@@ -31,7 +31,7 @@ const MAPPED = [...Array(10).fill(0), 255, 255, 192, 0, 2, 1];
 // A TLV of an unknown kind, of three bytes.
 const TLV = [0xe0, 0, 3, 1, 2, 3];
 
-/** A header of version 2; `rest` follows its first 16 bytes. */
+/** A header of version 2; `rest` comes after its first 16 bytes. */
 function v2(command: number, family: number, rest: number[]): Uint8Array {
   const length = [rest.length >> 8, rest.length & 0xff];
   return Uint8Array.from([...SIGNATURE, command, family, ...length, ...rest]);
@@ -63,7 +63,7 @@ const HEADERS: [header: string | Uint8Array, source: Address | undefined][] = [
   ["PROXY TCP6 ::FFFF:192.0.2.1 ::1 1 2\r\n", tcp("::ffff:192.0.2.1", 1)],
   ["PROXY TCP6 ::ffff:a:b0c ::1 1 2\r\n", tcp("::ffff:0.10.11.12", 1)],
   ["PROXY UNKNOWN\r\n", undefined],
-  [`PROXY UNKNOWN ${"x".repeat(91)}\r\n`, undefined], // 107 bytes, the most
+  [`PROXY UNKNOWN ${"x".repeat(91)}\r\n`, undefined], // 107 bytes, the maximum
   [v2(0x21, 0x11, IPV4), tcp("192.0.2.1", 56_324)],
   [v2(0x21, 0x11, [...IPV4, ...TLV]), tcp("192.0.2.1", 56_324)],
   [v2(0x21, 0x11, [...IPV4, ...Array(5000).fill(7)]), tcp("192.0.2.1", 56_324)],
@@ -90,14 +90,14 @@ const HEADERS: [header: string | Uint8Array, source: Address | undefined][] = [
   [v2(0x21, 0x00, TLV), undefined],
   [v2(0x20, 0x00, []), undefined],
   [v2(0x20, 0x11, IPV4), undefined], // the proxy's own connection
-  [v2(0x20, 0xff, TLV), undefined], // of which the family is ignored
+  [v2(0x20, 0xff, TLV), undefined], // whose family is ignored
 ];
 
 function toBytes(header: string | Uint8Array): Uint8Array {
   return typeof header === "string" ? encoder.encode(header) : header;
 }
 
-/** Decodes a header that comes in two chunks, and leaves what follows it. */
+/** Decodes a header that arrives in two chunks, and returns the bytes left after it. */
 function decodeCut(bytes: Uint8Array, cut: number): Address | undefined {
   const decoder = new ChunkDecoder({ decoder: proxyHeaderDecoder });
   const early = decoder.decode(bytes.subarray(0, cut));
@@ -260,7 +260,7 @@ Deno.test("readProxyHeader() returns a transport with reset() if the given one h
 
 // ---- Within serve()
 
-/** Opens a connection as a balancer does. */
+/** Opens a connection like a load balancer. */
 async function dial(
   port: number,
   header: string | Uint8Array,
@@ -273,7 +273,7 @@ async function dial(
   return conn;
 }
 
-/** What the server says until it ends. */
+/** What the server sends until it ends. */
 async function readAll(conn: Deno.Conn): Promise<string> {
   using _closed = conn;
   const buffer = new Uint8Array(1000);
@@ -328,7 +328,7 @@ Deno.test("serve() with proxyProtocol refuses damaged headers before the handler
   for (const [damaged] of [["", ""], ["PROXY ", ""], ...REFUSED]) {
     using conn = await dial(port, damaged ?? "");
     await conn.closeWrite();
-    // Bytes that were not read reset the connection.
+    // Unread bytes reset the connection.
     const buffer = new Uint8Array(1);
     const said = await conn.read(buffer).catch((error: Error) => error.name);
     assert(said === null || said === "ConnectionReset", `${said}`);
@@ -441,7 +441,7 @@ Deno.test("serve() with proxyProtocol starts TLS after the header", async () => 
 });
 
 Deno.test("serve() with proxyProtocol starts TLS although the peer is watched", async () => {
-  // Each of them has the connection read ahead.
+  // Each of them makes the connection read ahead.
   for (const watching of [{ maxConnections: 1 }, { receiveTimeout: 60_000 }]) {
     await using server = serve(
       { ...loopback, proxyProtocol: true, ...watching },

@@ -7,7 +7,7 @@ import { receiveChunks } from "./receive_chunks.ts";
 
 const BODY = "3\r\none\r\n00A ;a=b\r\n, two\r\n, 3\r\n0;c\r\nX: 1\r\n\r\n";
 
-/** A pair of which the near end receives lines, and `sent`. */
+/** A pair whose near end receives lines, and whose far end has sent `sent`. */
 async function pairWith(sent: string, ends = false) {
   const pair = connectionPair({ framing: lines() });
   if (sent !== "") await pair.far.send(sent, { framing: unframed() });

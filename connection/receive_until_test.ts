@@ -12,7 +12,7 @@ import { receiveUntil } from "./receive_until.ts";
 const framing = lines({ eol: "\n", strict: true, maxLength: 10 });
 const isDot = (line: string) => line === ".";
 
-/** A pair whose far end has sent `sent`, and then ended its side if it says so. */
+/** A pair whose far end has sent `sent`, and has then ended its side if asked to. */
 async function pairWith(sent: string[], ends = false) {
   const pair = connectionPair({ framing });
   for (const line of sent) await pair.far.send(line);
@@ -76,7 +76,7 @@ Deno.test("receiveUntil() rejects if the messages end before the last", async ()
   const { name } = await assertRejects(() => reply.next(), Error);
   assertEquals(name, "UnexpectedEof");
 
-  // If the loop is left, nothing that comes next can be taken for the rest.
+  // After the loop is left, later messages must not be taken for the rest of the reply.
   await using other = await pairWith(["a"], true);
   for await (const _ of receiveUntil(other.near, isDot)) break;
   assertEquals(await other.near.receive(), undefined);

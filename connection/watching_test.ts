@@ -1,5 +1,5 @@
 /**
- * Who receives nothing learns of the peer's end all the same, and what that costs.
+ * How a connection that receives nothing learns of the peer's end, and what that costs.
  *
  * @module
  */
@@ -25,7 +25,7 @@ Deno.test("Connection.peerEnded resolves in 100 handlers of a push server when t
       await connection.send("welcome");
       const { signal } = connection;
       try {
-        await connection.peerEnded; // nothing is received, and nothing sent
+        await connection.peerEnded; // receives and sends nothing
         known.push("ended");
       } catch (error) {
         assertEquals(signal.reason, error);
@@ -84,7 +84,7 @@ Deno.test("Connection.signal aborts in 100 handlers that only send when their cl
   await until(() => server.connections.size === 0);
 });
 
-/** Ways to be told of the end. */
+/** Ways to learn of the end. */
 const WATCHES: Record<string, (connection: Connection) => unknown> = {
   closed: (connection) => connection.closed,
   peerEnded: (connection) => connection.peerEnded,
@@ -108,7 +108,7 @@ Deno.test("Connection reads at most one read buffer ahead while it is watched", 
       assertEquals(near.stats().bytesReceived, readBufferSize, name);
       assert(!pair.nearTransport.isReading);
 
-      // Each message that is received makes room for so much, and no more.
+      // Each received message makes room for one read, not more.
       const first = await near.receive();
       await turn();
       assert(

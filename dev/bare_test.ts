@@ -1,12 +1,12 @@
 /**
- * Whether what runs anywhere needs no global object of a runtime.
+ * The core must work without global objects of a runtime.
  *
  * @module
  */
 import { assertEquals } from "@std/assert";
 import { outputOf, root } from "./_project.ts";
 
-/** What a browser or a worker does not have. */
+/** Globals that a browser or a worker does not have. */
 const REMOVED = [
   "Deno",
   "process",
@@ -16,7 +16,7 @@ const REMOVED = [
   "clearImmediate",
 ];
 
-// It is imported when they are gone, so nothing is kept from before.
+// Imported after they are removed, so that the module cannot keep one.
 const PROGRAM = `
 for (const name of ${JSON.stringify(REMOVED)}) {
   Reflect.deleteProperty(globalThis, name);

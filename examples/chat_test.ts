@@ -97,7 +97,7 @@ peerTest(
     for (const line of ["* Ann has come", "Ann: Hello", "Ann: [2Jgone?"]) {
       assertEquals((await ben.stdout.next()).value, line);
     }
-    // This one ends its side after its name, and so leaves.
+    // This guest half-closes after its name, and so leaves.
     await using _cat = start(["nc", "-N", "127.0.0.1", port], ["Cat"]);
     assertEquals((await ben.stdout.next()).value, "* Cat has come");
     assertEquals((await ben.stdout.next()).value, "* Cat has left");

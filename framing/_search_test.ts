@@ -3,7 +3,7 @@ import { MAX_SCAN_BYTES } from "./_byte_search/scan.ts";
 import { Search, searchFor } from "./_search.ts";
 import { assertLinear, bytes, pick, rounds, seededRandom } from "./_testing.ts";
 
-/** Where `sought` stands first, looked for in the simplest way. */
+/** The first position of `sought`, by the simplest search. */
 function plainFind(
   stream: Uint8Array,
   sought: number | Uint8Array,
@@ -29,7 +29,7 @@ Deno.test("Search finds the same places as a simple search, from any start, whil
       ? random(letters)
       : Uint8Array.from({ length: 1 + random(4) }, () => random(letters));
     const search = new Search(sought);
-    // The buffer holds the stream from `origin` on, up to `end`; `front` of it is taken.
+    // The buffer has the stream from `origin` to `end`; `front` bytes of it are taken.
     let origin = 0;
     let front = 0;
     let end = 0;
@@ -81,7 +81,7 @@ Deno.test("Search finds all places in buffers larger than one scan", () => {
       from = at + length;
     }
     assertEquals(found, places);
-    // They are noted now.
+    // They are stored now.
     assertEquals(search.find(stream, 0, 1, stream.length), places[1]);
   }
 });
@@ -107,12 +107,12 @@ Deno.test("Search forgets places before the front", () => {
   assertEquals(search.find(next, 0, 0, next.length), 100);
   assertEquals(search.count, 1);
   assert(search.places.length <= 16);
-  // What is needed again is found again.
+  // Positions that are needed again are found again.
   search.shrink();
   assertEquals(search.find(next, 0, 0, next.length), 100);
 });
 
-// A user's framing may look for the same byte from several places after each read.
+// A custom framing may search for the same byte from several positions after each read.
 Deno.test("Search does linear work when it is called from two places repeatedly", () => {
   assertLinear((size) => {
     const stream = new Uint8Array(size);
@@ -151,7 +151,7 @@ Deno.test("Search stores only as many places as one scan finds", () => {
       assertEquals(search.find(stream, from, from, stream.length), from);
     }
     assert(search.places.length <= 2 * 4096, `${search.places.length}`);
-    // Not tiny any more: nothing is left out.
+    // From here on the search skips nothing.
     stream.fill(0x62, 3 * MAX_SCAN_BYTES, -3);
     const from = 3 * MAX_SCAN_BYTES;
     const at = new Search(letter).find(stream, from, from, stream.length);

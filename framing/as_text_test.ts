@@ -86,7 +86,7 @@ Deno.test('asText() with onMalformed "discard" drops messages that are not UTF-8
 });
 
 Deno.test("asText() finds invalid UTF-8 that would be valid together with the length before it", () => {
-  // The byte of the length and the first one of the message are the UTF-8 of one character.
+  // The length byte and the first byte of the message together are valid UTF-8.
   const framing = asText(lengthPrefixed({ fieldSize: 1 }), { fatal: true });
   const stream = `\x01y\xc3\xa9${"x".repeat(0xc2)}`;
   assertEquals(decodeInEverySplit(framing, stream, { splits: 10 }), [

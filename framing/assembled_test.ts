@@ -15,7 +15,7 @@ import { InputBuffer } from "./input_buffer.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 
-/** Words that end with "." are joined, "a", "b." as "a b"; "!" is an error. */
+/** Joins words up to one that ends with ".": "a", "b." as "a b"; "!" is an error. */
 function sentences(): Assembler<string, string> {
   let words: string[] = [];
   return function* (line) {
@@ -42,7 +42,7 @@ Deno.test("assembled() builds messages from frames, in every split", () => {
     "e f",
   ]);
   assertEquals(decodeInEverySplit(framing, ""), []);
-  // All of them are in the last frame, which the end of the stream makes.
+  // All of them are in the last frame, which ends with the stream.
   assertEquals(decodeInEverySplit(framing, "a. b. c."), ["a", "b", "c"]);
 });
 
@@ -158,7 +158,7 @@ Deno.test("assembled() refuses an assembler that gives no iterator", () => {
   }
   for (
     const assembler of [
-      letters, // whose messages would be waited for without end
+      letters, // its messages would never come
       () => Promise.reject(new Error("no unhandled rejection")),
       () => undefined,
       () => [],

@@ -17,7 +17,7 @@ import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { netstrings } from "./netstrings.ts";
 
-/** All batches of `stream`, read in chunks of `length` bytes, by what `look` sees. */
+/** All batches of `stream`, read in chunks of `length` bytes, as `look` sees them. */
 function batchesOf<In, T>(
   framing: Framing<In, never>,
   stream: string,
@@ -189,7 +189,7 @@ Deno.test("Batch skips discarded messages", () => {
       "a\nmuch too long\nb\nc\n",
       chunk,
       (batch) => {
-        // A frame that is sent on is that of its message.
+        // A forwarded frame belongs to its message.
         assert(!text(batch.framesOf().frames).includes("much"));
         return [...batch];
       },
@@ -201,7 +201,7 @@ Deno.test("Batch skips discarded messages", () => {
 
 Deno.test("Batch keeps the positions of its messages if later ones are dropped or refused", () => {
   const onMalformed = "discard";
-  const long = JSON.stringify("x".repeat(6000)); // a chunk that is let go of
+  const long = JSON.stringify("x".repeat(6000)); // a chunk that is released
   for (
     const [framing, stream, expected] of [
       [asJson(delimited("\n"), { onMalformed }), "1\n2\noops\n", "1\n2\n"],
@@ -390,7 +390,7 @@ Deno.test("Batch throws in every method after the next batch was requested", () 
   assert(batch);
   assertEquals(batch.allTexts(), ["one", "two"]);
   batch.release();
-  batch.release(); // does nothing more
+  batch.release(); // does nothing
   for (
     const look of [
       () => batch.at(0),

@@ -25,7 +25,7 @@ import { netstrings } from "./netstrings.ts";
 const trailing = "error";
 const line = lines({ trailing });
 const net = asText(netstrings());
-/** Takes its header first, after which its body may begin with any byte. */
+/** Takes its header first; then its body may start with any byte. */
 const counted = mapped(
   headed(asText(delimited(" ", { trailing })), (text) => Number(text.slice(1))),
   {
@@ -34,7 +34,7 @@ const counted = mapped(
   },
 );
 
-/** Written so that what is read begins with the same. */
+/** Encodes messages that start with the same byte. */
 const encoder: Encoder<string> = {
   encode(text, output) {
     const isLine = text.startsWith("-");
@@ -143,7 +143,7 @@ Deno.test("byFirstByte() chooses again after a message that ends at the start of
     decodeInEverySplit(choosing, "*!abcd*!ab*!abcde1111xf\n*!a"),
     ["*!ab", "*!a"],
   );
-  // Of white space, a line feed is JSON here, and a blank begins a line.
+  // A line feed starts JSON here, and a space starts a line.
   assertEquals(decodeInEverySplit(choosing, "1111xf\n\n y\n1"), [
     "xf",
     " y",

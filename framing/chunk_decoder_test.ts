@@ -25,7 +25,7 @@ import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { netstrings } from "./netstrings.ts";
 
-/** `message` in frames of each kind, with decoders that find many at a time. */
+/** `message` in frames of each kind, with decoders that find many messages at a time. */
 const KINDS: {
   framing: Framing<unknown, never>;
   frame: (message: string) => string;
@@ -74,7 +74,7 @@ Deno.test("ChunkDecoder gives the same messages as a decoder called for each, in
     const messages = randomLargeStream(random, pieces, ["|"]).split("|");
     for (const { framing, frame } of KINDS) {
       const stream = messages
-        // Cut inside a character, it would not be UTF-8.
+        // If cut inside a character, it would not be UTF-8.
         .map((message) => frame(message.replace(/[\x80-\xff]+$/, "")))
         .join("");
       const length = pick(random, [7, 100, 5000, 65_536, stream.length]);
@@ -264,7 +264,7 @@ Deno.test("ChunkDecoder puts many messages that are cut into one buffer", () => 
 });
 
 Deno.test("ChunkDecoder finds a cut message although the search found no more places", () => {
-  // A line, or as much as a line may have.
+  // A line, or as many bytes as a line may have.
   const MOST = 600;
   const framing = {
     decoder: (): Decoder<string> => ({

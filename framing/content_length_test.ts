@@ -90,7 +90,7 @@ Deno.test("contentLength() counts messages up to maxLength, without their header
     ),
     ["abc", failure("too-long", 24)],
   );
-  // Its limit is that, though the length is more than can be counted.
+  // The error names this limit, although the length is above the safe integers.
   const error = assertThrows(
     () =>
       new ChunkDecoder(framing).decode(
@@ -114,7 +114,7 @@ Deno.test("contentLength() counts messages up to maxLength, without their header
 
 Deno.test("contentLength() limits its headers", () => {
   const framing = contentLength({ maxHeaderLength: 20 });
-  // The blank line, of which one byte may have come, is not counted.
+  // The blank line, of which one byte may have arrived, is not counted.
   const fits = "Content-Length:    1\r\n\r\na";
   assertEquals(decodeInEverySplit(framing, fits), ["a"]);
   const over = "Content-Length:     1\r\n\r\na";

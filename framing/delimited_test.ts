@@ -39,7 +39,10 @@ function rangeOf(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
-/** The contract, naively: the whole stream in one piece, cut at every delimiter. */
+/**
+ * The contract in its simplest form: the whole stream in one piece, cut at every
+ * delimiter.
+ */
 function splitWhole(
   stream: string,
   delimiters: string[],
@@ -74,7 +77,7 @@ function splitWhole(
     if (delimiter === "" && content === "") continue;
     const remains = disposition !== "prefix" && index === pieces.length - 1;
     const isTooLong = content.length > maxLength;
-    // The first byte too many may have been the beginning of a delimiter until the end.
+    // Until the end, the first byte above the limit may have started a delimiter.
     const isTooLongBeforeEnd = isTooLong &&
       !rangeOf(start, start + maxLength).some((at) =>
         delimiters.some((it) => it.startsWith(stream.slice(at)))
@@ -153,7 +156,7 @@ Deno.test("delimited() takes one delimiter or several, as strings or bytes", () 
   }
 });
 
-/** Bytes whose `slice` is a view, as that of Node's Buffer. */
+/** Bytes whose `slice()` is a view, like that of Node's Buffer. */
 class Viewed extends Uint8Array<ArrayBuffer> {
   override slice(start?: number, end?: number): Uint8Array<ArrayBuffer> {
     const { buffer, byteOffset, length } = this;
@@ -567,7 +570,7 @@ Deno.test("delimited() encodes joined texts, also with lone surrogates", () => {
   for (const [delimiter, disposition, messages] of cases) {
     const framing = delimited(delimiter, { disposition });
     const frames = messages.map((message) => encode(framing, message)).join("");
-    // As a connection does: together.
+    // Together, like a connection.
     const output = new OutputBuffer();
     for (const message of messages) output.push(framing.encoder(), message);
     assertEquals(text(output.takeBytes()), frames);
@@ -591,7 +594,7 @@ Deno.test("delimited() encodes well-formed text as text", () => {
 
 Deno.test("delimited() checks messages of any length before it encodes them", () => {
   const length = 200_000;
-  // Around what one scan looks through, and at both ends.
+  // Around the size of one scan, and at both ends.
   const all = [65_535, 0, 10, 65_533, 65_534, 65_536, 131_071, length - 2];
   const places = all.slice(0, rounds(all.length));
   const cases: [delimiters: string[], before: string, after: string][] = [
@@ -610,7 +613,7 @@ Deno.test("delimited() checks messages of any length before it encodes them", ()
         ? "suffix"
         : "discard",
     });
-    // Half a delimiter is none, and makes sure that nothing is skipped.
+    // Half a delimiter is not one; it shows that the search skips nothing.
     const half = first.length > 1 ? first.slice(0, 1) : "y";
     for (const place of places) {
       const withAt = (there: string) =>
@@ -646,7 +649,7 @@ Deno.test("delimited() encodes any bytes in linear time", () => {
   }
 });
 
-/** Whether a frame is not read back as its message, alone or among its likes. */
+/** Whether a frame is not read back as its message, alone or among others. */
 function isUnreadable(
   message: string,
   frame: string,
@@ -713,7 +716,8 @@ Deno.test("delimited() reads back every sequence of messages that it encodes", (
         sent.push(message);
       } catch (error) {
         if (!(error instanceof TypeError)) throw error;
-        // Among several, what is unreadable may need many messages to show.
+        // Among several delimiters, an unreadable message may show only after many
+        // messages.
         const frame = disposition === "discard" ? message + first : message;
         assert(
           delimiters.length > 1 ||

@@ -12,7 +12,7 @@ const strict = lines({ eol: "\r\n", strict: true, trailing: "error" });
 Deno.test("dotStuffed() gives the lines up to a single dot, in every split", () => {
   const text = "a\r\n\r\n..\r\n...b\r\n.c\r\n.\r\n.\r\nd\r\n";
   assertEquals(decodeInEverySplit(dotStuffed(strict), text), [
-    // A dot that was not doubled is taken away too, as RFC 5321 says.
+    // A dot that was not doubled is removed too, as RFC 5321 says.
     ["a", "", ".", "..b", "c"],
     [],
     failure("truncated", 28),

@@ -20,7 +20,10 @@ import {
   text,
 } from "./_testing.ts";
 
-/** The contract, naively: the whole stream in one piece, cut at every `length` bytes. */
+/**
+ * The contract in its simplest form: the whole stream in one piece, cut at every
+ * `length` bytes.
+ */
 function splitWhole(stream: string, length: number): Outcome {
   const outcome: Outcome = [];
   for (let start = 0; start < stream.length; start += length) {

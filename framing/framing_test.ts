@@ -1,4 +1,4 @@
-/** Framings of a user's own, written against the contract alone. */
+/** Custom framings, written against the documented contract only. */
 import {
   assert,
   assertEquals,
@@ -49,7 +49,7 @@ const noEncoder = () => ({
   },
 });
 
-/** Runs of one and the same letter, `"aaab"` as `"a3"`, `"b1"`: the end of one is the next. */
+/** Runs of one letter, `"aaab"` as `"a3"`, `"b1"`: a run ends where the next one starts. */
 function runs(maxFrameLength?: number): Framing<string> {
   return {
     decoder: () => ({
@@ -169,7 +169,8 @@ Deno.test("A custom framing allows frames of exactly maxFrameLength bytes", () =
   for (const [stream, outcome] of cases) {
     assertEquals(decodeInEverySplit(digits(4), stream), outcome);
   }
-  // Without `need` the bytes that are there count, and those of a frame that came whole.
+  // Without `need` the limit applies to the bytes that are there, and to a frame that
+  // arrived whole.
   assertEquals(decodeInEverySplit(runs(3), "aaabb"), ["a3", "b2"]);
   assertEquals(decodeInEverySplit(runs(3), "baaaabb"), [
     "b1",
@@ -202,7 +203,7 @@ Deno.test("A custom framing is limited to 1 MiB by default", () => {
   assertThrows(() => over.decode(bytes("x")), FramingError);
 });
 
-/** Four bytes of length, then that many bytes; counts how often it is asked. */
+/** Four bytes of length, then that many bytes; counts how often it is called. */
 function counted(maxFrameLength?: number) {
   const state = { calls: 0 };
   const framing: Framing<Bytes, never> = {
@@ -374,7 +375,7 @@ Deno.test("A custom framing has separate state for each stream and direction", (
     assertEquals(text(encoder.encode("b")), "2 b\n");
   }
   assertEquals(decodeInEverySplit(numbered, "a\nb\n"), ["1 a", "2 b"]);
-  // Also through `mapped`, which shares the encoders that have no state.
+  // Also through `mapped`, which shares encoders without state.
   const framing = mapped(numbered, { decode: (a) => a, encode: String });
   const encoders = [new ChunkEncoder(framing), new ChunkEncoder(framing)];
   for (const encoder of encoders) encoder.encode("a");

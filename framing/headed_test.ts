@@ -32,13 +32,13 @@ import { netstrings } from "./netstrings.ts";
 const trailing = "error";
 const crlf = lines({ eol: "\r\n", strict: true, maxLength: 20, trailing });
 
-/** As memcached and NATS have it. */
+/** As in memcached and NATS. */
 const counted = headed(crlf, (line) => {
   const [, length] = /^V .*?(\S+)$/.exec(line) ?? [];
   return length === undefined ? undefined : Number(length);
 }, { terminator: "\r\n", maxLength: 10 });
 
-/** As STOMP has it. */
+/** As in STOMP. */
 const marked = headed(
   asText(delimited("\n\n", { trailing })),
   (header) =>
@@ -46,7 +46,7 @@ const marked = headed(
   { terminator: "\0" },
 );
 
-/** As MQTT has it. */
+/** As in MQTT. */
 const packets = headed(
   fixedLength(1),
   () => lengthPrefixed({ fieldSize: "varint", maxFieldBytes: 4 }),
@@ -172,7 +172,7 @@ Deno.test("headed() passes verifyFraming() with each kind of header and body", (
     { refused: [bytes("json\n1:x,")], rounds: 50 },
   );
   verifyFraming(
-    // A body that has a header itself.
+    // A body with its own header.
     headed(lines({ trailing }), () => marked),
     [{ header: "a", body: { header: "length:1", body: bytes("x") } }],
     { rounds: 50 },
@@ -254,7 +254,7 @@ Deno.test("headed() drops a header with its body, and takes the next header afte
       "word\nlong\n",
       "word\nmuch longer\n",
       "json 2\n{]",
-      "json 0\n", // nothing is no JSON, and takes no bytes
+      "json 0\n", // an empty body is not JSON, and takes no bytes
       "even\n3:abc,",
       "inner\nx\n?",
     ]
@@ -265,12 +265,12 @@ Deno.test("headed() drops a header with its body, and takes the next header afte
     );
     assertEquals(decodeInEverySplit(framing, dropped), []);
   }
-  // What is dropped within a body is missing in it.
+  // A line that is dropped inside a body is missing in the body.
   assertEquals(decodeInEverySplit(framing, "text\nlong\nabc\n.\nnone\n"), [
     { header: "text", body: ["abc"] },
     { header: "none" },
   ]);
-  // White space before a value is no value that was dropped.
+  // White space before a value is not a dropped value.
   const spaced = headed(lines(), () => jsonSequence());
   assertEquals(decodeInEverySplit(spaced, "a\n \n [1]b\n[2]"), [
     { header: "a", body: [1] },
@@ -357,7 +357,7 @@ Deno.test("headed() has separate state for each stream and each body", () => {
   }
 });
 
-/** Bytes whose `slice` is a view, as that of Node's Buffer. */
+/** Bytes whose `slice()` is a view, like that of Node's Buffer. */
 class Viewed extends Uint8Array<ArrayBuffer> {
   override slice(start?: number, end?: number): Uint8Array<ArrayBuffer> {
     const { buffer, byteOffset, length } = this;
@@ -411,7 +411,7 @@ Deno.test("headed() refuses invalid options", () => {
   }
 });
 
-/** Checked, not run: whether a body must be there goes by what `body` may say. */
+/** Type-checked, not run: the return type of `body` says whether a body is required. */
 function bodiesOf(): void {
   const always = new ChunkDecoder(packets).decode(new Uint8Array());
   const perhaps = new ChunkDecoder(counted).decode(new Uint8Array());
@@ -424,7 +424,10 @@ function bodiesOf(): void {
   void [bodies, none];
 }
 
-/** Checked, not run: bodies in framings of their own have the limits of these. */
+/**
+ * Type-checked, not run: bodies with their own framings have the limits of these
+ * framings.
+ */
 function optionsOf(): void {
   const values = asJson(delimited("\n"));
   headed(lines(), Number, { maxLength: 5, terminator: "\n" });

@@ -7,7 +7,7 @@ import { headed } from "./headed.ts";
 import { headerLines } from "./header_lines.ts";
 import { mapped } from "./mapped.ts";
 
-/** What is read of `stream`, with headers as pairs. */
+/** Decodes `stream`, with headers as pairs. */
 function read(stream: string): [first: string, headers: [string, string][]][] {
   return new ChunkDecoder(headerLines()).decode(bytes(stream))
     .map(({ first, headers }) => [first, [...headers]]);
@@ -32,7 +32,7 @@ Deno.test("headerLines() skips line ends between messages", () => {
     ["a", "b"],
     { refused: ["\n", "\r\r\n"].map(bytes) },
   );
-  // Keep-alives of SIP, and what old clients of HTTP send after a body.
+  // Keep-alives of SIP, and the line ends that old HTTP clients send after a body.
   for (const ends of ["\r\n", "\r\n\r\n", "\r\n".repeat(3), "\r\n".repeat(9)]) {
     const stream = `${ends}a\r\nb: 1\r\n\r\n${ends}c\r\n\r\n${ends}`;
     const expected = [["a", [["b", "1"]]], ["c", []]];

@@ -22,7 +22,7 @@ import { FramingError } from "./framing_error.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import { lines } from "./lines.ts";
 
-/** Reads `chunk` as a connection does. */
+/** Reads `chunk` like a connection. */
 function read(input: InputBuffer, chunk: Uint8Array, size = 64): void {
   for (let rest = chunk; rest.length > 0;) {
     const room = input.room(1, size, size);
@@ -151,7 +151,7 @@ Deno.test("InputBuffer never overwrites bytes that it has returned", () => {
         assertEquals(input.offset, taken);
       }
       assertEquals(taken + input.length, next);
-      // What is there is the next of the stream.
+      // The remaining bytes are the next ones of the stream.
       assertEquals(
         input.byteAt(0),
         input.length === 0 ? undefined : taken & 0xff,
@@ -185,14 +185,14 @@ Deno.test("InputBuffer copies a small message out of a large buffer", () => {
   input.fill(room.length);
   const small = input.take(100);
   assertEquals(small.buffer.byteLength, 100);
-  // So the buffer was not given out.
+  // So no view of the buffer was returned.
   input.skip(input.length);
   assertStrictEquals(input.room(1, size, size).buffer, room.buffer);
   input.fill(size);
   assertStrictEquals(input.take(size >> 1).buffer, room.buffer);
 });
 
-/** Takes messages of `length` bytes, and counts how often it is asked. */
+/** Takes messages of `length` bytes, and counts how often it is called. */
 function counting(length: number, maxFrameLength?: number) {
   const decoder = {
     calls: 0,
@@ -217,7 +217,7 @@ Deno.test("InputBuffer calls a decoder again only when the bytes that it needs a
   read(input, bytes("x"));
   assertEquals(input.pull(decoder)?.length, 1000);
   assertEquals(decoder.calls, 2);
-  // Without more bytes the same decoder would say the same.
+  // Without more bytes the same decoder would return the same.
   for (let i = 0; i < 3; i++) assertEquals(input.pull(decoder), undefined);
   assertEquals(decoder.calls, 3);
 });
@@ -384,7 +384,7 @@ Deno.test("InputBuffer's decoder keeps no bytes of messages that were taken", ()
   const input = holding("a message\n".repeat(64));
   for (let i = 0; i < 64; i++) assert(input.pull(decoder) !== undefined);
   assertEquals(input.pull(decoder), undefined);
-  // It is given with the messages that were made: an idle connection would hold both.
+  // An idle connection would otherwise keep the bytes and the messages.
   const again = takeFrames(0);
   giveBackFrames(again);
   assertStrictEquals(again, room);

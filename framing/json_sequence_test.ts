@@ -152,7 +152,7 @@ Deno.test("jsonSequence() counts the bytes of a value up to maxLength", () => {
       stream,
     );
   }
-  // As soon as they cannot fit.
+  // As soon as they are too long.
   assertEquals(bytesUntilError(framing, '"abcdefgh"'), 6);
 });
 

@@ -25,7 +25,7 @@ import {
 
 const FIXED_FIELD_SIZES = [1, 2, 3, 4, 6, 8] as const;
 
-/** The contract, naively: one frame after another from the whole stream. */
+/** The contract in its simplest form: one frame after another from the whole stream. */
 function splitWhole(stream: string, rules: LengthPrefixedOptions): Outcome {
   const {
     fieldSize = 4,
@@ -247,7 +247,7 @@ Deno.test("lengthPrefixed() finds the field, the body and the message by its opt
       "a",
       failure("malformed", 2),
     ]],
-    // The length leaves two bytes out, say a checksum's.
+    // The length leaves out two bytes, such as a checksum.
     [{ fieldSize: 2, adjustment: 2 }, "\0\x03abccs", ["abccs"]],
     // A type before the length; the body only, the length and on, or all of it.
     [{ fieldSize: 1, fieldOffset: 1 }, "T\x02abU\x01c", ["ab", "c"]],
@@ -257,7 +257,7 @@ Deno.test("lengthPrefixed() finds the field, the body and the message by its opt
       "U\0",
     ]],
     [{ fieldSize: 1, strip: 0 }, "\x02ab\0", ["\x02ab", "\0"]],
-    // Header bytes after the field, of which the field knows nothing.
+    // Header bytes after the field, not counted by it.
     [{ fieldSize: 1, adjustment: 2, strip: 3 }, "\x01HHa\0HH", ["a", ""]],
     // Header bytes after the field, counted by it.
     [{ fieldSize: 1, strip: 3 }, "\x03HHa\x02HH", ["a", ""]],
@@ -520,7 +520,7 @@ Deno.test("lengthPrefixed() encodes what it decodes", () => {
     encode(lengthPrefixed({ fieldSize: 1 }), "→"),
     "\x03\xe2\x86\x92",
   );
-  // A varint is written in as few bytes as it takes, whatever stood in its place.
+  // A varint is written with the fewest bytes, whatever the message had in its place.
   const varint = { fieldSize: "varint", fieldOffset: 1, strip: 0 } as const;
   assertEquals(encode(lengthPrefixed(varint), bytes("T\x80\0ab")), "T\x02ab");
   assertEquals(encode(lengthPrefixed(varint), bytes("T\x82\0ab")), "T\x02ab");
@@ -530,7 +530,7 @@ Deno.test("lengthPrefixed() encodes what it decodes", () => {
     encode(lengthPrefixed(varint), `T\0${long}`),
     `T\xc8\x01${long}`,
   );
-  // A field that says something else is none, or that of another frame.
+  // A field with another length is invalid, or belongs to another frame.
   assertRefuses(lengthPrefixed(varint), bytes("0\xc8abc"), TypeError);
   const amqp = lengthPrefixed({ fieldOffset: 3, fieldSize: 4, strip: 0 });
   assertRefuses(amqp, bytes("AMQP\0\0\x09\x01"), TypeError);
@@ -578,9 +578,9 @@ Deno.test("lengthPrefixed() refuses to encode a message that would not be read b
     [{ fieldSize: 1, adjustment: -1 }, "x".repeat(255), RangeError],
     [{ fieldSize: 2 }, "x".repeat(65_536), RangeError],
     [{ fieldSize: 1, strip: 0 }, "x".repeat(257), RangeError],
-    // The field would have to hold less than 0.
+    // The field would need a value below 0.
     [{ adjustment: 3 }, "ab", RangeError],
-    // It would have to hold more than can be counted.
+    // It would need a value above the safe integers.
     [
       { fieldSize: 8, adjustment: -Number.MAX_SAFE_INTEGER },
       "a",
@@ -598,7 +598,7 @@ Deno.test("lengthPrefixed() refuses to encode a message that would not be read b
     ],
     // Shorter than its own header.
     [{ strip: 0 }, "abc", RangeError],
-    // Header bytes that it cannot know.
+    // Header bytes that the encoder cannot know.
     [{ fieldOffset: 1 }, "a", TypeError],
     [{ fieldOffset: 2, strip: 1 }, "a", TypeError],
     [{ fieldSize: 1, strip: 3 }, "a", TypeError],
@@ -675,7 +675,7 @@ Deno.test("lengthPrefixed() reserves no memory for a body that has not arrived",
     return decoder;
   });
   const after = Deno.memoryUsage();
-  // 100 times the gibibyte that each was promised, against a few bytes.
+  // 100 times the announced gibibyte, compared with a few bytes.
   assertEquals(after.external - before.external < 100 * 2 ** 20, true);
   for (const decoder of decoders) {
     assertThrows(() => decoder.end(), FramingError);

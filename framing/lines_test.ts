@@ -25,7 +25,10 @@ import {
   utf8,
 } from "./_testing.ts";
 
-/** The contract, naively: the whole stream in one piece, cut at every `"\n"`. */
+/**
+ * The contract in its simplest form: the whole stream in one piece, cut at every
+ * `"\n"`.
+ */
 function splitWhole(stream: string, rules: LinesOptions): Outcome {
   const {
     fatal = false,
@@ -43,7 +46,7 @@ function splitWhole(stream: string, rules: LinesOptions): Outcome {
     if (remains && part === "") break;
     const line = remains ? part : part.replace(/\r$/, "");
     const isTooLong = line.length > maxLength;
-    // A CR that is the byte too many may have begun the line's end until the end.
+    // Until the end, a CR above the limit may have started the line end.
     const isTooLongBeforeEnd = isTooLong &&
       !(line.length === maxLength + 1 && line.endsWith("\r"));
     if (
@@ -124,7 +127,7 @@ Deno.test("lines() replaces bytes that are not UTF-8, or throws with fatal", () 
     ["ok\n\xff\nx", ["ok", "\ufffd", "x"], ["ok", failure("malformed", 3)]],
     ["\xe2\x86\nx\n", ["\ufffd", "x"], [failure("malformed", 0)]],
     ["a\nb\nc\xc0", ["a", "b", "c\ufffd"], ["a", "b", failure("malformed", 4)]],
-    // The bytes of one character, with the end of a line in their midst.
+    // The bytes of one character, with a line end between them.
     ["\xe2\n\x86\x92\n", ["\ufffd", "\ufffd\ufffd"], [failure("malformed", 0)]],
   ];
   for (const [stream, messages, fatal] of cases) {
@@ -362,7 +365,7 @@ Deno.test("lines() with strict CR LF refuses only a lone CR or LF", () => {
       failure("malformed", 3),
     ]);
   }
-  // What is smuggled is no line, also if it is dropped.
+  // Smuggled bytes are not a line, even if a line is dropped.
   const dropped: number[] = [];
   const discarding = lines({
     eol: "\r\n",

@@ -231,7 +231,7 @@ Deno.test("mapped() reports like its framing whether a message has begun to arri
 });
 
 const checksums = {
-  // Such as NMEA: a message ends with a sum over what is before it.
+  // Like NMEA: a message ends with a checksum of the bytes before it.
   decode(line: string) {
     const [value = "", sum] = line.split("*");
     if (sum !== String(value.length)) {
@@ -278,7 +278,7 @@ Deno.test("mapped() drops messages only for a FramingError", () => {
     assertThrows(() => new ChunkDecoder(framing).decode(bytes("a\n"))),
     mistake,
   );
-  // What breaks the rules of the framing within has no end of its own.
+  // A message that breaks the inner framing's rules has no known end.
   assertEquals(
     decodeInEverySplit(
       mapped(netstrings(), {
@@ -377,7 +377,7 @@ Deno.test("onMalformed and onDiscard may be async, and their errors are logged",
   const restore = replacing(console, {
     error: (error) => void logged.push(error),
   });
-  try { // and no `using`, which a runtime of the tests does not know
+  try { // without `using`, which one runtime of these tests does not have
     assertEquals(decoder.decode(bytes("1\ntoo long\n{\n2\n")), [1, 2]);
     await Promise.resolve();
   } finally {

@@ -21,7 +21,7 @@ import {
   text,
 } from "./_testing.ts";
 
-/** The contract, naively: one netstring after another from the whole stream. */
+/** The contract in its simplest form: one netstring after another from the whole stream. */
 function splitWhole(stream: string, rules: LimitOptions): Outcome {
   const { maxLength = 1_048_576, oversize = "error" } = rules;
   const outcome: Outcome = [];
@@ -65,7 +65,7 @@ Deno.test("netstrings() reads netstrings, and refuses every kind of damage", () 
     ["00:,", [malformed(0)]],
     ["01:a,", [malformed(0)]],
     ["1:a,00", ["a", malformed(4)]],
-    // No length, none that is a number, no colon.
+    // No length, a length that is not a number, no colon.
     [":a,", [malformed(0)]],
     [",", [malformed(0)]],
     ["1:a,:", ["a", malformed(4)]],
@@ -80,7 +80,7 @@ Deno.test("netstrings() reads netstrings, and refuses every kind of damage", () 
     ["1e1:a,", [malformed(0)]],
     ["0x1:a,", [malformed(0)]],
     ["\xb1:a,", [malformed(0)]],
-    // No comma, or elsewhere.
+    // No comma, or one in the wrong place.
     ["1:ab", [malformed(0)]],
     ["1:a;", [malformed(0)]],
     ["0:0:,", [malformed(0)]],
@@ -117,7 +117,7 @@ Deno.test("netstrings() refuses a length with endless digits, whatever the limit
         failure("too-long", 4),
       ],
     );
-    // 2^53, with as many digits as a length that can be counted.
+    // 2^53, with as many digits as the largest safe integer.
     assertEquals(
       decodeInEverySplit(netstrings(options), "9007199254740992:a", {
         splits: 50,
@@ -211,7 +211,7 @@ Deno.test("netstrings() throws at the first invalid byte", () => {
   for (const [stream, count] of cases) {
     assertEquals(bytesUntilError(netstrings({ maxLength: 3 }), stream), count);
   }
-  // However the count is kept, endless digits are not collected.
+  // Endless digits must not be collected.
   assertEquals(bytesUntilError(netstrings(), "9".repeat(99)) <= 20, true);
 });
 

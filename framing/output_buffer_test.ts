@@ -5,7 +5,7 @@ import type { ByteOutput } from "./byte_output.ts";
 import type { Encoder } from "./framing.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 
-/** Writes a frame by a function. */
+/** Writes a frame with a function. */
 function write(
   output: OutputBuffer,
   frame: (output: ByteOutput) => void,
@@ -13,7 +13,7 @@ function write(
   output.push({ encode: () => frame(output) }, undefined);
 }
 
-/** What one frame is, written alone. */
+/** The bytes of one frame, written alone. */
 function frameOf(frame: (output: ByteOutput) => void): string {
   const output = new OutputBuffer();
   write(output, frame);
@@ -82,13 +82,13 @@ Deno.test("OutputBuffer refuses an encoder that returns its frame and writes not
     encode: (line, frame) => frame.writeText(`${line}\n`),
   };
   output.push(lines, "before");
-  // The types let these through, as a function may give more than is asked for.
+  // The types allow these: a function may return more than its type needs.
   const asText: Encoder<string> = { encode: (line) => `${line}\n` };
   const asBytes: Encoder<string> = { encode: () => new Uint8Array(1) };
   assertThrows(() => output.push(asText, "a"), TypeError, "gave text");
   assertThrows(() => output.push(asBytes, "a"), TypeError, "gave bytes");
   output.push(lines, "after");
-  // What is written counts, whatever is given.
+  // Only the written bytes count, whatever the function returns.
   output.push({
     encode(line: string, frame) {
       lines.encode(line, frame);
@@ -138,7 +138,7 @@ Deno.test("OutputBuffer refuses numbers out of range", () => {
 });
 
 Deno.test("OutputBuffer fills in a field at any position", () => {
-  // So that the field lies before, over and after the end of a buffer.
+  // So that the field is before, across and after the end of a buffer.
   for (const before of [0, 3, 1020, 1022, 81_916, 81_918, 81_920, 200_000]) {
     for (const after of [0, 5, 100_000]) {
       const output = new OutputBuffer();
@@ -181,7 +181,7 @@ Deno.test("OutputBuffer finds a byte like indexOf() of an array", () => {
     -9,
     -Infinity,
   ];
-  // The larger one has a buffer of its own.
+  // The larger one has its own buffer.
   for (const length of [4, 200_000]) {
     const frame = new Uint8Array(length).fill(7, 2, 3);
     for (const from of places) {
@@ -196,7 +196,7 @@ Deno.test("OutputBuffer finds a byte like indexOf() of an array", () => {
 
 Deno.test("OutputBuffer leaves zeros in a field that is not filled in", () => {
   const output = new OutputBuffer();
-  // So that its buffers were used before.
+  // So that its buffers are reused.
   write(output, (frame) => frame.writeText("x".repeat(1000)));
   for (const segment of output.takeSegments()) segment.giveBack();
   write(output, (frame) => void frame.reserve(8));
@@ -226,7 +226,7 @@ Deno.test("OutputBuffer counts the waiting bytes and their maximum", () => {
   assertEquals(output.maxByteLength, 3);
 });
 
-/** Steps of which frames are made: small and large, of each kind. */
+/** Steps that make frames: small and large, of each kind. */
 const STEPS: ((output: ByteOutput) => void)[] = [
   (output) => output.writeByte(1),
   (output) => output.writeText("text é"),

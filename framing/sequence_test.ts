@@ -145,7 +145,7 @@ Deno.test("sequence() keeps its first framing until the first message was sent",
   assertThrows(() => encoder.encode("no\nline"), TypeError);
   assertEquals(text(encoder.encode("line")), "line\n");
   assertRefuses(switched, "a\nb", TypeError);
-  // The reader would see no message, and not know how to go on.
+  // The reader would get no message, and could not choose the next framing.
   const dropping = mapped(lines(), {
     decode: (line) => line === "" ? undefined : line,
     encode: String,

@@ -24,7 +24,7 @@ import {
 } from "./_testing.ts";
 
 /**
- * Reads to the end, `slowly` so that all else happens between two messages.
+ * Reads to the end; with `slowly`, everything else happens between two messages.
  *
  * @returns The messages, then how it failed, if it did.
  */
@@ -106,7 +106,7 @@ Deno.test("FrameDecoderStream delivers the messages before an error first", asyn
     chunks: string[],
     outcome: Outcome,
   ][] = [
-    // From `decode`, in a chunk of their own, the same, and at the end.
+    // Thrown by `decode()`: in a separate chunk, in the same chunk, and at the end.
     [lines({ maxLength: 2 }), ["abc"], [failure("too-long", 0)]],
     [lines({ maxLength: 2 }), ["a\nb\n", "cde", "f\n"], [
       "a",
@@ -123,7 +123,7 @@ Deno.test("FrameDecoderStream delivers the messages before an error first", asyn
       "b",
       failure("too-long", 4),
     ]],
-    // From `end`: after messages of an earlier chunk, and of its own.
+    // Thrown by `end()`: after messages of an earlier chunk, and after its own.
     [fixedLength(2), ["a"], [failure("truncated", 0)]],
     [fixedLength(2), ["abcde"], ["ab", "cd", failure("truncated", 4)]],
     [delimited(["ab", "abab"], { trailing: "error" }), ["xabyaba"], [
@@ -522,7 +522,7 @@ Deno.test("FrameDecoderStream errors both of its sides if a chunk is not bytes",
   const stream = new FrameDecoderStream(lines());
   const writer = stream.writable.getWriter();
   const reading = stream.readable.getReader().read();
-  // What a caller in JavaScript may write.
+  // As from JavaScript.
   const chunk: unknown = "text";
   await assertRejects(
     () => writer.write(chunk as Uint8Array<ArrayBuffer>),

@@ -28,7 +28,7 @@ Deno.test("unframed() keeps no large buffer alive for a small chunk", () => {
   });
   assertEquals(Math.max(...held) <= 1600, true);
   assertKeepsNoLargeBuffer(
-    // Each read on its own makes a message of one byte.
+    // Each read makes a message of one byte.
     unframed(),
     bytes("x"),
   );

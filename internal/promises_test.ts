@@ -30,7 +30,7 @@ Deno.test("isSettledWithin() waits for the promise, and no longer than its limit
   assertEquals(await isSettledWithin(promise, 1), false);
   const settled = isSettledWithin(promise, 60_000);
   resolve();
-  assertEquals(await settled, true); // and its timer is cleared
+  assertEquals(await settled, true); // its timer is cleared
 });
 
 Deno.test("isSettledWithin() does not count time in which this thread is busy", async () => {
@@ -38,7 +38,7 @@ Deno.test("isSettledWithin() does not count time in which this thread is busy", 
   const settled = isSettledWithin(promise, 20);
   const end = performance.now() + 30;
   while (performance.now() < end);
-  setTimeout(resolve, 0); // as what lies in a socket comes after the timers that are due
+  setTimeout(resolve, 0); // like bytes in a socket, which come after timers that are due
   assertEquals(await settled, true);
 });
 

@@ -4,7 +4,8 @@ import { Queue } from "./queue.ts";
 Deno.test("Queue returns items in the order in which they were added, like an array", () => {
   const queue = new Queue<number>();
   const array: number[] = [];
-  // Grows to 5,000 and shrinks to 0 three times, through all that it moves.
+  // Grows to 5,000 and shrinks to 0 three times, so that it moves its items in every
+  // way.
   for (let i = 0; i < 60_000; i++) {
     const isGrowing = i % 20_000 < 12_500 ? i % 5 < 4 : false;
     if (isGrowing) {
@@ -61,7 +62,7 @@ Deno.test("Queue.remove() removes the first and the last item, and nothing from 
 });
 
 Deno.test("Queue.remove() removes many items from either end in linear time", () => {
-  // Some milliseconds; a minute if each moves all others.
+  // Takes some milliseconds; it would take a minute if each removal moved all others.
   const size = 200_000;
   const queue = new Queue<number>();
   for (let i = 0; i < size; i++) queue.push(i);

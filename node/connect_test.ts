@@ -22,7 +22,7 @@ import { lines } from "../framing/lines.ts";
 const framing = lines();
 const loopback = { hostname: "127.0.0.1", port: 0, framing };
 
-/** A port on which no server listens. */
+/** A port without a server. */
 async function closedPort(): Promise<number> {
   const server = createServer();
   server.listen(0, "127.0.0.1");
@@ -53,7 +53,7 @@ Deno.test("connect() of node.ts rejects with NotFound if there is no Unix socket
 
 Deno.test({
   name: "connect() of node.ts names an invalid certificate, and the address",
-  ignore: "deno" in process.versions, // whose node:tls looks at it later
+  ignore: "deno" in process.versions, // its node:tls checks the certificate later
 }, async () => {
   for (const tls of [{ cert: "x", key: "y" }, { ...certificate, key: "y" }]) {
     const error = await assertRejects(
@@ -118,14 +118,14 @@ Deno.test("connect() of node.ts verifies the certificate for serverName", async 
 Deno.test({
   name:
     "connect() of node.ts trusts caCerts in addition to the default certificates",
-  ignore: "deno" in process.versions, // which asks for a permission to list it
+  ignore: "deno" in process.versions, // listing certificates needs a permission
   async fn() {
     await using server = await serve(
       { ...loopback, tls: certificate },
       (connection) => connection.send("welcome"),
     );
     const usual = tls.getCACertificates("default");
-    // Does what NODE_EXTRA_CA_CERTS does from the start; the types do not know it.
+    // Like NODE_EXTRA_CA_CERTS, but at run time; the types do not have it.
     const trust: unknown = Reflect.get(tls, "setDefaultCACertificates");
     assert(typeof trust === "function");
     trust(caCerts);
@@ -166,7 +166,8 @@ Deno.test("connect() of node.ts reports a refused client certificate as InvalidD
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  // The client of TLS 1.3 is done before the server has seen that it has no certificate.
+  // A TLS 1.3 client finishes its handshake before the server has seen that it has no
+  // certificate.
   const client = await connect({ port, framing, tls: { caCerts } });
   const error = await assertRejects(() => client.receive());
   assertInstanceOf(error, Error);
@@ -220,7 +221,7 @@ Deno.test("connect() of node.ts reports bytes that are not TLS right after the s
   const error = await assertRejects(async () => {
     await using client = await connect({ port, framing, tls: { caCerts } });
     await ended.promise;
-    for (let i = 0; i < 3; i++) await turn(); // in which the end arrives
+    for (let i = 0; i < 3; i++) await turn(); // the end arrives meanwhile
     await client.receive();
   }, Error);
   assertEquals(error.name, "InvalidData");

@@ -72,7 +72,7 @@ Deno.test("serve() of node.ts throws immediately for invalid options", () => {
 });
 
 Deno.test("serve() of node.ts refuses options that do not fit its listener, and leaves it open", async () => {
-  const begin = serve; // what is called serve() is awaited where this runs in Node
+  const begin = serve; // in Node, calls of a name that starts with serve are awaited
   const { cert, key } = certificate;
   const cases: [Server, object, string][] = [
     [createServer(), { handshakeTimeout: 1 }, "handshakeTimeout"],
@@ -114,7 +114,7 @@ Deno.test("Server.shutdown() of node.ts closes a peer that starts the tls.Server
 
   const [closed, allClosed] = [socket, listener].map((it) => once(it, "close"));
   const client = dialTls({ socket, host: "localhost", ca: caCerts });
-  client.on("error", () => {}); // of a close within the handshake
+  client.on("error", () => {}); // closed during the handshake
   client.resume();
   await Promise.all([closed, allClosed]);
 });
@@ -143,7 +143,7 @@ Deno.test("serve() and connect() of node.ts have types that reject options which
     // A server over a Unix socket has a path.
     serve({ framing, path: "/x" }, echo)
       .then(({ addr }) => connect({ framing, path: addr.path })),
-    // Its peers have addresses, whichever of the two it is.
+    // Peers of both kinds of listener have addresses.
     serve(either, (_, { remoteAddr }) => checked(remoteAddr)),
     serve({ framing, listener }, checks),
     // @ts-expect-error: a listener's peers may have none
@@ -156,7 +156,7 @@ Deno.test("serve() and connect() of node.ts have types that reject options which
 Deno.test("serve() of node.ts rejects with the reason of a signal that aborts while it begins to listen", async () => {
   const controller = new AbortController();
   const { signal } = controller;
-  const begin = serve; // what is called serve() is awaited where this runs in Node
+  const begin = serve; // in Node, calls of a name that starts with serve are awaited
   const serving = begin({ ...loopback, signal }, () => {});
   controller.abort(new Error("enough"));
   await assertRejects(() => serving, Error, "enough");
@@ -200,7 +200,7 @@ Deno.test("serve() of node.ts takes a listener whose transports are not sockets"
   }, echo);
   const error = assertThrows(() => server.unref(), Error, "no method unref");
   assertEquals(error.name, "NotSupported");
-  server.ref(); // there is nothing that it would do
+  server.ref(); // the option would have no effect
   await using client = new Connection(near, { framing });
   assertEquals(await client.request("hello"), "hello");
   await client.close();
@@ -211,7 +211,7 @@ Deno.test("serve() of node.ts gives the ALPN protocol of a transport's handshake
   const cases = [
     [{ alpnProtocol: "framed" }, "framed"],
     [{ alpnProtocol: null }, "null"],
-    // Others do not replace the transport's own.
+    // Other options do not replace the transport's own.
     [{}, "own"],
     [true, "own"],
     [null, "own"],
@@ -271,7 +271,7 @@ Deno.test("Server.unref() and ref() of node.ts apply to a transport that waits f
     proxyProtocol: true,
     onError() {},
   }, echo);
-  await accepting.promise; // what was accepted before waits
+  await accepting.promise; // connections accepted earlier wait
   server.unref();
   server.ref();
   assertEquals(calls, ["unref", "ref"]);
@@ -313,7 +313,7 @@ Deno.test("serve() of node.ts stops listening if onListen throws", async () => {
 
 Deno.test({
   name: "serve() of node.ts rejects an invalid certificate",
-  ignore: "deno" in process.versions, // whose node:tls looks at it later
+  ignore: "deno" in process.versions, // its node:tls checks the certificate later
   async fn() {
     const tls = { cert: "no certificate", key: "no key" };
     const error = await assertRejects(
@@ -352,7 +352,7 @@ Deno.test("serve() of node.ts agrees with its client on a protocol by ALPN", asy
   assertEquals([client.alpnProtocol, await client.receive()], ["a", "a"]);
 });
 
-// startTls() tells a cut from an end, which sockets of node:tls do not.
+// startTls() distinguishes a cut from an end; sockets of node:tls do not.
 Deno.test("serve() of node.ts ends TLS when it closes a connection that has sent nothing", async () => {
   await using server = await serve({ ...loopback, tls: certificate }, () => {});
   await using client = await connect({ port: server.addr.port, framing });
@@ -403,7 +403,7 @@ Deno.test({
     const folder = await Deno.makeTempDir();
     const path = `${folder}/app.sock`;
     try {
-      for (const address of [null, {}]) { // as Node, and as Bun
+      for (const address of [null, {}]) { // in Node and in Bun
         const listener = createServer();
         listener.listen(path);
         await once(listener, "listening");
@@ -459,7 +459,7 @@ Deno.test({
         ALPNProtocols: ["framed"],
       });
       await once(socket, "connect");
-      const transport = socketTransport(socket); // before it has shaken hands
+      const transport = socketTransport(socket); // before its handshake
       await using client = new Connection(transport, { framing });
       assertEquals(await client.receive(), undefined);
       assertEquals(client.alpnProtocol, "framed");
@@ -511,7 +511,7 @@ Deno.test("serve() of node.ts frees the place of a peer that resets before its T
   }
   const [silent, gone, above] = sockets;
   assert(silent && gone && above);
-  // It is closed, so the one before it waits.
+  // It is closed, so the previous one is waiting.
   if (!above.closed) await once(above, "close");
   gone.resetAndDestroy();
   await once(gone, "close");
@@ -597,7 +597,7 @@ Deno.test({
   },
 });
 
-/** Listens, and lets all who connect wait. */
+/** Listens without accepting, so that all clients wait. */
 const BUSY_SERVER = `
   const { createServer } = require("node:net");
   const { parentPort, workerData } = require("node:worker_threads");
@@ -612,7 +612,7 @@ const BUSY_SERVER = `
 Deno.test({
   name:
     "serve() of node.ts leaves a Unix socket to a server whose queue is full",
-  // On other systems nothing tells of such a server.
+  // On other systems such a server cannot be detected.
   ignore: process.platform !== "linux" || "deno" in process.versions,
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -659,8 +659,8 @@ Deno.test({
       );
       const client = await connect({ path, framing });
       assertEquals(await Array.fromAsync(client), ["bye"]);
-      await server.shutdown(); // which has closed its socket
-      await nextTurn(); // in which Bun closes the client's as well
+      await server.shutdown(); // the peer has closed its socket
+      await nextTurn(); // Bun then closes the client's socket too
       await client.send("too late");
       const error = await assertRejects(() => client.flush(), Error);
       assertEquals(error.name, "BrokenPipe");
@@ -676,7 +676,7 @@ Deno.test({
     "serve() and connect() of node.ts refuse a path that the system would cut",
   ignore: process.platform === "win32",
   async fn() {
-    const begin = serve; // what is called serve() is awaited where this runs in Node
+    const begin = serve; // in Node, calls of a name that starts with serve are awaited
     for (const path of [`/tmp/${"x".repeat(200)}`, "/tmp/app\0.sock"]) {
       assertThrows(() => begin({ path, framing }, echo), TypeError, "path");
       await assertRejects(() => connect({ path, framing }), TypeError, "path");
@@ -704,7 +704,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() of node.ts listens on a relative path in a deep folder",
-  // In Deno other tests run at the same time, and would be in that folder too.
+  // In Deno other tests run in the same process, whose folder this would change too.
   ignore: process.platform === "win32" || "deno" in process.versions,
   async fn() {
     const start = process.cwd();

@@ -271,7 +271,7 @@ Deno.test("socketTransport() rejects a write that the system refuses", async () 
   await using pair = await sockets();
   const transport = socketTransport(pair.near);
   const refused = Object.assign(new Error("refused"), { code: "EPIPE" });
-  Object.defineProperty(pair.near, "writableLength", { value: 1 }); // no room
+  Object.defineProperty(pair.near, "writableLength", { value: 1 }); // there is no room
   Object.assign(pair.near, {
     write: (_bytes: Uint8Array, done: (error: Error) => void) =>
       queueMicrotask(() => done(refused)),

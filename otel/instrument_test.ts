@@ -13,7 +13,7 @@ import { until } from "../connection/_testing.ts";
 
 const framing = lines();
 
-/** The value of the point that has these attributes, among others. */
+/** The value of the point with at least these attributes. */
 function valueOf(
   points: readonly Point[] | undefined,
   attributes: Attributes = {},
@@ -133,7 +133,7 @@ Deno.test("instrument() counts the work of open and ended connections", async ()
   assertEquals(after.get("framed_tcp.connection.errors"), undefined);
 });
 
-/** How many values a histogram has. */
+/** The number of values in a histogram. */
 function countOf(value: unknown): unknown {
   return typeof value === "object" && value !== null && "count" in value
     ? value.count
@@ -288,7 +288,8 @@ Deno.test("instrument() replaces the previous instrumentation", async () => {
   await using otel = telemetry();
   const before = connectionPair({ framing });
   await using newer = telemetry();
-  // The spans of what was open have ended, and its end is counted by neither.
+  // The spans of open connections have ended, and neither instrumentation counts their
+  // ends.
   assertEquals(otel.spans.length, 2);
   await before[Symbol.asyncDispose]();
   assertEquals(otel.spans.length, 2);
@@ -349,7 +350,7 @@ Deno.test("instrument() throws if the runtime has no diagnostics channels", () =
 });
 
 Deno.test("instrument() refuses an invalid provider, and the previous instrumentation continues", () => {
-  // When the first connection is opened it would end the process.
+  // Without the check, opening the first connection would end the process.
   for (const name of ["meterProvider", "tracerProvider"]) {
     assertThrows(() => instrument({ [name]: {} }), TypeError, name);
   }

@@ -44,7 +44,7 @@ async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
 }
 
-/** Collects the errors of a server, and lets a test wait for the next. */
+/** Collects the errors of a server; a test can wait for the next one. */
 function errorLog(): {
   readonly errors: unknown[];
   readonly next: Promise<unknown>;
@@ -70,7 +70,7 @@ async function dial(port: number): Promise<Peer> {
   return new Peer(await Deno.connect({ hostname: "127.0.0.1", port }));
 }
 
-/** Lets `serve` listen with other methods of its listener. */
+/** Replaces methods of the listeners that `serve` creates. */
 function replacingListener(
   change: (listener: Deno.Listener) => Partial<Deno.Listener>,
 ): Disposable {
@@ -83,7 +83,7 @@ function replacingListener(
   });
 }
 
-/** What goes to `console.error` until the end of the scope. */
+/** Records calls of `console.error` until the end of the scope. */
 function recordingConsoleErrors(): Disposable & { readonly errors: unknown[] } {
   const errors: unknown[] = [];
   const restore = replacing(console, { error: (error) => errors.push(error) });
@@ -107,7 +107,7 @@ Deno.test("serve() has types that reject options which exclude each other", () =
     serve({ framing: lines(), path: "/x", tls: certificate }, () => {}),
     // @ts-expect-error: it has its address already
     serve({ framing: lines(), listener, port: 1 }, () => {}),
-    // Its peers have addresses, whichever of the two it is.
+    // Peers of both kinds of listener have addresses.
     serve(either, (_, { remoteAddr }) => checked(remoteAddr)),
     serve({ framing: lines(), listener: Deno.listen({ port }) }, checks),
     // @ts-expect-error: a listener's peers may have none
@@ -348,7 +348,7 @@ Deno.test("serve() takes a listener whose transports are not sockets", async () 
 
 Deno.test("serve() names the path of a Unix socket that it cannot create", async () => {
   const path = "/no/such/folder/socket";
-  // In Node it is a lack of permission that there is no such folder.
+  // In Node a missing folder is reported as missing permission.
   await assertRejects(
     async () => await serve({ path, framing }, echo),
     Error,
@@ -358,7 +358,7 @@ Deno.test("serve() names the path of a Unix socket that it cannot create", async
 
 Deno.test("serve() reports an invalid transport of its listener, and continues", async () => {
   const [near, far] = transportPair();
-  // What a caller in JavaScript may hand over.
+  // As from JavaScript.
   const accepted: unknown[] = [{ close() {} }, far];
   const reported: unknown[] = [];
   const server = serve({
@@ -372,7 +372,7 @@ Deno.test("serve() reports an invalid transport of its listener, and continues",
   assertEquals(await client.request("hello"), "hello");
   assertEquals(reported.map((each) => each instanceof TypeError), [true]);
   await client.close();
-  // What its close() throws is told to the one who shuts down.
+  // shutdown() rejects with the error of the listener's close().
   await assertRejects(
     async () => await server.shutdown(),
     Error,
@@ -838,7 +838,7 @@ Deno.test({
     ]);
     const port = Number((await program.lines.next()).value);
     const peers: Peer[] = [];
-    // More than it can open; those that it cannot accept wait in the kernel.
+    // More than the server can open; the others wait in the kernel.
     for (let i = 0; i < 80; i++) peers.push(await dial(port));
     const report = await program.lines.next();
     for (const peer of peers) peer.close();
@@ -865,7 +865,7 @@ Deno.test("serve() lets connections above maxConnections wait", async () => {
     Array.from({ length: 5 }, () => connect({ port, framing })),
   );
   const answers = clients.map((client, i) => client.request(`${i}`));
-  // Which are served first is the kernel's to say.
+  // The kernel decides which connections are served first.
   for (let left = clients.length; left > 0; left--) {
     const index = await Promise.any(
       answers.map((answer, i) => answer.then(() => i)),
@@ -917,7 +917,7 @@ Deno.test("serve() frees the place of a reset connection although its handler ha
     { ...loopback, maxConnections: 1, onError: log.onError },
     async (connection) => {
       await connection.send("here");
-      await work.promise; // and receives nothing
+      await work.promise; // receives nothing
     },
   );
   const { port } = server.addr;
@@ -962,7 +962,7 @@ Deno.test("serve() closes connections if the filter throws", async () => {
       throw mistake;
     },
     () => Promise.resolve(true),
-    () => Promise.reject(mistake), // which is no unhandled rejection
+    () => Promise.reject(mistake), // not an unhandled rejection
     () => undefined,
   ];
   for (const filter of filters) {
@@ -982,7 +982,7 @@ Deno.test("serve() closes connections if the filter throws", async () => {
 });
 
 /**
- * A listener that gives these transports, and no more until it is closed.
+ * A listener that accepts these transports, then waits until it is closed.
  *
  * @param onClose What its `close()` does besides.
  */
@@ -999,12 +999,12 @@ function listenerOf(
     },
     close() {
       ended.reject(new Deno.errors.BadResource("closed"));
-      return onClose() as void; // it may give a promise, against the type
+      return onClose() as void; // it may return a promise, although the type does not
     },
   };
 }
 
-/** A listener whose connections seem to come from other addresses, in turn. */
+/** A listener whose connections have the given remote addresses in turn. */
 function listeningFrom(
   ...hostnames: string[]
 ): ServeListener<Deno.NetAddr> {
@@ -1155,13 +1155,13 @@ Deno.test("Server.shutdown() aborts connections that have not ended after its ti
   const log = errorLog();
   const begun = Promise.withResolvers<void>();
   const stuck: ConnectionHandler<string, string>[] = [
-    // A handler that works on and on, until it is told to stop.
+    // A handler that runs until its signal is aborted.
     async ({ signal }) => {
       begun.resolve();
       await once(signal, "abort");
       throw signal.reason;
     },
-    // A peer that does not take what was sent.
+    // A peer that does not read.
     (connection) => {
       connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
       begun.resolve();
@@ -1190,7 +1190,7 @@ Deno.test("Server.shutdown() settles after its timeout although a handler still 
   const log = errorLog();
   const server = serve({ ...loopback, onError: log.onError }, async (each) => {
     await each.send("begun");
-    await work.promise; // which heeds no signal
+    await work.promise; // it ignores its signal
   });
   await using client = await connect({ port: server.addr.port, framing });
   assertEquals(await client.receive(), "begun");
@@ -1268,7 +1268,7 @@ Deno.test("Server.shutdown() ends a server that pauses after an error", async ()
   const server = serve({ ...loopback, onError: log.onError }, echo);
   await report;
   const shutdown = server.shutdown();
-  // The pause does not go on for its time.
+  // The pause ends early.
   assert(!await isPending(shutdown));
   assertEquals(log.errors.length, 1);
 });
@@ -1437,7 +1437,7 @@ Deno.test("Server.shutdown() aborts the handlers' signals, so that they can say 
     assertEquals(await Array.fromAsync(client), ["goodbye"]);
     await client.close();
   }
-  // One for each connection, and the server has let go of the one that had ended.
+  // One for each connection: the server has released the ended one.
   const reasons = [...signals].filter(({ aborted }) => aborted)
     .map(({ reason }) => reason.name);
   assertEquals(reasons, ["AbortError", "AbortError"]);
@@ -1586,7 +1586,7 @@ Deno.test("Server.ref() keeps the process alive again", async () => {
   let last = await connect({ port, framing });
   for (let i = 0; i < 3; i++) {
     assertEquals(await last.receive(), "here");
-    const next = await connect({ port, framing }); // which has to wait for a place
+    const next = await connect({ port, framing }); // it waits for a place
     await last.close();
     last = next;
   }
@@ -1762,7 +1762,7 @@ Deno.test("serve() lets connections wait for a place after their handshake", asy
     ),
   );
   const answers = clients.map((client, i) => client.request(`${i}`));
-  // Which shakes hands first is not known.
+  // Either may finish its handshake first.
   const first = await Promise.race(answers);
   assertEquals(server.connections.size, 1);
   assertEquals(await countPending(answers), 2);
@@ -1792,7 +1792,7 @@ Deno.test("Server.shutdown() does not wait for a peer that is silent in its hand
 });
 
 Deno.test("Server.shutdown() closes a connection whose handshake ends during the shutdown", async () => {
-  // How many promises lie between a handshake and its handler is not to matter.
+  // The number of promises between handshake and handler must not matter.
   for (let turns = 0; turns < 10; turns++) {
     const [transport, peer] = transportPair();
     using _peer = peer;
@@ -1818,7 +1818,7 @@ Deno.test("Server.shutdown() closes a connection whose handshake ends during the
     shaken.resolve({ alpnProtocol: null });
     for (let turn = 0; turn < turns; turn++) await undefined;
 
-    await server.shutdown(); // though the peer does not end
+    await server.shutdown(); // the peer has not ended
 
     assertEquals(server.connections.size, 0);
   }
@@ -1864,7 +1864,7 @@ Deno.test({
       assertEquals(await client.receive(), undefined);
       await client.close();
       assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
-      // The path is free again, and a socket that is gone already is no error.
+      // The path is free again, and a socket that is already gone is not an error.
       const next = serve({ path, framing }, echo);
       Deno.removeSync(path);
       await next.shutdown();
@@ -1874,7 +1874,7 @@ Deno.test({
   },
 });
 
-/** Leaves the socket of a server that has ended without removing it. */
+/** Leaves the socket file of a server that ended without removing it. */
 function leaveStaleSocket(path: string): void {
   const listener = Deno.listen({ transport: "unix", path: `${path}.old` });
   Deno.renameSync(`${path}.old`, path);
@@ -2068,7 +2068,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() lets no more connections wait than tcpBacklog",
-  // Only there is it known what the kernel makes of it.
+  // Only there is the kernel's rule for it known.
   ignore: Deno.build.os !== "linux",
   async fn() {
     await using server = serve(
@@ -2099,7 +2099,7 @@ Deno.test("serve() copies its options when it is called", async () => {
     onError: log.onError,
   };
   const server = serve(options, echo);
-  // As for another server.
+  // As if reused for another server.
   options.signal = new AbortController().signal;
   options.filter = () => false;
   options.onError = () => {};

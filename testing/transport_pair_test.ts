@@ -3,12 +3,12 @@ import type { Transport } from "../connection/transport.ts";
 import type { PairedTransport } from "./paired_transport.ts";
 import { transportPair } from "./transport_pair.ts";
 
-/** `length` bytes of which each tells its place. */
+/** `length` bytes, each with its position as value. */
 function numbered(length: number, from = 0): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (from + i) % 251);
 }
 
-/** What one read gives, as a copy. */
+/** Reads once, and returns a copy. */
 async function read(
   end: Transport,
   length = 100_000,
@@ -18,7 +18,7 @@ async function read(
   return count === null ? null : buffer.slice(0, count);
 }
 
-/** How long the reads of `end` are until its peer's end. */
+/** The lengths of the reads of `end` up to its peer's end. */
 async function readLengths(end: Transport, length?: number): Promise<number[]> {
   const lengths: number[] = [];
   for (;;) {
@@ -190,7 +190,7 @@ Deno.test("PairedTransport.stall() holds bytes, the end and a reset back", async
   await near.closeWrite();
   const reading = read(far);
   assertEquals([far.arrived, near.inFlight, far.isReading], [0, 5, true]);
-  // The other way is open.
+  // The other direction is open.
   await far.write(numbered(1));
   assertEquals(await read(near), numbered(1));
 
@@ -345,7 +345,7 @@ async function writeAll(
   for (let sent = 0; sent < length;) {
     const count = Math.min(length - sent, 1 + below(50));
     const writing = end.write(numbered(count, sent));
-    if (end.isWriting) end.resume(); // else it might wait for itself
+    if (end.isWriting) end.resume(); // otherwise it might wait for itself
     sent += await writing;
     if (below(4) === 0) end.stall();
     if (below(2) === 0) end.deliver(1 + below(20));

@@ -21,7 +21,7 @@ function bytes(text: string): Uint8Array<ArrayBuffer> {
 
 const x = (length: number) => "x".repeat(length);
 
-/** A byte of length, and so many bytes of text: with another decoder, if one is given. */
+/** A length byte and that many bytes of text, with another decoder if one is given. */
 function words(
   decode: Decoder<string>["decode"] = takeWord,
   rest: Partial<Decoder<string>> = {},
@@ -57,7 +57,7 @@ function malformed(offset: number): FramingError {
 
 const SENT = ["one", "", "three", "two"];
 
-/** Why `framing` does not pass. */
+/** The message with which `verifyFraming()` refuses `framing`. */
 function faultOf<In, Out>(
   framing: Framing<In, Out>,
   messages: readonly Out[],
@@ -128,7 +128,7 @@ Deno.test("verifyFraming() compares received messages deeply", () => {
 });
 
 Deno.test("verifyFraming() compares and shows objects that refer to each other", () => {
-  /** Objects of which each refers to all of them. */
+  /** Objects that each refer to all of them. */
   const graph = (size: number) => {
     const nodes = Array.from({ length: size }, (): { to: unknown } => ({
       to: undefined,
@@ -154,7 +154,7 @@ Deno.test("verifyFraming() compares and shows objects that refer to each other",
     decode: () => ring(2),
     encode: (_: unknown) => "",
   });
-  verifyFraming(rings, [ring(3)]); // alike at each step
+  verifyFraming(rings, [ring(3)]); // equal at each step
 });
 
 Deno.test("verifyFraming() compares the extra properties of a subclass of Map", () => {
@@ -207,7 +207,7 @@ Deno.test("verifyFraming() names the one cut that breaks a framing", () => {
 });
 
 Deno.test("verifyFraming() leaves out of its report cuts that do not matter", () => {
-  // Wrong only if a read has exactly two bytes, of a stream too long for each place.
+  // Wrong only for a read of exactly two bytes, in a stream too long to try every cut.
   let last = 0;
   const framing: Framing<string> = {
     decoder() {
@@ -252,7 +252,7 @@ Deno.test("verifyFraming() finds a view that is overwritten", () => {
 });
 
 Deno.test("verifyFraming() finds a decoder that still uses a message that it has returned", () => {
-  /** Sends what has changed since the last message. */
+  /** Sends the changes since the last message. */
   function changes(isCopied: boolean): Framing<Uint8Array<ArrayBuffer>> {
     return {
       decoder() {
@@ -425,7 +425,7 @@ Deno.test("verifyFraming() finds state that streams share", () => {
 });
 
 Deno.test("verifyFraming() finds state that both directions of a stream share", () => {
-  /** Lines that have a number, which `next` tells. */
+  /** Numbered lines; `next` returns the number. */
   function numbered(next: (isDecoding: boolean) => number): Framing<string> {
     return mapped(lines(), {
       decode: (line) => line.replace("0", `${next(true)}`),
@@ -446,7 +446,7 @@ Deno.test("verifyFraming() finds state that both directions of a stream share", 
   let isIdle = false;
   const asking: Framing<string> = {
     decoder() {
-      isIdle = true; // and so is each stream that begins later
+      isIdle = true; // so is each stream that starts later
       return mapped(lines(), {
         decode: (line) => isIdle ? line : `${line}?`,
         encode: String,
@@ -546,7 +546,7 @@ Deno.test("verifyFraming() passes a stream that ends after a preface", () => {
   verifyFraming(prefaced, ["one"]);
   verifyFraming(prefaced, SENT);
 
-  // A topic, for all lines up to the next one.
+  // A topic that applies to all lines up to the next topic.
   type Line = { topic: string; text: string };
   const { decoder } = assembled(lines({ trailing: "error" }), () => {
     let topic = "";
@@ -576,7 +576,7 @@ Deno.test("verifyFraming() passes a stream that ends after a preface", () => {
 });
 
 Deno.test("verifyFraming() finds a message that is lost with the one after it", () => {
-  /** Gives each word when the next one has come. */
+  /** Returns each word when the next one has arrived. */
   const late: Framing<string> = {
     decoder() {
       let held: string | undefined;
@@ -589,7 +589,7 @@ Deno.test("verifyFraming() finds a message that is lost with the one after it", 
             if (given !== undefined && word !== undefined) return given;
             if (word !== undefined) continue;
             if (ended && input.length === 0) return given;
-            // The last word is lost too, and not told.
+            // The last word is lost too, without an error.
             if (ended && given !== undefined) input.skip(input.length);
             else held = given;
             return undefined;
@@ -616,7 +616,7 @@ Deno.test("verifyFraming() finds an ignored end inside a message", () => {
     'A stream that ends after 1 bytes, "\\x03", ends well',
     "nothing tells that its last message is cut off",
   );
-  /** Takes the length before the word is there. */
+  /** Takes the length before the word has arrived. */
   const eager = (isPending: boolean): Framing<string> => ({
     ...words(),
     decoder() {
@@ -644,14 +644,14 @@ Deno.test("verifyFraming() finds an ignored end inside a message", () => {
     faultOf(eager(false), SENT),
     'A stream that ends after 1 bytes, "\\x03", ends well',
   );
-  // Unless that is wanted.
+  // Unless that is intended.
   verifyFraming(delimited("---", { trailing: "discard" }), ["a", "bcd"]);
   const even = mapped(lines({ eol: "\r\n" }), {
     decode: (line: string) => line.length % 2 === 0 ? line : undefined,
     encode: (line: string) => line,
   });
   verifyFraming(even, ["no", "okay"]);
-  // Or the bytes belong to no message.
+  // Or if the bytes belong to no message.
   const spaced = words((input, ended) => {
     if (input.byteAt(0) !== 0x20) return takeWord(input, ended);
     input.skip(1);
@@ -819,7 +819,7 @@ Deno.test("verifyFraming() reports that unframed() gives a message for each read
 });
 
 Deno.test("verifyFraming() repeats a run with the same seed", () => {
-  // Wrong for two reads of three bytes, one after another.
+  // Wrong for two consecutive reads of three bytes.
   const odd = (): Framing<string> => ({
     ...words(),
     decoder() {

@@ -1,6 +1,6 @@
 /**
- * The tool as a person has it: in pipes, in a terminal, and with the programs that it is
- * made to talk to.
+ * The tool as people use it: in pipes, in a terminal, and with the programs that it
+ * talks to.
  *
  * @module
  */
@@ -47,7 +47,7 @@ interface Output {
   readonly errors: string;
 }
 
-/** Runs a command with exactly these bytes on its standard input. */
+/** Runs a command with these bytes as its standard input. */
 async function runCommand(
   [command = "", ...args]: string[],
   input: Uint8Array | string = "",
@@ -73,7 +73,7 @@ async function runCommand(
   };
 }
 
-/** Starts a command of the tool that listens; gives its port. */
+/** Starts a listening command of the tool, and returns its port. */
 async function startListening(
   ...args: string[]
 ): Promise<{ program: Program; port: string }> {
@@ -101,7 +101,7 @@ const hasRedis = await isInstalled("redis-server");
 const hasMemcached = await isInstalled("memcached");
 const hasTshark = await isInstalled("tshark");
 
-/** A command line of a shell, quoted. */
+/** A command line, quoted for the shell. */
 function quoted(command: string[]): string {
   return command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
@@ -163,7 +163,7 @@ Deno.test("Ctrl-C ends a server of the tool cleanly", async () => {
   assertEquals((await program.status).code, 0);
 });
 
-/** Runs the tool in a terminal; gives its code, and what is on the screen. */
+/** Runs the tool in a terminal, and returns its exit code and the screen. */
 async function runInTerminal(
   steps: [wait: string, type: string][],
   args: string[],
@@ -181,7 +181,7 @@ async function runInTerminal(
   );
 }
 
-/** What is left of a screen without what moves on it. */
+/** A screen without control sequences. */
 function plainScreen(text: string): string {
   // deno-lint-ignore no-control-regex
   return text.replace(/\x1b\[[0-9;]*[A-Za-z]/g, "").replaceAll("\r", "");
@@ -313,7 +313,7 @@ peerTest(
     let conn: Deno.UnixConn | undefined;
     while (conn === undefined) {
       assert(!hasEnded);
-      // The terminal's own output comes at the end.
+      // The terminal prints its own output last.
       conn = await Deno.connect({ transport: "unix", path }).catch(() =>
         undefined
       );
@@ -398,7 +398,7 @@ peerTest(
   },
 );
 
-/** Redis on a Unix socket, which needs no free port. */
+/** Redis on a Unix socket, so that it needs no free port. */
 async function startRedis(
   folder: string,
 ): Promise<{ program: Program; address: string }> {
@@ -553,7 +553,7 @@ peerTest(hasShell, "bash completes verbs, flags and values", async () => {
     ' bash "$1"`;
   await using folder = await temporaryFolder();
   const { text } = await runCommand(["sh", "-c", complete, "sh", folder.path]);
-  if (text === "none\n") return; // there is no bash
+  if (text === "none\n") return; // bash is not installed
   assertEquals(text, "proxy\n--netstrings\nlf crlf\n");
 });
 
@@ -565,7 +565,7 @@ peerTest(hasPython, "zsh completes verbs, flags and values", async () => {
     (await runCommand(tool("completion", "zsh"))).text,
   );
   const hasZsh = await runCommand(["sh", "-c", "command -v zsh"]);
-  if (hasZsh.code !== 0) return; // there is no zsh
+  if (hasZsh.code !== 0) return; // zsh is not installed
   const steps = [
     [
       "",
@@ -574,7 +574,7 @@ peerTest(hasPython, "zsh completes verbs, flags and values", async () => {
     ["ready", "framed pro\t"],
     ["framed proxy", "1 2 --nets\t"],
     ["--netstrings", "--eol cr\t"],
-    // Ctrl-U, as zsh drops a Ctrl-C that comes while it completes.
+    // Ctrl-U, because zsh ignores Ctrl-C during a completion.
     ["crlf ", "\x15exit\r"],
   ];
   const { code, text, errors } = await runCommand(

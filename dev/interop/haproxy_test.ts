@@ -1,5 +1,5 @@
 /**
- * HAProxy in front of a server, telling whose connections they are.
+ * HAProxy in front of a server, sending the clients' addresses.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import { isInstalled, peerTest, temporaryFolder } from "./_peers.ts";
 
 const framing = lines();
 const hasHaproxy = await isInstalled("haproxy");
-// The first are HAProxy's own options, the next add facts (TLV) to the header.
+// HAProxy's own options first, then those that add fields (TLV) to the header.
 const HEADERS = [
   "send-proxy",
   "send-proxy-v2",
   "send-proxy-v2 proxy-v2-options unique-id,crc32c",
 ];
 
-/** HAProxy, which passes connections on to `port`. */
+/** Starts HAProxy, which forwards connections to `port`. */
 function startHaproxy(
   folder: string,
   port: number,

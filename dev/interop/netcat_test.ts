@@ -1,6 +1,6 @@
 /**
- * OpenBSD's netcat, with `-N`, where it ends its side at the end of its input,
- * and without, where it does not.
+ * OpenBSD's netcat: with `-N` it ends its side at the end of its input, without it does
+ * not.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import {
 const framing = lines({ maxLength: MAX_LENGTH });
 const messages = messagesUpTo(MAX_LENGTH, "letters");
 
-/** Others of this name know no `-N`. */
+/** Other programs of this name do not have `-N`. */
 async function isOpenBsd(): Promise<boolean> {
   await using program = start(["nc", "-h"]);
   const [title = ""] = await Array.fromAsync(program.stderr);
@@ -31,7 +31,7 @@ async function isOpenBsd(): Promise<boolean> {
 
 const hasNetcat = await isInstalled("nc") && await isOpenBsd();
 
-/** Waits until it listens, and gives the port if it has one. */
+/** Waits until netcat listens, and returns its port, if any. */
 async function listening(program: Program): Promise<number> {
   const [place = ""] = await lineThat(program.stderr, /^Listening on (.*)$/);
   return Number(place.split(" ").at(-1)); // "localhost 41234"

@@ -18,7 +18,7 @@ import { caCerts, certificate } from "../testdata/certificates.ts";
 
 const root = new URL("../../", import.meta.url);
 
-/** A program as one module, without imports but those of Node's own. */
+/** Bundles a program into one module, which imports only Node's built-in modules. */
 async function bundle(program: string, file: string): Promise<string> {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/${file}`;
@@ -39,7 +39,7 @@ async function bundle(program: string, file: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** All tests of framings, which hand what they gave to the function `report`. */
+/** Bundles all tests of framings. */
 async function bundleSuites(report: string): Promise<string> {
   const suites: string[] = [];
   for await (const { name } of Deno.readDir(new URL("framing/", root))) {
@@ -56,7 +56,7 @@ async function bundleSuites(report: string): Promise<string> {
   );
 }
 
-/** What a program prints that runs in another runtime. */
+/** Runs a program in another runtime, and returns its output. */
 async function outputOf(command: string, script: string): Promise<string> {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/script.mjs`;
@@ -65,8 +65,8 @@ async function outputOf(command: string, script: string): Promise<string> {
   return (await assertSuccess(program)).join("\n");
 }
 
-// Beside the Node that is there, the lowest LTS that is supported and the current
-// version, where `.ci/run` has installed them under these names.
+// The installed Node, and the lowest supported LTS and the current version, which
+// `.ci/run` installs under these names.
 const RUNTIMES = ["node", "node-lowest-lts", "node-current", "bun"];
 const CHROMIUM = "chromium-headless-shell";
 
@@ -80,7 +80,7 @@ peerTest(
   `framing.ts passes its tests in ${installed.join(", ")}`,
   async () => {
     const script = await bundleSuites("console.log");
-    // At once, as each takes seconds.
+    // In parallel, because each takes seconds.
     await Promise.all(installed.map(async (command) => {
       const report = command === CHROMIUM
         ? await reportOfChromium()
@@ -92,7 +92,7 @@ peerTest(
   },
 );
 
-/** Whether it is a Node that is too old for more than framings. */
+/** Whether this Node is too old for anything but framings. */
 async function isOldNode(command: string): Promise<boolean> {
   if (!command.startsWith("node") || !installed.includes(command)) return false;
   const { stdout } = await new Deno.Command(command, { args: ["--version"] })
@@ -120,7 +120,10 @@ for (const command of RUNTIMES) {
   );
 }
 
-/** Ends by itself, as no server keeps it alive for peers that begin no handshake. */
+/**
+ * A program that ends by itself: its servers do not keep it alive for peers that start
+ * no handshake.
+ */
 const UNREF_WHILE_SHAKING_HANDS = `
   import { once } from "node:events";
   import { connect as dial } from "node:net";
@@ -169,7 +172,7 @@ for (const command of RUNTIMES) {
   );
 }
 
-// The stand-ins for @std/assert know no browser.
+// The stand-ins for @std/assert import node:assert, which browsers do not have.
 const PAGE = `<!DOCTYPE html>
 <script type="importmap">
   { "imports": { "node:assert": "data:text/javascript,export class AssertionError extends Error {}" } }
@@ -177,7 +180,7 @@ const PAGE = `<!DOCTYPE html>
 <script type="module" src="suites.js"></script>
 `;
 
-/** What the tests give in Chromium. */
+/** Runs the tests in Chromium, and returns their report. */
 async function reportOfChromium(): Promise<string> {
   const script = await bundleSuites(
     `(report) => fetch("report", { method: "POST", body: report })`,
@@ -191,7 +194,7 @@ async function reportOfChromium(): Promise<string> {
       const [type, body] = path === "/suites.js"
         ? ["text/javascript", script]
         : ["text/html", path === "/" ? PAGE : ""];
-      // Only a page that is isolated may share memory.
+      // Only a cross-origin isolated page may share memory.
       const headers = {
         "content-type": type,
         "cross-origin-opener-policy": "same-origin",
@@ -206,7 +209,7 @@ async function reportOfChromium(): Promise<string> {
       "chromium-headless-shell",
       "--no-sandbox",
       "--disable-gpu",
-      "--remote-debugging-port=0", // else it ends when the page is there
+      "--remote-debugging-port=0", // otherwise the browser ends when the page has loaded
       `--user-data-dir=${folder.path}`,
       `http://127.0.0.1:${server.addr.port}/`,
     ]);
@@ -222,8 +225,8 @@ async function reportOfChromium(): Promise<string> {
 }
 
 /**
- * Has a browser end itself. The command is a shell script on Debian, so ending it
- * would leave the browser behind.
+ * Asks the browser to end. The command is a shell script on Debian, so killing it would
+ * leave the browser running.
  */
 async function closeBrowser(userDataFolder: string): Promise<void> {
   const file = `${userDataFolder}/DevToolsActivePort`;

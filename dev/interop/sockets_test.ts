@@ -1,6 +1,7 @@
 /**
- * The tests of connections, servers and clients, in Node and Bun: the same files, with
- * `@framed/tcp/node` in place of what Deno has, and `peers/sockets.js` in place of Deno.
+ * Runs the tests of connections, servers and clients in Node and Bun: the same files,
+ * with `@framed/tcp/node` in place of the functions for Deno, and `peers/sockets.js` in
+ * place of Deno itself.
  *
  * @module
  */
@@ -20,7 +21,10 @@ import { SKIPPED } from "./_skipped.ts";
 
 const root = new URL("../../", import.meta.url);
 
-/** What runs in one process. Together they take less time, as much of it is waiting. */
+/**
+ * Test files that run in one process each. They run in parallel, because they mostly
+ * wait.
+ */
 const GROUPS: readonly (readonly string[])[] = [
   [
     "connection/_stream_transport_test.ts",
@@ -53,7 +57,7 @@ const GROUPS: readonly (readonly string[])[] = [
   ],
 ];
 
-/** What Deno has, and what stands for it. */
+/** Modules for Deno, and the modules that replace them. */
 const STAND_INS: Readonly<Record<string, string>> = {
   "client/connect.ts": "node/connect.ts",
   "client/reconnect.ts": "node/reconnect.ts",
@@ -61,10 +65,10 @@ const STAND_INS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Suites as one module in `folder`, which prints what they gave.
+ * Bundles suites into one module in `folder`, which prints their report.
  *
- * `serve()` gives a promise in Node, which is awaited where the tests have none. So the
- * suites are copied, and what they import is found by an import map.
+ * `serve()` returns a promise in Node, so copies of the suites get an `await` where
+ * they have none. An import map resolves the imports of the copies.
  */
 async function bundle(
   suites: readonly string[],
@@ -123,7 +127,7 @@ async function bundle(
 
 const CERTIFICATES = "dev/testdata/certificates.ts";
 
-/** The certificates without files to read them from. */
+/** The certificates as a module that reads no files. */
 async function certificates(): Promise<string> {
   const read = async (name: string) =>
     JSON.stringify(
@@ -136,7 +140,7 @@ async function certificates(): Promise<string> {
   export const caCerts = [${await read("ca.pem")}];`;
 }
 
-/** The same module for a runtime that knows no `using`: Node before version 24. */
+/** Compiles a module for a runtime without `using`: Node before version 24. */
 async function withoutUsing(path: string, folder: string): Promise<string> {
   const source = `${folder}/source.ts`;
   await Deno.copyFile(path, source);
@@ -167,7 +171,7 @@ async function runTool(command: string, args: string[]): Promise<void> {
 interface Report {
   readonly passed: number;
   readonly failures: readonly string[];
-  /** Names that are skipped, and no test's. */
+  /** Skipped names that match no test. */
   readonly unknown: readonly string[];
 }
 
@@ -182,12 +186,12 @@ async function runSuites(
   const script = command === "node-lowest-lts"
     ? await withoutUsing(bundled, folder.path)
     : bundled;
-  // It ends by itself, so nothing that the tests have opened is left open.
+  // The program must end by itself, so the tests leave nothing open.
   await using program = start([command, script, JSON.stringify(skipped)]);
   return JSON.parse((await assertSuccess(program)).at(-1) ?? "");
 }
 
-/** The tests to leave out. */
+/** The names of the tests to skip. */
 function skippedIn(command: string): string[] {
   return SKIPPED.filter(({ runtime }) =>
     runtime === undefined || runtime === command

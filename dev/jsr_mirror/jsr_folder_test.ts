@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 
-/** What the program prints where `JSR_URL` is this. */
+/** Runs the program with this `JSR_URL`, and returns its output. */
 async function folderOf(registry: string): Promise<string> {
   const program = fileURLToPath(new URL("jsr_folder.ts", import.meta.url));
   const { stdout } = await new Deno.Command("deno", {

@@ -201,7 +201,7 @@ Deno.test("The stand-ins export exactly the symbols that the project imports", a
   );
 });
 
-/** The texts of all files that may import from `@std`, the stand-ins' aside. */
+/** The texts of all files that may import from `@std`, except the stand-ins. */
 function* sources(folder: URL): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(folder)) {
     if (isDirectory && !/^(\..*|std|node_modules)$/.test(name)) {

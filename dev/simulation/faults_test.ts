@@ -1,15 +1,15 @@
-/** Faults that are put back into the module on purpose: the simulation finds each. */
+/** Puts faults into the module on purpose, and asserts that the simulation finds each. */
 import { assert, assertMatch, assertRejects } from "@std/assert";
 import { type Patch, patchedCopy } from "./patched.ts";
 
-// As many as simulation_test.ts tries.
+// The same number as in simulation_test.ts.
 const SEEDS = 1000;
-// As many as service_test.ts tries.
+// The same number as in service_test.ts.
 const SERVICE_SEEDS = 60;
 
 interface Fault extends Patch {
   readonly name: string;
-  /** What the simulation says of it. */
+  /** The message of the simulation. */
   readonly found: RegExp;
 }
 
@@ -96,7 +96,7 @@ for (const fault of FAULTS_OF_SERVICES) {
   });
 }
 
-/** Asserts that one of the first numbers makes a run that fails as it must. */
+/** Asserts that a run with one of the first seeds fails with the expected message. */
 async function assertFound(
   fault: Fault,
   seeds: number,
@@ -116,10 +116,10 @@ async function assertFound(
 }
 
 /**
- * Cells of the table of endings, with another value. Others take more operations, or hold
- * by the order of things: messages are decoded when they are received, so all before a
- * malformed one were. What is drained at `close()` needs more bytes than this scope has:
- * connection/ending_table_test.ts is about that.
+ * Cells of the table of endings, with a wrong value. The other cells need more
+ * operations, or cannot be wrong: messages are decoded when they are received, so all
+ * messages before a malformed one were received. Draining at `close()` needs more bytes
+ * than this scope has; connection/ending_table_test.ts tests it.
  */
 const CELLS = [
   ["peerGone", "received", "delivered", "dropped"],

@@ -12,7 +12,7 @@ import { Network } from "./network.ts";
 import { scenarioOf } from "./scenarios.ts";
 import { newServiceTally, runService, runServiceSeed } from "./service.ts";
 
-// About a second.
+// Takes about a second.
 const SEEDS = 40;
 
 Deno.test("servers, slow handlers, broadcasts and reconnecting clients keep their guarantees in virtual time", async () => {
@@ -104,7 +104,10 @@ async function takeAll(transport: Transport): Promise<string> {
   }
 }
 
-/** What a connection whose client has hung up ends with in some time, if it does. */
+/**
+ * Returns the error that ends a connection whose client has closed, or `undefined` if
+ * it is still open after `time`.
+ */
 async function endOfHungHandler(
   options: Partial<ServeListenerOptions<string, string, Address>>,
   milliseconds: number,

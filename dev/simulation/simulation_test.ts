@@ -3,7 +3,7 @@ import { programOf } from "./programs.ts";
 import { newTally, runProgram } from "./run.ts";
 import { runSeed } from "./shrink.ts";
 
-// About two seconds.
+// Takes about two seconds.
 const SEEDS = 1000;
 
 Deno.test("connections in virtual time keep the order of messages, lose nothing and settle", async () => {

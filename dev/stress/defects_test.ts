@@ -1,4 +1,4 @@
-/** What the suites of this folder found, each as small as it could be made. */
+/** Defects that the suites of this folder found, each reduced to a small test. */
 import {
   assert,
   assertEquals,
@@ -36,7 +36,7 @@ Deno.test("serve() accepts immediately after peers that were gone before it acce
   const { port } = server.addr;
   const first = await connect({ port, framing });
   await first.request("first");
-  // While the server accepts no client, these come and are reset.
+  // These connect and are reset while the server does not accept.
   for (let count = 0; count < 3; count++) {
     const socket = net.connect(port, "127.0.0.1");
     await once(socket, "connect");
@@ -47,11 +47,11 @@ Deno.test("serve() accepts immediately after peers that were gone before it acce
   await using second = await connect({ port, framing });
   await second.request("second");
 
-  // An error would have been told, and accepting have paused.
+  // An error would have been reported, and accepting would have paused.
   assertEquals(errors, []);
 });
 
-/** A connection whose end the peer does not take, as over TLS. */
+/** A connection whose peer does not read the end, as can happen over TLS. */
 function withoutEnd(conn: Deno.TcpConn, onEnd?: () => void): Deno.Conn {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});

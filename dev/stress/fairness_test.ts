@@ -125,7 +125,7 @@ for (const isTls of [false, true]) {
       })`,
     ignore: isWindows,
     async fn() {
-      // An answer of the server takes up to 61 turns to be seen.
+      // An answer of the server is read after up to 61 turns.
       const failures = await busyWhileConnecting({
         count: 20,
         milliseconds: 5,

@@ -20,14 +20,14 @@ Deno.test("no encoder keeps a long message that it has encoded", () => {
   const encoder = new ChunkEncoder(
     delimited("\n", { maxLength: LONG_BYTES }),
   );
-  encoder.encode(new Uint8Array(1)); // what all encoders share is made
+  encoder.encode(new Uint8Array(1)); // creates what all encoders share
   const before = held();
   encodeLong(encoder);
   const grown = held() - before;
   assert(grown < LONG_BYTES / 2, `it grew by ${grown} bytes`);
 });
 
-// Apart, so that nothing of it is left on the stack.
+// A separate function, so that its variables are not kept on the stack.
 function encodeLong(encoder: ChunkEncoder<Uint8Array>): void {
   encoder.encode(new Uint8Array(LONG_BYTES));
 }

@@ -7,7 +7,7 @@ import {
   Target,
 } from "./hostile.ts";
 
-// Long enough that only a peer that is never ended reaches it.
+// Long enough that only a peer that is never ended reaches this limit.
 const STUCK_MS = 20_000;
 const MAX_GROWTH_BYTES = 300_000_000;
 

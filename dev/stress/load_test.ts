@@ -8,9 +8,9 @@ import {
 } from "./load.ts";
 import { soak } from "./soak.ts";
 
-const ignore = Deno.build.os !== "linux"; // which alone has /proc
+const ignore = Deno.build.os !== "linux"; // only Linux has /proc
 
-/** Asserts that every request was answered, and that the server has let go of all. */
+/** Asserts that every request was answered, and that the server has released everything. */
 function assertGood({ tally, before, after }: LoadResult): void {
   const { asked, answered, wrong, unsettled, failures } = tally;
   assert(asked > 0);

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { cutEndless, drainUnderLoad, finishUnderWay } from "./process.ts";
 
-const ignore = Deno.build.os === "windows"; // which has no SIGTERM
+const ignore = Deno.build.os === "windows"; // Windows has no SIGTERM
 
 Deno.test({
   name:

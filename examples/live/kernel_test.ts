@@ -46,7 +46,7 @@ Deno.test("parseProc() reads states, queues and timers", () => {
   assertEquals([old?.state, old?.timer], ["TIME-WAIT", "timewait"]);
 });
 
-/** A machine on which these programs run, and print this. */
+/** A machine on which these programs exist and print these texts. */
 function machine(outputs: Record<string, string>): { run: Run; ran: string[] } {
   const ran: string[] = [];
   return {

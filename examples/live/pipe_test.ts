@@ -13,7 +13,7 @@ const SETTINGS: PipeSettings = {
 };
 const QUICK = { bytes: 65_536, pause: 0, readBufferSize: 65_536 };
 
-/** A pipe, what was seen of it, and its end. */
+/** A pipe with its samples and its end. */
 class SeenPipe implements AsyncDisposable {
   readonly samples: Sample[] = [];
   readonly #ended = Promise.withResolvers<PipeEnd>();
@@ -41,7 +41,7 @@ class SeenPipe implements AsyncDisposable {
     return this.#ended.promise;
   }
 
-  /** Waits for a moment, and gives it. */
+  /** Waits for a sample that matches, and returns it. */
   async until(isThere: (sample: Sample, before: Sample) => boolean) {
     for (;;) {
       const [before, sample] = this.samples.slice(-2);

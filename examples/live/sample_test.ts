@@ -18,7 +18,7 @@ const DETAILS = {
   windowLimitedTime: 0,
 };
 
-/** A socket of which the kernel tells everything. */
+/** A socket with all figures of the kernel. */
 function socket(
   figures: Partial<SocketFigures>,
   details: Partial<typeof DETAILS> = {},
@@ -59,7 +59,7 @@ Deno.test("laneSample() counts a byte that has arrived and is not acknowledged o
 Deno.test("laneSample() counts a read that only the kernel has reported", () => {
   const lane = laneSample({
     sent: { port: 2, made: 1000, written: 1000, dropped: [] },
-    received: { read: 193, taken: 193 }, // not told yet of 7 bytes
+    received: { read: 193, taken: 193 }, // has not seen 7 bytes yet
     receiverAt: "read",
     near: socket({}, { bytesAcked: 1000 }),
     far: socket({ receiveQueue: 800 }, { bytesReceived: 1000 }),

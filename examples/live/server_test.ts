@@ -10,7 +10,7 @@ import { lineThat, start } from "../../dev/interop/_peers.ts";
 import { Kernel } from "./kernel.ts";
 import { serveLesson } from "./server.ts";
 
-/** What asks for a WebSocket. */
+/** The headers of a WebSocket request. */
 const UPGRADE = [
   "Connection: Upgrade",
   "Upgrade: websocket",
@@ -18,7 +18,10 @@ const UPGRADE = [
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ];
 
-/** Sends a request with these headers, as no browser would; gives the answer's first line. */
+/**
+ * Sends a request with these headers, which a browser would not send, and returns the
+ * status.
+ */
 async function statusOf(url: string, path: string, headers: string[]) {
   const { hostname, port } = new URL(url);
   using conn = await Deno.connect({ hostname, port: Number(port) });
@@ -72,7 +75,7 @@ Deno.test("The page loads nothing from elsewhere", async () => {
   assertEquals(page.match(/(?:src|href)="(?!#|data:)[^"]*"/g), null);
 });
 
-/** For how many milliseconds a process has kept a processor busy; Linux tells. */
+/** The CPU time of a process, in milliseconds, from Linux. */
 async function busyTime(pid: number): Promise<number | undefined> {
   const { state } = await Deno.permissions.query({
     name: "run",
@@ -91,7 +94,7 @@ async function busyTime(pid: number): Promise<number | undefined> {
 
 const REST_MS = 1000;
 
-/** The program, on the port that is named. */
+/** Starts the program on the given port. */
 function startProgram(port: string) {
   return start([
     "deno",
@@ -144,7 +147,7 @@ Deno.test("The program uses little CPU while a page is open, and ends at Ctrl-C"
   assertStringIncludes(String(greeting.data), '"hello"');
 
   const before = await busyTime(program.pid);
-  await new Promise((resolve) => setTimeout(resolve, REST_MS)); // a rate takes time
+  await new Promise((resolve) => setTimeout(resolve, REST_MS)); // CPU time is measured over this time
   const after = await busyTime(program.pid);
   if (before !== undefined && after !== undefined) {
     assert(after - before <= 0.03 * REST_MS, `busy for ${after - before} ms`);

@@ -4,14 +4,14 @@ import { type Call, Sockets, type SocketsState } from "./sockets.ts";
 
 const kernel = await Kernel.open();
 
-/** Does calls, and gives their values or errors. */
+/** Makes calls, and returns their values or errors. */
 async function callAll(sockets: Sockets, calls: Call[]): Promise<string[]> {
   const values: string[] = [];
   for (const call of calls) values.push((await sockets.call(call)).value);
   return values;
 }
 
-/** Waits until the kernel tells of these states, by the names of the sockets. */
+/** Waits until the kernel reports these states, by the names of the sockets. */
 async function untilStates(
   sockets: Sockets,
   expected: Record<string, string>,
@@ -84,7 +84,7 @@ Deno.test({
       "server 1": "ESTAB",
     });
     assertEquals(rows.map(({ isHeld }) => isHeld), [true, true, false]);
-    assertEquals(rows[0]?.receiveQueue, 1); // waits to be accepted
+    assertEquals(rows[0]?.receiveQueue, 1); // not yet accepted
 
     await callAll(sockets, [{ name: "accept" }, {
       name: "closeWrite",

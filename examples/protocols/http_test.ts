@@ -14,7 +14,7 @@ const hostname = "127.0.0.1";
 const hasNode = await isInstalled("node");
 const BIG = 50_000_000;
 
-// Answers by the path; the port is what it prints.
+// The path selects the response; it prints its port.
 const NODE_SERVER = `
 const server = require("node:http").createServer(async (request, response) => {
   let body = "";

@@ -36,7 +36,7 @@ Deno.test("language_server.ts queries deno lsp about a program", async () => {
       params: { textDocument },
     });
     assertStringIncludes(await diagnosed.promise, "not assignable");
-    // Several together, answered in any order.
+    // Several concurrent requests, answered in any order.
     const symbols = Array.from(
       { length: 5 },
       () =>

@@ -41,7 +41,7 @@ peerTest(
       ]);
       await assertSuccess(publisher);
     }
-    // Many together, each acknowledged by its id.
+    // Many concurrent messages, each acknowledged by its id.
     const numbers = Array.from({ length: 100 }, (_, i) => `${i}`);
     await Promise.all(
       numbers.map((number) => client.publish("framed/own", number)),

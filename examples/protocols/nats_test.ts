@@ -53,8 +53,8 @@ for (const [name, flags] of [["TCP", []], ["TLS", TLS]] as const) {
         if (heard.length === 3) enough.resolve();
       }, tls);
       await client.subscribe("news.*");
-      // NATS confirms no subscription, and reads each connection by itself: an answer on
-      // the same connection shows that the one to "reverse" is there.
+      // NATS does not confirm subscriptions, and reads each connection separately: an
+      // answer on the same connection shows that it has the subscription to "reverse".
       await server.request("reverse", new Uint8Array());
       const texts = Array.from({ length: 50 }, (_, i) => bytes(`number ${i}`));
       const answers = await Promise.all(

@@ -15,7 +15,7 @@ import { proxy, proxyHeader } from "./proxy.ts";
 const hostname = "127.0.0.1";
 const framing = lines();
 
-/** Answers only when its client has ended: how many lines came. */
+/** Answers with the number of lines, when its client has ended. */
 function countingServer() {
   return serve({ hostname, port: 0, framing }, async (connection) => {
     const received = await Array.fromAsync(connection);
@@ -112,7 +112,7 @@ Deno.test("proxy.ts ends only the client whose server fails", async () => {
   await other.close();
   await server.shutdown();
 
-  // And one for whom there is no server any more.
+  // Then a client whose server is gone.
   await using late = await connect({ port, framing });
   assertEquals(await Array.fromAsync(late), []);
   assertStringIncludes(`${errors.at(-1)}`, `${server.addr.port}`);
@@ -140,7 +140,7 @@ peerTest(
   await isInstalled("haproxy"),
   "proxy.ts sends HAProxy the client's address",
   async () => {
-    // HAProxy passes on what it was told.
+    // HAProxy forwards the address that it received.
     await using server = serve(
       { hostname, port: 0, framing },
       async (connection) => {
@@ -211,10 +211,10 @@ Deno.test("proxy.ts forwards the address from another proxy", async () => {
   if (localAddr?.transport !== "tcp") throw new TypeError("No address");
   assertEquals(await client.receive(), `hello, port ${localAddr.port}`);
 
-  // Without the header there is no way in.
+  // A connection without the header is refused.
   await using stranger = await connect({ port: second.addr.port, framing });
   stranger.send("hello");
-  // Its bytes are not read, so it may see a reset.
+  // Its bytes are not read, so it may get a reset.
   await Array.fromAsync(stranger).catch(() => {});
   await second.shutdown();
   assertStringIncludes(`${errors}`, "PROXY");

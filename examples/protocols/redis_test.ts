@@ -35,10 +35,11 @@ async function ourServer(): Promise<{ server: Program; port: string }> {
   return { server, port };
 }
 
-/** A real server, which keeps nothing, on a port of its own. */
+/** A real server, which stores nothing, on its own port. */
 async function realServer(): Promise<{ server: Program; port: string }> {
   while (true) {
-    // The server cannot choose a port by itself: another may take it before.
+    // The server cannot choose a free port itself, and another program may take the
+    // chosen one.
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const port = `${listener.addr.port}`;
     listener.close();
@@ -64,7 +65,7 @@ const CLIENT_PRINTS = [
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-/** The same in arrays and objects, as these are compared the same everywhere. */
+/** The same in arrays and objects, which compare the same in every runtime. */
 function comparable(value: unknown): unknown {
   if (value instanceof Uint8Array) return new TextDecoder().decode(value);
   if (value instanceof RedisError) return { error: value.message };
@@ -74,7 +75,7 @@ function comparable(value: unknown): unknown {
   return Array.isArray(value) ? value.map(comparable) : value;
 }
 
-/** All that RESP knows, and what is read of it. */
+/** All types of RESP, and the values read from them. */
 const SAMPLES: [wire: string, value: unknown][] = [
   ["+OK\r\n", "OK"],
   ["+\r\n", ""],
@@ -189,7 +190,7 @@ Deno.test("redis.ts delivers the values before invalid RESP", () => {
 Deno.test("redis.ts decodes each item of a large array once", async () => {
   const count = 200_000;
   const wire = bytes(`*${count}\r\n${"$1\r\nx\r\n".repeat(count)}`);
-  // Were it begun anew with each chunk, it would be a thousand times as much.
+  // Decoding from the start for each chunk would take a thousand times as many bytes.
   const chunks = Array.from(
     { length: Math.ceil(wire.length / 700) },
     (_, i) => wire.slice(700 * i, 700 * (i + 1)),
@@ -252,7 +253,8 @@ peerTest(hasServer, "redis.ts sends requests to redis-server", async () => {
     assertEquals(comparable(answer), comparable(value), type);
   }
 
-  // A push comes when another changes what this client has read.
+  // The server sends a push when another client changes a key that this client has
+  // read.
   await client.call("CLIENT", "TRACKING", "ON");
   await client.call("GET", "watched");
   await using other = await connect({ port: Number(port), framing });

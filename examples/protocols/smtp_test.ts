@@ -25,7 +25,7 @@ const MAIL: Mail = {
   text: ["Subject: Dots", "", ".", "..", ".dot", "", "the end é"],
 };
 
-// As the programs of others take and give it.
+// In the form that other programs use.
 const TEXT = MAIL.text.map((line) => `${line}\r\n`).join("");
 
 /** A server, the mails that it received, and the errors of its connections. */
@@ -67,7 +67,7 @@ for (const tls of [undefined, { serverName: "localhost", caCerts }]) {
   });
 }
 
-// Sends what it is told on standard input, line by line as JSON.
+// Sends the mails from standard input, one JSON value a line.
 const SMTPLIB = `
 import json, smtplib, ssl, sys
 port, ca = int(sys.argv[1]), sys.argv[2]
@@ -140,7 +140,7 @@ async function pythonWithAiosmtpd(): Promise<string | undefined> {
     await using python = start([command, "-c", "import aiosmtpd"]);
     if ((await python.status).success) return command;
   }
-  // deno-lint-ignore no-console -- a test that is left out must not go unseen
+  // deno-lint-ignore no-console -- a skipped test must be visible
   console.log("Skipped the tests with aiosmtpd, which is not installed");
   return undefined;
 }
@@ -175,7 +175,7 @@ for (const isSecure of [false, true]) {
       });
 
       if (isSecure) return;
-      // No mail goes out in the clear where the server has no TLS.
+      // No mail is sent unencrypted if the server has no TLS.
       await using other = await connect({
         port: Number(port),
         framing: replies,
@@ -185,7 +185,7 @@ for (const isSecure of [false, true]) {
   );
 }
 
-/** What a server answers to bytes, up to its end. */
+/** Sends bytes, and returns the server's answer up to its end. */
 async function answersTo(port: number, sent: string): Promise<string> {
   await using client = await connect({ port, framing: unframed() });
   client.send(sent);
@@ -236,10 +236,10 @@ const OK = "250 localhost\r\n";
 const HELLO = "250-localhost\r\n250 8BITMIME\r\n";
 const DIALOGUES: [sent: string, answers: string][] = [
   ["EHLO x\r\n", HELLO],
-  // An old client does not read more than a line.
+  // An old client reads only one line.
   ["helo x\r\n", OK],
   ["RSET \r\nNOOP x\r\n", OK.repeat(2)],
-  // A mail that has begun is over.
+  // It ends a mail that has started.
   [
     "MAIL FROM:<> SIZE=9\r\nEHLO x\r\nmail from:<a@x>\r\n",
     `${OK}${HELLO}${OK}`,
@@ -259,7 +259,7 @@ Deno.test("smtp.ts answers old and new clients", async () => {
       `220 localhost ESMTP\r\n${answers}221 Bye\r\n`,
     );
   }
-  // The longest line there is, to which a dot was added.
+  // The longest line, with an added dot.
   const line = `.${"x".repeat(997)}`;
   await answersTo(server.port, `${ENVELOPE}.${line}\r\n.\r\n`);
   assertEquals(server.mails.map(({ text }) => text[2]), [line]);

@@ -14,7 +14,8 @@ Deno.test("wasmScanner() finds the same places as scriptScanner()", () => {
   const lengths = [0, 1, 15, 16, 17, 100, 1000, MAX_SCAN_BYTES];
   for (const length of [...lengths, ...lengths.toReversed()]) {
     for (const letters of [1, 2, 30]) {
-      // Few letters make many matches, and leave matches of a longer chunk over.
+      // Few different letters make many matches, and leave matches of a longer chunk in
+      // memory.
       const chunk = Uint8Array.from(
         { length },
         () => random(letters),
@@ -70,7 +71,7 @@ Deno.test("wasmScanner() reserves separate buffers while there is room", () => {
     if (buffer === undefined) break;
     buffers.push(buffer.fill(1 + buffers.length));
   }
-  // What is looked through is copied elsewhere, and so are the places found.
+  // The bytes are copied to another place, and so are the found positions.
   const count = scan(new Uint8Array(MAX_SCAN_BYTES), 0, 0, 0);
   assertEquals(count, MAX_SCAN_BYTES);
   assertEquals(offsets[MAX_SCAN_BYTES - 1], MAX_SCAN_BYTES - 1);

@@ -1,15 +1,15 @@
-// The stand-in must pass wherever the original does: every test runs on both,
-// which are one and the same where JSR cannot be reached.
+// The stand-in must pass the tests of the original: every test runs on both. Without
+// access to JSR both are the stand-in.
 import * as original from "@std/assert";
 import * as standIn from "./assert/mod.ts";
 
-// Compiles only while original and stand-in can take each other's place.
+// Compiles only if original and stand-in have compatible types.
 type Std = Pick<typeof original, keyof typeof standIn>;
 
 testOn("original", original satisfies typeof standIn);
 testOn("stand-in", standIn);
 
-/** Throws unless a promise or a function fails as an assertion does. */
+/** Throws unless a promise or a function fails with an assertion error. */
 async function failing(
   description: string,
   assertion: () => unknown,

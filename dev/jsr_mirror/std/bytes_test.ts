@@ -1,4 +1,4 @@
-// As assert_test.ts: every test runs on the original and on the stand-in.
+// Like assert_test.ts: every test runs on the original and on the stand-in.
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import * as original from "@std/bytes";
 import * as standIn from "./bytes/mod.ts";
@@ -8,7 +8,7 @@ type Std = Pick<typeof original, keyof typeof standIn>;
 testOn("original", original satisfies typeof standIn);
 testOn("stand-in", standIn);
 
-/** Bytes that lie inside a larger buffer, where an offset can go wrong. */
+/** Bytes inside a larger buffer, to catch wrong offsets. */
 function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(`ab${text}ab`).subarray(2, -2);
 }
