@@ -1,21 +1,22 @@
 /**
- * Which tests of connections, servers and clients do not run in Node and Bun, by name.
+ * The names of tests of connections, servers and clients that are skipped in Node and
+ * Bun.
  *
  * @module
  */
 
-/** Tests that are left out for one reason. */
+/** Tests that are skipped for one reason. */
 export interface Skipped {
   /** The row of the table in docs/runtimes.md, if the runtime is the reason. */
   readonly row?: string;
-  /** Where; by default in all. */
+  /** The runtime; by default all. */
   readonly runtime?: "bun";
   readonly tests: readonly string[];
 }
 
-/** All that are left out. */
+/** All skipped tests. */
 export const SKIPPED: readonly Skipped[] = [
-  { // They put something in place of a function of Deno's that connects or listens.
+  { // They replace a function of Deno that connects or listens.
     tests: [
       "serve() continues to accept after an error and a pause",
       "Server.shutdown() ends a server that pauses after an error",
@@ -35,7 +36,7 @@ export const SKIPPED: readonly Skipped[] = [
       "reconnect() rejects when its signal is aborted, in every phase: while it connects",
     ],
   },
-  { // They start a program of Deno's.
+  { // They start a Deno program.
     tests: [
       "serve() listens on port 8000 of all interfaces by default",
       "serve() continues after it ran out of file descriptors",
@@ -51,18 +52,18 @@ export const SKIPPED: readonly Skipped[] = [
       "reconnect() keeps the process alive for a handler that only waits for the end",
     ],
   },
-  { // It asks the system for its buffers by a function of Deno's.
+  { // It reads the system's buffer sizes with a function of Deno.
     tests: [
       "sendTimeout as docs/timeouts.md computes it ends no peer that reads slowly and steadily over TCP, TLS and Unix sockets",
     ],
   },
-  { // They count the turns of Deno's scheduler.
+  { // They count turns of Deno's event loop.
     tests: [
       'broadcast() with "drop" drops nothing before the sockets were polled',
       'broadcast() with "disconnect" ends no connection that is written to later than others',
     ],
   },
-  { // They are about options of Deno's.
+  { // They test options that only Deno has.
     tests: [
       "serve() shares a port by reusePort",
       "serve() refuses reusePort without Deno's flag --unstable-net",
@@ -89,7 +90,7 @@ export const SKIPPED: readonly Skipped[] = [
   },
   {
     row: "An abort over TCP is a reset",
-    // Which the peer may be told while it still connects.
+    // The peer may get the reset while it still connects.
     tests: [
       "serve() continues with other connections when a handler throws",
       "Connection.abort() with unread bytes lets the peer read the bytes that have arrived, and then the end",
@@ -131,7 +132,7 @@ export const SKIPPED: readonly Skipped[] = [
       "Connection over child processes waits for a peer that stops receiving, and continues with it",
     ],
   },
-  { // It does not tell how much memory buffers take.
+  { // Bun does not report the memory of buffers.
     runtime: "bun",
     tests: ["broadcast() keeps one copy of a large frame in memory"],
   },

@@ -6,7 +6,7 @@ import { OwnMemory } from "./own_memory.ts";
 import { tryFor } from "./property_run.ts";
 import type { ReportRow, SuiteOptions } from "./report_row.ts";
 
-/** The framing suite, for about `seconds`. */
+/** Runs the framing suite for about `seconds`. */
 export async function* framingRows(
   { seconds, seed }: SuiteOptions,
 ): AsyncGenerator<ReportRow> {
