@@ -18,7 +18,7 @@ import { serve } from "../server.ts";
 import { transportPair } from "../testing.ts";
 import {
   backgroundTimers,
-  MORE_THAN_KERNEL_TAKES,
+  MORE_THAN_MEMORY_TAKES,
   pair,
   turn,
   until,
@@ -114,7 +114,7 @@ Deno.test("Connection heartbeat is not queued for a peer that does not read", as
     heartbeat: { interval: 1, message: () => `${count++}` },
   });
   const { connection } = ends;
-  connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  connection.send(new Uint8Array(MORE_THAN_MEMORY_TAKES));
   const before = count;
   await sleep(SOON_MS * 3);
   assertEquals(count, before);

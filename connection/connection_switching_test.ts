@@ -14,6 +14,7 @@ import { Connection } from "./connection.ts";
 import {
   isPending,
   MORE_THAN_KERNEL_TAKES,
+  MORE_THAN_MEMORY_TAKES,
   pair,
   Peer,
   sockets,
@@ -800,14 +801,22 @@ Deno.test("Connection.detach() rejects after the end", async () => {
   far.close();
 });
 
-const WAYS: [name: string, open: () => Promise<[Transport, Transport]>][] = [
-  ["in memory", () => Promise.resolve(transportPair())],
-  ["over TCP", sockets],
+const WAYS: [
+  name: string,
+  open: () => Promise<[Transport, Transport]>,
+  moreThanItTakes: number,
+][] = [
+  [
+    "in memory",
+    () => Promise.resolve(transportPair()),
+    MORE_THAN_MEMORY_TAKES,
+  ],
+  ["over TCP", sockets, MORE_THAN_KERNEL_TAKES],
 ];
 
-const long = lines({ maxLength: MORE_THAN_KERNEL_TAKES });
+for (const [name, open, moreThanItTakes] of WAYS) {
+  const long = lines({ maxLength: moreThanItTakes });
 
-for (const [name, open] of WAYS) {
   // Bytes of a pending read are dropped after reading was stopped, which leaves a gap.
   Deno.test(`Connection.detach() rejects after reading was stopped, ${name}`, async () => {
     for (
@@ -850,7 +859,7 @@ for (const [name, open] of WAYS) {
       using peer = new Peer(far);
       const connection = new Connection(near, { framing: long });
       const receiving = connection.receive();
-      connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
+      connection.send("x".repeat(moreThanItTakes));
       const refused = assertRejects(
         () => connection.detach(),
         DOMException,
@@ -858,7 +867,7 @@ for (const [name, open] of WAYS) {
       );
       stop(connection);
       assertEquals(await receiving, undefined);
-      assertEquals(await peer.countToEnd(), MORE_THAN_KERNEL_TAKES + 1);
+      assertEquals(await peer.countToEnd(), moreThanItTakes + 1);
       peer.close();
       await refused;
       await connection.closed; // the connection is released
@@ -912,7 +921,7 @@ for (const [name, open] of WAYS) {
     const [near, far] = await open();
     using _peer = new Peer(far);
     const connection = new Connection(near, { framing: long });
-    connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
+    connection.send("x".repeat(moreThanItTakes));
     const refused = assertRejects(() => connection.detach(), Error, "Enough");
     connection.abort(new Error("Enough"));
     await refused;

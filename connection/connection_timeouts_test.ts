@@ -24,6 +24,7 @@ import {
 import {
   backgroundTimers,
   MORE_THAN_KERNEL_TAKES,
+  MORE_THAN_MEMORY_TAKES,
   overriding,
   pair,
   socketPair,
@@ -372,7 +373,7 @@ Deno.test("Connection sendTimeout gives a peer that sends four times the limit, 
   });
   const { connection, peer } = ends;
   const start = performance.now();
-  const sent = connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  const sent = connection.send(new Uint8Array(MORE_THAN_MEMORY_TAKES));
   const receiving = Array.fromAsync(connection);
   const beating = setInterval(() => peer.write("beat\n").catch(() => {}), 1);
   await assertTimesOut(connection, "sendTimeout", sent);

@@ -167,7 +167,15 @@ Deno.test("The package works in Deno when installed from a registry", async () =
     assertEquals(await run([...start, program], app.path, env), "HELLO\n");
   }
   const runs = ["doors.ts", ...LESSONS].map((program) =>
-    run([...start, "--allow-run=cat", program], app.path, env)
+    run(
+      [
+        ...[...start, "--allow-run=cat", program],
+        // It takes long, and its own test runs it: here its imports count.
+        ...(program === "backpressure.ts" ? ["--help"] : []),
+      ],
+      app.path,
+      env,
+    )
   );
   await Promise.all(runs);
 });

@@ -124,7 +124,10 @@ export type FramingSource =
 
 /** Options for {@linkcode decodeInEverySplit}. */
 export interface SplitOptions {
-  /** How many splits at most: random ones, where there are more. */
+  /**
+   * The maximum number of splits. If there are more, as many random ones are tried
+   * ({@linkcode rounds}).
+   */
   splits?: number;
   /** The seed of the random splits. */
   seed?: number;
@@ -184,7 +187,7 @@ function* cutsOf(
   }
   yield places;
   const random = seededRandom(seed);
-  for (let split = 0; split < splits; split++) {
+  for (let split = 0; split < rounds(splits); split++) {
     const one = 1 + random(pick(random, [2, 4, 16, length]));
     yield places.filter(() => random(one) === 0);
   }

@@ -132,6 +132,12 @@ export function peerTest(
   Deno.test({ name, ignore: !hasPeer, fn });
 }
 
+/** `make`, which runs once: all calls get the same result. */
+export function sharing<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => made ??= make();
+}
+
 /** A folder that is removed at the end of its scope. */
 export async function temporaryFolder(): Promise<
   AsyncDisposable & { readonly path: string }

@@ -11,6 +11,7 @@ import {
   isInstalled,
   peerFile,
   peerTest,
+  sharing,
   start,
   temporaryFolder,
 } from "./_peers.ts";
@@ -39,8 +40,8 @@ async function bundle(program: string, file: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** Bundles all tests of framings. */
-async function bundleSuites(report: string): Promise<string> {
+/** Bundles all tests of framings, which pass their report to a global function. */
+async function bundleSuites(): Promise<string> {
   const suites: string[] = [];
   for await (const { name } of Deno.readDir(new URL("framing/", root))) {
     if (name.endsWith("_test.ts")) {
@@ -51,7 +52,7 @@ async function bundleSuites(report: string): Promise<string> {
   return await bundle(
     `import { runTests } from "${pathToFileURL(peerFile("suites.js"))}";
     ${suites.map((url) => `import "${url}";`).join("\n")}
-    (${report})(JSON.stringify(await runTests()));`,
+    report(JSON.stringify(await runTests()));`,
     "suites.js",
   );
 }
@@ -79,12 +80,15 @@ peerTest(
   installed.length > 0,
   `framing.ts passes its tests in ${installed.join(", ")}`,
   async () => {
-    const script = await bundleSuites("console.log");
+    const script = await bundleSuites();
     // In parallel, because each takes seconds.
     await Promise.all(installed.map(async (command) => {
       const report = command === CHROMIUM
-        ? await reportOfChromium()
-        : await outputOf(command, script);
+        ? await reportOfChromium(script)
+        : await outputOf(
+          command,
+          `globalThis.report = console.log;\n${script}`,
+        );
       const { passed, failures } = JSON.parse(report);
       assertEquals({ command, failures }, { command, failures: [] });
       assert(passed > 100, `${passed} tests ran in ${command}`);
@@ -101,16 +105,23 @@ async function isOldNode(command: string): Promise<boolean> {
   return Number(major) < 22;
 }
 
+/** The snippets of the page as scripts. */
+const bundledSnippets = sharing(async () => {
+  const page = await Deno.readTextFile(new URL("docs/runtimes.md", root));
+  const snippets = [...page.matchAll(/^```ts\n(.*?)^```$/gms)];
+  return await Promise.all(
+    snippets.map(([, snippet = ""]) => bundle(snippet, "snippet.ts")),
+  );
+});
+
 for (const command of RUNTIMES) {
   peerTest(
     installed.includes(command) && !await isOldNode(command),
     `The snippets of docs/runtimes.md run in ${command}`,
     async () => {
-      const page = await Deno.readTextFile(new URL("docs/runtimes.md", root));
-      const snippets = [...page.matchAll(/^```ts\n(.*?)^```$/gms)];
-      assert(snippets.length > 0);
-      for (const [, snippet = ""] of snippets) {
-        const script = await bundle(snippet, "snippet.ts");
+      const scripts = await bundledSnippets();
+      assert(scripts.length > 0);
+      for (const script of scripts) {
         assertEquals(
           await outputOf(command, `${script}\nconsole.log("done");`),
           "done",
@@ -158,14 +169,17 @@ const UNREF_WHILE_SHAKING_HANDS = `
   }
 `;
 
+const bundledUnref = sharing(() =>
+  bundle(UNREF_WHILE_SHAKING_HANDS, "unref.ts")
+);
+
 for (const command of RUNTIMES) {
   peerTest(
     installed.includes(command) && !await isOldNode(command),
     `Server.unref() lets the process end while peers shake hands in ${command}`,
     async () => {
-      const script = await bundle(UNREF_WHILE_SHAKING_HANDS, "unref.ts");
       assertEquals(
-        await outputOf(command, script),
+        await outputOf(command, await bundledUnref()),
         Array(4).fill("accepted").join("\n"),
       );
     },
@@ -177,14 +191,16 @@ const PAGE = `<!DOCTYPE html>
 <script type="importmap">
   { "imports": { "node:assert": "data:text/javascript,export class AssertionError extends Error {}" } }
 </script>
+<script>
+  function report(body) {
+    fetch("report", { method: "POST", body });
+  }
+</script>
 <script type="module" src="suites.js"></script>
 `;
 
 /** Runs the tests in Chromium, and returns their report. */
-async function reportOfChromium(): Promise<string> {
-  const script = await bundleSuites(
-    `(report) => fetch("report", { method: "POST", body: report })`,
-  );
+async function reportOfChromium(script: string): Promise<string> {
   const report = Promise.withResolvers<string>();
   await using server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },

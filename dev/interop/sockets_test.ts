@@ -14,6 +14,7 @@ import {
   isInstalled,
   peerFile,
   peerTest,
+  sharing,
   start,
   temporaryFolder,
 } from "./_peers.ts";
@@ -175,17 +176,26 @@ interface Report {
   readonly unknown: readonly string[];
 }
 
-/** Runs suites in another runtime. */
+/** The text of each group as one module, for all runtimes. */
+const bundles = sharing(() =>
+  Promise.all(GROUPS.map(async (suites) => {
+    await using folder = await temporaryFolder();
+    return await Deno.readTextFile(await bundle(suites, folder.path));
+  }))
+);
+
+/** Runs a bundle of suites in another runtime. */
 async function runSuites(
   command: string,
-  suites: readonly string[],
+  bundled: string,
   skipped: readonly string[],
 ): Promise<Report> {
   await using folder = await temporaryFolder();
-  const bundled = await bundle(suites, folder.path);
+  const path = `${folder.path}/suites.mjs`;
+  await Deno.writeTextFile(path, bundled);
   const script = command === "node-lowest-lts"
-    ? await withoutUsing(bundled, folder.path)
-    : bundled;
+    ? await withoutUsing(path, folder.path)
+    : path;
   // The program must end by itself, so the tests leave nothing open.
   await using program = start([command, script, JSON.stringify(skipped)]);
   return JSON.parse((await assertSuccess(program)).at(-1) ?? "");
@@ -217,7 +227,9 @@ for (const command of ["node-lowest-lts", "node-current", "bun"]) {
     async () => {
       const skipped = skippedIn(command);
       const reports = await Promise.all(
-        GROUPS.map((suites) => runSuites(command, suites, skipped)),
+        (await bundles()).map((bundled) =>
+          runSuites(command, bundled, skipped)
+        ),
       );
       const failures = reports.flatMap(({ failures }) => failures);
       assertEquals(failures.join("\n"), "");

@@ -1,13 +1,21 @@
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { runInNewContext } from "node:vm";
 import { setFlagsFromString } from "node:v8";
+import { run } from "../../connection/_testing.ts";
 import { ChunkEncoder, delimited } from "../../framing.ts";
-import { checkMemory } from "./framing_memory.ts";
 
 const LONG_BYTES = 8 * 1024 * 1024;
 
-Deno.test("no decoder keeps more than maxLength and one chunk", () => {
-  assert(checkMemory([45_000]) > 0);
+// In its own process: in the test runner's a garbage collection takes five times as long.
+Deno.test("no decoder keeps more than maxLength and one chunk", async () => {
+  const url = import.meta.resolve("./framing_memory.ts");
+  assertEquals(
+    await run(`
+      import { checkMemory } from "${url}";
+      console.log(checkMemory([45_000]) > 0);
+    `),
+    { output: "true\n", code: 0 },
+  );
 });
 
 Deno.test("no encoder keeps a long message that it has encoded", () => {
