@@ -20,8 +20,7 @@ export const KIND_FLAGS: readonly Flag[] = [
     name: "delimiter",
     value: "TEXT",
     isMultiple: true,
-    help:
-      "What stands between messages, such as '\\0' or '\\x1c\\r'; or several",
+    help: "The bytes between messages, such as '\\0' or '\\x1c\\r'; or several",
   },
   LENGTH_FLAG,
   { name: "varint", help: "The length as a varint before each message" },

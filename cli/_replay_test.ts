@@ -162,11 +162,11 @@ Deno.test("replay names the invalid line in its error", async () => {
     [["{"], /line 1 is not JSON/],
     [[{ recording: 1, framing: [] }], /has no messages/],
     [[{ recording: 2, framing: [] }], /line 1 is of another version/],
-    [["3"], /line 1 is no message/],
+    [["3"], /line 1 is not a message/],
     [[{ time: 1, from: "client" }], /line 1 must have text, or hex/],
     [
       [{ recording: 1, framing: "--lines" }],
-      /line 1 has a framing that is no list/,
+      /line 1 has a framing that is not a list/,
     ],
   ];
   for (const [recording, message] of cases) {

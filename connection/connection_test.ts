@@ -120,7 +120,7 @@ Deno.test("Connection.request(), when aborted, ends the connection, because its 
   const reason = new Error("No time");
   controller.abort(reason);
   assertStrictEquals(await assertRejects(() => ignored), reason);
-  const error = await assertRejects(() => next, DOMException, "given up");
+  const error = await assertRejects(() => next, DOMException, "was aborted");
   assertEquals([error.name, Reflect.get(error, "cause")], [
     "AbortError",
     reason,

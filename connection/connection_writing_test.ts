@@ -828,7 +828,7 @@ Deno.test("Connection.request() is aborted by a signal while its message is enco
     Error,
     "Enough",
   );
-  await assertRejects(() => connection.closed, DOMException, "given up");
+  await assertRejects(() => connection.closed, DOMException, "was aborted");
 });
 
 Deno.test("Connection.request() rejects like send() after the end of this side", async () => {

@@ -601,7 +601,7 @@ Deno.test("verifyFraming() finds a message that is lost with the one after it", 
   };
   assertIncludes(
     faultOf(late, ["one", "two", "three"], { prompt: false }),
-    'after 5 bytes, "\\x03one\\x03", ends well',
+    'after 5 bytes, "\\x03one\\x03", ends without an error',
   );
 });
 
@@ -613,8 +613,8 @@ Deno.test("verifyFraming() finds an ignored end inside a message", () => {
   });
   assertIncludes(
     faultOf(careless, ["one", "two"]),
-    'A stream that ends after 1 bytes, "\\x03", ends well',
-    "nothing tells that its last message is cut off",
+    'A stream that ends after 1 bytes, "\\x03", ends without an error',
+    "although its last message is cut off",
   );
   /** Takes the length before the word has arrived. */
   const eager = (isPending: boolean): Framing<string> => ({
@@ -642,7 +642,7 @@ Deno.test("verifyFraming() finds an ignored end inside a message", () => {
   verifyFraming(eager(true), SENT);
   assertIncludes(
     faultOf(eager(false), SENT),
-    'A stream that ends after 1 bytes, "\\x03", ends well',
+    'A stream that ends after 1 bytes, "\\x03", ends without an error',
   );
   // Unless that is intended.
   verifyFraming(delimited("---", { trailing: "discard" }), ["a", "bcd"]);

@@ -66,7 +66,7 @@ const FAULTS_OF_SERVICES: readonly Fault[] = [
       "writer.queueShared(frame);",
       "writer.queueShared(frame); writer.queueShared(frame);",
     ]],
-    found: /took old news/,
+    found: /received an old broadcast/,
   },
 ];
 

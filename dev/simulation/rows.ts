@@ -52,7 +52,7 @@ async function serviceRow(seconds: number, seed: number): Promise<ReportRow> {
     operations: tally.events,
     peakMemory: memory.peak,
     note:
-      `${tally.runs} scenarios of ${hours} virtual hours in all, ${tally.connections} connections, ${tally.answers} answers, ${tally.news} news`,
+      `${tally.runs} scenarios of ${hours} virtual hours in all, ${tally.connections} connections, ${tally.answers} answers, ${tally.news} broadcasts received`,
   };
 }
 

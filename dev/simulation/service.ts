@@ -199,9 +199,15 @@ function checkClient(
     assertEquals(answered, asked.slice(0, answered.length), name);
     for (const [index, number] of news.entries()) {
       const before = news[index - 1] ?? -1;
-      assert(number > before && number < broadcasts, `${name} took old news`);
+      assert(
+        number > before && number < broadcasts,
+        `${name} received an old broadcast`,
+      );
       const isGap = index > 0 && number !== before + 1;
-      assert(slow === "drop" || !isGap, `${name} missed news ${before + 1}`);
+      assert(
+        slow === "drop" || !isGap,
+        `${name} missed broadcast ${before + 1}`,
+      );
     }
   }
 }

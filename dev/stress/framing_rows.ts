@@ -21,7 +21,7 @@ export async function* framingRows(
       fault: "messages that never end",
       operations: checkMemory([...CHUNK_LENGTHS, ...lengths]),
       peakMemory: memory.peak,
-      note: "operations are looks at the memory that is held",
+      note: "operations are measurements of the held memory",
     };
   }
   const share = seconds / FRAMING_PROPERTIES.length;
