@@ -174,5 +174,6 @@ async function untilClosed(act: () => Promise<unknown>): Promise<void> {
   try {
     while (await act() !== null);
   } catch {
+    // The connection is closed.
   }
 }
