@@ -30,7 +30,7 @@ Deno.test("a server answers a client in lines", async () => {
   );
 });
 
-Deno.test("nothing opens without a framing", async () => {
+Deno.test("nothing can be opened without a framing", async () => {
   // A program in JavaScript may leave it out, which the types do not allow.
   const options = loopback as typeof loopback & { framing: Framing };
   assertThrows(
@@ -62,7 +62,7 @@ Deno.test("messages of every size arrive whole and in order, for many concurrent
   }));
 });
 
-Deno.test("messages are what you like them to be", async () => {
+Deno.test("messages can have any type", async () => {
   const framing = asJson(netstrings());
   await using server = serve({ ...loopback, framing }, async (connection) => {
     for await (const question of connection) {
@@ -77,7 +77,7 @@ Deno.test("messages are what you like them to be", async () => {
   });
 });
 
-Deno.test("a whole echo server is one pipe, and no queue grows", async () => {
+Deno.test("an echo server is one pipe, and no queue grows", async () => {
   const framing = lines();
   await using server = serve(
     { ...loopback, framing },
@@ -101,7 +101,7 @@ Deno.test("a whole echo server is one pipe, and no queue grows", async () => {
   assertEquals(received, count);
 });
 
-Deno.test("a client that has said all still gets its answers", async () => {
+Deno.test("a client that has half-closed still gets its answers", async () => {
   const framing = lines();
   await using server = serve({ ...loopback, framing }, async (connection) => {
     let sum = 0;
@@ -118,7 +118,7 @@ Deno.test("a client that has said all still gets its answers", async () => {
   await client.closed;
 });
 
-Deno.test("too long a message comes as an error after those before it", async () => {
+Deno.test("a message that is too long is an error after the messages before it", async () => {
   const framing = lines({ maxLength: 10 });
   await using server = serve({
     ...loopback,
@@ -152,7 +152,7 @@ Deno.test("a server that shuts down lets its clients finish", async () => {
   await client.close();
 });
 
-Deno.test("a connection of one's own is framed like any other", async () => {
+Deno.test("a connection that the caller opened is framed like any other", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const [near, far] = await Promise.all([
     Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
@@ -165,7 +165,7 @@ Deno.test("a connection of one's own is framed like any other", async () => {
   assertEquals(await server.receive(), "hello");
 });
 
-Deno.test("all that is public comes from mod.ts", () => {
+Deno.test("mod.ts exports everything public", () => {
   assertEquals(Object.keys(framedTcp).sort(), [
     "Batch",
     "ChunkDecoder",

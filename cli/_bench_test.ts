@@ -38,7 +38,7 @@ async function bench(port: number, ...flags: string[]): Promise<Result> {
   return JSON.parse(output);
 }
 
-Deno.test("bench counts answers, and measures them", async () => {
+Deno.test("bench counts answers and measures their latency", async () => {
   await using server = echo();
   const result = await bench(
     server.addr.port,
@@ -60,7 +60,7 @@ Deno.test("bench counts answers, and measures them", async () => {
   );
 });
 
-Deno.test("bench --rate sends so many a second, over all connections", async () => {
+Deno.test("bench --rate sends that many requests a second over all connections", async () => {
   await using server = echo();
   const { requests, unanswered } = await bench(
     server.addr.port,
@@ -72,7 +72,7 @@ Deno.test("bench --rate sends so many a second, over all connections", async () 
   assertEquals([requests, unanswered], [30, 0]);
 });
 
-Deno.test("bench --rate sends what was due when the thread was busy until the end", async () => {
+Deno.test("bench --rate sends the requests that came due while the thread was busy until the end", async () => {
   await using server = serve(
     { ...HOST, framing: lines() },
     async (connection) => {
@@ -89,8 +89,9 @@ Deno.test("bench --rate sends what was due when the thread was busy until the en
   assertEquals([requests, unanswered], [30, 0]);
 });
 
-Deno.test("bench --rate counts from when a request was due, not from when it was sent", async () => {
-  // One that stands still for half of the time, and answers in no time else.
+Deno.test("bench --rate measures latency from the time a request was due, not from the time it was sent", async () => {
+  // A server that blocks its thread half of the time, and otherwise answers
+  // immediately.
   await using server = serve(
     { ...HOST, framing: lines() },
     async (connection) => {
@@ -103,7 +104,8 @@ Deno.test("bench --rate counts from when a request was due, not from when it was
     },
   );
   const { latency } = await bench(server.addr.port, "-r", "200");
-  // One at a time: all that were due meanwhile have waited, though only one was sent.
+  // One request at a time: all requests due meanwhile have waited, although only one
+  // was sent.
   assert(latency.p90 > 30 && latency.max >= 70, JSON.stringify(latency));
 });
 
@@ -161,7 +163,7 @@ Deno.test("bench --answers says how many messages answer a request", async () =>
   assertMatch(errors, /1 of 1 connections failed: More answers came/);
 });
 
-Deno.test("bench prints for people, and Ctrl-C ends it with what was measured", async () => {
+Deno.test("bench prints a readable result, and Ctrl-C ends it with the result so far", async () => {
   await using server = echo();
   await using tool = new Running(["bench", `${server.addr.port}`, "-t", "1h"]);
   while (server.connections.size === 0) {
@@ -185,7 +187,7 @@ Deno.test("Ctrl-C ends bench with code 130 while it connects", async () => {
   assertEquals([code, output, errors], [130, "", ""]);
 });
 
-Deno.test("bench tells of connections that fail, with code 1", async () => {
+Deno.test("bench reports failed connections and exits with code 1", async () => {
   await using server = serve(
     { ...HOST, framing: lines() },
     async (connection) => {
@@ -198,10 +200,10 @@ Deno.test("bench tells of connections that fail, with code 1", async () => {
     ended.errors,
     /^framed: 2 of 2 connections failed: The peer has ended/,
   );
-  assert(!ended.output.includes("Latency"), ended.output); // of nothing
+  assert(!ended.output.includes("Latency"), ended.output);
 });
 
-Deno.test("bench refuses what cannot be measured", async () => {
+Deno.test("bench refuses options with which it cannot measure", async () => {
   const cases: [string[], RegExp][] = [
     [["--raw"], /bench counts messages/],
     [["--fixed", "3"], /--message does not fit: .*exactly 3 bytes/],

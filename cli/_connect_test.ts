@@ -6,7 +6,7 @@ import { Running, runTool } from "./_testing.ts";
 
 const HOST = { hostname: "127.0.0.1", port: 0 } as const;
 
-/** A server of lines that answers in capitals. */
+/** Echoes lines in capitals. */
 function capitals() {
   return serve({ ...HOST, framing: lines() }, async (connection) => {
     for await (const line of connection) {
@@ -15,14 +15,14 @@ function capitals() {
   });
 }
 
-/** A server that runs `handler`, and sends bytes as they are. */
+/** Runs `handler` with an unframed connection. */
 function server(
   handler: (connection: Connection) => Promise<void>,
 ) {
   return serve({ ...HOST, framing: unframed(), onError: () => {} }, handler);
 }
 
-Deno.test("connect is a filter: lines in, answers out, and nothing else", async () => {
+Deno.test("connect reads lines from standard input and prints only the answers", async () => {
   await using capital = capitals();
   const { port } = capital.addr;
   assertEquals(await runTool(["connect", `${port}`], { input: "a\n\nb" }), {
@@ -32,7 +32,7 @@ Deno.test("connect is a filter: lines in, answers out, and nothing else", async 
   });
 });
 
-Deno.test("connect --raw --binary neither adds nor swallows a byte", async () => {
+Deno.test("connect --raw --binary neither adds nor drops a byte", async () => {
   const bytes = Uint8Array.from(
     { length: 200_000 },
     (_, index) => index * 7 + (index >> 8),
@@ -48,7 +48,7 @@ Deno.test("connect --raw --binary neither adds nor swallows a byte", async () =>
   assertEquals(tool.shell.bytes, bytes);
 });
 
-Deno.test("connect -n ends after so many messages, and says so of fewer", async () => {
+Deno.test("connect -n ends after that many messages, and reports if there were fewer", async () => {
   await using capital = capitals();
   const { port } = capital.addr;
   const one = await runTool(["connect", `${port}`, "-n", "1"], {
@@ -65,7 +65,7 @@ Deno.test("connect -n ends after so many messages, and says so of fewer", async 
   });
 });
 
-Deno.test("connect -n needs no end of its input", async () => {
+Deno.test("connect -n ends although its input has not ended", async () => {
   await using capital = capitals();
   const input = new ReadableStream<Uint8Array>({
     start: (controller) => controller.enqueue(new TextEncoder().encode("a\n")),
@@ -74,7 +74,7 @@ Deno.test("connect -n needs no end of its input", async () => {
   assertEquals((await runTool(args, { input })).output, "A\n");
 });
 
-Deno.test("connect --wait leaves its side open, and ends when nothing comes", async () => {
+Deno.test("connect --wait keeps its side open, and ends when no message comes", async () => {
   const sawEnd: boolean[] = [];
   await using slow = serve(
     { ...HOST, framing: lines() },
@@ -93,7 +93,7 @@ Deno.test("connect --wait leaves its side open, and ends when nothing comes", as
   ]);
 });
 
-Deno.test("connect -m sends messages in place of standard input", async () => {
+Deno.test("connect -m sends messages instead of standard input", async () => {
   await using capital = capitals();
   const args = [
     "connect",
@@ -136,7 +136,7 @@ Deno.test("connect --json and --hex show a line for each message", async () => {
   assertEquals(mixed.output, "6869\n");
 });
 
-Deno.test("connect sends all of its input to a peer that has ended its own side", async () => {
+Deno.test("connect sends all of its input to a peer that has closed its own side", async () => {
   const received = Promise.withResolvers<number>();
   await using sink = server(async (connection) => {
     await connection.closeWrite();
@@ -149,7 +149,7 @@ Deno.test("connect sends all of its input to a peer that has ended its own side"
   assertEquals([code, await received.promise], [0, 200_000]);
 });
 
-Deno.test("connect tells what went wrong in one line, with code 1", async () => {
+Deno.test("connect reports an error in one line and exits with code 1", async () => {
   await using odd = server(async (connection) => {
     await connection.send("no netstring");
   });
@@ -178,14 +178,14 @@ Deno.test("connect tells what went wrong in one line, with code 1", async () => 
   );
 });
 
-Deno.test("connect refuses options that the library refuses, with code 2", async () => {
+Deno.test("connect exits with code 2 for options that the library refuses", async () => {
   const args = ["connect", "4000", "--cert", "dev/testdata/localhost.pem"];
   const { code, errors } = await runTool(args);
   assertEquals(code, 2);
   assertMatch(errors, /cert and key must be given together/);
 });
 
-Deno.test("connect speaks TLS, by a name and an authority of one's own", async () => {
+Deno.test("connect speaks TLS with a given server name and certificate authority", async () => {
   const [cert, key] = await Promise.all(
     ["localhost.pem", "localhost.key"].map((name) =>
       Deno.readTextFile(`dev/testdata/${name}`)
@@ -208,7 +208,7 @@ Deno.test("connect speaks TLS, by a name and an authority of one's own", async (
   assertEquals([code, output, errors], [0, "hi\n", ""]);
 });
 
-Deno.test("Ctrl-C ends a filter with code 130", async () => {
+Deno.test("Ctrl-C ends connect with code 130", async () => {
   await using capital = capitals();
   const input = new ReadableStream<Uint8Array>();
   await using tool = new Running([
@@ -225,7 +225,7 @@ Deno.test("Ctrl-C ends a filter with code 130", async () => {
   assertEquals((await tool.interrupt()).code, 130);
 });
 
-Deno.test("Ctrl-C ends a filter whose peer has ended, though its input has not", async () => {
+Deno.test("Ctrl-C ends connect if the peer has ended but the input has not", async () => {
   await using done = server(async (connection) => {
     await connection.send("done\n");
     await connection.closeWrite();
@@ -235,11 +235,11 @@ Deno.test("Ctrl-C ends a filter whose peer has ended, though its input has not",
   const input = new ReadableStream<Uint8Array>();
   await using tool = new Running(args, { input });
   await tool.shell.seen(/done\n/);
-  await runTool([...args, "-m", "a"]); // by now the end has come, too
+  await runTool([...args, "-m", "a"]); // the end has arrived too
   assertEquals((await tool.interrupt()).code, 130);
 });
 
-Deno.test("Ctrl-C ends a filter whose output is not read", async () => {
+Deno.test("Ctrl-C ends connect if its output is not read", async () => {
   await using capital = capitals();
   const args = ["connect", `${capital.addr.port}`, "--wait", "1h"];
   await using tool = new Running(args, { input: "a\n", isOutputFull: true });
@@ -247,7 +247,7 @@ Deno.test("Ctrl-C ends a filter whose output is not read", async () => {
   assertEquals((await tool.interrupt()).code, 130);
 });
 
-Deno.test("connect --heartbeat sends a message when nothing else is sent", async () => {
+Deno.test("connect --heartbeat sends a message when it sends nothing else", async () => {
   await using server = serve(
     { ...HOST, framing: lines() },
     async (connection) => {
@@ -266,7 +266,7 @@ Deno.test("connect --heartbeat sends a message when nothing else is sent", async
   );
 });
 
-Deno.test("connect --guess says what fits, and Ctrl-C ends the wait", async () => {
+Deno.test("connect --guess reports the framing that fits, and Ctrl-C ends the wait", async () => {
   await using prefixed = serve(
     { ...HOST, framing: lengthPrefixed() },
     async (connection) => {
@@ -295,7 +295,7 @@ Deno.test("connect --guess says what fits, and Ctrl-C ends the wait", async () =
   assertEquals(nothing.code, 2);
 });
 
-Deno.test("connect refuses TLS over a Unix socket, and input that is not UTF-8 where it must be", async () => {
+Deno.test("connect refuses TLS over a Unix socket, and input that is not UTF-8 if the framing needs text", async () => {
   assertEquals(await runTool(["connect", "unix:/tmp/none", "--tls"]), {
     code: 2,
     output: "",

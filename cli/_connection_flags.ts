@@ -15,12 +15,13 @@ const SHARED_FLAGS: readonly Flag[] = [
   {
     name: "idle-timeout",
     value: "TIME",
-    help: "End a connection that is silent for so long",
+    help: "End a connection that is silent for this time",
   },
   {
     name: "receive-timeout",
     value: "TIME",
-    help: "End a connection whose peer is silent for so long, whatever is sent",
+    help:
+      "End a connection whose peer is silent for this time, whatever is sent",
   },
   {
     name: "message-timeout",

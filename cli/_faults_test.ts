@@ -21,7 +21,7 @@ const NONE: Faults = {
   seed: 1,
 };
 
-/** The far end of a line, which notes what arrives. */
+/** The far end of a line, which records what arrives. */
 class Far {
   readonly pieces: number[] = [];
   bytes: number[] = [];
@@ -61,13 +61,13 @@ async function pass(
   return far;
 }
 
-Deno.test("A line without faults passes every byte, and the end", async () => {
+Deno.test("A line without faults passes every byte and the end", async () => {
   const far = await pass({});
   assertEquals(far.bytes, [...BYTES]);
   assertEquals(far.hasEnded, true);
 });
 
-Deno.test("Cuts are where the seed says, however the bytes come", async () => {
+Deno.test("The seed decides where the cuts are, however the bytes arrive", async () => {
   const cut = { min: 1, max: 7 };
   const one = await pass({ cut }, 1);
   assertEquals(one.bytes, [...BYTES]);
@@ -78,7 +78,7 @@ Deno.test("Cuts are where the seed says, however the bytes come", async () => {
   assert(new Set(one.pieces).size > 3, `${one.pieces}`);
   assertEquals((await pass({ cut }, 1)).pieces, one.pieces);
   assert(`${(await pass({ cut }, 2)).pieces}` !== `${one.pieces}`);
-  // A cut in the midst of a chunk stays; the ends of chunks are cuts too.
+  // A cut inside a chunk stays a cut, and so do the ends of chunks.
   const ends = (pieces: number[]) => {
     let at = 0;
     return pieces.map((length) => at += length);
@@ -87,34 +87,34 @@ Deno.test("Cuts are where the seed says, however the bytes come", async () => {
   assert(ends(one.pieces).every((end) => inTens.includes(end)), `${inTens}`);
 });
 
-Deno.test("Latency holds every byte back, and jitter changes no order", async () => {
+Deno.test("Latency delays every byte, and jitter does not change their order", async () => {
   const start = performance.now();
   const far = await pass({ latency: 30, jitter: 20 }, 1, 10);
   assert(performance.now() - start >= 30);
   assertEquals(far.bytes, [...BYTES]);
 });
 
-Deno.test("Latency is not paid again for each chunk", async () => {
+Deno.test("Latency does not add up over chunks", async () => {
   const start = performance.now();
   await pass({ latency: 100 }, 1, 1); // a hundred chunks
   assert(performance.now() - start < 2000);
 });
 
-Deno.test("A rate lets so many bytes pass in a second", async () => {
+Deno.test("A rate limits the bytes that pass in a second", async () => {
   const start = performance.now();
   const far = await pass({ rate: 1000 });
   assert(performance.now() - start >= 95);
   assertEquals(far.bytes, [...BYTES]);
-  assertEquals(Math.max(...far.pieces), 50); // a twentieth of a second
+  assertEquals(Math.max(...far.pieces), 50);
 });
 
-Deno.test("A half-close comes after exactly so many bytes, and drops the rest", async () => {
+Deno.test("A half-close comes after exactly the given number of bytes, and drops the rest", async () => {
   const far = await pass({ halfCloseAfter: 42 }, 1, 10);
   assertEquals(far.bytes, [...BYTES.subarray(0, 42)]);
   assertEquals([far.hasEnded, far.wasReset], [true, false]);
 });
 
-Deno.test("A reset comes after exactly so many bytes", async () => {
+Deno.test("A reset comes after exactly the given number of bytes", async () => {
   const far = new Far();
   const line = new FaultyLine({ ...NONE, resetAfter: 42 }, 1, far);
   await line.push(BYTES);
@@ -125,7 +125,7 @@ Deno.test("A reset comes after exactly so many bytes", async () => {
   assertEquals([far.hasEnded, far.wasReset], [false, true]);
 });
 
-Deno.test("A stall lets nothing pass any more, not even the end", async () => {
+Deno.test("A stall stops all bytes and the end", async () => {
   const far = new Far();
   const line = new FaultyLine({ ...NONE, stallAfter: 42 }, 1, far);
   await line.push(BYTES);
@@ -137,7 +137,7 @@ Deno.test("A stall lets nothing pass any more, not even the end", async () => {
   assertEquals(far.hasEnded, false);
 });
 
-Deno.test("A line that is full makes its sender wait", async () => {
+Deno.test("A full line makes its sender wait", async () => {
   const far = new Far();
   const line = new FaultyLine({ ...NONE, stallAfter: 0 }, 1, far);
   const pushed = line.push(new Uint8Array(2 * 1024 * 1024));
@@ -163,7 +163,7 @@ function parse(...args: string[]) {
   return parseFaults(parseFlags(args, proxy ? flagsOf(proxy) : []).flags);
 }
 
-Deno.test("parseFaults() reads the flags of faults", () => {
+Deno.test("parseFaults() reads the fault flags", () => {
   assertEquals(parse(), undefined);
   assertEquals(
     parse("--latency", "5ms", "--cut", "1-7", "--rate", "10k", "--seed", "3"),

@@ -31,7 +31,7 @@ function plainText(
 
 const NOT_UTF8 = new Uint8Array([0x61, 0xff]);
 
-Deno.test("plain() adds a newline where the format has one, and nothing else", () => {
+Deno.test("plain() adds a newline if the format has one, and nothing else", () => {
   assertEquals(plainText("a\nb", "text"), "a\nb\n");
   assertEquals(plainText("a\n", "binary"), "a\n");
   assertEquals(plainText("a\n", "hex"), "610a\n");
@@ -46,7 +46,7 @@ Deno.test("plain() adds a newline where the format has one, and nothing else", (
   assertEquals(plain(passed(NOT_UTF8), "binary", false), NOT_UTF8);
 });
 
-Deno.test("A message cannot steer the terminal that it is shown on", () => {
+Deno.test("A message cannot control the terminal that shows it", () => {
   const attack = "\x1b[2J\x07\u009b31m\u202eevil";
   const shown = "\\x1b[2J\\x07\\x9b31m\\u{202e}evil";
   assertEquals(plainText(attack, "text", true), `${shown}\n`);
@@ -56,7 +56,7 @@ Deno.test("A message cannot steer the terminal that it is shown on", () => {
     attack,
   );
   assertEquals(
-    // deno-lint-ignore no-control-regex -- they are what is looked for
+    // deno-lint-ignore no-control-regex -- the test looks for control characters
     plainText(attack, "json", true).match(/[\x00-\x09\x7f-\x9f\u202e]/),
     null,
   );
@@ -67,7 +67,7 @@ Deno.test("A message cannot steer the terminal that it is shown on", () => {
   );
 });
 
-Deno.test("toJson() has text, or digits where there is none", () => {
+Deno.test("toJson() writes UTF-8 as text and other bytes as hexadecimal", () => {
   assertEquals(toJson({ ...passed("한"), connection: 2 }), {
     time: 1.235,
     connection: 2,
@@ -110,7 +110,7 @@ Deno.test("hexDump() shows rows of 16 bytes", () => {
   assertEquals(hexDump(new Uint8Array()), []);
 });
 
-Deno.test("annotated() shows who sent it, the time since the last, and the length", () => {
+Deno.test("annotated() shows the sender, the time since the last message and the length", () => {
   assertEquals(
     annotated({ ...passed("hi"), sinceLast: 12.34 }, "text", false),
     "< +12.3 ms     2 B  hi",
@@ -184,7 +184,7 @@ Deno.test("readMessages() reads a message a line", async () => {
   assertEquals(await read(NOT_UTF8, {}), [NOT_UTF8]);
 });
 
-Deno.test("readMessages() reads all as one message, or chunks as they come", async () => {
+Deno.test("readMessages() reads everything as one message, or chunks as they arrive", async () => {
   assertEquals(await read("a\nb\n", { format: "binary" }), ["a\nb\n"]);
   assertEquals(await read("", { format: "binary" }), []);
   assertEquals(await read("a\nb\n", { format: "binary", isRaw: true }), [
@@ -192,7 +192,7 @@ Deno.test("readMessages() reads all as one message, or chunks as they come", asy
   ]);
 });
 
-Deno.test("readMessages() takes what --json has printed, and not what the server said", async () => {
+Deno.test("readMessages() takes the client's lines of --json output and leaves out the server's", async () => {
   const input = '{"text":"a"}\n{"hex":"ff"}\n{"from":"server","text":"b"}\n';
   const messages = ["a", new Uint8Array([0xff])];
   assertEquals(await read(input, { format: "json" }), messages);
@@ -202,7 +202,7 @@ Deno.test("readMessages() takes what --json has printed, and not what the server
   );
 });
 
-Deno.test("With --json alone, other lines are messages as they are", async () => {
+Deno.test("With --json alone, lines in another form are sent unchanged", async () => {
   const lines = ['{"id":1,"text":"a"}', "plain", "1", "{}", '{"text"'];
   const options: InputOptions = {
     format: "json",
@@ -217,7 +217,7 @@ Deno.test("With --json alone, other lines are messages as they are", async () =>
   );
 });
 
-Deno.test("A line that is no message is an error that names it", async () => {
+Deno.test("readMessages() names a line that is not a message in its error", async () => {
   await assertRejects(
     () => read("00\n0\n", { format: "hex" }),
     InputError,

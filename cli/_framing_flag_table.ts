@@ -20,22 +20,21 @@ export const KIND_FLAGS: readonly Flag[] = [
     name: "delimiter",
     value: "TEXT",
     isMultiple: true,
-    help:
-      "What stands between messages, such as '\\0' or '\\x1c\\r'; or several",
+    help: "The bytes between messages, such as '\\0' or '\\x1c\\r'; or several",
   },
   LENGTH_FLAG,
   { name: "varint", help: "The length as a varint before each message" },
   { name: "netstrings", help: "Netstrings: 5:hello," },
   {
     name: "content-length",
-    help: "Header lines with Content-Length, as of language servers",
+    help: "Header lines with Content-Length, as in language servers",
   },
   {
     name: "json-sequence",
-    help: "Values of JSON, with or without space between",
+    help: "JSON values, with or without white space between them",
   },
   { name: "fixed", value: "N", help: "Every message has N bytes" },
-  { name: "raw", help: "No framing: what each read brings" },
+  { name: "raw", help: "No framing: the bytes of each read" },
 ];
 
 /** The choices of flags. */
@@ -51,9 +50,12 @@ export const OPTION_FLAGS: readonly Flag[] = [
     name: "eol",
     value: "END",
     choices: EOL,
-    help: "What --lines writes at the end of a line",
+    help: "The line end that --lines writes",
   },
-  { name: "fatal", help: "With --lines, what is not UTF-8 is an error" },
+  {
+    name: "fatal",
+    help: "With --lines, bytes that are not UTF-8 are an error",
+  },
   {
     name: "strict",
     help:
@@ -75,7 +77,7 @@ export const OPTION_FLAGS: readonly Flag[] = [
     name: "disposition",
     value: "RULE",
     choices: DISPOSITION,
-    help: "What becomes of a delimiter",
+    help: "What happens to a delimiter",
   },
   { name: "max-length", value: "SIZE", help: "The longest message (1M)" },
   {

@@ -15,7 +15,7 @@ function choose(...args: string[]) {
   return chooseFraming(parseFlags(args, known).flags);
 }
 
-/** A row for each framing: the flags, the code, and a message with its frame. */
+/** One row for each framing: flags, printed code, a message, its frame. */
 const CASES: [
   args: string[],
   code: string,
@@ -102,7 +102,7 @@ const CASES: [
 ];
 
 for (const [args, code, message, frame] of CASES) {
-  Deno.test(`The flags ${args.join(" ") || "(none)"} are ${code}`, () => {
+  Deno.test(`The flags ${args.join(" ") || "(none)"} give ${code}`, () => {
     const chosen = choose(...args);
     assertEquals(chosen.code, code);
     assertEquals(
@@ -117,7 +117,7 @@ for (const [args, code, message, frame] of CASES) {
   });
 }
 
-Deno.test("The flags that choose a framing choose it again", () => {
+Deno.test("Flags printed for a framing select the same framing", () => {
   for (const [args, code] of CASES) {
     if (args.includes("--guess")) continue;
     const { flags } = choose(...args);
@@ -126,7 +126,7 @@ Deno.test("The flags that choose a framing choose it again", () => {
   }
 });
 
-Deno.test("Lines are shown as the bytes that came, also if they are not UTF-8", () => {
+Deno.test("Lines are shown with the bytes received, even if they are not UTF-8", () => {
   const decoder = new ChunkDecoder(choose("--lines").framing);
   assertEquals(decoder.decode(new Uint8Array([0xff, 13, 13, 10, 0x61, 10])), [
     new Uint8Array([0xff, 13]),
@@ -136,7 +136,7 @@ Deno.test("Lines are shown as the bytes that came, also if they are not UTF-8", 
   assertThrows(() => strict.decode(new Uint8Array([0xff, 10])), FramingError);
 });
 
-Deno.test("Bytes that are not UTF-8 are refused as a line", () => {
+Deno.test("Bytes that are not UTF-8 cannot be sent as a line", () => {
   const encoder = new ChunkEncoder(choose().framing);
   assertThrows(
     () => encoder.encode(new Uint8Array([0xff])),
@@ -146,7 +146,7 @@ Deno.test("Bytes that are not UTF-8 are refused as a line", () => {
   assertEquals(encoder.encode(bytesOf("é")), bytesOf("é\n"));
 });
 
-Deno.test("--strict refuses what another program may take for the end of a line", () => {
+Deno.test("--strict refuses bytes that other programs may read as a line end", () => {
   const strict = choose("--strict", "--eol", "crlf").framing;
   const decoder = new ChunkDecoder(strict);
   assertThrows(() => decoder.decode(bytesOf("a\nb\r\n")), FramingError);
@@ -173,7 +173,7 @@ Deno.test("--json-sequence refuses to send what is not JSON", () => {
   );
 });
 
-Deno.test("Flags that contradict each other, or say nothing, are refused", () => {
+Deno.test("Flags that contradict each other or are invalid are refused", () => {
   const cases: [string[], string][] = [
     [["--lines", "--raw"], "--lines and --raw are two framings"],
     [

@@ -8,7 +8,7 @@ import { guessReport, shellWords } from "./_guess_report.ts";
 import { randomFrom } from "./_faults.ts";
 import { bytesOf } from "./_values.ts";
 
-/** A stream of messages, each in a read of its own, or all in one. */
+/** A stream of messages, with one read for each message or one read for all. */
 function sampleOf(
   flags: string[],
   messages: readonly Sendable[],
@@ -84,7 +84,7 @@ for (const [flags, messages] of CASES) {
       best(sampleOf(flags, messages, { isOneRead: true })),
       expected,
     );
-    // The last message has not come whole.
+    // The last message is incomplete.
     assertEquals(
       best(sampleOf(flags, messages, { isOneRead: true, drop: 1 })),
       expected,
@@ -92,7 +92,7 @@ for (const [flags, messages] of CASES) {
   });
 }
 
-Deno.test("guess() finds a header with a length in its midst", () => {
+Deno.test("guess() finds a header with a length in the middle", () => {
   // Modbus TCP: transaction, protocol, length, unit and function.
   const frames = [[0, 1, 0, 0, 0, 6, 17, 3, 0, 107, 0, 3], [
     0,
@@ -121,7 +121,7 @@ Deno.test("guess() finds a header with a length in its midst", () => {
   assert(all.includes("--length 2,offset=4,strip=0"), all.join("\n"));
 });
 
-Deno.test("keepSample() keeps no more samples than are of use", () => {
+Deno.test("keepSample() limits the samples that it keeps", () => {
   const samples: Sample[] = [];
   for (let index = 0; index < 1000; index++) {
     keepSample(samples, new Sample());
@@ -129,7 +129,7 @@ Deno.test("keepSample() keeps no more samples than are of use", () => {
   assertEquals(samples.length, 64);
 });
 
-Deno.test("guess() finds JSON without anything between", () => {
+Deno.test("guess() finds JSON values with nothing between them", () => {
   const sample = new Sample();
   sample.add(bytesOf(JSONS.join("")));
   assertEquals(best(sample), "--json-sequence");
@@ -153,7 +153,7 @@ Deno.test("guess() finds records of one length by the columns that stay the same
   assertEquals(best(sample), "--fixed 6");
 });
 
-Deno.test("guess() finds nothing in noise, and nothing in nothing", () => {
+Deno.test("guess() finds nothing in random bytes and in an empty stream", () => {
   const random = randomFrom(99);
   for (let round = 0; round < 20; round++) {
     const sample = new Sample();
@@ -165,7 +165,7 @@ Deno.test("guess() finds nothing in noise, and nothing in nothing", () => {
   assertEquals(guess([new Sample()]), []);
 });
 
-Deno.test("guess() wants what fits all of the streams", () => {
+Deno.test("guess() finds only framings that fit all streams", () => {
   const lines = sampleOf(["--lines"], TEXTS);
   const prefixed = sampleOf(["--length", "4"], TEXTS);
   assertEquals(guess([lines, prefixed]).filter(({ bits }) => bits > 12), []);
@@ -175,13 +175,13 @@ Deno.test("guess() wants what fits all of the streams", () => {
   );
 });
 
-Deno.test("A whole stream leaves no part of a message", () => {
+Deno.test("guess() excludes a framing that leaves an unfinished message in a complete stream", () => {
   const cut = sampleOf(["--netstrings"], TEXTS, { isOneRead: true, drop: 1 });
   cut.isWhole = true;
   assert(best(cut) !== "--netstrings");
 });
 
-Deno.test("hintFor() knows what no framing can show", () => {
+Deno.test("hintFor() recognizes TLS, HTTP and SSH", () => {
   assert(hintFor(new Uint8Array([0x15, 3, 3, 0, 2, 2, 70]))?.includes("--tls"));
   assert(hintFor(bytesOf("HTTP/1.1 400 Bad Request"))?.includes("HTTP"));
   assert(hintFor(bytesOf("SSH-2.0-OpenSSH_9.6"))?.includes("SSH"));

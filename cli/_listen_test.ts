@@ -26,7 +26,7 @@ Deno.test("listen --echo, --reply and --exec answer each message", async () => {
 });
 
 Deno.test({
-  name: "Ctrl-C ends listen --exec though its command does not end",
+  name: "Ctrl-C ends listen --exec even if its command does not end",
   ignore: Deno.build.os === "windows", // it has no sleep
   async fn() {
     const args = ["listen", "0", "--exec", "exec sleep 60"];
@@ -41,7 +41,7 @@ Deno.test({
   },
 });
 
-Deno.test("Ctrl-C ends listen though its input goes on, and the client has ended", async () => {
+Deno.test("Ctrl-C ends listen if its input continues after the client has ended", async () => {
   const input = new ReadableStream<Uint8Array>();
   await using tool = new Running(["listen", "0"], { input });
   await using client = await connect({
@@ -55,7 +55,7 @@ Deno.test("Ctrl-C ends listen though its input goes on, and the client has ended
   assertEquals(await client.receive(), undefined);
 });
 
-Deno.test("listen shows what it receives, and says who came and went", async () => {
+Deno.test("listen shows received messages and reports connects and disconnects", async () => {
   await using tool = new Running(["listen", "0", "--echo", "--netstrings"]);
   {
     await using client = await connect({
@@ -99,7 +99,7 @@ Deno.test("listen --json shows answers too, and --quiet nothing", async () => {
   ]], []]);
 });
 
-Deno.test("listen --broadcast sends to all others", async () => {
+Deno.test("listen --broadcast forwards each message to all other clients", async () => {
   await using tool = new Running(["listen", "0", "--broadcast"]);
   const port = await tool.port();
   const framing = lines();
@@ -113,7 +113,7 @@ Deno.test("listen --broadcast sends to all others", async () => {
   assertEquals(await ann.receive(), "hi");
 });
 
-Deno.test("listen sends standard input to who connects, and --once ends with it", async () => {
+Deno.test("listen sends standard input to its client, and --once ends with it", async () => {
   await using tool = new Running(["listen", "0", "--once"], {
     input: "one\ntwo\n",
   });
@@ -128,7 +128,7 @@ Deno.test("listen sends standard input to who connects, and --once ends with it"
   assertEquals([code, output], [0, "mine\n"]);
 });
 
-Deno.test("listen -n ends after so many messages, of all connections", async () => {
+Deno.test("listen -n ends after that many messages from all connections together", async () => {
   await using tool = new Running(["listen", "0", "--discard", "-n", "2"]);
   const port = await tool.port();
   for (const message of ["a", "b"]) {
@@ -163,7 +163,7 @@ Deno.test("listen -n ends after so many messages, of all connections", async () 
   assertMatch(errors, /framed: Received 1 of 2 messages/);
 });
 
-Deno.test("listen tells of a connection that breaks the framing, and goes on", async () => {
+Deno.test("listen reports a connection that breaks the framing, and continues", async () => {
   await using tool = new Running(["listen", "0", "--echo", "--netstrings"]);
   const port = await tool.port();
   {
@@ -175,7 +175,7 @@ Deno.test("listen tells of a connection that breaks the framing, and goes on", a
   assertEquals(await client.request("hi"), "hi");
 });
 
-Deno.test("listen sends its answers to what comes before bytes that break the framing", async () => {
+Deno.test("listen answers the messages before bytes that break the framing", async () => {
   const limit = ["--max-length", "3"];
   await using tool = new Running(["listen", "0", "--echo", ...limit]);
   await using client = await connect({
@@ -188,7 +188,7 @@ Deno.test("listen sends its answers to what comes before bytes that break the fr
   await tool.shell.seen(/#1 failed: .*longer than 3 bytes/);
 });
 
-Deno.test("listen --guess says at Ctrl-C what fits all connections", async () => {
+Deno.test("listen --guess reports at Ctrl-C the framing that fits all connections", async () => {
   await using tool = new Running(["listen", "0", "--guess"]);
   const port = await tool.port();
   for (const text of ["hello", "how are you?"]) {
@@ -214,7 +214,7 @@ Deno.test("listen --once fails if its connection does", async () => {
   assertMatch(errors, /^framed: Cannot decode netstring at byte 0/m);
 });
 
-Deno.test("listen ends when nothing more can be shown", async () => {
+Deno.test("listen ends when it cannot write its output", async () => {
   for (
     const [error, expected] of [
       [new OutputClosed("closed"), 0],
@@ -230,7 +230,7 @@ Deno.test("listen ends when nothing more can be shown", async () => {
   }
 });
 
-Deno.test("listen refuses what it cannot do", async () => {
+Deno.test("listen reports invalid options and an address in use", async () => {
   const cases: [string[], number, RegExp][] = [
     [["0", "--echo", "--discard"], 2, /--echo and --discard are two answers/],
     [["0", "--cert", "dev/testdata/localhost.pem"], 2, /both --cert and --key/],

@@ -13,7 +13,7 @@ interface Packet {
   readonly payload: string;
 }
 
-/** Reads a capture again, and checks its sums. */
+/** Reads a capture and verifies its checksums. */
 function read(file: Uint8Array): Packet[] {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   assertEquals(view.getUint32(0), 0xa1b2c3d4);
@@ -58,7 +58,7 @@ function packetOf(datagram: Uint8Array): Omit<Packet, "time"> {
   };
 }
 
-/** All ones, if a sum is right. */
+/** All bits are ones if the checksum is correct. */
 function sum(parts: Uint8Array[]): number {
   let total = 0;
   for (const part of parts) {
@@ -92,14 +92,14 @@ function capture(
 
 const [FIN, SYN, RST, PSH, ACK] = [1, 2, 4, 8, 16] as const;
 
-Deno.test("A flow has a handshake, numbers that agree, and an end", () => {
+Deno.test("A flow has a handshake, matching sequence numbers and an end", () => {
   const packets = capture(["10.0.0.1", "10.0.0.2"], (flow) => {
     flow.data("client", bytesOf("hello"), 1_700_000_001_000);
     flow.data("server", bytesOf("hi"), 1_700_000_001_000);
     flow.end("client", 1_700_000_001_000);
     flow.end("client", 1_700_000_001_000);
     flow.end("server", 1_700_000_001_000);
-    flow.reset("server", 1_700_000_001_000); // too late
+    flow.reset("server", 1_700_000_001_000);
   });
   const [c, s] = ["0a000001", "0a000002"];
   assertEquals(
@@ -127,7 +127,7 @@ Deno.test("A flow has a handshake, numbers that agree, and an end", () => {
   assertEquals(packets[0]?.time.toFixed(3), "1700000000123.456");
 });
 
-Deno.test("A flow of IPv6, or of both versions, has addresses of IPv6", () => {
+Deno.test("A flow of IPv6, or of IPv4 and IPv6, has IPv6 addresses", () => {
   const [first] = capture(["2001:db8::1:2", "::1"], () => {});
   assertEquals([first?.version, first?.source], [
     6,

@@ -1,5 +1,5 @@
 /**
- * The programs that `--print-code` prints: all are type-checked, and the ones of every
+ * The programs that `--print-code` prints: all are type-checked, and those of every
  * verb run.
  *
  * @module
@@ -15,7 +15,7 @@ import { Running, runTool } from "./_testing.ts";
 const HOST = { hostname: "127.0.0.1", port: 0 } as const;
 const SPECIFIER = `jsr:${config.name}@^${config.version}`;
 
-/** A folder with programs, in which the package is this one. */
+/** A folder for programs, whose import map maps the package to this checkout. */
 class Programs implements AsyncDisposable {
   readonly folder: string;
 
@@ -38,7 +38,7 @@ class Programs implements AsyncDisposable {
     return new Programs(folder);
   }
 
-  /** Writes the program of a command line; gives its path. */
+  /** Writes the program that a command line prints, and returns its path. */
   async print(name: string, args: string[]): Promise<string> {
     const { code, output, errors } = await runTool([...args, "--print-code"]);
     assertEquals([code, errors], [0, ""], args.join(" "));
@@ -83,7 +83,10 @@ class Programs implements AsyncDisposable {
     return { code, output, errors };
   }
 
-  /** Runs `act` with the port of a program that listens, and ends it; gives its output. */
+  /**
+   * Starts a listening program, runs `act` with its port, ends it, and returns its
+   * output.
+   */
   async serve(
     args: string[],
     act: (port: number) => Promise<void>,
@@ -213,7 +216,7 @@ const CHECKED: string[][] = [
   ],
 ];
 
-Deno.test("listen with a limit of connections waits for answers that take long", async () => {
+Deno.test("The program of listen waits for slow answers although its connections are limited", async () => {
   for (const limit of [["--once"], ["--max-connections", "3"], []]) {
     const { output } = await runTool(["listen", "0", ...limit, "--print-code"]);
     assertEquals(
@@ -223,7 +226,7 @@ Deno.test("listen with a limit of connections waits for answers that take long",
   }
 });
 
-Deno.test("Programs of --print-code are right by their types", async () => {
+Deno.test("Programs of --print-code type-check", async () => {
   await using programs = await Programs.make();
   const recording = `${programs.folder}/run.jsonl`;
   await Deno.writeTextFile(
@@ -299,7 +302,7 @@ Deno.test("The program of listen does what listen does", async () => {
   assertEquals(await answer(["--exec", "tr a-z A-Z"]), ["HELLO", "hello\n"]);
 });
 
-Deno.test("The program of proxy passes both directions on, and shows them", async () => {
+Deno.test("The program of proxy forwards both directions and shows them", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: lengthPrefixed() },
@@ -315,7 +318,7 @@ Deno.test("The program of proxy passes both directions on, and shows them", asyn
   assertEquals(output, "> hello\n< hello\n");
 });
 
-Deno.test("The programs of replay and bench do what they do", async () => {
+Deno.test("The programs of replay and bench do what replay and bench do", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: lines() },
@@ -365,9 +368,9 @@ Deno.test("The programs of replay and bench do what they do", async () => {
   );
 });
 
-Deno.test("The program of proxy with faults cuts where proxy itself does", async () => {
+Deno.test("The program of proxy with faults cuts at the same bytes as proxy", async () => {
   await using programs = await Programs.make();
-  // Where the reads of each connection end, and what they bring.
+  // Where the reads of each connection end, and their bytes.
   const reads: { ends: number[]; text: string }[] = [];
   await using server = serve(
     { ...HOST, framing: unframed() },
@@ -393,7 +396,7 @@ Deno.test("The program of proxy with faults cuts where proxy itself does", async
   await using tool = new Running([...args, ...faults]);
   await sendText(await tool.port());
 
-  // A cut is a place where a read may end; on a busy machine one read takes two pieces.
+  // A read may end at a cut; on a busy machine one read takes two pieces.
   const random = randomFrom(3 + 2);
   const cuts = new Set([text.length]);
   for (let at = 0; at < text.length;) {
@@ -406,7 +409,7 @@ Deno.test("The program of proxy with faults cuts where proxy itself does", async
   }
 });
 
-Deno.test("The program of proxy resets, half-closes and stalls where it is asked to", async () => {
+Deno.test("The program of proxy resets, half-closes and stalls at the given bytes", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: unframed() },
@@ -431,14 +434,14 @@ Deno.test("The program of proxy resets, half-closes and stalls where it is asked
   };
   assertEquals(await receivedBy("--half-close-after", "3"), "123 end");
   assertEquals(await receivedBy("--stall-after", "5"), "12345 end");
-  // What is on its way when a connection is reset may be lost.
+  // A reset may lose the bytes in flight.
   assertMatch(
     await receivedBy("--reset-after", "4", "--cut", "4"),
     /^(1234)? ConnectionReset$/,
   );
 });
 
-Deno.test("The program of proxy records what replay reads, and runs the tool for --pcap", async () => {
+Deno.test("The program of proxy records a file that replay reads, and runs the tool for --pcap", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: lengthPrefixed() },
@@ -474,7 +477,7 @@ Deno.test("The program of proxy records what replay reads, and runs the tool for
   assert((await Deno.stat(capture)).size > 200);
 });
 
-Deno.test("The programs of connect read escapes, and lines of JSON, as connect does", async () => {
+Deno.test("The programs of connect read escapes and lines of JSON as connect does", async () => {
   await using programs = await Programs.make();
   await using server = serve(
     { ...HOST, framing: lengthPrefixed() },
@@ -492,7 +495,7 @@ Deno.test("The programs of connect read escapes, and lines of JSON, as connect d
     assertEquals(output, (await runTool(args, { input })).output);
     assert(output.length > 0);
   }
-  // The time is another, the rest is the same.
+  // Only the times differ.
   const withoutTime = ({ output }: { output: string }) =>
     output.replace(/"time":[\d.]+,/g, "");
   const input = '{"from":"client","text":"a"}\nb\n{"hex":"fe"}\n{"x":1}\n';
@@ -500,7 +503,7 @@ Deno.test("The programs of connect read escapes, and lines of JSON, as connect d
   const ofTool = withoutTime(await runTool(json, { input }));
   assertEquals(withoutTime(await programs.run(json, input)), ofTool);
   assertEquals(ofTool.split("\n").length, 5);
-  // Guessing is the tool's own work.
+  // `--guess` has no program: only the tool itself guesses.
   const guess = ["connect", `${server.addr.port}`, "--guess"];
   const bytes = "\0\0\0\x02hi\0\0\0\x05hello".repeat(4);
   assertEquals(

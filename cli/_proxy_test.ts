@@ -9,7 +9,7 @@ import { textOf } from "./_values.ts";
 const HOST = { hostname: "127.0.0.1", port: 0 } as const;
 const framing = lines();
 
-/** A server of lines that answers in capitals, and has a last word. */
+/** Echoes lines in capitals, and sends a last line at the end. */
 function capitals() {
   return serve({ ...HOST, framing }, async (connection) => {
     for await (const line of connection) {
@@ -19,7 +19,7 @@ function capitals() {
   });
 }
 
-Deno.test("proxy passes both directions and both ends, and shows the messages", async () => {
+Deno.test("proxy forwards both directions and both ends, and shows the messages", async () => {
   await using server = capitals();
   await using tool = new Running(["proxy", "0", `${server.addr.port}`]);
   const client = await connect({ port: await tool.port(), framing });
@@ -63,7 +63,7 @@ Deno.test("proxy --json shows each message with its connection", async () => {
   );
 });
 
-Deno.test("proxy passes on what does not fit the framing, and says so once", async () => {
+Deno.test("proxy forwards bytes that do not fit the framing, and reports it once", async () => {
   await using server = capitals();
   await using tool = new Running([
     "proxy",
@@ -79,7 +79,7 @@ Deno.test("proxy passes on what does not fit the framing, and says so once", asy
   assertEquals(errors.match(/does not fit the framing/g)?.length, 2);
 });
 
-Deno.test("proxy --record keeps messages, ends and the framing, with its line ends", async () => {
+Deno.test("proxy --record keeps messages, ends, and the framing with its line ends", async () => {
   const file = await Deno.makeTempFile();
   try {
     await using server = capitals();
@@ -117,7 +117,7 @@ Deno.test("proxy --record keeps messages, ends and the framing, with its line en
   }
 });
 
-Deno.test("proxy --cut and --latency pass every byte in order", async () => {
+Deno.test("proxy --cut and --latency forward every byte in order", async () => {
   await using server = capitals();
   const args = [
     "proxy",
@@ -158,7 +158,7 @@ Deno.test("proxy --reset-after resets both sides", async () => {
   await tool.shell.seen(/#1 was reset/);
 });
 
-Deno.test("proxy --half-close-after ends one direction, and lets the other go on", async () => {
+Deno.test("proxy --half-close-after ends one direction and leaves the other open", async () => {
   await using server = capitals();
   const args = ["proxy", "0", `${server.addr.port}`, "--half-close-after", "4"];
   await using tool = new Running(args);
@@ -167,7 +167,7 @@ Deno.test("proxy --half-close-after ends one direction, and lets the other go on
   assertEquals(await client.receive(), "ABCD");
 });
 
-Deno.test("proxy --stall-after lets nothing pass any more, until Ctrl-C", async () => {
+Deno.test("proxy --stall-after forwards nothing more until Ctrl-C", async () => {
   await using server = capitals();
   const args = ["proxy", "0", `${server.addr.port}`, "--stall-after", "4"];
   await using tool = new Running(args);
@@ -181,7 +181,7 @@ Deno.test("proxy --stall-after lets nothing pass any more, until Ctrl-C", async 
   assertEquals((await tool.interrupt()).code, 0);
 });
 
-Deno.test("proxy resets a client whose target is not there", async () => {
+Deno.test("proxy resets a client if no target listens", async () => {
   const listener = Deno.listen(HOST);
   const { port: closed } = listener.addr;
   listener.close();
@@ -196,8 +196,8 @@ Deno.test("proxy resets a client whose target is not there", async () => {
 });
 
 Deno.test({
-  name: "Ctrl-C ends a proxy whose target does not answer",
-  ignore: Deno.build.os !== "linux", // others treat a full backlog otherwise
+  name: "Ctrl-C ends proxy if its target does not answer",
+  ignore: Deno.build.os !== "linux", // other systems handle a full backlog differently
   async fn() {
     using listener = Deno.listen({ ...HOST, tcpBacklog: 1 });
     const { port } = listener.addr;
@@ -210,7 +210,7 @@ Deno.test({
   },
 });
 
-Deno.test("Ctrl-C ends a proxy whose output is not read", async () => {
+Deno.test("Ctrl-C ends proxy if its output is not read", async () => {
   await using server = capitals();
   const args = ["proxy", "0", `${server.addr.port}`];
   await using tool = new Running(args, { isOutputFull: true });
@@ -221,7 +221,7 @@ Deno.test("Ctrl-C ends a proxy whose output is not read", async () => {
   await client.receive().catch(() => {}); // a reset, or an end
 });
 
-Deno.test("proxy --tls shows what is in a TLS connection", async () => {
+Deno.test("proxy --tls shows the messages inside a TLS connection", async () => {
   const [cert = "", key = ""] = await Promise.all(
     ["localhost.pem", "localhost.key"].map((name) =>
       Deno.readTextFile(`dev/testdata/${name}`)
@@ -252,7 +252,7 @@ Deno.test("proxy --tls shows what is in a TLS connection", async () => {
   assertMatch((await tool.interrupt()).output, /hello\n.*HELLO/);
 });
 
-Deno.test("proxy --guess looks at each direction", async () => {
+Deno.test("proxy --guess guesses the framing of each direction", async () => {
   await using server = serve(
     { ...HOST, framing: asText(netstrings()) },
     async (connection) => {
@@ -278,7 +278,7 @@ Deno.test("proxy --guess looks at each direction", async () => {
   );
 });
 
-Deno.test("proxy says what it cannot do", async () => {
+Deno.test("proxy reports invalid options, an address in use and a file that it cannot write", async () => {
   using listener = Deno.listen(HOST);
   const { port } = listener.addr;
   const used = await runTool(["proxy", `${port}`, "1"]);
@@ -295,7 +295,7 @@ Deno.test("proxy says what it cannot do", async () => {
   assertEquals((await runTool(["proxy", "0", "1", "--length", "x"])).code, 2);
 });
 
-Deno.test("proxy gives messages of length prefixes whole, however they come", async () => {
+Deno.test("proxy shows length-prefixed messages whole, however they arrive", async () => {
   await using server = serve(
     { ...HOST, framing: lengthPrefixed() },
     async (connection) => {

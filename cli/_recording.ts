@@ -110,7 +110,7 @@ function objectOf(place: string, line: string): Record<string, unknown> {
     throw new InputError(`${place} is not JSON`);
   }
   if (typeof value !== "object" || value === null) {
-    throw new InputError(`${place} is no message`);
+    throw new InputError(`${place} is not a message`);
   }
   return { ...value };
 }
@@ -120,7 +120,7 @@ function flagsOf(place: string, value: unknown): string[] | undefined {
   const isFlags = Array.isArray(value) &&
     value.every((each) => typeof each === "string");
   if (!isFlags) {
-    throw new InputError(`${place} has a framing that is no list of flags`);
+    throw new InputError(`${place} has a framing that is not a list of flags`);
   }
   return value;
 }

@@ -4,7 +4,7 @@ import { lines } from "../framing.ts";
 import { serve } from "../server.ts";
 import { Running, runTool } from "./_testing.ts";
 
-/** A server that answers in capitals, but says `odd` to `word`. */
+/** Answers in capitals, but answers `word` with `odd`. */
 function capitals(word?: string) {
   return serve(
     { hostname: "127.0.0.1", port: 0, framing: lines() },
@@ -48,7 +48,7 @@ async function replay(
   }
 }
 
-Deno.test("replay sends what was sent, at its time, and shows the answers", async () => {
+Deno.test("replay sends the recorded messages at their times and shows the answers", async () => {
   await using server = capitals();
   const start = performance.now();
   const { code, output, errors } = await replay(RECORDING, server.addr.port);
@@ -62,7 +62,7 @@ Deno.test("replay sends what was sent, at its time, and shows the answers", asyn
   assertEquals(ofFirst, ["> a", "< A", "> b", "< B", "< bye"]);
 });
 
-Deno.test("replay --speed max --diff is content with the same answers", async () => {
+Deno.test("replay --speed max --diff succeeds if the answers are the same", async () => {
   await using server = capitals();
   assertEquals(
     await replay(RECORDING, server.addr.port, "--speed", "max", "--diff"),
@@ -74,7 +74,7 @@ Deno.test("replay --speed max --diff is content with the same answers", async ()
   );
 });
 
-Deno.test("replay --diff shows answers that differ, with code 1", async () => {
+Deno.test("replay --diff shows answers that differ and exits with code 1", async () => {
   await using server = capitals("b");
   const { code, output, errors } = await replay(
     RECORDING,
@@ -87,7 +87,7 @@ Deno.test("replay --diff shows answers that differ, with code 1", async () => {
   assertEquals(hex.output, "#1 answer 2\n- 42\n+ 6f6464\n");
 });
 
-Deno.test("replay --diff shows answers that are missing, or too many", async () => {
+Deno.test("replay --diff shows missing and extra answers", async () => {
   await using server = capitals();
   const more = RECORDING.toSpliced(3, 0, {
     time: 1001,
@@ -114,7 +114,7 @@ Deno.test("replay --diff shows answers that are missing, or too many", async () 
   assertEquals([extra.code, extra.output], [1, "#1 answer 3\n+ bye\n"]);
 });
 
-Deno.test("replay takes what proxy --json has printed, and another framing", async () => {
+Deno.test("replay takes the output of proxy --json, and another framing", async () => {
   await using server = capitals();
   const { port } = server.addr;
   await using proxy = new Running(["proxy", "0", `${port}`, "--json"]);
@@ -157,16 +157,16 @@ Deno.test("Ctrl-C ends a replay with code 130", async () => {
   }
 });
 
-Deno.test("replay names the line that is wrong", async () => {
+Deno.test("replay names the invalid line in its error", async () => {
   const cases: [unknown[], RegExp][] = [
     [["{"], /line 1 is not JSON/],
     [[{ recording: 1, framing: [] }], /has no messages/],
     [[{ recording: 2, framing: [] }], /line 1 is of another version/],
-    [["3"], /line 1 is no message/],
+    [["3"], /line 1 is not a message/],
     [[{ time: 1, from: "client" }], /line 1 must have text, or hex/],
     [
       [{ recording: 1, framing: "--lines" }],
-      /line 1 has a framing that is no list/,
+      /line 1 has a framing that is not a list/,
     ],
   ];
   for (const [recording, message] of cases) {

@@ -5,7 +5,7 @@ import { OutputClosed } from "./_shell.ts";
 import { FakeShell, runTool } from "./_testing.ts";
 import { flagsOf, VERBS } from "./_verbs.ts";
 
-Deno.test("Without arguments, and with help, the tool says what it can do", async () => {
+Deno.test("Without arguments and with help, the tool lists its verbs", async () => {
   for (
     const args of [
       [],
@@ -24,7 +24,7 @@ Deno.test("Without arguments, and with help, the tool says what it can do", asyn
 });
 
 for (const verb of VERBS) {
-  Deno.test(`The help of ${verb.name} has every flag, and examples that are right`, async () => {
+  Deno.test(`The help of ${verb.name} has every flag and valid examples`, async () => {
     const { code, output } = await runTool(["help", verb.name]);
     assertEquals(code, 0);
     assertEquals((await runTool([verb.name, "--help"])).output, output);
@@ -33,10 +33,10 @@ for (const verb of VERBS) {
     }
     assert(verb.examples.length > 0);
     for (const line of output.split("\n")) {
-      // Only an example is as long as it is.
+      // Only example lines may be longer.
       assert(line.length <= 80 || line.startsWith("  framed"), line);
     }
-    // Checked as far as the files that some of them name.
+    // Parsed, but not up to opening the files that some examples name.
     for (const [example] of verb.examples) {
       const words = wordsOf(example.replace(/ [<>] \S+$/, ""));
       const { code, errors } = await runTool([...words, "--print-code"]);
@@ -54,7 +54,7 @@ function wordsOf(line: string): string[] {
   );
 }
 
-Deno.test("No two flags of a verb have the same name or letter", () => {
+Deno.test("Flags of a verb have different names and letters", () => {
   for (const verb of VERBS) {
     const names = flagsOf(verb).flatMap(({ name, short }) =>
       short ? [name, short] : [name]
@@ -63,14 +63,14 @@ Deno.test("No two flags of a verb have the same name or letter", () => {
   }
 });
 
-Deno.test("--version is the version of the package", async () => {
+Deno.test("--version prints the version of the package", async () => {
   assertEquals(
     (await runTool(["--version"])).output,
     `framed ${config.version}\n`,
   );
 });
 
-Deno.test("Wrong usage is one line and code 2", async () => {
+Deno.test("Wrong usage prints one line and exits with code 2", async () => {
   const cases: [string[], string][] = [
     [
       ["conect"],
@@ -138,7 +138,7 @@ Deno.test("Wrong usage is one line and code 2", async () => {
   }
 });
 
-Deno.test("Colours are for terminals alone, and not with NO_COLOR", async () => {
+Deno.test("Only terminals get colours, and not with NO_COLOR", async () => {
   const output = async (isTerminal: boolean, hasColor: boolean) =>
     (await runTool(["help"], { isTerminal, hasColor })).output.includes(
       "\x1b[",
@@ -153,14 +153,14 @@ Deno.test("Colours are for terminals alone, and not with NO_COLOR", async () => 
   );
 });
 
-Deno.test("A reader that wants no more ends the tool without a word", async () => {
+Deno.test("The tool ends silently when the reader of its output stops", async () => {
   const shell = new FakeShell();
   shell.write = () => Promise.reject(new OutputClosed("closed"));
   assertEquals(await run(["help"], shell), 0);
   assertEquals(shell.errors, "");
 });
 
-Deno.test("completion knows every verb and every flag", async () => {
+Deno.test("completion offers every verb and every flag", async () => {
   for (const name of ["bash", "zsh"]) {
     const { code, output } = await runTool(["completion", name]);
     assertEquals(code, 0);

@@ -1,5 +1,6 @@
 /**
- * What the tests of the tool share: a shell in memory, and the tool run in it.
+ * Shared by the tests of the tool: a shell in memory, and functions that run the tool
+ * in it.
  *
  * @module
  */
@@ -33,7 +34,10 @@ export class FakeShell implements Shell {
       input?: string | Uint8Array | ReadableStream<Uint8Array>;
       isTerminal?: boolean;
       hasColor?: boolean;
-      /** Whether writing to standard output never ends, as its reader does not read. */
+      /**
+       * Whether a write to standard output stays pending, as if its reader did not
+       * read.
+       */
       isOutputFull?: boolean;
     } = {},
   ) {
@@ -51,7 +55,7 @@ export class FakeShell implements Shell {
     return new Uint8Array(this.#output.flatMap((each) => [...each]));
   }
 
-  /** The same as text. */
+  /** The same, as text. */
   get output(): string {
     return new TextDecoder().decode(this.bytes);
   }
@@ -79,12 +83,12 @@ export class FakeShell implements Shell {
     return this.#controller.signal;
   }
 
-  /** Ctrl-C. */
+  /** Sends Ctrl-C. */
   interrupt(): void {
     this.#controller.abort(new Interrupted("Interrupted"));
   }
 
-  /** Waits until something was written that matches, to either stream; gives its groups. */
+  /** Waits until either stream has text that matches, and returns the groups. */
   async seen(pattern: RegExp): Promise<string[]> {
     const { promise, resolve } = Promise.withResolvers<RegExpExecArray>();
     this.#waiting.push({ pattern, found: resolve });
@@ -103,7 +107,7 @@ export class FakeShell implements Shell {
   }
 }
 
-/** What a command has written, and how it has ended. */
+/** Output and exit code of a command. */
 export interface Ended {
   readonly code: number;
   readonly output: string;
@@ -121,7 +125,7 @@ export async function runTool(
   return { code, output, errors };
 }
 
-/** A command that runs until it is interrupted, or ends by itself. */
+/** A command that runs until it is interrupted or ends by itself. */
 export class Running implements AsyncDisposable {
   readonly shell: FakeShell;
   readonly #code: Promise<number>;
@@ -134,7 +138,7 @@ export class Running implements AsyncDisposable {
     this.#code = run(args, this.shell);
   }
 
-  /** The port that it says it listens on. */
+  /** The port in the tool's message that it listens. */
   async port(): Promise<number> {
     const [port] = await this.shell.seen(
       /(?:Listening on|Passing) [\d.]+:(\d+)/,
@@ -142,14 +146,14 @@ export class Running implements AsyncDisposable {
     return Number(port);
   }
 
-  /** Waits until it has ended by itself. */
+  /** Waits for the command to end by itself. */
   async end(): Promise<Ended> {
     const code = await this.#code;
     const { output, errors } = this.shell;
     return { code, output, errors };
   }
 
-  /** Ctrl-C, and what came of it. */
+  /** Sends Ctrl-C, and returns the result. */
   interrupt(): Promise<Ended> {
     this.shell.interrupt();
     return this.end();

@@ -48,7 +48,7 @@ Deno.test("parseCount() reads whole numbers from a minimum on", () => {
   }
 });
 
-Deno.test("parseEscapes() gives text, or bytes that are not UTF-8", () => {
+Deno.test("parseEscapes() returns text, or bytes that are not UTF-8", () => {
   const read = (text: string) => parseEscapes("--delimiter", text);
   assertEquals(read("a\\r\\n\\t\\0\\\\b"), "a\r\n\t\0\\b");
   assertEquals(read("\\x1c\\r"), "\x1c\r");
@@ -59,7 +59,7 @@ Deno.test("parseEscapes() gives text, or bytes that are not UTF-8", () => {
   assertThrows(() => read("a\\"), UsageError);
 });
 
-Deno.test("parseHex() takes digits with anything usual between them", () => {
+Deno.test("parseHex() takes digits with the usual separators", () => {
   const bytes = new Uint8Array([0xde, 0xad, 0x00]);
   for (const text of ["dead00", "DE AD 00", "de:ad:00", "0xde, 0xad, 0x00"]) {
     assertEquals(parseHex(text), bytes);
@@ -69,7 +69,7 @@ Deno.test("parseHex() takes digits with anything usual between them", () => {
   assertEquals(parseHex("xx"), undefined);
 });
 
-Deno.test("parsePlace() reads addresses, which placeName() writes", () => {
+Deno.test("parsePlace() reads the addresses that placeName() writes", () => {
   const cases: [string, ReturnType<typeof parsePlace>, string?][] = [
     ["localhost:6379", { hostname: "localhost", port: 6379 }],
     ["6379", { hostname: "127.0.0.1", port: 6379 }, "127.0.0.1:6379"],
@@ -92,7 +92,7 @@ Deno.test("parsePlace() reads addresses, which placeName() writes", () => {
   }
 });
 
-Deno.test("nameOfAddress() names every kind of address", () => {
+Deno.test("nameOfAddress() formats every kind of address", () => {
   assertEquals(
     nameOfAddress({ transport: "tcp", hostname: "::1", port: 1 }),
     "[::1]:1",

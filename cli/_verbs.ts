@@ -34,7 +34,7 @@ const MESSAGE_FLAG: Flag = {
   short: "m",
   value: "TEXT",
   isMultiple: true,
-  help: "Send this, not what standard input says; may be given several times",
+  help: "Send this instead of standard input; may be given several times",
 };
 const COUNT_FLAG: Flag = {
   name: "count",
@@ -44,23 +44,24 @@ const COUNT_FLAG: Flag = {
 };
 const HISTORY_FLAG: Flag = {
   name: "no-history",
-  help: "Neither read nor keep what was typed",
+  help: "Do not read or save the history of typed lines",
 };
 const HEARTBEAT_FLAGS: readonly Flag[] = [
   {
     name: "heartbeat",
     value: "TEXT",
-    help: "Send this when nothing else was sent for some time",
+    help: "Send this when nothing else was sent for the interval",
   },
   {
     name: "heartbeat-interval",
     value: "TIME",
-    help: "For how long (30s)",
+    help: "The interval (30s)",
   },
 ];
 const GUESS_FLAG: Flag = {
   name: "guess",
-  help: "Say which framings fit what comes, instead of dividing it by one",
+  help:
+    "Report the framings that fit the received bytes, instead of decoding them",
 };
 const QUIET_FLAG: Flag = {
   name: "quiet",
@@ -82,7 +83,7 @@ export const VERBS: readonly Verb[] = [
   {
     name: "connect",
     args: ["ADDRESS"],
-    summary: "Connect, send what is typed, show what comes",
+    summary: "Connect, send typed lines, and show received messages",
     details:
       "On a terminal a line typed is a message sent; /help lists what else there is.\n" +
       "In a pipe it is a filter: messages from standard input, the answers on standard\n" +
@@ -97,7 +98,7 @@ export const VERBS: readonly Verb[] = [
             name: "wait",
             value: "TIME",
             help:
-              "At the end of input leave this side open, and end when nothing came for so long",
+              "At the end of input keep this side open, and end when nothing was received for this time",
           },
           GUESS_FLAG,
           ...HEARTBEAT_FLAGS,
@@ -173,7 +174,7 @@ export const VERBS: readonly Verb[] = [
   {
     name: "proxy",
     args: ["LISTEN", "TARGET"],
-    summary: "Pass connections on, and show both directions as messages",
+    summary: "Forward connections, and show both directions as messages",
     details:
       "Bytes pass as they are, whether or not the framing fits them. Faults hold in\n" +
       "both directions; with --seed a run can be repeated.",
@@ -203,17 +204,17 @@ export const VERBS: readonly Verb[] = [
           {
             name: "latency",
             value: "TIME",
-            help: "Delay all bytes by so long",
+            help: "Delay all bytes by this time",
           },
           {
             name: "jitter",
             value: "TIME",
-            help: "Delay them by up to so much more, at random",
+            help: "Delay them by up to this much more, at random",
           },
           {
             name: "rate",
             value: "SIZE",
-            help: "The most bytes that pass in a second",
+            help: "The maximum bytes a second",
           },
           {
             name: "cut",
@@ -223,19 +224,19 @@ export const VERBS: readonly Verb[] = [
           {
             name: "stall-after",
             value: "SIZE",
-            help: "Pass nothing more after so many bytes",
+            help: "Forward nothing more after this many bytes",
           },
           {
             name: "reset-after",
             value: "SIZE",
-            help: "Reset both sides after so many bytes",
+            help: "Reset both sides after this many bytes",
           },
           {
             name: "half-close-after",
             value: "SIZE",
-            help: "End a direction after so many bytes, and drop the rest",
+            help: "End a direction after this many bytes, and drop the rest",
           },
-          { name: "seed", value: "N", help: "Where chance begins" },
+          { name: "seed", value: "N", help: "The seed of the random faults" },
         ],
       },
       FRAMING_FLAGS,
@@ -243,7 +244,7 @@ export const VERBS: readonly Verb[] = [
       CONNECT_TLS_FLAGS,
     ],
     examples: [
-      ["proxy 7000 localhost:6379", "See what a program asks of Redis"],
+      ["proxy 7000 localhost:6379", "See the requests of a program to Redis"],
       ["proxy 7000 :6379 --record run.jsonl --pcap run.pcap", "Keep it, too"],
       [
         "proxy 7000 :6379 --latency 40ms --jitter 20ms --cut 1-7 --seed 1",
@@ -336,7 +337,7 @@ export const VERBS: readonly Verb[] = [
             name: "pipeline",
             short: "P",
             value: "N",
-            help: "How many requests of a connection are under way (1)",
+            help: "How many requests of a connection are pending (1)",
           },
           {
             name: "answers",

@@ -35,7 +35,7 @@ function listenTls(alpnProtocols: string[] = []): Deno.TlsListener {
   return Deno.listenTls({ hostname, port: 0, ...certificate, alpnProtocols });
 }
 
-Deno.test("connect() has types that know which options go together", () => {
+Deno.test("connect() has types that reject options which exclude each other", () => {
   // Not called: the type checker is the test.
   void (() => [
     // @ts-expect-error: one address
@@ -45,7 +45,7 @@ Deno.test("connect() has types that know which options go together", () => {
   ]);
 });
 
-Deno.test("connect() refuses what cannot work before it opens anything", async () => {
+Deno.test("connect() refuses invalid options before it opens anything", async () => {
   const open = () => {
     throw new Error("Opened");
   };
@@ -177,7 +177,7 @@ Deno.test("connect() rejects with the system's error", async () => {
 });
 
 Deno.test({
-  name: "connect() rejects where there is no Unix socket",
+  name: "connect() rejects if there is no Unix socket at the path",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -193,7 +193,7 @@ Deno.test({
   },
 });
 
-Deno.test("connect() closes what it has opened when the framing fails", async () => {
+Deno.test("connect() closes its socket when the framing throws", async () => {
   const broken: Framing = {
     decoder() {
       throw new Error("Broken");
@@ -210,7 +210,7 @@ Deno.test("connect() closes what it has opened when the framing fails", async ()
   assertEquals(await peer.readToEnd(), "");
 });
 
-Deno.test("connect() does not settle before the TLS handshake is done", async () => {
+Deno.test("connect() resolves only after the TLS handshake", async () => {
   using listener = listenTls();
   for (const tls of [{ caCerts }, { caCerts, ...certificate }]) {
     const connecting = connect({ port: listener.addr.port, framing, tls });
@@ -223,7 +223,7 @@ Deno.test("connect() does not settle before the TLS handshake is done", async ()
   }
 });
 
-Deno.test("connect() rejects if the certificate is of an unknown authority", async () => {
+Deno.test("connect() rejects a certificate from an unknown authority", async () => {
   using listener = listenTls();
   for (const tls of [true, {}]) {
     const [connecting] = await Promise.allSettled([
@@ -239,7 +239,7 @@ Deno.test("connect() rejects if the certificate is of an unknown authority", asy
   }
 });
 
-/** Lets each name be dialled on this machine, whatever it is. */
+/** Replaces `Deno.connect`, so that every name connects to this machine. */
 function diallingLoopback(): Disposable {
   const { connect: dial } = Deno;
   return replacing(Deno as { connect: unknown }, {
@@ -247,13 +247,13 @@ function diallingLoopback(): Disposable {
   });
 }
 
-Deno.test("connect() rejects if the certificate is for another name", async () => {
+Deno.test("connect() rejects a certificate for another name", async () => {
   using listener = Deno.listenTls({
     hostname: "127.0.0.1",
     port: 0,
     ...certificate,
   });
-  // The socket reaches the listener; the name is not in its certificate.
+  // The socket connects, but its certificate does not have the name.
   using _dialling = diallingLoopback();
   const [connecting] = await Promise.allSettled([
     connect({
@@ -270,7 +270,7 @@ Deno.test("connect() rejects if the certificate is for another name", async () =
 
 Deno.test("connect() verifies the certificate for serverName", async () => {
   using listener = listenTls();
-  // The name to dial is not in the certificate.
+  // The certificate does not have the dialled name.
   using _dialling = diallingLoopback();
   const [, client] = await Promise.all([
     shakeHands(listener),
@@ -294,7 +294,7 @@ Deno.test("connect() verifies the certificate for serverName", async () => {
   assertInstanceOf(connecting.reason, Deno.errors.InvalidData);
 });
 
-Deno.test("connect() takes an IPv6 address in brackets over TLS, as URLs have it", async () => {
+Deno.test("connect() takes an IPv6 address in brackets over TLS, as in a URL", async () => {
   using listener = listenTls();
   using _dialling = diallingLoopback();
   const [, client] = await Promise.all([
@@ -309,7 +309,7 @@ Deno.test("connect() takes an IPv6 address in brackets over TLS, as URLs have it
   await client.close();
 });
 
-Deno.test("connect() and serve() tell the addresses of both sides over TLS as over TCP", async () => {
+Deno.test("connect() and serve() give the same addresses over TLS as over TCP", async () => {
   for (const tls of [{ caCerts }, { caCerts, ...certificate }]) {
     await using server = serve(
       { hostname, port: 0, framing, tls: certificate },
@@ -324,7 +324,7 @@ Deno.test("connect() and serve() tell the addresses of both sides over TLS as ov
   }
 });
 
-Deno.test("connect() passes on how to choose among the addresses of a name", async () => {
+Deno.test("connect() passes the options for choosing an address to Deno.connect", async () => {
   const dialled: Deno.ConnectOptions[] = [];
   using _dialling = replacing(
     Deno as { connect: unknown; connectTls: unknown },
@@ -356,7 +356,7 @@ Deno.test("connect() passes on how to choose among the addresses of a name", asy
   assertEquals(dialled.length, 3);
 });
 
-Deno.test("connect() closes what it has opened when TLS cannot begin", async () => {
+Deno.test("connect() closes its socket when TLS cannot start", async () => {
   const { connect: dial } = Deno;
   using _dialling = replacing(Deno as { connect: unknown }, {
     connect: ({ port }: Deno.ConnectOptions) => dial({ hostname, port }),
@@ -384,7 +384,7 @@ async function shakeHands(
   return await conn.handshake();
 }
 
-Deno.test("connect() asks for protocols by ALPN", async () => {
+Deno.test("connect() offers protocols by ALPN", async () => {
   using listener = listenTls(["one", "two"]);
   for (const tls of [{ caCerts }, { caCerts, ...certificate }]) {
     const [info, client] = await Promise.all([
@@ -400,7 +400,7 @@ Deno.test("connect() asks for protocols by ALPN", async () => {
   }
 });
 
-Deno.test("connect() shows its certificate to a server that wants one", async () => {
+Deno.test("connect() sends its certificate to a server that asks for one", async () => {
   await using program = start("node", ["require_certificate.mjs"]);
   const port = Number((await program.lines.next()).value);
   const options = { port, framing };
@@ -409,7 +409,7 @@ Deno.test("connect() shows its certificate to a server that wants one", async ()
     tls: { caCerts, ...certificate },
   });
   assertEquals(await client.receive(), "localhost");
-  // With TLS 1.3 a client learns only afterwards that it was refused.
+  // With TLS 1.3 a client learns only after the handshake that it was refused.
   await using stranger = await connect({ ...options, tls: { caCerts } });
   await assertRejects(() => stranger.receive());
 });
@@ -460,7 +460,7 @@ async function accept(
   return conn;
 }
 
-Deno.test("connect() gives up a TLS handshake after connectTimeout", async () => {
+Deno.test("connect() rejects after connectTimeout in a TLS handshake", async () => {
   await withoutHandshake(async (port, tls) => {
     const error = await assertRejects(
       () => connect({ framing, port, tls, connectTimeout: 20 }),
@@ -471,7 +471,7 @@ Deno.test("connect() gives up a TLS handshake after connectTimeout", async () =>
   });
 });
 
-Deno.test("connect() gives up a TLS handshake when its signal is aborted", async () => {
+Deno.test("connect() rejects when its signal is aborted in a TLS handshake", async () => {
   await withoutHandshake(async (port, tls) => {
     const controller = new AbortController();
     const { signal } = controller;
@@ -483,7 +483,7 @@ Deno.test("connect() gives up a TLS handshake when its signal is aborted", async
   });
 });
 
-/** Tries a server that accepts and says nothing more. */
+/** Connects to a server that accepts and sends nothing. */
 async function withoutHandshake(
   attempt: (port: number, tls: ConnectTlsOptions) => Promise<void>,
 ): Promise<void> {
@@ -494,7 +494,7 @@ async function withoutHandshake(
   }
 }
 
-Deno.test("connect() gives up dialling after connectTimeout, or by its signal", async () => {
+Deno.test("connect() rejects after connectTimeout or by its signal while it dials", async () => {
   const hung = Promise.withResolvers<never>();
   const signals: (AbortSignal | undefined)[] = [];
   using _dialling = replacing(Deno as { connect: unknown }, {
@@ -518,7 +518,7 @@ Deno.test("connect() gives up dialling after connectTimeout, or by its signal", 
   assert(signals.every((signal) => signal?.aborted));
 });
 
-Deno.test("connect() does not count the time in which its own thread is busy", async () => {
+Deno.test("connect() does not count time in which its own thread is busy", async () => {
   using plain = listen();
   using secure = listenTls();
   const cases = [
@@ -537,7 +537,7 @@ Deno.test("connect() does not count the time in which its own thread is busy", a
   }
 });
 
-Deno.test("connect() refuses a connection with itself", async () => {
+Deno.test("connect() rejects if it has connected to itself", async () => {
   const { connect: dial } = Deno;
   using _dialling = replacing(Deno as { connect: unknown }, {
     async connect(options: Deno.ConnectOptions) {
@@ -558,7 +558,7 @@ Deno.test("connect() refuses a connection with itself", async () => {
   }
 });
 
-Deno.test("connect() closes a connection that comes too late", async () => {
+Deno.test("connect() closes a connection that opens after the timeout", async () => {
   const { connect: dial } = Deno;
   const late = Promise.withResolvers<Deno.TcpConn>();
   using _dialling = replacing(Deno as { connect: unknown }, {
@@ -596,7 +596,7 @@ Deno.test("connect() rejects when its signal is aborted as the connection opens"
   }
 });
 
-Deno.test("connect() aborts the connection when its signal is aborted later", async () => {
+Deno.test("connect() aborts the open connection when its signal is aborted", async () => {
   const controller = new AbortController();
   const { signal } = controller;
   let listeners = 0;
@@ -630,7 +630,7 @@ Deno.test("connect() aborts the connection when its signal is aborted later", as
   assertEquals(listeners, 0);
 });
 
-Deno.test("connect() keeps a half-closed TLS connection for what is to come", async () => {
+Deno.test("connect() receives over a TLS connection that it has half-closed", async () => {
   using listener = listenTls();
   const [conn, client] = await Promise.all([
     listener.accept().then(async (conn) => {
@@ -651,7 +651,7 @@ Deno.test("connect() keeps a half-closed TLS connection for what is to come", as
   await client.closed;
 });
 
-Deno.test("connect() and serve() tell what ALPN agreed on", async () => {
+Deno.test("connect() and serve() give the protocol that ALPN chose", async () => {
   const agreed = Promise.withResolvers<unknown>();
   await using server = serve({
     hostname: "127.0.0.1",
@@ -671,7 +671,7 @@ Deno.test("connect() and serve() tell what ALPN agreed on", async () => {
   assertEquals(without.alpnProtocol, null);
 });
 
-Deno.test("connect() goes by its options as they are when it is called", async () => {
+Deno.test("connect() copies its options when it is called", async () => {
   await using server = serve(
     { hostname, port: 0, framing },
     (connection) => connection.send("12"),

@@ -34,7 +34,10 @@ const framing = lines();
 const hostname = "127.0.0.1";
 const quick = { framing, minTimeout: 1, maxTimeout: 2 };
 
-/** A server whose first connections have a handler each, and further ones the last. */
+/**
+ * A server with a handler for each of its first connections; the last handler serves
+ * all further ones.
+ */
 function serveInTurn(
   ...handlers: ConnectionHandler<string, string>[]
 ): Server<string, string, Deno.NetAddr> {
@@ -45,14 +48,14 @@ function serveInTurn(
   );
 }
 
-/** A server that answers each line with itself. */
+/** Echoes each line. */
 async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
 }
 
 function hangUp(): void {}
 
-/** Sends two lines, ends only its own side, and tells the last line that it hears. */
+/** Sends two lines, half-closes, and returns the last line that it receives. */
 function sendAndListen(
   heard: (line: string | undefined) => void,
 ): ConnectionHandler<string, string> {
@@ -64,7 +67,7 @@ function sendAndListen(
   };
 }
 
-/** Collects what `onError` is told. */
+/** Collects the errors that `onError` gets. */
 function errorLog(): {
   readonly errors: unknown[];
   readonly onError: (error: unknown) => void;
@@ -73,7 +76,7 @@ function errorLog(): {
   return { errors, onError: (error) => void errors.push(error) };
 }
 
-/** Records how long waits of at least `minimum` ms would be, and makes them short. */
+/** Records the length of timers of at least `minimum` ms, and shortens them. */
 function recordingWaits(minimum: number): Disposable & { waits: number[] } {
   const waits: number[] = [];
   const { setTimeout } = globalThis;
@@ -110,7 +113,7 @@ function countingListeners(signal: AbortSignal): {
   };
 }
 
-Deno.test("reconnect() goes on with a new connection when a request was given up", async () => {
+Deno.test("reconnect() opens a new connection after an aborted request", async () => {
   const answers: string[] = [];
   await using server = serveInTurn(
     async (connection) => {
@@ -133,7 +136,7 @@ Deno.test("reconnect() goes on with a new connection when a request was given up
   assertEquals(errors.map((error) => error instanceof DOMException), [true]);
 });
 
-Deno.test("reconnect() refuses what cannot work before it opens anything", async () => {
+Deno.test("reconnect() refuses invalid options before it opens anything", async () => {
   using _nothing = replacing(Deno as { connect: unknown }, {
     connect: () => {
       throw new Error("Opened");
@@ -211,7 +214,7 @@ Deno.test("reconnect() refuses what cannot work before it opens anything", async
   }
 });
 
-Deno.test("reconnect() gives what the handler returns, and closes the connection after it", async () => {
+Deno.test("reconnect() resolves with the handler's result and closes the connection", async () => {
   const received = Promise.withResolvers<string[]>();
   await using server = serveInTurn(async (connection) => {
     await connection.send("welcome");
@@ -234,7 +237,7 @@ Deno.test("reconnect() gives what the handler returns, and closes the connection
   await used?.closed;
 });
 
-Deno.test("reconnect() makes the next connection when the peer has ended", async () => {
+Deno.test("reconnect() makes the next connection when the peer has closed its side", async () => {
   await using server = serveInTurn(
     (connection) => connection.send("one"),
     (connection) => connection.send("two"),
@@ -261,7 +264,7 @@ Deno.test("reconnect() makes the next connection when the peer has ended", async
   }
 });
 
-Deno.test("reconnect() makes the next connection when a handler waits for the peer's end alone", async () => {
+Deno.test("reconnect() makes the next connection when a handler only waits for the peer's end", async () => {
   await using server = serveInTurn(hangUp, hangUp, echo);
   let count = 0;
   const answer = await reconnect(
@@ -274,7 +277,7 @@ Deno.test("reconnect() makes the next connection when a handler waits for the pe
   assertEquals([count, answer], [3, "hello"]);
 });
 
-Deno.test("reconnect() is done when a handler that watches has not met the end that has come", async () => {
+Deno.test("reconnect() resolves when a handler that watches the connection returns before it sees the peer's end", async () => {
   await using server = serveInTurn((connection) => connection.send("all"));
   let count = 0;
   await reconnect(
@@ -290,7 +293,7 @@ Deno.test("reconnect() is done when a handler that watches has not met the end t
   assertEquals(count, 1);
 });
 
-Deno.test("reconnect() is done when the handler has not met the end that has come", async () => {
+Deno.test("reconnect() resolves when the handler returns before it receives the peer's end", async () => {
   await using server = serveInTurn((connection) => connection.send("all"));
   const used: Connection<string, string>[] = [];
   await reconnect(
@@ -304,7 +307,7 @@ Deno.test("reconnect() is done when the handler has not met the end that has com
   assertEquals(used.length, 1);
 });
 
-Deno.test("reconnect() is done when a handler has not met what breaks the framing", async () => {
+Deno.test("reconnect() resolves when the handler returns before it receives bytes that break the framing", async () => {
   await using server = await resettingServer("all\ntoo long\n");
   const answer: string | undefined = await reconnect(
     {
@@ -317,7 +320,7 @@ Deno.test("reconnect() is done when a handler has not met what breaks the framin
   assertEquals(answer, "all");
 });
 
-Deno.test("reconnect() makes the next connection when the handler closed one with messages left", async () => {
+Deno.test("reconnect() makes the next connection when the handler closed one with unread messages", async () => {
   await using server = serveInTurn((connection) => {
     for (const line of ["one", "two", "three"]) connection.send(line);
   });
@@ -355,7 +358,7 @@ Deno.test("reconnect() makes the next connection when one is reset within a mess
   }
 });
 
-/** A server that writes `text` to each connection, and can reset the last one. */
+/** A server that writes `text` on each connection and can reset the last one. */
 async function resettingServer(text: string): Promise<
   AsyncDisposable & { readonly port: number; readonly reset: () => void }
 > {
@@ -381,7 +384,7 @@ async function resettingServer(text: string): Promise<
   };
 }
 
-Deno.test("reconnect() makes the next connection when the handler has ended one itself", async () => {
+Deno.test("reconnect() makes the next connection when the handler has ended the last one", async () => {
   await using server = serveInTurn(echo);
   const reason = new Error("No heartbeat");
   const { errors, onError } = errorLog();
@@ -403,7 +406,7 @@ Deno.test("reconnect() makes the next connection when the handler has ended one 
   assertInstanceOf(errors[1], Deno.errors.UnexpectedEof);
 });
 
-Deno.test("reconnect() makes the next connection when the server hangs up on a handler that only waits for closed", async () => {
+Deno.test("reconnect() makes the next connection when the server closes it and the handler only waits for closed", async () => {
   const greet = async (connection: Connection<string, string>) => {
     await connection.receive();
     connection.send("welcome");
@@ -419,7 +422,7 @@ Deno.test("reconnect() makes the next connection when the server hangs up on a h
       await connection.closeWrite();
       await connection.closed;
     },
-    (connection) => void connection.closed.catch(() => {}), // it is done
+    (connection) => void connection.closed.catch(() => {}),
   ];
   await Promise.all(handlers.map(async (handler, index) => {
     await using server = serveInTurn(greet, echo);
@@ -440,15 +443,15 @@ Deno.test("reconnect() makes the next connection when the server hangs up on a h
     }
     assertEquals(opened.length, 2);
     assertInstanceOf(errors[0], Deno.errors.UnexpectedEof);
-    // What the server sent before is not lost.
+    // Lines sent before the end are not lost.
     const rest = index === 1 ? undefined : "news";
     assertEquals(await opened[0]?.receive(), rest);
     assertEquals(await opened[0]?.receive(), undefined);
   }));
 });
 
-Deno.test("reconnect() leaves the server a handler that answers after the server's end", async () => {
-  // For as long as it takes until another, that only waits, is closed.
+Deno.test("reconnect() keeps a connection open while its handler answers after the server's end", async () => {
+  // Runs until a second connection, whose handler only waits, was closed.
   async function untilOthersWereClosed(): Promise<void> {
     await using server = serveInTurn(hangUp, echo);
     let count = 0;
@@ -458,7 +461,7 @@ Deno.test("reconnect() leaves the server a handler that answers after the server
     );
   }
   const handlers: ((connection: Connection<string, string>) => unknown)[] = [
-    // Told of the end.
+    // Receives the end.
     async (connection) => {
       connection.closed.catch(() => {});
       for await (const _line of connection);
@@ -469,7 +472,7 @@ Deno.test("reconnect() leaves the server a handler that answers after the server
       await Promise.race([closed, peerEnded]);
       await untilOthersWereClosed();
     },
-    // At work with a message.
+    // Handles a message.
     async (connection) => {
       connection.closed.catch(() => {});
       for await (const _line of connection) {
@@ -477,14 +480,14 @@ Deno.test("reconnect() leaves the server a handler that answers after the server
         break;
       }
     },
-    // It sends all the time.
+    // Sends all the time.
     async (connection) => {
       connection.closed.catch(() => {});
       const sending = setInterval(() => connection.send("more"), 10);
       await untilOthersWereClosed();
       clearInterval(sending);
     },
-    // It waits for the signal alone.
+    // Waits only for the signal.
     async (connection) => {
       assertEquals(connection.signal.aborted, false);
       await untilOthersWereClosed();
@@ -507,12 +510,12 @@ Deno.test("reconnect() leaves the server a handler that answers after the server
         await handler(connection);
         await connection.send(`answer ${index}`);
       },
-    ).catch(() => {}); // where the messages have ended
+    ).catch(() => {}); // the messages have ended
     assertEquals(await heard.promise, `answer ${index}`);
   }));
 });
 
-Deno.test("reconnect() is done when the handler wants no more messages", async () => {
+Deno.test("reconnect() resolves when the handler stops receiving", async () => {
   const news = async (connection: Connection<string, string>) => {
     await connection.send("news");
     await connection.receive();
@@ -530,7 +533,7 @@ Deno.test("reconnect() is done when the handler wants no more messages", async (
   assertEquals(result, "enough");
 });
 
-Deno.test("reconnect() makes the next connection when a request goes unanswered, and resends nothing", async () => {
+Deno.test("reconnect() makes the next connection after an unanswered request, and resends nothing", async () => {
   const arrived: string[] = [];
   await using server = serveInTurn(async (connection) => {
     arrived.push(await connection.receive() ?? "nothing");
@@ -553,7 +556,7 @@ Deno.test("reconnect() makes the next connection when a request goes unanswered,
   assertEquals(errors[0].name, "UnexpectedEof");
 });
 
-Deno.test("reconnect() makes the next connection when what was sent cannot go out", async () => {
+Deno.test("reconnect() makes the next connection when sent messages cannot be written", async () => {
   await using server = await resettingServer("ready\n");
   const { errors, onError } = errorLog();
   const unlimited = lines({ maxLength: Infinity });
@@ -571,7 +574,7 @@ Deno.test("reconnect() makes the next connection when what was sent cannot go ou
   assertEquals(errors.length, 1);
 });
 
-Deno.test("reconnect() rejects with what a handler throws on an open connection", async () => {
+Deno.test("reconnect() rejects with the handler's error if the connection is open", async () => {
   const left = Promise.withResolvers<void>();
   await using server = serveInTurn(async (connection) => {
     await unlessReset(echo(connection), undefined);
@@ -596,7 +599,7 @@ Deno.test("reconnect() rejects with what a handler throws on an open connection"
   await left.promise;
 });
 
-Deno.test("reconnect() makes the next connection when a handler throws after the end of one", async () => {
+Deno.test("reconnect() makes the next connection when a handler throws after its connection has ended", async () => {
   await using server = serveInTurn(hangUp, echo);
   const { errors, onError } = errorLog();
   const reason = new Error("It went away");
@@ -611,7 +614,7 @@ Deno.test("reconnect() makes the next connection when a handler throws after the
   assertStrictEquals(errors[0], reason);
 });
 
-Deno.test("reconnect() does not go on before the handler has ended and all is released", async () => {
+Deno.test("reconnect() waits for the handler and the release of the connection before it reconnects", async () => {
   await using server = serveInTurn(hangUp, hangUp, echo);
   const order: string[] = [];
   let count = 0;
@@ -638,7 +641,7 @@ Deno.test("reconnect() does not go on before the handler has ended and all is re
 
 Deno.test({
   name:
-    "reconnect() waits for a Unix socket's server to come, and to come back",
+    "reconnect() waits until the server of a Unix socket starts, and until it restarts",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -673,7 +676,7 @@ Deno.test({
   },
 });
 
-Deno.test("reconnect() tries a certificate again that it does not trust yet", async () => {
+Deno.test("reconnect() tries again if it does not trust the certificate yet", async () => {
   await using server = serve(
     { hostname, port: 0, framing, tls: certificate, onError: () => {} },
     echo,
@@ -694,7 +697,7 @@ Deno.test("reconnect() tries a certificate again that it does not trust yet", as
   assertInstanceOf(errors[0], Deno.errors.InvalidData);
 });
 
-Deno.test("reconnect() has onConnect log in on each connection before the handler", async () => {
+Deno.test("reconnect() calls onConnect on each connection before the handler", async () => {
   const heard: string[] = [];
   await using server = serveInTurn(async (connection) => {
     for await (const line of connection) {
@@ -720,7 +723,7 @@ Deno.test("reconnect() has onConnect log in on each connection before the handle
   assertEquals(order, heard.map((line) => `${line}?`));
 });
 
-Deno.test("reconnect() counts a login that fails as an attempt that failed", async () => {
+Deno.test("reconnect() counts a failed onConnect as a failed attempt", async () => {
   await using server = serveInTurn(echo);
   const told: [unknown, Connection<string, string> | undefined][] = [];
   const logins: Connection<string, string>[] = [];
@@ -748,7 +751,7 @@ Deno.test("reconnect() counts a login that fails as an attempt that failed", asy
   }
 });
 
-Deno.test("reconnect() waits longer each time, up to a limit, for a peer that hangs up immediately", async () => {
+Deno.test("reconnect() waits longer each time, up to a limit, if the peer closes immediately", async () => {
   await using server = serveInTurn(hangUp);
   using recording = recordingWaits(10_000);
   const error = await assertRejects(
@@ -778,7 +781,7 @@ Deno.test("reconnect() waits longer each time, up to a limit, for a peer that ha
   ]);
 });
 
-Deno.test("reconnect() waits a second at first, and up to a minute, if nothing else is said", async () => {
+Deno.test("reconnect() waits between a second and a minute by default", async () => {
   using _refusing = replacing(Deno as { connect: unknown }, {
     connect: () => Promise.reject(new Deno.errors.ConnectionRefused("No")),
   });
@@ -802,7 +805,7 @@ Deno.test("reconnect() waits a second at first, and up to a minute, if nothing e
   );
 });
 
-Deno.test("reconnect() leaves to chance as much of a wait as jitter says", async () => {
+Deno.test("reconnect() randomizes the share of a wait that jitter gives", async () => {
   using _refusing = replacing(Deno as { connect: unknown }, {
     connect: () => Promise.reject(new Deno.errors.ConnectionRefused("No")),
   });
@@ -823,7 +826,7 @@ Deno.test("reconnect() leaves to chance as much of a wait as jitter says", async
   }
 });
 
-// Not by `replacing()`, as the functions of `Math` are not enumerable.
+// `replacing()` cannot be used: the functions of `Math` are not enumerable.
 function replacingRandom(random: () => number): Disposable {
   const original = Math.random;
   Math.random = random;
@@ -834,10 +837,10 @@ function replacingRandom(random: () => number): Disposable {
   };
 }
 
-Deno.test("reconnect() begins anew when a connection has lasted longer than the next wait", async () => {
+Deno.test("reconnect() starts with minTimeout again when a connection has lasted longer than the next wait", async () => {
   await using server = serveInTurn(hangUp);
   using recording = recordingWaits(10_000);
-  // For how long each connection lasts, by a clock of its own.
+  // How long each connection lasts, by a fake clock.
   const lasting = [0, 0, 40_000, 40_001, 0, 10_001, 20_000];
   let now = 0;
   let count = 0;
@@ -861,8 +864,8 @@ Deno.test("reconnect() begins anew when a connection has lasted longer than the 
   assertEquals(recording.waits, [
     10_000,
     20_000,
-    40_000, // 40 s are not longer than the next wait
-    60_000, // and 40.001 s not longer than a minute
+    40_000, // 40 s is not longer than the next wait
+    60_000, // 40.001 s is not longer than a minute
     60_000,
     60_000,
     60_000,
@@ -874,7 +877,7 @@ Deno.test("reconnect() begins anew when a connection has lasted longer than the 
   count = 0;
   performance.now = () => now;
   try {
-    // The attempts that lasted count as no failures.
+    // Connections that lasted long enough do not count as failures.
     await assertRejects(() =>
       reconnect({
         framing,
@@ -895,12 +898,12 @@ Deno.test("reconnect() begins anew when a connection has lasted longer than the 
   assertEquals(recording.waits, [
     10_000,
     20_000,
-    10_000, // it lasted
+    10_000, // lasted long enough
     10_000,
     20_000,
     40_000,
-    10_000, // it lasted
-    10_000, // so did this
+    10_000, // lasted long enough
+    10_000, // lasted long enough
     10_000,
     20_000,
     40_000,
@@ -947,7 +950,7 @@ Deno.test("reconnect() waits for onError, and rejects with what it throws", asyn
   assertEquals(order, ["connection", "error", "connection", "error"]);
 });
 
-Deno.test("reconnect() logs errors if there is no onError", async () => {
+Deno.test("reconnect() logs errors without onError", async () => {
   await using server = serveInTurn(hangUp, echo);
   const logged: unknown[] = [];
   using _console = replacing(console, { error: (error) => logged.push(error) });
@@ -962,7 +965,7 @@ Deno.test("reconnect() logs errors if there is no onError", async () => {
   assertInstanceOf(logged[0], Deno.errors.UnexpectedEof);
 });
 
-Deno.test("reconnect() does not try again after a mistake", async () => {
+Deno.test("reconnect() does not try again after the caller's mistake", async () => {
   await using server = serveInTurn(echo);
   const { port } = server.addr;
   const { errors, onError } = errorLog();
@@ -1004,10 +1007,10 @@ Deno.test("reconnect() tries again after an error that the peer's message caused
     encode: (line: string) => line,
   });
   await using server = serveInTurn(
-    (connection) => connection.send("garbage"), // met by onConnect
+    (connection) => connection.send("garbage"), // received in onConnect
     async (connection) => {
       await connection.send("login");
-      await connection.send("garbage"); // met by the handler
+      await connection.send("garbage"); // received in the handler
       await connection.receive();
     },
     async (connection) => {
@@ -1044,7 +1047,7 @@ Deno.test({
   },
 });
 
-Deno.test("reconnect() ends by its signal in every phase", async (t) => {
+Deno.test("reconnect() rejects when its signal is aborted, in every phase", async (t) => {
   const reason = new Error("Enough");
 
   /** Runs until `abort` is called. */
@@ -1132,10 +1135,10 @@ interface Phase {
   };
 }
 
-Deno.test("reconnect() is ended by its signal though what it waits for goes on", async (t) => {
+Deno.test("reconnect() rejects when its signal is aborted, even if the function that it awaits never settles", async (t) => {
   const reason = new Error("Enough");
 
-  /** Runs until `wait` is called, which never ends by itself. */
+  /** Runs until `wait` is called, which never settles by itself. */
   async function ends(
     run: (wait: () => Promise<never>, signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
@@ -1191,7 +1194,7 @@ Deno.test("reconnect() is ended by its signal though what it waits for goes on",
   });
 });
 
-Deno.test("reconnect() takes a way of its caller's to connect", async () => {
+Deno.test("reconnect() takes a connect function", async () => {
   await using server = serveInTurn(hangUp, echo);
   const { errors, onError } = errorLog();
   let attempts = 0;
@@ -1212,7 +1215,7 @@ Deno.test("reconnect() takes a way of its caller's to connect", async () => {
   );
 });
 
-Deno.test("reconnect() aborts a connection of its caller's by its signal", async () => {
+Deno.test("reconnect() aborts a connection of the connect function when its signal is aborted", async () => {
   await using server = serveInTurn(echo);
   const reason = new Error("Enough");
   const controller = new AbortController();
@@ -1230,7 +1233,7 @@ Deno.test("reconnect() aborts a connection of its caller's by its signal", async
   assertStrictEquals(connection?.signal.reason, reason);
 });
 
-Deno.test("reconnect() aborts a connection of its caller's that comes too late", async () => {
+Deno.test("reconnect() aborts a connection that the connect function returns after the abort", async () => {
   await using server = serveInTurn(echo);
   const reason = new Error("Enough");
   const controller = new AbortController();
@@ -1248,7 +1251,7 @@ Deno.test("reconnect() aborts a connection of its caller's that comes too late",
   assertStrictEquals(await assertRejects(() => late.closed), reason);
 });
 
-Deno.test("reconnect() does not try again when connect gives no Connection", async () => {
+Deno.test("reconnect() does not try again when the connect function returns no Connection", async () => {
   const connect = () => Promise.resolve({} as Connection<string, string>);
   await assertRejects(
     () => reconnect({ connect }, () => {}),
@@ -1257,7 +1260,7 @@ Deno.test("reconnect() does not try again when connect gives no Connection", asy
   );
 });
 
-Deno.test("reconnect() leaves no listener on its signal when the handler is done", async () => {
+Deno.test("reconnect() leaves no listener on its signal when the handler has returned", async () => {
   await using server = serveInTurn(hangUp, hangUp, echo);
   const { signal, count } = countingListeners(new AbortController().signal);
   await reconnect(
@@ -1270,7 +1273,7 @@ Deno.test("reconnect() leaves no listener on its signal when the handler is done
   assertEquals(count(), 0);
 });
 
-Deno.test("reconnect() shares its signal by one listener with others of its kind", async () => {
+Deno.test("reconnect() uses one listener for all calls that share a signal", async () => {
   await using server = serveInTurn(hangUp, hangUp, hangUp, echo);
   const { signal, count } = countingListeners(new AbortController().signal);
   const counts: number[] = [];
@@ -1291,7 +1294,7 @@ Deno.test("reconnect() shares its signal by one listener with others of its kind
   assertEquals(count(), 0);
 });
 
-Deno.test("reconnect() takes the options of connect() and gives its types", () => {
+Deno.test("reconnect() takes the options of connect() and has its types", () => {
   // Checked, not run.
   const open = () => connect({ port: 1, framing });
   const _ = () => [
@@ -1327,7 +1330,7 @@ Deno.test("reconnect() takes the options of connect() and gives its types", () =
   ];
 });
 
-Deno.test("reconnect() keeps the process alive for a handler that waits for the end alone", async () => {
+Deno.test("reconnect() keeps the process alive for a handler that only waits for the end", async () => {
   const { output, code } = await run(`
     import { lines, reconnect, serve } from "${
     import.meta.resolve("../mod.ts")
@@ -1348,7 +1351,7 @@ Deno.test("reconnect() keeps the process alive for a handler that waits for the 
   assertEquals([output, code], ["connected again\n", 0]);
 });
 
-Deno.test("reconnect() holds no busy time against a handler that answers after the server's end", async () => {
+Deno.test("reconnect() does not count busy time for a handler that answers after the server's end", async () => {
   using clock = new VirtualClock();
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing });
@@ -1372,14 +1375,14 @@ Deno.test("reconnect() holds no busy time against a handler that answers after t
   await assertRejects(() => running, DOMException, "aborted");
 });
 
-Deno.test("reconnect() goes by its options as they are when it is called", async () => {
+Deno.test("reconnect() copies its options when it is called", async () => {
   await using server = serveInTurn(hangUp, echo);
   const { port } = server.addr;
   const options: ReconnectOptions<string, string> = { ...quick, port };
   const losses: unknown[] = [];
   options.onError = (error) => void losses.push(error);
   const running = reconnect(options, (connection) => connection.request("a"));
-  options.port = 1; // as for another call, whose server is not there
+  options.port = 1; // as if reused for another call, to a server that is not there
   options.signal = AbortSignal.abort();
   assertEquals(await running, "a");
   assertEquals(losses.length, 1);

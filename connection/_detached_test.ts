@@ -7,10 +7,10 @@ import { DetachedTransport } from "./_detached.ts";
 import { identifyTransport } from "./_transports.ts";
 import type { Transport } from "./transport.ts";
 
-Deno.test("Connection.detach() hands on the error of a read that is under way", async () => {
+Deno.test("Connection.detach() passes the error of a pending read to the new owner", async () => {
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing: lines() });
-  assert(await isPending(connection.peerEnded)); // a read is under way
+  assert(await isPending(connection.peerEnded)); // starts a read
   const { transport, unread } = await connection.detach();
   assertEquals(unread.length, 0);
   const reading = transport.read(new Uint8Array(8));
@@ -20,7 +20,7 @@ Deno.test("Connection.detach() hands on the error of a read that is under way", 
   transport.close();
 });
 
-Deno.test("DetachedTransport is what it was made of in all but its first read", async () => {
+Deno.test("DetachedTransport reads the pending bytes first, and otherwise acts like its transport", async () => {
   const calls: string[] = [];
   const note = (call: string) => void calls.push(call);
   const inner: Transport = {
@@ -54,7 +54,7 @@ Deno.test("DetachedTransport is what it was made of in all but its first read", 
   transport.unref();
   transport.setNoDelay?.(true);
   transport.setKeepAlive?.(false);
-  transport.reset(); // what cannot be reset is closed
+  transport.reset(); // without reset(), the transport is closed
   new DetachedTransport({ ...inner, reset: () => note("reset") }, underWay)
     .reset();
   transport.close();
@@ -70,7 +70,7 @@ Deno.test("DetachedTransport is what it was made of in all but its first read", 
   ]);
 });
 
-Deno.test("DetachedTransport refuses what the transport below cannot honour, and is of its kind", () => {
+Deno.test("DetachedTransport has the kind of its transport and refuses what that cannot do", () => {
   const bare: Transport = {
     read: () => Promise.resolve(null),
     write: (bytes) => Promise.resolve(bytes.length),

@@ -7,14 +7,14 @@ import {
   isClosedAlready,
 } from "./_ending.ts";
 
-Deno.test("endingOfRead() tells a peer that broke the framing from any other error", () => {
+Deno.test("endingOfRead() distinguishes a FramingError from other errors", () => {
   const malformed = new FramingError("Bad", { code: "malformed", offset: 0 });
   assertStrictEquals(endingOfRead(malformed), ENDINGS.malformed);
   assertStrictEquals(endingOfRead(new Error("other")), ENDINGS.failed);
   assertStrictEquals(endingOfRead("no error at all"), ENDINGS.failed);
 });
 
-Deno.test("endingOfWrite() tells a peer that is gone by Deno's names and by Node's codes", () => {
+Deno.test("endingOfWrite() recognizes that the peer is gone by Deno's names and Node's codes", () => {
   for (
     const gone of [
       new Deno.errors.BrokenPipe("gone"),
@@ -36,7 +36,7 @@ Deno.test("endingOfWrite() tells a peer that is gone by Deno's names and by Node
   ) assertStrictEquals(endingOfWrite(other), ENDINGS.failed);
 });
 
-Deno.test("isClosedAlready() is for the error of a transport that its owner has closed", () => {
+Deno.test("isClosedAlready() recognizes the error of a transport that its owner has closed", () => {
   assertStrictEquals(isClosedAlready(new Deno.errors.BadResource("x")), true);
   assertStrictEquals(isClosedAlready(new Error("x")), false);
   assertStrictEquals(isClosedAlready("BadResource"), false);

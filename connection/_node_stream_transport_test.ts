@@ -5,8 +5,8 @@ import { NodeStreamTransport } from "./_node_stream_transport.ts";
 
 const bytes = new Uint8Array([1]);
 
-Deno.test("NodeStreamTransport rejects what is under way, and all after it, with the stream's error", async () => {
-  // It answers no write, and has nothing to read.
+Deno.test("NodeStreamTransport rejects pending and later calls with the stream's error", async () => {
+  // It never calls back for a write, and has nothing to read.
   const stream = new Duplex({ read() {}, write() {} });
   const transport = new NodeStreamTransport(stream, {});
   const reading = transport.read(new Uint8Array(8));

@@ -12,7 +12,7 @@ function toBytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** What one read gives, as text. */
+/** Reads once, as text. */
 async function read(
   transport: Transport,
   length = 100,
@@ -32,7 +32,7 @@ async function rejectsAs(
   assertEquals(error.name, name);
 }
 
-/** A writable stream that takes a write only when it is told to. */
+/** A writable stream that settles a write only on request. */
 function heldSink(): {
   writable: WritableStream<Uint8Array>;
   release: () => void;
@@ -49,7 +49,7 @@ function heldSink(): {
   return { writable, release: resolve, chunks };
 }
 
-/** Two transports over two streams of bytes, as in one process. */
+/** Two transports over two byte streams within one process. */
 function pair(): [StreamTransport, StreamTransport] {
   const there = new TransformStream<Uint8Array, Uint8Array>();
   const back = new TransformStream<Uint8Array, Uint8Array>();
@@ -59,10 +59,10 @@ function pair(): [StreamTransport, StreamTransport] {
   ];
 }
 
-/** A transport with something to read, which need not be bytes. */
+/** A transport with a given value to read, which need not be bytes. */
 function reading(...chunks: unknown[]): StreamTransport {
   return new StreamTransport({
-    // As a program without types would give it.
+    // As from JavaScript.
     readable: ReadableStream.from(chunks) as ReadableStream<Uint8Array>,
     writable: new WritableStream(),
   });
@@ -92,7 +92,7 @@ async function unhandledRejectionsIn(
   return reasons;
 }
 
-Deno.test("StreamTransport hands out a chunk in parts", async () => {
+Deno.test("StreamTransport reads a chunk in parts", async () => {
   const transport = reading(toBytes("hello"), toBytes("you"));
   assertEquals(await read(transport, 2), "he");
   assertEquals(await read(transport, 2), "ll");
@@ -167,7 +167,7 @@ Deno.test("StreamTransport copies what it writes", async () => {
   transport.close();
 });
 
-Deno.test("StreamTransport writes large data in parts, and nothing as nothing", async () => {
+Deno.test("StreamTransport writes large data in parts, and nothing for an empty write", async () => {
   const lengths: number[] = [];
   const transport = new StreamTransport({
     readable: new ReadableStream(),
@@ -181,7 +181,7 @@ Deno.test("StreamTransport writes large data in parts, and nothing as nothing", 
   transport.close();
 });
 
-Deno.test("StreamTransport is half-closed until both ends are", async () => {
+Deno.test("StreamTransport reads after closeWrite() until the peer ends", async () => {
   const [near, far] = pair();
   await Promise.all([near.closeWrite(), near.closeWrite()]);
   await near.closeWrite();
@@ -195,7 +195,7 @@ Deno.test("StreamTransport is half-closed until both ends are", async () => {
   far.close();
 });
 
-Deno.test("StreamTransport.close() interrupts what is under way, and ends all", async () => {
+Deno.test("StreamTransport.close() rejects pending calls and ends both streams", async () => {
   const { writable, release } = heldSink();
   const rejections = await unhandledRejectionsIn(async () => {
     const transport = new StreamTransport({
@@ -208,7 +208,7 @@ Deno.test("StreamTransport.close() interrupts what is under way, and ends all", 
       rejectsAs("Interrupted", () => transport.closeWrite()),
     ];
     transport.close();
-    await Promise.all(calls); // though the sink has not settled its write
+    await Promise.all(calls); // the sink has not settled this write
     transport.close();
     await rejectsAs("BadResource", () => read(transport));
     await rejectsAs("BadResource", () => transport.write(toBytes("a")));
@@ -218,7 +218,7 @@ Deno.test("StreamTransport.close() interrupts what is under way, and ends all", 
   assertEquals(rejections, []);
 });
 
-Deno.test("StreamTransport.close() cancels what it reads, and aborts what it writes", async () => {
+Deno.test("StreamTransport.close() cancels its readable and aborts its writable", async () => {
   const ends: string[] = [];
   const transport = new StreamTransport({
     readable: new ReadableStream({ cancel: () => void ends.push("cancel") }),
@@ -229,7 +229,7 @@ Deno.test("StreamTransport.close() cancels what it reads, and aborts what it wri
   assertEquals(ends, ["cancel", "abort"]);
 });
 
-Deno.test("StreamTransport.close() leaves what closeWrite() has closed", async () => {
+Deno.test("StreamTransport.close() does not abort a writable that closeWrite() has closed", async () => {
   const ends: string[] = [];
   const transport = new StreamTransport({
     readable: new ReadableStream(),
@@ -244,19 +244,19 @@ Deno.test("StreamTransport.close() leaves what closeWrite() has closed", async (
   assertEquals(ends, ["close"]);
 });
 
-Deno.test("StreamTransport.close() drops what was not read", async () => {
+Deno.test("StreamTransport.close() drops unread bytes", async () => {
   const [near, far] = pair();
   const writing = near.write(toBytes("hello"));
   assertEquals(await read(far, 1), "h");
   await writing;
   far.close();
   await rejectsAs("BadResource", () => read(far));
-  // The other end is told, as of a reset.
+  // The other end gets an error, like after a reset.
   await rejectsAs("Interrupted", () => near.write(toBytes("a")));
   near.close();
 });
 
-Deno.test("StreamTransport gives the errors of its streams as they are", async () => {
+Deno.test("StreamTransport passes on the errors of its streams", async () => {
   const broken = new Error("broken");
   const rejections = await unhandledRejectionsIn(async () => {
     const transport = new StreamTransport({
@@ -293,7 +293,7 @@ Deno.test("StreamTransport.close() ignores errors of its streams", async () => {
   assertEquals(rejections, []);
 });
 
-/** The streams of one end in memory, as a platform makes them of a socket. */
+/** The streams of one end in memory, as a platform gives them for a socket. */
 function streamsOf(
   transport: Transport,
 ): Pick<ByteStreams, "readable" | "writable"> {
@@ -320,7 +320,7 @@ function streamsOf(
   };
 }
 
-/** Sends back all that comes, and ends after its peer. */
+/** Echoes all bytes, and ends after its peer. */
 async function echo(transport: Transport): Promise<void> {
   const buffer = new Uint8Array(1024);
   for (;;) {
@@ -333,7 +333,7 @@ async function echo(transport: Transport): Promise<void> {
   transport.close();
 }
 
-/** Streams of a given shape to an echo, tried from their greeting to their end. */
+/** Tests streams of a given shape against an echo, from the first byte to the end. */
 async function tryWithEcho(streams: ByteStreams): Promise<StreamTransport> {
   const transport = new StreamTransport(streams);
   assertEquals(await transport.write(toBytes("hello")), 5);
@@ -345,7 +345,7 @@ async function tryWithEcho(streams: ByteStreams): Promise<StreamTransport> {
   return transport;
 }
 
-/** A socket as of Workers: https://sockets-api.proposal.wintertc.org */
+/** A socket like that of Workers: https://sockets-api.proposal.wintertc.org */
 class WinterSocket {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
@@ -372,7 +372,7 @@ class WinterSocket {
   }
 }
 
-Deno.test("StreamTransport takes a socket as of Workers, with its addresses", async () => {
+Deno.test("StreamTransport takes a socket of Workers with its addresses", async () => {
   const [near, far] = transportPair();
   const echoing = echo(far);
   const socket = new WinterSocket(
@@ -398,7 +398,7 @@ Deno.test("StreamTransport takes a socket as of Workers, with its addresses", as
   });
 });
 
-Deno.test("StreamTransport tells what a socket as of Workers agreed on by ALPN", async () => {
+Deno.test("StreamTransport gives the ALPN protocol of a Workers socket", async () => {
   for (const alpn of ["framed", null, undefined]) {
     const [near] = transportPair();
     const transport = new StreamTransport(
@@ -413,7 +413,7 @@ Deno.test("StreamTransport tells what a socket as of Workers agreed on by ALPN",
   }
 });
 
-Deno.test("StreamTransport takes a socket whose promises are of another realm", async () => {
+Deno.test("StreamTransport takes a socket with promises from another realm", async () => {
   const [near] = transportPair();
   let isHandled = false;
   const socket = {
@@ -439,7 +439,7 @@ Deno.test("StreamTransport takes a socket whose promises are of another realm", 
   await turn();
 });
 
-Deno.test("StreamTransport takes a socket as of Workers that does not open", async () => {
+Deno.test("StreamTransport rejects if a Workers socket does not open", async () => {
   const refused = new TypeError("refused");
   const rejections = await unhandledRejectionsIn(async () => {
     const [near] = transportPair();
@@ -453,7 +453,7 @@ Deno.test("StreamTransport takes a socket as of Workers that does not open", asy
   assertEquals(rejections, []);
 });
 
-Deno.test("StreamTransport takes what a WebSocketStream's opened resolves to", async () => {
+Deno.test("StreamTransport takes the result of a WebSocketStream's opened", async () => {
   const [near, far] = transportPair();
   const echoing = echo(far);
   const opened = { ...streamsOf(near), extensions: "", protocol: "" };
@@ -462,7 +462,7 @@ Deno.test("StreamTransport takes what a WebSocketStream's opened resolves to", a
   assertEquals(transport.remoteAddr, undefined);
 });
 
-Deno.test("StreamTransport takes what a Direct Socket's opened resolves to", async () => {
+Deno.test("StreamTransport takes the result of a Direct Socket's opened", async () => {
   const [near, far] = transportPair();
   const echoing = echo(far);
   const opened = {
@@ -486,7 +486,7 @@ Deno.test("StreamTransport takes what a Direct Socket's opened resolves to", asy
   });
 });
 
-Deno.test("StreamTransport takes a stream as of WebTransport", async () => {
+Deno.test("StreamTransport takes a WebTransport stream", async () => {
   const [near, far] = transportPair();
   const echoing = echo(far);
   await tryWithEcho(streamsOf(near));
@@ -500,7 +500,7 @@ Deno.test("StreamTransport takes the streams of a child process", async () => {
   assertEquals((await child.status).success, true);
 });
 
-Deno.test("StreamTransport.close() ends a child process that is written to", async () => {
+Deno.test("StreamTransport.close() ends a child process while a write to it is pending", async () => {
   const child = new Deno.Command("cat", { stdin: "piped", stdout: "piped" })
     .spawn();
   const transport = new StreamTransport({
@@ -514,20 +514,20 @@ Deno.test("StreamTransport.close() ends a child process that is written to", asy
       progress.resolve();
     }
   });
-  await progress.promise; // and the next write is under way
+  await progress.promise; // the next write has started
   transport.close();
   await filling;
   await child.status;
 });
 
-Deno.test("StreamTransport takes chunks of another realm", async () => {
+Deno.test("StreamTransport takes chunks from another realm", async () => {
   const { runInNewContext } = await import("node:vm");
   const foreign: unknown = runInNewContext("Uint8Array.of(104, 105)");
   assertEquals(foreign instanceof Uint8Array, false);
   assertEquals(await read(reading(foreign)), "hi");
 });
 
-Deno.test("StreamTransport's errors are plain ones with a name", async () => {
+Deno.test("StreamTransport throws plain errors with a name", async () => {
   const [near] = pair();
   near.close();
   const error = await assertRejects(() => near.write(toBytes("a")));

@@ -1,6 +1,6 @@
 /**
- * What the tests of connections share: a connection with a bare transport at the
- * other end, which may misbehave, and ways to watch both.
+ * Shared by the tests of connections: a connection whose peer is a bare transport that
+ * may misbehave, and ways to watch both.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { delimited } from "../framing/delimited.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Transport } from "./transport.ts";
 
-// For the simulation, which repeats a run exactly.
+// A fixed identifier, for the simulation, which repeats runs exactly.
 export { notePoll } from "./_turns.ts";
 
 /** Text as UTF-8; bytes as they are. */
@@ -23,13 +23,19 @@ export function toBytes(data: string | Uint8Array): Uint8Array {
   return typeof data === "string" ? new TextEncoder().encode(data) : data;
 }
 
-/** More than the kernel takes for a peer that does not read. */
-export const MORE_THAN_KERNEL_TAKES = 64 * 1024 * 1024;
+/**
+ * More than the kernel takes for a peer that does not read: by default Linux 6.16 and
+ * later takes up to 32 MiB for the receiver and 4 MiB for the sender.
+ */
+export const MORE_THAN_KERNEL_TAKES = 48 * 1024 * 1024;
 
-// When a test that waits in vain is made to fail, rather than to wait on.
+/** More than a transport in memory takes for a peer that does not read. */
+export const MORE_THAN_MEMORY_TAKES = 1024 * 1024;
+
+// After this time a test that waits in vain fails.
 const WATCHDOG_MS = 30_000;
 
-/** The bare end of a connection, which knows nothing of messages. */
+/** The bare end of a connection, which reads and writes only bytes. */
 export class Peer<T extends Transport = Deno.TcpConn> implements Disposable {
   readonly conn: T;
   /** How many bytes the kernel has taken. */
@@ -61,7 +67,7 @@ export class Peer<T extends Transport = Deno.TcpConn> implements Disposable {
     return new TextDecoder().decode(bytes);
   }
 
-  /** Reads all that comes, chunk by chunk. */
+  /** Reads chunk by chunk, to the end. */
   async *chunks(): AsyncGenerator<Bytes> {
     while (true) {
       const chunk = new Uint8Array(256 * 1024);
@@ -81,14 +87,14 @@ export class Peer<T extends Transport = Deno.TcpConn> implements Disposable {
     return text;
   }
 
-  /** Reads to the end, and counts the bytes. */
+  /** Reads to the end, and returns the number of bytes. */
   async countToEnd(): Promise<number> {
     let count = 0;
     for await (const { length } of this.chunks()) count += length;
     return count;
   }
 
-  /** Closes the socket, if it is not closed yet. */
+  /** Closes the socket if it is still open. */
   close(): void {
     try {
       this.conn.close();
@@ -131,7 +137,7 @@ export async function sockets(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
   return [near, far];
 }
 
-/** The options of a test to which the framing does not matter. */
+/** Options of a test that works with any framing. */
 export type AnyFramingOptions =
   & Omit<ConnectionOptions, "framing">
   & { framing?: never };
@@ -157,7 +163,7 @@ export function pair<In, Out>(
   return Promise.resolve(anyPair(transportPair(), options, wrap));
 }
 
-/** The same over sockets, for what the kernel has a part in. */
+/** Like {@linkcode pair}, over sockets, for tests that involve the kernel. */
 export function socketPair<In, Out>(
   options: ConnectionOptions<In, Out>,
   wrap?: (conn: Deno.TcpConn) => Transport,
@@ -190,7 +196,7 @@ function framedPair<In, Out, T extends Transport>(
 ): Pair<In, Out> {
   const connection = new Connection(wrap(near), options);
   const peer = new Peer(far);
-  // Also keeps the process alive, which nothing in memory does.
+  // The timer also keeps the process alive; nothing in memory does.
   const watchdog = setTimeout(() => {
     connection.abort(new Error("The test waited in vain"));
     peer.close();
@@ -207,12 +213,12 @@ function framedPair<In, Out, T extends Transport>(
   };
 }
 
-/** A connection whose peer can reset it. */
+/** A connection with a peer that can reset it. */
 export interface ResettablePair<In, Out> extends AsyncDisposable {
   readonly connection: Connection<In, Out>;
   /** Writes to the connection. */
   write(data: string): Promise<void>;
-  /** Ends the connection with a RST, without a FIN before. */
+  /** Ends the connection with a RST and no FIN. */
   reset(): void;
 }
 
@@ -251,8 +257,8 @@ export async function resettablePair<In, Out>(
 }
 
 /**
- * What is received, or `otherwise` if the peer has reset the connection: an abort is an
- * end in Deno, and a reset in runtimes that can do it.
+ * Receives, and returns `otherwise` if the peer has reset the connection: in Deno the
+ * peer's abort is an end, in runtimes that can reset it is an error.
  */
 export async function unlessReset<T>(
   receiving: Promise<T>,
@@ -268,7 +274,7 @@ export async function unlessReset<T>(
   }
 }
 
-/** `target`, with other methods in place of some. */
+/** `target`, with some methods replaced. */
 export function overriding<T extends object>(
   target: T,
   methods: Partial<T>,
@@ -284,7 +290,7 @@ export function overriding<T extends object>(
   });
 }
 
-/** `conn`, with writes that wait for `gate`. */
+/** `conn`, whose writes wait for `gate`. */
 export function writingBehind(
   gate: Promise<void>,
   conn: Transport,
@@ -297,12 +303,12 @@ export function writingBehind(
   });
 }
 
-/** A turn of the event loop: a look at timers and sockets. */
+/** Waits for a turn of the event loop, in which timers and sockets are polled. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-/** Whether `promise` waits, as far as can be told now. */
+/** Whether `promise` is still pending after a few turns. */
 export async function isPending(promise: Promise<unknown>): Promise<boolean> {
   let isSettled = false;
   const settle = () => {
@@ -314,16 +320,16 @@ export async function isPending(promise: Promise<unknown>): Promise<boolean> {
 }
 
 /**
- * Settles when `condition` holds. For states that have no event; a test that
- * waits in vain ends by the test runner's own limit.
+ * Waits until `condition` holds, for states without an event. The test runner's limit
+ * ends a test that waits in vain.
  */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
 }
 
 /**
- * Settles when `value` has stopped growing, as nothing tells that a socket is
- * blocked. Too early a result makes a test weaker; it cannot make it fail.
+ * Waits until `value` stops growing: no event shows that a socket is blocked. A result
+ * that comes too early makes a test weaker; it cannot make it fail.
  */
 export async function untilSteady(value: () => number): Promise<void> {
   let last = NaN;
@@ -336,7 +342,7 @@ export async function untilSteady(value: () => number): Promise<void> {
   }
 }
 
-/** The reasons of the promises that `action` leaves rejected and unhandled. */
+/** Returns the reasons of the unhandled rejections that `action` leaves. */
 export async function unhandledRejectionsIn(
   action: () => Promise<unknown>,
 ): Promise<unknown[]> {
@@ -355,12 +361,12 @@ export async function unhandledRejectionsIn(
   return reasons;
 }
 
-/** A file beside this one. */
+/** The path of a file in this folder. */
 export function fileUrl(name: string): URL {
   return new URL(name, import.meta.url);
 }
 
-/** The beginning of a program for {@linkcode run}: two ends of a TCP connection. */
+/** The start of a program for {@linkcode run}: two ends of a TCP connection. */
 export const SOCKETS_PROGRAM = `
   import { Connection } from "${fileUrl("../connection.ts")}";
   import { lines } from "${fileUrl("../framing.ts")}";
@@ -372,7 +378,7 @@ export const SOCKETS_PROGRAM = `
   listener.close();
 `;
 
-/** Runs a program with `deno`, and gives its output and exit code. */
+/** Runs a program with `deno`, and returns its output and exit code. */
 export async function run(
   program: string,
 ): Promise<{ output: string; code: number }> {
@@ -396,13 +402,16 @@ export async function run(
   }
 }
 
-/** Timers that do not keep the process alive, of which the test runner knows nothing. */
+/**
+ * Counts timers that do not keep the process alive, which the test runner does not
+ * check.
+ */
 export interface BackgroundTimers extends Disposable {
-  /** How many were set since, and have neither fired nor been cleared. */
+  /** How many timers were set since then and are still pending. */
   readonly count: number;
 }
 
-/** Counts the background timers from now on. */
+/** Counts background timers from now on. */
 export function backgroundTimers(): BackgroundTimers {
   const { setTimeout, clearTimeout } = timers;
   const running = new Map<unknown, ReturnType<typeof setTimeout>>();

@@ -4,7 +4,7 @@ import { transportPair } from "../testing/transport_pair.ts";
 import { identifyTransport } from "./_transports.ts";
 import type { Transport } from "./transport.ts";
 
-/** What is known of a transport, without it. */
+/** The kind of a transport, without the transport itself. */
 function kindOf(given: Transport): [string, boolean, boolean] {
   const { transport, kind } = identifyTransport(given);
   assertStrictEquals(transport, given);
@@ -25,7 +25,7 @@ const methods: Transport = {
   close() {},
 };
 
-/** What `identifyTransport()` says against `given`. */
+/** The message with which `identifyTransport()` refuses `given`. */
 function refusalOf(given: unknown): string {
   const { message } = assertThrows(() => identifyTransport(given), TypeError);
   const start =
@@ -34,7 +34,7 @@ function refusalOf(given: unknown): string {
   return message.slice(start.length);
 }
 
-Deno.test("identifyTransport() knows a Deno.TcpConn", async () => {
+Deno.test("identifyTransport() recognizes a Deno.TcpConn", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   using near = await Deno.connect({ port: listener.addr.port });
   using far = await listener.accept();
@@ -42,7 +42,7 @@ Deno.test("identifyTransport() knows a Deno.TcpConn", async () => {
   assertEquals(kindOf(far), ["TCP", true, true]);
 });
 
-Deno.test("identifyTransport() knows a Deno.TlsConn", async () => {
+Deno.test("identifyTransport() recognizes a Deno.TlsConn", async () => {
   using listener = Deno.listenTls({
     hostname: "127.0.0.1",
     port: 0,
@@ -64,8 +64,7 @@ Deno.test("identifyTransport() knows a Deno.TlsConn", async () => {
 });
 
 Deno.test({
-  name:
-    "identifyTransport() knows a Deno.UnixConn, and that it may have no name",
+  name: "identifyTransport() recognizes a Deno.UnixConn, also without a path",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -82,12 +81,12 @@ Deno.test({
   },
 });
 
-Deno.test("identifyTransport() takes two ends in memory for TCP", () => {
+Deno.test("identifyTransport() treats two ends in memory as TCP", () => {
   const [near] = transportPair();
   assertEquals(kindOf(near), ["TCP", true, true]);
 });
 
-Deno.test("identifyTransport() knows little of another transport", () => {
+Deno.test("identifyTransport() assumes little about another transport", () => {
   assertEquals(kindOf(methods), ["this transport", false, false]);
   const remoteAddr = { transport: "tcp", hostname: "::1", port: 1 } as const;
   assertEquals(
@@ -96,7 +95,7 @@ Deno.test("identifyTransport() knows little of another transport", () => {
   );
 });
 
-Deno.test("identifyTransport() knows TLS over a Unix socket", () => {
+Deno.test("identifyTransport() recognizes TLS over a Unix socket", () => {
   const remoteAddr = { transport: "unix", path: null } as const;
   assertEquals(
     kindOf({ ...methods, remoteAddr, alpnProtocol: null }),
@@ -104,7 +103,7 @@ Deno.test("identifyTransport() knows TLS over a Unix socket", () => {
   );
 });
 
-Deno.test("identifyTransport() knows byte streams, and locks them", () => {
+Deno.test("identifyTransport() recognizes byte streams and locks them", () => {
   const given = streams();
   const { transport, kind } = identifyTransport(given);
   assertEquals(
@@ -115,7 +114,7 @@ Deno.test("identifyTransport() knows byte streams, and locks them", () => {
   transport.close();
 });
 
-Deno.test("identifyTransport() asks a transport that also has streams for none", () => {
+Deno.test("identifyTransport() does not use the streams of a transport", () => {
   const given = {
     ...methods,
     get readable(): never {
@@ -125,7 +124,7 @@ Deno.test("identifyTransport() asks a transport that also has streams for none",
   assertEquals(kindOf(given)[0], "this transport");
 });
 
-Deno.test("identifyTransport() says what is missing", () => {
+Deno.test("identifyTransport() names the missing method", () => {
   assertEquals(refusalOf(null), "current value is null");
   assertEquals(refusalOf(undefined), "current value is undefined");
   assertEquals(refusalOf(8080), "current value is of type number");
@@ -141,7 +140,7 @@ Deno.test("identifyTransport() says what is missing", () => {
   );
 });
 
-Deno.test("identifyTransport() says which stream is missing", () => {
+Deno.test("identifyTransport() names the missing stream", () => {
   const { readable, writable } = streams();
   assertEquals(
     refusalOf(readable),
@@ -159,14 +158,14 @@ Deno.test("identifyTransport() says which stream is missing", () => {
   assertEquals(refusalOf({ writable }), "readable is missing");
   assertEquals(
     refusalOf({
-      opened: Promise.resolve({ readable, writable }), // as of a WebSocketStream
+      opened: Promise.resolve({ readable, writable }), // like that of a WebSocketStream
       close() {},
     }),
     "it has neither, but opened: give what that resolves to",
   );
 });
 
-Deno.test("identifyTransport() says which stream is locked", () => {
+Deno.test("identifyTransport() names the locked stream", () => {
   const { readable, writable } = streams();
   const reader = readable.getReader();
   assertEquals(refusalOf({ readable, writable }), "readable is locked");
@@ -184,7 +183,7 @@ Deno.test("identifyTransport() says which stream is locked", () => {
   assertEquals(readable.locked, false);
 });
 
-Deno.test("identifyTransport() refuses an option by the transport's name", async () => {
+Deno.test("identifyTransport() names the transport when it refuses an option", async () => {
   using listener = Deno.listenTls({
     hostname: "127.0.0.1",
     port: 0,

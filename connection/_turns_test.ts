@@ -30,7 +30,7 @@ Deno.test("atEndOfTurn() calls back after all promise continuations", async () =
   assertEquals(calls, ["continuation", "microtask", "end of turn"]);
 });
 
-Deno.test("atEndOfTurn() calls all back, in order, also those added meanwhile", async () => {
+Deno.test("atEndOfTurn() calls all callbacks in order, also those added meanwhile", async () => {
   const calls: number[] = [];
   const ended = Promise.withResolvers<void>();
   runAtEndOfTurn(() => {
@@ -45,7 +45,7 @@ Deno.test("atEndOfTurn() calls all back, in order, also those added meanwhile", 
   assertEquals(calls, [1, 2, 3]);
 });
 
-Deno.test("untilEndOfTurn() settles after what is called at the end of the turn, and gives nothing where nothing is", async () => {
+Deno.test("untilEndOfTurn() settles after the callbacks of the turn, and returns undefined if there are none", async () => {
   assertEquals(untilEndOfTurn(), undefined);
   const calls: string[] = [];
   runAtEndOfTurn(() => calls.push("before"));
@@ -56,7 +56,7 @@ Deno.test("untilEndOfTurn() settles after what is called at the end of the turn,
   assertEquals(untilEndOfTurn(), undefined);
 });
 
-Deno.test("atEndOfTurn() puts off what is too much for one turn, in order", async () => {
+Deno.test("atEndOfTurn() postpones callbacks that are too many for one turn, in order", async () => {
   const count = 1000;
   const calls: number[] = [];
   const ended = Promise.withResolvers<void>();
@@ -110,13 +110,13 @@ Deno.test("untilEndOfTurn() holds a read up for one turn, though others send in 
 
 const GREEDY_PEERS = 20;
 const REQUESTS = 10;
-// Without turns it is 31 to 79 MB; with them 2.6 to 6.5, on a processor that moves
-// 2 in the time between two pauses.
+// Without turns, 31 to 79 MB; with them, 2.6 to 6.5 MB, on a processor that moves 2 MB
+// between two pauses.
 const MAX_BYTES_DURING_REQUEST = 20_000_000;
 
 const text = new TextEncoder();
 
-Deno.test("untilOthersHadTurn() lets a request through where others are received without end", async () => {
+Deno.test("untilOthersHadTurn() lets a request through while others are received from without end", async () => {
   await assertOthersAreServed(async (connection, moved) => {
     for await (const message of connection) {
       moved(message.length);
@@ -125,7 +125,7 @@ Deno.test("untilOthersHadTurn() lets a request through where others are received
   }, text.encode(`${"x".repeat(1023)}\n`.repeat(64)));
 });
 
-Deno.test("untilOthersHadTurn() lets a request through where others are sent without end", async () => {
+Deno.test("untilOthersHadTurn() lets a request through while others are sent to without end", async () => {
   const answer = new Uint8Array(100);
   await assertOthersAreServed(async (connection, moved) => {
     for await (const message of connection) {
@@ -137,8 +137,8 @@ Deno.test("untilOthersHadTurn() lets a request through where others are sent wit
   }, text.encode("more and more\n"));
 });
 
-// The reads of the greedy peers bring up to 400,000 messages together; with turns between
-// them, some thousands are handled during a request.
+// The reads of the greedy peers have up to 400,000 messages together; with turns
+// between them, some thousands are handled during a request.
 const MAX_MESSAGES_DURING_REQUEST = 50_000;
 const manyShort = text.encode("xx\n".repeat(20_000));
 
@@ -198,7 +198,7 @@ function work(milliseconds = 0.002): number {
   return 1;
 }
 
-/** Counts how much a server does for greedy peers while another has a request. */
+/** Counts what a server does for greedy peers while another peer waits for an answer. */
 async function assertOthersAreServed(
   handler: (
     connection: Connection<Bytes, Sendable>,
@@ -214,7 +214,7 @@ async function assertOthersAreServed(
       hostname: "127.0.0.1",
       port: 0,
       framing,
-      onError() {}, // those aborted below
+      onError() {}, // the connections are aborted below
     },
     (connection) => handler(connection, (length) => moved += length),
   );
@@ -243,11 +243,11 @@ async function assertOthersAreServed(
   );
 }
 
-/** Does the same again and again until the connection is closed. */
+/** Repeats `action` until the connection is closed. */
 async function untilClosed(act: () => Promise<unknown>): Promise<void> {
   try {
     while (await act() !== null);
   } catch {
-    // Closed.
+    // The connection is closed.
   }
 }

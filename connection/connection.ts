@@ -1766,14 +1766,14 @@ function isFunction<T>(value: T | (() => T)): value is () => T {
 
 function requestGivenUp(reason: unknown): DOMException {
   return givenUp(
-    "a request was given up, and its answer could be taken for that of another",
+    "a request was aborted, and its answer could be taken for that of another",
     reason,
   );
 }
 
 function messageGivenUp(reason: unknown): DOMException {
   return givenUp(
-    "a message was given up of which a part was taken, and its rest could be taken for another",
+    "receive() was aborted inside a message, and the rest could be taken for another message",
     reason,
   );
 }

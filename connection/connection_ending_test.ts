@@ -49,7 +49,7 @@ Deno.test("Connection replies to a peer that has half-closed", async () => {
   await connection.closed;
 });
 
-Deno.test("Connection sends more than the kernel takes to a peer that has half-closed", async () => {
+Deno.test("Connection sends more than the kernel buffers hold to a peer that has half-closed", async () => {
   await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   await peer.conn.closeWrite();
@@ -78,7 +78,7 @@ Deno.test("Connection receives from a peer after closeWrite()", async () => {
   assert(!connection.signal.aborted);
 });
 
-Deno.test("Connection.closeWrite() comes after what is queued, and nothing is sent after it", async () => {
+Deno.test("Connection.closeWrite() sends the queue first, and send() rejects after it", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   connection.send("one");
@@ -94,9 +94,9 @@ Deno.test("Connection.closeWrite() comes after what is queued, and nothing is se
   assertEquals(await peer.readToEnd(), "one\n");
 });
 
-Deno.test("Connection is released when both sides have ended, with no call of close()", async () => {
+Deno.test("Connection releases its transport when both sides have ended, without close()", async () => {
   for (const first of ["peer", "connection"]) {
-    // Without `pair`, which would release it itself.
+    // Without `pair`, which would release the transport itself.
     const [near, far] = await sockets();
     const connection = new Connection(near, { framing });
     if (first === "peer") far.close();
@@ -120,7 +120,7 @@ Deno.test("Connection is released when both sides have ended, with no call of cl
   }
 });
 
-Deno.test("Connection.close() comes after what is queued", async () => {
+Deno.test("Connection.close() sends the queue first", async () => {
   await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   connection.send(UNREAD);
@@ -136,7 +136,7 @@ Deno.test("Connection.close() comes after what is queued", async () => {
   assert(!connection.signal.aborted);
 });
 
-Deno.test("Connection.close() works before anything else", async () => {
+Deno.test("Connection.close() works as the first call", async () => {
   const [near, far] = await sockets();
   const connection = new Connection(near, { framing });
   await connection.close();
@@ -149,7 +149,7 @@ Deno.test("Connection.close() works before anything else", async () => {
   far.close();
 });
 
-Deno.test("Connection.close() ends all that wait for messages", async () => {
+Deno.test("Connection.close() settles all pending receivers", async () => {
   await using ends = await pair({ framing });
   const { connection } = ends;
   const reader = connection.readable.getReader();
@@ -167,7 +167,7 @@ Deno.test("Connection.close() ends all that wait for messages", async () => {
   await connection.closed;
 });
 
-Deno.test("Connection.close() leaves what was read to be received", async () => {
+Deno.test("Connection.close() keeps messages that were read for receive()", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("1\n2\n3\n");
@@ -177,10 +177,10 @@ Deno.test("Connection.close() leaves what was read to be received", async () => 
   assertEquals(await Array.fromAsync(connection), ["3"]);
 });
 
-Deno.test("Connection.close() gives no part of a message whose rest it drops", async () => {
+Deno.test("Connection.close() delivers no part of a message whose rest it drops", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
-  await connection.send("0"); // else nothing is read while it closes
+  await connection.send("0"); // otherwise nothing is read during close()
   await peer.write("1\n2, and");
   assertEquals(await connection.receive(), "1");
   const closing = connection.close();
@@ -211,7 +211,7 @@ Deno.test("Connection.close() and closeWrite() agree in any order, twice and con
   }
 });
 
-Deno.test("Connection.closeWrite() calls nothing of a transport that was closed", async () => {
+Deno.test("Connection.closeWrite() calls no method of a closed transport", async () => {
   const calls: string[] = [];
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
@@ -252,7 +252,7 @@ Deno.test("Connection.close() works after the peer's end", async () => {
   await connection.closed;
 });
 
-Deno.test("Connection closes at the end of its scope", async () => {
+Deno.test("Connection closes at the end of its `await using` scope", async () => {
   const [near, far] = await sockets();
   {
     await using connection = new Connection(near, { framing });
@@ -264,7 +264,7 @@ Deno.test("Connection closes at the end of its scope", async () => {
   far.close();
 });
 
-Deno.test("Connection.abort() ends what waits with its reason", async () => {
+Deno.test("Connection.abort() rejects pending calls with its reason", async () => {
   await using ends = await socketPair({ framing: unframed() });
   const { connection } = ends;
   const { signal } = connection;
@@ -290,7 +290,7 @@ Deno.test("Connection.abort() ends what waits with its reason", async () => {
   }
 });
 
-Deno.test("Connection.abort() drops what is queued and what was not received", async () => {
+Deno.test("Connection.abort() drops queued and unreceived messages", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("1\n2\n");
@@ -304,7 +304,7 @@ Deno.test("Connection.abort() drops what is queued and what was not received", a
   assertEquals(await peer.countToEnd().catch(() => 0), 0);
 });
 
-Deno.test("Connection rejects with the cause whatever is called after an error", async () => {
+Deno.test("Connection rejects every call after an error with that error", async () => {
   await using ends = await pair({ framing });
   const { connection } = ends;
   const reason = new Error("Enough");
@@ -326,12 +326,12 @@ Deno.test("Connection rejects with the cause whatever is called after an error",
       if (call === calls[7] && connection.readable.locked) continue;
       assertStrictEquals(await assertRejects(call), reason);
     }
-    await connection.close(); // there is nothing left to close
+    await connection.close(); // the transport is already closed
   }
   assertStrictEquals(connection.signal.reason, reason);
 });
 
-Deno.test("Connection.abort() with unread bytes lets the peer read what has arrived, and then an end", async () => {
+Deno.test("Connection.abort() with unread bytes lets the peer read the bytes that have arrived, and then the end", async () => {
   await using ends = await socketPair({ framing });
   const { connection, peer } = ends;
   await connection.send("whole");
@@ -339,7 +339,7 @@ Deno.test("Connection.abort() with unread bytes lets the peer read what has arri
   assertEquals(await peer.read(6), "whole\n");
   await connection.send("the last");
   await connection.flush();
-  await peer.write("x".repeat(100_000)); // which nothing reads
+  await peer.write("x".repeat(100_000)); // no receiver reads it
   connection.abort();
   await connection.closed.catch(() => {});
   if (Deno.build.os === "linux") {
@@ -349,11 +349,11 @@ Deno.test("Connection.abort() with unread bytes lets the peer read what has arri
     async () => {
       for (;;) await peer.write("x".repeat(100_000));
     },
-    Error, // BrokenPipe, elsewhere ConnectionReset or ConnectionAborted
+    Error, // BrokenPipe; on other systems ConnectionReset or ConnectionAborted
   );
 });
 
-Deno.test("Connection.abort() gives an AbortError without a reason", async () => {
+Deno.test("Connection.abort() without a reason rejects with an AbortError", async () => {
   const [near, far] = await sockets();
   const connection = new Connection(near, { framing });
   connection.abort();
@@ -442,7 +442,7 @@ Deno.test("Connection is aborted by its signal option, with its reason", async (
   far.close();
 });
 
-Deno.test("Connection ends immediately with a signal that is aborted already", async () => {
+Deno.test("Connection ends immediately if its signal is already aborted", async () => {
   const [near, far] = await sockets();
   const signal = AbortSignal.abort("no time");
   const connection = new Connection(near, { framing, signal });
@@ -452,7 +452,7 @@ Deno.test("Connection ends immediately with a signal that is aborted already", a
   far.close();
 });
 
-Deno.test("Connection leaves no listener at its signal option when it has ended", async () => {
+Deno.test("Connection leaves no listener on its signal option when it has ended", async () => {
   let listeners = 0;
   const { signal } = new AbortController();
   const watched = overriding(signal, {
@@ -487,7 +487,7 @@ Deno.test("Connection.signal aborts only if the connection ends with an error", 
   const { connection } = ends;
   const reason = new Error("Enough");
   connection.abort(reason);
-  // It was not asked for before.
+  // It was not used before.
   assertStrictEquals(connection.signal.reason, reason);
   assertStrictEquals(connection.signal, connection.signal);
 });
@@ -525,7 +525,7 @@ Deno.test("Connection.hasEnded is true immediately after an end on this side", a
   }
 });
 
-Deno.test("Connection.hasEnded tells of no end when this side wants no more messages", async () => {
+Deno.test("Connection.hasEnded stays false after closeRead()", async () => {
   await using ends = await pair({ framing });
   const { connection } = ends;
   connection.closeRead();
@@ -533,7 +533,7 @@ Deno.test("Connection.hasEnded tells of no end when this side wants no more mess
   assertEquals(connection.hasEnded, false);
 });
 
-Deno.test("Connection.hasEnded finds no error that no receiver has reached", async () => {
+Deno.test("Connection.hasEnded is false before a receiver has reached the error", async () => {
   await using ends = await pair({ framing: lines({ maxLength: 3 }) });
   const { connection, peer } = ends;
   await peer.write("one\ntoo long\n");
@@ -543,7 +543,7 @@ Deno.test("Connection.hasEnded finds no error that no receiver has reached", asy
   assertEquals(connection.hasEnded, true);
 });
 
-Deno.test("Connection ends by a reset while it waits for messages", async () => {
+Deno.test("Connection ends with an error when it is reset while it waits for messages", async () => {
   await using ends = await resettablePair({ framing });
   const { connection, reset } = ends;
   const { signal } = connection;
@@ -567,7 +567,7 @@ Deno.test("Connection ends by a reset while it waits for messages", async () => 
   await assertRejects(() => connection.send("x"), Deno.errors.ConnectionReset);
 });
 
-Deno.test("Connection ends by a reset while it is idle, when it is used again", async () => {
+Deno.test("Connection that was reset while idle ends with an error when it is used again", async () => {
   await using ends = await resettablePair({ framing });
   const { connection, write, reset } = ends;
   await write("1\n");
@@ -587,7 +587,7 @@ Deno.test("Connection ends by a reset while it is idle, when it is used again", 
   );
 });
 
-Deno.test("Connection delivers what came before a reset", async () => {
+Deno.test("Connection delivers the messages before a reset", async () => {
   await using ends = await resettablePair({ framing });
   const { connection, write, reset } = ends;
   await write("1\n2\n");
@@ -602,7 +602,7 @@ Deno.test("Connection delivers what came before a reset", async () => {
   }, Deno.errors.ConnectionReset);
 });
 
-Deno.test("Connection delivers all that its peer sent before it went, though nothing can be sent to it", async () => {
+Deno.test("Connection delivers everything its peer sent before it closed, although writes fail", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const messages = Array.from({ length: 1000 }, (_, i) => `message ${i}`);
@@ -625,7 +625,7 @@ Deno.test("Connection delivers all that its peer sent before it went, though not
   assertEquals(received, messages);
 });
 
-/** Makes a pair of which each write of the connection fails, as its peer is gone. */
+/** Makes a pair whose connection fails every write, as if the peer were gone. */
 function pairWithoutWrites() {
   return pair({ framing }, (conn) =>
     overriding(conn, {
@@ -633,7 +633,7 @@ function pairWithoutWrites() {
     }));
 }
 
-Deno.test("Connection gives no part of a message that is cut off where a write failed", async () => {
+Deno.test("Connection delivers no part of a message that is cut off after a failed write", async () => {
   await using ends = await pairWithoutWrites();
   const { connection, peer } = ends;
   await peer.write("whole\nbea");
@@ -647,7 +647,7 @@ Deno.test("Connection gives no part of a message that is cut off where a write f
   await assertRejects(() => connection.closed, Deno.errors.BrokenPipe);
 });
 
-Deno.test("Connection gives no part of a message that is cut off where a write failed, also when all is over", async () => {
+Deno.test("Connection delivers no part of a message that is cut off after a failed write, also after it has ended", async () => {
   await using ends = await pairWithoutWrites();
   const { connection, peer } = ends;
   await peer.write("whole\nbea");
@@ -658,7 +658,7 @@ Deno.test("Connection gives no part of a message that is cut off where a write f
   await assertRejects(() => connection.receive(), Deno.errors.BrokenPipe);
 });
 
-Deno.test("Connection ends its side of the transport once, by closeWrite() and by close()", async () => {
+Deno.test("Connection calls closeWrite() of the transport once, for closeWrite() and close()", async () => {
   let ended = 0;
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
@@ -677,7 +677,7 @@ Deno.test("Connection ends its side of the transport once, by closeWrite() and b
   assertEquals(ended, 1);
 });
 
-Deno.test("Connection.abort() ends a connection that reads to the end after a failed write", async () => {
+Deno.test("Connection.abort() ends a connection that drains the transport after a failed write", async () => {
   await using ends = await pairWithoutWrites();
   const { connection } = ends;
   const received = connection.receive();
@@ -689,7 +689,7 @@ Deno.test("Connection.abort() ends a connection that reads to the end after a fa
   await assertRejects(() => connection.closed, Deno.errors.BrokenPipe);
 });
 
-Deno.test("Connection ends by a reset while a write is blocked", async () => {
+Deno.test("Connection ends with an error when it is reset while a write is blocked", async () => {
   await using ends = await resettablePair({ framing: unframed() });
   const { connection, reset } = ends;
   const waiting: Promise<unknown>[] = [
@@ -711,7 +711,7 @@ Deno.test("Connection ends by a reset while a write is blocked", async () => {
   assertEquals(connection.stats().bufferedAmount, 0);
 });
 
-Deno.test("Connection ends when its peer closes with unread messages of ours, busy both ways", async () => {
+Deno.test("Connection ends when its peer closes with unread messages while both sides send", async () => {
   await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   const sending = assertRejects(async () => {
@@ -727,7 +727,7 @@ Deno.test("Connection ends when its peer closes with unread messages of ours, bu
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("Connection itself resets a peer whose messages it did not read", async () => {
+Deno.test("Connection resets a peer whose messages it did not read", async () => {
   await using ends = await socketPair({ framing });
   const { connection, peer } = ends;
   const flooding = peer.write(UNREAD);
@@ -740,7 +740,7 @@ Deno.test("Connection itself resets a peer whose messages it did not read", asyn
   );
 });
 
-Deno.test("Connection rejects what is received in its signal's listener", async () => {
+Deno.test("Connection rejects receive() in a listener of its signal", async () => {
   await using ends = await pair({ framing: lines({ maxLength: 8 }) });
   const { connection, peer } = ends;
   let late: Promise<unknown> = Promise.resolve();
@@ -753,7 +753,7 @@ Deno.test("Connection rejects what is received in its signal's listener", async 
   assertStrictEquals(await assertRejects(() => late), error);
 });
 
-Deno.test("Connection answers the messages before a malformed one, then ends by it", async () => {
+Deno.test("Connection answers the messages before a malformed one, then ends with its error", async () => {
   await using ends = await pair({ framing: lines({ maxLength: 8 }) });
   const { connection, peer } = ends;
   const { signal } = connection;
@@ -770,7 +770,7 @@ Deno.test("Connection answers the messages before a malformed one, then ends by 
   await connection.close();
 });
 
-Deno.test("Connection answers the messages before a malformed one, asked for ahead", async () => {
+Deno.test("Connection answers the messages before a malformed one if it receives one message ahead", async () => {
   await using ends = await pair({ framing: lines({ maxLength: 8 }) });
   const { connection, peer } = ends;
   await peer.write("1\n2\nmuch too long\n");
@@ -796,7 +796,7 @@ Deno.test("Connection piped into itself answers the messages before a malformed 
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("Connection piped into itself answers the messages before a malformed one to a peer that is slow", async () => {
+Deno.test("Connection piped into itself answers a slow peer's messages before a malformed one", async () => {
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   await using ends = await pair(
     { framing: lines({ maxLength: 8 }), highWaterMark: 24 },
@@ -815,7 +815,7 @@ Deno.test("Connection piped into itself answers the messages before a malformed 
   await piping;
 });
 
-Deno.test("Connection sends all its answers after a malformed message to a peer that is slow", async () => {
+Deno.test("Connection sends all its answers to a slow peer after a malformed message", async () => {
   await using ends = await socketPair({ framing: longAnswers });
   const { connection, peer } = ends;
   connection.send("x".repeat(MORE_THAN_KERNEL_TAKES / 2));
@@ -826,7 +826,7 @@ Deno.test("Connection sends all its answers after a malformed message to a peer 
   await assertRejects(() => connection.closed, FramingError);
 });
 
-Deno.test("Connection is released when its answers after a malformed message cannot go out", async () => {
+Deno.test("Connection releases its transport when its answers after a malformed message cannot be sent", async () => {
   const ways = ["peer closes", "abort", "sendTimeout", "idleTimeout"] as const;
   for (const way of ways) {
     await using ends = await socketPair({
@@ -846,7 +846,7 @@ Deno.test("Connection is released when its answers after a malformed message can
   }
 });
 
-Deno.test("Connection is released when its owner has closed its socket", async () => {
+Deno.test("Connection releases its transport when the owner has closed the socket", async () => {
   const [conn, peer] = await sockets();
   const connection = new Connection(conn, { framing });
   const received = connection.receive();
@@ -927,7 +927,7 @@ Deno.test("Connection leaves no rejection unhandled when its peer resets it", as
   assertEquals(reasons, []);
 });
 
-Deno.test("Connection.close() loses nothing of what was sent though the peer's messages are unread", async () => {
+Deno.test("Connection.close() loses no sent bytes although the peer's messages are unread", async () => {
   await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   await peer.write("x".repeat(100_000));
@@ -938,7 +938,7 @@ Deno.test("Connection.close() loses nothing of what was sent though the peer's m
   await closing;
 });
 
-Deno.test("Connection.close() loses nothing of what was sent to a peer that it knows to be sending", async () => {
+Deno.test("Connection.close() loses no sent bytes to a peer that is known to be sending", async () => {
   const length = MORE_THAN_KERNEL_TAKES / 4;
   const ways = ["read waits", "message has begun"] as const;
   for (const way of ways) {
@@ -965,7 +965,7 @@ Deno.test("Connection.close() loses nothing of what was sent to a peer that it k
   }
 });
 
-Deno.test("Connection.close() waits for no peer that ends when it is told to", async () => {
+Deno.test("Connection.close() settles as soon as the peer closes too", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await connection.send("1");
@@ -975,7 +975,7 @@ Deno.test("Connection.close() waits for no peer that ends when it is told to", a
   await closing;
 });
 
-Deno.test("Connection.close() is not blocked by a peer that is blocked by unread bytes", async () => {
+Deno.test("Connection.close() drains a peer that is blocked by unread bytes", async () => {
   await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   connection.send(new Uint8Array(2 * MORE_THAN_KERNEL_TAKES));
@@ -988,7 +988,7 @@ Deno.test("Connection.close() is not blocked by a peer that is blocked by unread
   await closing;
 });
 
-Deno.test("Connection ends by a transport that gives no number of bytes it can have moved", async () => {
+Deno.test("Connection ends with an error if its transport returns an impossible number of bytes", async () => {
   const silent: Transport = {
     read: () => new Promise(() => {}),
     write: (bytes) => Promise.resolve(bytes.length),
@@ -1012,7 +1012,7 @@ Deno.test("Connection ends by a transport that gives no number of bytes it can h
   }
 });
 
-Deno.test("Connection listens to a signal once, for all connections and calls that share it", async () => {
+Deno.test("Connection adds one listener to a signal for all connections and calls that share it", async () => {
   const controller = new AbortController();
   const { signal } = controller;
   const add = signal.addEventListener.bind(signal);

@@ -18,7 +18,7 @@ import { serve } from "../server.ts";
 import { transportPair } from "../testing.ts";
 import {
   backgroundTimers,
-  MORE_THAN_KERNEL_TAKES,
+  MORE_THAN_MEMORY_TAKES,
   pair,
   turn,
   until,
@@ -35,7 +35,7 @@ function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-Deno.test("Connection heartbeat sends its message whenever nothing else was sent", async () => {
+Deno.test("Connection heartbeat sends its message when nothing else was sent for its interval", async () => {
   await using ends = await pair({
     framing,
     heartbeat: { interval: LATER_MS, message: "ping" },
@@ -51,7 +51,7 @@ Deno.test("Connection heartbeat sends its message whenever nothing else was sent
   assert(performance.now() - start >= LATER_MS);
 });
 
-Deno.test("Connection heartbeat makes its message each time, by the framing", async () => {
+Deno.test("Connection heartbeat calls its message function and encodes the message each time", async () => {
   let count = 0;
   await using ends = await pair({
     framing: lengthPrefixed({ fieldSize: 1 }),
@@ -60,7 +60,7 @@ Deno.test("Connection heartbeat makes its message each time, by the framing", as
   assertEquals(await ends.peer.read(6), "\x010\x011\x012");
 });
 
-Deno.test("Connection heartbeat message may end the connection: it is then not sent", async () => {
+Deno.test("Connection heartbeat sends nothing if its message function ends the connection", async () => {
   const ending = {
     close: (connection: Connection<string, string>) => connection.close(),
     closeWrite: (connection: Connection<string, string>) =>
@@ -86,12 +86,12 @@ Deno.test("Connection heartbeat message may end the connection: it is then not s
     connection.send("last");
     await ended.promise;
     assertEquals(await peer.readToEnd(), "last\n");
-    await connection.close(); // which rejects if an error has ended it
+    await connection.close(); // rejects if an error has ended the connection
     await connection.closed;
   }
 });
 
-Deno.test("Connection heartbeat message may change the framing: it is then not sent", async () => {
+Deno.test("Connection heartbeat sends nothing if its message function changes the framing", async () => {
   await using ends = await pair<string, string>({
     framing,
     heartbeat: {
@@ -107,20 +107,20 @@ Deno.test("Connection heartbeat message may change the framing: it is then not s
   assertEquals(await ends.peer.readToEnd(), "");
 });
 
-Deno.test("Connection heartbeat is not queued for a peer that takes nothing", async () => {
+Deno.test("Connection heartbeat is not queued for a peer that does not read", async () => {
   let count = 0;
   await using ends = await pair({
     framing: unframed(),
     heartbeat: { interval: 1, message: () => `${count++}` },
   });
   const { connection } = ends;
-  connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  connection.send(new Uint8Array(MORE_THAN_MEMORY_TAKES));
   const before = count;
   await sleep(SOON_MS * 3);
   assertEquals(count, before);
 });
 
-Deno.test("Connection heartbeat ends with this side, however that ends", async () => {
+Deno.test("Connection heartbeat stops when this side ends, however it ends", async () => {
   const endings: ((connection: Connection<string, string>) => unknown)[] = [
     (connection) => connection.closeWrite(),
     (connection) => connection.close(),
@@ -144,7 +144,7 @@ Deno.test("Connection heartbeat ends with this side, however that ends", async (
   }
 });
 
-Deno.test("Connection heartbeat ends the connection by its error", async () => {
+Deno.test("Connection heartbeat ends the connection with the error of its message function", async () => {
   const error = new Error("No message");
   await using ends = await pair({
     framing,
@@ -161,7 +161,7 @@ Deno.test("Connection heartbeat ends the connection by its error", async () => {
   );
 });
 
-Deno.test("Connection heartbeat refuses an async function, also for JSON, which would send {}", async () => {
+Deno.test("Connection heartbeat refuses an async message function, which JSON would encode as {}", async () => {
   await using ends = await pair<unknown, unknown>({
     framing: asJson(lengthPrefixed()),
     heartbeat: {
@@ -172,7 +172,7 @@ Deno.test("Connection heartbeat refuses an async function, also for JSON, which 
   await assertRejects(() => ends.connection.closed, TypeError, "async");
 });
 
-Deno.test("Connection.reframe() ends the heartbeat, and begins that of the new framing", async () => {
+Deno.test("Connection.reframe() stops the heartbeat and starts the new framing's", async () => {
   await using ends = await pair({
     framing,
     heartbeat: { interval: 1, message: "ping" },
@@ -189,7 +189,7 @@ Deno.test("Connection.reframe() ends the heartbeat, and begins that of the new f
   assertEquals(await peer.read(10), "pong\npong\n");
 });
 
-Deno.test("Connection refuses a heartbeat that cannot be sent, immediately", () => {
+Deno.test("Connection throws immediately for a heartbeat that cannot be sent", () => {
   const cases: [unknown, ErrorConstructor, string][] = [
     [true, TypeError, "{ interval, message }"],
     [{ message: "ping" }, TypeError, "without interval"],
@@ -213,7 +213,7 @@ Deno.test("Connection refuses a heartbeat that cannot be sent, immediately", () 
   }
 });
 
-Deno.test("Connection.reframe() by what takes the message that is there begins its own heartbeat", async () => {
+Deno.test("Connection.reframe() called by the new framing's decoder starts its own heartbeat", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const received = connection.receive();
@@ -232,7 +232,7 @@ Deno.test("Connection.reframe() by what takes the message that is there begins i
   assertEquals(await peer.read(5), "ping\n");
 });
 
-Deno.test("Connection heartbeat shares one timer with all others", async () => {
+Deno.test("Connection heartbeats share one timer", async () => {
   using timers = backgroundTimers();
   const connections = Array.from({ length: 1000 }, () => {
     const [near] = transportPair();
@@ -247,7 +247,7 @@ Deno.test("Connection heartbeat shares one timer with all others", async () => {
   assertEquals(timers.count, 0);
 });
 
-Deno.test("serve(), connect() and reconnect() beat, and end those that do not", async () => {
+Deno.test("serve(), connect() and reconnect() send heartbeats, and end peers that do not", async () => {
   const heartbeat = { interval: SOON_MS, message: "ping" };
   const ended = Promise.withResolvers<unknown>();
   await using server = serve({
@@ -257,7 +257,7 @@ Deno.test("serve(), connect() and reconnect() beat, and end those that do not", 
     heartbeat,
     receiveTimeout: LATER_MS,
     onError: (error) => {
-      // The one that is closed may be met by a beat on its way.
+      // A heartbeat may arrive while the connection closes.
       if (error instanceof DOMException) ended.resolve(error);
     },
   }, async (connection) => {
@@ -282,7 +282,7 @@ Deno.test("serve(), connect() and reconnect() beat, and end those that do not", 
   assertEquals(error.name, "TimeoutError");
 });
 
-Deno.test("serve(), connect() and reconnect() refuse a heartbeat before they open anything", async () => {
+Deno.test("serve(), connect() and reconnect() refuse an invalid heartbeat before they open anything", async () => {
   const options = {
     port: 1,
     framing,

@@ -31,7 +31,7 @@ import {
 
 const framing = lines();
 
-Deno.test("Connection.receive() refuses to be called by the framing's own function", async () => {
+Deno.test("Connection.receive() rejects if the framing's own function calls it", async () => {
   await using ends = await pair({
     framing: mapped(lines(), {
       decode(line) {
@@ -50,7 +50,7 @@ Deno.test("Connection.receive() refuses to be called by the framing's own functi
   assertEquals(error.name, "InvalidStateError");
 });
 
-Deno.test("Connection.request() by the framing's own function gets the message that is there", async () => {
+Deno.test("Connection.request() of the framing's own function gets the buffered message", async () => {
   const takes: ((
     connection: Connection<string, string>,
   ) => Promise<unknown>)[] = [
@@ -70,7 +70,7 @@ Deno.test("Connection.request() by the framing's own function gets the message t
     });
     let inner: Promise<string> | undefined;
     const { connection, peer } = ends;
-    connection.peerEnded.catch(() => {}); // reads ahead
+    connection.peerEnded.catch(() => {}); // makes the connection read ahead
     await peer.write("one\ntwo\n");
     await until(() => connection.stats().bytesReceived === 8);
     await take(connection);
@@ -90,7 +90,7 @@ Deno.test("Connection.receive() gives messages in order, then undefined", async 
   assertEquals(await connection.receive(), undefined);
 });
 
-Deno.test("Connection joins a message that arrives byte by byte", async () => {
+Deno.test("Connection assembles a message that arrives byte by byte", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const received = connection.receive();
@@ -132,7 +132,7 @@ Deno.test("Connection reads the socket only when a message is asked for", async 
   assertEquals(reads, 1);
 });
 
-Deno.test("Connection stops the peer when its consumer stops, and loses nothing", async () => {
+Deno.test("Connection makes the peer wait when its consumer stops, and loses nothing", async () => {
   await using ends = await socketPair({ framing: fixedLength(1024) });
   const { connection, peer } = ends;
   const flood = peer.write(new Uint8Array(MORE_THAN_KERNEL_TAKES))
@@ -151,7 +151,7 @@ Deno.test("Connection stops the peer when its consumer stops, and loses nothing"
   assertEquals(connection.stats().messagesReceived, count);
 });
 
-Deno.test("Connection reads at most readBufferSize ahead once it is busy", async () => {
+Deno.test("Connection reads at most readBufferSize ahead when it is busy", async () => {
   const readBufferSize = 10_000;
   await using ends = await pair({ framing: fixedLength(100), readBufferSize });
   const { connection, peer } = ends;
@@ -192,7 +192,7 @@ Deno.test("Connection reads no more than readBufferSize in one read", async () =
   assertEquals([...sizes], [7]);
 });
 
-Deno.test("Connection reads small when quiet, and up to 64 KiB when busy", async () => {
+Deno.test("Connection uses small reads when quiet, and reads of up to 64 KiB when busy", async () => {
   let size = 0;
   await using ends = await socketPair(
     { framing: unframed() },
@@ -220,7 +220,7 @@ Deno.test("Connection reads small when quiet, and up to 64 KiB when busy", async
   assert(largest > 32 * 1024 && largest <= 64 * 1024, `Largest: ${largest}`);
 });
 
-Deno.test("Connection holds no large buffer alive by small messages", async () => {
+Deno.test("Connection keeps no large buffer alive for small messages", async () => {
   await using ends = await pair({ framing: fixedLength(100) });
   const { connection, peer } = ends;
   const kept = [];
@@ -237,7 +237,7 @@ Deno.test("Connection holds no large buffer alive by small messages", async () =
   }
 });
 
-Deno.test("Connection holds no large buffer alive by small messages once it was busy", async () => {
+Deno.test("Connection keeps no large buffer alive for small messages after it was busy", async () => {
   await using ends = await pair({ framing: fixedLength(100) });
   const { connection, peer } = ends;
   const busy = peer.write(new Uint8Array(4_000_000));
@@ -254,7 +254,7 @@ Deno.test("Connection holds no large buffer alive by small messages once it was 
   assert(held < 2_000_000, `200 kB of messages hold ${held} bytes`);
 });
 
-Deno.test("Connection goes on with receive() after a loop that breaks", async () => {
+Deno.test("Connection continues with receive() after a loop that breaks", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("1\n2\n3\n4\n5\n");
@@ -277,7 +277,7 @@ Deno.test("Connection goes on with receive() after a loop that breaks", async ()
   assertEquals(await peer.read(11), "still open\n");
 });
 
-Deno.test("Connection goes on after a loop whose body throws", async () => {
+Deno.test("Connection continues after a loop whose body throws", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("1\n2\n");
@@ -291,7 +291,7 @@ Deno.test("Connection goes on after a loop whose body throws", async () => {
   assertEquals(await connection.receive(), "2");
 });
 
-Deno.test("Connection.batches() gives all messages of a read together, and no empty array", async () => {
+Deno.test("Connection.batches() gives all messages of a read together, and no empty batch", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("1\n2\n3\nhal");
@@ -307,13 +307,13 @@ Deno.test("Connection.batches() gives all messages of a read together, and no em
   assertEquals(await batches.next(), { value: undefined, done: true });
 });
 
-Deno.test("Connection lets all ways of receiving draw in turn", async () => {
+Deno.test("Connection gives messages to all kinds of receivers in turn", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const reader = connection.readable.getReader();
   const iterator = connection[Symbol.asyncIterator]();
   const batches = connection.batches()[Symbol.asyncIterator]();
-  await turn(); // a new stream asks for nothing before
+  await turn(); // a new stream requests nothing before its first read
   const received = Promise.all([
     connection.receive(),
     iterator.next(),
@@ -335,7 +335,7 @@ Deno.test("Connection lets all ways of receiving draw in turn", async () => {
   reader.releaseLock();
 });
 
-Deno.test("Connection gives each message once to ten loops at a time", async () => {
+Deno.test("Connection gives each message to one of ten concurrent loops", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const loops = Array.from({ length: 10 }, () => Array.fromAsync(connection));
@@ -378,13 +378,13 @@ Deno.test("Connection.receive() loses no message when aborted", async () => {
     controller.abort(reason);
     assertStrictEquals(await assertRejects(() => aborted), reason);
     await peer.write(`${i}\n`);
-    // Alternately with the message there before it is asked for, and after.
+    // The message arrives alternately before and after it is requested.
     if (i % 2 === 0) await turn();
     assertEquals(await connection.receive(), String(i));
   }
 });
 
-Deno.test("Connection.receive() gives a message or a reason when aborted as it comes, never neither", async () => {
+Deno.test("Connection.receive() gives the message or the abort reason if both come together", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const received: string[] = [];
@@ -411,7 +411,7 @@ Deno.test("Connection.receive() gives a message or a reason when aborted as it c
   assertEquals(received, Array.from({ length: 500 }, (_, i) => String(i)));
 });
 
-Deno.test("Connection.receive() lets the others keep their turns when one is aborted", async () => {
+Deno.test("Connection.receive() leaves the order of other receivers unchanged when it is aborted", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const controller = new AbortController();
@@ -424,7 +424,7 @@ Deno.test("Connection.receive() lets the others keep their turns when one is abo
   assertEquals(await Promise.all([first, last]), ["1", "2"]);
 });
 
-Deno.test("Connection.receive() rejects immediately with a signal that is aborted already", async () => {
+Deno.test("Connection.receive() rejects immediately if its signal is already aborted", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("one\n");
@@ -435,7 +435,7 @@ Deno.test("Connection.receive() rejects immediately with a signal that is aborte
   assertEquals(await connection.receive(), "one");
 });
 
-Deno.test("Connection.receive() leaves no listener at a signal that lives on", async () => {
+Deno.test("Connection.receive() leaves no listener on a signal", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   let listeners = 0;
@@ -462,7 +462,7 @@ Deno.test("Connection.receive() leaves no listener at a signal that lives on", a
   }
 });
 
-Deno.test("Connection.readable gives messages and ends with the peer's", async () => {
+Deno.test("Connection.readable gives messages and ends when the peer ends", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   assertStrictEquals(connection.readable, connection.readable);
@@ -489,7 +489,7 @@ Deno.test("Connection.readable waits for its reader", async () => {
   assertEquals(count * 1024, MORE_THAN_KERNEL_TAKES);
 });
 
-Deno.test("Connection.readable lets receive() go on when a loop over it breaks", async () => {
+Deno.test("Connection.readable lets receive() continue when a loop over it breaks", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("1\n2\n3\n");
@@ -501,12 +501,12 @@ Deno.test("Connection.readable lets receive() go on when a loop over it breaks",
   assertEquals(await connection.receive(), "3");
 });
 
-Deno.test("Connection.readable leaves the next message to others once its reader has left", async () => {
+Deno.test("Connection.readable leaves the next message to other receivers when its reader has stopped", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const reader = connection.readable.getReader();
   const left = assertRejects(() => reader.read(), TypeError);
-  await turn(); // the stream has asked for a message
+  await turn(); // the stream has requested a message
   reader.releaseLock();
   await left;
   const received = connection.receive();
@@ -527,7 +527,7 @@ Deno.test("Connection.readable leaves the next message to others once its reader
   assertEquals((await again.read()).value, "3");
 });
 
-Deno.test("Connection.readable, cancelled, ends the messages and lets the connection send", async () => {
+Deno.test("Connection.readable, when cancelled, ends the messages and lets the connection send", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const reader = connection.readable.getReader();
@@ -541,7 +541,7 @@ Deno.test("Connection.readable, cancelled, ends the messages and lets the connec
   assertEquals(await peer.read(4), "one\n");
 });
 
-Deno.test("Connection.closeRead() ends the messages after those already read", async () => {
+Deno.test("Connection.closeRead() ends the messages after the buffered ones", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await peer.write("1\n2\n3\n");
@@ -569,7 +569,7 @@ Deno.test("Connection delivers the messages before a malformed one, then its err
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("Connection rejects all waits with a malformed message's error, after the messages before it", async () => {
+Deno.test("Connection rejects all receivers with a malformed message's error, after the messages before it", async () => {
   await using ends = await pair({ framing: lines({ maxLength: 8 }) });
   const { connection, peer } = ends;
   const received = Array.from({ length: 4 }, () => connection.receive());
@@ -604,7 +604,7 @@ Deno.test("Connection ends with a FramingError when the stream ends inside a mes
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("Connection delivers the remainder at the end before the error after it", async () => {
+Deno.test("Connection delivers the remainder at the end before its error", async () => {
   let calls = 0;
   await using ends = await pair<string, never>({
     framing: {
@@ -624,7 +624,7 @@ Deno.test("Connection delivers the remainder at the end before the error after i
   await assertRejects(() => connection.receive(), FramingError, "Unfinished");
 });
 
-Deno.test("Connection ends by what its decoder throws", async () => {
+Deno.test("Connection ends with the error that its decoder throws", async () => {
   const error = new TypeError("Bad decoder");
   await using ends = await pair<string, never>({
     framing: {
@@ -643,7 +643,7 @@ Deno.test("Connection ends by what its decoder throws", async () => {
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("Connection ends with what ref() of the transport throws, and loses no message by it", async () => {
+Deno.test("Connection ends with the error that the transport's ref() throws, and loses no message", async () => {
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
       ref() {
@@ -653,14 +653,14 @@ Deno.test("Connection ends with what ref() of the transport throws, and loses no
     }));
   const { connection, peer } = ends;
   await peer.write("one\n");
-  connection.peerEnded.catch(() => {}); // reads ahead, and keeps no process alive
+  connection.peerEnded.catch(() => {}); // reads ahead without keeping the process alive
   await until(() => connection.stats().bytesReceived > 0);
   assertEquals(await connection.receive(), "one");
   await assertRejects(() => connection.receive(), Error, "no ref");
   await assertRejects(() => connection.closed, Error, "no ref");
 });
 
-Deno.test("Connection.readable that the framing's own function cancels holds up no other receiver", async () => {
+Deno.test("Connection.readable, when cancelled by the framing's own function, does not block other receivers", async () => {
   await using ends = await pair({
     framing: mapped(lines(), {
       decode(line) {
@@ -674,7 +674,7 @@ Deno.test("Connection.readable that the framing's own function cancels holds up 
   const { connection, peer } = ends;
   const reader = connection.readable.getReader();
   const reading = reader.read();
-  await turn(); // until then the stream has not begun
+  await turn(); // the stream starts only then
   const next = connection.receive();
   const last = connection.receive();
   await peer.write("enough\nnext\n");
@@ -684,7 +684,7 @@ Deno.test("Connection.readable that the framing's own function cancels holds up 
   await connection.close();
 });
 
-Deno.test("Connection.close() within a read of the transport drops what the peer sends to its end", async () => {
+Deno.test("Connection.close() during a read of the transport drains the peer's bytes up to its end", async () => {
   let closing: Promise<void> | undefined;
   await using ends = await pair(
     { framing: unframed() },
@@ -699,14 +699,14 @@ Deno.test("Connection.close() within a read of the transport drops what the peer
   const { connection, peer } = ends;
   await connection.send("answer");
   const receiving = connection.receive();
-  await peer.write(new Uint8Array(8 * 1024 * 1024)); // a reset would refuse it
+  await peer.write(new Uint8Array(8 * 1024 * 1024)); // a reset would make this write fail
   await peer.conn.closeWrite();
   assertEquals(await peer.readToEnd(), "answer");
   assertEquals(await receiving, undefined);
   await closing;
 });
 
-Deno.test("Connection begins one read at most, also if the transport calls back within it", async () => {
+Deno.test("Connection starts one read at most, also if the transport calls the connection during a read", async () => {
   const callBacks: ((connection: Connection) => unknown)[] = [
     (connection) => connection.receive(),
     (connection) => connection.peerEnded,
@@ -742,7 +742,7 @@ Deno.test("Connection begins one read at most, also if the transport calls back 
   }
 });
 
-Deno.test("Connection.readable gives messages in the order of asking to concurrent reads", async () => {
+Deno.test("Connection.readable gives messages to concurrent reads in their order", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const iterator = connection.readable.values({ preventCancel: true });
@@ -757,14 +757,14 @@ Deno.test("Connection.readable gives messages in the order of asking to concurre
   assertEquals(order, ["a1", "b2", "c3", "a4", "b5", "c6", "a7", "b8", "c9"]);
 });
 
-Deno.test("Connection delivers what was being decoded when it was closed, and nothing more when it was aborted", async () => {
+Deno.test("Connection delivers buffered messages if close() or closeRead() is called while it decodes, but not after abort()", async () => {
   const ways: [
     end: (connection: Connection<string>) => void,
     expected: string[],
   ][] = [
     [(connection) => connection.close(), ["one", "two"]],
     [(connection) => connection.closeRead(), ["one", "two"]],
-    // What had been received before is the receiver's.
+    // The receiver keeps messages that it received before.
     [(connection) => connection.abort(new Error("Enough")), ["one"]],
   ];
   for (const [end, expected] of ways) {
@@ -793,7 +793,7 @@ Deno.test("Connection delivers what was being decoded when it was closed, and no
   }
 });
 
-Deno.test("Connection asks a decoder for its remainder until there is none", async () => {
+Deno.test("Connection calls the decoder for the remainder until it returns undefined", async () => {
   const remainder = ["one", "two", "three"];
   await using ends = await pair<string, never>({
     framing: {
@@ -830,7 +830,7 @@ Deno.test("Connection leaves no rejection unhandled when its receivers are not a
   assertEquals(reasons, []);
 });
 
-Deno.test("Connection gives an error after the messages of a mapped framing without more bytes", async () => {
+Deno.test("Connection delivers an error after the messages of a mapped framing without reading more bytes", async () => {
   await using ends = await pair({
     framing: asText(lengthPrefixed({ maxLength: 8 })),
   });
@@ -840,7 +840,7 @@ Deno.test("Connection gives an error after the messages of a mapped framing with
   await assertRejects(() => connection.receive(), FramingError, "longer than");
 });
 
-Deno.test("Connection.stats() counts the messages that each framing has dropped, of this connection alone", async () => {
+Deno.test("Connection.stats() counts the dropped messages of each framing, for this connection only", async () => {
   await using ends = await pair({
     framing: lines({ maxLength: 3, oversize: "discard" }),
   });
@@ -872,7 +872,7 @@ Deno.test("Connection.stats() counts the messages that each framing has dropped,
   assertEquals(other.connection.stats().messagesDropped, 0);
 });
 
-Deno.test("Connection reads little at a time of a flood of messages that are dropped", async () => {
+Deno.test("Connection uses small reads for a stream of messages that are all dropped", async () => {
   const error = new FramingError("Refused");
   const rooms: number[] = [];
   let left = 4096;

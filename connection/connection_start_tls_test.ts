@@ -80,25 +80,25 @@ Deno.test("Connection.startTls() refuses after abort(), with its reason", async 
   await assertRejects(() => client.startTls(asClient), Error, "enough");
 });
 
-Deno.test("Connection.startTls() refuses bytes of the peer that come while what is queued is sent", async () => {
+Deno.test("Connection.startTls() rejects if the peer sends bytes while the queue is sent", async () => {
   const [near, far] = transportPair({ bufferSize: 8 });
   await using ends = framed([near, far]);
   const { client, server } = ends;
   const sending = client.send("longer than the buffer");
   sending.catch(() => {});
-  const receiving = isPending(client.peerEnded); // a read is under way
+  const receiving = isPending(client.peerEnded); // starts a read
   const securing = client.startTls(asClient);
   await server.send("early");
   await receiving;
   assertEquals(await server.receive(), "longer than the buffer");
   await assertRejects(() => securing, DOMException, "unread");
-  // It goes on without TLS.
+  // The connection continues without TLS.
   assertEquals(await client.receive(), "early");
   await client.send("still here");
   assertEquals(await server.receive(), "still here");
 });
 
-Deno.test("Connection.startTls() rejects with the reason of an abort() while what is queued is sent", async () => {
+Deno.test("Connection.startTls() rejects with the reason of an abort() while the queue is sent", async () => {
   await using ends = framed(transportPair({ bufferSize: 8 }));
   const { client } = ends;
   client.send("longer than the buffer").catch(() => {});
@@ -107,7 +107,7 @@ Deno.test("Connection.startTls() rejects with the reason of an abort() while wha
   await assertRejects(() => securing, Error, "enough");
 });
 
-Deno.test("Connection.startTls() says so where there is no node:tls", async () => {
+Deno.test("Connection.startTls() says that the runtime has no node:tls", async () => {
   await using ends = framed(transportPair());
   const { getBuiltinModule } = process;
   Object.assign(process, { getBuiltinModule: undefined });
@@ -123,14 +123,14 @@ Deno.test("Connection.startTls() says so where there is no node:tls", async () =
 });
 
 for (const [name, open] of WAYS) {
-  Deno.test(`Connection.startTls() encrypts both ways from then on over ${name}`, async () => {
+  Deno.test(`Connection.startTls() encrypts both directions over ${name}`, async () => {
     await using ends = framed(await open());
     const { client, server } = ends;
     client.send("STARTTLS");
     assertEquals(await server.receive(), "STARTTLS");
     const answer = server.send("go ahead");
     const securing = server.startTls(asServer);
-    const early = server.send("encrypted"); // though it is sent before the handshake
+    const early = server.send("encrypted"); // it is sent before the handshake
     assertEquals(await client.receive(), "go ahead");
     await client.startTls(asClient);
     await Promise.all([answer, securing, early]);
@@ -144,7 +144,7 @@ for (const [name, open] of WAYS) {
       ]),
       ["é!", undefined],
     );
-    // Half-close, and a large answer after it.
+    // Half-close, then a large answer.
     const large = "x".repeat(500_000);
     await client.closeWrite();
     assertEquals(await server.receive(), undefined);
@@ -157,7 +157,7 @@ for (const [name, open] of WAYS) {
   });
 }
 
-Deno.test("Connection.startTls() tells what the transport below throws or gives, whatever that is", async () => {
+Deno.test("Connection.startTls() rejects with the error of the transport below, of any type, and for an impossible read", async () => {
   const faults: [Partial<Transport>, unknown][] = [
     [{ write: () => Promise.reject(undefined) }, undefined],
     [{ write: () => Promise.reject(null) }, null],
@@ -180,7 +180,7 @@ Deno.test("Connection.startTls() tells what the transport below throws or gives,
   }
 });
 
-Deno.test("Connection.startTls() lets no async function of the transport below be an unhandled rejection", async () => {
+Deno.test("Connection.startTls() leaves no rejection unhandled if close() or reset() of the transport below is async", async () => {
   const [near, far] = transportPair();
   const late = () => Promise.reject(new Error("no unhandled rejection"));
   const methods = { close: late, reset: late };
@@ -192,7 +192,7 @@ Deno.test("Connection.startTls() lets no async function of the transport below b
   near.close();
 });
 
-Deno.test("Connection.startTls() refuses to be called while a message is encoded", async () => {
+Deno.test("Connection.startTls() rejects while a message is encoded", async () => {
   let starting: Promise<void> | undefined;
   await using ends = await pair({
     framing: mapped(lines(), {
@@ -212,7 +212,7 @@ Deno.test("Connection.startTls() refuses to be called while a message is encoded
   assertEquals((await peer.readToEnd()).split("\n").length, 3);
 });
 
-Deno.test("Connection.startTls() works though a read is under way on both sides", async () => {
+Deno.test("Connection.startTls() works while a read is pending on both sides", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
   const received = [client.receive(), server.receive()];
@@ -224,13 +224,13 @@ Deno.test("Connection.startTls() works though a read is under way on both sides"
   assertEquals(await Promise.all(received), ["from server", "from client"]);
 });
 
-Deno.test("Connection.startTls() gives the peer's end after much that waited, of which it reads little ahead", async () => {
+Deno.test("Connection.startTls() gives the peer's end after many waiting messages, and reads only a little ahead", async () => {
   const [near, far] = transportPair({ bufferSize: 2 * MEBIBYTE });
   await using ends = framed([near, far]);
   const { client, server } = ends;
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
   const line = "x".repeat(MEBIBYTE - 1);
-  assert(await isPending(client.peerEnded)); // a read is under way
+  assert(await isPending(client.peerEnded)); // starts a read
   server.send(line);
   await server.closeWrite();
 
@@ -241,7 +241,7 @@ Deno.test("Connection.startTls() gives the peer's end after much that waited, of
   assertEquals(await client.receive(), undefined);
 });
 
-Deno.test("Connection.flush() after startTls() waits for a peer that does not receive, and close() loses nothing", async () => {
+Deno.test("Connection.flush() in TLS waits for a peer that does not receive, and close() loses nothing", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
@@ -258,14 +258,14 @@ Deno.test("Connection.flush() after startTls() waits for a peer that does not re
   await Promise.all([flushed, closed]);
 });
 
-Deno.test("Connection.closeWrite() in TLS leaves the peer's messages before its end", async () => {
+Deno.test("Connection.closeWrite() in TLS still receives the peer's messages before its end", async () => {
   const [near, far] = transportPair();
   await using ends = framed([near, far]);
   const { client, server } = ends;
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
   for (const line of ["one", "two"]) client.send(line);
   await client.closeWrite();
-  await untilSteady(() => far.arrived); // the end lies in TLS
+  await untilSteady(() => far.arrived); // the end has arrived inside TLS
   await server.closeWrite();
 
   assertEquals(await server.receive(), "one");
@@ -274,8 +274,8 @@ Deno.test("Connection.closeWrite() in TLS leaves the peer's messages before its 
   await server.closed;
 });
 
-Deno.test("Connection.closeWrite() in TLS settles when the transport has taken the end, also after the peer's", async () => {
-  const [near, far] = transportPair({ bufferSize: 16 }); // less than the end takes
+Deno.test("Connection.closeWrite() in TLS resolves when the transport has sent the end, also after the peer's end", async () => {
+  const [near, far] = transportPair({ bufferSize: 16 }); // less than the TLS end needs
   await using ends = framed([near, far]);
   const { client, server } = ends;
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
@@ -290,7 +290,7 @@ Deno.test("Connection.closeWrite() in TLS settles when the transport has taken t
   await Promise.all([ended, client.closed, server.closed]);
 });
 
-Deno.test("Connection.startTls() compares the certificate with an address too", async () => {
+Deno.test("Connection.startTls() verifies the certificate for an IP address", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;
   await Promise.all([
@@ -309,8 +309,8 @@ Deno.test("Connection.startTls() compares the certificate with an address too", 
 
 Deno.test({
   name:
-    "Connection.startTls() compares the certificate with an IPv6 address, also in brackets",
-  // Its checkServerIdentity() knows none.
+    "Connection.startTls() verifies the certificate for an IPv6 address, also in brackets",
+  // checkServerIdentity() of Node 22 does not support IPv6 addresses.
   ignore: process.versions.node.startsWith("22."),
   async fn() {
     for (const serverName of ["::1", "[::1]"]) {
@@ -326,7 +326,7 @@ Deno.test({
   },
 });
 
-Deno.test("Connection.startTls() tells what ALPN agreed on", async () => {
+Deno.test("Connection.startTls() resolves with the ALPN protocol", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
   assertEquals(client.alpnProtocol, undefined);
@@ -338,7 +338,7 @@ Deno.test("Connection.startTls() tells what ALPN agreed on", async () => {
   assertEquals(client.remoteAddr?.transport, "tcp");
 });
 
-Deno.test("Connection.startTls() is refused while bytes of the peer are unread", async () => {
+Deno.test("Connection.startTls() rejects while bytes of the peer are unread", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
   server.send("go ahead");
@@ -349,17 +349,17 @@ Deno.test("Connection.startTls() is refused while bytes of the peer are unread",
     DOMException,
     "bytes of the peer are unread",
   );
-  // It is as before.
+  // The connection is unchanged.
   assertEquals(await client.receive(), "injected");
   client.send("still plain");
   assertEquals(await server.receive(), "still plain");
 });
 
-Deno.test("Connection.startTls() that is refused within the turn leaves one write at a time", async () => {
+Deno.test("Connection.startTls() that rejects within the turn leaves one pending write at most", async () => {
   const [near, far] = transportPair({ bufferSize: 64 });
   await using client = new Connection(near, { framing });
   await using server = new Connection(far, { framing });
-  void client.peerEnded; // reads ahead
+  void client.peerEnded; // makes the connection read ahead
   await until(() => near.isReading);
   client.send("a");
   const securing = client.startTls(asClient);
@@ -376,7 +376,7 @@ Deno.test("Connection.startTls() that is refused within the turn leaves one writ
   assertEquals(await client.receive(), "injected");
 });
 
-Deno.test("Connection.startTls() is refused while a part of a message was taken", async () => {
+Deno.test("Connection.startTls() rejects while a decoder has taken a part of a message", async () => {
   const [near, far] = transportPair();
   const isLast = (line: string) => line[3] !== "-";
   await using client = new Connection(near, {
@@ -391,16 +391,16 @@ Deno.test("Connection.startTls() is refused while a part of a message was taken"
     DOMException,
     "bytes of the peer are unread",
   );
-  // It is as before.
+  // The connection is unchanged.
   await server.send("250 still plain");
   assertEquals(await reply, ["250-injected", "250 still plain"]);
 });
 
-Deno.test("Connection.startTls() of a server takes the beginning of the handshake that was read to watch the peer", async () => {
+Deno.test("Connection.startTls() of a server uses handshake bytes that were read to watch the peer", async () => {
   const [near, far] = await sockets();
   await using client = new Connection(near, { framing });
   await using server = new Connection(far, { framing });
-  // A peer that begins with TLS.
+  // A peer that starts with TLS.
   const early = client.startTls(asClient);
   const seen = server.peerEnded;
   await until(() => server.stats().bytesReceived > 0);
@@ -411,10 +411,10 @@ Deno.test("Connection.startTls() of a server takes the beginning of the handshak
   await seen;
 });
 
-Deno.test("Connection.startTls() of a server takes what comes while what is queued is sent for the handshake", async () => {
+Deno.test("Connection.startTls() of a server takes bytes that arrive while the queue is sent as handshake bytes", async () => {
   const [near, far] = transportPair({ bufferSize: 8 });
   const server = new Connection(far, { framing });
-  const watching = isPending(server.peerEnded); // a read is under way
+  const watching = isPending(server.peerEnded); // starts a read
   server.send("longer than the buffer").catch(() => {});
   const securing = server.startTls(asServer);
   await near.write(toBytes("no TLS"));
@@ -423,15 +423,15 @@ Deno.test("Connection.startTls() of a server takes what comes while what is queu
     read += await near.read(new Uint8Array(64)) ?? 0;
   }
   const error = await assertRejects(() => securing, Error);
-  assertEquals(error instanceof DOMException, false); // not refused: no handshake
+  assertEquals(error instanceof DOMException, false); // not a refusal: there is no handshake
   near.close();
 });
 
-Deno.test("Connection.startTls() of a server takes a handshake that came with the request for it", async () => {
+Deno.test("Connection.startTls() of a server takes handshake bytes that arrived with the request for TLS", async () => {
   const [near, far] = transportPair();
   await using ends = framed([near, far]);
   const { client, server } = ends;
-  // As of MySQL, where the client waits for no answer.
+  // As in MySQL, where the client does not wait for an answer.
   near.stall();
   client.send("STARTTLS");
   const early = client.startTls(asClient);
@@ -444,7 +444,7 @@ Deno.test("Connection.startTls() of a server takes a handshake that came with th
   assertEquals(await client.receive(), "welcome");
 });
 
-Deno.test("Connection.startTls() of a server refuses what came after the request for it", async () => {
+Deno.test("Connection.startTls() of a server refuses other bytes that arrived after the request for TLS", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
   client.send("STARTTLS");
@@ -457,7 +457,7 @@ Deno.test("Connection.startTls() of a server refuses what came after the request
   );
 });
 
-Deno.test("Connection.startTls() is refused while a frame that was taken holds a message", async () => {
+Deno.test("Connection.startTls() rejects while a decoder still holds a message of its last frame", async () => {
   const words = {
     ...assembled(framing, () =>
       function* (line) {
@@ -478,7 +478,7 @@ Deno.test("Connection.startTls() is refused while a frame that was taken holds a
           "bytes of the peer are unread",
         );
       }
-      // It is as before.
+      // The connection is unchanged.
       for (const word of ["injected", "too", "bye"]) {
         assertEquals(await connection.receive(), word);
       }
@@ -491,7 +491,7 @@ function same(text: string): string {
   return text;
 }
 
-Deno.test("Connection.startTls() tells of bytes that are no TLS right after the peer's part of the handshake", async () => {
+Deno.test("Connection.startTls() reports bytes that are not TLS right after the peer's part of the handshake", async () => {
   const [near, far] = transportPair();
   let isFirst = true;
   const damaging = overriding(far, {
@@ -504,13 +504,13 @@ Deno.test("Connection.startTls() tells of bytes that are no TLS right after the 
   });
   await using ends = framed([near, damaging]);
   const { client, server } = ends;
-  server.startTls(asServer).catch(() => {}); // may wait for the rest of the handshake
+  server.startTls(asServer).catch(() => {}); // it may wait for the rest of the handshake
   await client.startTls(asClient).catch(() => {});
   const error = await assertRejects(() => client.receive(), Error);
   assertEquals(error.name, "InvalidData");
 });
 
-Deno.test("Connection.startTls() tells either side of later bytes that are no TLS, after the messages before", async () => {
+Deno.test("Connection.startTls() reports later bytes that are not TLS on either side, after the messages before them", async () => {
   for (const damaged of ["client", "server"] as const) {
     const [near, far] = transportPair();
     await using ends = framed([near, far]);
@@ -572,7 +572,7 @@ Deno.test("Connection.startTls() ends the connection if the handshake fails", as
   }
 });
 
-Deno.test("Connection.startTls() says that a key is not that of the certificate", async () => {
+Deno.test("Connection.startTls() reports a key that does not match the certificate", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -587,7 +587,7 @@ Deno.test("Connection.startTls() says that a key is not that of the certificate"
   assertMatch(error.message, /not that of cert|mismatch/i);
 });
 
-Deno.test("Connection.startTls() ends with abort() and by idleTimeout", async () => {
+Deno.test("Connection.startTls() rejects after abort() and after idleTimeout", async () => {
   const [near, far] = await sockets();
   const client = new Connection(near, { framing, idleTimeout: 50 });
   await assertRejects(
@@ -606,7 +606,7 @@ Deno.test("Connection.startTls() ends with abort() and by idleTimeout", async ()
   far2.close();
 });
 
-Deno.test("Connection.startTls() ends by receiveTimeout if the peer is silent in the handshake", async () => {
+Deno.test("Connection.startTls() rejects after receiveTimeout if the peer is silent in the handshake", async () => {
   const [near, far] = await sockets();
   const client = new Connection(near, { framing, receiveTimeout: 50 });
   await assertRejects(
@@ -618,7 +618,7 @@ Deno.test("Connection.startTls() ends by receiveTimeout if the peer is silent in
   far.close();
 });
 
-Deno.test("Connection.startTls() ends by messageTimeout though bytes of the handshake come", async () => {
+Deno.test("Connection.startTls() rejects after messageTimeout although handshake bytes arrive", async () => {
   const [near, far] = await sockets();
   const connection = new Connection(near, { framing, messageTimeout: 20 });
   const securing = connection.startTls(asServer);
@@ -628,7 +628,7 @@ Deno.test("Connection.startTls() ends by messageTimeout though bytes of the hand
   far.close();
 });
 
-Deno.test("Connection.abort() after startTls() resets what can be reset", async () => {
+Deno.test("Connection.abort() after startTls() resets the transport if it has reset()", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
@@ -641,7 +641,7 @@ Deno.test("Connection.abort() after startTls() resets what can be reset", async 
 });
 
 for (const side of ["client", "server"] as const) {
-  Deno.test(`Connection.startTls() takes no cut below TLS for the end of the ${side}'s messages`, async () => {
+  Deno.test(`Connection.startTls() reports an error if TCP ends before the ${side}'s TLS end`, async () => {
     const pair = transportPair();
     await using ends = framed(pair);
     const { client, server } = ends;
@@ -658,15 +658,15 @@ for (const side of ["client", "server"] as const) {
   });
 }
 
-Deno.test("Connection.startTls() holds no timeout against a peer whose bytes come in the handshake", async () => {
+Deno.test("Connection.startTls() lets no timeout end a handshake whose bytes keep arriving", async () => {
   const LIMIT_MS = 100;
   const [near, far] = transportPair();
   const limits = { idleTimeout: LIMIT_MS, receiveTimeout: LIMIT_MS };
   const client = new Connection(near, { framing, ...limits });
-  // A server that sends a byte of its first record at a time.
+  // A server that sends its first record byte by byte.
   const record = Uint8Array.of(22, 3, 3, 64, 0, 2, 0, 63, 252);
   const securing = client.startTls(asClient);
-  await far.read(new Uint8Array(4096)); // what the client begins with
+  await far.read(new Uint8Array(4096)); // the client's first bytes
   for (const byte of record) {
     await far.write(Uint8Array.of(byte));
     await new Promise((resolve) => setTimeout(resolve, LIMIT_MS / 4));
@@ -676,7 +676,7 @@ Deno.test("Connection.startTls() holds no timeout against a peer whose bytes com
   await assertRejects(() => securing, Error, "ended within the handshake");
 });
 
-Deno.test("Connection.unref() and ref() hold in TLS, and waiting for a message keeps the process alive", async () => {
+Deno.test("Connection.unref() and ref() work in TLS, and receive() keeps the process alive", async () => {
   const program = (calls: string) => `
     ${SOCKETS_PROGRAM}
     const connection = new Connection(near, { framing: lines() });
@@ -707,7 +707,7 @@ Deno.test("Connection.unref() and ref() hold in TLS, and waiting for a message k
   assertEquals(ref, waiting);
 });
 
-Deno.test("Connection.startTls() refuses what cannot work", async () => {
+Deno.test("Connection.startTls() refuses invalid options", async () => {
   const wrongs: [object, message: string][] = [
     [{}, "serverName"],
     [{ serverName: "" }, "serverName"],
@@ -723,7 +723,7 @@ Deno.test("Connection.startTls() refuses what cannot work", async () => {
   const connection = new Connection(near, { framing });
   for (const [options, message] of wrongs) {
     await assertRejects(
-      // As in JavaScript: the types let few of them pass.
+      // As from JavaScript: the types allow few of these.
       () => connection.startTls(options as StartTlsOptions),
       TypeError,
       message,
@@ -740,7 +740,7 @@ Deno.test("Connection.startTls() refuses what cannot work", async () => {
   far.close();
 });
 
-Deno.test("Connection.startTls() goes by the options of the call, whatever they become", async () => {
+Deno.test("Connection.startTls() copies its options when it is called", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
   const options = { ...asClient };
@@ -749,7 +749,7 @@ Deno.test("Connection.startTls() goes by the options of the call, whatever they 
   await Promise.all([started, server.startTls(asServer)]);
 });
 
-Deno.test("Connection.startTls() and reframe() go together", async () => {
+Deno.test("Connection.startTls() and reframe() can be combined", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
@@ -761,7 +761,7 @@ Deno.test("Connection.startTls() and reframe() go together", async () => {
 });
 
 for (const side of ["client", "server"] as const) {
-  Deno.test(`Connection.startTls() rejects as ${side} when the peer ends within the handshake`, async () => {
+  Deno.test(`Connection.startTls() rejects as ${side} when the peer ends during the handshake`, async () => {
     const [near, far] = await sockets();
     const connection = new Connection(near, { framing });
     const starting = connection.startTls(
@@ -774,7 +774,7 @@ for (const side of ["client", "server"] as const) {
   });
 }
 
-Deno.test("Connection.startTls() has the transport for itself", async () => {
+Deno.test("Connection.startTls() makes detach() and a second startTls() reject until it has settled", async () => {
   await using ends = framed(await sockets());
   const { client, server } = ends;
   const securing = client.startTls(asClient);
@@ -786,7 +786,7 @@ Deno.test("Connection.startTls() has the transport for itself", async () => {
   ) {
     await assertRejects(action, DOMException, "startTls() is under way");
   }
-  const ending = client.closeWrite(); // which is told in TLS
+  const ending = client.closeWrite(); // sent inside TLS
   await Promise.all([securing, server.startTls(asServer), ending]);
   assertEquals(await server.receive(), undefined);
   await server.send("answer");

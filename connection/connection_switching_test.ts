@@ -14,6 +14,7 @@ import { Connection } from "./connection.ts";
 import {
   isPending,
   MORE_THAN_KERNEL_TAKES,
+  MORE_THAN_MEMORY_TAKES,
   pair,
   Peer,
   sockets,
@@ -24,7 +25,7 @@ import type { Transport } from "./transport.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 
-/** Runs `scenario` with `stream` received whole, cut at each place, and byte by byte. */
+/** Runs `scenario` with `stream` received whole, cut at each byte, and byte by byte. */
 async function inEveryCut<In, Out>(
   framing: Framing<In, Out>,
   stream: string,
@@ -57,7 +58,7 @@ async function inEveryCut<In, Out>(
   }
 }
 
-Deno.test("Connection.reframe() reads what follows in another framing, in every cut", async () => {
+Deno.test("Connection.reframe() reads the following bytes in another framing, in every cut", async () => {
   await inEveryCut(
     lines(),
     "one\nSWITCH\n\0\0\0\x03a\nb\0\0\0\0BACK\nlast\n",
@@ -94,7 +95,7 @@ Deno.test("Connection.reframe() changes neither side if the framing throws", asy
   }
 });
 
-Deno.test("Connection.reframe() within decode gives what is there to those who wait, in the new framing", async () => {
+Deno.test("Connection.reframe() in a decoder gives buffered messages to pending receivers in the new framing", async () => {
   const waits: ((
     connection: Connection<string, string>,
   ) => Promise<unknown>)[] = [
@@ -119,7 +120,7 @@ Deno.test("Connection.reframe() within decode gives what is there to those who w
       });
       const { connection, peer } = ends;
       if (isThere) {
-        connection.peerEnded.catch(() => {}); // reads ahead
+        connection.peerEnded.catch(() => {}); // makes the connection read ahead
         await peer.write("a line\n");
         await until(() => connection.stats().bytesReceived > 0);
       }
@@ -142,7 +143,7 @@ Deno.test("Connection.reframe() switches within a loop over the messages", async
   }, ["a", new Uint8Array([0x62]), new Uint8Array([0x63])]);
 });
 
-Deno.test("Connection.reframe() gives what is there to those who wait already, in the new framing", async () => {
+Deno.test("Connection.reframe() gives buffered messages to pending receivers in the new framing", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
   const waiting = [connection.receive(), connection.receive()];
@@ -153,7 +154,7 @@ Deno.test("Connection.reframe() gives what is there to those who wait already, i
   assertEquals(received, [toBytes("abc"), toBytes("def")]);
 });
 
-Deno.test("Connection.reframe() sends in the new framing, and touches no other connection", async () => {
+Deno.test("Connection.reframe() sends in the new framing, and changes no other connection", async () => {
   const framing = lines();
   const [near, far] = transportPair();
   const [otherNear, otherFar] = transportPair();
@@ -176,7 +177,7 @@ Deno.test("Connection.reframe() sends in the new framing, and touches no other c
   );
 });
 
-Deno.test("Connection says which method a framing for one message lacks, and goes on", async () => {
+Deno.test("Connection names the method that a framing for one message lacks, and stays open", async () => {
   const [near, far] = transportPair();
   await using connection = new Connection(near, { framing: lines() });
   for (const wrong of [{}, lines, null]) {
@@ -239,7 +240,7 @@ Deno.test("Connection.receive() serves receivers with different framings in orde
   }, ["line", "abc", "d", "hi", "rest", undefined]);
 });
 
-Deno.test("Connection.receive() in another framing leaves what it did not take when it is aborted", async () => {
+Deno.test("Connection.receive() in another framing leaves untaken bytes in the buffer when it is aborted", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
   const controller = new AbortController();
@@ -254,7 +255,7 @@ Deno.test("Connection.receive() in another framing leaves what it did not take w
   assertEquals(await connection.receive(), "one");
 });
 
-Deno.test("Connection.receive() in another framing ends the connection if it is aborted within a message", async () => {
+Deno.test("Connection.receive() in another framing ends the connection if it is aborted inside a message", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
   const controller = new AbortController();
@@ -266,16 +267,16 @@ Deno.test("Connection.receive() in another framing ends the connection if it is 
   await until(() => connection.stats().bytesReceived === 3);
   controller.abort(new Error("Enough"));
   await assertRejects(() => first, Error, "Enough");
-  const error = await assertRejects(() => second, DOMException, "given up");
+  const error = await assertRejects(() => second, DOMException, "was aborted");
   assertEquals(error.name, "AbortError");
   assertEquals(error.cause, signal.reason);
-  await assertRejects(() => connection.closed, DOMException, "given up");
+  await assertRejects(() => connection.closed, DOMException, "was aborted");
 });
 
-Deno.test("Connection.receive() in another framing ends the connection if that aborts it within a message", async () => {
+Deno.test("Connection.receive() in another framing ends the connection if the framing aborts it inside a message", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
-  connection.peerEnded.catch(() => {}); // reads ahead
+  connection.peerEnded.catch(() => {}); // makes the connection read ahead
   await peer.write(new Uint8Array([5, 0x31, 0x0a]));
   await until(() => connection.stats().bytesReceived === 3);
   const controller = new AbortController();
@@ -288,10 +289,10 @@ Deno.test("Connection.receive() in another framing ends the connection if that a
     Error,
     "Enough",
   );
-  await assertRejects(() => connection.receive(), DOMException, "given up");
+  await assertRejects(() => connection.receive(), DOMException, "was aborted");
 });
 
-Deno.test("Connection.reframe() and detach() are refused while a frame that was taken holds a message", async () => {
+Deno.test("Connection.reframe() and detach() throw while a decoder still holds a message of its last frame", async () => {
   const framing = assembled(lines(), () =>
     function* (line) {
       yield* line.split(" ");
@@ -315,7 +316,7 @@ Deno.test("Connection.reframe() and detach() are refused while a frame that was 
   }
 });
 
-Deno.test("Connection lets nothing begin within a message of which its framing has taken a part, and gives the whole one", async () => {
+Deno.test("Connection delivers a partly decoded message whole before another framing starts", async () => {
   const framing = headed(fixedLength(1), ([length = 0]) => length);
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
@@ -347,7 +348,7 @@ Deno.test("Connection lets nothing begin within a message of which its framing h
   assertEquals(await connection.receive({ framing: lines() }), "line");
 });
 
-Deno.test("Connection.receive() in another framing lets the next receiver take what is there when it is aborted", async () => {
+Deno.test("Connection.receive() in another framing lets the next receiver take the buffered bytes when it is aborted", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
   const controller = new AbortController();
@@ -361,7 +362,7 @@ Deno.test("Connection.receive() in another framing lets the next receiver take w
   assertEquals(await second, "one");
 });
 
-Deno.test("Connection.request() that is given up leaves no part of its answer to the next one", async () => {
+Deno.test("Connection.request() that is aborted leaves no part of its answer to the next receiver", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
   const controller = new AbortController();
@@ -372,10 +373,10 @@ Deno.test("Connection.request() that is given up leaves no part of its answer to
   await until(() => connection.stats().bytesReceived === 4);
   controller.abort(new Error("Enough"));
   await assertRejects(() => first, Error, "Enough");
-  await assertRejects(() => second, DOMException, "a request was given up");
+  await assertRejects(() => second, DOMException, "a request was aborted");
 });
 
-Deno.test("Connection.receive() in another framing lets the next receiver go on though it is aborted by a function of it", async () => {
+Deno.test("Connection.receive() in another framing lets the next receiver continue if the framing aborts it", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
   const controller = new AbortController();
@@ -401,7 +402,7 @@ Deno.test("Connection.receive() in another framing lets the next receiver go on 
   assertEquals(await second, "one");
 });
 
-Deno.test("Connection gives no part of a message that one framing waits for to another at the end", async () => {
+Deno.test("Connection gives no part of one framing's unfinished message to another framing at the end", async () => {
   const reason = new Error("No patience");
   for (
     const end of [
@@ -429,7 +430,7 @@ Deno.test("Connection gives no part of a message that one framing waits for to a
   }
 });
 
-Deno.test("Connection ends by the error of another framing, after the messages before it", async () => {
+Deno.test("Connection ends with the error of another framing, after the messages before it", async () => {
   await inEveryCut(lines(), "one\nmuch too long", async (connection) => {
     const first = await connection.receive();
     const framing = lines({ maxLength: 4 });
@@ -442,7 +443,7 @@ Deno.test("Connection ends by the error of another framing, after the messages b
   }, ["one", "too-long", 4]);
 });
 
-Deno.test("Connection tells its own error to those who begin within a message that it has ended, in every cut", async () => {
+Deno.test("Connection rejects receivers that start inside a truncated message with its error, in every cut", async () => {
   const framing = headed(fixedLength(1), ([length = 0]) => length);
   await inEveryCut(framing, "\x03ab", async (connection) => {
     const ends = await Promise.allSettled([
@@ -471,7 +472,7 @@ Deno.test("Connection.request() receives an answer in another framing", async ()
   await inEveryCut(lines(), "abcd\n", async (connection) => {
     const answer = connection.request("4 bytes", { framing: fixedLength(4) });
     const line = connection.request("a line");
-    await connection.flush(); // the answers are there before their requests
+    await connection.flush(); // the answers arrive before the requests
     return [text(await answer), await line];
   }, ["abcd", ""]);
 });
@@ -493,7 +494,7 @@ Deno.test("Connection.receiveStream() gives bytes in pieces, and the message aft
   );
 });
 
-Deno.test("Connection.receiveStream() takes the digits of a length, and nothing like them", async () => {
+Deno.test("Connection.receiveStream() accepts a length only as a number", async () => {
   const [near, far] = transportPair();
   await using connection = new Connection(near, { framing: lines() });
   await far.write(new TextEncoder().encode("hello\n"));
@@ -516,7 +517,7 @@ Deno.test("Connection.receiveStream() takes the digits of a length, and nothing 
   assertEquals(await connection.receive(), "");
 });
 
-Deno.test("Connection.receiveStream() passes over the rest when it is cancelled, in every cut", async () => {
+Deno.test("Connection.receiveStream() skips the rest when it is cancelled, in every cut", async () => {
   await inEveryCut(lines(), "0123456789after\n", async (connection) => {
     const reader = connection.receiveStream(10).getReader();
     const { value } = await reader.read();
@@ -525,7 +526,7 @@ Deno.test("Connection.receiveStream() passes over the rest when it is cancelled,
   }, [true, "after"]);
 });
 
-Deno.test("Connection.receiveStream() fails if the peer ends before, and lets the rest go", async () => {
+Deno.test("Connection.receiveStream() fails if the peer ends too early, and drops the rest", async () => {
   await inEveryCut(lines(), "01234", async (connection) => {
     const pieces = connection.receiveStream(10);
     const error = await assertRejects(() => new Response(pieces).text(), Error);
@@ -538,7 +539,7 @@ Deno.test("Connection.receiveStream() fails if the peer ends before, and lets th
   }
 });
 
-Deno.test("Connection.receiveStream() that is not read lets those after it end with the connection", async () => {
+Deno.test("Connection.receiveStream() that is not read does not keep later receivers pending when the connection ends", async () => {
   const reason = new Error("Enough");
   const ways: [
     end: (
@@ -554,23 +555,23 @@ Deno.test("Connection.receiveStream() that is not read lets those after it end w
     const { connection, peer } = ends;
     const body = connection.receiveStream(100);
     const receiving = connection.expect();
-    connection.closed.catch(() => {}); // which is to be noticed
+    connection.closed.catch(() => {}); // makes the connection watch for the end
     end({ connection, peer });
     await assertRejects(() => receiving, Error, expected);
     await assertRejects(() => body.getReader().read(), Error, expected);
   }
 });
 
-Deno.test("Connection.receiveStream() that is not read keeps its bytes, and none after it waits in vain", async () => {
+Deno.test("Connection.receiveStream() that is not read keeps its bytes, and later receivers settle", async () => {
   const endings: ((connection: Connection<string, string>) => unknown)[] = [
     (connection) => connection.close(),
     (connection) => connection.closeRead(),
   ];
   for (const end of endings) {
-    for (const length of [100, 5]) { // more than is there, and as much
+    for (const length of [100, 5]) { // more than has arrived, and exactly as much
       const [near, far] = transportPair();
       await using connection = new Connection(near, { framing: lines() });
-      const { closed } = connection; // which lets it read ahead
+      const { closed } = connection; // makes the connection read ahead
       await far.write(toBytes("hello"));
       await until(() => connection.stats().bytesReceived === 5);
       const body = connection.receiveStream(length).getReader();
@@ -580,7 +581,7 @@ Deno.test("Connection.receiveStream() that is not read keeps its bytes, and none
       ];
       end(connection);
       if (length === 5) {
-        assert(await isPending(received)); // a message may follow in what was read
+        assert(await isPending(received)); // the bytes read may have a further message
         assertEquals(text((await body.read()).value), "hello");
       }
       await assertRejects(() => answer, Error, "messages have ended");
@@ -600,7 +601,7 @@ Deno.test("Connection.receiveStream() that is not read keeps its bytes, and none
   }
 });
 
-Deno.test("Connection.close() within a receiveStream() lets the peer send the rest, even if all that has arrived was taken", async () => {
+Deno.test("Connection.close() during a receiveStream() drains the rest, even if everything that has arrived was read", async () => {
   const ways: ((
     connection: Connection<string, string>,
     body: ReadableStreamDefaultReader<Uint8Array>,
@@ -609,7 +610,7 @@ Deno.test("Connection.close() within a receiveStream() lets the peer send the re
     (_connection, body) => body.cancel(),
     (connection) => connection.closeRead(),
   ];
-  /** A connection that has taken 5 bytes of a body, and has answered. */
+  /** A connection that has read 5 bytes of a body and has answered. */
   const open = async (length: number) => {
     const [near, far] = transportPair();
     const connection = new Connection(near, { framing: lines() });
@@ -625,9 +626,9 @@ Deno.test("Connection.close() within a receiveStream() lets the peer send the re
     await way(connection, body);
     const closing = connection.close();
     const whole = await open(5);
-    await whole.connection.close(); // which takes as long as finding nothing unread
+    await whole.connection.close(); // takes as long as finding no unread bytes
     await far.write(toBytes("56789"));
-    await far.write(toBytes("and more")); // refused, had the first one met a closed end
+    await far.write(toBytes("and more")); // fails if the end was closed
     await far.closeWrite();
     await closing;
     far.close();
@@ -635,7 +636,7 @@ Deno.test("Connection.close() within a receiveStream() lets the peer send the re
   }
 });
 
-Deno.test("Connection.abort() ends what waits for the turn of a body that is not read, also after an end", async () => {
+Deno.test("Connection.abort() rejects receivers that wait for an unread body, also after the peer's end", async () => {
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing: lines() });
   const { closed } = connection;
@@ -650,7 +651,7 @@ Deno.test("Connection.abort() ends what waits for the turn of a body that is not
   await assertRejects(() => body.read(), Error, "5 bytes before its end");
 });
 
-Deno.test("Connection.receiveStream() gives no bytes of a malformed message", async () => {
+Deno.test("Connection.receiveStream() delivers no bytes of a malformed message", async () => {
   await inEveryCut(
     lines({ maxLength: 3 }),
     "one\ntoo long",
@@ -665,7 +666,7 @@ Deno.test("Connection.receiveStream() gives no bytes of a malformed message", as
   );
 });
 
-Deno.test("Connection.receiveStream() reads no more than is read from it", async () => {
+Deno.test("Connection.receiveStream() reads only what its reader asks for", async () => {
   const [near, far] = transportPair({ bufferSize: 1024 });
   await using connection = new Connection(near, {
     framing: lines(),
@@ -692,7 +693,7 @@ Deno.test("Connection.receiveStream() reads no more than is read from it", async
   far.close();
 });
 
-Deno.test("Connection.detach() hands over what was not received, in every cut", async () => {
+Deno.test("Connection.detach() hands over unreceived bytes, in every cut", async () => {
   await inEveryCut(lines(), "CONNECT\nraw bytes\n", async (connection) => {
     assertEquals(await connection.receive(), "CONNECT");
     const sent = connection.send("ok");
@@ -713,7 +714,7 @@ Deno.test("Connection.detach() hands over what was not received, in every cut", 
   }, "raw bytes\n");
 });
 
-Deno.test("Connection.detach() gives what a read under way brings to the new owner", async () => {
+Deno.test("Connection.detach() gives the bytes of a pending read to the new owner", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
   const receiving = connection.receive();
@@ -741,7 +742,7 @@ Deno.test("Connection.detach() after closeWrite() leaves the peer's bytes to the
   await far.write(toBytes("one, two"));
   await connection.closeWrite();
   const detaching = connection.detach();
-  const receiving = connection.receive(); // is told of the end
+  const receiving = connection.receive(); // receives the end
   const { transport, unread } = await detaching;
   assertEquals(await receiving, undefined);
   await far.closeWrite();
@@ -755,7 +756,7 @@ Deno.test("Connection.detach() after closeWrite() leaves the peer's bytes to the
   far.close();
 });
 
-Deno.test("Connection.detach() is refused if close() is called while it waits", async () => {
+Deno.test("Connection.detach() rejects if close() is called while it waits", async () => {
   const [near, far] = transportPair({ bufferSize: 4 });
   const connection = new Connection(near, { framing: lines() });
   connection.send("more than the buffer");
@@ -771,7 +772,7 @@ Deno.test("Connection.detach() is refused if close() is called while it waits", 
   await closed;
 });
 
-Deno.test("Connection.detach() tells a malformed message that comes while it waits", async () => {
+Deno.test("Connection.detach() rejects with the error of a malformed message that arrives while it waits", async () => {
   const [near, far] = transportPair({ bufferSize: 4 });
   const connection = new Connection(near, { framing: lines({ maxLength: 1 }) });
   connection.send("1");
@@ -788,7 +789,7 @@ Deno.test("Connection.detach() tells a malformed message that comes while it wai
   far.close();
 });
 
-Deno.test("Connection.detach() is refused after the end", async () => {
+Deno.test("Connection.detach() rejects after the end", async () => {
   const [near, far] = transportPair();
   const connection = new Connection(near, { framing: lines() });
   await connection.close();
@@ -800,16 +801,24 @@ Deno.test("Connection.detach() is refused after the end", async () => {
   far.close();
 });
 
-const WAYS: [name: string, open: () => Promise<[Transport, Transport]>][] = [
-  ["in memory", () => Promise.resolve(transportPair())],
-  ["over TCP", sockets],
+const WAYS: [
+  name: string,
+  open: () => Promise<[Transport, Transport]>,
+  moreThanItTakes: number,
+][] = [
+  [
+    "in memory",
+    () => Promise.resolve(transportPair()),
+    MORE_THAN_MEMORY_TAKES,
+  ],
+  ["over TCP", sockets, MORE_THAN_KERNEL_TAKES],
 ];
 
-const long = lines({ maxLength: MORE_THAN_KERNEL_TAKES });
+for (const [name, open, moreThanItTakes] of WAYS) {
+  const long = lines({ maxLength: moreThanItTakes });
 
-for (const [name, open] of WAYS) {
-  // What a read under way brings after the end of reading is dropped: a hole.
-  Deno.test(`Connection.detach() is refused once reading was stopped, ${name}`, async () => {
+  // Bytes of a pending read are dropped after reading was stopped, which leaves a gap.
+  Deno.test(`Connection.detach() rejects after reading was stopped, ${name}`, async () => {
     for (
       const stop of [
         (connection: Connection<string>) => connection.closeRead(),
@@ -839,7 +848,7 @@ for (const [name, open] of WAYS) {
     }
   });
 
-  Deno.test(`Connection.detach() is refused if reading is stopped while it waits, ${name}`, async () => {
+  Deno.test(`Connection.detach() rejects if reading is stopped while it waits, ${name}`, async () => {
     for (
       const stop of [
         (connection: Connection<string>) => connection.closeRead(),
@@ -850,7 +859,7 @@ for (const [name, open] of WAYS) {
       using peer = new Peer(far);
       const connection = new Connection(near, { framing: long });
       const receiving = connection.receive();
-      connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
+      connection.send("x".repeat(moreThanItTakes));
       const refused = assertRejects(
         () => connection.detach(),
         DOMException,
@@ -858,14 +867,14 @@ for (const [name, open] of WAYS) {
       );
       stop(connection);
       assertEquals(await receiving, undefined);
-      assertEquals(await peer.countToEnd(), MORE_THAN_KERNEL_TAKES + 1);
+      assertEquals(await peer.countToEnd(), moreThanItTakes + 1);
       peer.close();
       await refused;
-      await connection.closed; // which was of no use any more
+      await connection.closed; // the connection is released
     }
   });
 
-  Deno.test(`Connection.detach() hands over all that comes after a loop was left, ${name}`, async () => {
+  Deno.test(`Connection.detach() hands over all bytes after a loop was left, ${name}`, async () => {
     const [near, far] = await open();
     using peer = new Peer(far);
     const connection = new Connection(near, { framing: lines() });
@@ -873,14 +882,14 @@ for (const [name, open] of WAYS) {
     await peer.write("one\ntwo\n");
     for await (const _ of readable.values({ preventCancel: true })) break;
     for await (const _ of connection) break;
-    connection.peerEnded.catch(() => {}); // a read is under way
+    connection.peerEnded.catch(() => {}); // starts a read
     const { transport, unread } = await connection.detach();
     await peer.write("three");
     using owner = new Peer(transport);
     assertEquals(text(unread) + await owner.read(5), "three");
   });
 
-  Deno.test(`Connection touches no more what it has handed over, ${name}`, async () => {
+  Deno.test(`Connection does not use the transport after it has handed it over, ${name}`, async () => {
     const [near, far] = await open();
     using peer = new Peer(far);
     const connection = new Connection(near, { framing: lines() });
@@ -908,11 +917,11 @@ for (const [name, open] of WAYS) {
     assertEquals(await owner.read(8), "to owner");
   });
 
-  Deno.test(`Connection.detach() gives the cause of an abort that comes while it waits, ${name}`, async () => {
+  Deno.test(`Connection.detach() rejects with the reason of an abort() while it waits, ${name}`, async () => {
     const [near, far] = await open();
     using _peer = new Peer(far);
     const connection = new Connection(near, { framing: long });
-    connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
+    connection.send("x".repeat(moreThanItTakes));
     const refused = assertRejects(() => connection.detach(), Error, "Enough");
     connection.abort(new Error("Enough"));
     await refused;

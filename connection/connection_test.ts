@@ -22,7 +22,7 @@ import {
 
 const framing = lines();
 
-Deno.test("Connection carries what its framing makes of bytes", async () => {
+Deno.test("Connection sends and receives messages of its framing's type", async () => {
   const numbers = mapped(lines(), {
     decode: Number,
     encode: (value: number) => String(value),
@@ -41,13 +41,13 @@ Deno.test("Connection carries what its framing makes of bytes", async () => {
   assertEquals(await jsonEnds.peer.read(10), '{"a":[1]}\n');
 });
 
-Deno.test("Connection.request() gives the answer to each of many concurrent requests", async () => {
+Deno.test("Connection.request() gives each of many concurrent requests its answer", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const server = new Connection(peer.conn, { framing });
   const serving = (async () => {
     for await (const question of server) {
-      // So that some answers come alone and some together.
+      // So some answers arrive alone and some together.
       if (question.endsWith("7")) await turn();
       await server.send(`re: ${question}`);
     }
@@ -62,7 +62,7 @@ Deno.test("Connection.request() gives the answer to each of many concurrent requ
   await server.close();
 });
 
-Deno.test("Connection.request() sends immediately, without waiting for answers before", async () => {
+Deno.test("Connection.request() sends immediately, without waiting for earlier answers", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const answers = [connection.request("1"), connection.request("2")];
@@ -93,7 +93,7 @@ Deno.test('Connection.request(), aborted, still swallows its answer with onAbort
   assertEquals(await connection.receive(), "five");
 });
 
-Deno.test("Connection.request(), aborted and last, swallows an answer that is not awaited", async () => {
+Deno.test("Connection.request() that is skipped as the last one drops its answer", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const controller = new AbortController();
@@ -107,7 +107,7 @@ Deno.test("Connection.request(), aborted and last, swallows an answer that is no
   assertEquals(await next, "two");
 });
 
-Deno.test("Connection.request(), aborted, ends the connection, as its answer may never come", async () => {
+Deno.test("Connection.request(), when aborted, ends the connection, because its answer may never come", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const controller = new AbortController();
@@ -120,7 +120,7 @@ Deno.test("Connection.request(), aborted, ends the connection, as its answer may
   const reason = new Error("No time");
   controller.abort(reason);
   assertStrictEquals(await assertRejects(() => ignored), reason);
-  const error = await assertRejects(() => next, DOMException, "given up");
+  const error = await assertRejects(() => next, DOMException, "was aborted");
   assertEquals([error.name, Reflect.get(error, "cause")], [
     "AbortError",
     reason,
@@ -129,7 +129,7 @@ Deno.test("Connection.request(), aborted, ends the connection, as its answer may
   assertEquals(connection.hasEnded, true);
 });
 
-Deno.test("Connection.request() is not given up by a signal that is aborted after its answer", async () => {
+Deno.test("Connection.request() ignores its signal after its answer", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const controller = new AbortController();
@@ -142,7 +142,7 @@ Deno.test("Connection.request() is not given up by a signal that is aborted afte
   assertEquals(await next, "two");
 });
 
-Deno.test("Connection.request() refuses an onAbort that it does not know, and sends nothing", async () => {
+Deno.test("Connection.request() refuses an unknown onAbort, and sends nothing", async () => {
   await using ends = await pair({ framing });
   const { connection } = ends;
   const options = { onAbort: "wait" } as unknown as ConnectionRequestOptions;
@@ -154,7 +154,7 @@ Deno.test("Connection.request() refuses an onAbort that it does not know, and se
   assertEquals(connection.stats().messagesSent, 0);
 });
 
-Deno.test("Connection.request() refuses a signal or a framing that is none, and sends nothing", async () => {
+Deno.test("Connection.request() refuses an invalid signal or framing, and sends nothing", async () => {
   await using ends = await pair({ framing });
   const { connection } = ends;
   const wrongs: object[] = [
@@ -170,7 +170,7 @@ Deno.test("Connection.request() refuses a signal or a framing that is none, and 
   assertEquals(connection.stats().messagesSent, 0);
 });
 
-Deno.test("Connection.request() sends nothing with a signal that is aborted already", async () => {
+Deno.test("Connection.request() sends nothing if its signal is already aborted", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const signal = AbortSignal.abort("no time");
@@ -185,7 +185,7 @@ Deno.test("Connection.request() sends nothing with a signal that is aborted alre
   assertEquals(await next, "two");
 });
 
-Deno.test("Connection.request() rejects all outstanding at the peer's end", async () => {
+Deno.test("Connection.request() rejects all pending requests at the peer's end", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const answers = ["1", "2", "3"].map((each) => connection.request(each));
@@ -203,7 +203,7 @@ Deno.test("Connection.request() rejects all outstanding at the peer's end", asyn
     "answer",
   );
   assertEquals(error.name, "UnexpectedEof");
-  // What could have no answer was not sent.
+  // A request that could not get an answer was not sent.
   assertEquals(connection.stats().messagesSent, 3);
   await connection.send("still open");
   assertEquals(await peer.read(11), "still open\n");
@@ -218,7 +218,7 @@ Deno.test("Connection.request() takes the remainder at the peer's end as its ans
   assertEquals(await answer, "unfinished");
 });
 
-Deno.test("Connection tells its addresses, also after its end", async () => {
+Deno.test("Connection gives its addresses, also after its end", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   assertEquals(connection.localAddr, peer.conn.remoteAddr);
@@ -265,7 +265,7 @@ Deno.test("Connection.readable gives each message once to two iterators, one aft
   assertEquals(received, ["1", "2", "4", "5"]);
 });
 
-/** A connection whose calls for socket options are noted. */
+/** A connection whose socket option calls are recorded. */
 function noting(
   conn: Deno.TcpConn,
   options: ConnectionOptions<string, string>,
@@ -288,7 +288,7 @@ function noting(
   return noted;
 }
 
-Deno.test("Connection sets noDelay and keepAlive of a TCP connection", async () => {
+Deno.test("Connection sets noDelay and keepAlive on a TCP connection", async () => {
   const cases: [ConnectionOptions<string, string>, Record<string, unknown>][] =
     [
       [{ framing }, { noDelay: true }],
@@ -349,7 +349,7 @@ Deno.test("Connection refuses noDelay and keepAlive over TLS", async () => {
   far.close();
 });
 
-Deno.test("Connection refuses what it cannot do, and leaves the socket to the caller", async () => {
+Deno.test("Connection refuses invalid options, and leaves the socket open", async () => {
   const [near, far] = await sockets();
   for (const name of ["readBufferSize", "highWaterMark"]) {
     for (const value of [0, -1, 1.5, NaN, Infinity]) {
@@ -415,7 +415,7 @@ Deno.test("Connection.unref() lets the process end, and ref() keeps it", async (
   assertEquals(again, ref);
 });
 
-Deno.test("Connection.receive() waits as long as the peer says nothing", async () => {
+Deno.test("Connection.receive() waits as long as the peer is silent", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const received = connection.receive();

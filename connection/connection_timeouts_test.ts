@@ -24,6 +24,7 @@ import {
 import {
   backgroundTimers,
   MORE_THAN_KERNEL_TAKES,
+  MORE_THAN_MEMORY_TAKES,
   overriding,
   pair,
   socketPair,
@@ -34,14 +35,14 @@ import {
 } from "./_testing.ts";
 
 const framing = lines();
-// Soon over, and far from over.
+// A timeout that expires soon, and one that does not expire in a test.
 const SOON_MS = 30;
 const NEVER_MS = 60_000;
-// A limit, and waits that are longer in all and far shorter each.
+// A limit, and waits that are each far shorter but together longer.
 const LATER_MS = 400;
 const PARTS = 30;
 
-/** Waits for longer than what is soon over. Here time itself is the subject. */
+/** Waits for longer than a short timeout. These tests are about time itself. */
 function longerThanSoon(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, SOON_MS * 3));
 }
@@ -50,13 +51,13 @@ function aPartOfLater(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, LATER_MS / 20));
 }
 
-/** Keeps this thread from everything else for longer than what is soon over. */
+/** Blocks this thread for longer than a short timeout. */
 function blockThread(): void {
   const end = performance.now() + SOON_MS * 3;
   while (performance.now() < end);
 }
 
-/** Waits for a timeout, and checks that everything ends by it. */
+/** Waits for a timeout, and asserts that everything ends with it. */
 async function assertTimesOut(
   connection: Connection<unknown, never>,
   which: string,
@@ -78,7 +79,7 @@ Deno.test("Connection idleTimeout ends a wait for a silent peer", async () => {
   await assertTimesOut(connection, "idleTimeout", connection.receive());
 });
 
-Deno.test("Connection idleTimeout ends a wait for a peer that takes no byte", async () => {
+Deno.test("Connection idleTimeout ends a wait for a peer that reads nothing", async () => {
   await using ends = await socketPair({
     framing: unframed(),
     idleTimeout: SOON_MS,
@@ -88,7 +89,7 @@ Deno.test("Connection idleTimeout ends a wait for a peer that takes no byte", as
   await assertTimesOut(connection, "idleTimeout", sent);
 });
 
-Deno.test("Connection idleTimeout counts bytes of either way", async () => {
+Deno.test("Connection idleTimeout starts again with bytes in either direction", async () => {
   await using ends = await pair({ framing, idleTimeout: LATER_MS });
   const { connection, peer } = ends;
   const received = connection.receive();
@@ -104,7 +105,7 @@ Deno.test("Connection idleTimeout counts bytes of either way", async () => {
   assertEquals(await received, "x".repeat(PARTS));
 });
 
-Deno.test("Connection idleTimeout counts bytes that come while the connection closes", async () => {
+Deno.test("Connection idleTimeout starts again with bytes that arrive while the connection closes", async () => {
   await using ends = await socketPair({
     framing: unframed(),
     idleTimeout: LATER_MS,
@@ -121,7 +122,7 @@ Deno.test("Connection idleTimeout counts bytes that come while the connection cl
   await closing;
 });
 
-Deno.test("Connection receiveTimeout ends a connection with a peer that takes all and sends nothing", async () => {
+Deno.test("Connection receiveTimeout ends a connection whose peer reads everything and sends nothing", async () => {
   await using ends = await pair({ framing, receiveTimeout: SOON_MS });
   const { connection, peer } = ends;
   const drained = peer.countToEnd();
@@ -134,7 +135,7 @@ Deno.test("Connection receiveTimeout ends a connection with a peer that takes al
   assert(await drained > 0);
 });
 
-Deno.test("Connection receiveTimeout is noticed though nothing is asked for", async () => {
+Deno.test("Connection receiveTimeout ends a connection that receives nothing", async () => {
   const alive = setTimeout(() => {}, NEVER_MS);
   await using ends = await pair(
     { framing, receiveTimeout: SOON_MS },
@@ -145,7 +146,7 @@ Deno.test("Connection receiveTimeout is noticed though nothing is asked for", as
   await assertTimesOut(connection, "receiveTimeout");
 });
 
-Deno.test("Connection receiveTimeout does not count while what was read ahead is not received", async () => {
+Deno.test("Connection receiveTimeout does not run while messages read ahead are not received", async () => {
   const readBufferSize = 10;
   await using ends = await pair({
     framing,
@@ -161,7 +162,7 @@ Deno.test("Connection receiveTimeout does not count while what was read ahead is
   await assertTimesOut(connection, "receiveTimeout");
 });
 
-Deno.test("Connection receiveTimeout counts bytes, and not messages", async () => {
+Deno.test("Connection receiveTimeout starts again with each byte, not with each message", async () => {
   await using ends = await pair({ framing, receiveTimeout: LATER_MS });
   const { connection, peer } = ends;
   for (let i = 0; i < PARTS; i++) {
@@ -172,7 +173,7 @@ Deno.test("Connection receiveTimeout counts bytes, and not messages", async () =
   assertEquals(await connection.receive(), "x".repeat(PARTS));
 });
 
-Deno.test("Connection receiveTimeout is over with the peer's messages", async () => {
+Deno.test("Connection receiveTimeout stops when the peer has ended", async () => {
   await using ends = await pair({ framing, receiveTimeout: SOON_MS });
   const { connection, peer } = ends;
   await peer.conn.closeWrite();
@@ -193,7 +194,7 @@ Deno.test("Connection messageTimeout ends a wait for the rest of a message", asy
   await assertTimesOut(connection, "messageTimeout", connection.receive());
 });
 
-Deno.test("Connection messageTimeout ends a message that trickles in", async () => {
+Deno.test("Connection messageTimeout ends a message that arrives byte by byte", async () => {
   await using ends = await pair({ framing, messageTimeout: SOON_MS });
   const { connection, peer } = ends;
   const received = connection.receive();
@@ -209,7 +210,7 @@ Deno.test("Connection messageTimeout ends a message that trickles in", async () 
   await trickling.catch(() => {});
 });
 
-Deno.test("Connection messageTimeout ends a message whose bytes come faster than the clock looks", async () => {
+Deno.test("Connection messageTimeout ends a message whose bytes arrive faster than the clock is read", async () => {
   const end = performance.now() + SOON_MS * 10;
   const transport: Transport = {
     async read(buffer) {
@@ -228,7 +229,7 @@ Deno.test("Connection messageTimeout ends a message whose bytes come faster than
   await assertTimesOut(connection, "messageTimeout", connection.receive());
 });
 
-Deno.test("Connection messageTimeout gives each message the whole time, and silence between them any", async () => {
+Deno.test("Connection messageTimeout gives each message the whole time, and does not limit the silence between messages", async () => {
   await using ends = await pair({ framing, messageTimeout: LATER_MS });
   const { connection, peer } = ends;
   const received = Array.fromAsync(connection);
@@ -261,7 +262,7 @@ Deno.test("Connection messageTimeout gives the whole time to a message after one
     const waiting = longerThanSoon().then(() => isOver = true);
     await peer.write(begin);
     while (!isOver) {
-      await peer.write(goOn); // one is whole, and the next one begins
+      await peer.write(goOn); // one message is whole, and the next one starts
       await turn();
     }
     await waiting;
@@ -277,7 +278,7 @@ Deno.test("Connection messageTimeout gives the whole time to a message after one
   );
 });
 
-Deno.test("Connection messageTimeout counts for a decoder that takes a message in parts", async () => {
+Deno.test("Connection messageTimeout applies to a decoder that takes a message in parts", async () => {
   const inParts: Framing<string, never> = {
     decoder() {
       let begun = "";
@@ -308,7 +309,7 @@ Deno.test("Connection messageTimeout counts for a decoder that takes a message i
   assertEquals(error.name, "TimeoutError");
 });
 
-Deno.test("Connection messageTimeout counts for a framing of one message that takes it in parts", async () => {
+Deno.test("Connection messageTimeout applies to a framing for one message that takes it in parts", async () => {
   await using ends = await pair({ framing, messageTimeout: SOON_MS });
   const { connection, peer } = ends;
   const header = headed(fixedLength(1), ([length = 0]) => length);
@@ -317,7 +318,7 @@ Deno.test("Connection messageTimeout counts for a framing of one message that ta
   await assertTimesOut(connection, "messageTimeout", receiving);
 });
 
-Deno.test("Connection sendTimeout ends a wait for a peer that takes nothing", async () => {
+Deno.test("Connection sendTimeout ends a wait for a peer that reads nothing", async () => {
   await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
@@ -332,7 +333,7 @@ Deno.test("Connection sendTimeout ends a wait for a peer that takes nothing", as
   );
 });
 
-Deno.test("Connection sendTimeout ends a message that trickles out", async () => {
+Deno.test("Connection sendTimeout ends a message that the peer reads byte by byte", async () => {
   await using ends = await pair(
     { framing: unframed(), sendTimeout: SOON_MS },
     (conn) =>
@@ -365,14 +366,14 @@ Deno.test("Connection sendTimeout gives each message the whole time", async () =
   assertEquals(await peer.readToEnd(), "x".repeat(PARTS));
 });
 
-Deno.test("Connection sendTimeout gives a peer that sends four times as long, and no more", async () => {
+Deno.test("Connection sendTimeout gives a peer that sends four times the limit, and no more", async () => {
   await using ends = await pair({
     framing: unframed(),
     sendTimeout: SOON_MS,
   });
   const { connection, peer } = ends;
   const start = performance.now();
-  const sent = connection.send(new Uint8Array(MORE_THAN_KERNEL_TAKES));
+  const sent = connection.send(new Uint8Array(MORE_THAN_MEMORY_TAKES));
   const receiving = Array.fromAsync(connection);
   const beating = setInterval(() => peer.write("beat\n").catch(() => {}), 1);
   await assertTimesOut(connection, "sendTimeout", sent);
@@ -391,7 +392,7 @@ Deno.test("Connection sendTimeout ends a close that waits for the peer", async (
   await assertTimesOut(connection, "sendTimeout", connection.close());
 });
 
-Deno.test("Connection sendTimeout ends a wait for a transport that does not take the end", async () => {
+Deno.test("Connection sendTimeout ends a wait for a transport whose closeWrite() does not settle", async () => {
   for (const end of ["close", "closeWrite"] as const) {
     const streams = {
       readable: new ReadableStream<Uint8Array>(),
@@ -399,7 +400,7 @@ Deno.test("Connection sendTimeout ends a wait for a transport that does not take
         close: () => new Promise(() => {}),
       }),
     };
-    const alive = setTimeout(() => {}, NEVER_MS); // as such streams keep nothing alive
+    const alive = setTimeout(() => {}, NEVER_MS); // such streams do not keep the process alive
     const options = { framing, sendTimeout: SOON_MS };
     const connection = new Connection(streams, options);
     await connection.send("all");
@@ -408,10 +409,10 @@ Deno.test("Connection sendTimeout ends a wait for a transport that does not take
   }
 });
 
-Deno.test("Connection halfClosedTimeout ends a connection that its peer has ended on its side", async () => {
+Deno.test("Connection halfClosedTimeout ends a connection whose peer has closed its side", async () => {
   await using ends = await pair({ framing, halfClosedTimeout: SOON_MS });
   const { connection, peer } = ends;
-  await longerThanSoon(); // it does not run before
+  await longerThanSoon(); // the timeout does not run before
   await peer.write("unread\n");
   await peer.conn.closeWrite();
   await assertTimesOut(connection, "halfClosedTimeout");
@@ -441,7 +442,7 @@ const allTimeouts: ConnectionOptions<string, string> = {
   sendTimeout: SOON_MS,
 };
 
-Deno.test("Connection timeouts do not run while nothing waits for the peer", async () => {
+Deno.test("Connection timeouts do not run while no call waits for the peer", async () => {
   await using ends = await pair(allTimeouts);
   const { connection, peer } = ends;
   await longerThanSoon();
@@ -462,7 +463,7 @@ Deno.test("Connection timeouts do not run while nothing waits for the peer", asy
   await connection.closed;
 });
 
-Deno.test("Connection timeouts do not run once an aborted receive() waits no more", async () => {
+Deno.test("Connection timeouts do not run after the only receive() is aborted", async () => {
   await using ends = await pair(allTimeouts);
   const { connection, peer } = ends;
   await peer.write("1\nhal");
@@ -476,7 +477,7 @@ Deno.test("Connection timeouts do not run once an aborted receive() waits no mor
   assertEquals(await connection.receive(), "half");
 });
 
-Deno.test("Connection sendTimeout takes nothing more from a peer that sends without end", async () => {
+Deno.test("Connection sendTimeout stops reading from a peer that sends without end", async () => {
   await using ends = await socketPair({
     framing: unframed(),
     sendTimeout: SOON_MS,
@@ -489,7 +490,7 @@ Deno.test("Connection sendTimeout takes nothing more from a peer that sends with
   assert(peer.written < data.length);
 });
 
-Deno.test("Connection idleTimeout runs on when receive() is aborted again and again", async () => {
+Deno.test("Connection idleTimeout keeps running when receive() is aborted repeatedly", async () => {
   await using ends = await pair({ framing, idleTimeout: SOON_MS });
   const { connection } = ends;
   const receiving = (async () => {
@@ -534,12 +535,12 @@ function inMemoryPairs(
     const writer = writable.getWriter();
     return [
       { readable, writable: new WritableStream() },
-      () => writer.write(toBytes("beat\n")).catch(() => {}), // it is ended later
+      () => writer.write(toBytes("beat\n")).catch(() => {}), // ended later
     ];
   });
 }
 
-Deno.test("Connection timeouts do not count busy time in memory and over streams, for many", async () => {
+Deno.test("Connection timeouts do not count busy time for many connections in memory and over streams", async () => {
   const pairs = inMemoryPairs(500);
   const connections = pairs.map(([near]) => new Connection(near, allTimeouts));
   const received = connections.map((connection) => connection.receive());
@@ -547,7 +548,7 @@ Deno.test("Connection timeouts do not count busy time in memory and over streams
   for (const [, write] of pairs) setTimeout(write, SOON_MS / 2);
   blockThread();
   assertEquals([...new Set(await Promise.all(received))], ["beat"]);
-  const alive = setTimeout(() => {}, NEVER_MS); // as no socket is
+  const alive = setTimeout(() => {}, NEVER_MS); // unlike sockets
   const silent = await Promise.allSettled(
     connections.map((connection) => connection.receive()),
   );
@@ -599,7 +600,7 @@ Deno.test("Connection timeouts leave no rejection unhandled", async () => {
   assertEquals(reasons, []);
 });
 
-Deno.test("Connection refuses timeouts that no timer can keep", async () => {
+Deno.test("Connection refuses timeouts out of a timer's range", async () => {
   const [near, far] = await sockets();
   for (
     const name of [
@@ -625,7 +626,10 @@ Deno.test("Connection refuses timeouts that no timer can keep", async () => {
 
 const SLOW_MESSAGE_BYTES = 50_000;
 
-/** Two ends of a connection through the system, and what it tells of a peer that reads. */
+/**
+ * Two ends of a connection through the kernel, and the kernel's figures for a peer that
+ * reads.
+ */
 interface SlowWay {
   readonly name: string;
   readonly open: () => Promise<[Transport, Transport]>;
@@ -635,9 +639,9 @@ interface SlowWay {
   readonly rate: number;
 }
 
-/** The last number in a file of the kernel. */
+/** The last number in a file of `/proc`. */
 async function kernelValue(file: string): Promise<number> {
-  // Deno reads no file of /proc without all permissions.
+  // Deno reads files of /proc only with all permissions.
   const { stdout } = await new Deno.Command("cat", {
     args: [`/proc/sys/net/${file}`],
   }).output();
@@ -681,7 +685,7 @@ const SLOW_WAYS: SlowWay[] = [{
   rate: 700_000,
 }];
 
-/** Reads `length` bytes, so many each second. Here time itself is the subject. */
+/** Reads `length` bytes, at `rate` bytes a second. This test is about time itself. */
 async function readSlowly(
   transport: Transport,
   length: number,
@@ -711,7 +715,7 @@ Deno.test({
         framing: unframed(),
         sendTimeout,
       });
-      // More than is buffered on the way, for about two signs of progress.
+      // More than the buffers hold, so that about two signs of progress are needed.
       const message = new Uint8Array(SLOW_MESSAGE_BYTES);
       let sent = 0;
       let isOver = false;

@@ -1,5 +1,6 @@
 /**
- * What the type checker refuses. Nothing here runs: `deno test` checks it.
+ * Code that the type checker must refuse. Nothing here runs: `deno test` type-checks
+ * it.
  *
  * @module
  */
@@ -14,7 +15,7 @@ import {
 } from "../framing.ts";
 import { Connection, type Transport } from "../connection.ts";
 
-/** Checked, not run. */
+/** Type-checked, not run. */
 async function sendsAndReceives(
   texts: Connection<string>,
   bytes: Connection,
@@ -46,7 +47,7 @@ async function sendsAndReceives(
   void [wished, named, received, next, body, text];
 }
 
-/** Checked, not run. */
+/** Type-checked, not run. */
 function passedOn(
   texts: Connection<string>,
   takesAll: (connection: Connection<string, string | Uint8Array>) => void,
@@ -62,7 +63,7 @@ interface Packet {
   body?: string;
 }
 
-/** Checked, not run. */
+/** Type-checked, not run. */
 function beats(transport: Transport): Connection<Packet, Packet> {
   const framing = mapped(lines(), {
     decode: (line): Packet => ({ type: Number(line) }),
@@ -86,7 +87,7 @@ function beats(transport: Transport): Connection<Packet, Packet> {
   });
 }
 
-/** Checked, not run. */
+/** Type-checked, not run. */
 async function startsTls(
   texts: Connection<string>,
   caCerts: readonly string[],
@@ -104,7 +105,7 @@ async function startsTls(
   await texts.startTls({ ...asServer, caCerts: [] });
 }
 
-/** Checked, not run. */
+/** Type-checked, not run. */
 function overStreams(
   compressed: TransformStream<BufferSource, Bytes>,
   messages: ReadableStream<string>,

@@ -43,14 +43,14 @@ const framing = lines();
 const toText = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const MEBIBYTE = 1024 * 1024;
 
-/** A message of `length` bytes that is like no other. */
+/** A message of `length` bytes that differs from all others. */
 function numbered(index: number, length: number): Uint8Array {
   const message = new Uint8Array(length).fill(index);
   for (let i = 0; i < length; i += 1000) message[i] = index + i / 1000;
   return message;
 }
 
-Deno.test("Connection.forward() refuses to put frames into one that is being encoded", async () => {
+Deno.test("Connection.forward() rejects while a message is encoded", async () => {
   const forwards: Promise<void>[] = [];
   const encoder: Encoder<string> = {
     encode(line, output) {
@@ -88,11 +88,11 @@ Deno.test("Connection.forward() rejects after closeWrite() and after abort()", a
   await assertRejects(() => connection.forward(batch));
   connection.abort(new Error("enough"));
   await assertRejects(() => connection.forward(batch), Error, "enough");
-  // Nothing of it is to be sent, and yet there is no room any more.
+  // Nothing of the message is sent, although there is no room left.
   await assertRejects(() => connection.forward(batch, 0, 0), Error, "enough");
 });
 
-Deno.test("Connection.closeWrite() rejects with what the transport says, and that ends the connection", async () => {
+Deno.test("Connection.closeWrite() rejects with the transport's error, which ends the connection", async () => {
   const [near] = transportPair();
   const transport = overriding(near, {
     closeWrite: () => Promise.reject(new Error("cannot end")),
@@ -102,7 +102,7 @@ Deno.test("Connection.closeWrite() rejects with what the transport says, and tha
   await assertRejects(() => connection.closed, Error, "cannot end");
 });
 
-Deno.test("Connection.closed rejects with what the transport throws as it is closed", async () => {
+Deno.test("Connection.closed rejects with the error that the transport's close() throws", async () => {
   let timesClosed = 0;
   const transport: Transport = {
     read: () => Promise.resolve(null),
@@ -116,14 +116,14 @@ Deno.test("Connection.closed rejects with what the transport throws as it is clo
   const connection = new Connection(transport, { framing: lines() });
   await assertRejects(() => connection.close(), Error, "cannot close");
   await assertRejects(() => connection.closed, Error, "cannot close");
-  // The reason of an abort is not replaced by it.
+  // It does not replace the reason of an abort.
   const aborted = new Connection(transport, { framing: lines() });
   aborted.abort(new Error("enough"));
   await assertRejects(() => aborted.closed, Error, "enough");
   assertEquals(timesClosed, 2);
 });
 
-Deno.test("Connection.closed rejects with what an async function of the transport rejects with", async () => {
+Deno.test("Connection.closed rejects with the error of an async close() of the transport", async () => {
   const [near] = transportPair();
   const methods: Partial<Transport>[] = [
     { close: () => Promise.reject(new Error("async")) },
@@ -143,12 +143,12 @@ Deno.test("Connection.closed rejects with what an async function of the transpor
     });
     if (method.reset === undefined) await connection.close().catch(() => {});
     else connection.abort(new Error("async, and the reason of the abort"));
-    // Else it would be an unhandled rejection.
+    // Otherwise the rejection would be unhandled.
     await assertRejects(() => connection.closed, Error, "async");
   }
 });
 
-Deno.test("Connection.send() sends not awaited arrive whole and in order, whatever their sizes", async () => {
+Deno.test("Connection.send() delivers messages of all sizes whole and in order without being awaited", async () => {
   const framing = lengthPrefixed();
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
@@ -182,7 +182,7 @@ Deno.test("Connection.send() sends not awaited arrive whole and in order, whatev
   });
 });
 
-Deno.test("Connection.send() sends awaited arrive in order among turns of the event loop", async () => {
+Deno.test("Connection.send() delivers messages in order when it is awaited across turns of the event loop", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const received = peer.readToEnd();
@@ -231,7 +231,7 @@ Deno.test("Connection.send() has copied a Buffer, whose slice() is a view, when 
   assertEquals(await peer.readToEnd(), "a".repeat(100_000));
 });
 
-Deno.test("Connection.send() never writes to a frame that its framing made", async () => {
+Deno.test("Connection.send() never changes a frame that its framing made", async () => {
   const other = "x".repeat(12_345);
   for (const length of [1_000, 20_000, 64 * 1024, 100_000]) {
     const frame = new Uint8Array(length).fill(65);
@@ -256,7 +256,7 @@ Deno.test("Connection.send() never writes to a frame that its framing made", asy
   }
 });
 
-Deno.test("Connection.send() has copied a frame that its framing makes anew in the same place", async () => {
+Deno.test("Connection.send() has copied a frame whose buffer its framing reuses", async () => {
   const scratch = new Uint8Array(200_000);
   const reusing = mapped(unframed(), {
     decode: (bytes) => bytes,
@@ -279,7 +279,7 @@ Deno.test("Connection.send() has copied a frame that its framing makes anew in t
   );
 });
 
-/** Makes a pair of which each write of the connection is added to `writes`. */
+/** Makes a pair that adds each write of the connection to `writes`. */
 function pairNotingWrites(writes: string[]) {
   return pair({ framing }, (conn) =>
     overriding(conn, {
@@ -290,7 +290,7 @@ function pairNotingWrites(writes: string[]) {
     }));
 }
 
-Deno.test("Connection sends in one write what is sent in one turn", async () => {
+Deno.test("Connection writes the messages of one turn together", async () => {
   const writes: string[] = [];
   await using ends = await pairNotingWrites(writes);
   const { connection, peer } = ends;
@@ -308,7 +308,7 @@ Deno.test("Connection sends in one write what is sent in one turn", async () => 
   assertEquals(writes, ["1\n2\n3\n4\n", "5\n"]);
 });
 
-Deno.test("Connection.request() sends immediately what is alone, and gathers what follows", async () => {
+Deno.test("Connection.request() writes a single request immediately, and gathers the following ones", async () => {
   const writes: string[] = [];
   await using ends = await pairNotingWrites(writes);
   const { connection, peer } = ends;
@@ -327,7 +327,7 @@ Deno.test("Connection.request() sends immediately what is alone, and gathers wha
   assertEquals(await last, "d");
 });
 
-Deno.test("Connection.request() has its turn before what the transport's write() asks for", async () => {
+Deno.test("Connection.request() keeps its order with requests that the transport's write() makes", async () => {
   let next: Promise<string> | undefined;
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
@@ -343,7 +343,7 @@ Deno.test("Connection.request() has its turn before what the transport's write()
   assertEquals(await Promise.all([first, next]), ["a", "b"]);
 });
 
-Deno.test("Connection.request() sends before it waits for the socket", async () => {
+Deno.test("Connection.request() writes before it waits for the socket", async () => {
   const calls: string[] = [];
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
@@ -363,11 +363,11 @@ Deno.test("Connection.request() sends before it waits for the socket", async () 
     await peer.write("answer\n");
     assertEquals(await answer, "answer");
   }
-  // Whether the socket is empty is known from the first read on.
+  // The connection knows only after the first read whether the socket is empty.
   assertEquals(calls.slice(-2), ["write", "read"]);
 });
 
-Deno.test("Connection sends in one write what is sent in one turn that a timer began", async () => {
+Deno.test("Connection writes the messages of a turn that a timer started together", async () => {
   const writes: string[] = [];
   await using ends = await pairNotingWrites(writes);
   const { connection, peer } = ends;
@@ -378,7 +378,7 @@ Deno.test("Connection sends in one write what is sent in one turn that a timer b
   assertEquals(writes, ["1\n2\n3\n"]);
 });
 
-Deno.test("Connection answers in one write all messages of one read, in a loop that awaits each send", async () => {
+Deno.test("Connection writes the answers to all messages of one read together, in a loop that awaits each send", async () => {
   let writes = 0;
   await using ends = await pair({ framing }, (conn) =>
     overriding(conn, {
@@ -399,7 +399,7 @@ Deno.test("Connection answers in one write all messages of one read, in a loop t
   await echo;
 });
 
-Deno.test("Connection sends in the next write all that is sent while one is under way", async () => {
+Deno.test("Connection writes all messages sent during a write together in the next write", async () => {
   const writes: number[] = [];
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   await using ends = await pair({ framing }, (conn) =>
@@ -421,7 +421,7 @@ Deno.test("Connection sends in the next write all that is sent while one is unde
   assertEquals(writes, [2, 18]);
 });
 
-Deno.test("Connection loses nothing when the kernel takes a write in parts", async () => {
+Deno.test("Connection loses nothing when the kernel accepts a write in parts", async () => {
   await using ends = await pair(
     { framing },
     (conn) =>
@@ -440,7 +440,7 @@ Deno.test("Connection loses nothing when the kernel takes a write in parts", asy
   assertEquals(await received, messages.join("\n") + "\n");
 });
 
-Deno.test("Connection.send() waits for a peer that stops reading, and goes on with it", async () => {
+Deno.test("Connection.send() waits while the peer does not read, and continues when it reads again", async () => {
   const highWaterMark = 32 * 1024;
   await using ends = await socketPair({ framing: unframed(), highWaterMark });
   const { connection, peer } = ends;
@@ -495,7 +495,7 @@ Deno.test("Connection.writable makes writer.ready wait for the peer", async () =
   writer.releaseLock();
 });
 
-Deno.test("Connection.writable carries the peer's slowness back to the source of a pipe", async () => {
+Deno.test("Connection.writable makes the source of a pipe wait for a slow peer", async () => {
   await using ends = await socketPair({ framing: unframed() });
   const { connection, peer } = ends;
   let pulled = 0;
@@ -513,7 +513,7 @@ Deno.test("Connection.writable carries the peer's slowness back to the source of
   await piping;
 });
 
-Deno.test("Connection.send() settles immediately below highWaterMark, and waits from it on", async () => {
+Deno.test("Connection.send() resolves immediately below highWaterMark, and waits from there on", async () => {
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   await using ends = await pair(
     { framing: unframed(), highWaterMark: 100 },
@@ -528,7 +528,7 @@ Deno.test("Connection.send() settles immediately below highWaterMark, and waits 
   await waiting;
 });
 
-Deno.test("Connection.send() waits by the bytes of text, not by its characters", async () => {
+Deno.test("Connection.send() counts the bytes of text, not its characters, for highWaterMark", async () => {
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   await using ends = await pair(
     { framing, highWaterMark: 100 },
@@ -544,7 +544,7 @@ Deno.test("Connection.send() waits by the bytes of text, not by its characters",
   await waiting;
 });
 
-Deno.test("Connection.send() never waits for ever with the least highWaterMark", async () => {
+Deno.test("Connection.send() resolves with the smallest highWaterMark", async () => {
   await using ends = await pair({ framing, highWaterMark: 1 });
   const { connection, peer } = ends;
   for (let i = 0; i < 10; i++) await connection.send(`${i}`);
@@ -554,7 +554,7 @@ Deno.test("Connection.send() never waits for ever with the least highWaterMark",
   );
 });
 
-Deno.test("Connection.flush() waits until the kernel has taken what was sent before, no more", async () => {
+Deno.test("Connection.flush() waits until the kernel has taken the messages sent before it, and no others", async () => {
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   let isStuck = false;
   await using ends = await pair(
@@ -588,7 +588,7 @@ Deno.test("Connection.flush() waits until the kernel has taken what was sent bef
   assertEquals([after.bufferedAmount, after.bytesSent], [0, 11]);
 });
 
-Deno.test("Connection.send() rejects only what its framing refuses", async () => {
+Deno.test("Connection.send() rejects only messages that its framing refuses", async () => {
   await using ends = await pair({ framing: lines({ maxLength: 8 }) });
   const { connection, peer } = ends;
   const sends = [
@@ -611,7 +611,7 @@ Deno.test("Connection.send() rejects only what its framing refuses", async () =>
   const received = connection.receive();
   await connection.closeWrite();
   assertEquals(await peer.readToEnd(), "one\ntwo\n");
-  // The refused request holds no place.
+  // The refused request does not wait for an answer.
   await peer.write("three\n");
   assertEquals(await received, "three");
 });
@@ -633,7 +633,7 @@ Deno.test("Connection.send() leaves no rejection unhandled when it is not awaite
   assertEquals(reasons, []);
 });
 
-Deno.test("Connection sends nothing by itself, and an empty message as its framing says", async () => {
+Deno.test("Connection sends nothing by itself, and encodes an empty message", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   await connection.send("");
@@ -650,7 +650,7 @@ Deno.test("Connection sends nothing by itself, and an empty message as its frami
   assertEquals(await unframedEnds.peer.readToEnd(), "x");
 });
 
-Deno.test("Connection.readable.pipeTo(connection.writable) is a whole echo server", async () => {
+Deno.test("Connection.readable.pipeTo(connection.writable) echoes all messages", async () => {
   const [near, far] = await sockets();
   const server = new Connection(near, { framing });
   const piping = server.readable.pipeTo(server.writable);
@@ -666,7 +666,7 @@ Deno.test("Connection.readable.pipeTo(connection.writable) is a whole echo serve
   assertEquals(await client.receive(), "the last");
   assertEquals(await client.receive(), undefined);
 
-  // No call of close: both sides have ended, so everything is released.
+  // Without close(): both sides have ended, so everything is released.
   await Promise.all([piping, server.closed, client.closed]);
   assertEquals(server.stats().messagesSent, 5_001);
 });
@@ -692,7 +692,7 @@ Deno.test("Connection.writable ends a pipe from a source that waits when the con
   }
 });
 
-Deno.test("Connection.writable, aborted, aborts the connection", async () => {
+Deno.test("Connection.writable, when aborted, aborts the connection", async () => {
   await using ends = await pair({ framing });
   const { connection } = ends;
   const reason = new Error("Enough");
@@ -700,7 +700,7 @@ Deno.test("Connection.writable, aborted, aborts the connection", async () => {
   assertStrictEquals(await assertRejects(() => connection.closed), reason);
 });
 
-Deno.test("Connection.writable, aborted without a reason, aborts the connection", async () => {
+Deno.test("Connection.writable, when aborted without a reason, aborts the connection", async () => {
   const ways: ((writable: WritableStream<string>) => Promise<unknown>)[] = [
     (writable) => writable.abort(),
     (writable) => writable.getWriter().abort(),
@@ -724,7 +724,7 @@ Deno.test("Connection.writable, aborted without a reason, aborts the connection"
   }
 });
 
-Deno.test("Connection refuses a message that is sent while another is encoded", async () => {
+Deno.test("Connection rejects a message that is sent while another is encoded", async () => {
   let refused: Promise<void> | undefined;
   const framing = mapped(
     lengthPrefixed(),
@@ -746,7 +746,7 @@ Deno.test("Connection refuses a message that is sent while another is encoded", 
   assertEquals(await peer.read(14), "\0\0\0\x03one\0\0\0\x03two");
 });
 
-Deno.test("Connection lets nothing into the frame of a message that is being encoded", async () => {
+Deno.test("Connection keeps other bytes out of the frame of a message that is being encoded", async () => {
   await using from = connectionPair({ framing });
   await from.far.send("within");
   const { value: batch } = await from.near.batches()[Symbol.asyncIterator]()
@@ -779,7 +779,7 @@ Deno.test("Connection lets nothing into the frame of a message that is being enc
   }
 });
 
-Deno.test("Connection can be ended while a message is encoded, which is then not sent", async () => {
+Deno.test("Connection that ends while a message is encoded does not send that message", async () => {
   const ways: [
     end: (connection: Connection<string, string>) => unknown,
     sent: string,
@@ -828,10 +828,10 @@ Deno.test("Connection.request() is aborted by a signal while its message is enco
     Error,
     "Enough",
   );
-  await assertRejects(() => connection.closed, DOMException, "given up");
+  await assertRejects(() => connection.closed, DOMException, "was aborted");
 });
 
-Deno.test("Connection.request() after the end of this side is refused like send()", async () => {
+Deno.test("Connection.request() rejects like send() after the end of this side", async () => {
   for (const end of ["close", "closeWrite"] as const) {
     await using ends = await pair({ framing });
     const { connection } = ends;
@@ -843,7 +843,7 @@ Deno.test("Connection.request() after the end of this side is refused like send(
   }
 });
 
-Deno.test("Connection.writable has failed if it is first asked for after the end", async () => {
+Deno.test("Connection.writable is errored if it is first used after the end", async () => {
   await using aborted = await pair({ framing });
   const reason = new Error("Enough");
   aborted.connection.abort(reason);
@@ -870,12 +870,12 @@ Deno.test("Connection.stats() counts no blocked time after the end", async () =>
   await assertRejects(() => connection.closed);
   const { blockedTime } = connection.stats();
   assert(blockedTime > 0);
-  // Here time itself is the subject.
+  // This test is about time itself.
   await new Promise((resolve) => setTimeout(resolve, 10));
   assertEquals(connection.stats().blockedTime, blockedTime);
 });
 
-Deno.test("Connection.stats() counts both ways, as a snapshot", async () => {
+Deno.test("Connection.stats() returns a snapshot with the counts of both directions", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
   const none = connection.stats();

@@ -43,7 +43,7 @@ function asking(method: string): (id: number) => Message {
   return (id) => ({ id, method });
 }
 
-/** An error of a request whose messages have ended, by its name. */
+/** The name of the error of a request when the messages have ended. */
 async function rejectsAsEnded(call: () => Promise<unknown>): Promise<void> {
   const error = await assertRejects(call, Error);
   assertEquals(error.name, "UnexpectedEof");
@@ -68,7 +68,7 @@ Deno.test("correlate() gives each request its answer, in whatever order they com
   assertEquals([client.outstanding, client.unmatched], [0, 0]);
 });
 
-Deno.test("correlate() lets both sides ask with the same ids", async () => {
+Deno.test("correlate() lets both sides send requests with the same ids", async () => {
   await using pair = connectionPair({ framing });
   const sides = [pair.near, pair.far].map((connection) =>
     correlate(connection, {
@@ -86,7 +86,7 @@ Deno.test("correlate() lets both sides ask with the same ids", async () => {
   );
 });
 
-Deno.test("correlate() gives what is no answer to onMessage, one after another", async () => {
+Deno.test("correlate() calls onMessage with other messages, one after another", async () => {
   await using pair = connectionPair({ framing });
   const handled: unknown[] = [];
   const gates = [1, 2].map(() => Promise.withResolvers<void>());
@@ -112,7 +112,7 @@ Deno.test("correlate() gives what is no answer to onMessage, one after another",
   assertEquals(handled, ["begins 0", "ends 0", "begins 1", "ends 1"]);
 });
 
-Deno.test("correlate() stops the peer while onMessage works", async () => {
+Deno.test("correlate() makes the peer wait while onMessage runs", async () => {
   await using pair = connectionPair({
     framing,
     bufferSize: 1000,
@@ -143,7 +143,7 @@ Deno.test("correlate() stops the peer while onMessage works", async () => {
   await until(() => handled === 1000);
 });
 
-Deno.test("correlate() drops what is no answer without onMessage, and counts it", async () => {
+Deno.test("correlate() without onMessage drops other messages and counts them", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, answers);
   const answer = client.request(asking("ask"));
@@ -153,7 +153,7 @@ Deno.test("correlate() drops what is no answer without onMessage, and counts it"
   assertEquals(client.unmatched, 1);
 });
 
-Deno.test("correlate() drops answers that no request waits for, and counts them", async () => {
+Deno.test("correlate() drops answers to no pending request, and counts them", async () => {
   await using pair = connectionPair({ framing });
   const pushes: Message[] = [];
   const client = correlate(pair.near, {
@@ -172,7 +172,7 @@ Deno.test("correlate() drops answers that no request waits for, and counts them"
   assertEquals(pushes, []);
 });
 
-Deno.test("Correlation.request() takes a message that has an id", async () => {
+Deno.test("Correlation.request() takes a message with its own id", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, answers);
   const own = client.request({ id: 7, method: "own" }, { id: 7 });
@@ -188,7 +188,7 @@ Deno.test("Correlation.request() takes a message that has an id", async () => {
   );
 });
 
-Deno.test("Correlation.request() refuses an id that is in use, and sends nothing", async () => {
+Deno.test("Correlation.request() rejects an id that is in use, and sends nothing", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, { ...answers, maxId: 100 });
   const first = client.request(asking("first"), { id: 1 });
@@ -204,7 +204,7 @@ Deno.test("Correlation.request() refuses an id that is in use, and sends nothing
       "id must be a whole number from 1 to 100",
     );
   }
-  // The counter passes over it.
+  // The counter skips it.
   const third = client.request(asking("third"));
   assertEquals((await pair.far.receive())?.method, "first");
   assertEquals(await pair.far.receive(), { id: 2, method: "third" });
@@ -212,7 +212,7 @@ Deno.test("Correlation.request() refuses an id that is in use, and sends nothing
   await Promise.all([first, third]);
 });
 
-Deno.test("Correlation.request() begins with 1 again after maxId, and refuses when all ids are in use", async () => {
+Deno.test("Correlation.request() starts at 1 again after maxId, and rejects when all ids are in use", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, { ...answers, maxId: 3 });
   const requests = [1, 2, 3].map(() => client.request(asking("ask")));
@@ -231,7 +231,7 @@ Deno.test("Correlation.request() begins with 1 again after maxId, and refuses wh
   await Promise.all([...requests, again]);
 });
 
-Deno.test("Correlation.request() takes ids of any kind from nextId, and asks again for one in use", async () => {
+Deno.test("Correlation.request() takes ids of any type from nextId, and calls it again for an id in use", async () => {
   await using pair = connectionPair({ framing: lines() });
   const names = ["a", "a", "b", "a", "b", "c"];
   const client = correlate(pair.near, {
@@ -257,7 +257,7 @@ Deno.test("Correlation.request() takes ids of any kind from nextId, and asks aga
   await assertRejects(() => nothing.request(() => ""), TypeError, "no id");
 });
 
-Deno.test("Correlation.request() is given up by its signal, and keeps its id until the late answer", async () => {
+Deno.test("Correlation.request() that is aborted keeps its id until the late answer", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, { ...answers, maxId: 2 });
   const controller = new AbortController();
@@ -287,7 +287,7 @@ Deno.test("Correlation.request() is given up by its signal, and keeps its id unt
   assertEquals((await next).result, "next");
 });
 
-Deno.test("Correlation.request() sends nothing with a signal that is aborted already", async () => {
+Deno.test("Correlation.request() sends nothing if its signal is already aborted", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, answers);
   const signal = AbortSignal.abort("no time");
@@ -298,7 +298,7 @@ Deno.test("Correlation.request() sends nothing with a signal that is aborted alr
   assertEquals(await pair.far.receive(), undefined);
 });
 
-Deno.test("Correlation.request() is given up by a signal that is aborted as its message is made", async () => {
+Deno.test("Correlation.request() rejects if its signal is aborted while its message is made", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, answers);
   const controller = new AbortController();
@@ -311,7 +311,7 @@ Deno.test("Correlation.request() is given up by a signal that is aborted as its 
   await until(() => client.unmatched === 1);
 });
 
-Deno.test("Correlation.request() shares a signal among many requests, and leaves no listener", async () => {
+Deno.test("Correlation.request() adds one listener to a shared signal, and removes it", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, answers);
   let listeners = 0;
@@ -340,7 +340,7 @@ Deno.test("Correlation.request() shares a signal among many requests, and leaves
   assertEquals(listeners, 0);
 });
 
-Deno.test("Correlation.request() frees the id of a message that cannot be made or sent", async () => {
+Deno.test("Correlation.request() frees its id if the message cannot be made or sent", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, { ...answers, maxId: 1 });
   const reason = new Error("No message");
@@ -360,7 +360,7 @@ Deno.test("Correlation.request() frees the id of a message that cannot be made o
   await request;
 });
 
-Deno.test("correlate() rejects all that is outstanding at the peer's end, and later requests", async () => {
+Deno.test("correlate() rejects pending and later requests at the peer's end", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, answers);
   const requests = ["a", "b", "c"].map((method) =>
@@ -377,7 +377,7 @@ Deno.test("correlate() rejects all that is outstanding at the peer's end, and la
   assertEquals(client.outstanding, 0);
 });
 
-Deno.test("correlate() rejects all that is outstanding when its own connection is closed", async () => {
+Deno.test("correlate() rejects pending requests when its connection is closed", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, answers);
   const request = client.request(asking("ask"));
@@ -400,7 +400,7 @@ Deno.test("correlate() still receives answers after closeWrite()", async () => {
   assertEquals((await request).result, "answer");
 });
 
-Deno.test("correlate() rejects all that is outstanding with the error of the connection", async () => {
+Deno.test("correlate() rejects pending requests with the error of the connection", async () => {
   const ends: Record<
     string,
     (pair: ReturnType<typeof connectionPair<Message, Message>>) => unknown
@@ -430,7 +430,7 @@ Deno.test("correlate() rejects all that is outstanding with the error of the con
   }
 });
 
-Deno.test("correlate() delivers the answers that came before an error", async () => {
+Deno.test("correlate() delivers the answers that arrived before an error", async () => {
   await using pair = connectionPair({ framing });
   const client = correlate(pair.near, answers);
   const requests = [1, 2, 3].map(() => client.request(asking("ask")));
@@ -471,7 +471,7 @@ Deno.test("correlate() aborts the connection with an error of onMessage or id", 
   }
 });
 
-Deno.test("correlate() rejects what is outstanding when the connection is closed while onMessage works", async () => {
+Deno.test("correlate() rejects pending requests when the connection is closed while onMessage runs", async () => {
   for (const way of ["abort", "close", "reset"] as const) {
     await using pair = connectionPair({ framing });
     const { promise: gate, resolve: open } = Promise.withResolvers<void>();
@@ -505,7 +505,7 @@ Deno.test("correlate() rejects what is outstanding when the connection is closed
   }
 });
 
-Deno.test("correlate() delivers an answer that was read before the write of its request has failed", async () => {
+Deno.test("correlate() delivers an answer that was read before the write of its request failed", async () => {
   await using pair = connectionPair({
     framing,
     highWaterMark: 1,
@@ -545,7 +545,7 @@ Deno.test("correlate() leaves no rejection unhandled", async () => {
   assertEquals(reasons, []);
 });
 
-Deno.test("correlate() goes on in another framing between two messages", async () => {
+Deno.test("correlate() continues in another framing between two messages", async () => {
   await using pair = connectionPair({ framing: lines() });
   const shouted = mapped(lines(), {
     decode: (line) => line.toUpperCase(),
@@ -568,7 +568,7 @@ Deno.test("correlate() goes on in another framing between two messages", async (
   assertEquals(pushes, ["push", "switch", "PUSH"]);
 });
 
-Deno.test("correlate() refuses what are no functions, and limits that are none", async () => {
+Deno.test("correlate() refuses invalid functions and limits", async () => {
   await using pair = connectionPair({ framing });
   const wrong: [object, ErrorConstructor, string][] = [
     [{}, TypeError, "id must be a function"],
@@ -590,7 +590,7 @@ Deno.test("correlate() refuses what are no functions, and limits that are none",
   }
 });
 
-Deno.test("Correlation.request() refuses an id or a signal of another type, and sends nothing", async () => {
+Deno.test("Correlation.request() rejects an invalid id or signal, and sends nothing", async () => {
   await using pair = connectionPair({ framing });
   const { request } = correlate(pair.near, answers);
   const wrongs: object[] = [{ id: "1" }, { id: true }, { signal: 5 }];
@@ -600,7 +600,7 @@ Deno.test("Correlation.request() refuses an id or a signal of another type, and 
   assertEquals(pair.near.stats().messagesSent, 0);
 });
 
-Deno.test("correlate() forgets the oldest of many requests that were given up", async () => {
+Deno.test("correlate() forgets the oldest of many aborted requests", async () => {
   await using pair = connectionPair({ framing, highWaterMark: 1e9 });
   const client = correlate(pair.near, answers);
   const controller = new AbortController();
@@ -622,7 +622,7 @@ Deno.test("correlate() forgets the oldest of many requests that were given up", 
   );
 });
 
-/** The milliseconds that `count` outstanding requests take, answered last to first. */
+/** The milliseconds that `count` pending requests take, answered from last to first. */
 async function timeOf(count: number): Promise<number> {
   await using pair = connectionPair({
     framing: lines(),
@@ -644,14 +644,15 @@ async function timeOf(count: number): Promise<number> {
   return performance.now() - start;
 }
 
-Deno.test("correlate() takes linear time for 100,000 outstanding requests", async () => {
+Deno.test("correlate() takes linear time for 100,000 pending requests", async () => {
   await timeOf(2000); // warms the code up
   const failures: string[] = [];
   const end = performance.now() + 20_000;
   while (failures.length < 3 || performance.now() < end) {
     const one = Math.min(await timeOf(12_500), await timeOf(12_500));
     const eight = await timeOf(100_000);
-    // Quadratic work would take 64 times as long. Other processes may disturb one.
+    // Quadratic work would take 64 times as long. Other processes may disturb a
+    // measurement.
     if (eight <= 30 * one) return;
     failures.push(`12,500 took ${one} ms, 100,000 took ${eight} ms`);
   }
@@ -718,7 +719,7 @@ Deno.test("correlate() in order gives each request its answer, and other message
   assertEquals(await later, "E");
 });
 
-Deno.test("correlate() in order has no answer for what was not sent, and drops that of what was given up", async () => {
+Deno.test("correlate() in order expects no answer to an unsent request, and drops the answer to an aborted one", async () => {
   await using pair = connectionPair({ framing: lines() });
   const { request } = correlate(pair.near, inOrder);
   const controller = new AbortController();
@@ -736,7 +737,7 @@ Deno.test("correlate() in order has no answer for what was not sent, and drops t
   assertEquals(pair.near.stats().messagesSent, 3);
 });
 
-Deno.test("correlate() has no answer for what was refused and given up in one turn", async () => {
+Deno.test("correlate() expects no answer to a request that was refused and aborted in one turn", async () => {
   await using pair = connectionPair({ framing: lines() });
   const { request } = correlate(pair.near, inOrder);
   const controller = new AbortController();
@@ -748,7 +749,7 @@ Deno.test("correlate() has no answer for what was refused and given up in one tu
   assertEquals(await next, "A");
 });
 
-Deno.test("correlate() frees the id of what was refused and given up in one turn", async () => {
+Deno.test("correlate() frees the id of a request that was refused and aborted in one turn", async () => {
   await using pair = connectionPair({ framing: lines() });
   const { request } = correlate(pair.near, { id: Number, maxId: 1 });
   const controller = new AbortController();
@@ -760,7 +761,7 @@ Deno.test("correlate() frees the id of what was refused and given up in one turn
   assertEquals(await next, "1");
 });
 
-Deno.test("correlate() in order rejects what is outstanding at the end", async () => {
+Deno.test("correlate() in order rejects pending requests at the end", async () => {
   await using pair = connectionPair({ framing: lines() });
   const client = correlate(pair.near, inOrder);
   const answer = client.request("a");
@@ -781,7 +782,7 @@ Deno.test("correlate() in order rejects what is outstanding at the end", async (
   await assertRejects(() => failing.ended, Error, "of mine");
 });
 
-Deno.test("correlate() refuses both ids and an order", async () => {
+Deno.test("correlate() refuses ids together with an order", async () => {
   await using pair = connectionPair({ framing: lines() });
   const wrongs = [
     { isAnswer: true },
@@ -793,11 +794,11 @@ Deno.test("correlate() refuses both ids and an order", async () => {
   }
 });
 
-Deno.test("correlate() aborts the connection if a function that it asks is async", async () => {
+Deno.test("correlate() aborts the connection if id or isAnswer is async", async () => {
   const late = () => Promise.reject(new Error("no unhandled rejection"));
   const functions: CorrelateOptions<string>[] = [
-    { id: late as never }, // each request would wait for ever
-    { isAnswer: late } as never, // each push would be an answer
+    { id: late as never }, // every request would stay pending
+    { isAnswer: late } as never, // every push would be taken as an answer
   ];
   for (const options of functions) {
     await using pair = connectionPair({ framing: lines() });
@@ -810,18 +811,18 @@ Deno.test("correlate() aborts the connection if a function that it asks is async
   }
 });
 
-Deno.test("Correlation.request() refuses an async function that makes the message", async () => {
+Deno.test("Correlation.request() rejects an async message function", async () => {
   await using pair = connectionPair<unknown, unknown>({
     framing: asJson(lengthPrefixed()),
   });
   const correlation = correlate(pair.near, { id: () => undefined });
   const make = () => Promise.reject(new Error("no unhandled rejection"));
-  // As JSON, the promise would be sent as {}, and its answer waited for.
+  // JSON would send the promise as {}, and the request would wait for an answer.
   await assertRejects(() => correlation.request(make), TypeError, "async");
   assertEquals(correlation.outstanding, 0);
 });
 
-Deno.test("Correlation.request() refuses ids of an async nextId", async () => {
+Deno.test("Correlation.request() rejects the ids of an async nextId", async () => {
   await using pair = connectionPair({ framing: lines() });
   const { request, outstanding } = correlate<string, string, string>(
     pair.near,
@@ -834,7 +835,7 @@ Deno.test("Correlation.request() refuses ids of an async nextId", async () => {
   assertEquals(outstanding, 0);
 });
 
-Deno.test("correlate() takes a message whose id is NaN for no answer", async () => {
+Deno.test("correlate() does not treat a message whose id is NaN as an answer", async () => {
   await using pair = connectionPair({ framing: lines() });
   const pushes: string[] = [];
   const { request } = correlate(pair.near, {

@@ -21,7 +21,7 @@ interface Heard extends Disposable {
   readonly closed: ConnectionCloseMessage[];
 }
 
-/** What the channels tell from now on. */
+/** Collects what the channels publish from now on. */
 function listen(): Heard {
   const opened: ConnectionOpenMessage[] = [];
   const closed: ConnectionCloseMessage[] = [];
@@ -41,7 +41,7 @@ function listen(): Heard {
   };
 }
 
-Deno.test("A connection that is aborted when its opening is told leaves no listener", () => {
+Deno.test("A connection that is aborted by a subscriber of the open channel leaves no listener", () => {
   const onOpen = (message: unknown) =>
     (message as ConnectionOpenMessage).connection.abort();
   subscribe(OPEN, onOpen);
@@ -55,7 +55,7 @@ Deno.test("A connection that is aborted when its opening is told leaves no liste
   assertEquals([connection.hasEnded, listeners], [true, 0]);
 });
 
-Deno.test("The channels tell that a connection opens and closes, once each", async () => {
+Deno.test("The channels report once that a connection opens and once that it closes", async () => {
   using heard = listen();
   await using pair = connectionPair({ framing });
   const { near, far } = pair;
@@ -75,7 +75,7 @@ Deno.test("The channels tell that a connection opens and closes, once each", asy
   assertEquals(sent?.connection.stats().messagesSent, 1);
 });
 
-Deno.test("The channel of closing tells when stats() are final, but for messages that are received later", async () => {
+Deno.test("The close channel reports when stats() are final, except for messages that are received later", async () => {
   using heard = listen();
   await using pair = connectionPair({ framing });
   const { near, far } = pair;
@@ -90,7 +90,7 @@ Deno.test("The channel of closing tells when stats() are final, but for messages
   assertEquals(near.stats().messagesReceived, 2);
 });
 
-Deno.test("The channel of closing tells the error, before closed rejects", async () => {
+Deno.test("The close channel reports the error before closed rejects", async () => {
   using heard = listen();
   await using pair = connectionPair({ framing });
   const error = new Error("No heartbeat");
@@ -104,7 +104,7 @@ Deno.test("The channel of closing tells the error, before closed rejects", async
   assertStrictEquals(heard.closed[0]?.error, error);
 });
 
-Deno.test("The channels tell of a connection whose signal was aborted before", async () => {
+Deno.test("The channels report a connection whose signal was aborted before", async () => {
   using heard = listen();
   const [near, far] = transportPair();
   const signal = AbortSignal.abort(new Error("Too late"));
@@ -115,7 +115,7 @@ Deno.test("The channels tell of a connection whose signal was aborted before", a
   far.close();
 });
 
-Deno.test("The channel of opening tells no connection that could not be made", () => {
+Deno.test("The open channel does not report a connection whose constructor throws", () => {
   using heard = listen();
   const [near, far] = transportPair();
   try {
@@ -128,7 +128,7 @@ Deno.test("The channel of opening tells no connection that could not be made", (
   far.close();
 });
 
-Deno.test("The channel of opening tells who opened a connection, and the server's address as it was dialled", async () => {
+Deno.test("The open channel reports what opened a connection, and the server's address as it was dialled", async () => {
   using heard = listen();
   await using server = serve(
     { hostname: "127.0.0.1", port: 0, framing },
@@ -151,7 +151,7 @@ Deno.test("The channel of opening tells who opened a connection, and the server'
   await until(() => heard.closed.length === 2);
 });
 
-Deno.test("A connection works where the runtime has no channels", async () => {
+Deno.test("A connection works if the runtime has no diagnostics channels", async () => {
   const { output, code } = await run(`
     process.getBuiltinModule = undefined;
     const { lines } = await import("${new URL(

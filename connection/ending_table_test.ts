@@ -17,15 +17,15 @@ import { overriding, turn, until } from "./_testing.ts";
 
 /** One row of the table. */
 interface Row {
-  /** What happens to messages that were read, and not received. */
+  /** What happens to messages that were read but not received. */
   readonly received: "delivered" | "dropped";
   /** What happens to bytes in the kernel. */
   readonly unread: "delivered" | "read, and dropped" | "dropped";
   /** What happens to messages that are queued. */
   readonly queued: "sent" | "dropped";
-  /** Whether this side's end follows them. */
+  /** Whether this side's end is sent after them. */
   readonly end: "sent" | "not sent";
-  /** Whether `closed` and `signal` tell an error. */
+  /** Whether `closed` and `signal` report an error. */
   readonly told: "as an error" | "as an end";
 }
 
@@ -37,14 +37,14 @@ interface Cause {
   /** What the peer sends after the messages, if the cause needs it. */
   readonly malformed?: string;
   readonly end: (scene: Scene) => unknown;
-  /** The error that is told, by its name. */
+  /** The name of the reported error. */
   readonly error?: string;
 }
 
 interface Scene {
   readonly connection: Connection<string, string>;
   readonly peer: PairedTransport;
-  /** Lets all writes fail, also one that is under way. */
+  /** Makes all writes fail, also a pending one. */
   failWrites(error: Error): void;
 }
 
@@ -84,7 +84,7 @@ const CAUSES: Cause[] = [
     name: "a FramingError",
     row: { ...CLOSED, told: "as an error" },
     malformed: "much too long\n",
-    end: () => {}, // by what is received
+    end: () => {}, // ended by received bytes
     error: "FramingError",
   },
   {
@@ -131,7 +131,7 @@ const framing: Framing<string> = {
   decoder: () => lines({ maxLength: 8 }).decoder(),
   encoder: () => lines().encoder(),
 };
-// More than there is room for, so that a part of it is queued until the peer reads.
+// More than fits, so a part stays queued until the peer reads.
 const BUFFER_BYTES = 100;
 const QUEUED = "x".repeat(10 * BUFFER_BYTES);
 
@@ -142,7 +142,7 @@ interface Observed {
   readonly reason: unknown;
 }
 
-/** Ends a connection that has something of each kind, and tells what became of it. */
+/** Ends a connection that has bytes of each kind, and returns what happened to them. */
 async function observe(cause: Cause): Promise<Observed> {
   const [near, peer] = transportPair({ bufferSize: BUFFER_BYTES });
   const broken = Promise.withResolvers<never>();
@@ -208,7 +208,7 @@ async function write(end: PairedTransport, text: string): Promise<void> {
   assertEquals(await end.write(bytes), bytes.length);
 }
 
-/** What comes until the end, or until an error. */
+/** Receives until the end or an error. */
 async function receiveAll(
   connection: Connection<string, string>,
 ): Promise<{ messages: string[]; error: unknown }> {
@@ -226,7 +226,7 @@ async function readToEnd(end: PairedTransport): Promise<string> {
   const buffer = new Uint8Array(1000);
   let text = "";
   for (;;) {
-    // A reset is an end as well.
+    // A reset ends the messages too.
     const length = await end.read(buffer).catch(() => null);
     if (length === null) return text;
     text += decoder.decode(buffer.subarray(0, length), { stream: true });
@@ -249,7 +249,7 @@ for (const cause of CAUSES) {
     });
   }
 
-  Deno.test(`Connection, ended by ${cause.name}: messages come in order, and the error after them`, async () => {
+  Deno.test(`Connection, ended by ${cause.name}: messages arrive in order, and the error after them`, async () => {
     const { row, messages, error, reason } = await observe(cause);
     const inOrder = ["two", "three", "four"];
     const expected = row.received === "dropped"
@@ -269,7 +269,7 @@ for (const cause of CAUSES) {
   });
 }
 
-/** How long a connection takes to close, whose peer goes on sending. */
+/** How long a connection takes to close while its peer keeps sending. */
 async function timeToClose(
   sent: string,
   end: (connection: Connection<string, string>, fail: () => void) => unknown,
@@ -296,11 +296,11 @@ async function timeToClose(
   await end(connection, () => hasFailed = true);
   await connection.closed.catch(() => {});
   const time = performance.now() - start;
-  await sending; // until it was refused
+  await sending; // until a write fails
   return time;
 }
 
-Deno.test("Connection reads what a peer goes on sending for up to a second, then it is closed", async () => {
+Deno.test("Connection drains a peer that keeps sending for up to a second, then closes", async () => {
   const [closed, malformed, gone, aborted] = await Promise.all([
     timeToClose("one\n", (connection) => void connection.close()),
     timeToClose("much too long\n", (connection) => {

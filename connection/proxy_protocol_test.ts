@@ -31,7 +31,7 @@ const MAPPED = [...Array(10).fill(0), 255, 255, 192, 0, 2, 1];
 // A TLV of an unknown kind, of three bytes.
 const TLV = [0xe0, 0, 3, 1, 2, 3];
 
-/** A header of version 2; `rest` follows its first 16 bytes. */
+/** A header of version 2; `rest` comes after its first 16 bytes. */
 function v2(command: number, family: number, rest: number[]): Uint8Array {
   const length = [rest.length >> 8, rest.length & 0xff];
   return Uint8Array.from([...SIGNATURE, command, family, ...length, ...rest]);
@@ -63,7 +63,7 @@ const HEADERS: [header: string | Uint8Array, source: Address | undefined][] = [
   ["PROXY TCP6 ::FFFF:192.0.2.1 ::1 1 2\r\n", tcp("::ffff:192.0.2.1", 1)],
   ["PROXY TCP6 ::ffff:a:b0c ::1 1 2\r\n", tcp("::ffff:0.10.11.12", 1)],
   ["PROXY UNKNOWN\r\n", undefined],
-  [`PROXY UNKNOWN ${"x".repeat(91)}\r\n`, undefined], // 107 bytes, the most
+  [`PROXY UNKNOWN ${"x".repeat(91)}\r\n`, undefined], // 107 bytes, the maximum
   [v2(0x21, 0x11, IPV4), tcp("192.0.2.1", 56_324)],
   [v2(0x21, 0x11, [...IPV4, ...TLV]), tcp("192.0.2.1", 56_324)],
   [v2(0x21, 0x11, [...IPV4, ...Array(5000).fill(7)]), tcp("192.0.2.1", 56_324)],
@@ -90,14 +90,14 @@ const HEADERS: [header: string | Uint8Array, source: Address | undefined][] = [
   [v2(0x21, 0x00, TLV), undefined],
   [v2(0x20, 0x00, []), undefined],
   [v2(0x20, 0x11, IPV4), undefined], // the proxy's own connection
-  [v2(0x20, 0xff, TLV), undefined], // of which the family is ignored
+  [v2(0x20, 0xff, TLV), undefined], // whose family is ignored
 ];
 
 function toBytes(header: string | Uint8Array): Uint8Array {
   return typeof header === "string" ? encoder.encode(header) : header;
 }
 
-/** Decodes a header that comes in two chunks, and leaves what follows it. */
+/** Decodes a header that arrives in two chunks, and returns the bytes left after it. */
 function decodeCut(bytes: Uint8Array, cut: number): Address | undefined {
   const decoder = new ChunkDecoder({ decoder: proxyHeaderDecoder });
   const early = decoder.decode(bytes.subarray(0, cut));
@@ -110,7 +110,7 @@ function decodeCut(bytes: Uint8Array, cut: number): Address | undefined {
   return header.source;
 }
 
-Deno.test("proxyHeaderDecoder() reads every kind of header, wherever it is cut", () => {
+Deno.test("proxyHeaderDecoder() reads every kind of header, in every cut", () => {
   for (const [header, source] of HEADERS) {
     const bytes = toBytes(header);
     for (let cut = 0; cut <= bytes.length; cut++) {
@@ -166,7 +166,7 @@ const REFUSED: [bytes: string | Uint8Array, code: string][] = [
   [Uint8Array.from([...SIGNATURE, 0x21, 0x11, 0xff, 0xff]), "too-long"],
 ];
 
-Deno.test("proxyHeaderDecoder() refuses what is damaged or too long, also byte by byte", () => {
+Deno.test("proxyHeaderDecoder() refuses a damaged or too long header, also byte by byte", () => {
   for (const [damaged, code] of REFUSED) {
     const bytes = toBytes(damaged);
     for (const size of [1, bytes.length]) {
@@ -186,7 +186,7 @@ Deno.test("proxyHeaderDecoder() refuses what is damaged or too long, also byte b
   }
 });
 
-Deno.test("proxyHeaderDecoder() refuses a header that ends early, wherever it does", () => {
+Deno.test("proxyHeaderDecoder() refuses a header that ends early, at every byte", () => {
   for (const [header] of HEADERS) {
     const bytes = toBytes(header);
     for (let end = 1; end < bytes.length; end++) {
@@ -198,7 +198,7 @@ Deno.test("proxyHeaderDecoder() refuses a header that ends early, wherever it do
   }
 });
 
-Deno.test("readProxyHeader() says what a peer has cut off", async () => {
+Deno.test("readProxyHeader() reports a header that the peer has cut off", async () => {
   for (const part of ["", "PROXY TCP4 192"]) {
     const [near, far] = transportPair();
     await far.write(encoder.encode(part));
@@ -214,7 +214,7 @@ Deno.test("readProxyHeader() says what a peer has cut off", async () => {
   }
 });
 
-Deno.test("readProxyHeader() refuses a number of bytes that no read can give", async () => {
+Deno.test("readProxyHeader() refuses an impossible result of read()", async () => {
   for (const length of [NaN, -1, 1.5, 100_000]) {
     const [transport] = transportPair();
     let reads = 0;
@@ -229,7 +229,7 @@ Deno.test("readProxyHeader() refuses a number of bytes that no read can give", a
   }
 });
 
-Deno.test("readProxyHeader() leaves what came with the header to the connection", async () => {
+Deno.test("readProxyHeader() leaves the bytes after the header to the connection", async () => {
   for (const [header, source] of HEADERS) {
     const [near, far] = transportPair();
     await far.write(concat([toBytes(header), encoder.encode("hello")]));
@@ -249,7 +249,7 @@ Deno.test("readProxyHeader() leaves what came with the header to the connection"
   }
 });
 
-Deno.test("readProxyHeader() gives a transport that can be reset if the given one can", async () => {
+Deno.test("readProxyHeader() returns a transport with reset() if the given one has it", async () => {
   const [near, far] = transportPair();
   await far.write(encoder.encode("PROXY UNKNOWN\r\n"));
   const transport = await readProxyHeader(near, (source) => source);
@@ -260,7 +260,7 @@ Deno.test("readProxyHeader() gives a transport that can be reset if the given on
 
 // ---- Within serve()
 
-/** Opens a connection as a balancer does. */
+/** Opens a connection like a load balancer. */
 async function dial(
   port: number,
   header: string | Uint8Array,
@@ -273,7 +273,7 @@ async function dial(
   return conn;
 }
 
-/** What the server says until it ends. */
+/** What the server sends until it ends. */
 async function readAll(conn: Deno.Conn): Promise<string> {
   using _closed = conn;
   const buffer = new Uint8Array(1000);
@@ -295,7 +295,7 @@ async function tellAddress(
   for await (const line of connection) await connection.send(line);
 }
 
-Deno.test("serve() with proxyProtocol tells the client's address, and loses no byte", async () => {
+Deno.test("serve() with proxyProtocol gives the client's address, and loses no byte", async () => {
   await using server = serve({ ...loopback, proxyProtocol: true }, tellAddress);
   const { port } = server.addr;
   for (const [header, source] of HEADERS) {
@@ -328,7 +328,7 @@ Deno.test("serve() with proxyProtocol refuses damaged headers before the handler
   for (const [damaged] of [["", ""], ["PROXY ", ""], ...REFUSED]) {
     using conn = await dial(port, damaged ?? "");
     await conn.closeWrite();
-    // Bytes that were not read reset the connection.
+    // Unread bytes reset the connection.
     const buffer = new Uint8Array(1);
     const said = await conn.read(buffer).catch((error: Error) => error.name);
     assert(said === null || said === "ConnectionReset", `${said}`);
@@ -344,7 +344,7 @@ Deno.test("serve() with proxyProtocol refuses damaged headers before the handler
   assertEquals(await readAll(conn), "1.2.3.4 1\n");
 });
 
-Deno.test("serve() with proxyProtocol gives up a peer whose header is late", async () => {
+Deno.test("serve() with proxyProtocol ends a peer whose header is late", async () => {
   for (const begun of ["", "PROXY TCP4 1.2"]) {
     const report = Promise.withResolvers<unknown>();
     await using server = serve({
@@ -361,7 +361,7 @@ Deno.test("serve() with proxyProtocol gives up a peer whose header is late", asy
   }
 });
 
-Deno.test("serve() with proxyProtocol ends while a header is missing", async () => {
+Deno.test("serve() with proxyProtocol shuts down while it waits for a header", async () => {
   const server = serve({ ...loopback, proxyProtocol: true }, tellAddress);
   using conn = await dial(server.addr.port, "PROXY ");
   using other = await dial(server.addr.port, "PROXY UNKNOWN\r\n");
@@ -407,7 +407,7 @@ Deno.test("serve() with proxyProtocol filters and counts clients, not the balanc
   assertEquals(asked, ["1.1.1.1", "2.2.2.2", "1.1.1.1", "6.6.6.6", "1.1.1.1"]);
 });
 
-Deno.test("serve() with proxyProtocol goes on in TLS after the header", async () => {
+Deno.test("serve() with proxyProtocol starts TLS after the header", async () => {
   await using server = serve(
     { ...loopback, proxyProtocol: true },
     async (connection, { remoteAddr }) => {
@@ -440,8 +440,8 @@ Deno.test("serve() with proxyProtocol goes on in TLS after the header", async ()
   assertEquals(await client.request("secret"), "secret");
 });
 
-Deno.test("serve() with proxyProtocol goes on in TLS though the peer is watched", async () => {
-  // Each of them has the connection read ahead.
+Deno.test("serve() with proxyProtocol starts TLS although the peer is watched", async () => {
+  // Each of them makes the connection read ahead.
   for (const watching of [{ maxConnections: 1 }, { receiveTimeout: 60_000 }]) {
     await using server = serve(
       { ...loopback, proxyProtocol: true, ...watching },
@@ -505,7 +505,7 @@ Deno.test("serve() with proxyProtocol takes a Unix listener, whose clients have 
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("serve() with proxyProtocol tells a client without network address by the balancer's", async () => {
+Deno.test("serve() with proxyProtocol gives the balancer's address for a client without a network address", async () => {
   await using server = serve({ ...loopback, proxyProtocol: true }, tellAddress);
   const header = v2(0x21, 0x31, [...unixPath("/a"), ...unixPath("/b")]);
   const conn = await dial(server.addr.port, header);
@@ -514,7 +514,7 @@ Deno.test("serve() with proxyProtocol tells a client without network address by 
   assertEquals(await readAll(conn), `127.0.0.1 ${port}\n`);
 });
 
-Deno.test("serve() reports the connections of a TLS listener, after whose handshake no header comes", async () => {
+Deno.test("serve() with proxyProtocol reports connections of a TLS listener as errors", async () => {
   const report = Promise.withResolvers<unknown>();
   const listener = Deno.listenTls({
     hostname: "127.0.0.1",
@@ -533,7 +533,7 @@ Deno.test("serve() reports the connections of a TLS listener, after whose handsh
   assert(error.message.includes("before TLS"));
 });
 
-Deno.test("serve() refuses proxyProtocol where it cannot be honoured", () => {
+Deno.test("serve() refuses proxyProtocol with tls, with path and of another type", () => {
   const cases: [options: object, message: string][] = [
     [{ tls: certificate, proxyProtocol: true }, "proxyProtocol with tls"],
     [{ path: "/tmp/x", proxyProtocol: true }, "proxyProtocol with path"],
@@ -556,7 +556,7 @@ Deno.test("serve() refuses proxyProtocol where it cannot be honoured", () => {
   }
 });
 
-Deno.test("readProxyHeader() refuses what names no peer before it reads", async () => {
+Deno.test("readProxyHeader() refuses a peerAddr that is not a function before it reads", async () => {
   const [near] = transportPair();
   await assertRejects(
     () => readProxyHeader(near, "127.0.0.1" as never),

@@ -7,7 +7,7 @@ import { receiveChunks } from "./receive_chunks.ts";
 
 const BODY = "3\r\none\r\n00A ;a=b\r\n, two\r\n, 3\r\n0;c\r\nX: 1\r\n\r\n";
 
-/** A pair of which the near end receives lines, and `sent`. */
+/** A pair whose near end receives lines, and whose far end has sent `sent`. */
 async function pairWith(sent: string, ends = false) {
   const pair = connectionPair({ framing: lines() });
   if (sent !== "") await pair.far.send(sent, { framing: unframed() });
@@ -22,7 +22,7 @@ async function textOf(pieces: AsyncIterable<Uint8Array>): Promise<string> {
   return text;
 }
 
-Deno.test("receiveChunks() gives the bytes of a body, at every cut, and leaves what follows", async () => {
+Deno.test("receiveChunks() gives the bytes of a body in every cut, and leaves the bytes after it", async () => {
   for (let cut = 0; cut <= BODY.length; cut++) {
     await using pair = await pairWith(BODY.slice(0, cut));
     const text = textOf(receiveChunks(pair.near));
@@ -32,7 +32,7 @@ Deno.test("receiveChunks() gives the bytes of a body, at every cut, and leaves w
   }
 });
 
-Deno.test("receiveChunks() gives a chunk before all of it is there", async () => {
+Deno.test("receiveChunks() gives a part of a chunk before the rest has arrived", async () => {
   await using pair = await pairWith("1000000000\r\nhello");
   const pieces = receiveChunks(pair.near);
   const { value } = await pieces.next();
@@ -41,7 +41,7 @@ Deno.test("receiveChunks() gives a chunk before all of it is there", async () =>
   await assertRejects(() => pieces.next(), DOMException);
 });
 
-Deno.test("receiveChunks() passes over the rest if its loop is left", async () => {
+Deno.test("receiveChunks() skips the rest if its loop is left", async () => {
   await using pair = await pairWith(`${BODY}next\n`);
   for await (const piece of receiveChunks(pair.near)) {
     assertEquals(piece.length, 3);
@@ -50,7 +50,7 @@ Deno.test("receiveChunks() passes over the rest if its loop is left", async () =
   assertEquals(await pair.near.receive(), "next");
 });
 
-Deno.test("receiveChunks() passes over a body of which nothing was read", async () => {
+Deno.test("receiveChunks() skips a body that was not read", async () => {
   await using pair = await pairWith(`${BODY}0\r\n\r\nnext\n`);
   await ReadableStream.from(receiveChunks(pair.near)).cancel();
   await receiveChunks(pair.near).return(); // an empty one
@@ -91,7 +91,7 @@ const DAMAGED: [body: string, error: string][] = [
   ["0\r\nX: 1\r\n", "truncated"],
 ];
 
-Deno.test("receiveChunks() ends the connection where a body is damaged", async () => {
+Deno.test("receiveChunks() ends the connection if a body is damaged", async () => {
   for (const [body, name] of DAMAGED) {
     await using pair = await pairWith(body, true);
     const error = await assertRejects(

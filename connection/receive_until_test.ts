@@ -12,7 +12,7 @@ import { receiveUntil } from "./receive_until.ts";
 const framing = lines({ eol: "\n", strict: true, maxLength: 10 });
 const isDot = (line: string) => line === ".";
 
-/** A pair whose far end has sent `sent`, and then ended its side if it says so. */
+/** A pair whose far end has sent `sent`, and has then ended its side if asked to. */
 async function pairWith(sent: string[], ends = false) {
   const pair = connectionPair({ framing });
   for (const line of sent) await pair.far.send(line);
@@ -20,7 +20,7 @@ async function pairWith(sent: string[], ends = false) {
   return pair;
 }
 
-Deno.test("receiveUntil() gives the messages up to the last, and leaves the next", async () => {
+Deno.test("receiveUntil() gives the messages up to the last one, and leaves the next", async () => {
   await using pair = await pairWith(["a", "b", ".", ".", "c"]);
   assertEquals(await Array.fromAsync(receiveUntil(pair.near, isDot)), [
     "a",
@@ -31,7 +31,7 @@ Deno.test("receiveUntil() gives the messages up to the last, and leaves the next
   assertEquals(await pair.near.receive(), "c");
 });
 
-Deno.test("receiveUntil() receives a message when it is asked for, and none before", async () => {
+Deno.test("receiveUntil() receives a message only when it is asked for one", async () => {
   await using pair = await pairWith(["a", "b", "."]);
   const reply = receiveUntil(pair.near, isDot);
   assertEquals(pair.near.stats().messagesReceived, 0);
@@ -41,7 +41,7 @@ Deno.test("receiveUntil() receives a message when it is asked for, and none befo
   assertEquals(pair.near.stats().messagesReceived, 3);
 });
 
-Deno.test("receiveUntil() passes over the rest if its loop is left", async () => {
+Deno.test("receiveUntil() skips the rest if its loop is left", async () => {
   await using pair = await pairWith(["a", "b", ".", "c", "d", ".", "e"]);
   for await (const line of receiveUntil(pair.near, isDot)) {
     if (line === "a") break;
@@ -76,7 +76,7 @@ Deno.test("receiveUntil() rejects if the messages end before the last", async ()
   const { name } = await assertRejects(() => reply.next(), Error);
   assertEquals(name, "UnexpectedEof");
 
-  // If the loop is left, nothing that comes next can be taken for the rest.
+  // After the loop is left, later messages must not be taken for the rest of the reply.
   await using other = await pairWith(["a"], true);
   for await (const _ of receiveUntil(other.near, isDot)) break;
   assertEquals(await other.near.receive(), undefined);
@@ -124,14 +124,14 @@ Deno.test("receiveUntil() aborts the connection if isLast is an async function",
   assertEquals(await pair.near.closed.catch((error) => error), error);
 });
 
-Deno.test("receiveUntil() passes over a reply of which nothing was read", async () => {
+Deno.test("receiveUntil() skips a reply that was not read", async () => {
   await using pair = await pairWith(["a", ".", ".", "b"]);
   await ReadableStream.from(receiveUntil(pair.near, isDot)).cancel();
   await receiveUntil(pair.near, isDot).return(); // of one message
   assertEquals(await pair.near.receive(), "b");
 });
 
-Deno.test("receiveUntil() refuses what is no function immediately", async () => {
+Deno.test("receiveUntil() throws immediately if isLast is not a function", async () => {
   await using pair = await pairWith([]);
   // @ts-expect-error -- as from JavaScript
   assertThrows(() => receiveUntil(pair.near, "."), TypeError, "isLast");

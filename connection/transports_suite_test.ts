@@ -1,6 +1,6 @@
 /**
- * The same promises over each kind of transport: TCP, TLS, a Unix socket, streams within
- * one process, the streams of child processes, and two ends in memory.
+ * The same guarantees over each kind of transport: TCP, TLS, a Unix socket, streams
+ * within one process, the streams of child processes, and two ends in memory.
  *
  * @module
  */
@@ -21,12 +21,12 @@ import type { ConnectionOptions } from "./options.ts";
 import type { ByteStreams, Transport } from "./transport.ts";
 import { isPending, resettablePair, sockets, untilSteady } from "./_testing.ts";
 
-/** Two transports with each other. */
+/** Two connected transports. */
 interface Link {
   readonly ends: [Transport | ByteStreams, Transport | ByteStreams];
-  /** Ends the far side with an error for the near one, if the kind has that. */
+  /** Ends the far side with an error for the near side, if this kind can do that. */
   readonly reset?: () => unknown;
-  /** Settles when nothing is left, after both ends were closed. */
+  /** Settles when both ends are closed and everything is released. */
   readonly gone?: () => Promise<unknown>;
 }
 
@@ -123,12 +123,12 @@ const KINDS: Kind[] = [
   },
 ];
 
-/** A stream that holds a little, as the system does for a socket. */
+/** A stream with a small buffer, like that of a socket. */
 function bufferedStream(): TransformStream<Uint8Array, Uint8Array> {
   return new TransformStream({}, undefined, { highWaterMark: 4 });
 }
 
-/** Closes a socket that holds unread bytes, by which the system resets it. */
+/** Closes a socket with unread bytes, so that the system resets it. */
 async function resetByUnread(far: Deno.Conn): Promise<void> {
   await far.read(new Uint8Array(1));
   far.close();
@@ -137,7 +137,7 @@ async function resetByUnread(far: Deno.Conn): Promise<void> {
 const framing = lines({ maxLength: 100_000 });
 const asItIs = { framing: unframed() };
 
-// Also keeps the process alive, which waiting for the peer's end does not.
+// The timer also keeps the process alive; waiting for the peer's end does not.
 const WATCHDOG_MS = 30_000;
 
 interface Ends extends AsyncDisposable {
@@ -187,7 +187,7 @@ function testEach(
   }
 }
 
-/** Lines of many lengths, from none to more than a buffer of the system. */
+/** Lines of many lengths, from empty to longer than a system buffer. */
 function linesToSend(name: string): string[] {
   return Array.from(
     { length: 300 },
@@ -298,12 +298,12 @@ testEach("ends this side by close() though nothing was sent", async (kind) => {
 });
 
 testEach(
-  "loses nothing at close() though the peer's messages are unread",
+  "loses nothing at close() although the peer's messages are unread",
   async (kind) => {
     await using ends = await connected(kind);
     const { near, far } = ends;
     await sendAll(far, ["unread", "unread as well"]);
-    await far.flush(); // they have arrived
+    await far.flush(); // the messages have arrived
     const messages = linesToSend("queued");
     for (const message of messages) near.send(message);
     const closing = near.close();
@@ -328,12 +328,12 @@ testEach("ends what waits by abort(), with its reason", async (kind) => {
   for (const promise of waiting) {
     assertStrictEquals(await assertRejects(() => promise), reason);
   }
-  // However it sees it: as an end, or as an error.
+  // It may see an end or an error.
   await received;
 });
 
 testEach(
-  "waits for a peer that stops receiving, and goes on with it",
+  "waits for a peer that stops receiving, and continues with it",
   async (kind) => {
     await using ends = await connected(kind, { highWaterMark: 10_000 });
     const { near, far } = ends;
@@ -367,7 +367,7 @@ testEach(
 );
 
 testEach(
-  "tells that the peer has ended, though nothing is received",
+  "reports that the peer has ended, although nothing is received",
   async (kind) => {
     await using ends = await connected(kind);
     const { near, far } = ends;
@@ -384,7 +384,7 @@ testEach(
   },
 );
 
-/** Waits for a reset as one who receives nothing learns of it. */
+/** Waits for a reset, without receiving. */
 async function learnOfReset(
   connection: Connection<string, string>,
   reset: () => unknown,
@@ -405,9 +405,9 @@ async function learnOfReset(
   return reason;
 }
 
-// TLS and pipes have none, and Deno has none for TCP.
+// TLS and pipes have no reset, and Deno has none for TCP.
 testEach(
-  "aborts its signal at a reset, though nothing is received",
+  "aborts its signal at a reset, although nothing is received",
   async (kind) => {
     await using ends = await connected(kind);
     const { near, link: { reset } } = ends;
@@ -422,7 +422,7 @@ testEach(
   KINDS.filter(({ hasReset }) => hasReset),
 );
 
-Deno.test("Connection over TCP aborts its signal at a reset, though nothing is received", async () => {
+Deno.test("Connection over TCP aborts its signal at a reset, although nothing is received", async () => {
   await using ends = await resettablePair({ framing });
   const { connection, reset } = ends;
   const { name } = await learnOfReset(connection, reset);

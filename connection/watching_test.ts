@@ -1,5 +1,5 @@
 /**
- * Who receives nothing learns of the peer's end all the same, and what that costs.
+ * How a connection that receives nothing learns of the peer's end, and what that costs.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { isPending, run, SOCKETS_PROGRAM, turn, until } from "./_testing.ts";
 const framing = lines();
 const CLIENTS = 100;
 
-Deno.test("Connection.peerEnded tells 100 handlers of a push server that their clients left", async () => {
+Deno.test("Connection.peerEnded resolves in 100 handlers of a push server when their clients leave", async () => {
   const known: string[] = [];
   const { promise: allLeft, resolve } = Promise.withResolvers<void>();
   await using server = serve(
@@ -25,7 +25,7 @@ Deno.test("Connection.peerEnded tells 100 handlers of a push server that their c
       await connection.send("welcome");
       const { signal } = connection;
       try {
-        await connection.peerEnded; // nothing is received, and nothing sent
+        await connection.peerEnded; // receives and sends nothing
         known.push("ended");
       } catch (error) {
         assertEquals(signal.reason, error);
@@ -55,7 +55,7 @@ Deno.test("Connection.peerEnded tells 100 handlers of a push server that their c
   await until(() => server.connections.size === 0);
 });
 
-Deno.test("Connection.signal ends the work of 100 handlers that only send when their clients reset", async () => {
+Deno.test("Connection.signal aborts in 100 handlers that only send when their clients reset", async () => {
   let working = 0;
   await using server = serve(
     { hostname: "127.0.0.1", port: 0, framing, onError: () => {} },
@@ -84,14 +84,14 @@ Deno.test("Connection.signal ends the work of 100 handlers that only send when t
   await until(() => server.connections.size === 0);
 });
 
-/** Ways to be told of the end. */
+/** Ways to learn of the end. */
 const WATCHES: Record<string, (connection: Connection) => unknown> = {
   closed: (connection) => connection.closed,
   peerEnded: (connection) => connection.peerEnded,
   signal: (connection) => connection.signal,
 };
 
-Deno.test("Connection reads no more than one read buffer ahead for those who watch", async () => {
+Deno.test("Connection reads at most one read buffer ahead while it is watched", async () => {
   for (const [name, watch] of Object.entries(WATCHES)) {
     for (const readBufferSize of [1, 1000, 64 * 1024]) {
       await using pair = connectionPair({
@@ -108,7 +108,7 @@ Deno.test("Connection reads no more than one read buffer ahead for those who wat
       assertEquals(near.stats().bytesReceived, readBufferSize, name);
       assert(!pair.nearTransport.isReading);
 
-      // Each message that is received makes room for so much, and no more.
+      // Each received message makes room for one read, not more.
       const first = await near.receive();
       await turn();
       assert(
@@ -128,7 +128,7 @@ Deno.test("Connection reads no more than one read buffer ahead for those who wat
   }
 });
 
-Deno.test("Connection reads nothing ahead if nothing watches", async () => {
+Deno.test("Connection reads nothing ahead while it is not watched", async () => {
   await using pair = connectionPair({ framing });
   const { near, far, nearTransport } = pair;
   await far.send("unread");
@@ -138,7 +138,7 @@ Deno.test("Connection reads nothing ahead if nothing watches", async () => {
   assertEquals(near.hasEnded, false);
 });
 
-Deno.test("Connection.peerEnded settles after the end of a peer that has sent more than is read ahead, once it is received", async () => {
+Deno.test("Connection.peerEnded settles after all messages are received, if the peer sent more than is read ahead", async () => {
   await using pair = connectionPair({ framing, readBufferSize: 10 });
   const { near, far } = pair;
   const { peerEnded } = near;
@@ -163,7 +163,7 @@ function program(calls: string): string {
   `;
 }
 
-Deno.test("Connection keeps no process alive by an aborted receive(), or for those who watch", async () => {
+Deno.test("Connection does not keep the process alive for an aborted receive() or a watcher", async () => {
   const programs = {
     "an aborted receive()": `
       const controller = new AbortController();
@@ -208,7 +208,7 @@ Deno.test("Connection keeps no process alive by an aborted receive(), or for tho
   );
 });
 
-Deno.test("Connection keeps the process alive for who receives while it is watched", async () => {
+Deno.test("Connection keeps the process alive for a pending receive() while it is watched", async () => {
   const { output, code } = await run(program(`
     connection.peerEnded.then(() => console.log("the peer has ended"));
     connection.receive().then((message) => {

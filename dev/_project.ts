@@ -1,10 +1,10 @@
-/** What the tests of this folder ask about the project, and how. */
+/** Functions with which the tests of this folder inspect the project. */
 import { assert } from "@std/assert";
 
 /** The project's folder. */
 export const root: URL = new URL("../", import.meta.url);
 
-/** What `deno` prints, run in the project's folder. */
+/** Runs `deno` in the project's folder, and returns its output. */
 export async function outputOf(
   ...args: string[]
 ): Promise<{ stdout: string; stderr: string }> {
@@ -32,7 +32,7 @@ export function pathOf(url: string): string {
   return url.slice(root.href.length);
 }
 
-/** What `deno.json` exports: `./mod.ts`, `./framing.ts` and so on. */
+/** The exports of `deno.json`: `./mod.ts`, `./framing.ts` and so on. */
 export async function entryPoints(): Promise<string[]> {
   const config: { exports: Record<string, string> } = JSON.parse(
     await Deno.readTextFile(new URL("deno.json", root)),

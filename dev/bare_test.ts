@@ -1,12 +1,12 @@
 /**
- * Whether what runs anywhere needs no global object of a runtime.
+ * The core must work without global objects of a runtime.
  *
  * @module
  */
 import { assertEquals } from "@std/assert";
 import { outputOf, root } from "./_project.ts";
 
-/** What a browser or a worker does not have. */
+/** Globals that a browser or a worker does not have. */
 const REMOVED = [
   "Deno",
   "process",
@@ -16,7 +16,7 @@ const REMOVED = [
   "clearImmediate",
 ];
 
-// It is imported when they are gone, so nothing is kept from before.
+// Imported after they are removed, so that the module cannot keep one.
 const PROGRAM = `
 for (const name of ${JSON.stringify(REMOVED)}) {
   Reflect.deleteProperty(globalThis, name);
@@ -89,7 +89,7 @@ await verifyFraming(lengthPrefixed(), ["a", "bc"].map((text) =>
 console.log("done");
 `;
 
-Deno.test("The core runs where no Deno, process or Buffer is", async () => {
+Deno.test("The core runs without Deno, process and Buffer", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const path = `${folder}/bare.js`;

@@ -1,5 +1,5 @@
 /**
- * Whether the doors that run anywhere type-check with the types of a browser.
+ * The entry points that run anywhere must type-check with the types of a browser.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { entryPoints, isOwn, pathOf, root } from "./_project.ts";
 /** Entry points that need the types of a runtime with sockets. */
 const NEED_SOCKETS = ["mod.ts", "server.ts", "client.ts", "node.ts", "cli.ts"];
 
-Deno.test("The doors that run anywhere type-check with the types of a browser", async () => {
+Deno.test("The entry points for any runtime type-check with browser types", async () => {
   const doors = (await entryPoints()).map((path) => path.replace("./", ""))
     .filter((path) => !NEED_SOCKETS.includes(path));
   assert(doors.includes("framing.ts"), `${doors}`);
 
-  // The project's own configuration but for the types, so that the two agree.
+  // The project's own configuration except for the types.
   const config: { compilerOptions: object } = JSON.parse(
     await Deno.readTextFile(new URL("deno.json", root)),
   );

@@ -9,7 +9,7 @@ import wabt from "npm:wabt@1.0.39";
 const SOURCE = new URL("../framing/_byte_search/scan.wat", import.meta.url);
 const TARGET = new URL("../framing/_byte_search/scan_wasm.ts", import.meta.url);
 
-/** The text of `framing/_byte_search/scan_wasm.ts`. */
+/** Returns the text of `framing/_byte_search/scan_wasm.ts`. */
 export async function buildScan(): Promise<string> {
   const { parseWat } = await wabt();
   const module = parseWat("scan.wat", await Deno.readTextFile(SOURCE), {

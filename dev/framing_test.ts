@@ -2,8 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import * as framing from "../framing.ts";
 
 /**
- * Uses each framing once. Runs here, and by its source text in other runtimes,
- * so it knows only its argument and what all of them have.
+ * Uses each framing once. It also runs in other runtimes, from its source text, so it
+ * uses only its argument and globals that every runtime has.
  */
 async function useEachFraming(
   {
@@ -125,7 +125,7 @@ const EXPECTED = [
   "too-long",
 ];
 
-/** The standard output of a program, or `undefined` where there is no such program. */
+/** The standard output of a program, or `undefined` if it is not installed. */
 async function outputOf(
   command: string,
   args: string[],
@@ -151,7 +151,7 @@ async function outputOf(
     ),
   ]);
   const errors = new TextDecoder().decode(stderr);
-  // A program given as a URL would fill the screen.
+  // A program passed as a data URL would fill the screen.
   assert(
     success,
     `${command} failed: ${errors.replaceAll(/data:[^,]*,\S{80,}/g, "data:")}`,
@@ -163,7 +163,7 @@ Deno.test("framing.ts works in Deno", async () => {
   assertEquals(await useEachFraming(framing), EXPECTED);
 });
 
-Deno.test("framing.ts works in Node, as one file that imports nothing", async () => {
+Deno.test("framing.ts works in Node as a single file without imports", async () => {
   const bundle = await outputOf("deno", [
     "bundle",
     "--quiet",

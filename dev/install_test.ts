@@ -1,8 +1,8 @@
 /**
- * The package as users install it: laid out as the registry serves it, and used from
- * outside in Deno; and compiled, as npm gets it, in Node and Bun.
+ * The package as users install it: from a registry in Deno, and compiled, as npm serves
+ * it, in Node and Bun.
  *
- * The stand-ins take the places of what it imports of `@std`, so that it needs no network.
+ * Stand-ins replace the `@std` packages, so that the tests need no network.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { mirrorFiles } from "./jsr_mirror/jsr_url.ts";
 
 const { name, version } = config;
 
-/** Programs that users write; each prints a word. */
+/** Programs of users. Each prints a word. */
 const PROGRAMS: Readonly<Record<string, string>> = {
   // The server of the README.
   server: `
@@ -70,7 +70,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 /** What `deno task example` runs. */
 const LESSONS = ["listen_and_connect.ts", "backpressure.ts", "framing.ts"];
 
-/** The files that the registry is given. */
+/** The files that are published to the registry. */
 async function publishedFiles(): Promise<string[]> {
   const { stderr } = await outputOf(
     ...["publish", "--dry-run", "--allow-dirty", "--no-check"],
@@ -80,7 +80,7 @@ async function publishedFiles(): Promise<string[]> {
     .map(([, url = ""]) => url).filter(isOwn).map(pathOf);
 }
 
-/** A registry that has this package, and the stand-ins. */
+/** Writes a registry with this package and the stand-ins. */
 async function makeRegistry(folder: string): Promise<void> {
   const files = mirrorFiles();
   const manifest: Record<string, { size: number; checksum: string }> = {};
@@ -116,7 +116,7 @@ async function write(
     : Deno.writeFile(path, content));
 }
 
-/** What a program prints that is run in a folder. */
+/** Runs a program in a folder, and returns its output. */
 async function run(
   [command = "", ...args]: string[],
   cwd: string,
@@ -133,12 +133,12 @@ async function run(
   return printed;
 }
 
-Deno.test("The package works in Deno as the registry serves it", async () => {
+Deno.test("The package works in Deno when installed from a registry", async () => {
   await using registry = await temporaryFolder();
   await using app = await temporaryFolder();
   await makeRegistry(registry.path);
   const imports = {
-    ...config.imports, // of the examples
+    ...config.imports, // for the examples
     [name]: `jsr:${name}@^${version}`,
   };
   await write(
@@ -167,7 +167,15 @@ Deno.test("The package works in Deno as the registry serves it", async () => {
     assertEquals(await run([...start, program], app.path, env), "HELLO\n");
   }
   const runs = ["doors.ts", ...LESSONS].map((program) =>
-    run([...start, "--allow-run=cat", program], app.path, env)
+    run(
+      [
+        ...[...start, "--allow-run=cat", program],
+        // It takes long, and its own test runs it: here its imports count.
+        ...(program === "backpressure.ts" ? ["--help"] : []),
+      ],
+      app.path,
+      env,
+    )
   );
   await Promise.all(runs);
 });
@@ -178,7 +186,7 @@ for (const command of ["node-lowest-lts", "node-current", "bun"]) {
   if (await isInstalled(command)) runtimes.push(command);
 }
 
-/** The package and what it imports, compiled, as npm would install them. */
+/** Writes the package and its dependencies, compiled, as npm installs them. */
 async function installCompiled(folder: string): Promise<void> {
   const modules = `${folder}/node_modules`;
   const tarball = `${folder}/package.tgz`;
@@ -186,7 +194,7 @@ async function installCompiled(folder: string): Promise<void> {
   await Deno.mkdir(`${modules}/@framed`, { recursive: true });
   await run(["tar", "-xzf", tarball, "-C", `${modules}/@framed`], folder);
   await Deno.rename(`${modules}/@framed/package`, `${modules}/${name}`);
-  // Only what is imported, as the stand-ins are for tests too.
+  // Only the imported modules: the other stand-ins are for tests.
   for (
     const [standIn, module] of [["async", "abortable"], ["async", "delay"], [
       "bytes",
@@ -209,12 +217,12 @@ async function installCompiled(folder: string): Promise<void> {
 
 peerTest(
   runtimes.length > 0,
-  `The package works as npm gets it in ${runtimes.join(", ")}`,
+  `The npm package works in ${runtimes.join(", ")}`,
   async () => {
     await using app = await temporaryFolder();
     await installCompiled(app.path);
     await write(`${app.path}/package.json`, JSON.stringify({ type: "module" }));
-    // Types are gone once it is bundled, and so is nothing else.
+    // Bundling removes only the types.
     const { node: program = "" } = PROGRAMS;
     await write(`${app.path}/source.ts`, program);
     await outputOf(
@@ -223,7 +231,7 @@ peerTest(
       `--output=${app.path}/program.js`,
       `${app.path}/source.ts`,
     );
-    // These need Deno when they are called, and not when they are imported.
+    // These use Deno when they are called, but not when they are imported.
     const doors = [".", "./server", "./client"]
       .map((door) => `import "${name}${door.slice(1)}";\n`);
     await write(`${app.path}/doors.js`, doors.join(""));
@@ -237,7 +245,7 @@ peerTest(
 
 peerTest(
   hasTsc,
-  "The package's types are right for those who get it from npm",
+  "The types of the npm package are correct",
   async () => {
     await using app = await temporaryFolder();
     await installCompiled(app.path);
@@ -275,7 +283,7 @@ peerTest(
   },
 );
 
-/** The types of Node, which `.ci/run` has installed beside `tsc`. */
+/** The folder of Node's types, which `.ci/run` installs next to `tsc`. */
 async function nodeTypes(): Promise<string> {
   const tsc = await run(["sh", "-c", "readlink -f $(command -v tsc)"], ".");
   return `${dirname(dirname(dirname(tsc.trim())))}/@types`;

@@ -1,8 +1,8 @@
 /**
- * The shape of the house, held against the module graph.
+ * Checks the rules for files and imports in CONTRIBUTING.md against the module graph.
  *
- * Each test gathers what breaks one rule. `KNOWN` lists what breaks it today; an
- * entry that is no longer needed fails its test, so the list can only shrink.
+ * Each test collects the violations of one rule. `KNOWN` lists the accepted ones; an
+ * entry that is no longer needed fails its test.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const KNOWN = {
 
 const CORE = ["framing", "connection", "internal"];
 
-/** What each part may import besides itself. A part is a door and its folder. */
+/** What each part may import besides itself. A part is an entry point and its folder. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   internal: [],
   framing: ["internal"],
@@ -32,18 +32,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: [...CORE, "server", "client", "node", "mod", "testing", "otel"],
 };
 
-/** Only these may name `Deno`; the others run in any runtime. */
+/** Only these may use `Deno`; the others run in any runtime. */
 const DENO_PARTS = ["server", "client", "cli"];
 
-/** The tool's proxy resets connections, which only the sockets of Node can. */
+/** The tool's proxy resets connections, and only Node's sockets can do that. */
 const SOCKETS_OF_NODE = "cli/_sockets.ts";
 
 interface Import {
-  /** As it is written. */
+  /** The specifier as written. */
   readonly specifier: string;
   readonly target: string;
   readonly isDynamic: boolean;
-  /** Whether it is of types alone, and loads nothing. */
+  /** Whether it imports only types, and loads nothing. */
   readonly isType: boolean;
 }
 
@@ -74,11 +74,12 @@ async function sourceFiles(folder: URL = root): Promise<string[]> {
   return found;
 }
 
-/** Also of what no entry point reaches: tests, examples and tools. */
+/** Includes files that no entry point imports: tests, examples and tools. */
 async function readGraph(): Promise<Graph> {
   const folder = await Deno.makeTempDir();
   try {
-    // One graph of all files takes a process, a graph for each file two hundred.
+    // One graph of all files takes one process; a graph for each file would take two
+    // hundred.
     const importer = `${folder}/all.ts`;
     const imports = (await sourceFiles()).map((path) =>
       `import ${JSON.stringify(new URL(path, root).href)};\n`
@@ -93,7 +94,7 @@ async function readGraph(): Promise<Graph> {
       ).map(({ specifier, dependencies = [] }) => [
         pathOf(specifier),
         dependencies.map(({ specifier, isDynamic = false, code, type }) => {
-          // An import of types alone has no code.
+          // A type-only import has no `code`.
           const target = code?.specifier ?? type?.specifier ?? specifier;
           return {
             specifier,
@@ -120,7 +121,7 @@ function isTest(path: string): boolean {
   return /_test\.ts$|(^|\/)_testing\.ts$/.test(path);
 }
 
-/** The files that are published as one of the parts. */
+/** The published files of the parts. */
 const parts = graph.keys().filter((path) =>
   partOf(path) in MAY_IMPORT && !isTest(path)
 ).toArray();
@@ -130,7 +131,10 @@ function privateTo(path: string): string | undefined {
   return /^((?:[^/]+\/)*?)_/.exec(path)?.[1];
 }
 
-/** All imports among the project's files that `breaksRule`, as sentences. */
+/**
+ * All imports between the project's files for which `breaksRule` returns true, as
+ * sentences.
+ */
 function importsThat(
   breaksRule: (from: string, imported: Import) => boolean,
 ): string[] {
@@ -140,7 +144,7 @@ function importsThat(
   ).toArray().sort();
 }
 
-/** The files among `paths` that hold a node which `selector` finds. */
+/** The files among `paths` with a syntax node that `selector` matches. */
 async function filesWith(
   selector: string,
   paths: readonly string[],
@@ -164,7 +168,7 @@ async function filesWith(
   return found.sort();
 }
 
-Deno.test("The root holds the entry points, and they only re-export", async () => {
+Deno.test("The root contains only the entry points, which only re-export", async () => {
   const doors = graph.keys().filter((path) =>
     !path.includes("/") && !isTest(path)
   ).toArray();
@@ -175,7 +179,7 @@ Deno.test("The root holds the entry points, and they only re-export", async () =
   const isReexport =
     ":matches(ExportAllDeclaration, ExportNamedDeclaration[source.type])";
   const others = `Program > :not(${isReexport})`;
-  // The tool is a program too: it starts if it is the main module.
+  // The tool is also a program, which starts if it is the main module.
   assertEquals(await filesWith(others, doors), ["cli.ts"]);
   assertEquals(await filesWith(`${others}:not(IfStatement)`, doors), []);
 });
@@ -193,10 +197,10 @@ Deno.test("A file or folder whose name begins with _ is imported only from its f
   );
 });
 
-Deno.test("Every other file of a part is re-exported by its door", () => {
+Deno.test("Each entry point re-exports every public file of its folder", () => {
   const unexported = parts.filter((path) => {
     const part = partOf(path);
-    // What `internal/` holds is for several parts, and for no user.
+    // `internal/` is shared by the parts, and not exported.
     if (!path.includes("/") || part === "internal") return false;
     const door = graph.get(`${part}.ts`) ?? [];
     return privateTo(path) === undefined &&
@@ -205,7 +209,7 @@ Deno.test("Every other file of a part is re-exported by its door", () => {
   assertEquals(unexported, []);
 });
 
-Deno.test("Imports run down only", async () => {
+Deno.test("Files import only from lower layers", async () => {
   const folders = (await Array.fromAsync(Deno.readDir(root)))
     .filter(({ name, isDirectory }) => isDirectory && !name.startsWith("."))
     .map(({ name }) => name);
@@ -231,7 +235,7 @@ Deno.test("Imports run down only", async () => {
   );
 });
 
-Deno.test("No file imports itself by way of others, not even a type", () => {
+Deno.test("No imports are circular, not even of types", () => {
   const reachable = new Map(parts.map((path) => {
     const reached = new Set<string>();
     const waiting = [path];
@@ -254,13 +258,13 @@ Deno.test("No file imports itself by way of others, not even a type", () => {
   assertEquals([...circles].sort(), KNOWN.circles);
 });
 
-Deno.test("Only server, client and cli name Deno", async () => {
+Deno.test("Only server, client and cli use Deno", async () => {
   const others = parts.filter((path) => !DENO_PARTS.includes(partOf(path)));
   const names = ':matches(Identifier[name="Deno"], Literal[value="Deno"])';
   assertEquals(await filesWith(names, others), KNOWN.deno);
 });
 
-Deno.test("The core imports only itself and @std, and only node.ts the sockets of Node", () => {
+Deno.test("The core imports only itself and @std, and only node.ts imports Node's sockets", () => {
   assertEquals(
     importsThat((from, { specifier, target, isDynamic }) => {
       const part = partOf(from);
@@ -277,7 +281,7 @@ Deno.test("The core imports only itself and @std, and only node.ts the sockets o
   );
 });
 
-Deno.test("The tool begins without the library, which a verb loads when it runs", () => {
+Deno.test("The tool starts without loading the library, which a verb loads when it runs", () => {
   const seen = new Set<string>();
   const follow = (path: string) => {
     if (seen.has(path)) return;

@@ -1,5 +1,5 @@
 /**
- * What is published, and whether its documentation is whole.
+ * Checks the published files, and that their documentation is complete.
  *
  * @module
  */
@@ -7,13 +7,13 @@ import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { entryPoints, isOwn, outputOf, pathOf, root } from "./_project.ts";
 
-Deno.test("The package holds what its entry points import, and nothing else", async () => {
+Deno.test("The package contains the files that its entry points import, and no others", async () => {
   const needed = new Set([
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
     "deno.json",
-    "framing/_byte_search/scan.wat", // of which scan_wasm.ts is made
+    "framing/_byte_search/scan.wat", // the source of scan_wasm.ts
   ]);
   for (const entryPoint of await entryPoints()) {
     const info: { modules: { specifier: string }[] } = JSON.parse(
@@ -46,7 +46,7 @@ interface DocumentedModule {
   }[];
 }
 
-/** Whether it is explained, and an example runs code that asserts. */
+/** Whether the doc comment has text, and an example that asserts. */
 function isShown(documented: Documented | undefined): boolean {
   const hasExample = documented?.tags?.some(({ kind, doc }) =>
     kind === "example" && /```ts\n[^]*\bassert[^]*```/.test(doc ?? "")
@@ -56,7 +56,7 @@ function isShown(documented: Documented | undefined): boolean {
 
 Deno.test("Each entry point and each symbol that it exports has an example", async () => {
   const unshown: string[] = [];
-  // One by one, as together they only refer to each other's symbols.
+  // One by one: together they only link to each other's symbols.
   for (const path of await entryPoints()) {
     const { nodes }: { nodes: Record<string, DocumentedModule> } = JSON.parse(
       (await outputOf("doc", "--json", path)).stdout,
@@ -65,7 +65,7 @@ Deno.test("Each entry point and each symbol that it exports has an example", asy
       assert(symbols.length > 0, path);
       if (!isShown(module_doc)) unshown.push(path);
       for (const { name, declarations } of symbols) {
-        // Of the overloads of a function one is enough.
+        // One overload of a function is enough.
         if (!declarations.some(({ jsDoc }) => isShown(jsDoc))) {
           unshown.push(`${path}: ${name}`);
         }
@@ -75,7 +75,7 @@ Deno.test("Each entry point and each symbol that it exports has an example", asy
   assertEquals(unshown, []);
 });
 
-Deno.test("The documentation builds as pages of HTML", async () => {
+Deno.test("The documentation builds as HTML", async () => {
   const folder = await Deno.makeTempDir();
   try {
     await outputOf(
@@ -89,7 +89,7 @@ Deno.test("The documentation builds as pages of HTML", async () => {
   }
 });
 
-/** Where a heading of a page is found, as GitHub names it. */
+/** The anchor of a heading, as GitHub generates it. */
 function anchorsIn(page: string): Set<string> {
   const code = /^```.*?^```$/gms;
   const headings = page.replace(code, "").matchAll(/^#+ (.*)$/gm);
@@ -101,7 +101,7 @@ function anchorsIn(page: string): Set<string> {
   );
 }
 
-Deno.test("Links between the pages lead somewhere", async () => {
+Deno.test("Links between the pages have existing targets", async () => {
   const pages = [
     "README.md",
     "CHANGELOG.md",
@@ -119,7 +119,7 @@ Deno.test("Links between the pages lead somewhere", async () => {
     const url = new URL(path, root);
     const page = await Deno.readTextFile(url);
     for (const [, link = ""] of page.matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (/^\w+:/.test(link)) continue; // of the web
+      if (/^\w+:/.test(link)) continue; // a web address
       count++;
       const target = new URL(link, url);
       const anchor = decodeURIComponent(target.hash.slice(1));

@@ -1,6 +1,6 @@
 /**
- * The rules of style that no rule of `deno lint` holds, as a plugin of it: those by which
- * Deno's standard library goes. For all code that is published.
+ * Style rules of Deno's standard library that `deno lint` does not check, as a plugin
+ * for it. They apply to all published code.
  *
  * @module
  */
@@ -27,12 +27,12 @@ const doors = await Promise.all(
   (await entryPoints()).map((path) => Deno.readTextFile(new URL(path, root))),
 );
 
-/** Whether a door exports a name. */
+/** Whether an entry point exports a name. */
 function isPublic(name: string): boolean {
   return doors.some((door) => new RegExp(`\\b${name}\\b`).test(door));
 }
 
-/** What an error says first, or `undefined` if a value begins it. */
+/** The first text of an error message, or `undefined` if it starts with a value. */
 function beginningOf(node: Deno.lint.Node | undefined): string | undefined {
   if (node?.type === "Literal" && typeof node.value === "string") {
     return node.value;
@@ -41,20 +41,20 @@ function beginningOf(node: Deno.lint.Node | undefined): string | undefined {
   return quasi === "" ? undefined : quasi;
 }
 
-/** What an error says last, or `undefined` if a value ends it. */
+/** The last text of an error message, or `undefined` if it ends with a value. */
 function endOf(node: Deno.lint.Node | undefined): string | undefined {
   if (node?.type === "TemplateLiteral") return node.quasis.at(-1)?.raw;
   return beginningOf(node);
 }
 
-/** The names that a node gives, by the rule that they break. */
+/** The names that a node declares, by the rule that they break. */
 const plugin: Deno.lint.Plugin = {
   name: "style",
   rules: {
     private: {
       create: (context) => ({
         ":matches(MethodDefinition, PropertyDefinition)"(node) {
-          // A constructor cannot have the name of a private field.
+          // A constructor parameter cannot have the name of a private field.
           const isConstructor = node.type === "MethodDefinition" &&
             node.kind === "constructor";
           if (
@@ -103,7 +103,7 @@ const plugin: Deno.lint.Plugin = {
           const [message] = node.arguments;
           const beginning = beginningOf(message) ?? "Cannot";
           const end = endOf(message) ?? "";
-          // A flag or a verb of the tool has the letters that it has.
+          // Names of flags and verbs of the tool are fixed by the command line.
           const isName = /^(--|bench |completion )/.test(beginning);
           if (/^[^A-Z"]/.test(beginning) && !isName) {
             context.report({ node, message: `Not a sentence: ${beginning}` });
@@ -121,7 +121,7 @@ const plugin: Deno.lint.Plugin = {
       create: (context) => ({
         "ExportNamedDeclaration > FunctionDeclaration"(node: Deno.lint.Node) {
           assert(node.type === "FunctionDeclaration");
-          // What users cannot call may have what it needs.
+          // Code that users cannot call may have more arguments.
           const isPrivate = /(^|\/)_|^(internal|cli)\//.test(context.filename);
           if (isPrivate || !isPublic(node.id?.name ?? "")) return;
           const [, , third, ...more] = node.params;
@@ -139,7 +139,7 @@ const plugin: Deno.lint.Plugin = {
   },
 };
 
-/** All files of a folder that are published. */
+/** All published files of a folder. */
 async function* filesIn(folder: URL): AsyncGenerator<URL> {
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
     const isPublished = name.endsWith(".ts") && !name.endsWith("_test.ts") &&
@@ -149,7 +149,7 @@ async function* filesIn(folder: URL): AsyncGenerator<URL> {
   }
 }
 
-/** What breaks a rule in a source, as sentences. */
+/** The violations in a source text, as sentences. */
 function brokenIn(path: string, source: string): string[] {
   return Deno.lint.runPlugin(plugin, path, source)
     .map(({ message, range: [start] }) => {
@@ -158,7 +158,7 @@ function brokenIn(path: string, source: string): string[] {
     });
 }
 
-Deno.test("All code that is published goes by the rules of style", async () => {
+Deno.test("All published code follows the style rules", async () => {
   const broken: string[] = [];
   for (const folder of FOLDERS) {
     for await (const url of filesIn(new URL(`${folder}/`, root))) {
@@ -172,7 +172,7 @@ Deno.test("All code that is published goes by the rules of style", async () => {
   assertEquals(broken, []);
 });
 
-Deno.test("The rules of style find what breaks them", () => {
+Deno.test("The style rules find violations", () => {
   const cases: [source: string, finds: string][] = [
     ["class A { private x = 1; }", "private instead of #"],
     ["export const f = () => 1;", "An arrow at the top level"],

@@ -14,7 +14,7 @@ function chat(...flags: string[]): Program {
   return startExample("chat.ts", [], flags);
 }
 
-Deno.test("chat.ts lets one guest miss lines, and slows no other down", async () => {
+Deno.test("chat.ts lets a slow guest miss lines, and slows down no other", async () => {
   await using program = chat();
   const printed = (await assertSuccess(program)).join("\n");
   assert(printed.includes("Ben has read all 400 long lines"), printed);
@@ -24,7 +24,7 @@ Deno.test("chat.ts lets one guest miss lines, and slows no other down", async ()
   assertEquals(Number(read) + Number(missed), 400);
 });
 
-Deno.test("chat.ts passes on the longest line that a guest may send", async () => {
+Deno.test("chat.ts forwards the longest line that a guest may send", async () => {
   await using server = chat("--server", "--port", "0");
   const [port] = await lineThat(server.stdout, /listening on port (\d+)/);
   const framing = lines();
@@ -52,7 +52,7 @@ const hasNetcat = await isInstalled("nc");
 
 peerTest(
   hasNetcat,
-  "chat.ts tells many guests with nc each line, in order",
+  "chat.ts sends many guests with nc each line in order",
   async () => {
     await using server = chat("--server", "--port", "0");
     const [port = ""] = await lineThat(
@@ -78,7 +78,7 @@ peerTest(
 
 peerTest(
   canInterrupt && hasNetcat,
-  "chat.ts serves nc, and says good-bye at Ctrl-C",
+  "chat.ts serves nc, and says goodbye at Ctrl-C",
   async () => {
     await using server = chat("--server", "--port", "0");
     const [port = ""] = await lineThat(
@@ -97,7 +97,7 @@ peerTest(
     for (const line of ["* Ann has come", "Ann: Hello", "Ann: [2Jgone?"]) {
       assertEquals((await ben.stdout.next()).value, line);
     }
-    // This one ends its side after its name, and so leaves.
+    // This guest half-closes after its name, and so leaves.
     await using _cat = start(["nc", "-N", "127.0.0.1", port], ["Cat"]);
     assertEquals((await ben.stdout.next()).value, "* Cat has come");
     assertEquals((await ben.stdout.next()).value, "* Cat has left");

@@ -6,7 +6,7 @@ import {
 } from "@std/assert";
 import { drawRun, type Sample } from "./_plot.ts";
 
-// What each lesson needs, as in the task that runs them all.
+// The permissions of each lesson, as in the task that runs them all.
 const LESSONS = {
   listenAndConnect: ["--allow-net=127.0.0.1", "listen_and_connect.ts"],
   backpressure: [
@@ -25,7 +25,7 @@ interface Result {
   stderr: string;
 }
 
-/** A lesson that runs as a process of its own. */
+/** A lesson that runs in its own process. */
 class Program implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #stdout: ReadableStreamDefaultReader<string>;
@@ -54,7 +54,7 @@ class Program implements AsyncDisposable {
     this.#stderr = new Response(this.#process.stderr).text();
   }
 
-  /** Reads the output up to what `pattern` finds. */
+  /** Reads the output up to a match of `pattern`. */
   async until(pattern: RegExp): Promise<RegExpMatchArray> {
     while (true) {
       const match = this.#text.match(pattern);
@@ -91,7 +91,7 @@ async function run(lesson: Lesson, flags: string[] = []): Promise<Result> {
   return await program.end();
 }
 
-/** Runs the two sides in a process each; the server ends by Ctrl-C. */
+/** Runs each side in its own process; Ctrl-C ends the server. */
 async function runApart(
   lesson: Lesson,
 ): Promise<{ server: Result; client: Result }> {
@@ -109,8 +109,8 @@ function assertSuccess(...results: Result[]): void {
 }
 
 /**
- * Asserts that each page that tells the lessons shows the command of this one,
- * and an output of it whose lines are those of `stdout` but for the figures.
+ * Asserts that each page with the lessons shows the command of this lesson, and an
+ * output with the same lines as `stdout` except for the figures.
  *
  * @returns The output on each page.
  */
@@ -134,10 +134,10 @@ async function outputsInPages(
   return outputs;
 }
 
-/** The different lines of an output, sorted, without figures, states and quotes. */
+/** The distinct lines of an output, sorted, without figures, states and quotes. */
 function kindsOfLines(output: string): string[] {
   const lines = output.trimEnd().split("\n")
-    .filter((line) => !line.startsWith('  "')) // A read may be cut elsewhere.
+    .filter((line) => !line.startsWith('  "')) // Reads may end at other bytes.
     .map((line) =>
       line.trim().replace(/ +/g, " ").replace(/[\d.,]+/g, "0")
         .replace(/running|stopped|done/, "running")
@@ -145,7 +145,7 @@ function kindsOfLines(output: string): string[] {
   return [...new Set(lines)].sort();
 }
 
-/** On Windows no signal can be sent to a process that ends it in order. */
+/** On Windows no signal can end a process gracefully. */
 const cannotInterrupt = Deno.build.os === "windows";
 
 Deno.test("listen_and_connect.ts serves one client after another", async () => {
@@ -163,7 +163,7 @@ Deno.test("listen_and_connect.ts serves one client after another", async () => {
 });
 
 Deno.test({
-  name: "listen_and_connect.ts runs its sides apart",
+  name: "listen_and_connect.ts runs its sides as two processes",
   ignore: cannotInterrupt,
   async fn() {
     const { server, client } = await runApart(LESSONS.listenAndConnect);
@@ -177,7 +177,7 @@ Deno.test({
   },
 });
 
-/** The states of the sender in the timeline, each once where it holds on. */
+/** The states of the sender in the timeline, without repetitions. */
 function senderStates(stdout: string): string[] {
   const states = stdout.matchAll(/^ +[\d.]+ s +(running|stopped|done) /gm);
   return [...states].map(([, state = ""]) => state)
@@ -196,8 +196,8 @@ function assertBackpressureSeen(stdout: string): void {
   assertMatch(stdout, /^Answer: yes.* stood still for [\d.]+ s/m);
 }
 
-// In one test, as the lesson takes its time: they run side by side.
-Deno.test("backpressure.ts shows a sender stop and go on, in text and drawn, and runs its sides apart", async () => {
+// One test for all, so that the slow runs are parallel.
+Deno.test("backpressure.ts shows a sender stop and continue, as text and as SVG, and runs its sides as two processes", async () => {
   const [result, drawing, apart] = await Promise.all([
     run(LESSONS.backpressure),
     run(LESSONS.backpressure, ["--svg"]),
@@ -221,9 +221,9 @@ Deno.test("backpressure.ts shows a sender stop and go on, in text and drawn, and
   assertStringIncludes(server.stdout, "reading 7 bytes at a time");
 });
 
-/** Asserts that an SVG is well-formed, and what it shows a run that can be. */
+/** Asserts that an SVG is well-formed and shows a possible run. */
 function assertDrawn(drawing: string): void {
-  // A drawing that was formatted has its lines broken elsewhere.
+  // `deno fmt` may have changed the line breaks.
   const svg = drawing.replace(/\s+/g, " ");
   assertWellFormed(svg);
   const samples = drawnSamples(svg);
@@ -234,9 +234,9 @@ function assertDrawn(drawing: string): void {
     assertEquals(made, sent + queued, figures);
     assert(made >= before.made && sent >= before.sent, figures);
     assert(received >= before.received, figures);
-    // A write may be done in the kernel and not told of yet, and what has arrived
-    // and is not acknowledged counts at both ends: as much as a queue or a receive
-    // buffer holds.
+    // The kernel may have finished a write that the process has not seen yet, and bytes
+    // that have arrived but are not acknowledged count at both ends: the difference is
+    // at most a queue or a receive buffer.
     assert(Math.abs(sent - received - kernel) <= 256 * 1024, figures);
   }
   const last = samples.at(-1);
@@ -251,7 +251,7 @@ function assertDrawn(drawing: string): void {
   assertEquals(sentLine.at(-1), receivedLine.at(-1));
 }
 
-/** Asserts that tags close in the order in which they open, and nothing is left. */
+/** Asserts that all tags are nested and closed, and no other text is left. */
 function assertWellFormed(svg: string): void {
   const open: string[] = [];
   const rest = svg.trim().replace(
@@ -267,7 +267,7 @@ function assertWellFormed(svg: string): void {
   assertEquals(rest.match(/<|&(?!amp;|lt;)/g), null);
 }
 
-/** The figures that a drawing shows to a pointer. */
+/** The figures in the tooltips of a drawing. */
 function drawnSamples(svg: string) {
   const titles = [...svg.matchAll(/<title>(.*?)<\/title>/g)];
   return titles.map(([, title = ""]) => {
@@ -314,7 +314,7 @@ Deno.test("drawRun() draws each figure to scale", () => {
   ]);
 });
 
-Deno.test("drawRun() draws the kernel as one where it does not tell more", () => {
+Deno.test("drawRun() draws both kernel buffers as one if their figures are unknown", () => {
   const svg = drawRun([0, 1000, 1500].map((time) => ({
     time,
     made: time,
@@ -331,7 +331,7 @@ Deno.test("drawRun() draws the kernel as one where it does not tell more", () =>
 });
 
 Deno.test({
-  name: "backpressure.ts tells what waits in the kernel",
+  name: "backpressure.ts shows the bytes that wait in the kernel",
   ignore: Deno.build.os !== "linux",
   async fn() {
     await using program = new Program(LESSONS.backpressure);
@@ -344,7 +344,7 @@ Deno.test({
   },
 });
 
-/** The texts listed below a title, which is one of two. */
+/** The texts below one of two titles. */
 function listed(stdout: string, title: string): string[] {
   const [, list = ""] = stdout.split(title);
   return [...list.split("Server:")[0]?.matchAll(/^ {2}(".*")$/gm) ?? []]
@@ -357,7 +357,7 @@ function assertFramed(stdout: string): void {
   const chunks = listed(stdout, "Unframed,");
   const bytes = messages.map((message) => `${message}\n`).join("");
   assertEquals(chunks.join(""), bytes);
-  // The reads are of another size than the messages, so some are cut.
+  // Reads and messages differ in size, so some messages are cut.
   assert(chunks.some((chunk) => !chunk.endsWith("\n")));
 }
 
@@ -371,7 +371,7 @@ Deno.test("framing.ts shows the same bytes unframed and framed", async () => {
 });
 
 Deno.test({
-  name: "framing.ts runs its sides apart",
+  name: "framing.ts runs its sides as two processes",
   ignore: cannotInterrupt,
   async fn() {
     const { server, client } = await runApart(LESSONS.framing);
@@ -385,7 +385,7 @@ Deno.test({
 for (const lesson of Object.values(LESSONS)) {
   const file = lesson.at(-1);
 
-  Deno.test(`${file} answers wrong flags with its usage`, async () => {
+  Deno.test(`${file} prints its usage for wrong flags`, async () => {
     for (
       const flags of [
         ["--nope"],
@@ -404,8 +404,8 @@ for (const lesson of Object.values(LESSONS)) {
     }
   });
 
-  Deno.test(`${file} says in one line that there is no server`, async () => {
-    // A port that is free, as no server listens on it any more.
+  Deno.test(`${file} reports in one line that there is no server`, async () => {
+    // A free port: its server has ended.
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr;
     listener.close();
@@ -448,7 +448,7 @@ for (const lesson of [LESSONS.listenAndConnect, LESSONS.backpressure]) {
 }
 
 Deno.test({
-  name: "backpressure.ts says in one line that its receiver has gone",
+  name: "backpressure.ts reports in one line that its receiver has gone",
   ignore: cannotInterrupt,
   async fn() {
     const lesson = LESSONS.backpressure;
@@ -465,7 +465,7 @@ Deno.test({
   },
 });
 
-Deno.test("The lessons say with --help what they take", async () => {
+Deno.test("The lessons list their flags with --help", async () => {
   const { code, stdout, stderr } = await run(LESSONS.framing, ["--help"]);
 
   assertEquals({ code, stderr }, { code: 0, stderr: "" });

@@ -19,12 +19,12 @@ function fanOut(...flags: string[]): Program {
   return startExample("fan_out.ts", ["--allow-run=nats-server"], flags);
 }
 
-/** Whether the package is there, or can be got; if not, prints so. */
+/** Whether the package is installed or can be downloaded; prints a note if not. */
 async function hasClientOfNats(): Promise<boolean> {
   await using got = start(["deno", "cache", program]);
   const { success } = await got.status;
   if (!success) {
-    // deno-lint-ignore no-console -- a test that is left out must not go unseen
+    // deno-lint-ignore no-console -- a skipped test must be visible
     console.log("Skipped the tests with NATS, whose client cannot be got");
   }
   return success;
@@ -32,7 +32,7 @@ async function hasClientOfNats(): Promise<boolean> {
 
 const hasNats = await isInstalled("nats-server") && await hasClientOfNats();
 
-/** Starts a broker; gives its address. */
+/** Starts a broker, and returns its address. */
 async function startBroker(): Promise<{ program: Program; address: string }> {
   const program = start(["nats-server", "-a", "127.0.0.1", "-p", "-1"]);
   const [address = ""] = await lineThat(
@@ -57,7 +57,7 @@ async function enter(
   { port }: RoomServer,
 ): Promise<Connection<string, string>> {
   const client = await connect({ port, framing });
-  await client.receive(); // the greeting: what is said from here on is heard
+  await client.receive(); // the greeting: later lines reach this client
   return client;
 }
 
@@ -72,7 +72,7 @@ async function hear(
 
 peerTest(
   hasNats && Deno.build.os !== "windows",
-  "fan_out.ts goes on without one server, and when the broker is back",
+  "fan_out.ts continues without one server, and when the broker is back",
   async () => {
     await using program = fanOut();
     const printed = await assertSuccess(program);
@@ -103,7 +103,7 @@ peerTest(
 
 peerTest(
   hasNats && Deno.build.os !== "windows",
-  "fan_out.ts tells all clients of three servers each line once, in order",
+  "fan_out.ts sends all clients of three servers each line once, in order",
   async () => {
     const { program, address } = await startBroker();
     await using _broker = program;
@@ -132,7 +132,7 @@ peerTest(
     }
 
     const [first, second, third, fourth, fifth, sixth] = clients;
-    await b.program[Symbol.asyncDispose](); // as by kill -9
+    await b.program[Symbol.asyncDispose](); // like kill -9
     for (const client of [third, fourth]) {
       assertEquals(await client?.receive(), undefined);
     }
@@ -155,7 +155,7 @@ peerTest(
 
 peerTest(
   hasNats,
-  "fan_out.ts disconnects a client that does not read, and no other",
+  "fan_out.ts disconnects only a client that does not read",
   async () => {
     const { program, address } = await startBroker();
     await using _broker = program;
@@ -165,7 +165,7 @@ peerTest(
     await using reader = await enter(server);
     await using _sleeper = await enter(server);
 
-    // More than the kernel's buffers hold, and what may wait.
+    // More than the kernel's buffers and the queue hold.
     const text = "x".repeat(3900);
     const sent = Array.from({ length: 5000 }, (_, i) => `${i} ${text}`);
     const [, ...heard] = await Promise.all([

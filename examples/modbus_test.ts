@@ -28,13 +28,13 @@ Deno.test("modbus.ts writes and reads registers", async () => {
   assertEquals(printed, CLIENT_PRINTS);
 });
 
-Deno.test("modbus.ts refuses a function code that has the bit of exceptions", async () => {
+Deno.test("modbus.ts refuses a function code with the exception bit", async () => {
   const { server, port } = await modbusServer();
   await using _server = server;
   const framing = lengthPrefixed({ fieldSize: 2, fieldOffset: 4, strip: 0 });
   await using client = await connect({ port: Number(port), framing });
   const request = Uint8Array.of(0, 1, 0, 0, 0, 2, 1, 0x83);
-  // Without the bit, it would look like registers.
+  // Without the check, the response would look like registers.
   assertEquals(
     await client.request(request),
     Uint8Array.of(0, 1, 0, 0, 0, 3, 1, 0x83, 1),
@@ -47,7 +47,7 @@ async function modbusServer(): Promise<{ server: Program; port: string }> {
   return { server, port };
 }
 
-/** mbpoll asks or writes once, of registers counted from 0. */
+/** Runs mbpoll, which reads or writes once, with registers counted from 0. */
 async function mbpoll(
   port: string,
   args: string[],
@@ -96,12 +96,12 @@ function modbusSerial(...args: string[]): Program {
   ]);
 }
 
-/** Whether the package is there, or can be got; if not, prints so. */
+/** Whether the package is installed or can be downloaded; prints a note if not. */
 async function hasModbusSerial(): Promise<boolean> {
   await using program = start(["deno", "cache", peerFile("modbus_serial.mjs")]);
   const { success } = await program.status;
   if (!success) {
-    // deno-lint-ignore no-console -- a test that is left out must not go unseen
+    // deno-lint-ignore no-console -- a skipped test must be visible
     console.log("Skipped the tests with modbus-serial, which cannot be got");
   }
   return success;
@@ -123,9 +123,13 @@ peerTest(hasPackage, "modbus.ts serves the package modbus-serial", async () => {
   });
 });
 
-peerTest(hasPackage, "modbus.ts asks the package modbus-serial", async () => {
-  await using server = modbusSerial("listen");
-  const [port = ""] = await lineThat(server.stdout, /^(\d+)$/);
-  await using program = modbus("--client", "--port", port);
-  assertEquals(await assertSuccess(program), CLIENT_PRINTS);
-});
+peerTest(
+  hasPackage,
+  "modbus.ts sends requests to the package modbus-serial",
+  async () => {
+    await using server = modbusSerial("listen");
+    const [port = ""] = await lineThat(server.stdout, /^(\d+)$/);
+    await using program = modbus("--client", "--port", port);
+    assertEquals(await assertSuccess(program), CLIENT_PRINTS);
+  },
+);

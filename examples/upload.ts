@@ -116,7 +116,7 @@ async function receiveFile(
 ): Promise<string> {
   const name = basename(path);
   const partial = `${path}${PARTIAL}`;
-  // The upload that creates the file owns the name. A killed server may leave one behind.
+  // The upload that creates the partial file owns the name. A killed server may leave it.
   const file = await Deno.open(partial, { write: true, createNew: true })
     .catch(({ name: reason }) => {
       throw new Error(`${name}${PARTIAL} cannot be made: ${reason}`);

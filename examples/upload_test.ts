@@ -21,7 +21,7 @@ interface Receiver extends AsyncDisposable {
   folder: string;
 }
 
-/** The server, which receives into a folder of its own. */
+/** The server, which receives into its own folder. */
 async function startReceiver(): Promise<Receiver> {
   await using stack = new AsyncDisposableStack();
   const { path: folder } = stack.use(await temporaryFolder());
@@ -46,7 +46,7 @@ function parse(message: Bytes | undefined): Record<string, unknown> {
   return JSON.parse(new TextDecoder().decode(message));
 }
 
-/** A connection on which the receiver waits for the chunks of a file. */
+/** A connection whose receiver waits for the chunks of a file. */
 async function announced(
   { port }: Receiver,
   header: { name: string; size: number },
@@ -68,7 +68,7 @@ Deno.test("upload.ts sends and receives a file with one checksum", async () => {
   assert(received !== undefined && received === sent, printed);
 });
 
-/** Makes a file of zeros, which takes no room on most disks. */
+/** Makes a file of zeros, which most file systems store as sparse. */
 async function makeZeros(folder: string, megabytes: number): Promise<string> {
   const path = `${folder}/zeros.bin`;
   await Deno.writeFile(path, new Uint8Array());
@@ -76,7 +76,7 @@ async function makeZeros(folder: string, megabytes: number): Promise<string> {
   return path;
 }
 
-/** The most memory, in MB, while a file of so many was sent and received. */
+/** The maximum memory, in MB, while a file of `size` MB is sent and received. */
 async function peakMemoryFor(megabytes: number): Promise<number> {
   await using folder = await temporaryFolder();
   const path = await makeZeros(folder.path, megabytes);
@@ -88,17 +88,17 @@ async function peakMemoryFor(megabytes: number): Promise<number> {
   return Number(memory);
 }
 
-Deno.test("upload.ts takes no more memory for a larger file", async () => {
+Deno.test("upload.ts uses no more memory for a larger file", async () => {
   const growth = await peakMemoryFor(144) - await peakMemoryFor(32);
-  // It would be 112 if one side held the file.
+  // It would be 112 MB if one side kept the file in memory.
   assert(growth < 56, `${growth} MB more`);
 });
 
-Deno.test("upload.ts receives the bytes that were sent, also none", async () => {
+Deno.test("upload.ts receives the bytes that were sent, also an empty file", async () => {
   await using receiver = await startReceiver();
   const { program, folder } = receiver;
   await using source = await temporaryFolder();
-  // No multiple of a chunk.
+  // Not a multiple of a chunk.
   const bytes = Uint8Array.from({ length: 200_001 }, (_, i) => i ^ (i >> 8));
   for (
     const [name, content] of [["a b.bin", bytes], [
@@ -118,12 +118,12 @@ Deno.test("upload.ts receives the bytes that were sent, also none", async () => 
   assertEquals(filesIn(folder), ["0", "a b.bin"]);
 });
 
-Deno.test("upload.ts removes a file that was cut short, and says so", async () => {
+Deno.test("upload.ts removes a file that was cut short, and reports it", async () => {
   await using receiver = await startReceiver();
   const { program, folder } = receiver;
   const header = { name: "cut.bin", size: 100_000 };
   {
-    // Between two chunks: for the system, this is an end like any other.
+    // Between two chunks: the system reports a normal end.
     await using sender = await announced(receiver, header);
     await sender.send(new Uint8Array(50_000));
     await sender.closeWrite();
@@ -134,7 +134,7 @@ Deno.test("upload.ts removes a file that was cut short, and says so", async () =
     assertEquals(filesIn(folder), []);
   }
   {
-    // Within a chunk, of which the length has come and little more.
+    // Inside a chunk: its length and a few bytes have arrived.
     await using sender = await announced(receiver, header);
     assertEquals(filesIn(folder), ["cut.bin.part"]);
     await sender.send(new Uint8Array(50_000));
@@ -154,7 +154,7 @@ Deno.test("upload.ts removes a file that was cut short, and says so", async () =
   assertEquals(filesIn(folder), []);
 });
 
-Deno.test("upload.ts removes a file whose checksum is another", async () => {
+Deno.test("upload.ts removes a file whose checksum differs", async () => {
   await using receiver = await startReceiver();
   const size = 100_000;
   await using sender = await announced(receiver, { name: "x.bin", size });
@@ -167,7 +167,7 @@ Deno.test("upload.ts removes a file whose checksum is another", async () => {
   assertEquals(filesIn(receiver.folder), []);
 });
 
-Deno.test("upload.ts refuses names and sizes that are none", async () => {
+Deno.test("upload.ts refuses invalid names and sizes", async () => {
   await using receiver = await startReceiver();
   for (const name of ["", "..", "../x", "a/b", "a\\b", ".bashrc", "a\nb"]) {
     await using sender = await connect({ port: receiver.port, framing });
@@ -177,7 +177,8 @@ Deno.test("upload.ts refuses names and sizes that are none", async () => {
     });
   }
   {
-    // As a whole file it would replace what another upload has of "a".
+    // A complete file of this name would replace the partial file of another upload of
+    // "a".
     await using sender = await connect({ port: receiver.port, framing });
     const header = JSON.stringify({ name: "a.part", size: 1 });
     assertEquals(parse(await sender.request(header)), {
@@ -194,7 +195,7 @@ Deno.test("upload.ts refuses names and sizes that are none", async () => {
   assertEquals(filesIn(receiver.folder), []);
 });
 
-Deno.test("upload.ts shows a terminal nothing of what is no JSON", async () => {
+Deno.test("upload.ts does not print bytes that are not JSON", async () => {
   await using receiver = await startReceiver();
   await using sender = await connect({ port: receiver.port, framing });
   assertEquals(parse(await sender.request("\x1b[2J")), {
@@ -203,7 +204,7 @@ Deno.test("upload.ts shows a terminal nothing of what is no JSON", async () => {
   await lineThat(receiver.program.stdout, /no file: the other side speaks/);
 });
 
-Deno.test("upload.ts replaces no file, and lets no two senders write one", async () => {
+Deno.test("upload.ts replaces no file, and lets only one sender write a file", async () => {
   await using receiver = await startReceiver();
   const { folder, port } = receiver;
   const header = JSON.stringify({ name: "mine.txt", size: 5 });
@@ -225,7 +226,10 @@ Deno.test("upload.ts replaces no file, and lets no two senders write one", async
   assertEquals(filesIn(folder), ["mine.txt.part"]);
 });
 
-/** How the client ends with a receiver that does `act` once it is to send. */
+/**
+ * Runs the client with a receiver that calls `act` before the chunks, and returns how
+ * the client ends.
+ */
 async function failWith(
   megabytes: number,
   act: (connection: Connection) => Promise<void>,
@@ -252,7 +256,7 @@ async function failWith(
   return stderr.join("\n");
 }
 
-Deno.test("upload.ts says what the receiver says, at the end or before", async () => {
+Deno.test("upload.ts prints the receiver's error, at the end or before", async () => {
   const other = "0".repeat(64);
   const mismatch = await failWith(16, async (connection) => {
     for await (const _message of connection);
@@ -260,7 +264,7 @@ Deno.test("upload.ts says what the receiver says, at the end or before", async (
   });
   assertStringIncludes(mismatch, "the receiver has another checksum");
 
-  // More than could be sent and thrown away meanwhile.
+  // More than can be sent and dropped in that time.
   const full = await failWith(4000, async (connection) => {
     await connection.receive();
     await connection.send(JSON.stringify({ error: "disk full" }));
@@ -273,12 +277,12 @@ Deno.test("upload.ts says what the receiver says, at the end or before", async (
     await connection.receive();
     connection.abort();
   });
-  // Whichever is seen first of the end and of a write that fails.
+  // The client sees either the end or a failed write first.
   assert(/the other side has ended|reset|[Bb]roken pipe/.test(gone), gone);
 });
 
 Deno.test({
-  name: "upload.ts leaves nothing of a file that comes when Ctrl-C ends it",
+  name: "upload.ts leaves nothing of a file that is incomplete at Ctrl-C",
   ignore: Deno.build.os === "windows",
   async fn() {
     await using receiver = await startReceiver();

@@ -13,17 +13,17 @@ import { lines } from "../framing.ts";
 
 const framing = lines();
 
-// A worker that still runs makes a test fail, rather than wait.
+// A worker that still runs makes a test fail, not hang.
 const idleTimeout = 20_000;
 
-// Elsewhere processes cannot share a port.
+// On other systems processes cannot share a port.
 const isLinux = Deno.build.os === "linux";
 
 function workers(...flags: string[]): Program {
   return startExample("workers.ts", ["--allow-run=deno"], flags);
 }
 
-/** Starts workers; gives the process of each, by its number, and their port. */
+/** Starts workers, and returns the process of each, by its number, and their port. */
 async function startWorkers(count: number): Promise<
   { program: Program; port: number; processes: Map<string, string> }
 > {
@@ -46,7 +46,7 @@ interface Client {
   worker: string;
 }
 
-/** Opens connections, of which each worker gets some. */
+/** Opens connections until each worker has some. */
 async function openMany(port: number): Promise<Client[]> {
   return await Promise.all(
     Array.from({ length: 40 }, async () => {
@@ -62,7 +62,7 @@ async function closeAll(clients: Client[]): Promise<void> {
 
 peerTest(
   isLinux,
-  "workers.ts deals connections out, and ends one worker alone",
+  "workers.ts distributes connections, and ends a single worker",
   async () => {
     await using program = workers();
     const printed = (await assertSuccess(program)).join("\n");
@@ -84,7 +84,7 @@ peerTest(
 
 peerTest(
   isLinux && await isInstalled("sh"),
-  "workers.ts lets the others go on when a worker gets SIGTERM, and drains at Ctrl-C",
+  "workers.ts continues when one worker gets SIGTERM, and drains at Ctrl-C",
   async () => {
     const { program, port, processes } = await startWorkers(3);
     await using _program = program;
@@ -123,7 +123,7 @@ peerTest(
 peerTest(isLinux, "workers.ts leaves no worker running", async () => {
   const { program, port } = await startWorkers(2);
   const clients = await openMany(port);
-  await program[Symbol.asyncDispose](); // as by kill -9
+  await program[Symbol.asyncDispose](); // like kill -9
   for (const { connection } of clients) {
     assertEquals(await connection.receive(), undefined);
   }

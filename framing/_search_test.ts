@@ -3,7 +3,7 @@ import { MAX_SCAN_BYTES } from "./_byte_search/scan.ts";
 import { Search, searchFor } from "./_search.ts";
 import { assertLinear, bytes, pick, rounds, seededRandom } from "./_testing.ts";
 
-/** Where `sought` stands first, looked for in the simplest way. */
+/** The first position of `sought`, by the simplest search. */
 function plainFind(
   stream: Uint8Array,
   sought: number | Uint8Array,
@@ -17,7 +17,7 @@ function plainFind(
   return -1;
 }
 
-Deno.test("Search finds what a plain search finds, from anywhere, while its buffer moves", () => {
+Deno.test("Search finds the same places as a simple search, from any start, while its buffer moves", () => {
   const random = seededRandom(5);
   for (let round = 0; round < rounds(400); round++) {
     const letters = pick(random, [1, 2, 3, 20, 250]);
@@ -29,7 +29,7 @@ Deno.test("Search finds what a plain search finds, from anywhere, while its buff
       ? random(letters)
       : Uint8Array.from({ length: 1 + random(4) }, () => random(letters));
     const search = new Search(sought);
-    // The buffer holds the stream from `origin` on, up to `end`; `front` of it is taken.
+    // The buffer has the stream from `origin` to `end`; `front` bytes of it are taken.
     let origin = 0;
     let front = 0;
     let end = 0;
@@ -59,7 +59,7 @@ Deno.test("Search finds what a plain search finds, from anywhere, while its buff
   }
 });
 
-Deno.test("Search finds all in buffers larger than one scan", () => {
+Deno.test("Search finds all places in buffers larger than one scan", () => {
   const random = seededRandom(6);
   for (const length of [1, 2, 3, 70, 200]) {
     const sought = Uint8Array.from({ length }, (_, i) => 1 + i % 2);
@@ -81,12 +81,12 @@ Deno.test("Search finds all in buffers larger than one scan", () => {
       from = at + length;
     }
     assertEquals(found, places);
-    // They are noted now.
+    // They are stored now.
     assertEquals(search.find(stream, 0, 1, stream.length), places[1]);
   }
 });
 
-Deno.test("Search finds what is longer than one scan", () => {
+Deno.test("Search finds a sequence longer than one scan", () => {
   const sought = new Uint8Array(MAX_SCAN_BYTES + 5000).fill(1);
   const stream = new Uint8Array(3 * MAX_SCAN_BYTES);
   stream.set(sought, 1000);
@@ -96,7 +96,7 @@ Deno.test("Search finds what is longer than one scan", () => {
   assertEquals(search.find(stream, 0, 1001, stream.length), -1);
 });
 
-Deno.test("Search forgets the places that were passed", () => {
+Deno.test("Search forgets places before the front", () => {
   const stream = bytes("\n".repeat(MAX_SCAN_BYTES));
   const search = new Search(0x0a);
   search.find(stream, 0, 0, stream.length);
@@ -107,13 +107,13 @@ Deno.test("Search forgets the places that were passed", () => {
   assertEquals(search.find(next, 0, 0, next.length), 100);
   assertEquals(search.count, 1);
   assert(search.places.length <= 16);
-  // What is needed again is found again.
+  // Positions that are needed again are found again.
   search.shrink();
   assertEquals(search.find(next, 0, 0, next.length), 100);
 });
 
-// A user's framing may look for the same byte from several places after each read.
-Deno.test("Search does linear work when it is asked from two places, over and over", () => {
+// A custom framing may search for the same byte from several positions after each read.
+Deno.test("Search does linear work when it is called from two places repeatedly", () => {
   assertLinear((size) => {
     const stream = new Uint8Array(size);
     const search = new Search(1);
@@ -125,7 +125,7 @@ Deno.test("Search does linear work when it is asked from two places, over and ov
   }, 100_000);
 });
 
-Deno.test("Search does linear work when places are looked over and only some are taken", () => {
+Deno.test("Search does linear work when only some of the found places are taken", () => {
   assertLinear((size) => {
     const stream = new Uint8Array(size).fill(1);
     const search = new Search(1);
@@ -139,11 +139,11 @@ Deno.test("Search does linear work when places are looked over and only some are
   }, 30_000);
 });
 
-Deno.test("searchFor() refuses nothing", () => {
+Deno.test("searchFor() refuses an empty sequence", () => {
   assertThrows(() => searchFor(new Uint8Array()), RangeError);
 });
 
-Deno.test("Search notes no more places together than are looked at together", () => {
+Deno.test("Search stores only as many places as one scan finds", () => {
   for (const letter of [0x61, bytes("aa"), bytes("aaa")]) {
     const stream = new Uint8Array(4 * MAX_SCAN_BYTES).fill(0x61);
     const search = new Search(letter);
@@ -151,7 +151,7 @@ Deno.test("Search notes no more places together than are looked at together", ()
       assertEquals(search.find(stream, from, from, stream.length), from);
     }
     assert(search.places.length <= 2 * 4096, `${search.places.length}`);
-    // Not tiny any more: nothing is left out.
+    // From here on the search skips nothing.
     stream.fill(0x62, 3 * MAX_SCAN_BYTES, -3);
     const from = 3 * MAX_SCAN_BYTES;
     const at = new Search(letter).find(stream, from, from, stream.length);

@@ -1,6 +1,6 @@
 /**
- * What the tests of the framings share: bytes written as text, seeded random
- * numbers, and a decoder driven through every split of its input.
+ * Shared by the tests of the framings: bytes written as text, seeded random numbers,
+ * and a decoder driven through every split of its input.
  *
  * @module
  */
@@ -19,13 +19,25 @@ export { seededRandom };
 
 /** One byte a character, so that any byte can be written: `"\xff"`. */
 export function bytes(text: string): Bytes {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const result = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) result[i] = text.charCodeAt(i);
+  return result;
 }
+
+// Every engine allows this many arguments.
+const MAX_ARGUMENTS = 10_000;
 
 /** The inverse of {@linkcode bytes}. */
 export function text(bytes: Uint8Array): string {
   let result = "";
-  for (const byte of bytes) result += String.fromCharCode(byte);
+  for (let start = 0; start < bytes.length; start += MAX_ARGUMENTS) {
+    const part = bytes.subarray(start, start + MAX_ARGUMENTS);
+    // The types want an array. Spreading takes ten times as long.
+    result += String.fromCharCode.apply(
+      null,
+      part as Iterable<number> as number[],
+    );
+  }
   return result;
 }
 
@@ -35,8 +47,8 @@ export function utf8(string: string): string {
 }
 
 /**
- * How many rounds a test takes that draws its cases at random: all in Deno, and a
- * tenth where the tests run once more in another runtime.
+ * How many random cases a test tries: all in Deno, and a tenth in the other runtimes,
+ * where the tests run again.
  */
 export function rounds(count: number): number {
   return "version" in Deno ? count : Math.ceil(count / 10);
@@ -107,12 +119,12 @@ export interface Failure {
 }
 
 /**
- * What became of a stream: its messages (those of bytes as {@linkcode text}),
- * then what was discarded, if anything was, then how it failed, if it did.
+ * The outcome of a stream: its messages (those of bytes as {@linkcode text}), then the
+ * discarded lengths, if any, then the failure, if any.
  */
 export type Outcome = unknown[];
 
-/** The last entry of an {@linkcode Outcome} that failed. */
+/** The last entry of a failed {@linkcode Outcome}. */
 export function failure(code: Failure["code"], offset: number): Failure {
   return { code, offset };
 }
@@ -124,15 +136,18 @@ export type FramingSource =
 
 /** Options for {@linkcode decodeInEverySplit}. */
 export interface SplitOptions {
-  /** How many splits at most: random ones, where there are more. */
+  /**
+   * The maximum number of splits. If there are more, as many random ones are tried
+   * ({@linkcode rounds}).
+   */
   splits?: number;
-  /** Of the random splits. */
+  /** The seed of the random splits. */
   seed?: number;
 }
 
 /**
- * Decodes `input` whole, byte by byte and in many other splits (all, when it
- * is short), asserts that the outcome never differs, and returns it.
+ * Decodes `input` whole, byte by byte and in many other splits (all, if it is short),
+ * asserts that the outcome never differs, and returns it.
  */
 export function decodeInEverySplit(
   source: FramingSource,
@@ -163,7 +178,7 @@ export function decodeInEverySplit(
   return expected;
 }
 
-/** Where to cut an input of `length` bytes, one way after another. */
+/** Yields ways to cut an input of `length` bytes. */
 function* cutsOf(
   length: number,
   splits: number,
@@ -173,7 +188,7 @@ function* cutsOf(
     { length: Math.max(0, length - 1) },
     (_, i) => i + 1,
   );
-  // An empty chunk is no news.
+  // Empty chunks must not change the outcome.
   yield [0, 0, ...places.flatMap((place) => [place, place]), length];
   const ways = 2 ** places.length;
   if (ways <= splits) {
@@ -184,15 +199,15 @@ function* cutsOf(
   }
   yield places;
   const random = seededRandom(seed);
-  for (let split = 0; split < splits; split++) {
+  for (let split = 0; split < rounds(splits); split++) {
     const one = 1 + random(pick(random, [2, 4, 16, length]));
     yield places.filter(() => random(one) === 0);
   }
 }
 
 /**
- * Copies of `chunks`, each in a buffer of its own, or all in one, `distance - 1`
- * bytes apart.
+ * Copies of `chunks`, each in its own buffer, or all in one, `distance - 1` bytes
+ * apart.
  */
 function layOut(chunks: Uint8Array[], distance: number): Bytes[] {
   if (distance === 0) return chunks.map((chunk) => new Uint8Array(chunk));
@@ -221,8 +236,9 @@ function cutAt(stream: Uint8Array, cuts: number[]): Uint8Array[] {
 }
 
 /**
- * Decodes one split. Asserts that messages stay as they were received or, with
- * `overwrite`, writes over each as its owner may, and that an error stays.
+ * Decodes one split. Asserts that messages do not change after they were received or,
+ * with `overwrite`, overwrites each, as its owner may, and that an error is thrown
+ * again.
  */
 export function decodeChunks(
   source: FramingSource,
@@ -250,7 +266,7 @@ export function decodeChunks(
   try {
     for (const chunk of chunks) take(decoder.decode(chunk));
     take(decoder.end());
-    // An error after the last messages comes from the next call.
+    // The next call throws an error that comes after the last messages.
     assertEquals(decoder.end(), []);
   } catch (error) {
     if (!(error instanceof FramingError)) throw error;
@@ -282,9 +298,10 @@ export function decodeChunks(
 }
 
 /**
- * Decodes one split as a connection does: each chunk is read in parts of at most
- * `readLength` bytes, and messages are pulled one at a time, of which some after the
- * next bytes have come. Asserts that messages stay as they were received.
+ * Decodes one split like a connection: each chunk is read in parts of at most
+ * `readLength` bytes, and messages are pulled one at a time, some of them after the
+ * next bytes have arrived. Asserts that messages do not change after they were
+ * received.
  */
 export function pullChunks(
   source: FramingSource,
@@ -358,8 +375,8 @@ export function bytesUntilError(
 }
 
 /**
- * Encodes `message` alone, and after other frames that wait, asserts that they agree
- * and leave the caller's bytes alone, and returns the frame as text.
+ * Encodes `message` alone and after other queued frames, asserts that both agree and
+ * leave the caller's bytes unchanged, and returns the frame as text.
  */
 export function encode<Out>(
   framing: Framing<unknown, Out>,
@@ -385,11 +402,11 @@ const asItIs = unframed().encoder();
 const WAITING: Sendable[][] = [
   [bytes("\xff")],
   [bytes("\xff"), "→"],
-  // So that the next frame passes the end of a buffer.
+  // So that the next frame crosses the end of a buffer.
   [new Uint8Array(1020)],
 ];
 
-/** Asserts that `message` is refused, and that what waits is left as it was. */
+/** Asserts that `message` is refused, and that queued frames are unchanged. */
 export function assertRefuses<Out>(
   framing: Framing<unknown, Out>,
   message: Out,
@@ -419,8 +436,8 @@ export function assertRoundTrip<Out>(
 }
 
 /**
- * Asserts that messages kept by their receiver hold little memory, when each
- * was read alone into a large buffer, whole or in two reads.
+ * Asserts that kept messages hold little memory, if each was read alone into a large
+ * buffer, in one or two reads.
  */
 export function assertKeepsNoLargeBuffer(
   framing: Framing<Bytes, never>,
@@ -455,8 +472,8 @@ export function assertKeepsNoLargeBuffer(
 }
 
 /**
- * Asserts that eight times the bytes take nowhere near the 64 times as long that
- * quadratic work would.
+ * Asserts that eight times the bytes take far less than 64 times as long, as quadratic
+ * work would.
  */
 export function assertLinear(
   work: (size: number) => void,
@@ -467,10 +484,10 @@ export function assertLinear(
 }
 
 /**
- * Asserts that `large` takes at most `ratio` times as long as `small`: the fastest of
- * a few runs of each, compared. Other processes may slow comparisons down, so they are
- * repeated for up to 20 seconds. Another runtime's engine is not ours to test: there
- * neither runs.
+ * Asserts that `large` takes at most `ratio` times as long as `small`: it compares the
+ * fastest of a few runs of each. Other processes may slow it down, so it repeats for up
+ * to 20 seconds. In other runtimes it does nothing, because it would test their
+ * engines.
  */
 export function assertTimes(
   ratio: number,
@@ -482,7 +499,7 @@ export function assertTimes(
   const end = performance.now() + 20_000;
   while (failures.length < 3 || performance.now() < end) {
     const [short, long] = [fastest(small), fastest(large)];
-    // Less than a millisecond is noise.
+    // Times below a millisecond are noise.
     if (long <= ratio * Math.max(short, 1)) return;
     failures.push(`${short} ms and ${long} ms`);
   }

@@ -30,7 +30,7 @@ Deno.test("asJson() reads and writes messages as JSON", () => {
   ]);
 });
 
-Deno.test("asJson() refuses what is not JSON or not UTF-8, after the messages before", () => {
+Deno.test("asJson() delivers the messages before bytes that are not JSON or not UTF-8", () => {
   for (const wrong of ["", "{", "undefined", "1 2", "'a'", '"\xff"', '"a']) {
     const framing = asJson(delimited("\n"));
     const decoder = new ChunkDecoder(framing);
@@ -42,7 +42,7 @@ Deno.test("asJson() refuses what is not JSON or not UTF-8, after the messages be
   }
 });
 
-Deno.test("asJson() keeps the errors and refusals of its framing", () => {
+Deno.test("asJson() throws the errors of its framing", () => {
   assertEquals(
     decodeInEverySplit(
       asJson(lengthPrefixed({ maxLength: 9 })),
@@ -53,7 +53,7 @@ Deno.test("asJson() keeps the errors and refusals of its framing", () => {
   assertRefuses(asJson(lengthPrefixed({ maxLength: 3 })), "abc", RangeError);
 });
 
-Deno.test("asJson() refuses to encode what JSON cannot say", () => {
+Deno.test("asJson() refuses to encode values that JSON does not have", () => {
   const circular: unknown[] = [];
   circular.push(circular);
   for (const value of [undefined, () => 1, Symbol("a"), 1n, circular]) {
@@ -61,7 +61,7 @@ Deno.test("asJson() refuses to encode what JSON cannot say", () => {
   }
 });
 
-Deno.test("asJson() makes JSON of a value once", () => {
+Deno.test("asJson() stringifies a value once", () => {
   let calls = 0;
   const value = { toJSON: () => ++calls };
   const framing = asJson(lengthPrefixed({ fieldSize: 1 }));
@@ -69,7 +69,7 @@ Deno.test("asJson() makes JSON of a value once", () => {
   assertEquals(calls, 1);
 });
 
-Deno.test("asJson() drops what is no JSON and goes on, if told so", () => {
+Deno.test('asJson() with onMalformed "discard" drops messages that are not JSON, and continues', () => {
   const errors: string[] = [];
   const framing = asJson(netstrings(), {
     onMalformed: ({ code, message }) =>

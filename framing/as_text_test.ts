@@ -28,7 +28,7 @@ Deno.test("asText() reads and writes messages as UTF-8", () => {
   assertEquals(encode(asText(netstrings()), "→"), utf8("3:→,"));
 });
 
-Deno.test("asText() replaces what is not UTF-8, or refuses it with fatal", () => {
+Deno.test("asText() replaces bytes that are not UTF-8, or throws with fatal", () => {
   const cases: [wrong: string, replaced: string][] = [
     ["\xff", "\ufffd"],
     ["\xe2\x86", "\ufffd"],
@@ -52,7 +52,7 @@ Deno.test("asText() replaces what is not UTF-8, or refuses it with fatal", () =>
   }
 });
 
-Deno.test("asText() keeps the errors and refusals of its framing", () => {
+Deno.test("asText() throws the errors of its framing", () => {
   assertEquals(
     decodeInEverySplit(asText(fixedLength(2)), "abc"),
     ["ab", failure("truncated", 2)],
@@ -63,7 +63,7 @@ Deno.test("asText() keeps the errors and refusals of its framing", () => {
   assertRefuses(asText(netstrings()), "\ud800", TypeError);
 });
 
-Deno.test("asText() refuses options that cannot work", () => {
+Deno.test("asText() refuses invalid options", () => {
   assertThrows(
     () => asText(netstrings(), { fatal: "no" as never }),
     TypeError,
@@ -71,7 +71,7 @@ Deno.test("asText() refuses options that cannot work", () => {
   );
 });
 
-Deno.test("asText() drops what is not UTF-8 and goes on, if told so", () => {
+Deno.test('asText() with onMalformed "discard" drops messages that are not UTF-8, and continues', () => {
   for (const framing of [netstrings(), { ...netstrings() }]) {
     const options = { fatal: true, onMalformed: "discard" } as const;
     assertEquals(
@@ -85,8 +85,8 @@ Deno.test("asText() drops what is not UTF-8 and goes on, if told so", () => {
   );
 });
 
-Deno.test("asText() sees what is not UTF-8 though a length before it makes it so", () => {
-  // The byte of the length and the first one of the message are the UTF-8 of one character.
+Deno.test("asText() finds invalid UTF-8 that would be valid together with the length before it", () => {
+  // The length byte and the first byte of the message together are valid UTF-8.
   const framing = asText(lengthPrefixed({ fieldSize: 1 }), { fatal: true });
   const stream = `\x01y\xc3\xa9${"x".repeat(0xc2)}`;
   assertEquals(decodeInEverySplit(framing, stream, { splits: 10 }), [
@@ -95,7 +95,7 @@ Deno.test("asText() sees what is not UTF-8 though a length before it makes it so
   ]);
 });
 
-Deno.test("asText() and asJson() say that a framing gives no bytes, to programs without types", () => {
+Deno.test("asText() and asJson() throw for a framing that gives no bytes", () => {
   for (const wrapper of [asText, asJson]) {
     // @ts-expect-error A framing of text.
     const decoder = new ChunkDecoder<unknown>(wrapper(lines()));
@@ -107,7 +107,7 @@ Deno.test("asText() and asJson() say that a framing gives no bytes, to programs 
   }
 });
 
-Deno.test("asText() reads a framing of one's own too", () => {
+Deno.test("asText() reads a custom framing", () => {
   const halves: Framing<Bytes, Sendable> = {
     decoder: () => ({
       decode: (input) => input.length < 2 ? undefined : input.take(2),

@@ -15,7 +15,7 @@ import { InputBuffer } from "./input_buffer.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 
-/** Words that end with "." are joined, "a", "b." as "a b"; "!" is an error. */
+/** Joins words up to one that ends with ".": "a", "b." as "a b"; "!" is an error. */
 function sentences(): Assembler<string, string> {
   let words: string[] = [];
   return function* (line) {
@@ -34,7 +34,7 @@ function sentences(): Assembler<string, string> {
 
 const framing = assembled(lines(), sentences);
 
-Deno.test("assembled() makes messages of frames, in every split", () => {
+Deno.test("assembled() builds messages from frames, in every split", () => {
   assertEquals(decodeInEverySplit(framing, "a\nb.\nc. d. e\nf.\n\n"), [
     "a b",
     "c",
@@ -42,11 +42,11 @@ Deno.test("assembled() makes messages of frames, in every split", () => {
     "e f",
   ]);
   assertEquals(decodeInEverySplit(framing, ""), []);
-  // All of them are in the last frame, which the end of the stream makes.
+  // All of them are in the last frame, which ends with the stream.
   assertEquals(decodeInEverySplit(framing, "a. b. c."), ["a", "b", "c"]);
 });
 
-Deno.test("assembled() gives the messages of a frame one at a time, as they are asked for", () => {
+Deno.test("assembled() gives the messages of a frame one at a time, on request", () => {
   const input = new InputBuffer();
   const decoder = framing.decoder();
   input.append(bytes("a. b. !\nc.\n"));
@@ -56,7 +56,7 @@ Deno.test("assembled() gives the messages of a frame one at a time, as they are 
   assertThrows(() => input.pull(decoder), FramingError);
 });
 
-Deno.test("assembled() is truncated if the stream ends inside a message", () => {
+Deno.test('assembled() throws "truncated" if the stream ends inside a message', () => {
   assertEquals(decodeInEverySplit(framing, "a.\nb\n"), [
     "a",
     failure("truncated", 5),
@@ -69,7 +69,7 @@ Deno.test("assembled() is truncated if the stream ends inside a message", () => 
   assertEquals(decoder.pending, false);
 });
 
-Deno.test("assembled() surfaces errors after the messages before", () => {
+Deno.test("assembled() throws errors after the messages before them", () => {
   assertEquals(decodeInEverySplit(framing, "a.\nb. !\nc.\n"), [
     "a",
     "b",
@@ -82,14 +82,14 @@ Deno.test("assembled() surfaces errors after the messages before", () => {
   ]);
 });
 
-Deno.test("assembled() has state for each stream", () => {
+Deno.test("assembled() has separate state for each stream", () => {
   const [one, other] = [new ChunkDecoder(framing), new ChunkDecoder(framing)];
   one.decode(bytes("a\n"));
   assertEquals(other.decode(bytes("b.\n")), ["b"]);
   assertEquals(one.decode(bytes("c.\n")), ["a c"]);
 });
 
-Deno.test("assembled() drops undefined, and takes frames that are dropped", () => {
+Deno.test("assembled() drops undefined, and accepts a framing that drops frames", () => {
   const even = assembled(
     mapped(lines(), {
       decode: (line) => line === "" ? undefined : Number(line),
@@ -103,11 +103,11 @@ Deno.test("assembled() drops undefined, and takes frames that are dropped", () =
   assertEquals(decodeInEverySplit(even, "1\n\n2\n3\n4\n"), [2, 4]);
 });
 
-Deno.test("assembled() sends as its framing does", () => {
+Deno.test("assembled() encodes like its framing", () => {
   assertEquals(encode(framing, "a b."), "a b.\n");
 });
 
-Deno.test("assembled() refuses what is no function", () => {
+Deno.test("assembled() refuses arguments that are not functions", () => {
   assertThrows(() => assembled(lines(), {} as never), TypeError, "assembler");
 });
 
@@ -158,7 +158,7 @@ Deno.test("assembled() refuses an assembler that gives no iterator", () => {
   }
   for (
     const assembler of [
-      letters, // whose messages would be waited for without end
+      letters, // its messages would never come
       () => Promise.reject(new Error("no unhandled rejection")),
       () => undefined,
       () => [],
@@ -170,7 +170,7 @@ Deno.test("assembled() refuses an assembler that gives no iterator", () => {
   }
 });
 
-Deno.test("assembled() goes on with the next frame if it is asked after an error", () => {
+Deno.test("assembled() continues with the next frame if it is called after an error", () => {
   const framing = assembled(lines(), () =>
     function* (line) {
       yield line;

@@ -17,7 +17,7 @@ import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { netstrings } from "./netstrings.ts";
 
-/** All batches of `stream`, read in chunks of `length` bytes, by what `look` sees. */
+/** All batches of `stream`, read in chunks of `length` bytes, as `look` sees them. */
 function batchesOf<In, T>(
   framing: Framing<In, never>,
   stream: string,
@@ -47,7 +47,7 @@ function batchesOf<In, T>(
   return seen;
 }
 
-Deno.test("Batch gives the same messages however they are looked at, in every cut", () => {
+Deno.test("Batch gives the same messages with every method, in every cut", () => {
   const stream = "one\r\n\n안녕\nlast".replace(
     "안녕",
     "\xec\x95\x88\xeb\x85\x95",
@@ -90,7 +90,7 @@ Deno.test("Batch gives the same messages however they are looked at, in every cu
   }
 });
 
-Deno.test("Batch.framesOf() gives frames as they came", () => {
+Deno.test("Batch.framesOf() gives frames unchanged", () => {
   const input = new InputBuffer();
   input.append(bytes("\x01a\x02bc\x00\x01d"));
   const batch = takeBatch(input, lengthPrefixed({ fieldSize: 1 }).decoder());
@@ -106,7 +106,7 @@ Deno.test("Batch.framesOf() gives frames as they came", () => {
   assertThrows(() => batch.framesOf(0, 5), RangeError);
 });
 
-Deno.test("Batch.framesOf() gives frames as they came if they are found one by one, in every cut", () => {
+Deno.test("Batch.framesOf() gives frames unchanged if they are found one by one, in every cut", () => {
   const oversize = "discard";
   const fieldSize = 1;
   for (
@@ -176,7 +176,7 @@ Deno.test("Batch delivers the messages before an error first", () => {
   }
 });
 
-Deno.test("Batch passes over what is discarded", () => {
+Deno.test("Batch skips discarded messages", () => {
   const dropped: number[] = [];
   const framing = lines({
     maxLength: 3,
@@ -189,7 +189,7 @@ Deno.test("Batch passes over what is discarded", () => {
       "a\nmuch too long\nb\nc\n",
       chunk,
       (batch) => {
-        // A frame that is sent on is that of its message.
+        // A forwarded frame belongs to its message.
         assert(!text(batch.framesOf().frames).includes("much"));
         return [...batch];
       },
@@ -199,9 +199,9 @@ Deno.test("Batch passes over what is discarded", () => {
   assertEquals(dropped, [13, 13, 13]);
 });
 
-Deno.test("Batch keeps the places of its messages if others after them are dropped or refused", () => {
+Deno.test("Batch keeps the positions of its messages if later ones are dropped or refused", () => {
   const onMalformed = "discard";
-  const long = JSON.stringify("x".repeat(6000)); // a chunk that is let go of
+  const long = JSON.stringify("x".repeat(6000)); // a chunk that is released
   for (
     const [framing, stream, expected] of [
       [asJson(delimited("\n"), { onMalformed }), "1\n2\noops\n", "1\n2\n"],
@@ -266,7 +266,7 @@ Deno.test("Batch.framesOf() refuses the frame of a message that was taken in par
   }
 });
 
-Deno.test("Batch is over when it was released, and its messages are not", () => {
+Deno.test("Batch cannot be used after it was released, but its messages can", () => {
   const input = new InputBuffer();
   const decoder = delimited("\n").decoder();
   const room = () => input.room(1, 64, 64);
@@ -298,7 +298,7 @@ Deno.test("Batch is over when it was released, and its messages are not", () => 
   assertThrows(() => later?.at(2), RangeError);
 });
 
-Deno.test("Batch refuses places between messages", () => {
+Deno.test("Batch refuses indices that are not whole numbers", () => {
   const input = new InputBuffer();
   input.append(bytes("one\ntwo\nsix\n"));
   const batch = takeBatch(input, lines().decoder());
@@ -319,7 +319,7 @@ Deno.test("Batch refuses places between messages", () => {
   batch.release();
 });
 
-Deno.test("Batch.allTexts() gives an array that its caller may change", () => {
+Deno.test("Batch.allTexts() returns an array that its caller may change", () => {
   const input = new InputBuffer();
   input.append(bytes("one\ntwo\n"));
   const batch = takeBatch(input, lines().decoder());
@@ -331,7 +331,7 @@ Deno.test("Batch.allTexts() gives an array that its caller may change", () => {
   batch.release();
 });
 
-Deno.test("Batch.uintAt() looks at integers within each message, in both orders", () => {
+Deno.test("Batch.uintAt() reads integers inside each message, in both byte orders", () => {
   const input = new InputBuffer();
   input.append(bytes("\x01\x02\x03\x04\n\x05\n\n"));
   const batch = takeBatch(input, delimited("\n").decoder());
@@ -355,7 +355,7 @@ Deno.test("Batch.uintAt() looks at integers within each message, in both orders"
   batch.release();
 });
 
-Deno.test("InputBuffer uses its buffer again if no message of a batch was made", () => {
+Deno.test("InputBuffer reuses its buffer if no message of a batch was made", () => {
   const decoder = delimited("\n").decoder();
   function buffersUsed(look: (batch: Batch<Bytes>) => unknown): number {
     const input = new InputBuffer();
@@ -381,7 +381,7 @@ Deno.test("InputBuffer uses its buffer again if no message of a batch was made",
   assert(buffersUsed((batch) => [...batch]) > 1);
 });
 
-Deno.test("Batch refuses to be looked at after the next was asked for, by every method", () => {
+Deno.test("Batch throws in every method after the next batch was requested", () => {
   const input = new InputBuffer();
   const chunk = bytes("one\ntwo\n");
   input.room(chunk.length, chunk.length, 64).set(chunk);
@@ -390,7 +390,7 @@ Deno.test("Batch refuses to be looked at after the next was asked for, by every 
   assert(batch);
   assertEquals(batch.allTexts(), ["one", "two"]);
   batch.release();
-  batch.release(); // does nothing more
+  batch.release(); // does nothing
   for (
     const look of [
       () => batch.at(0),
@@ -408,7 +408,7 @@ Deno.test("Batch refuses to be looked at after the next was asked for, by every 
   }
 });
 
-Deno.test("takeBatch() leaves what its decoder refuses after a batch to another one", () => {
+Deno.test("takeBatch() leaves bytes that its decoder refuses after a batch to another decoder", () => {
   const decoders = [
     () => lines({ fatal: true }).decoder(),
     () => asJson(delimited("\n")).decoder(),
@@ -432,7 +432,7 @@ Deno.test("takeBatch() leaves what its decoder refuses after a batch to another 
   }
 });
 
-Deno.test("Batch tells where text lies that is checked, as of other text", () => {
+Deno.test("Batch gives the positions of checked text as of other text", () => {
   const stream = bytes("\x03one\x00\x05three");
   for (const fatal of [false, true]) {
     const framing = asText(lengthPrefixed({ fieldSize: 1 }), { fatal });

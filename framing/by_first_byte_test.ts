@@ -25,7 +25,7 @@ import { netstrings } from "./netstrings.ts";
 const trailing = "error";
 const line = lines({ trailing });
 const net = asText(netstrings());
-/** Takes its header first, after which its body may begin with any byte. */
+/** Takes its header first; then its body may start with any byte. */
 const counted = mapped(
   headed(asText(delimited(" ", { trailing })), (text) => Number(text.slice(1))),
   {
@@ -34,7 +34,7 @@ const counted = mapped(
   },
 );
 
-/** Written so that what is read begins with the same. */
+/** Encodes messages that start with the same byte. */
 const encoder: Encoder<string> = {
   encode(text, output) {
     const isLine = text.startsWith("-");
@@ -50,7 +50,7 @@ const framing: Framing<string> = {
   encoder: () => encoder,
 };
 
-Deno.test("byFirstByte() reads each message as its first byte says, in every split", () => {
+Deno.test("byFirstByte() reads each message with the framing for its first byte, in every split", () => {
   assertEquals(
     decodeInEverySplit(framing, "-a\n#3 -1:2:b\n,#0 -\n0:,#1 #-#\n"),
     ["-a", "-1:", "b\n", "", "-", "", "#", "-#"],
@@ -77,14 +77,14 @@ Deno.test("byFirstByte() gives all messages of one frame, in every split", () =>
   );
 });
 
-Deno.test("byFirstByte() keeps the promises of a framing", () => {
+Deno.test("byFirstByte() passes verifyFraming()", () => {
   verifyFraming(framing, ["-line", "net\n", "\n-#5:", "", "-"], {
     refused: ["5:abc,", "#x ", "#3 ab", "#", "7", "x"].map(bytes),
     rounds: 50,
   });
 });
 
-Deno.test("byFirstByte() tells where an error lies, and keeps the limits of each framing", () => {
+Deno.test("byFirstByte() gives the offset of an error, and applies the limits of each framing", () => {
   assertEquals(decodeInEverySplit(framing, "-a\nx"), [
     "-a",
     failure("malformed", 3),
@@ -114,7 +114,7 @@ Deno.test("byFirstByte() tells where an error lies, and keeps the limits of each
   ]);
 });
 
-Deno.test("byFirstByte() passes over what its framings drop", () => {
+Deno.test("byFirstByte() skips messages that its framings drop", () => {
   const dropping = lines({ maxLength: 2, oversize: "discard" });
   const source = {
     ...byFirstByte((byte) => byte === 0x23 ? counted : dropping),
@@ -126,7 +126,7 @@ Deno.test("byFirstByte() passes over what its framings drop", () => {
   );
 });
 
-Deno.test("byFirstByte() chooses anew after a message that the next one's beginning has ended", () => {
+Deno.test("byFirstByte() chooses again after a message that ends at the start of the next one", () => {
   const dropping = { maxLength: 2, oversize: "discard" } as const;
   const stars = asText(delimited("*!", { disposition: "prefix", ...dropping }));
   const choosing: Framing<unknown, string> = {
@@ -143,7 +143,7 @@ Deno.test("byFirstByte() chooses anew after a message that the next one's beginn
     decodeInEverySplit(choosing, "*!abcd*!ab*!abcde1111xf\n*!a"),
     ["*!ab", "*!a"],
   );
-  // Of white space, a line feed is JSON here, and a blank begins a line.
+  // A line feed starts JSON here, and a space starts a line.
   assertEquals(decodeInEverySplit(choosing, "1111xf\n\n y\n1"), [
     "xf",
     " y",
@@ -151,7 +151,7 @@ Deno.test("byFirstByte() chooses anew after a message that the next one's beginn
   ]);
 });
 
-Deno.test("byFirstByte() chooses anew after a message of several frames that is dropped", () => {
+Deno.test("byFirstByte() chooses again after a dropped message of several frames", () => {
   const pairs = assembled(lines(), () => {
     let key: string | undefined;
     return function* (line) {
@@ -176,7 +176,7 @@ Deno.test("byFirstByte() chooses anew after a message of several frames that is 
   );
 });
 
-Deno.test("byFirstByte() takes large messages, and many, in linear time", () => {
+Deno.test("byFirstByte() reads large and many messages in linear time", () => {
   const large = byFirstByte(() => netstrings({ maxLength: Infinity }));
   const source = { ...large, encoder: () => encoder };
   const body = "x".repeat(3_000_000);
@@ -187,7 +187,7 @@ Deno.test("byFirstByte() takes large messages, and many, in linear time", () => 
   }, 2000);
 });
 
-Deno.test("byFirstByte() has state for each stream, and surfaces what choose throws", () => {
+Deno.test("byFirstByte() has separate state for each stream, and throws the error of choose", () => {
   for (let stream = 0; stream < 2; stream++) {
     const decoder = new ChunkDecoder(framing);
     assertEquals(decoder.decode(bytes("#2 ")), []);
@@ -204,7 +204,7 @@ Deno.test("byFirstByte() has state for each stream, and surfaces what choose thr
   assertThrows(() => byFirstByte(line as never), TypeError, "choose");
 });
 
-Deno.test("byFirstByte() chooses anew once another framing took what it had waited for", () => {
+Deno.test("byFirstByte() chooses again after another framing has taken the bytes that it waited for", () => {
   const input = new InputBuffer();
   const decoder = framing.decoder();
   input.append(bytes("5:x"));

@@ -25,7 +25,7 @@ import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { netstrings } from "./netstrings.ts";
 
-/** `message` in frames of each kind, with decoders that find many at a time. */
+/** `message` in frames of each kind, with decoders that find many messages at a time. */
 const KINDS: {
   framing: Framing<unknown, never>;
   frame: (message: string) => string;
@@ -67,14 +67,14 @@ const KINDS: {
   },
 ];
 
-Deno.test("ChunkDecoder gives what is pulled message by message, in every chunk length", () => {
+Deno.test("ChunkDecoder gives the same messages as a decoder called for each, in every chunk length", () => {
   const random = seededRandom(3);
   const pieces = ["a", "b", "bc", "\xc3\xa9", "\xec\x95\x88"];
   for (let round = 0; round < rounds(20); round++) {
     const messages = randomLargeStream(random, pieces, ["|"]).split("|");
     for (const { framing, frame } of KINDS) {
       const stream = messages
-        // Cut inside a character, it would not be UTF-8.
+        // If cut inside a character, it would not be UTF-8.
         .map((message) => frame(message.replace(/[\x80-\xff]+$/, "")))
         .join("");
       const length = pick(random, [7, 100, 5000, 65_536, stream.length]);
@@ -85,7 +85,7 @@ Deno.test("ChunkDecoder gives what is pulled message by message, in every chunk 
   }
 });
 
-Deno.test("ChunkDecoder makes views of a chunk, and copies only what is cut", () => {
+Deno.test("ChunkDecoder returns views of a chunk, and copies only messages that are cut", () => {
   const decoder = new ChunkDecoder(delimited("\n"));
   const chunks = [bytes("one\ntwo\nth"), bytes(`ree\n${"x\n".repeat(500)}`)];
   const [first = [], second = []] = chunks.map((chunk) =>
@@ -99,7 +99,7 @@ Deno.test("ChunkDecoder makes views of a chunk, and copies only what is cut", ()
   assert(shared.length > 300, `${shared.length} of ${others.length}`);
 });
 
-Deno.test("ChunkDecoder puts an error off until the messages before it were returned", () => {
+Deno.test("ChunkDecoder throws an error after it has returned the messages before it", () => {
   for (const many of [0, 1, 100]) {
     const decoder = new ChunkDecoder(netstrings());
     const stream = "1:a,".repeat(many) + "1:b;1:c,";
@@ -116,7 +116,7 @@ Deno.test("ChunkDecoder puts an error off until the messages before it were retu
   }
 });
 
-Deno.test("ChunkDecoder.end() gives messages before an error, which the next call throws", () => {
+Deno.test("ChunkDecoder.end() returns the messages before an error, and the next call throws it", () => {
   const pairs = assembled(lines(), () => {
     let isOpen = false;
     return function* (word) {
@@ -131,7 +131,7 @@ Deno.test("ChunkDecoder.end() gives messages before an error, which the next cal
   assertEquals(code, "truncated");
 });
 
-Deno.test("ChunkDecoder puts off what a mapping throws among many messages", () => {
+Deno.test("ChunkDecoder throws the error of a mapping after the messages before it", () => {
   const mistake = new TypeError("Not a number");
   const framing = mapped(lines(), {
     decode(line) {
@@ -146,7 +146,7 @@ Deno.test("ChunkDecoder puts off what a mapping throws among many messages", () 
   assertThrows(() => decoder.decode(new Uint8Array()), TypeError, "Not a");
 });
 
-Deno.test("ChunkDecoder tells onDiscard of a message among many where it lies", () => {
+Deno.test("ChunkDecoder calls onDiscard with the offset of a message among many", () => {
   const told: string[] = [];
   const framing = mapped(
     lines({
@@ -162,7 +162,7 @@ Deno.test("ChunkDecoder tells onDiscard of a message among many where it lies", 
   assertEquals(told, Array.from({ length: 20 }, () => once).flat());
 });
 
-Deno.test("ChunkDecoder decodes text that is damaged only here and there", () => {
+Deno.test("ChunkDecoder decodes text that is damaged in some places", () => {
   const stream = "ok\n".repeat(50) + "\xff\n" + "\xef\xbf\xbd\n" +
     "\xec\x95\x88\n".repeat(50);
   const texts = new ChunkDecoder(lines()).decode(bytes(stream));
@@ -178,7 +178,7 @@ Deno.test("ChunkDecoder decodes text that is damaged only here and there", () =>
   );
 });
 
-Deno.test("ChunkDecoder gives JSON values of every framing of bytes", () => {
+Deno.test("ChunkDecoder gives JSON values with every framing of bytes", () => {
   const values = [1, "é", null, { a: [true] }, "\ufffd"];
   for (
     const framing of [
@@ -199,7 +199,7 @@ Deno.test("ChunkDecoder gives JSON values of every framing of bytes", () => {
   }
 });
 
-Deno.test("ChunkDecoder refuses what is no chunk, also with a message begun", () => {
+Deno.test("ChunkDecoder refuses an invalid chunk, also inside a message", () => {
   for (const wrong of ["x".repeat(1000), undefined, [1], new ArrayBuffer(1)]) {
     for (const before of ["", "begun"]) {
       const decoder = new ChunkDecoder(lines());
@@ -219,7 +219,7 @@ Deno.test("ChunkDecoder reads chunks of shared memory", () => {
   assertEquals(decoder.end().map(text), ["ef"]);
 });
 
-Deno.test("ChunkDecoder goes on in an array that is given in parts", () => {
+Deno.test("ChunkDecoder continues in an array that is passed in parts", () => {
   for (const Memory of [ArrayBuffer, SharedArrayBuffer]) {
     const array = new Uint8Array(new Memory(300_000)).fill(0x61);
     array[99_999] = array[149_999] = array[299_999] = 0x0a;
@@ -263,8 +263,8 @@ Deno.test("ChunkDecoder puts many messages that are cut into one buffer", () => 
   }
 });
 
-Deno.test("ChunkDecoder asks for a message that is cut though what was looked for is missing", () => {
-  // A line, or as much as a line may have.
+Deno.test("ChunkDecoder finds a cut message although the search found no more places", () => {
+  // A line, or as many bytes as a line may have.
   const MOST = 600;
   const framing = {
     decoder: (): Decoder<string> => ({
@@ -310,7 +310,7 @@ Deno.test("ChunkDecoder gives one empty message of fixedLength(0)", () => {
   );
 });
 
-Deno.test("ChunkEncoder gives frames that are the caller's", () => {
+Deno.test("ChunkEncoder returns frames that its caller owns", () => {
   const encoder = new ChunkEncoder(lines());
   const frame = encoder.encode("one");
   frame.fill(0);
@@ -319,7 +319,7 @@ Deno.test("ChunkEncoder gives frames that are the caller's", () => {
   assertEquals(text(encoder.encode("three")), "three\n");
 });
 
-Deno.test("ChunkDecoder refuses a chunk, and the end, of the framing's own function", () => {
+Deno.test("ChunkDecoder throws if the framing's own function calls decode() or end()", () => {
   const errors: unknown[] = [];
   const callBack = () => {
     for (

@@ -29,7 +29,7 @@ Deno.test("contentLength() reads messages in every split of the stream", () => {
   assertEquals(decodeInEverySplit(framing, ""), []);
 });
 
-Deno.test("contentLength() takes other headers, names in any case, and spaces", () => {
+Deno.test("contentLength() accepts other headers, names in any case, and spaces", () => {
   const headers = [
     "content-length:3\r\n",
     "CONTENT-LENGTH: \t3 \r\n",
@@ -45,7 +45,7 @@ Deno.test("contentLength() takes other headers, names in any case, and spaces", 
   }
 });
 
-Deno.test("contentLength() refuses headers that say no length, or not one", () => {
+Deno.test("contentLength() refuses headers with no length or with several", () => {
   const headers = [
     "Content-Type: text\r\n",
     "Content-Length: \r\n",
@@ -81,7 +81,7 @@ Deno.test("contentLength() refuses headers that say no length, or not one", () =
   );
 });
 
-Deno.test("contentLength() counts messages up to maxLength, their headers not", () => {
+Deno.test("contentLength() counts messages up to maxLength, without their headers", () => {
   const framing = contentLength({ maxLength: 3 });
   assertEquals(
     decodeInEverySplit(
@@ -90,7 +90,7 @@ Deno.test("contentLength() counts messages up to maxLength, their headers not", 
     ),
     ["abc", failure("too-long", 24)],
   );
-  // Its limit is that, though the length is more than can be counted.
+  // The error names this limit, although the length is above the safe integers.
   const error = assertThrows(
     () =>
       new ChunkDecoder(framing).decode(
@@ -114,7 +114,7 @@ Deno.test("contentLength() counts messages up to maxLength, their headers not", 
 
 Deno.test("contentLength() limits its headers", () => {
   const framing = contentLength({ maxHeaderLength: 20 });
-  // The blank line, of which one byte may have come, is not counted.
+  // The blank line, of which one byte may have arrived, is not counted.
   const fits = "Content-Length:    1\r\n\r\na";
   assertEquals(decodeInEverySplit(framing, fits), ["a"]);
   const over = "Content-Length:     1\r\n\r\na";
@@ -129,7 +129,7 @@ Deno.test("contentLength() limits its headers", () => {
   assertEquals(error.limit, 20);
 });
 
-Deno.test("contentLength() is truncated in a header or a message", () => {
+Deno.test('contentLength() throws "truncated" inside a header or a message', () => {
   assertEquals(decodeInEverySplit(contentLength(), "Content-Le"), [
     failure("truncated", 0),
   ]);
@@ -149,7 +149,7 @@ Deno.test("contentLength() writes the length in bytes", () => {
   assertRoundTrip(asJson(contentLength()), [{ id: "é" }, [1]]);
 });
 
-Deno.test("contentLength() refuses options that cannot work", () => {
+Deno.test("contentLength() refuses invalid options", () => {
   for (const maxHeaderLength of [0, -1, 0.5, NaN]) {
     assertThrows(() => contentLength({ maxHeaderLength }), RangeError);
   }
@@ -177,7 +177,7 @@ Deno.test("contentLength() does work linear in the bytes of a hostile header", (
   }
 });
 
-Deno.test("contentLength() sends no header that it would refuse", () => {
+Deno.test("contentLength() sends no header that it would refuse to read", () => {
   const framing = contentLength({ maxHeaderLength: 17 });
   assertRoundTrip(framing, [bytes(""), bytes("x".repeat(9))]);
   assertRefuses(framing, "x".repeat(10), RangeError);

@@ -39,7 +39,10 @@ function rangeOf(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
-/** The contract, naively: the whole stream in one piece, cut at every delimiter. */
+/**
+ * The contract in its simplest form: the whole stream in one piece, cut at every
+ * delimiter.
+ */
 function splitWhole(
   stream: string,
   delimiters: string[],
@@ -74,7 +77,7 @@ function splitWhole(
     if (delimiter === "" && content === "") continue;
     const remains = disposition !== "prefix" && index === pieces.length - 1;
     const isTooLong = content.length > maxLength;
-    // The first byte too many may have been the beginning of a delimiter until the end.
+    // Until the end, the first byte above the limit may have started a delimiter.
     const isTooLongBeforeEnd = isTooLong &&
       !rangeOf(start, start + maxLength).some((at) =>
         delimiters.some((it) => it.startsWith(stream.slice(at)))
@@ -101,7 +104,7 @@ function splitWhole(
   return outcome;
 }
 
-Deno.test("delimited() finds delimiters of every kind in every split", () => {
+Deno.test("delimited() finds all delimiters in every split", () => {
   const cases: [delimiters: string[], stream: string, messages: string[]][] = [
     [["\n"], "", []],
     [["\n"], "\n", [""]],
@@ -141,7 +144,7 @@ Deno.test("delimited() finds delimiters of every kind in every split", () => {
   }
 });
 
-Deno.test("delimited() takes one delimiter or several, as a string in UTF-8 or as bytes", () => {
+Deno.test("delimited() takes one delimiter or several, as strings or bytes", () => {
   const cases: [framing: ReturnType<typeof delimited>, stream: string][] = [
     [delimited("→"), "a\xe2\x86\x92b"],
     [delimited(bytes("\xff\xfe")), "a\xff\xfeb"],
@@ -153,7 +156,7 @@ Deno.test("delimited() takes one delimiter or several, as a string in UTF-8 or a
   }
 });
 
-/** Bytes whose `slice` is a view, as that of Node's Buffer. */
+/** Bytes whose `slice()` is a view, like that of Node's Buffer. */
 class Viewed extends Uint8Array<ArrayBuffer> {
   override slice(start?: number, end?: number): Uint8Array<ArrayBuffer> {
     const { buffer, byteOffset, length } = this;
@@ -161,7 +164,7 @@ class Viewed extends Uint8Array<ArrayBuffer> {
   }
 }
 
-Deno.test("delimited() keeps its delimiter when the caller's bytes change", () => {
+Deno.test("delimited() copies its delimiter", () => {
   for (const delimiter of [bytes(","), Viewed.of(0x2c)]) {
     const framing = delimited(delimiter);
     delimiter[0] = 0;
@@ -170,7 +173,7 @@ Deno.test("delimited() keeps its delimiter when the caller's bytes change", () =
   }
 });
 
-Deno.test("delimited() puts the delimiter where the disposition says", () => {
+Deno.test("delimited() applies the disposition of the delimiter", () => {
   const cases: [rules: Rules, stream: string, outcome: Outcome][] = [
     [{ disposition: "discard" }, ",a,,b", ["", "a", "", "b"]],
     [{ disposition: "suffix" }, ",a,,b", [",", "a,", ",", "b"]],
@@ -189,7 +192,7 @@ Deno.test("delimited() puts the delimiter where the disposition says", () => {
   }
 });
 
-Deno.test("delimited() treats the bytes after the last delimiter as trailing says", () => {
+Deno.test("delimited() applies trailing to the bytes after the last delimiter", () => {
   const cases: [rules: Rules, stream: string, outcome: Outcome][] = [
     [{ trailing: "emit" }, "a\r\nb\r", ["a", "b\r"]],
     [{ trailing: "emit" }, "a\r\n", ["a"]],
@@ -212,7 +215,7 @@ Deno.test("delimited() treats the bytes after the last delimiter as trailing say
   }
 });
 
-Deno.test("delimited() allows exactly maxLength bytes, its delimiter not counted", () => {
+Deno.test("delimited() allows exactly maxLength bytes without the delimiter", () => {
   const tooLong = (offset: number) => failure("too-long", offset);
   const cases: [
     delimiters: string[],
@@ -291,7 +294,7 @@ Deno.test("delimited() allows exactly maxLength bytes, its delimiter not counted
   }
 });
 
-Deno.test("delimited() agrees with splitting the whole stream in one piece", () => {
+Deno.test("delimited() gives the same messages as splitting the whole stream", () => {
   const random = seededRandom(20_260_101);
   for (let round = 0; round < rounds(1500); round++) {
     const alphabet = pick(random, ["ab", "abc", "abcd", "a\r\n"]);
@@ -329,7 +332,7 @@ Deno.test("delimited() agrees with splitting the whole stream in one piece", () 
   }
 });
 
-Deno.test("delimited() agrees with splitting a large stream in one piece", () => {
+Deno.test("delimited() gives the same messages as splitting a large stream", () => {
   const random = seededRandom(31);
   const cases: [delimiters: string[], pieces: string[]][] = [
     [["\n"], ["x", "\0", "\xff"]],
@@ -366,7 +369,7 @@ Deno.test("delimited() agrees with splitting a large stream in one piece", () =>
   }
 });
 
-Deno.test("delimited() fails as soon as the bytes cannot fit", () => {
+Deno.test("delimited() throws as soon as a message is too long", () => {
   const cases: [delimiter: string, stream: string, count: number][] = [
     [",", "abcdefgh", 4],
     ["\r\n", "abc\rdefgh", 5],
@@ -394,7 +397,7 @@ Deno.test("delimited() throws immediately if no message comes before the error",
   assertEquals(error.offset, 2);
 });
 
-Deno.test("delimited() reports a discarded message once it has passed", () => {
+Deno.test("delimited() calls onDiscard after a discarded message", () => {
   const discarded: number[] = [];
   const decoder = new ChunkDecoder(delimited(",", {
     maxLength: 3,
@@ -422,7 +425,7 @@ Deno.test("delimited() limits messages to 1 MiB by default", () => {
   assertEquals(unlimited.end().map(({ length }) => length), [2_097_152]);
 });
 
-Deno.test("delimited() says whether a message has begun to arrive", () => {
+Deno.test("delimited() reports whether a message has begun to arrive", () => {
   const decoder = new ChunkDecoder(delimited("\r\n"));
   const states = ["", "a", "\r", "\n", "b\r\n", "c\r\nd", "\r\n"].map(
     (chunk) => {
@@ -444,7 +447,7 @@ Deno.test("delimited() treats options that are undefined as left out", () => {
   assertEquals(decodeInEverySplit(framing, "a,b"), ["a", "b"]);
 });
 
-Deno.test("delimited() refuses delimiters and options that cannot work", () => {
+Deno.test("delimited() refuses invalid delimiters and options", () => {
   for (
     const delimiter of ["", [], new Uint8Array(), ["a", ""], [new Uint8Array()]]
   ) {
@@ -485,7 +488,7 @@ Deno.test("delimited() refuses delimiters and options that cannot work", () => {
   );
 });
 
-Deno.test("delimited() encodes what it decodes, with the first delimiter", () => {
+Deno.test("delimited() encodes messages with the first delimiter", () => {
   const cases: [
     delimiters: string[],
     rules: Rules,
@@ -513,7 +516,7 @@ Deno.test("delimited() encodes what it decodes, with the first delimiter", () =>
   }
 });
 
-Deno.test("delimited() refuses to encode what would not be read back as that message", () => {
+Deno.test("delimited() refuses to encode a message that would not be read back", () => {
   const cases: [
     delimiters: string[],
     rules: Rules,
@@ -552,7 +555,7 @@ Deno.test("delimited() refuses to encode what would not be read back as that mes
   }
 });
 
-Deno.test("delimited() encodes texts that can be joined, lone surrogates and all", () => {
+Deno.test("delimited() encodes joined texts, also with lone surrogates", () => {
   const cases: [
     delimiter: string,
     disposition: Rules["disposition"],
@@ -567,7 +570,7 @@ Deno.test("delimited() encodes texts that can be joined, lone surrogates and all
   for (const [delimiter, disposition, messages] of cases) {
     const framing = delimited(delimiter, { disposition });
     const frames = messages.map((message) => encode(framing, message)).join("");
-    // As a connection does: together.
+    // Together, like a connection.
     const output = new OutputBuffer();
     for (const message of messages) output.push(framing.encoder(), message);
     assertEquals(text(output.takeBytes()), frames);
@@ -589,9 +592,9 @@ Deno.test("delimited() encodes well-formed text as text", () => {
   }
 });
 
-Deno.test("delimited() looks through messages of any length before it encodes them", () => {
+Deno.test("delimited() checks messages of any length before it encodes them", () => {
   const length = 200_000;
-  // Around what one scan looks through, and at both ends.
+  // Around the size of one scan, and at both ends.
   const all = [65_535, 0, 10, 65_533, 65_534, 65_536, 131_071, length - 2];
   const places = all.slice(0, rounds(all.length));
   const cases: [delimiters: string[], before: string, after: string][] = [
@@ -610,7 +613,7 @@ Deno.test("delimited() looks through messages of any length before it encodes th
         ? "suffix"
         : "discard",
     });
-    // Half a delimiter is none, and makes sure that nothing is skipped.
+    // Half a delimiter is not one; it shows that the search skips nothing.
     const half = first.length > 1 ? first.slice(0, 1) : "y";
     for (const place of places) {
       const withAt = (there: string) =>
@@ -632,7 +635,7 @@ Deno.test("delimited() looks through messages of any length before it encodes th
   }
 });
 
-Deno.test("delimited() encodes in time linear in the bytes, whatever they hold", () => {
+Deno.test("delimited() encodes any bytes in linear time", () => {
   for (const content of ["a", "aa,", ","]) {
     const framing = delimited(",,,", { maxLength: Infinity });
     assertLinear((size) => {
@@ -646,7 +649,7 @@ Deno.test("delimited() encodes in time linear in the bytes, whatever they hold",
   }
 });
 
-/** Whether a frame is not read back as its message, alone or among its likes. */
+/** Whether a frame is not read back as its message, alone or among others. */
 function isUnreadable(
   message: string,
   frame: string,
@@ -713,7 +716,8 @@ Deno.test("delimited() reads back every sequence of messages that it encodes", (
         sent.push(message);
       } catch (error) {
         if (!(error instanceof TypeError)) throw error;
-        // Among several, what is unreadable may need many messages to show.
+        // Among several delimiters, an unreadable message may show only after many
+        // messages.
         const frame = disposition === "discard" ? message + first : message;
         assert(
           delimiters.length > 1 ||
@@ -805,7 +809,7 @@ Deno.test("delimited() does little more work for a long delimiter that almost ma
   assertTimes(10, () => decode(128), () => decode(4096));
 });
 
-Deno.test("delimited() can decode another stream while it reports a discarded message", () => {
+Deno.test("delimited() can decode another stream in onDiscard", () => {
   const inner = delimited(",");
   const framing = delimited(",", {
     maxLength: 2,

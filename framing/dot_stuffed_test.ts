@@ -9,17 +9,17 @@ import { lines } from "./lines.ts";
 
 const strict = lines({ eol: "\r\n", strict: true, trailing: "error" });
 
-Deno.test("dotStuffed() gives the lines up to one dot, in every split", () => {
+Deno.test("dotStuffed() gives the lines up to a single dot, in every split", () => {
   const text = "a\r\n\r\n..\r\n...b\r\n.c\r\n.\r\n.\r\nd\r\n";
   assertEquals(decodeInEverySplit(dotStuffed(strict), text), [
-    // A dot that was not doubled is taken away too, as RFC 5321 says.
+    // A dot that was not doubled is removed too, as RFC 5321 says.
     ["a", "", ".", "..b", "c"],
     [],
     failure("truncated", 28),
   ]);
 });
 
-Deno.test("dotStuffed() keeps its promises", () => {
+Deno.test("dotStuffed() passes verifyFraming()", () => {
   const framing = dotStuffed(strict, { maxLength: 100, maxFrames: 10 });
   verifyFraming(framing, [[], [""], [".", "..", ".a", "a."], ["é", "\0"]], {
     refused: [".", ".\r", "a\r\n", "a\n.\r\n", "a\r.\r\n"].map(bytes),
@@ -28,7 +28,7 @@ Deno.test("dotStuffed() keeps its promises", () => {
   assertEquals(encode(framing, [".", ""]), "..\r\n\r\n.\r\n");
 });
 
-Deno.test("dotStuffed() holds both sides to its limits", () => {
+Deno.test("dotStuffed() applies its limits in both directions", () => {
   const limited = (options: GroupedOptions) => dotStuffed(lines(), options);
   for (const options of [{ maxLength: 5 }, { maxFrames: 2 }]) {
     const framing = limited(options);
@@ -51,7 +51,7 @@ Deno.test("dotStuffed() holds both sides to its limits", () => {
   }
 });
 
-Deno.test("dotStuffed() sends nothing of a text that holds a line's end", () => {
+Deno.test("dotStuffed() sends nothing of a text with a line end inside a line", () => {
   assertThrows(() => encode(dotStuffed(strict), ["a", "b\r\n."]), TypeError);
   assertThrows(
     () => encode(dotStuffed(strict), "text" as never),
@@ -65,7 +65,7 @@ Deno.test("dotStuffed() sends nothing of a text that holds a line's end", () => 
   );
 });
 
-Deno.test("dotStuffed() says that a framing gives no text, to programs without types", () => {
+Deno.test("dotStuffed() throws for a framing that gives no text", () => {
   // @ts-expect-error A framing of bytes.
   const decoder = new ChunkDecoder(dotStuffed(delimited("\n")));
   assertThrows(

@@ -3,7 +3,7 @@ import { bytes } from "./_testing.ts";
 import { FieldReader } from "./field_reader.ts";
 import { FramingError } from "./framing_error.ts";
 
-Deno.test("FieldReader takes fields of each kind, one after another", () => {
+Deno.test("FieldReader reads fields of each kind, one after another", () => {
   const fields = new FieldReader(
     bytes("\x01\x02\x03\x04name\0é;\xc3\xa9;rest").subarray(),
   );
@@ -23,7 +23,7 @@ Deno.test("FieldReader takes fields of each kind, one after another", () => {
   ]);
 });
 
-Deno.test("FieldReader takes numbers of 8 bytes, and views", () => {
+Deno.test("FieldReader reads numbers of 8 bytes, and returns views of the message", () => {
   const message = new Uint8Array(16).fill(0xff, 0, 8).subarray(0, 12);
   message[9] = 7;
   const fields = new FieldReader(message);
@@ -33,7 +33,7 @@ Deno.test("FieldReader takes numbers of 8 bytes, and views", () => {
   assertEquals(message[8], 9);
 });
 
-Deno.test("FieldReader takes several numbers of several sizes", () => {
+Deno.test("FieldReader reads several numbers of several sizes", () => {
   const fields = new FieldReader(bytes("\x01\x02\x03\x04\x05\x06end"));
   const numbers: [number, number, number] = fields.takeUints(2, 1, 3);
   assertEquals(numbers, [0x102, 3, 0x40506]);
@@ -41,7 +41,7 @@ Deno.test("FieldReader takes several numbers of several sizes", () => {
   assertEquals(fields.takeText(), "end");
 });
 
-Deno.test("FieldReader throws a FramingError where a field is cut off, and takes nothing", () => {
+Deno.test("FieldReader throws a FramingError for a field that is cut off, and reads nothing", () => {
   const attempts: ((fields: FieldReader) => unknown)[] = [
     (fields) => fields.takeUint(4),
     (fields) => fields.takeUints(2, 2),
@@ -62,7 +62,7 @@ Deno.test("FieldReader throws a FramingError where a field is cut off, and takes
   }
 });
 
-Deno.test("FieldReader refuses a size that no number has", () => {
+Deno.test("FieldReader refuses an invalid size of a number", () => {
   for (const size of [0, 9, 1.5, -1, NaN]) {
     const fields = new FieldReader(bytes("0123456789"));
     assertThrows(() => fields.takeUint(size), RangeError);
@@ -71,7 +71,7 @@ Deno.test("FieldReader refuses a size that no number has", () => {
   }
 });
 
-Deno.test("FieldReader takes a mistake of its caller for no mistake of the peer", () => {
+Deno.test("FieldReader throws no FramingError for a mistake of its caller", () => {
   const fields = new FieldReader(Uint8Array.of(0x61, 0));
   for (const end of [-1, 256, 0.5, NaN]) {
     assertThrows(

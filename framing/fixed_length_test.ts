@@ -20,7 +20,10 @@ import {
   text,
 } from "./_testing.ts";
 
-/** The contract, naively: the whole stream in one piece, cut at every `length` bytes. */
+/**
+ * The contract in its simplest form: the whole stream in one piece, cut at every
+ * `length` bytes.
+ */
 function splitWhole(stream: string, length: number): Outcome {
   const outcome: Outcome = [];
   for (let start = 0; start < stream.length; start += length) {
@@ -32,7 +35,7 @@ function splitWhole(stream: string, length: number): Outcome {
   return outcome;
 }
 
-Deno.test("fixedLength() cuts the stream at every length bytes", () => {
+Deno.test("fixedLength() splits the stream into messages of length bytes", () => {
   const cases: [length: number, stream: string, outcome: Outcome][] = [
     [3, "", []],
     [3, "abc", ["abc"]],
@@ -48,7 +51,7 @@ Deno.test("fixedLength() cuts the stream at every length bytes", () => {
   }
 });
 
-Deno.test("fixedLength() agrees with cutting the whole stream in one piece", () => {
+Deno.test("fixedLength() gives the same messages as splitting the whole stream", () => {
   const random = seededRandom(17);
   for (let round = 0; round < rounds(300); round++) {
     const length = 1 + random(9);
@@ -63,7 +66,7 @@ Deno.test("fixedLength() agrees with cutting the whole stream in one piece", () 
   }
 });
 
-Deno.test("fixedLength() returns the messages before it says that the last is cut short", () => {
+Deno.test("fixedLength() delivers the messages before a truncated one", () => {
   const decoder = new ChunkDecoder(fixedLength(2));
   assertEquals(decoder.decode(bytes("abcde")).map(text), ["ab", "cd"]);
   assertEquals(decoder.pending, true);
@@ -82,12 +85,12 @@ Deno.test("fixedLength() encodes messages of exactly that length", () => {
   }
 });
 
-Deno.test("fixedLength() takes 0 bytes without waiting for more", () => {
+Deno.test("fixedLength() with length 0 does not wait for bytes", () => {
   const input = new InputBuffer();
   assertEquals(input.pull(fixedLength(0).decoder()), new Uint8Array());
 });
 
-Deno.test("fixedLength() refuses a length that is no whole number", () => {
+Deno.test("fixedLength() refuses a length that is not a whole number", () => {
   for (const length of [-1, 1.5, NaN, Infinity, 2 ** 53]) {
     assertThrows(() => fixedLength(length), RangeError);
   }
@@ -103,7 +106,7 @@ Deno.test("fixedLength() does work linear in the bytes of a huge message", () =>
   }, 32_768);
 });
 
-Deno.test("fixedLength() of 0 gives one empty message where the stream stands", () => {
+Deno.test("fixedLength() with length 0 gives one empty message between others", () => {
   const input = new InputBuffer();
   const empty = fixedLength(0).decoder();
   input.append(bytes("ab"));

@@ -1,4 +1,4 @@
-/** Framings of a user's own, written against the contract alone. */
+/** Custom framings, written against the documented contract only. */
 import {
   assert,
   assertEquals,
@@ -49,7 +49,7 @@ const noEncoder = () => ({
   },
 });
 
-/** Runs of one and the same letter, `"aaab"` as `"a3"`, `"b1"`: the end of one is the next. */
+/** Runs of one letter, `"aaab"` as `"a3"`, `"b1"`: a run ends where the next one starts. */
 function runs(maxFrameLength?: number): Framing<string> {
   return {
     decoder: () => ({
@@ -96,7 +96,7 @@ function digits(maxFrameLength?: number): Framing<Bytes, Uint8Array> {
   };
 }
 
-Deno.test("Framing of one's own gives the same messages in every split of the stream", () => {
+Deno.test("A custom framing gives the same messages in every split of the stream", () => {
   const cases: [stream: string, outcome: Outcome][] = [
     ["", []],
     ["a", ["a1"]],
@@ -108,7 +108,7 @@ Deno.test("Framing of one's own gives the same messages in every split of the st
   }
 });
 
-Deno.test("Framing of one's own gives messages that are views, never written again", () => {
+Deno.test("A custom framing may give views, whose bytes are never overwritten", () => {
   assertEquals(
     decodeInEverySplit(digits(), "3abc0" + "1x9123456789" + "2yz"),
     ["abc", "", "x", "123456789", "yz"],
@@ -127,7 +127,7 @@ Deno.test("Framing of one's own gives messages that are views, never written aga
   }
 });
 
-Deno.test("Framing of one's own is truncated where it wants more at the end", () => {
+Deno.test('A custom framing throws "truncated" if it needs more bytes at the end', () => {
   assertEquals(decodeInEverySplit(digits(), "1a3bc"), [
     "a",
     failure("truncated", 2),
@@ -135,7 +135,7 @@ Deno.test("Framing of one's own is truncated where it wants more at the end", ()
   assertEquals(decodeInEverySplit(digits(), "1"), [failure("truncated", 0)]);
 });
 
-Deno.test("Framing of one's own is told of the end once all that came before is taken", () => {
+Deno.test("A custom framing sees the end after all bytes before it were taken", () => {
   const calls: [there: string, ended: boolean][] = [];
   const decoder = new ChunkDecoder<string>({
     decoder: () => ({
@@ -159,7 +159,7 @@ Deno.test("Framing of one's own is told of the end once all that came before is 
   assertEquals(calls.slice(3), [["c", true], ["", true]]);
 });
 
-Deno.test("Framing of one's own allows frames of exactly maxFrameLength bytes", () => {
+Deno.test("A custom framing allows frames of exactly maxFrameLength bytes", () => {
   const cases: [stream: string, outcome: Outcome][] = [
     ["3abc3abc", ["abc", "abc"]],
     ["4abcd", [failure("too-long", 0)]],
@@ -169,7 +169,8 @@ Deno.test("Framing of one's own allows frames of exactly maxFrameLength bytes", 
   for (const [stream, outcome] of cases) {
     assertEquals(decodeInEverySplit(digits(4), stream), outcome);
   }
-  // Without `need` the bytes that are there count, and those of a frame that came whole.
+  // Without `need` the limit applies to the bytes that are there, and to a frame that
+  // arrived whole.
   assertEquals(decodeInEverySplit(runs(3), "aaabb"), ["a3", "b2"]);
   assertEquals(decodeInEverySplit(runs(3), "baaaabb"), [
     "b1",
@@ -183,7 +184,7 @@ Deno.test("Framing of one's own allows frames of exactly maxFrameLength bytes", 
   assertRefuses(digits(4), bytes("abcd"), RangeError);
 });
 
-Deno.test("Framing of one's own is limited to 1 MiB by default", () => {
+Deno.test("A custom framing is limited to 1 MiB by default", () => {
   const all: Pick<Framing<number, never>, "decoder"> = {
     decoder: () => ({
       decode(input, ended) {
@@ -202,7 +203,7 @@ Deno.test("Framing of one's own is limited to 1 MiB by default", () => {
   assertThrows(() => over.decode(bytes("x")), FramingError);
 });
 
-/** Four bytes of length, then that many bytes; counts how often it is asked. */
+/** Four bytes of length, then that many bytes; counts how often it is called. */
 function counted(maxFrameLength?: number) {
   const state = { calls: 0 };
   const framing: Framing<Bytes, never> = {
@@ -222,7 +223,7 @@ function counted(maxFrameLength?: number) {
   return { state, framing };
 }
 
-Deno.test("Framing of one's own is refused at its header if that announces too much", () => {
+Deno.test("A custom framing's frame is refused at its header if the length is above the limit", () => {
   const gigabyte = new Uint8Array([0x40, 0, 0, 0]);
   const { framing } = counted();
   const error = assertThrows(
@@ -239,7 +240,7 @@ Deno.test("Framing of one's own is refused at its header if that announces too m
   );
 });
 
-Deno.test("Framing of one's own is not asked again before there is what it needs", () => {
+Deno.test("A custom framing is not called again before the bytes that it needs are there", () => {
   const { framing, state } = counted();
   const decoder = new ChunkDecoder(framing);
   const length = 1_000_000;
@@ -254,7 +255,7 @@ Deno.test("Framing of one's own is not asked again before there is what it needs
   assert(state.calls <= 3, `${state.calls} calls`);
 });
 
-Deno.test("Framing of one's own surfaces what it throws, after the messages before", () => {
+Deno.test("A custom framing's error comes after the messages before it", () => {
   const mistake = new FramingError("Not a digit", { code: "malformed" });
   const framing: Framing<string, never> = {
     decoder: () => ({
@@ -279,7 +280,7 @@ Deno.test("Framing of one's own surfaces what it throws, after the messages befo
   assertEquals(outcome, ["a", "b"]);
 });
 
-Deno.test("Framing of one's own cannot take what is not there", () => {
+Deno.test("A custom framing cannot take more bytes than there are", () => {
   const wrongs: ((input: ByteInput) => unknown)[] = [
     (input) => input.take(4),
     (input) => input.takeText(4),
@@ -295,7 +296,7 @@ Deno.test("Framing of one's own cannot take what is not there", () => {
   }
 });
 
-Deno.test("Framing of one's own writes what it likes, and lets its errors through", () => {
+Deno.test("A custom framing may write any bytes, and its errors are passed on", () => {
   assertEquals(encode(runs(), "a3"), "aaa");
   assertRoundTrip(runs(), ["a3", "b2", "a1"]);
   assertRoundTrip(digits(), [bytes("abc"), bytes("")]);
@@ -311,7 +312,7 @@ Deno.test("Framing of one's own writes what it likes, and lets its errors throug
   assertStrictEquals(assertThrows(() => never.encode("a")), mistake);
 });
 
-Deno.test("Framing of one's own may be an object with state of its own", () => {
+Deno.test("A custom framing may be an object with state", () => {
   class Fixed implements Framing<string> {
     readonly #length = 2;
     decoder() {
@@ -338,7 +339,7 @@ Deno.test("Framing of one's own may be an object with state of its own", () => {
   assertRoundTrip(framing, ["ab", "cd"]);
 });
 
-Deno.test("Framing takes its decoder from one and its encoder from another", () => {
+Deno.test("Framing may combine the decoder of one framing and the encoder of another", () => {
   const framing: Framing<string> = {
     ...lines(),
     encoder: () => ({
@@ -349,7 +350,7 @@ Deno.test("Framing takes its decoder from one and its encoder from another", () 
   assertEquals(decodeInEverySplit(framing, "a\nb\n"), ["a", "b"]);
 });
 
-Deno.test("Framing of one's own has state for each stream, on both sides", () => {
+Deno.test("A custom framing has separate state for each stream and direction", () => {
   const numbered: Framing<string> = {
     decoder() {
       let count = 0;
@@ -374,7 +375,7 @@ Deno.test("Framing of one's own has state for each stream, on both sides", () =>
     assertEquals(text(encoder.encode("b")), "2 b\n");
   }
   assertEquals(decodeInEverySplit(numbered, "a\nb\n"), ["1 a", "2 b"]);
-  // Also through `mapped`, which shares the encoders that have no state.
+  // Also through `mapped`, which shares encoders without state.
   const framing = mapped(numbered, { decode: (a) => a, encode: String });
   const encoders = [new ChunkEncoder(framing), new ChunkEncoder(framing)];
   for (const encoder of encoders) encoder.encode("a");
@@ -384,7 +385,7 @@ Deno.test("Framing of one's own has state for each stream, on both sides", () =>
   ]);
 });
 
-Deno.test("Framing of one's own does work linear in the bytes of a huge message", () => {
+Deno.test("A custom framing does work linear in the bytes of a huge message", () => {
   assertLinear((size) => {
     const framing: Framing<number, never> = {
       decoder: () => ({
@@ -401,7 +402,7 @@ Deno.test("Framing of one's own does work linear in the bytes of a huge message"
   }, 32_768);
 });
 
-Deno.test("Framing of one's own with a delimiter does work linear in the bytes", () => {
+Deno.test("A custom framing with a delimiter does work linear in the bytes", () => {
   const end = bytes("\r\n");
   const framing: Framing<number, never> = {
     decoder: () => ({
@@ -422,7 +423,7 @@ Deno.test("Framing of one's own with a delimiter does work linear in the bytes",
   }, 1024 * 1024);
 });
 
-Deno.test("Framing of one's own that looks twice does work linear in the bytes", () => {
+Deno.test("A custom framing that searches twice does work linear in the bytes", () => {
   const framing: Framing<string, never> = {
     decoder: () => ({
       maxFrameLength: Infinity,
@@ -443,13 +444,13 @@ Deno.test("Framing of one's own that looks twice does work linear in the bytes",
   }, 128 * 1024);
 });
 
-Deno.test("Framing of one's own does work linear in the messages of a chunk", () => {
+Deno.test("A custom framing does work linear in the messages of a chunk", () => {
   assertLinear((size) => {
     decodeInTinyChunks(digits(), new Uint8Array(size).fill(0x30), size, size);
   }, 16_384);
 });
 
-Deno.test("Framings that are made of another one refuse what is no framing", () => {
+Deno.test("Framings that wrap another one refuse an invalid framing", () => {
   const wrongs: unknown[] = [undefined, null, 5, {}, lines];
   for (const wrong of wrongs) {
     const framing = wrong as Framing<Bytes, Sendable>;
@@ -474,7 +475,7 @@ Deno.test("Framings that are made of another one refuse what is no framing", () 
   }
 });
 
-Deno.test("What needs a framing refuses what is none, also if it is told later", () => {
+Deno.test("Functions that need a framing refuse an invalid one, also from a callback", () => {
   const wrongs: unknown[] = [undefined, null, 5, {}, lines];
   for (const wrong of wrongs) {
     const framing = wrong as Framing<Bytes, Sendable>;
@@ -503,7 +504,7 @@ Deno.test("What needs a framing refuses what is none, also if it is told later",
   }
 });
 
-Deno.test("Encoders of text suit an output that keeps the bytes and encodes other text in between", () => {
+Deno.test("Encoders of text work with an output that keeps the bytes and encodes other text in between", () => {
   const others = new ChunkEncoder(netstrings());
   const whole = lengthPrefixed({ fieldSize: 1, fieldOffset: 4, strip: 0 });
   for (

@@ -79,7 +79,7 @@ Deno.test("grouped() limits the bytes and the frames of a message, in every spli
   );
 });
 
-Deno.test("grouped() counts no bytes of what its framing drops between messages", () => {
+Deno.test("grouped() does not count bytes that its framing drops between messages", () => {
   const dropping = grouped(
     lines({ maxLength: 2, oversize: "discard" }),
     (line) => line === ".",
@@ -91,7 +91,7 @@ Deno.test("grouped() counts no bytes of what its framing drops between messages"
   );
 });
 
-Deno.test("grouped() keeps its promises", () => {
+Deno.test("grouped() passes verifyFraming()", () => {
   const framing = grouped(netstrings(), (frame) => frame[0] === 0x2e);
   const whole: Framing<Bytes[], string[]> = {
     ...framing,
@@ -129,7 +129,7 @@ Deno.test("grouped() refuses an async function, which would make each frame the 
   assertThrows(() => decoder.decode(bytes("a\n")), TypeError, "isLast");
 });
 
-Deno.test("grouped() refuses what it cannot honour", () => {
+Deno.test("grouped() refuses invalid options", () => {
   assertThrows(() => grouped(lines(), 1 as never), TypeError, "isLast");
   for (const limit of [0, -1, 1.5, NaN]) {
     assertThrows(() => sentences({ maxLength: limit }), RangeError);

@@ -32,13 +32,13 @@ import { netstrings } from "./netstrings.ts";
 const trailing = "error";
 const crlf = lines({ eol: "\r\n", strict: true, maxLength: 20, trailing });
 
-/** As memcached and NATS have it. */
+/** As in memcached and NATS. */
 const counted = headed(crlf, (line) => {
   const [, length] = /^V .*?(\S+)$/.exec(line) ?? [];
   return length === undefined ? undefined : Number(length);
 }, { terminator: "\r\n", maxLength: 10 });
 
-/** As STOMP has it. */
+/** As in STOMP. */
 const marked = headed(
   asText(delimited("\n\n", { trailing })),
   (header) =>
@@ -46,7 +46,7 @@ const marked = headed(
   { terminator: "\0" },
 );
 
-/** As MQTT has it. */
+/** As in MQTT. */
 const packets = headed(
   fixedLength(1),
   () => lengthPrefixed({ fieldSize: "varint", maxFieldBytes: 4 }),
@@ -81,7 +81,7 @@ function read(
   }, stream);
 }
 
-Deno.test("headed() reads a body where the header says one, in every split", () => {
+Deno.test("headed() reads a body if the header announces one, in every split", () => {
   assertEquals(read(""), []);
   assertEquals(read("A\r\nV 3\r\n\r\n!\r\nB\r\nV 0\r\n\r\nV 1\r\n\n\r\n"), [
     message("A"),
@@ -101,7 +101,7 @@ Deno.test("headed() reads a body where the header says one, in every split", () 
   );
 });
 
-Deno.test("headed() reads a length as text in decimal digits, and in nothing else", () => {
+Deno.test("headed() reads a text length only in decimal digits", () => {
   const said = headed(crlf, (line) => /^V(.*)$/.exec(line)?.[1], {
     terminator: "\r\n",
     maxLength: 10,
@@ -128,7 +128,7 @@ Deno.test("headed() reads a length as text in decimal digits, and in nothing els
   assertThrows(() => encoder.encode({ header: "V2" }), TypeError, "missing");
 });
 
-Deno.test("headed() keeps its promises with each kind of header and body", () => {
+Deno.test("headed() passes verifyFraming() with each kind of header and body", () => {
   verifyFraming(counted, [
     { header: "PING" },
     { header: "V a 2", body: bytes("\r\n") },
@@ -172,14 +172,14 @@ Deno.test("headed() keeps its promises with each kind of header and body", () =>
     { refused: [bytes("json\n1:x,")], rounds: 50 },
   );
   verifyFraming(
-    // A body that has a header itself.
+    // A body with its own header.
     headed(lines({ trailing }), () => marked),
     [{ header: "a", body: { header: "length:1", body: bytes("x") } }],
     { rounds: 50 },
   );
 });
 
-Deno.test("headed() keeps each part's limit, and tells where an error lies", () => {
+Deno.test("headed() applies each part's limit, and gives the offset of an error", () => {
   assertEquals(read("V 10\r\n0123456789\r\nV 11\r\n"), [
     message("V 10", "0123456789"),
     failure("too-long", 18),
@@ -206,7 +206,7 @@ Deno.test("headed() keeps each part's limit, and tells where an error lies", () 
   assertEquals(read(`${2 ** 53}\n`, unlimited), [failure("too-long", 0)]);
 });
 
-Deno.test("headed() keeps the limits of framings of one's own, each in its part", () => {
+Deno.test("headed() applies the limits of custom framings, each to its part", () => {
   const part = (maxFrameLength: number) => ({
     decoder: () => ({
       maxFrameLength,
@@ -254,7 +254,7 @@ Deno.test("headed() drops a header with its body, and takes the next header afte
       "word\nlong\n",
       "word\nmuch longer\n",
       "json 2\n{]",
-      "json 0\n", // nothing is no JSON, and takes no bytes
+      "json 0\n", // an empty body is not JSON, and takes no bytes
       "even\n3:abc,",
       "inner\nx\n?",
     ]
@@ -265,12 +265,12 @@ Deno.test("headed() drops a header with its body, and takes the next header afte
     );
     assertEquals(decodeInEverySplit(framing, dropped), []);
   }
-  // What is dropped within a body is missing in it.
+  // A line that is dropped inside a body is missing in the body.
   assertEquals(decodeInEverySplit(framing, "text\nlong\nabc\n.\nnone\n"), [
     { header: "text", body: ["abc"] },
     { header: "none" },
   ]);
-  // White space before a value is no value that was dropped.
+  // White space before a value is not a dropped value.
   const spaced = headed(lines(), () => jsonSequence());
   assertEquals(decodeInEverySplit(spaced, "a\n \n [1]b\n[2]"), [
     { header: "a", body: [1] },
@@ -278,7 +278,7 @@ Deno.test("headed() drops a header with its body, and takes the next header afte
   ]);
 });
 
-Deno.test("headed() waits for a body without looking at it again", () => {
+Deno.test("headed() does not decode the header again while it waits for a body", () => {
   const framing = headed(lines(), Number, { maxLength: Infinity });
   assertLinear((size) => {
     const stream = bytes(`${size}\n${"\n".repeat(size)}`);
@@ -296,7 +296,7 @@ Deno.test("headed() reads many messages of one chunk in linear time", () => {
   }
 });
 
-Deno.test("headed() surfaces what body throws, to the side whose doing it is", () => {
+Deno.test("headed() passes the error of body to the decoder or the encoder that called it", () => {
   const framing = headed(lines(), (line) => {
     if (line !== "") {
       throw new FramingError(`No body for ${line}`);
@@ -311,7 +311,7 @@ Deno.test("headed() surfaces what body throws, to the side whose doing it is", (
   assertEquals(encode(framing, { header: "" }), "\n");
 });
 
-Deno.test("headed() sends no body but the one that its header says", () => {
+Deno.test("headed() sends only a body that matches its header", () => {
   assertEquals(
     encode(counted, { header: "V 2", body: "é" }),
     "V 2\r\n\xc3\xa9\r\n",
@@ -329,7 +329,7 @@ Deno.test("headed() sends no body but the one that its header says", () => {
   );
 });
 
-Deno.test("headed() has state for each stream, and each body its own", () => {
+Deno.test("headed() has separate state for each stream and each body", () => {
   function numbered() {
     return {
       decoder: () => {
@@ -357,7 +357,7 @@ Deno.test("headed() has state for each stream, and each body its own", () => {
   }
 });
 
-/** Bytes whose `slice` is a view, as that of Node's Buffer. */
+/** Bytes whose `slice()` is a view, like that of Node's Buffer. */
 class Viewed extends Uint8Array<ArrayBuffer> {
   override slice(start?: number, end?: number): Uint8Array<ArrayBuffer> {
     const { buffer, byteOffset, length } = this;
@@ -365,7 +365,7 @@ class Viewed extends Uint8Array<ArrayBuffer> {
   }
 }
 
-Deno.test("headed() keeps a terminator that is written to later", () => {
+Deno.test("headed() copies its terminator", () => {
   const message = { header: Uint8Array.of(1), body: "a" };
   for (const terminator of [bytes(";"), Viewed.of(0x3b)]) {
     const framing = headed(fixedLength(1), () => 1, { terminator });
@@ -374,7 +374,7 @@ Deno.test("headed() keeps a terminator that is written to later", () => {
   }
 });
 
-Deno.test("headed() holds a body to its own limit after a header that ends without bytes, in every split", () => {
+Deno.test("headed() applies the body's limit after a header that takes no bytes at its end, in every split", () => {
   const words = assembled(lines({ maxLength: 3 }), () =>
     function* (line) {
       yield* line.split(" ");
@@ -404,14 +404,14 @@ Deno.test("headed() holds a body to its own limit after a header that ends witho
   }
 });
 
-Deno.test("headed() refuses what it cannot honour", () => {
+Deno.test("headed() refuses invalid options", () => {
   assertThrows(() => headed(lines(), 5 as never), TypeError, "body");
   for (const maxLength of [0, -1, 1.5, NaN]) {
     assertThrows(() => headed(lines(), Number, { maxLength }), RangeError);
   }
 });
 
-/** Checked, not run: whether a body must be there goes by what `body` may say. */
+/** Type-checked, not run: the return type of `body` says whether a body is required. */
 function bodiesOf(): void {
   const always = new ChunkDecoder(packets).decode(new Uint8Array());
   const perhaps = new ChunkDecoder(counted).decode(new Uint8Array());
@@ -424,7 +424,10 @@ function bodiesOf(): void {
   void [bodies, none];
 }
 
-/** Checked, not run: bodies in framings of their own have the limits of these. */
+/**
+ * Type-checked, not run: bodies with their own framings have the limits of these
+ * framings.
+ */
 function optionsOf(): void {
   const values = asJson(delimited("\n"));
   headed(lines(), Number, { maxLength: 5, terminator: "\n" });

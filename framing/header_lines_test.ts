@@ -7,13 +7,13 @@ import { headed } from "./headed.ts";
 import { headerLines } from "./header_lines.ts";
 import { mapped } from "./mapped.ts";
 
-/** What is read of `stream`, with headers as pairs. */
+/** Decodes `stream`, with headers as pairs. */
 function read(stream: string): [first: string, headers: [string, string][]][] {
   return new ChunkDecoder(headerLines()).decode(bytes(stream))
     .map(({ first, headers }) => [first, [...headers]]);
 }
 
-Deno.test("headerLines() reads a first line and headers, and leaves what follows", () => {
+Deno.test("headerLines() reads a first line and headers, and leaves the bytes after them", () => {
   assertEquals(
     read("GET / HTTP/1.1\r\nHost: a\r\nX:\t1 \r\nx: 2\r\nY:\r\n\r\nOK\r\n\r\n"),
     [
@@ -23,7 +23,7 @@ Deno.test("headerLines() reads a first line and headers, and leaves what follows
   );
 });
 
-Deno.test("headerLines() passes over line ends between messages", () => {
+Deno.test("headerLines() skips line ends between messages", () => {
   verifyFraming(
     mapped(headerLines({ maxLength: 8 }), {
       decode: ({ first }) => first,
@@ -32,7 +32,7 @@ Deno.test("headerLines() passes over line ends between messages", () => {
     ["a", "b"],
     { refused: ["\n", "\r\r\n"].map(bytes) },
   );
-  // Keep-alives of SIP, and what old clients of HTTP send after a body.
+  // Keep-alives of SIP, and the line ends that old HTTP clients send after a body.
   for (const ends of ["\r\n", "\r\n\r\n", "\r\n".repeat(3), "\r\n".repeat(9)]) {
     const stream = `${ends}a\r\nb: 1\r\n\r\n${ends}c\r\n\r\n${ends}`;
     const expected = [["a", [["b", "1"]]], ["c", []]];
@@ -49,7 +49,7 @@ Deno.test("headerLines() passes over line ends between messages", () => {
   }
 });
 
-Deno.test("headerLines() keeps its promises", () => {
+Deno.test("headerLines() passes verifyFraming()", () => {
   verifyFraming(headerLines({ maxLength: 60 }), [
     { first: "GET / HTTP/1.1", headers: new Headers() },
     { first: "-", headers: new Headers({ a: "" }) },
@@ -74,7 +74,7 @@ Deno.test("headerLines() keeps its promises", () => {
   });
 });
 
-Deno.test("headerLines() reads each byte as a character, and writes it so", () => {
+Deno.test("headerLines() reads and writes each byte as a character", () => {
   const framing = headerLines();
   const all = Uint8Array.from(
     { length: 256 },
@@ -89,7 +89,7 @@ Deno.test("headerLines() reads each byte as a character, and writes it so", () =
   assertEquals(frame.subarray(0, 256), all);
 });
 
-Deno.test("headerLines() refuses to send what cannot be read back", () => {
+Deno.test("headerLines() refuses to send a header that could not be read back", () => {
   const encoder = new ChunkEncoder(headerLines({ maxLength: 20 }));
   const headers = new Headers();
   for (const first of ["", "a\r\nb: 1", "a\nb", "a\rb", "\0", "\u0100"]) {
@@ -112,7 +112,7 @@ Deno.test("headerLines() refuses to send what cannot be read back", () => {
   assertEquals(text(encoder.encode(message)), "a\r\nb: 1\r\nc: 2\r\n\r\n");
 });
 
-Deno.test("headerLines() shows of a line that is refused no line end, and not all", () => {
+Deno.test("headerLines() escapes and shortens a refused line in its error", () => {
   const decoder = new ChunkDecoder(headerLines());
   const { code, message } = assertThrows(
     () => decoder.decode(bytes(`a\r\nb\n${"x".repeat(1000)}\r\n\r\n`)),
@@ -124,7 +124,7 @@ Deno.test("headerLines() shows of a line that is refused no line end, and not al
   ]);
 });
 
-Deno.test("headerLines() tells the length of a body, and two that differ are none", () => {
+Deno.test("headerLines() gives the length of a body, and refuses two that differ", () => {
   const framing = headed(
     headerLines(),
     ({ headers }) => headers.get("content-length") ?? undefined,
@@ -173,7 +173,7 @@ Deno.test("headerLines() counts lines up to maxLines, in both directions", () =>
   assertEquals(linesOf(300, { maxLines: Infinity }).decode().length, 1);
 });
 
-Deno.test("headerLines() refuses a limit that is none", () => {
+Deno.test("headerLines() refuses invalid limits", () => {
   for (const maxLength of [0, -1, 1.5, NaN]) {
     assertThrows(() => headerLines({ maxLength }), RangeError, "headerLines");
   }

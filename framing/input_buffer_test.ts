@@ -22,7 +22,7 @@ import { FramingError } from "./framing_error.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import { lines } from "./lines.ts";
 
-/** Reads `chunk` as a connection does. */
+/** Reads `chunk` like a connection. */
 function read(input: InputBuffer, chunk: Uint8Array, size = 64): void {
   for (let rest = chunk; rest.length > 0;) {
     const room = input.room(1, size, size);
@@ -39,7 +39,7 @@ function holding(stream: string): InputBuffer {
   return input;
 }
 
-Deno.test("InputBuffer looks at what is there, and at nothing else", () => {
+Deno.test("InputBuffer reads only the bytes that are there", () => {
   const input = holding("..\x01\x02\x03\x04\xff\xff\xff\xff\xff\xff");
   input.skip(2);
   assertEquals(input.length, 10);
@@ -94,7 +94,7 @@ Deno.test("InputBuffer looks at what is there, and at nothing else", () => {
   assertEquals(input.length, 10);
 });
 
-Deno.test("InputBuffer takes bytes, text and nothing from the front", () => {
+Deno.test("InputBuffer takes bytes and text from the front, also none", () => {
   const input = holding("ab\xc3\xa9c");
   assertEquals(text(input.take(2)), "ab");
   assertEquals(input.takeText(2), "é");
@@ -107,7 +107,7 @@ Deno.test("InputBuffer takes bytes, text and nothing from the front", () => {
   assertEquals(input.offset, 6);
 });
 
-Deno.test("InputBuffer refuses what is no chunk", () => {
+Deno.test("InputBuffer refuses an invalid chunk", () => {
   for (const wrong of ["abc", undefined, [1], new ArrayBuffer(1)]) {
     assertThrows(() => new InputBuffer().append(wrong as never), TypeError);
   }
@@ -128,7 +128,7 @@ Deno.test({
   }
 });
 
-Deno.test("InputBuffer never writes to bytes that were given out", () => {
+Deno.test("InputBuffer never overwrites bytes that it has returned", () => {
   const random = seededRandom(31);
   for (let round = 0; round < 200; round++) {
     const input = new InputBuffer();
@@ -151,7 +151,7 @@ Deno.test("InputBuffer never writes to bytes that were given out", () => {
         assertEquals(input.offset, taken);
       }
       assertEquals(taken + input.length, next);
-      // What is there is the next of the stream.
+      // The remaining bytes are the next ones of the stream.
       assertEquals(
         input.byteAt(0),
         input.length === 0 ? undefined : taken & 0xff,
@@ -161,7 +161,7 @@ Deno.test("InputBuffer never writes to bytes that were given out", () => {
   }
 });
 
-Deno.test("InputBuffer reads into the same buffer again only if none of it was given out", () => {
+Deno.test("InputBuffer reuses a buffer only if it has returned no view of it", () => {
   const input = new InputBuffer();
   const buffers = new Set<ArrayBuffer>();
   function next(take: (length: number) => void) {
@@ -178,21 +178,21 @@ Deno.test("InputBuffer reads into the same buffer again only if none of it was g
   assertEquals(buffers.size, 10);
 });
 
-Deno.test("InputBuffer copies a small message out of a buffer that was made for a long one", () => {
+Deno.test("InputBuffer copies a small message out of a large buffer", () => {
   const input = new InputBuffer();
   const size = 1024 * 1024;
   const room = input.room(size, size, size);
   input.fill(room.length);
   const small = input.take(100);
   assertEquals(small.buffer.byteLength, 100);
-  // So the buffer was not given out.
+  // So no view of the buffer was returned.
   input.skip(input.length);
   assertStrictEquals(input.room(1, size, size).buffer, room.buffer);
   input.fill(size);
   assertStrictEquals(input.take(size >> 1).buffer, room.buffer);
 });
 
-/** Takes messages of `length` bytes, and counts how often it is asked. */
+/** Takes messages of `length` bytes, and counts how often it is called. */
 function counting(length: number, maxFrameLength?: number) {
   const decoder = {
     calls: 0,
@@ -205,7 +205,7 @@ function counting(length: number, maxFrameLength?: number) {
   return decoder;
 }
 
-Deno.test("InputBuffer asks a decoder again only when there is what it needs", () => {
+Deno.test("InputBuffer calls a decoder again only when the bytes that it needs are there", () => {
   const input = new InputBuffer();
   const decoder = counting(1000);
   for (let count = 0; count < 999; count++) {
@@ -217,12 +217,12 @@ Deno.test("InputBuffer asks a decoder again only when there is what it needs", (
   read(input, bytes("x"));
   assertEquals(input.pull(decoder)?.length, 1000);
   assertEquals(decoder.calls, 2);
-  // Without more bytes the same decoder would say the same.
+  // Without more bytes the same decoder would return the same.
   for (let i = 0; i < 3; i++) assertEquals(input.pull(decoder), undefined);
   assertEquals(decoder.calls, 3);
 });
 
-Deno.test("InputBuffer asks another decoder, and at the end, whatever one needs", () => {
+Deno.test("InputBuffer calls another decoder, and any decoder at the end, regardless of need()", () => {
   const input = holding("ab");
   assertEquals(input.pull(counting(10)), undefined);
   assertEquals(text(input.pull(fixedLength(1).decoder())!), "a");
@@ -240,7 +240,7 @@ Deno.test("InputBuffer asks another decoder, and at the end, whatever one needs"
   assertEquals(ended, [false, true]);
 });
 
-Deno.test("InputBuffer asks again once bytes were taken past the decoder", () => {
+Deno.test("InputBuffer calls the decoder again after other code has taken bytes", () => {
   const input = holding("0123456789");
   const decoder = lines().decoder();
   assertEquals(input.pull(decoder), undefined);
@@ -264,7 +264,7 @@ Deno.test("InputBuffer calls a decoder again that takes bytes but makes no messa
   assertEquals(input.length, 0);
 });
 
-Deno.test("InputBuffer fails as soon as more is needed than a frame may have", () => {
+Deno.test("InputBuffer throws as soon as a decoder needs more than the limit", () => {
   const input = holding("..header");
   input.skip(2);
   const error = assertThrows(
@@ -282,7 +282,7 @@ Deno.test("InputBuffer fails as soon as more is needed than a frame may have", (
   );
 });
 
-Deno.test("InputBuffer has the same limit for a frame that came whole", () => {
+Deno.test("InputBuffer applies the same limit to a frame that arrived whole", () => {
   assertEquals(holding("abcd").pull(counting(4, 4))?.length, 4);
   const input = holding("x12345");
   input.skip(1);
@@ -290,7 +290,7 @@ Deno.test("InputBuffer has the same limit for a frame that came whole", () => {
   assertEquals([error.code, error.offset], ["too-long", 1]);
 });
 
-Deno.test("InputBuffer reports bytes that are left at the end", () => {
+Deno.test("InputBuffer reports bytes that remain at the end", () => {
   const input = holding("abc");
   const decoder = fixedLength(2).decoder();
   assertEquals(text(input.pull(decoder, true)!), "ab");
@@ -324,7 +324,7 @@ Deno.test("InputBuffer holds no more than the limit and one read", () => {
   }
 });
 
-Deno.test("InputBuffer trusts a length only as far as bytes have come", () => {
+Deno.test("InputBuffer reserves memory for a length only as bytes arrive", () => {
   const input = new InputBuffer();
   const decoder = counting(2 ** 30, Infinity);
   read(input, bytes("header"), 512);
@@ -333,7 +333,7 @@ Deno.test("InputBuffer trusts a length only as far as bytes have come", () => {
   assert(input.size <= 4096, `${input.size} bytes`);
 });
 
-Deno.test("InputBuffer lets go of a large chunk of which little is left", () => {
+Deno.test("InputBuffer releases a large chunk when little of it is left", () => {
   const input = new InputBuffer();
   const chunk = new Uint8Array(65_536).fill(0x0a);
   chunk.fill(0x78, -100);
@@ -368,7 +368,7 @@ Deno.test("InputBuffer serves decoders that differ from message to message", () 
   assertEquals(input.takeText(4), "rest");
 });
 
-Deno.test("InputBuffer looks through bytes once for framings made for each message", () => {
+Deno.test("InputBuffer searches bytes once for framings that are made for each message", () => {
   const input = holding("a".repeat(1024 * 1024));
   const sought = bytes("\r\n");
   function ask(make: () => Uint8Array) {
@@ -377,14 +377,14 @@ Deno.test("InputBuffer looks through bytes once for framings made for each messa
   assertTimes(10, () => ask(() => sought), () => ask(() => sought.slice()));
 });
 
-Deno.test("InputBuffer's decoder keeps nothing of messages that were all taken", () => {
+Deno.test("InputBuffer's decoder keeps no bytes of messages that were taken", () => {
   const room = takeFrames(0);
   giveBackFrames(room);
   const decoder = delimited("\n").decoder();
   const input = holding("a message\n".repeat(64));
   for (let i = 0; i < 64; i++) assert(input.pull(decoder) !== undefined);
   assertEquals(input.pull(decoder), undefined);
-  // It is given with the messages that were made: an idle connection would hold both.
+  // An idle connection would otherwise keep the bytes and the messages.
   const again = takeFrames(0);
   giveBackFrames(again);
   assertStrictEquals(again, room);

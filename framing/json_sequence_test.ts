@@ -44,7 +44,7 @@ Deno.test("jsonSequence() reads values with nothing or white space between", () 
   }
 });
 
-Deno.test("jsonSequence() keeps numbers apart in frames that are sent on", () => {
+Deno.test("jsonSequence() keeps numbers separate in forwarded frames", () => {
   const input = new InputBuffer();
   input.append(bytes("1 23\n [4] 5 6"));
   const decoder = jsonSequence({ maxLength: 3 }).decoder();
@@ -52,7 +52,7 @@ Deno.test("jsonSequence() keeps numbers apart in frames that are sent on", () =>
   assertEquals(batch && text(batch.framesOf().frames), "1 23\n[4]5 ");
 });
 
-Deno.test("jsonSequence() reads back any values, however they are set", () => {
+Deno.test("jsonSequence() reads back any values, with any white space", () => {
   const random = seededRandom(13);
   function value(depth: number): unknown {
     switch (random(depth > 3 ? 4 : 6)) {
@@ -89,7 +89,7 @@ Deno.test("jsonSequence() reads back any values, however they are set", () => {
   }
 });
 
-Deno.test("jsonSequence() refuses what is no JSON, after the values before", () => {
+Deno.test("jsonSequence() delivers the values before invalid JSON", () => {
   const wrongs: [stream: string, offset: number][] = [
     ["1 x", 2],
     ["1 ,2", 2],
@@ -115,7 +115,7 @@ Deno.test("jsonSequence() refuses what is no JSON, after the values before", () 
   }
 });
 
-Deno.test("jsonSequence() is truncated inside a value that is no number", () => {
+Deno.test('jsonSequence() throws "truncated" inside a value that is not a number', () => {
   for (const stream of ["{", '"a', "tru", '["]', "[1"]) {
     assertEquals(decodeInEverySplit(jsonSequence(), `7 ${stream}`), [
       7,
@@ -124,7 +124,7 @@ Deno.test("jsonSequence() is truncated inside a value that is no number", () => 
   }
 });
 
-Deno.test("jsonSequence() says whether a value has begun to arrive", () => {
+Deno.test("jsonSequence() reports whether a value has begun to arrive", () => {
   const decoder = new ChunkDecoder(jsonSequence());
   for (
     const [chunk, pending] of [["{", true], ["} ", false], ["1", true], [
@@ -152,11 +152,11 @@ Deno.test("jsonSequence() counts the bytes of a value up to maxLength", () => {
       stream,
     );
   }
-  // As soon as they cannot fit.
+  // As soon as they are too long.
   assertEquals(bytesUntilError(framing, '"abcdefgh"'), 6);
 });
 
-Deno.test("jsonSequence() drops values that are too long, whatever they are", () => {
+Deno.test("jsonSequence() drops values of every type that are too long", () => {
   const cases: [stream: string, values: unknown[], discarded: number[]][] = [
     ["[1,2,3]4", [4], [7]],
     ["1234567 8", [8], [7]],
@@ -188,7 +188,7 @@ Deno.test("jsonSequence() drops values that are too long, whatever they are", ()
   );
 });
 
-Deno.test("jsonSequence() begins anew if another framing took what was there of a value", () => {
+Deno.test("jsonSequence() starts again if another framing has taken the start of a value", () => {
   const input = new InputBuffer();
   const decoder = jsonSequence().decoder();
   input.append(bytes('["a'));
@@ -209,7 +209,7 @@ Deno.test("jsonSequence() writes a value and a line feed", () => {
   assertRefuses(framing, "éa", RangeError);
 });
 
-Deno.test("jsonSequence() leaves the line feed after a value, but for a number, to what follows", () => {
+Deno.test("jsonSequence() does not take the line feed after a value, except after a number", () => {
   const framing = sequence(jsonSequence(), () => lines());
   const after = (value: string) =>
     new ChunkDecoder(framing).decode(bytes(`${value}\nhi\n`)).slice(1);
@@ -218,7 +218,7 @@ Deno.test("jsonSequence() leaves the line feed after a value, but for a number, 
   assertEquals(after("7"), ["hi"]);
 });
 
-Deno.test("jsonSequence() refuses options that cannot work", () => {
+Deno.test("jsonSequence() refuses invalid options", () => {
   assertThrows(() => jsonSequence({ maxLength: 0 }), RangeError);
   assertThrows(() => jsonSequence({ onDiscard: () => {} }), TypeError);
 });
@@ -235,7 +235,7 @@ Deno.test("jsonSequence() does work linear in the bytes of a huge value", () => 
   }
 });
 
-Deno.test("jsonSequence() survives values nested as deeply as the limit allows", () => {
+Deno.test("jsonSequence() reads values nested as deeply as maxLength allows", () => {
   const deep = "[".repeat(500_000) + "]".repeat(500_000);
   const decoder = new ChunkDecoder(jsonSequence());
   try {

@@ -25,7 +25,7 @@ import {
 
 const FIXED_FIELD_SIZES = [1, 2, 3, 4, 6, 8] as const;
 
-/** The contract, naively: one frame after another from the whole stream. */
+/** The contract in its simplest form: one frame after another from the whole stream. */
 function splitWhole(stream: string, rules: LengthPrefixedOptions): Outcome {
   const {
     fieldSize = 4,
@@ -161,7 +161,7 @@ Deno.test("lengthPrefixed() reads every bit of the field", () => {
   }
 });
 
-Deno.test("lengthPrefixed() refuses a length that cannot be counted, whatever the limit", () => {
+Deno.test("lengthPrefixed() refuses a length above the safe integers, whatever the limit", () => {
   const cases: [fieldSize: 8 | "varint", field: string][] = [
     [8, "\x80\0\0\0\0\0\0\0"],
     [8, "\xff\xff\xff\xff\xff\xff\xff\xff"],
@@ -203,7 +203,7 @@ Deno.test("lengthPrefixed() refuses a length that cannot be counted, whatever th
   );
 });
 
-Deno.test("lengthPrefixed() reads varints, padded ones too, to ten bytes", () => {
+Deno.test("lengthPrefixed() reads varints of up to ten bytes, also padded ones", () => {
   const framing = lengthPrefixed({ fieldSize: "varint" });
   const cases: [stream: string, outcome: Outcome][] = [
     ["\0\x01a", ["", "a"]],
@@ -234,7 +234,7 @@ Deno.test("lengthPrefixed() reads varints, padded ones too, to ten bytes", () =>
   }
 });
 
-Deno.test("lengthPrefixed() finds the field, the body and the message where the options say", () => {
+Deno.test("lengthPrefixed() finds the field, the body and the message by its options", () => {
   const cases: [
     rules: LengthPrefixedOptions,
     stream: string,
@@ -247,7 +247,7 @@ Deno.test("lengthPrefixed() finds the field, the body and the message where the 
       "a",
       failure("malformed", 2),
     ]],
-    // The length leaves two bytes out, say a checksum's.
+    // The length leaves out two bytes, such as a checksum.
     [{ fieldSize: 2, adjustment: 2 }, "\0\x03abccs", ["abccs"]],
     // A type before the length; the body only, the length and on, or all of it.
     [{ fieldSize: 1, fieldOffset: 1 }, "T\x02abU\x01c", ["ab", "c"]],
@@ -257,7 +257,7 @@ Deno.test("lengthPrefixed() finds the field, the body and the message where the 
       "U\0",
     ]],
     [{ fieldSize: 1, strip: 0 }, "\x02ab\0", ["\x02ab", "\0"]],
-    // Header bytes after the field, of which the field knows nothing.
+    // Header bytes after the field, not counted by it.
     [{ fieldSize: 1, adjustment: 2, strip: 3 }, "\x01HHa\0HH", ["a", ""]],
     // Header bytes after the field, counted by it.
     [{ fieldSize: 1, strip: 3 }, "\x03HHa\x02HH", ["a", ""]],
@@ -307,7 +307,7 @@ Deno.test("lengthPrefixed() carries Modbus TCP's header", () => {
   assertEquals(encode(modbus, bytes(request)), request);
 });
 
-Deno.test("lengthPrefixed() is truncated inside a header or a body", () => {
+Deno.test('lengthPrefixed() throws "truncated" inside a header or a body', () => {
   const stream = "\0\0\0\x02ab\0\0\0\x01c";
   for (let length = 0; length <= stream.length; length++) {
     const outcome: Outcome = length < 6
@@ -370,7 +370,7 @@ Deno.test("lengthPrefixed() counts the message as received up to maxLength", () 
   }
 });
 
-Deno.test("lengthPrefixed() agrees with reading the whole stream in one piece", () => {
+Deno.test("lengthPrefixed() gives the same messages as reading the whole stream", () => {
   const random = seededRandom(13);
   for (let round = 0; round < rounds(2000); round++) {
     const oversize = pick(random, ["error", "discard"] as const);
@@ -417,7 +417,7 @@ Deno.test("lengthPrefixed() agrees with reading the whole stream in one piece", 
   }
 });
 
-Deno.test("lengthPrefixed() fails at the length field, before any body", () => {
+Deno.test("lengthPrefixed() throws at the length field, before any body", () => {
   const cases: [rules: LengthPrefixedOptions, stream: string, count: number][] =
     [
       [{ maxLength: 2 }, "\0\0\0\x03abc", 4],
@@ -431,7 +431,7 @@ Deno.test("lengthPrefixed() fails at the length field, before any body", () => {
   }
 });
 
-Deno.test("lengthPrefixed() names the limit and the offset, after the messages before", () => {
+Deno.test("lengthPrefixed() names the limit and the offset in an error, after the messages before it", () => {
   const decoder = new ChunkDecoder(
     lengthPrefixed({ fieldSize: 1, maxLength: 3 }),
   );
@@ -443,7 +443,7 @@ Deno.test("lengthPrefixed() names the limit and the offset, after the messages b
   assertEquals([error.code, error.limit, error.offset], ["too-long", 3, 5]);
 });
 
-Deno.test("lengthPrefixed() reports a discarded message once it has passed", () => {
+Deno.test("lengthPrefixed() calls onDiscard after a discarded message", () => {
   const discarded: number[] = [];
   const decoder = new ChunkDecoder(lengthPrefixed({
     fieldSize: 1,
@@ -461,7 +461,7 @@ Deno.test("lengthPrefixed() reports a discarded message once it has passed", () 
   assertEquals(decoder.end(), []);
 });
 
-Deno.test("lengthPrefixed() says whether a message has begun to arrive", () => {
+Deno.test("lengthPrefixed() reports whether a message has begun to arrive", () => {
   const decoder = new ChunkDecoder(lengthPrefixed({ fieldSize: 2 }));
   const states = ["", "\0", "\x01", "a", "\0\x01a\0\x01", "b", "\0\0"].map(
     (chunk) => {
@@ -520,7 +520,7 @@ Deno.test("lengthPrefixed() encodes what it decodes", () => {
     encode(lengthPrefixed({ fieldSize: 1 }), "→"),
     "\x03\xe2\x86\x92",
   );
-  // A varint is written in as few bytes as it takes, whatever stood in its place.
+  // A varint is written with the fewest bytes, whatever the message had in its place.
   const varint = { fieldSize: "varint", fieldOffset: 1, strip: 0 } as const;
   assertEquals(encode(lengthPrefixed(varint), bytes("T\x80\0ab")), "T\x02ab");
   assertEquals(encode(lengthPrefixed(varint), bytes("T\x82\0ab")), "T\x02ab");
@@ -530,7 +530,7 @@ Deno.test("lengthPrefixed() encodes what it decodes", () => {
     encode(lengthPrefixed(varint), `T\0${long}`),
     `T\xc8\x01${long}`,
   );
-  // A field that says something else is none, or that of another frame.
+  // A field with another length is invalid, or belongs to another frame.
   assertRefuses(lengthPrefixed(varint), bytes("0\xc8abc"), TypeError);
   const amqp = lengthPrefixed({ fieldOffset: 3, fieldSize: 4, strip: 0 });
   assertRefuses(amqp, bytes("AMQP\0\0\x09\x01"), TypeError);
@@ -564,7 +564,7 @@ Deno.test("lengthPrefixed() measures text in UTF-8", () => {
   }
 });
 
-Deno.test("lengthPrefixed() refuses to encode what would not be read back as that message", () => {
+Deno.test("lengthPrefixed() refuses to encode a message that would not be read back", () => {
   const cases: [
     rules: LengthPrefixedOptions,
     message: string,
@@ -578,9 +578,9 @@ Deno.test("lengthPrefixed() refuses to encode what would not be read back as tha
     [{ fieldSize: 1, adjustment: -1 }, "x".repeat(255), RangeError],
     [{ fieldSize: 2 }, "x".repeat(65_536), RangeError],
     [{ fieldSize: 1, strip: 0 }, "x".repeat(257), RangeError],
-    // The field would have to hold less than 0.
+    // The field would need a value below 0.
     [{ adjustment: 3 }, "ab", RangeError],
-    // It would have to hold more than can be counted.
+    // It would need a value above the safe integers.
     [
       { fieldSize: 8, adjustment: -Number.MAX_SAFE_INTEGER },
       "a",
@@ -598,7 +598,7 @@ Deno.test("lengthPrefixed() refuses to encode what would not be read back as tha
     ],
     // Shorter than its own header.
     [{ strip: 0 }, "abc", RangeError],
-    // Header bytes that it cannot know.
+    // Header bytes that the encoder cannot know.
     [{ fieldOffset: 1 }, "a", TypeError],
     [{ fieldOffset: 2, strip: 1 }, "a", TypeError],
     [{ fieldSize: 1, strip: 3 }, "a", TypeError],
@@ -622,7 +622,7 @@ Deno.test("lengthPrefixed() refuses to encode what would not be read back as tha
   assertThrows(() => encoder.encode(new Uint8Array(2 ** 24)), RangeError);
 });
 
-Deno.test("lengthPrefixed() refuses options that cannot work", () => {
+Deno.test("lengthPrefixed() refuses invalid options", () => {
   for (const maxLength of [0, -1, NaN, 1.5]) {
     assertThrows(() => lengthPrefixed({ maxLength }), RangeError);
   }
@@ -675,7 +675,7 @@ Deno.test("lengthPrefixed() reserves no memory for a body that has not arrived",
     return decoder;
   });
   const after = Deno.memoryUsage();
-  // 100 times the gibibyte that each was promised, against a few bytes.
+  // 100 times the announced gibibyte, compared with a few bytes.
   assertEquals(after.external - before.external < 100 * 2 ** 20, true);
   for (const decoder of decoders) {
     assertThrows(() => decoder.end(), FramingError);
@@ -713,7 +713,7 @@ Deno.test("lengthPrefixed() reads and writes lengths in text", () => {
   assertEquals(decodeInEverySplit(kept, "x02abx00"), ["x02ab", "x00"]);
 });
 
-Deno.test("lengthPrefixed() refuses text that is no length", () => {
+Deno.test("lengthPrefixed() refuses text that is not a length", () => {
   const fields = ["12a4", " 123", "-001", "+001", "1.50", "0x10", "\0\0\0\x01"];
   for (const field of fields) {
     assertEquals(
@@ -733,7 +733,7 @@ Deno.test("lengthPrefixed() refuses text that is no length", () => {
   }
 });
 
-Deno.test("lengthPrefixed() refuses messages that a field of text cannot count", () => {
+Deno.test("lengthPrefixed() refuses messages too long for a text field", () => {
   const framing = lengthPrefixed({ fieldSize: 2, fieldFormat: "decimal" });
   assertEquals(encode(framing, "x".repeat(99)), "99" + "x".repeat(99));
   assertRefuses(framing, "x".repeat(100), RangeError);
@@ -754,7 +754,7 @@ Deno.test("lengthPrefixed() allows varints of maxFieldBytes, padded or not", () 
   assertEquals(bytesUntilError(framing, "\x80\x80\0"), 2);
 });
 
-Deno.test("lengthPrefixed() refuses options of its field that cannot work", () => {
+Deno.test("lengthPrefixed() refuses invalid options for its field", () => {
   const text = { fieldFormat: "decimal" } as const;
   for (
     const [options, errorClass] of [

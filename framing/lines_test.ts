@@ -25,7 +25,10 @@ import {
   utf8,
 } from "./_testing.ts";
 
-/** The contract, naively: the whole stream in one piece, cut at every `"\n"`. */
+/**
+ * The contract in its simplest form: the whole stream in one piece, cut at every
+ * `"\n"`.
+ */
 function splitWhole(stream: string, rules: LinesOptions): Outcome {
   const {
     fatal = false,
@@ -43,7 +46,7 @@ function splitWhole(stream: string, rules: LinesOptions): Outcome {
     if (remains && part === "") break;
     const line = remains ? part : part.replace(/\r$/, "");
     const isTooLong = line.length > maxLength;
-    // A CR that is the byte too many may have begun the line's end until the end.
+    // Until the end, a CR above the limit may have started the line end.
     const isTooLongBeforeEnd = isTooLong &&
       !(line.length === maxLength + 1 && line.endsWith("\r"));
     if (
@@ -119,12 +122,12 @@ Deno.test("lines() decodes UTF-8 that is cut anywhere, and keeps a BOM", () => {
   }
 });
 
-Deno.test("lines() replaces what is not UTF-8, or refuses it with fatal", () => {
+Deno.test("lines() replaces bytes that are not UTF-8, or throws with fatal", () => {
   const cases: [stream: string, messages: string[], fatal: Outcome][] = [
     ["ok\n\xff\nx", ["ok", "\ufffd", "x"], ["ok", failure("malformed", 3)]],
     ["\xe2\x86\nx\n", ["\ufffd", "x"], [failure("malformed", 0)]],
     ["a\nb\nc\xc0", ["a", "b", "c\ufffd"], ["a", "b", failure("malformed", 4)]],
-    // The bytes of one character, with the end of a line in their midst.
+    // The bytes of one character, with a line end between them.
     ["\xe2\n\x86\x92\n", ["\ufffd", "\ufffd\ufffd"], [failure("malformed", 0)]],
   ];
   for (const [stream, messages, fatal] of cases) {
@@ -133,7 +136,7 @@ Deno.test("lines() replaces what is not UTF-8, or refuses it with fatal", () => 
   }
 });
 
-Deno.test("lines() counts bytes up to maxLength, the line's end not", () => {
+Deno.test("lines() counts bytes up to maxLength, without the line end", () => {
   const cases: [rules: LinesOptions, stream: string, outcome: Outcome][] = [
     [{}, "abc\nabc\r\nabc", ["abc", "abc", "abc"]],
     [{}, "ab\r\r\n", ["ab\r"]],
@@ -174,7 +177,7 @@ Deno.test("lines() counts bytes up to maxLength, the line's end not", () => {
   }
 });
 
-Deno.test("lines() agrees with splitting the whole stream in one piece", () => {
+Deno.test("lines() gives the same lines as splitting the whole stream", () => {
   const random = seededRandom(11);
   for (let round = 0; round < rounds(1000); round++) {
     const oversize = pick(random, ["error", "discard"] as const);
@@ -201,7 +204,7 @@ Deno.test("lines() agrees with splitting the whole stream in one piece", () => {
   }
 });
 
-Deno.test("lines() agrees with splitting a large stream in one piece", () => {
+Deno.test("lines() gives the same lines as splitting a large stream", () => {
   const random = seededRandom(37);
   for (let round = 0; round < 8; round++) {
     const rules = {
@@ -225,7 +228,7 @@ Deno.test("lines() agrees with splitting a large stream in one piece", () => {
   }
 });
 
-Deno.test("lines() fails as soon as the bytes cannot fit", () => {
+Deno.test("lines() throws as soon as a line is too long", () => {
   const framing = lines({ maxLength: 3 });
   assertEquals(bytesUntilError(framing, "abcdefgh"), 4);
   assertEquals(bytesUntilError(framing, "abc\rdefg"), 5);
@@ -233,7 +236,7 @@ Deno.test("lines() fails as soon as the bytes cannot fit", () => {
   assertEquals(bytesUntilError(lines({ fatal: true }), "\xff\n"), 2);
 });
 
-Deno.test("lines() names the limit in its error, and UTF-8 as its cause", () => {
+Deno.test("lines() names the limit in its error, and has the UTF-8 error as its cause", () => {
   const long = assertThrows(
     () => new ChunkDecoder(lines({ maxLength: 3 })).decode(bytes("abcd")),
     FramingError,
@@ -246,7 +249,7 @@ Deno.test("lines() names the limit in its error, and UTF-8 as its cause", () => 
   assertEquals([malformed.code, malformed.offset], ["malformed", 0]);
 });
 
-Deno.test("lines() says whether a line has begun to arrive", () => {
+Deno.test("lines() reports whether a line has begun to arrive", () => {
   const decoder = new ChunkDecoder(lines());
   const states = ["", "a", "\r", "\n", "b\nc", "\n"].map((chunk) => {
     decoder.decode(bytes(chunk));
@@ -266,7 +269,7 @@ Deno.test("lines() writes each line with eol", () => {
   assertRoundTrip(lines({ eol: "\r\n" }), [...texts, "a\r", "\r"]);
 });
 
-Deno.test("lines() refuses to encode what would not be read back as that line", () => {
+Deno.test("lines() refuses to encode a line that would not be read back", () => {
   const cases: [
     options: LinesOptions,
     line: string,
@@ -290,7 +293,7 @@ Deno.test("lines() refuses to encode what would not be read back as that line", 
   assertRefuses(lines(), bytes("a") as never, TypeError);
 });
 
-Deno.test("lines() refuses options that cannot work", () => {
+Deno.test("lines() refuses invalid options", () => {
   for (const maxLength of [0, -1, NaN, 1.5]) {
     assertThrows(() => lines({ maxLength }), RangeError);
   }
@@ -336,7 +339,7 @@ Deno.test("lines() does work linear in the bytes of a huge line", () => {
   }, 16_384);
 });
 
-Deno.test("lines() ends lines at eol alone with strict", () => {
+Deno.test("lines() with strict ends lines only at eol", () => {
   const crlf = lines({ eol: "\r\n", strict: true });
   assertEquals(decodeInEverySplit(crlf, "a\r\n\r\nb\r\nc"), [
     "a",
@@ -353,7 +356,7 @@ Deno.test("lines() ends lines at eol alone with strict", () => {
   ]);
 });
 
-Deno.test("lines() refuses a lone CR or LF with strict CR LF, and nothing else", () => {
+Deno.test("lines() with strict CR LF refuses only a lone CR or LF", () => {
   const framing = lines({ eol: "\r\n", strict: true });
   const wrongs = ["b\nc", "b\n", "\nb", "b\rc", "b\r", "\rb", "\n.", "b\n\rc"];
   for (const wrong of wrongs) {
@@ -362,7 +365,7 @@ Deno.test("lines() refuses a lone CR or LF with strict CR LF, and nothing else",
       failure("malformed", 3),
     ]);
   }
-  // What is smuggled is no line, also if it is dropped.
+  // Smuggled bytes are not a line, even if a line is dropped.
   const dropped: number[] = [];
   const discarding = lines({
     eol: "\r\n",
@@ -376,7 +379,7 @@ Deno.test("lines() refuses a lone CR or LF with strict CR LF, and nothing else",
   assertEquals(dropped.slice(0, 2), [3, 26]);
 });
 
-Deno.test("lines() counts a line that is strict without its end", () => {
+Deno.test("lines() with strict counts a line without its end", () => {
   const framing = lines({ eol: "\r\n", strict: true, maxLength: 3 });
   assertEquals(decodeInEverySplit(framing, "abc\r\nabcd\r\n"), [
     "abc",
@@ -384,7 +387,7 @@ Deno.test("lines() counts a line that is strict without its end", () => {
   ]);
 });
 
-Deno.test("lines() sends with strict what is read back with strict", () => {
+Deno.test("lines() with strict sends lines that strict reads back", () => {
   const crlf = lines({ eol: "\r\n", strict: true });
   for (const line of ["a\rb", "a\r", "\r", "a\nb", "\n", "a\r\nb"]) {
     assertRefuses(crlf, line, TypeError);
@@ -394,7 +397,7 @@ Deno.test("lines() sends with strict what is read back with strict", () => {
   assertRefuses(lines({ strict: true }), "a\nb", TypeError);
 });
 
-Deno.test("lines() drops lines that are not UTF-8 and goes on, if told so", () => {
+Deno.test('lines() with onMalformed "discard" drops lines that are not UTF-8, and continues', () => {
   const codes: string[] = [];
   const framing = lines({
     fatal: true,
@@ -412,7 +415,7 @@ Deno.test("lines() drops lines that are not UTF-8 and goes on, if told so", () =
   );
 });
 
-Deno.test("lines() gives each line once among many that are dropped", () => {
+Deno.test("lines() gives each line between dropped ones once", () => {
   const framing = lines({
     fatal: true,
     maxLength: 4,
@@ -428,7 +431,7 @@ Deno.test("lines() gives each line once among many that are dropped", () => {
   );
 });
 
-Deno.test("lines() is too long at the end of the stream too, whatever trailing says", () => {
+Deno.test('lines() throws "too-long" at the end of the stream too, for every trailing', () => {
   for (const trailing of ["emit", "error", "discard"] as const) {
     const input = new InputBuffer();
     input.append(bytes("abcd"));
@@ -441,7 +444,7 @@ Deno.test("lines() is too long at the end of the stream too, whatever trailing s
   }
 });
 
-Deno.test("lines() refuses options of what is malformed that cannot work", () => {
+Deno.test("lines() refuses invalid onMalformed options", () => {
   for (const wrong of ["drop", null, true]) {
     assertThrows(() => lines({ onMalformed: wrong as never }), TypeError);
   }
@@ -450,7 +453,7 @@ Deno.test("lines() refuses options of what is malformed that cannot work", () =>
   }
 });
 
-Deno.test("lines() reads ahead no more than was taken, so another framing may take over", () => {
+Deno.test("lines() leaves untaken bytes to another framing", () => {
   const input = new InputBuffer();
   const line = lines().decoder();
   const body = fixedLength(3).decoder();
@@ -464,7 +467,7 @@ Deno.test("lines() reads ahead no more than was taken, so another framing may ta
   assertEquals(input.length, 0);
 });
 
-Deno.test("lines() does work linear in the lines, whichever call takes what lies between", () => {
+Deno.test("lines() does work linear in the lines, whichever call takes the bytes between them", () => {
   assertLinear((size) => {
     const input = new InputBuffer();
     input.append(bytes("x\n\xff\xff".repeat(size)));

@@ -57,7 +57,7 @@ Deno.test("mapped() reads one type and writes another", () => {
   assertEquals(decodeInEverySplit(framing, "a b;c"), [3, 1]);
 });
 
-Deno.test("mapped() keeps the errors and refusals of its framing", () => {
+Deno.test("mapped() throws the errors of its framing", () => {
   assertEquals(
     decodeInEverySplit(numbers, "1\n2\n123456\n"),
     [1, 2, failure("too-long", 4)],
@@ -70,7 +70,7 @@ Deno.test("mapped() keeps the errors and refusals of its framing", () => {
   ]);
 });
 
-Deno.test("mapped() gives the messages before the one that decode refuses", () => {
+Deno.test("mapped() delivers the messages before one that decode refuses", () => {
   const decoder = new ChunkDecoder(numbers);
   assertEquals(decoder.decode(bytes("1\n2\n\n3\n")), [1, 2]);
   const error = assertThrows(
@@ -88,7 +88,7 @@ Deno.test("mapped() gives the messages before the one that decode refuses", () =
   );
 });
 
-Deno.test("mapped() gives what decode refused before what its framing refuses", () => {
+Deno.test("mapped() throws decode's error before a later error of its framing", () => {
   const decoder = new ChunkDecoder(numbers);
   assertEquals(decoder.decode(bytes("1\n\n123456\n")), [1]);
   for (let times = 0; times < 2; times++) {
@@ -96,7 +96,7 @@ Deno.test("mapped() gives what decode refused before what its framing refuses", 
   }
 });
 
-Deno.test("mapped() gives an error after messages when asked with an empty chunk", () => {
+Deno.test("mapped() throws an error after messages when decode() gets an empty chunk", () => {
   const same = { decode: (text: string) => text, encode: String };
   const once = asText(netstrings());
   for (const framing of [once, mapped(once, same)]) {
@@ -109,7 +109,7 @@ Deno.test("mapped() gives an error after messages when asked with an empty chunk
   }
 });
 
-Deno.test("mapped() lets through what decode throws in the remainder", () => {
+Deno.test("mapped() passes on the error of decode for the remainder", () => {
   const mistake = new SyntaxError("Not a number");
   const framing = mapped(delimited(","), {
     decode(message) {
@@ -128,7 +128,7 @@ Deno.test("mapped() lets through what decode throws in the remainder", () => {
   }
 });
 
-Deno.test("mapped() lets through what encode throws, and writes nothing", () => {
+Deno.test("mapped() passes on the error of encode, and writes nothing", () => {
   const mistake = new TypeError("Not this one");
   const framing = mapped(lines(), {
     decode: (line) => line,
@@ -176,7 +176,7 @@ Deno.test("mapped() encodes each message once", () => {
   }
 });
 
-Deno.test("mapped() encodes a message anew once another was encoded", () => {
+Deno.test("mapped() encodes a message again after another was encoded", () => {
   const framing = mapped(delimited(";"), {
     decode: text,
     encode: ({ value }: { value: string }) => bytes(value),
@@ -189,7 +189,7 @@ Deno.test("mapped() encodes a message anew once another was encoded", () => {
   assertEquals(text(encoder.encode(message)), "second;");
 });
 
-Deno.test("mapped() takes its functions from an object with state of its own", () => {
+Deno.test("mapped() calls decode and encode as methods of their object", () => {
   class Tagged {
     readonly #tag: string;
     constructor(tag: string) {
@@ -207,7 +207,7 @@ Deno.test("mapped() takes its functions from an object with state of its own", (
   assertRoundTrip(framing, ["hello", ""]);
 });
 
-Deno.test("mapped() refuses what is no function", () => {
+Deno.test("mapped() refuses arguments that are not functions", () => {
   const wrongs: [mapping: unknown, name: string, type: string][] = [
     [{}, "decode", "undefined"],
     [{ decode: String, encode: "utf-8" }, "encode", "string"],
@@ -221,7 +221,7 @@ Deno.test("mapped() refuses what is no function", () => {
   }
 });
 
-Deno.test("mapped() says what its framing says about a message that has begun", () => {
+Deno.test("mapped() reports like its framing whether a message has begun to arrive", () => {
   const decoder = new ChunkDecoder(numbers);
   const states = ["", "1", "\n"].map((chunk) => {
     decoder.decode(bytes(chunk));
@@ -231,7 +231,7 @@ Deno.test("mapped() says what its framing says about a message that has begun", 
 });
 
 const checksums = {
-  // Such as NMEA: a message ends with a sum over what is before it.
+  // Like NMEA: a message ends with a checksum of the bytes before it.
   decode(line: string) {
     const [value = "", sum] = line.split("*");
     if (sum !== String(value.length)) {
@@ -242,7 +242,7 @@ const checksums = {
   encode: (value: string) => `${value}*${value.length}`,
 };
 
-Deno.test("mapped() ends at a message that is malformed, or drops it", () => {
+Deno.test("mapped() throws for a malformed message, or drops it", () => {
   const stream = "a*1\nbb*1\n*0\nccc*3\n";
   assertEquals(decodeInEverySplit(mapped(lines(), checksums), stream), [
     "a",
@@ -265,7 +265,7 @@ Deno.test("mapped() ends at a message that is malformed, or drops it", () => {
   );
 });
 
-Deno.test("mapped() drops no message for an error of another kind", () => {
+Deno.test("mapped() drops messages only for a FramingError", () => {
   const mistake = new TypeError("A mistake");
   const framing = mapped(lines(), {
     decode(): string {
@@ -278,7 +278,7 @@ Deno.test("mapped() drops no message for an error of another kind", () => {
     assertThrows(() => new ChunkDecoder(framing).decode(bytes("a\n"))),
     mistake,
   );
-  // What breaks the rules of the framing within has no end of its own.
+  // A message that breaks the inner framing's rules has no known end.
   assertEquals(
     decodeInEverySplit(
       mapped(netstrings(), {
@@ -292,7 +292,7 @@ Deno.test("mapped() drops no message for an error of another kind", () => {
   );
 });
 
-Deno.test("mapped() that drops by undefined goes on, in every split", () => {
+Deno.test("mapped() drops a message if decode returns undefined, in every split", () => {
   const framing = mapped(lines({ maxLength: 2 }), {
     decode: (line) => line === "x" ? undefined : line,
     encode: String,
@@ -304,7 +304,7 @@ Deno.test("mapped() that drops by undefined goes on, in every split", () => {
   assertEquals(decodeInEverySplit(framing, "x\nx"), []);
 });
 
-Deno.test("mapped() refuses an onMalformed that cannot work", () => {
+Deno.test("mapped() refuses an invalid onMalformed", () => {
   assertThrows(
     () => mapped(lines(), { ...checksums, onMalformed: "drop" as never }),
     TypeError,
@@ -312,7 +312,7 @@ Deno.test("mapped() refuses an onMalformed that cannot work", () => {
   );
 });
 
-Deno.test("mapped() keeps the limit of its framing, also for messages that it drops", () => {
+Deno.test("mapped() applies the limit of its framing, also to messages that it drops", () => {
   const limited: Framing<string> = {
     decoder: () => ({
       maxFrameLength: 3,
@@ -333,7 +333,7 @@ Deno.test("mapped() keeps the limit of its framing, also for messages that it dr
   ]);
 });
 
-Deno.test("mapped() is asked, and what its framing drops is told, in their order", () => {
+Deno.test("mapped() calls decode and onDiscard in the order of the messages", () => {
   const log: unknown[] = [];
   const framing = mapped(
     lines({ fatal: true, onMalformed: ({ offset }) => void log.push(offset) }),
@@ -352,7 +352,7 @@ Deno.test("mapped() is asked, and what its framing drops is told, in their order
   assertThrows(() => decoder.end(), FramingError, "after it");
 });
 
-Deno.test("mapped() refuses an async encode, also over JSON, which would send {}", () => {
+Deno.test("mapped() refuses an async encode, which JSON would send as {}", () => {
   const framing = mapped<unknown, unknown, unknown>(asJson(lengthPrefixed()), {
     decode: (value) => value,
     encode: () => Promise.reject(new Error("no unhandled rejection")),
@@ -360,7 +360,7 @@ Deno.test("mapped() refuses an async encode, also over JSON, which would send {}
   assertThrows(() => encode(framing, "a"), TypeError, "async");
 });
 
-Deno.test("onMalformed and onDiscard may be async functions, whose errors are logged", async () => {
+Deno.test("onMalformed and onDiscard may be async, and their errors are logged", async () => {
   const logged: unknown[] = [];
   const report = (of: unknown) => Promise.reject(of);
   const discarding = lines({
@@ -377,7 +377,7 @@ Deno.test("onMalformed and onDiscard may be async functions, whose errors are lo
   const restore = replacing(console, {
     error: (error) => void logged.push(error),
   });
-  try { // and no `using`, which a runtime of the tests does not know
+  try { // without `using`, which one runtime of these tests does not have
     assertEquals(decoder.decode(bytes("1\ntoo long\n{\n2\n")), [1, 2]);
     await Promise.resolve();
   } finally {

@@ -21,7 +21,7 @@ import {
   text,
 } from "./_testing.ts";
 
-/** The contract, naively: one netstring after another from the whole stream. */
+/** The contract in its simplest form: one netstring after another from the whole stream. */
 function splitWhole(stream: string, rules: LimitOptions): Outcome {
   const { maxLength = 1_048_576, oversize = "error" } = rules;
   const outcome: Outcome = [];
@@ -51,7 +51,7 @@ function splitWhole(stream: string, rules: LimitOptions): Outcome {
   return outcome;
 }
 
-Deno.test("netstrings() reads netstrings, and every kind of damage", () => {
+Deno.test("netstrings() reads netstrings, and refuses every kind of damage", () => {
   const malformed = (offset: number) => failure("malformed", offset);
   const truncated = (offset: number) => failure("truncated", offset);
   const cases: [stream: string, outcome: Outcome][] = [
@@ -65,7 +65,7 @@ Deno.test("netstrings() reads netstrings, and every kind of damage", () => {
     ["00:,", [malformed(0)]],
     ["01:a,", [malformed(0)]],
     ["1:a,00", ["a", malformed(4)]],
-    // No length, none that is a number, no colon.
+    // No length, a length that is not a number, no colon.
     [":a,", [malformed(0)]],
     [",", [malformed(0)]],
     ["1:a,:", ["a", malformed(4)]],
@@ -80,7 +80,7 @@ Deno.test("netstrings() reads netstrings, and every kind of damage", () => {
     ["1e1:a,", [malformed(0)]],
     ["0x1:a,", [malformed(0)]],
     ["\xb1:a,", [malformed(0)]],
-    // No comma, or elsewhere.
+    // No comma, or one in the wrong place.
     ["1:ab", [malformed(0)]],
     ["1:a;", [malformed(0)]],
     ["0:0:,", [malformed(0)]],
@@ -101,7 +101,7 @@ Deno.test("netstrings() reads netstrings, and every kind of damage", () => {
   }
 });
 
-Deno.test("netstrings() refuses a length of endless digits, whatever the limit", () => {
+Deno.test("netstrings() refuses a length with endless digits, whatever the limit", () => {
   const nines = "1:a," + "9".repeat(40);
   for (
     const options of [
@@ -117,7 +117,7 @@ Deno.test("netstrings() refuses a length of endless digits, whatever the limit",
         failure("too-long", 4),
       ],
     );
-    // 2^53, with as many digits as a length that can be counted.
+    // 2^53, with as many digits as the largest safe integer.
     assertEquals(
       decodeInEverySplit(netstrings(options), "9007199254740992:a", {
         splits: 50,
@@ -163,7 +163,7 @@ Deno.test("netstrings() allows exactly maxLength bytes", () => {
   }
 });
 
-Deno.test("netstrings() agrees with reading the whole stream in one piece", () => {
+Deno.test("netstrings() gives the same messages as reading the whole stream", () => {
   const random = seededRandom(19);
   for (let round = 0; round < rounds(1000); round++) {
     const oversize = pick(random, ["error", "discard"] as const);
@@ -198,7 +198,7 @@ Deno.test("netstrings() agrees with reading the whole stream in one piece", () =
   }
 });
 
-Deno.test("netstrings() fails at the first byte that is wrong", () => {
+Deno.test("netstrings() throws at the first invalid byte", () => {
   const cases: [stream: string, count: number][] = [
     ["4:abcd,", 2],
     ["12345:abc", 6],
@@ -211,18 +211,18 @@ Deno.test("netstrings() fails at the first byte that is wrong", () => {
   for (const [stream, count] of cases) {
     assertEquals(bytesUntilError(netstrings({ maxLength: 3 }), stream), count);
   }
-  // However the count is kept, endless digits are not collected.
+  // Endless digits must not be collected.
   assertEquals(bytesUntilError(netstrings(), "9".repeat(99)) <= 20, true);
 });
 
-Deno.test("netstrings() returns the messages before an error, and names the limit", () => {
+Deno.test("netstrings() delivers the messages before an error, and names the limit", () => {
   const decoder = new ChunkDecoder(netstrings({ maxLength: 3 }));
   assertEquals(decoder.decode(bytes("1:a,2:bc,4:")).map(text), ["a", "bc"]);
   const error = assertThrows(() => decoder.decode(bytes("x")), FramingError);
   assertEquals([error.code, error.limit, error.offset], ["too-long", 3, 9]);
 });
 
-Deno.test("netstrings() says whether a message has begun to arrive", () => {
+Deno.test("netstrings() reports whether a message has begun to arrive", () => {
   const decoder = new ChunkDecoder(netstrings());
   const states = ["", "1", ":", "a", ",", "0:,0", ":,"].map((chunk) => {
     decoder.decode(bytes(chunk));
@@ -258,7 +258,7 @@ Deno.test("netstrings() encodes what it decodes", () => {
   }
 });
 
-Deno.test("netstrings() refuses options that cannot work", () => {
+Deno.test("netstrings() refuses invalid options", () => {
   for (const maxLength of [0, -1, NaN, 1.5]) {
     assertThrows(() => netstrings({ maxLength }), RangeError);
   }

@@ -13,12 +13,12 @@ function throwing(thrown: unknown): () => never {
   return () => read("");
 }
 
-Deno.test("orMalformed() gives what the function gives", () => {
+Deno.test("orMalformed() returns the result of its function", () => {
   assertEquals(orMalformed(Number.parseInt)("7"), 7);
   assertEquals(orMalformed(() => undefined)("7"), undefined);
 });
 
-Deno.test("orMalformed() makes a FramingError of what is thrown", () => {
+Deno.test("orMalformed() turns a thrown error into a FramingError", () => {
   for (const thrown of [new RangeError("too far"), "too far"]) {
     const { code, cause } = assertThrows(
       throwing(thrown),
@@ -30,12 +30,12 @@ Deno.test("orMalformed() makes a FramingError of what is thrown", () => {
   }
 });
 
-Deno.test("orMalformed() passes a FramingError on as it is", () => {
+Deno.test("orMalformed() passes a FramingError on unchanged", () => {
   const thrown = new FramingError("too long", { code: "too-long" });
   assertStrictEquals(assertThrows(throwing(thrown)), thrown);
 });
 
-Deno.test("orMalformed() lets onMalformed drop what a library refuses", () => {
+Deno.test("orMalformed() lets onMalformed drop messages that a library refuses", () => {
   const framing = mapped(lines(), {
     decode: orMalformed((line) => new URL(line).hostname),
     encode: (line: string) => line,
@@ -47,12 +47,12 @@ Deno.test("orMalformed() lets onMalformed drop what a library refuses", () => {
   );
 });
 
-Deno.test("orMalformed() refuses what is no function", () => {
+Deno.test("orMalformed() refuses an argument that is not a function", () => {
   // @ts-expect-error -- a program in JavaScript may pass anything
   assertThrows(() => orMalformed("parse"), TypeError, "decode must be");
 });
 
-Deno.test("orMalformed() makes a FramingError also of what cannot be shown", () => {
+Deno.test("orMalformed() turns a thrown value without a string form into a FramingError", () => {
   class SilentError extends Error {
     override get message(): string {
       throw new Error("no message");

@@ -5,7 +5,7 @@ import type { ByteOutput } from "./byte_output.ts";
 import type { Encoder } from "./framing.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 
-/** Writes a frame by a function. */
+/** Writes a frame with a function. */
 function write(
   output: OutputBuffer,
   frame: (output: ByteOutput) => void,
@@ -13,7 +13,7 @@ function write(
   output.push({ encode: () => frame(output) }, undefined);
 }
 
-/** What one frame is, written alone. */
+/** The bytes of one frame, written alone. */
 function frameOf(frame: (output: ByteOutput) => void): string {
   const output = new OutputBuffer();
   write(output, frame);
@@ -37,7 +37,7 @@ Deno.test("OutputBuffer writes bytes, text and numbers in order", () => {
   );
 });
 
-Deno.test("OutputBuffer refuses text that is no string, also at the beginning", () => {
+Deno.test("OutputBuffer refuses text that is not a string, also at the beginning", () => {
   const output = new OutputBuffer();
   for (const value of [undefined, null, 5, ["a"]]) {
     for (const before of ["", "a"]) {
@@ -76,19 +76,19 @@ Deno.test("OutputBuffer refuses an encoder whose encode is an async function", (
   assertEquals(text(output.takeBytes()), "b");
 });
 
-Deno.test("OutputBuffer refuses an encoder that gives its frame and writes nothing", () => {
+Deno.test("OutputBuffer refuses an encoder that returns its frame and writes nothing", () => {
   const output = new OutputBuffer();
   const lines: Encoder<string> = {
     encode: (line, frame) => frame.writeText(`${line}\n`),
   };
   output.push(lines, "before");
-  // The types let these through, as a function may give more than is asked for.
+  // The types allow these: a function may return more than its type needs.
   const asText: Encoder<string> = { encode: (line) => `${line}\n` };
   const asBytes: Encoder<string> = { encode: () => new Uint8Array(1) };
   assertThrows(() => output.push(asText, "a"), TypeError, "gave text");
   assertThrows(() => output.push(asBytes, "a"), TypeError, "gave bytes");
   output.push(lines, "after");
-  // What is written counts, whatever is given.
+  // Only the written bytes count, whatever the function returns.
   output.push({
     encode(line: string, frame) {
       lines.encode(line, frame);
@@ -99,7 +99,7 @@ Deno.test("OutputBuffer refuses an encoder that gives its frame and writes nothi
   assertEquals(text(output.takeBytes()), "before\nafter\nboth\n");
 });
 
-Deno.test("OutputBuffer refuses numbers that do not fit", () => {
+Deno.test("OutputBuffer refuses numbers out of range", () => {
   const output = new OutputBuffer();
   for (
     const [value, size] of [
@@ -137,8 +137,8 @@ Deno.test("OutputBuffer refuses numbers that do not fit", () => {
   assertEquals(output.byteLength, 0);
 });
 
-Deno.test("OutputBuffer fills in a field wherever its bytes lie", () => {
-  // So that the field lies before, over and after the end of a buffer.
+Deno.test("OutputBuffer fills in a field at any position", () => {
+  // So that the field is before, across and after the end of a buffer.
   for (const before of [0, 3, 1020, 1022, 81_916, 81_918, 81_920, 200_000]) {
     for (const after of [0, 5, 100_000]) {
       const output = new OutputBuffer();
@@ -166,7 +166,7 @@ Deno.test("OutputBuffer fills in a field wherever its bytes lie", () => {
   }
 });
 
-Deno.test("OutputBuffer finds a byte from where an array would look for it", () => {
+Deno.test("OutputBuffer finds a byte like indexOf() of an array", () => {
   const places = [
     0,
     2,
@@ -181,7 +181,7 @@ Deno.test("OutputBuffer finds a byte from where an array would look for it", () 
     -9,
     -Infinity,
   ];
-  // The larger one has a buffer of its own.
+  // The larger one has its own buffer.
   for (const length of [4, 200_000]) {
     const frame = new Uint8Array(length).fill(7, 2, 3);
     for (const from of places) {
@@ -194,16 +194,16 @@ Deno.test("OutputBuffer finds a byte from where an array would look for it", () 
   }
 });
 
-Deno.test("OutputBuffer leaves zeros where a field is not filled in", () => {
+Deno.test("OutputBuffer leaves zeros in a field that is not filled in", () => {
   const output = new OutputBuffer();
-  // So that its buffers were used before.
+  // So that its buffers are reused.
   write(output, (frame) => frame.writeText("x".repeat(1000)));
   for (const segment of output.takeSegments()) segment.giveBack();
   write(output, (frame) => void frame.reserve(8));
   assertEquals(text(output.takeBytes()), "\0".repeat(8));
 });
 
-Deno.test("OutputBuffer joins no halves of a surrogate pair from different texts", () => {
+Deno.test("OutputBuffer does not join halves of a surrogate pair from different texts", () => {
   const output = new OutputBuffer();
   write(output, (frame) => frame.writeText("\ud83d"));
   write(output, (frame) => frame.writeText("\ude00"));
@@ -218,7 +218,7 @@ Deno.test("OutputBuffer joins no halves of a surrogate pair from different texts
   );
 });
 
-Deno.test("OutputBuffer tells how many bytes wait, and at most", () => {
+Deno.test("OutputBuffer counts the waiting bytes and their maximum", () => {
   const output = new OutputBuffer();
   write(output, (frame) => frame.writeText("aé"));
   assert(output.maxByteLength >= 3);
@@ -226,7 +226,7 @@ Deno.test("OutputBuffer tells how many bytes wait, and at most", () => {
   assertEquals(output.maxByteLength, 3);
 });
 
-/** Steps of which frames are made: small and large, of each kind. */
+/** Steps that make frames: small and large, of each kind. */
 const STEPS: ((output: ByteOutput) => void)[] = [
   (output) => output.writeByte(1),
   (output) => output.writeText("text é"),
@@ -289,7 +289,7 @@ Deno.test("OutputBuffer drops all of a frame whose encoder throws, and nothing e
   }
 });
 
-Deno.test("OutputBuffer writes the same bytes of memory as others where it has the same to write", () => {
+Deno.test("OutputBuffer shares memory with outputs that write the same shared frames", () => {
   const outputs = [new OutputBuffer(), new OutputBuffer(), new OutputBuffer()];
   const [first, second, third] = ["one", "two", "three"].map((each) =>
     SharedFrame.of(bytes(each))
@@ -310,7 +310,7 @@ Deno.test("OutputBuffer writes the same bytes of memory as others where it has t
   assert(same !== copied);
 });
 
-Deno.test("OutputBuffer gives out no buffer twice", () => {
+Deno.test("OutputBuffer returns no buffer twice", () => {
   const outputs = [new OutputBuffer(), new OutputBuffer()];
   const waiting: { sent: string; bytes: Uint8Array }[] = [];
   for (let round = 0; round < 20; round++) {
@@ -331,7 +331,7 @@ Deno.test("OutputBuffer gives out no buffer twice", () => {
   for (const { sent, bytes } of waiting) assertEquals(text(bytes), sent);
 });
 
-Deno.test("OutputBuffer refuses what are no bytes, and keeps the frames before", () => {
+Deno.test("OutputBuffer refuses invalid bytes, and keeps the frames before", () => {
   const output = new OutputBuffer();
   write(output, (frame) => frame.writeText("a"));
   for (
@@ -352,7 +352,7 @@ Deno.test("OutputBuffer refuses what are no bytes, and keeps the frames before",
   assertEquals(text(output.takeBytes()), "ab");
 });
 
-Deno.test("OutputBuffer refuses a frame within a frame", () => {
+Deno.test("OutputBuffer refuses a frame inside a frame", () => {
   const output = new OutputBuffer();
   const error = assertThrows(
     () => write(output, () => write(output, () => {})),

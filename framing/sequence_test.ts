@@ -50,7 +50,7 @@ Deno.test("sequence() gives all messages of the first frame, in every split", ()
   assertEquals(decodeInEverySplit(framing, "a b c\nd e\nf\n"), expected);
 });
 
-Deno.test("sequence() asks the first message how the others are framed", () => {
+Deno.test("sequence() chooses the next framing from the first message", () => {
   const framing = sequence(
     lines(),
     (line) => line === "net" ? netstrings() : fixedLength(Number(line)),
@@ -71,7 +71,7 @@ Deno.test("sequence() can be nested", () => {
   assertEquals(decodeInEverySplit(framing, "a\nb2:cd,"), ["a", "b", "cd"]);
 });
 
-Deno.test("sequence() keeps each framing's limit, and tells where an error lies", () => {
+Deno.test("sequence() applies each framing's limit, and gives the offset of an error", () => {
   const framing = sequence(
     lines({ maxLength: 20 }),
     () => delimited(";", { maxLength: 2 }),
@@ -105,7 +105,7 @@ Deno.test("sequence() keeps each framing's limit, and tells where an error lies"
   ]);
 });
 
-Deno.test("sequence() surfaces what next throws", () => {
+Deno.test("sequence() throws the error of next", () => {
   const framing = sequence(lines(), (line) => {
     throw new FramingError(`No framing for ${line}`, { code: "malformed" });
   });
@@ -114,7 +114,7 @@ Deno.test("sequence() surfaces what next throws", () => {
   ]);
 });
 
-Deno.test("sequence() has state for each stream, on both sides", () => {
+Deno.test("sequence() has separate state for each stream and direction", () => {
   const decoders = [new ChunkDecoder(switched), new ChunkDecoder(switched)];
   for (const decoder of decoders) {
     assertEquals(decoder.decode(bytes("x\n")), ["x"]);
@@ -128,7 +128,7 @@ Deno.test("sequence() has state for each stream, on both sides", () => {
   }
 });
 
-Deno.test("sequence() sends by what the receiver reads first", () => {
+Deno.test("sequence() sends the first message in the first framing", () => {
   const asked: unknown[] = [];
   const framing = sequence(fixedLength(2), (message) => {
     asked.push(message);
@@ -140,12 +140,12 @@ Deno.test("sequence() sends by what the receiver reads first", () => {
   assertEquals(asked, [bytes("n1")]);
 });
 
-Deno.test("sequence() stays at its first message until that was sent", () => {
+Deno.test("sequence() keeps its first framing until the first message was sent", () => {
   const encoder = new ChunkEncoder(switched);
   assertThrows(() => encoder.encode("no\nline"), TypeError);
   assertEquals(text(encoder.encode("line")), "line\n");
   assertRefuses(switched, "a\nb", TypeError);
-  // The reader would see no message, and not know how to go on.
+  // The reader would get no message, and could not choose the next framing.
   const dropping = mapped(lines(), {
     decode: (line) => line === "" ? undefined : line,
     encode: String,
@@ -153,7 +153,7 @@ Deno.test("sequence() stays at its first message until that was sent", () => {
   assertRefuses(sequence(dropping, () => lines()), "", TypeError);
 });
 
-Deno.test("sequence() says that a first message is the sender's mistake", () => {
+Deno.test("sequence() throws a TypeError if the sender's first message is wrong", () => {
   const version = mapped(lines(), {
     decode: (line) => textFields(line, /^v(\d)$/)[0],
     encode: (digit: string) => `v${digit}`,
@@ -173,7 +173,7 @@ Deno.test("sequence() says that a first message is the sender's mistake", () => 
   assertEquals(text(encoder.encode("a")), "1:a,");
 });
 
-Deno.test("sequence() serves one direction alone", () => {
+Deno.test("sequence() works in one direction only", () => {
   const framing = {
     decoder: switched.decoder,
     encoder: lengthPrefixed().encoder,
@@ -182,11 +182,11 @@ Deno.test("sequence() serves one direction alone", () => {
   assert(new ChunkDecoder(framing).decode(bytes("a\n")).length === 1);
 });
 
-Deno.test("sequence() refuses what is no function", () => {
+Deno.test("sequence() refuses an argument that is not a function", () => {
   assertThrows(() => sequence(lines(), lines() as never), TypeError, "next");
 });
 
-Deno.test("sequence() goes on in another sequence() for each of many messages", () => {
+Deno.test("sequence() can continue in another sequence() for each of many messages", () => {
   const step = (): Framing<string> => sequence(lines(), step);
   const count = 5000;
   const messages = new ChunkDecoder(step()).decode(bytes("a\n".repeat(count)));

@@ -24,7 +24,7 @@ import {
 } from "./_testing.ts";
 
 /**
- * Reads to the end, `slowly` so that all else happens between two messages.
+ * Reads to the end; with `slowly`, everything else happens between two messages.
  *
  * @returns The messages, then how it failed, if it did.
  */
@@ -106,7 +106,7 @@ Deno.test("FrameDecoderStream delivers the messages before an error first", asyn
     chunks: string[],
     outcome: Outcome,
   ][] = [
-    // From `decode`, in a chunk of their own, the same, and at the end.
+    // Thrown by `decode()`: in a separate chunk, in the same chunk, and at the end.
     [lines({ maxLength: 2 }), ["abc"], [failure("too-long", 0)]],
     [lines({ maxLength: 2 }), ["a\nb\n", "cde", "f\n"], [
       "a",
@@ -123,7 +123,7 @@ Deno.test("FrameDecoderStream delivers the messages before an error first", asyn
       "b",
       failure("too-long", 4),
     ]],
-    // From `end`: after messages of an earlier chunk, and of its own.
+    // Thrown by `end()`: after messages of an earlier chunk, and after its own.
     [fixedLength(2), ["a"], [failure("truncated", 0)]],
     [fixedLength(2), ["abcde"], ["ab", "cd", failure("truncated", 4)]],
     [delimited(["ab", "abab"], { trailing: "error" }), ["xabyaba"], [
@@ -142,7 +142,7 @@ Deno.test("FrameDecoderStream delivers the messages before an error first", asyn
   }
 });
 
-Deno.test("FrameDecoderStream asks for the remainder until there is none", async () => {
+Deno.test("FrameDecoderStream calls the decoder for the remainder until it returns undefined", async () => {
   for (const fails of [false, true]) {
     const framing: Framing<string, never> = {
       decoder() {
@@ -168,7 +168,7 @@ Deno.test("FrameDecoderStream asks for the remainder until there is none", async
   }
 });
 
-Deno.test("FrameDecoderStream keeps messages for a reader that comes after the error", async () => {
+Deno.test("FrameDecoderStream keeps messages for a reader that starts after the error", async () => {
   const stream = new FrameDecoderStream(
     lines({ maxLength: 2, trailing: "error" }),
   );
@@ -249,7 +249,7 @@ Deno.test("FrameDecoderStream makes writers wait for its reader", async () => {
   await Promise.all([...writes, closed]);
 });
 
-Deno.test("FrameDecoderStream serves reads that were asked for together", async () => {
+Deno.test("FrameDecoderStream settles concurrent reads", async () => {
   const stream = new FrameDecoderStream(lines());
   const reader = stream.readable.getReader();
   const reads = Array.from({ length: 5 }, () => reader.read());
@@ -267,7 +267,7 @@ Deno.test("FrameDecoderStream serves reads that were asked for together", async 
   ]);
 });
 
-Deno.test("FrameDecoderStream keeps messages for reads that were asked for together", async () => {
+Deno.test("FrameDecoderStream gives messages to concurrent reads in order", async () => {
   const stream = new FrameDecoderStream(lines({ maxLength: 2 }));
   const reader = stream.readable.getReader();
   const reads = [reader.read(), reader.read()];
@@ -302,7 +302,7 @@ Deno.test("FrameDecoderStream passes an abort on to its reader", async () => {
   assertStrictEquals(await assertRejects(() => writer.closed, Error), reason);
 });
 
-Deno.test("FrameDecoderStream is aborted though it is not read", async () => {
+Deno.test("FrameDecoderStream can be aborted while it is not read", async () => {
   const reason = new Error("Enough");
   const stream = new FrameDecoderStream(lines());
   const writer = stream.writable.getWriter();
@@ -373,7 +373,7 @@ Deno.test("FrameDecoderStream lets an async iteration end early", async () => {
   await source.reason.promise;
 });
 
-Deno.test("FrameDecoderStream gives each stream a decoder of its own", async () => {
+Deno.test("FrameDecoderStream has its own decoder for each stream", async () => {
   const framing = lines();
   const half = new FrameDecoderStream(framing);
   const writer = half.writable.getWriter();
@@ -429,7 +429,7 @@ Deno.test("FrameEncoderStream encodes no further than its reader reads", async (
   await frames.cancel();
 });
 
-Deno.test("FrameEncoderStream and FrameDecoderStream are inverse", async () => {
+Deno.test("FrameDecoderStream reads what FrameEncoderStream writes", async () => {
   const random = seededRandom(29);
   const messages = Array.from(
     { length: 200 },
@@ -441,7 +441,7 @@ Deno.test("FrameEncoderStream and FrameDecoderStream are inverse", async () => {
   assertEquals(await outcomeOf(received), messages);
 });
 
-Deno.test("DelimiterStream gives one part more than there are delimiters", async () => {
+Deno.test("DelimiterStream gives one more part than there are delimiters", async () => {
   const cases: [
     args: ConstructorParameters<typeof DelimiterStream>,
     chunks: string[],
@@ -467,7 +467,7 @@ Deno.test("DelimiterStream gives one part more than there are delimiters", async
   }
 });
 
-Deno.test("DelimiterStream refuses what delimited() refuses", () => {
+Deno.test("DelimiterStream refuses the options that delimited() refuses", () => {
   assertThrows(() => new DelimiterStream(""), Error);
   assertThrows(() => new DelimiterStream(",", { maxLength: 0 }), RangeError);
 });
@@ -486,7 +486,7 @@ Deno.test("the streams are TransformStreams", () => {
   }
 });
 
-Deno.test("FrameDecoderStream reports an error after messages without more bytes", async () => {
+Deno.test("FrameDecoderStream reports an error after messages without further bytes", async () => {
   const stream = new FrameDecoderStream(lines({ maxLength: 2 }));
   const writer = stream.writable.getWriter();
   const reader = stream.readable.getReader();
@@ -498,7 +498,7 @@ Deno.test("FrameDecoderStream reports an error after messages without more bytes
   await assertRejects(() => writer.closed, FramingError);
 });
 
-Deno.test("FrameDecoderStream mixes iteration and readers in order", async () => {
+Deno.test("FrameDecoderStream keeps the order between iteration and readers", async () => {
   const stream = new FrameDecoderStream(lines());
   const writer = stream.writable.getWriter();
   const written = writer.write(bytes("a\nb\nc\nd\ne\n")).then(() =>
@@ -518,11 +518,11 @@ Deno.test("FrameDecoderStream mixes iteration and readers in order", async () =>
   assertEquals(received, ["a", "b", "c", "d", "e"]);
 });
 
-Deno.test("FrameDecoderStream rejects a chunk that is no bytes, on both of its sides", async () => {
+Deno.test("FrameDecoderStream errors both of its sides if a chunk is not bytes", async () => {
   const stream = new FrameDecoderStream(lines());
   const writer = stream.writable.getWriter();
   const reading = stream.readable.getReader().read();
-  // What a caller in JavaScript may write.
+  // As from JavaScript.
   const chunk: unknown = "text";
   await assertRejects(
     () => writer.write(chunk as Uint8Array<ArrayBuffer>),
@@ -531,7 +531,7 @@ Deno.test("FrameDecoderStream rejects a chunk that is no bytes, on both of its s
   await assertRejects(() => reading, TypeError);
 });
 
-Deno.test("FrameDecoderStream that is cancelled by the framing's own function gives writers the reason", async () => {
+Deno.test("FrameDecoderStream gives writers the reason if the framing's own function cancels it", async () => {
   const stream = new FrameDecoderStream(
     mapped(lines(), {
       decode(line) {

@@ -7,7 +7,7 @@ import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { textFields } from "./text_fields.ts";
 
-Deno.test("textFields() gives the groups in their order", () => {
+Deno.test("textFields() gives the groups in order", () => {
   assertEquals(textFields("GET /a", /^(\w+) (\S*)$/), ["GET", "/a"]);
   assertEquals(textFields("QUIT", /^QUIT$/), []);
   assertEquals(textFields("PING", /^(?:PING|MSG (\d+)())$/), [
@@ -18,7 +18,7 @@ Deno.test("textFields() gives the groups in their order", () => {
   assertEquals(textFields("\u2028\n", /^(.*)$/s), ["\u2028\n"]);
 });
 
-Deno.test("textFields() throws a FramingError of a text that does not match", () => {
+Deno.test("textFields() throws a FramingError for a text that does not match", () => {
   for (const text of ["", "7", "7 a", "a 7\nb"]) {
     const { code } = assertThrows(
       () => textFields(text, /^[a-z] (\d)$/),
@@ -29,14 +29,14 @@ Deno.test("textFields() throws a FramingError of a text that does not match", ()
   }
 });
 
-Deno.test("textFields() shows of a hostile text no line end, and not all", () => {
+Deno.test("textFields() escapes and shortens a hostile text in its error", () => {
   const text = `x\r\n2026-01-01 all is well\n\x1b[2J${"x".repeat(1_000_000)}`;
   const { message } = assertThrows(() => textFields(text, /^$/), FramingError);
   assertEquals(/\p{Cc}/u.test(message), false);
   assert(message.length < 200, message);
 });
 
-Deno.test("textFields() refuses patterns whose match depends on the one before", () => {
+Deno.test("textFields() refuses global and sticky patterns", () => {
   for (const pattern of [/a/g, /a/y]) {
     assertThrows(() => textFields("a", pattern), TypeError, "flags g and y");
   }
@@ -45,7 +45,7 @@ Deno.test("textFields() refuses patterns whose match depends on the one before",
   assertThrows(() => textFields("a", pattern), TypeError, "current value is a");
 });
 
-Deno.test("textFields() drops a message alone, and refuses a header to send", () => {
+Deno.test("textFields() can drop a single message, and refuses to send a header that does not match", () => {
   const numbers = mapped(lines(), {
     decode: (line) => Number(textFields(line, /^(\d+)$/)[0]),
     encode: String,

@@ -3,7 +3,7 @@ import { ChunkDecoder } from "./chunk_decoder.ts";
 import { assertKeepsNoLargeBuffer, bytes, encode, text } from "./_testing.ts";
 import { unframed } from "./unframed.ts";
 
-Deno.test("unframed() gives every chunk that is not empty, as it arrives", () => {
+Deno.test("unframed() gives every chunk that is not empty as it arrives", () => {
   const decoder = new ChunkDecoder(unframed());
   assertEquals(
     ["ab", "", "\n", "\0\xff"].map((chunk) =>
@@ -28,7 +28,7 @@ Deno.test("unframed() keeps no large buffer alive for a small chunk", () => {
   });
   assertEquals(Math.max(...held) <= 1600, true);
   assertKeepsNoLargeBuffer(
-    // Each read on its own makes a message of one byte.
+    // Each read makes a message of one byte.
     unframed(),
     bytes("x"),
   );

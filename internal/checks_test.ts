@@ -55,12 +55,12 @@ Deno.test("checkMilliseconds() refuses what is not a number", () => {
   }
 });
 
-Deno.test("checkMilliseconds() lets a minimum of 0 pass where it is one", () => {
+Deno.test("checkMilliseconds() accepts 0 if that is the minimum", () => {
   checkMilliseconds("timeout", 0, 0);
   assertThrows(() => checkMilliseconds("timeout", -1, 0), RangeError);
 });
 
-Deno.test("checkPort() refuses what is no port", () => {
+Deno.test("checkPort() refuses invalid ports", () => {
   for (const port of [-1, 65_536, 1.5, NaN, null, "80"] as unknown[]) {
     assertThrows(
       () => checkPort(port as number, 0),
@@ -73,7 +73,7 @@ Deno.test("checkPort() refuses what is no port", () => {
   assertThrows(() => checkPort(0, 1), RangeError, "from 1 to 65535");
 });
 
-Deno.test("checkPath() refuses what is no path", () => {
+Deno.test("checkPath() refuses invalid paths", () => {
   for (const path of ["", 1, null] as unknown[]) {
     assertThrows(() => checkPath(path as string), TypeError, "path");
   }
@@ -94,7 +94,7 @@ Deno.test("refuseOptions() refuses an option only if it is given", () => {
   assertThrows(() => refuseOptions(new Options(), ["port"], "here"), TypeError);
 });
 
-Deno.test("isUnix() tells an address with a path", () => {
+Deno.test("isUnix() recognizes an address with a path", () => {
   assertEquals(isUnix({ path: "x" }), true);
   for (const options of [{}, { path: undefined }, { port: 1 }]) {
     assertEquals(isUnix(options), false);

@@ -5,7 +5,7 @@ import { delimited } from "../framing/delimited.ts";
 
 const framing = delimited(";");
 
-Deno.test("checkConnectionOptions() lets everything pass that TCP can honour", () => {
+Deno.test("checkConnectionOptions() accepts all options for TCP", () => {
   for (
     const options of [
       { framing },
@@ -56,7 +56,7 @@ Deno.test("checkConnectionOptions() refuses numbers out of range", () => {
   }
 });
 
-Deno.test("checkConnectionOptions() refuses what only TCP has", () => {
+Deno.test("checkConnectionOptions() refuses TCP options for other transports", () => {
   for (const transport of ["TLS", "Unix socket"] as const) {
     for (const name of ["noDelay", "keepAlive"]) {
       assertThrows(
@@ -81,7 +81,7 @@ Deno.test("checkConnectionOptions() refuses options without a framing", () => {
   }
 });
 
-Deno.test("checkConnectionOptions() refuses what is not a framing", () => {
+Deno.test("checkConnectionOptions() refuses an invalid framing", () => {
   for (
     const framing of [null, {}, delimited, { decoder: delimited }] as unknown[]
   ) {

@@ -1,14 +1,14 @@
 import { assertEquals } from "@std/assert";
 import { copyInto } from "./copy_into.ts";
 
-Deno.test("copyInto() copies what there is room for, and gives the rest", () => {
+Deno.test("copyInto() copies as many bytes as fit, and returns the rest", () => {
   const buffer = new Uint8Array(3);
   const rest = copyInto(buffer, new Uint8Array([1, 2, 3, 4]));
   assertEquals(buffer, new Uint8Array([1, 2, 3]));
   assertEquals(rest, new Uint8Array([4]));
 });
 
-Deno.test("copyInto() gives a rest of no bytes that keeps no chunk alive", () => {
+Deno.test("copyInto() returns an empty rest that keeps no chunk alive", () => {
   const buffer = new Uint8Array(3);
   const rest = copyInto(buffer, new Uint8Array([1, 2]));
   assertEquals(buffer, new Uint8Array([1, 2, 0]));

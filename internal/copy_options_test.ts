@@ -1,7 +1,7 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { copyOptions } from "./copy_options.ts";
 
-Deno.test("copyOptions() copies what options have themselves, and from their class", () => {
+Deno.test("copyOptions() copies own properties and those of the class", () => {
   class Defaults {
     readonly #port = 4000;
     hostname = "localhost";

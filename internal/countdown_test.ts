@@ -10,12 +10,12 @@ import {
 const SOON_MS = 20;
 const NEVER_MS = 60_000;
 
-/** Waits by the clock of all countdowns, which does not run while this process has to wait. */
+/** Waits by the clock of the countdowns, which stops while this process has to wait. */
 function sleep(milliseconds: number): Promise<void> {
   return untilExpired((onExpire) => void startTimer(milliseconds, onExpire));
 }
 
-/** Waits for what does not keep the process alive itself. */
+/** Keeps the process alive while it waits. */
 async function untilExpired(
   start: (onExpire: () => void) => void,
 ): Promise<void> {
@@ -24,7 +24,7 @@ async function untilExpired(
   clearTimeout(alive);
 }
 
-/** A countdown, and how often it has expired. */
+/** A countdown that counts how often it has expired. */
 function counted(limit: number): { countdown: Countdown; expired: number } {
   const counted = {
     countdown: new Countdown(limit, () => {
@@ -37,7 +37,7 @@ function counted(limit: number): { countdown: Countdown; expired: number } {
 
 Deno.test("Countdown expires once, when its limit is over", async () => {
   const start = performance.now();
-  // A timer of its own keeps the process alive, as a countdown does not.
+  // A timer keeps the process alive; a countdown does not.
   const alive = setTimeout(() => {}, NEVER_MS);
   let count = 0;
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -82,7 +82,7 @@ Deno.test("Countdown adds up the times for which it is resumed", async () => {
   assertEquals(limited.expired, 1);
 });
 
-Deno.test("Countdown runs until all who resumed it have paused it", async () => {
+Deno.test("Countdown runs until each resume() has its pause()", async () => {
   const running = counted(SOON_MS);
   running.countdown.resume();
   running.countdown.resume();
@@ -96,7 +96,7 @@ Deno.test("Countdown runs until all who resumed it have paused it", async () => 
   assertEquals([running.expired, paused.expired], [1, 0]);
 });
 
-Deno.test("Countdown has the whole time again when it is reset", async () => {
+Deno.test("Countdown starts again with the whole time after reset()", async () => {
   const limited = counted(SOON_MS * 20);
   const { countdown } = limited;
   countdown.resume();
@@ -108,7 +108,7 @@ Deno.test("Countdown has the whole time again when it is reset", async () => {
   countdown.stop();
 });
 
-/** Keeps this thread from everything else. */
+/** Blocks this thread. */
 function work(milliseconds: number): void {
   const end = performance.now() + milliseconds;
   while (performance.now() < end);
@@ -125,7 +125,7 @@ Deno.test("Countdown does not count time in which this thread is busy", async ()
   for (let i = 0; i < 5; i++) {
     await turn();
     work(SOON_MS * 5);
-    await sleep(1); // it is no overload
+    await sleep(1); // not an overload
   }
   await turn();
   assertEquals(limited.expired, 0);
@@ -133,7 +133,7 @@ Deno.test("Countdown does not count time in which this thread is busy", async ()
   assertEquals(limited.expired, 1);
 });
 
-Deno.test("Countdown waits until all reads have settled that are ready, however many", async () => {
+Deno.test("Countdown waits until all ready reads have settled, however many", async () => {
   const waits = Array.from({ length: 2000 }, () => counted(SOON_MS));
   for (const { countdown } of waits) countdown.resume();
   await sleep(SOON_MS / 2);
@@ -151,7 +151,7 @@ Deno.test("Countdown waits until all reads have settled that are ready, however 
   assertEquals(expired.length, 0);
 });
 
-Deno.test("Countdown expires for one that is silent, though reads of others settle without end", async () => {
+Deno.test("Countdown expires for a silent peer although reads of others settle without end", async () => {
   const silent = counted(SOON_MS);
   silent.countdown.resume();
   const others = Array.from({ length: 200 }, () => counted(SOON_MS));
@@ -176,7 +176,10 @@ Deno.test("Countdown expires for one that is silent, though reads of others sett
   assertEquals(others.filter(({ expired }) => expired > 0), []);
 });
 
-/** Serves `count` peers that always have something ready, until `isOver`; gives the turns that each had. */
+/**
+ * Serves `count` peers that always have a message ready, until `isOver`; returns the
+ * number of turns that each had.
+ */
 async function overload(
   count: number,
   milliseconds: number,
@@ -195,16 +198,16 @@ async function overload(
   return served / count;
 }
 
-Deno.test("Countdown expires for one that is silent after few turns of the others, when these take all time", async () => {
+Deno.test("Countdown expires for a silent peer after a few turns of the others when these take all time", async () => {
   const silent = counted(SOON_MS * 6);
   silent.countdown.resume();
   const start = performance.now();
   const turns = await overload(200, 0.2, () => silent.expired > 0);
   assert(performance.now() - start >= SOON_MS * 6);
-  assert(turns < 15, `${turns} turns`); // 9; and 20 without its part of the limit
+  assert(turns < 15, `${turns} turns`); // 9 turns; 20 without its share of the limit
 });
 
-Deno.test("Countdown gives what takes several steps more time when others take all", async () => {
+Deno.test("Countdown gives a task of several steps more time when others take all time", async () => {
   const limit = SOON_MS * 6;
   let hasExpired = false;
   const stop = startTimer(limit, () => {
@@ -219,7 +222,7 @@ Deno.test("Countdown gives what takes several steps more time when others take a
   stop();
 });
 
-Deno.test("startTimer() ends what takes several steps after many looks, when a thread has no pause", async () => {
+Deno.test("startTimer() ends a task of several steps after many polls when the thread is always busy", async () => {
   let hasExpired = false;
   startTimer(SOON_MS, () => {
     hasExpired = true;
@@ -233,9 +236,10 @@ Deno.test("startTimer() ends what takes several steps after many looks, when a t
   assert(turns < 20 * 61, `${turns} turns`);
 });
 
-Deno.test("Countdown counts for no overload what was before it, nor one long time", async () => {
+Deno.test("Countdown does not count earlier busy time or one long busy time as overload", async () => {
   const limit = SOON_MS * 6;
-  // The thread is busy twice, for long each time, and only the first knows both.
+  // The thread is busy twice for a long time, and only the first countdown runs during
+  // both.
   const limited = counted(limit);
   const alive = setTimeout(() => {}, NEVER_MS);
   for (let i = 0; i < 2; i++) {
@@ -253,8 +257,8 @@ Deno.test("Countdown counts for no overload what was before it, nor one long tim
   limited.countdown.stop();
 });
 
-Deno.test("Countdown shares one timer with all others", async () => {
-  await sleep(SOON_MS); // so that those of other tests are forgotten
+Deno.test("Countdowns share one timer", async () => {
+  await sleep(SOON_MS); // so that timers of other tests are gone
   using timers = backgroundTimers();
   const countdowns = Array.from(
     { length: 10_000 },
@@ -262,7 +266,7 @@ Deno.test("Countdown shares one timer with all others", async () => {
   );
   for (const countdown of countdowns) countdown.resume();
   assertEquals(timers.count, 1);
-  // One that is to be more exact has its own time nevertheless.
+  // A more exact countdown still expires in time.
   await untilExpired((onExpire) => {
     new Countdown(SOON_MS, onExpire).resume();
     assertEquals(timers.count, 1);
@@ -271,10 +275,10 @@ Deno.test("Countdown shares one timer with all others", async () => {
   assertEquals(timers.count, 0);
 });
 
-Deno.test("Countdown is not over early when one with a short limit comes", async () => {
+Deno.test("Countdown does not expire early when one with a shorter limit starts", async () => {
   const long = new Countdown(NEVER_MS, () => {});
   long.resume();
-  await sleep(400); // well into the time until the clock is observed for it
+  await sleep(400); // well before the clock is read for it
   const start = performance.now();
   await untilExpired((onExpire) => void startTimer(SOON_MS, onExpire));
   assert(performance.now() - start >= SOON_MS);
@@ -289,7 +293,7 @@ Deno.test("startTimer() does not call back after it is stopped", async () => {
   assertEquals(calls, 0);
 });
 
-Deno.test("Countdown leaves no timer when it is stopped, and never runs again", async () => {
+Deno.test("Countdown leaves no timer after stop(), and never runs again", async () => {
   const limited = counted(SOON_MS);
   const { countdown } = limited;
   countdown.resume();

@@ -3,8 +3,8 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import process from "node:process";
 import { replacing } from "../dev/testdata/replacing.ts";
 
-Deno.test("publishOpen() asks again for channels that are being loaded", async () => {
-  // Another instance, which has not asked yet.
+Deno.test("publishOpen() looks up channels again while they are being loaded", async () => {
+  // A new instance of the module, which has not looked up the channels yet.
   const { publishOpen }: typeof import("./diagnostics.ts") = await import(
     `./diagnostics.ts?${crypto.randomUUID()}`
   );

@@ -1,6 +1,6 @@
 import { untilPoll } from "./event_loop.ts";
 
-Deno.test("untilPoll() does not wait for an immediate that stands still in a test", async () => {
+Deno.test("untilPoll() does not wait for setImmediate() under fake timers", async () => {
   const { setImmediate } = globalThis;
   globalThis.setImmediate = Object.assign(() => 0, setImmediate);
   try {

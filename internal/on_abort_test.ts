@@ -19,7 +19,7 @@ function countingSignal() {
   return { controller, signal, listeners: () => count };
 }
 
-Deno.test("onAbort() adds one listener for all, and removes it after the last", () => {
+Deno.test("onAbort() adds one listener for all callbacks, and removes it after the last one", () => {
   const { signal, listeners } = countingSignal();
   const stops = Array.from({ length: 3 }, () => onAbort(signal, () => {}));
   assertEquals(listeners(), 1);
@@ -33,7 +33,7 @@ Deno.test("onAbort() adds one listener for all, and removes it after the last", 
   assertEquals(listeners(), 0);
 });
 
-Deno.test("onAbort() calls in order those that were not stopped meanwhile", () => {
+Deno.test("onAbort() calls the callbacks that were not removed, in order", () => {
   const { controller, signal, listeners } = countingSignal();
   const called: number[] = [];
   const stops = [1, 2, 3, 4].map((number) =>
@@ -48,7 +48,7 @@ Deno.test("onAbort() calls in order those that were not stopped meanwhile", () =
   assertEquals(listeners(), 0);
 });
 
-Deno.test("onAbort() calls the others if one throws, whose error is reported", () => {
+Deno.test("onAbort() calls the other callbacks if one throws, and reports its error", () => {
   const controller = new AbortController();
   const called: string[] = [];
   const onError = (event: ErrorEvent) => {

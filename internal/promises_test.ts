@@ -7,14 +7,14 @@ import {
 } from "./promises.ts";
 import { unhandledRejectionsIn } from "../connection/_testing.ts";
 
-Deno.test("rejected() rejects, and nothing has to await it", async () => {
+Deno.test("rejected() rejects and need not be awaited", async () => {
   const reason = new Error("Enough");
   const promise = rejected(reason);
   assertEquals(await unhandledRejectionsIn(async () => {}), []);
   assertStrictEquals(await assertRejects(() => promise), reason);
 });
 
-Deno.test("unobserved() gives the same promise, which nothing has to await", async () => {
+Deno.test("unobserved() returns the same promise, which need not be awaited", async () => {
   const { promise, reject } = Promise.withResolvers<void>();
   const reasons = await unhandledRejectionsIn(async () => {
     assertStrictEquals(unobserved(promise), promise);
@@ -25,12 +25,12 @@ Deno.test("unobserved() gives the same promise, which nothing has to await", asy
   await assertRejects(() => promise, Error, "Enough");
 });
 
-Deno.test("isSettledWithin() waits for the promise, and no longer than it is told", async () => {
+Deno.test("isSettledWithin() waits for the promise, and no longer than its limit", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   assertEquals(await isSettledWithin(promise, 1), false);
   const settled = isSettledWithin(promise, 60_000);
   resolve();
-  assertEquals(await settled, true); // and its timer is cleared
+  assertEquals(await settled, true); // its timer is cleared
 });
 
 Deno.test("isSettledWithin() does not count time in which this thread is busy", async () => {
@@ -38,11 +38,11 @@ Deno.test("isSettledWithin() does not count time in which this thread is busy", 
   const settled = isSettledWithin(promise, 20);
   const end = performance.now() + 30;
   while (performance.now() < end);
-  setTimeout(resolve, 0); // as what lies in a socket comes after the timers that are due
+  setTimeout(resolve, 0); // like bytes in a socket, which come after timers that are due
   assertEquals(await settled, true);
 });
 
-Deno.test("isSettledSoon() tells whether the promise settles before timers come", async () => {
+Deno.test("isSettledSoon() returns whether the promise settles before timers fire", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   assertEquals(await isSettledSoon(promise), false);
   const settled = isSettledSoon(promise);
@@ -50,7 +50,7 @@ Deno.test("isSettledSoon() tells whether the promise settles before timers come"
   assertEquals(await settled, true);
 });
 
-Deno.test("isSettledSoon() and isSettledWithin() do not wait for timers that stand still in a test", async () => {
+Deno.test("isSettledSoon() and isSettledWithin() do not wait for fake timers", async () => {
   const { promise } = Promise.withResolvers<void>();
   const { setTimeout, setInterval } = globalThis;
   globalThis.setTimeout = Object.assign(() => 0, setTimeout);

@@ -1,10 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { Queue } from "./queue.ts";
 
-Deno.test("Queue gives first what came first, as an array would", () => {
+Deno.test("Queue returns items in the order in which they were added, like an array", () => {
   const queue = new Queue<number>();
   const array: number[] = [];
-  // Grows to 5,000 and shrinks to 0 three times, through all that it moves.
+  // Grows to 5,000 and shrinks to 0 three times, so that it moves its items in every
+  // way.
   for (let i = 0; i < 60_000; i++) {
     const isGrowing = i % 20_000 < 12_500 ? i % 5 < 4 : false;
     if (isGrowing) {
@@ -20,7 +21,7 @@ Deno.test("Queue gives first what came first, as an array would", () => {
   assertEquals(queue.takeAll(), array);
 });
 
-Deno.test("Queue.takeAll() takes what is left after those taken before", () => {
+Deno.test("Queue.takeAll() takes the remaining items", () => {
   const queue = new Queue<string>();
   for (const item of ["a", "b", "c"]) queue.push(item);
   assertEquals(queue.shift(), "a");
@@ -31,7 +32,7 @@ Deno.test("Queue.takeAll() takes what is left after those taken before", () => {
   assertEquals(queue.last, undefined);
 });
 
-Deno.test("Queue.remove() takes one item out and leaves the order of the others", () => {
+Deno.test("Queue.remove() removes one item and keeps the order of the others", () => {
   const queue = new Queue<string>();
   for (const item of ["a", "b", "c", "d"]) queue.push(item);
   queue.shift();
@@ -41,7 +42,7 @@ Deno.test("Queue.remove() takes one item out and leaves the order of the others"
   assertEquals(queue.takeAll(), ["b", "d", "e"]);
 });
 
-Deno.test("Queue.remove() takes out the first and the last, and nothing from an empty queue", () => {
+Deno.test("Queue.remove() removes the first and the last item, and nothing from an empty queue", () => {
   const queue = new Queue<number>();
   queue.remove(1);
   for (const item of [1, 2, 3, 4]) queue.push(item);
@@ -60,8 +61,8 @@ Deno.test("Queue.remove() takes out the first and the last, and nothing from an 
   assertEquals(queue.takeAll(), [6]);
 });
 
-Deno.test("Queue.remove() takes out many from either end in linear time", () => {
-  // Some milliseconds; a minute if each moves all others.
+Deno.test("Queue.remove() removes many items from either end in linear time", () => {
+  // Takes some milliseconds; it would take a minute if each removal moved all others.
   const size = 200_000;
   const queue = new Queue<number>();
   for (let i = 0; i < size; i++) queue.push(i);
@@ -72,7 +73,7 @@ Deno.test("Queue.remove() takes out many from either end in linear time", () => 
   assert(performance.now() - start < 5000);
 });
 
-Deno.test("Queue.fill() puts other items in place of all", () => {
+Deno.test("Queue.fill() replaces all items", () => {
   const queue = new Queue<string>();
   queue.push("a");
   queue.push("b");
@@ -82,7 +83,7 @@ Deno.test("Queue.fill() puts other items in place of all", () => {
   assertEquals(queue.shift(), "c");
 });
 
-Deno.test("Queue keeps no item for long that was taken, when it is never empty", () => {
+Deno.test("Queue does not keep taken items for long when it is never empty", () => {
   const queue = new Queue<number[]>();
   const items = Array.from({ length: 3_000 }, (_, i) => [i]);
   for (const item of items) queue.push(item);

@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { quotaExceeded } from "./quota_exceeded.ts";
 
-Deno.test("quotaExceeded() has the same name and facts where there is no class", () => {
+Deno.test("quotaExceeded() has the same name and fields without a built-in class", () => {
   const { QuotaExceededError } = globalThis;
   const own = quotaExceeded("Too much", { quota: 1, requested: 2 });
   assertInstanceOf(own, QuotaExceededError);

@@ -15,7 +15,7 @@ import {
 } from "../framing.ts";
 import { quoted, shownValue } from "./shown.ts";
 
-Deno.test("No error of a framing steers a terminal or begins a line of a log", () => {
+Deno.test("Errors of framings contain no control characters and no line ends", () => {
   const hostile = "\x1b[2J\x7f\x9b31m\u2028\u202e\n2026-01-01 all is well";
   const text = asText(delimited("|"));
   const refusing: Framing<unknown, never>[] = [
@@ -46,11 +46,11 @@ Deno.test("No error of a framing steers a terminal or begins a line of a log", (
   }
 });
 
-Deno.test("quoted() cuts a text, and escapes what JSON leaves", () => {
+Deno.test("quoted() shortens a text, and escapes characters that JSON leaves unescaped", () => {
   assertEquals(quoted('a"\n\x9bcd', 4), '"a\\"\\n\\u009b"');
 });
 
-Deno.test("shownValue() shows text in quotes, and whatever cannot become text", () => {
+Deno.test("shownValue() shows text in quotes, and values without a string form", () => {
   const values = ["5", 5, 5n, null, Symbol("x"), () => {}, { toJSON: 0n }];
   assertEquals(values.map(shownValue), [
     '"5"',

@@ -21,7 +21,7 @@ Deno.test("namingTask() keeps the class and the code of an error", () => {
   assertStrictEquals(named.cause, error);
 });
 
-Deno.test("namingTask() gives an error no code that it had not", () => {
+Deno.test("namingTask() adds no code to an error", () => {
   for (const error of [new Error("No such name"), new URIError("Bad name")]) {
     const named = namingTask(error, "connect");
     assertInstanceOf(named, error.constructor as ErrorConstructor);
@@ -29,7 +29,7 @@ Deno.test("namingTask() gives an error no code that it had not", () => {
   }
 });
 
-Deno.test("namingTask() leaves alone what is no error of a system call", () => {
+Deno.test("namingTask() returns other errors unchanged", () => {
   for (
     const error of [
       undefined,
@@ -40,7 +40,7 @@ Deno.test("namingTask() leaves alone what is no error of a system call", () => {
   ) assertStrictEquals(namingTask(error, "connect"), error);
 });
 
-Deno.test("namingTask() keeps the name of an error that has no class of its own", () => {
+Deno.test("namingTask() keeps the name of an error without its own class", () => {
   const error = systemError("ConnectionReset", "Connection reset");
   const named = namingTask(error, "connect");
   assertInstanceOf(named, Error);
@@ -55,7 +55,7 @@ Deno.test("namingTask() keeps the fields of an error", () => {
   assertEquals(named.message, "Cannot shake hands: Too long");
 });
 
-Deno.test("namingTask() leaves alone an error whose class takes something else", () => {
+Deno.test("namingTask() returns an error unchanged if its class has another constructor", () => {
   class Refusal extends Error {
     constructor({ words }: { words: string[] }) {
       super(words.join(" "));

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { toSystemError } from "./_errors.ts";
 
-Deno.test("toSystemError() tells an error of OpenSSL in one line", () => {
+Deno.test("toSystemError() describes an OpenSSL error in one line", () => {
   const original = Object.assign(new Error("0A0000C1:no shared cipher\n"), {
     code: "ERR_SSL_NO_SHARED_CIPHER",
   });
@@ -13,7 +13,7 @@ Deno.test("toSystemError() tells an error of OpenSSL in one line", () => {
   );
 });
 
-Deno.test("toSystemError() names what is wrong with a path as Deno does", () => {
+Deno.test("toSystemError() names path errors as Deno does", () => {
   const nameOf = (code: string) => {
     const error = toSystemError(Object.assign(new Error(code), { code }));
     return error instanceof Error ? error.name : undefined;

@@ -22,7 +22,7 @@ import { lines } from "../framing/lines.ts";
 const framing = lines();
 const loopback = { hostname: "127.0.0.1", port: 0, framing };
 
-/** A port on which no server listens. */
+/** A port without a server. */
 async function closedPort(): Promise<number> {
   const server = createServer();
   server.listen(0, "127.0.0.1");
@@ -33,7 +33,7 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-Deno.test("connect() of node.ts names a refusal as Deno does, with Node's code", async () => {
+Deno.test("connect() of node.ts rejects with Deno's name and Node's code if refused", async () => {
   const port = await closedPort();
   const error = await assertRejects(() => connect({ port, framing }), Error);
   assertEquals(error.name, "ConnectionRefused");
@@ -42,7 +42,7 @@ Deno.test("connect() of node.ts names a refusal as Deno does, with Node's code",
   assertInstanceOf(error.cause, Error);
 });
 
-Deno.test("connect() of node.ts tells that there is no Unix socket", async () => {
+Deno.test("connect() of node.ts rejects with NotFound if there is no Unix socket", async () => {
   const error = await assertRejects(
     () => connect({ path: "/nowhere/app.sock", framing }),
     Error,
@@ -52,9 +52,8 @@ Deno.test("connect() of node.ts tells that there is no Unix socket", async () =>
 });
 
 Deno.test({
-  name:
-    "connect() of node.ts names a certificate that cannot be read, and the address",
-  ignore: "deno" in process.versions, // whose node:tls looks at it later
+  name: "connect() of node.ts names an invalid certificate, and the address",
+  ignore: "deno" in process.versions, // its node:tls checks the certificate later
 }, async () => {
   for (const tls of [{ cert: "x", key: "y" }, { ...certificate, key: "y" }]) {
     const error = await assertRejects(
@@ -66,7 +65,7 @@ Deno.test({
   }
 });
 
-Deno.test("connect() of node.ts refuses options that cannot be honoured", async () => {
+Deno.test("connect() of node.ts refuses invalid options", async () => {
   const cases: [object, ErrorConstructor, string][] = [
     [{ port: 1, keepAliveInitialDelay: -1 }, RangeError, "keepAliveInitial"],
     [{ path: "/x", keepAliveInitialDelay: 1 }, TypeError, "keepAliveInitial"],
@@ -118,15 +117,15 @@ Deno.test("connect() of node.ts verifies the certificate for serverName", async 
 
 Deno.test({
   name:
-    "connect() of node.ts trusts caCerts beside what the program trusts by default",
-  ignore: "deno" in process.versions, // which asks for a permission to list it
+    "connect() of node.ts trusts caCerts in addition to the default certificates",
+  ignore: "deno" in process.versions, // listing certificates needs a permission
   async fn() {
     await using server = await serve(
       { ...loopback, tls: certificate },
       (connection) => connection.send("welcome"),
     );
     const usual = tls.getCACertificates("default");
-    // Does what NODE_EXTRA_CA_CERTS does from the start; the types do not know it.
+    // Like NODE_EXTRA_CA_CERTS, but at run time; the types do not have it.
     const trust: unknown = Reflect.get(tls, "setDefaultCACertificates");
     assert(typeof trust === "function");
     trust(caCerts);
@@ -143,7 +142,7 @@ Deno.test({
   },
 });
 
-Deno.test("connect() of node.ts trusts no certificate of an unknown authority", async () => {
+Deno.test("connect() of node.ts rejects a certificate from an unknown authority", async () => {
   await using server = await serve(
     { ...loopback, tls: certificate, onError: () => {} },
     () => {},
@@ -156,7 +155,7 @@ Deno.test("connect() of node.ts trusts no certificate of an unknown authority", 
   assertStringIncludes(error.message, `127.0.0.1:${server.addr.port}: `);
 });
 
-Deno.test("connect() of node.ts names a refused certificate InvalidData, though the handshake is done", async () => {
+Deno.test("connect() of node.ts reports a refused client certificate as InvalidData after the handshake", async () => {
   const { cert, key } = certificate;
   const server = tls.createServer({
     cert,
@@ -167,7 +166,8 @@ Deno.test("connect() of node.ts names a refused certificate InvalidData, though 
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  // The client of TLS 1.3 is done before the server has seen that it has no certificate.
+  // A TLS 1.3 client finishes its handshake before the server has seen that it has no
+  // certificate.
   const client = await connect({ port, framing, tls: { caCerts } });
   const error = await assertRejects(() => client.receive());
   assertInstanceOf(error, Error);
@@ -177,7 +177,7 @@ Deno.test("connect() of node.ts names a refused certificate InvalidData, though 
   await once(server, "close");
 });
 
-Deno.test("connect() of node.ts tells an end within the handshake from a reset, as Deno does", async () => {
+Deno.test("connect() of node.ts rejects with UnexpectedEof if the server ends during the handshake, as in Deno", async () => {
   const server = createServer((socket) => socket.resume().end());
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -192,7 +192,7 @@ Deno.test("connect() of node.ts tells an end within the handshake from a reset, 
   await once(server, "close");
 });
 
-Deno.test("connect() of node.ts tells of bytes that are no TLS right after the server's part of the handshake", async () => {
+Deno.test("connect() of node.ts reports bytes that are not TLS right after the server's part of the handshake", async () => {
   const ended = Promise.withResolvers<unknown>();
   const server = createServer(async (socket) => {
     const transport = socketTransport(socket);
@@ -221,7 +221,7 @@ Deno.test("connect() of node.ts tells of bytes that are no TLS right after the s
   const error = await assertRejects(async () => {
     await using client = await connect({ port, framing, tls: { caCerts } });
     await ended.promise;
-    for (let i = 0; i < 3; i++) await turn(); // in which the end arrives
+    for (let i = 0; i < 3; i++) await turn(); // the end arrives meanwhile
     await client.receive();
   }, Error);
   assertEquals(error.name, "InvalidData");
@@ -229,7 +229,7 @@ Deno.test("connect() of node.ts tells of bytes that are no TLS right after the s
   await once(server, "close");
 });
 
-Deno.test("connect() of node.ts gives up after connectTimeout, in its TLS handshake too", async () => {
+Deno.test("connect() of node.ts rejects after connectTimeout, also during its TLS handshake", async () => {
   const server = createServer((socket) => socket.resume());
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -244,7 +244,7 @@ Deno.test("connect() of node.ts gives up after connectTimeout, in its TLS handsh
   await once(server, "close");
 });
 
-Deno.test("connect() of node.ts keeps what a connection has not received apart from what others read", async () => {
+Deno.test("connect() of node.ts keeps unreceived bytes in a buffer that others do not overwrite", async () => {
   await using server = await serve(loopback, async (connection) => {
     const name = await connection.receive() ?? "";
     await Promise.all(

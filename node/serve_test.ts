@@ -44,7 +44,7 @@ async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
 }
 
-Deno.test("serve() of node.ts throws immediately what is a mistake", () => {
+Deno.test("serve() of node.ts throws immediately for invalid options", () => {
   const cases: [object, ErrorConstructor, string][] = [
     [{ framing: undefined }, TypeError, "framing"],
     [{ port: 65_536 }, RangeError, "port"],
@@ -71,8 +71,8 @@ Deno.test("serve() of node.ts throws immediately what is a mistake", () => {
   }
 });
 
-Deno.test("serve() of node.ts refuses what its listener cannot honour, and leaves it open", async () => {
-  const begin = serve; // what is called serve() is awaited where this runs in Node
+Deno.test("serve() of node.ts refuses options that do not fit its listener, and leaves it open", async () => {
+  const begin = serve; // in Node, calls of a name that starts with serve are awaited
   const { cert, key } = certificate;
   const cases: [Server, object, string][] = [
     [createServer(), { handshakeTimeout: 1 }, "handshakeTimeout"],
@@ -99,7 +99,7 @@ Deno.test("serve() of node.ts refuses what its listener cannot honour, and leave
   }
 });
 
-Deno.test("Server.shutdown() of node.ts closes a peer that shakes hands with its tls.Server only then", async () => {
+Deno.test("Server.shutdown() of node.ts closes a peer that starts the tls.Server handshake after the shutdown", async () => {
   const { cert, key } = certificate;
   const listener = createTlsServer({ cert, key });
   listener.listen(0, "127.0.0.1");
@@ -114,12 +114,12 @@ Deno.test("Server.shutdown() of node.ts closes a peer that shakes hands with its
 
   const [closed, allClosed] = [socket, listener].map((it) => once(it, "close"));
   const client = dialTls({ socket, host: "localhost", ca: caCerts });
-  client.on("error", () => {}); // of a close within the handshake
+  client.on("error", () => {}); // closed during the handshake
   client.resume();
   await Promise.all([closed, allClosed]);
 });
 
-Deno.test("serve() and connect() of node.ts have types that know which options go together", () => {
+Deno.test("serve() and connect() of node.ts have types that reject options which exclude each other", () => {
   // Not called: the type checker is the test.
   void ((
     tls: ServeTlsOptions,
@@ -143,7 +143,7 @@ Deno.test("serve() and connect() of node.ts have types that know which options g
     // A server over a Unix socket has a path.
     serve({ framing, path: "/x" }, echo)
       .then(({ addr }) => connect({ framing, path: addr.path })),
-    // Its peers have addresses, whichever of the two it is.
+    // Peers of both kinds of listener have addresses.
     serve(either, (_, { remoteAddr }) => checked(remoteAddr)),
     serve({ framing, listener }, checks),
     // @ts-expect-error: a listener's peers may have none
@@ -156,13 +156,13 @@ Deno.test("serve() and connect() of node.ts have types that know which options g
 Deno.test("serve() of node.ts rejects with the reason of a signal that aborts while it begins to listen", async () => {
   const controller = new AbortController();
   const { signal } = controller;
-  const begin = serve; // what is called serve() is awaited where this runs in Node
+  const begin = serve; // in Node, calls of a name that starts with serve are awaited
   const serving = begin({ ...loopback, signal }, () => {});
   controller.abort(new Error("enough"));
   await assertRejects(() => serving, Error, "enough");
 });
 
-Deno.test("serve() of node.ts reports that accepting has failed, and goes on", async () => {
+Deno.test("serve() of node.ts reports an error of accepting, and continues", async () => {
   const listener = createServer({ allowHalfOpen: true, pauseOnConnect: true });
   listener.listen(0, "127.0.0.1");
   await once(listener, "listening");
@@ -184,7 +184,7 @@ Deno.test("serve() of node.ts reports that accepting has failed, and goes on", a
   assertEquals(await second.request("two"), "two");
 });
 
-Deno.test("serve() of node.ts takes a listener whose transports are no sockets", async () => {
+Deno.test("serve() of node.ts takes a listener whose transports are not sockets", async () => {
   const { promise: closed, resolve: close } = Promise.withResolvers<never>();
   closed.catch(() => {});
   const [near, far] = transportPair();
@@ -200,18 +200,18 @@ Deno.test("serve() of node.ts takes a listener whose transports are no sockets",
   }, echo);
   const error = assertThrows(() => server.unref(), Error, "no method unref");
   assertEquals(error.name, "NotSupported");
-  server.ref(); // there is nothing that it would do
+  server.ref(); // the option would have no effect
   await using client = new Connection(near, { framing });
   assertEquals(await client.request("hello"), "hello");
   await client.close();
   await server.shutdown();
 });
 
-Deno.test("serve() of node.ts notes what the handshake of a transport has agreed on", async () => {
+Deno.test("serve() of node.ts gives the ALPN protocol of a transport's handshake", async () => {
   const cases = [
     [{ alpnProtocol: "framed" }, "framed"],
     [{ alpnProtocol: null }, "null"],
-    // Others do not replace the transport's own.
+    // Other options do not replace the transport's own.
     [{}, "own"],
     [true, "own"],
     [null, "own"],
@@ -243,7 +243,7 @@ Deno.test("serve() of node.ts notes what the handshake of a transport has agreed
   }
 });
 
-Deno.test("Server.unref() and ref() of node.ts reach a transport that waits for the header of a proxy", async () => {
+Deno.test("Server.unref() and ref() of node.ts apply to a transport that waits for a PROXY header", async () => {
   const calls: string[] = [];
   const accepting = Promise.withResolvers<void>();
   const { promise: closed, reject: close } = Promise.withResolvers<never>();
@@ -271,7 +271,7 @@ Deno.test("Server.unref() and ref() of node.ts reach a transport that waits for 
     proxyProtocol: true,
     onError() {},
   }, echo);
-  await accepting.promise; // what was accepted before waits
+  await accepting.promise; // connections accepted earlier wait
   server.unref();
   server.ref();
   assertEquals(calls, ["unref", "ref"]);
@@ -293,7 +293,7 @@ Deno.test("serve() of node.ts rejects with AddrInUse if the port is in use", asy
   );
 });
 
-Deno.test("serve() of node.ts does not listen any more if onListen throws", async () => {
+Deno.test("serve() of node.ts stops listening if onListen throws", async () => {
   const ports: number[] = [];
   await assertRejects(
     () =>
@@ -312,8 +312,8 @@ Deno.test("serve() of node.ts does not listen any more if onListen throws", asyn
 });
 
 Deno.test({
-  name: "serve() of node.ts rejects with what is no certificate",
-  ignore: "deno" in process.versions, // whose node:tls looks at it later
+  name: "serve() of node.ts rejects an invalid certificate",
+  ignore: "deno" in process.versions, // its node:tls checks the certificate later
   async fn() {
     const tls = { cert: "no certificate", key: "no key" };
     const error = await assertRejects(
@@ -324,7 +324,7 @@ Deno.test({
   },
 });
 
-Deno.test("serve() of node.ts tells an end within the handshake from wrong data", async () => {
+Deno.test("serve() of node.ts distinguishes an end during the handshake from invalid data", async () => {
   const told = Promise.withResolvers<unknown>();
   await using server = await serve(
     { ...loopback, tls: certificate, onError: told.resolve },
@@ -352,7 +352,7 @@ Deno.test("serve() of node.ts agrees with its client on a protocol by ALPN", asy
   assertEquals([client.alpnProtocol, await client.receive()], ["a", "a"]);
 });
 
-// startTls() tells a cut from an end, which sockets of node:tls do not.
+// startTls() distinguishes a cut from an end; sockets of node:tls do not.
 Deno.test("serve() of node.ts ends TLS when it closes a connection that has sent nothing", async () => {
   await using server = await serve({ ...loopback, tls: certificate }, () => {});
   await using client = await connect({ port: server.addr.port, framing });
@@ -397,13 +397,13 @@ Deno.test("serve() of node.ts takes a net.Server that listens, and closes it", a
 
 Deno.test({
   name:
-    "serve() of node.ts takes a net.Server on a Unix socket of which only the descriptor was given",
+    "serve() of node.ts takes a net.Server on a Unix socket whose path is unknown",
   ignore: process.platform === "win32",
   async fn() {
     const folder = await Deno.makeTempDir();
     const path = `${folder}/app.sock`;
     try {
-      for (const address of [null, {}]) { // as Node, and as Bun
+      for (const address of [null, {}]) { // in Node and in Bun
         const listener = createServer();
         listener.listen(path);
         await once(listener, "listening");
@@ -438,7 +438,7 @@ Deno.test("serve() of node.ts takes a tls.Server that listens", async () => {
 });
 
 Deno.test({
-  name: "serve() of node.ts knows what TLS over a Unix socket agreed on",
+  name: "serve() of node.ts gives the ALPN protocol of TLS over a Unix socket",
   ignore: process.platform === "win32",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -459,7 +459,7 @@ Deno.test({
         ALPNProtocols: ["framed"],
       });
       await once(socket, "connect");
-      const transport = socketTransport(socket); // before it has shaken hands
+      const transport = socketTransport(socket); // before its handshake
       await using client = new Connection(transport, { framing });
       assertEquals(await client.receive(), undefined);
       assertEquals(client.alpnProtocol, "framed");
@@ -470,7 +470,7 @@ Deno.test({
   },
 });
 
-Deno.test("serve() of node.ts ends when the owner of its listener closes that", async () => {
+Deno.test("serve() of node.ts ends when the owner closes its listener", async () => {
   const listener = createServer();
   listener.listen(0, "127.0.0.1");
   await once(listener, "listening");
@@ -479,7 +479,7 @@ Deno.test("serve() of node.ts ends when the owner of its listener closes that", 
   await server.finished;
 });
 
-Deno.test("serve() of node.ts reads nothing of those who wait for a place", async () => {
+Deno.test("serve() of node.ts reads nothing from connections above maxConnections", async () => {
   await using server = await serve({ ...loopback, maxConnections: 1 }, echo);
   const { port } = server.addr;
   const first = await connect({ port, framing });
@@ -492,7 +492,7 @@ Deno.test("serve() of node.ts reads nothing of those who wait for a place", asyn
   assertEquals(await answer, "two");
 });
 
-Deno.test("serve() of node.ts gives the place of a peer that resets before its TLS handshake to the next", async () => {
+Deno.test("serve() of node.ts frees the place of a peer that resets before its TLS handshake", async () => {
   const told = Promise.withResolvers<unknown>();
   await using server = await serve({
     ...loopback,
@@ -511,7 +511,7 @@ Deno.test("serve() of node.ts gives the place of a peer that resets before its T
   }
   const [silent, gone, above] = sockets;
   assert(silent && gone && above);
-  // It is closed, so the one before it waits.
+  // It is closed, so the previous one is waiting.
   if (!above.closed) await once(above, "close");
   gone.resetAndDestroy();
   await once(gone, "close");
@@ -521,7 +521,7 @@ Deno.test("serve() of node.ts gives the place of a peer that resets before its T
   assertEquals(await client.request("hello"), "hello");
 });
 
-Deno.test("serve() of node.ts over TLS tells of bytes that are no TLS, after the messages before", async () => {
+Deno.test("serve() of node.ts over TLS reports bytes that are not TLS, after the messages before them", async () => {
   const received: string[] = [];
   const ended = Promise.withResolvers<unknown>();
   await using server = await serve(
@@ -548,7 +548,7 @@ Deno.test("serve() of node.ts over TLS tells of bytes that are no TLS, after the
   assertEquals(received, ["one"]);
 });
 
-Deno.test("serve() of node.ts closes those who wait above its backlog", async () => {
+Deno.test("serve() of node.ts closes waiting connections above its backlog", async () => {
   await using server = await serve(
     { ...loopback, maxConnections: 1, backlog: 1 },
     echo,
@@ -564,7 +564,7 @@ Deno.test("serve() of node.ts closes those who wait above its backlog", async ()
 
 Deno.test({
   name:
-    "serve() of node.ts takes over a Unix socket that a killed server has left, and no other",
+    "serve() of node.ts takes over only a Unix socket that a killed server has left",
   ignore: process.platform === "win32",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -597,7 +597,7 @@ Deno.test({
   },
 });
 
-/** Listens, and lets all who connect wait. */
+/** Listens without accepting, so that all clients wait. */
 const BUSY_SERVER = `
   const { createServer } = require("node:net");
   const { parentPort, workerData } = require("node:worker_threads");
@@ -612,7 +612,7 @@ const BUSY_SERVER = `
 Deno.test({
   name:
     "serve() of node.ts leaves a Unix socket to a server whose queue is full",
-  // On other systems nothing tells of such a server.
+  // On other systems such a server cannot be detected.
   ignore: process.platform !== "linux" || "deno" in process.versions,
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -647,7 +647,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "connect() of node.ts rejects what is sent with BrokenPipe once the peer of a Unix socket is gone",
+    "connect() of node.ts rejects send() with BrokenPipe when the peer of a Unix socket is gone",
   ignore: process.platform === "win32",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -659,8 +659,8 @@ Deno.test({
       );
       const client = await connect({ path, framing });
       assertEquals(await Array.fromAsync(client), ["bye"]);
-      await server.shutdown(); // which has closed its socket
-      await nextTurn(); // in which Bun closes the client's as well
+      await server.shutdown(); // the peer has closed its socket
+      await nextTurn(); // Bun then closes the client's socket too
       await client.send("too late");
       const error = await assertRejects(() => client.flush(), Error);
       assertEquals(error.name, "BrokenPipe");
@@ -672,10 +672,11 @@ Deno.test({
 });
 
 Deno.test({
-  name: "serve() and connect() of node.ts refuse a path that is cut elsewhere",
+  name:
+    "serve() and connect() of node.ts refuse a path that the system would cut",
   ignore: process.platform === "win32",
   async fn() {
-    const begin = serve; // what is called serve() is awaited where this runs in Node
+    const begin = serve; // in Node, calls of a name that starts with serve are awaited
     for (const path of [`/tmp/${"x".repeat(200)}`, "/tmp/app\0.sock"]) {
       assertThrows(() => begin({ path, framing }, echo), TypeError, "path");
       await assertRejects(() => connect({ path, framing }), TypeError, "path");
@@ -684,7 +685,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "serve() of node.ts says NotFound if the folder of its path is missing",
+  name:
+    "serve() of node.ts rejects with NotFound if the folder of its path is missing",
   ignore: process.platform === "win32",
   async fn() {
     const path = "/tmp/no folder of this name/app.sock";
@@ -702,7 +704,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() of node.ts listens on a relative path in a deep folder",
-  // In Deno other tests run at the same time, and would be in that folder too.
+  // In Deno other tests run in the same process, whose folder this would change too.
   ignore: process.platform === "win32" || "deno" in process.versions,
   async fn() {
     const start = process.cwd();
@@ -722,7 +724,7 @@ Deno.test({
   },
 });
 
-Deno.test("serve() of node.ts leaves no socket open that waits when it shuts down", async () => {
+Deno.test("serve() of node.ts closes waiting sockets when it shuts down", async () => {
   const listener = createServer();
   const sockets: Socket[] = [];
   listener.on("connection", (socket) => sockets.push(socket));
@@ -743,7 +745,7 @@ Deno.test("serve() of node.ts leaves no socket open that waits when it shuts dow
   assertEquals(sockets.every(({ destroyed }) => destroyed), true);
 });
 
-Deno.test("serve(), connect() and reconnect() of node.ts go by their options as they are when they are called", async () => {
+Deno.test("serve(), connect() and reconnect() of node.ts copy their options when they are called", async () => {
   const options: ServeTcpOptions<string, string> = { ...loopback };
   const serving = serve(options, echo);
   options.filter = () => false;

@@ -63,13 +63,13 @@ Deno.test("socketTransport() refuses a socket that is not connected", () => {
   assertThrows(() => socketTransport(new Socket()), TypeError, "connected");
 });
 
-Deno.test("socketTransport() refuses a socket that gives text", async () => {
+Deno.test("socketTransport() refuses a socket with an encoding", async () => {
   await using ends = await sockets();
   ends.near.setEncoding("utf8");
   assertThrows(() => socketTransport(ends.near), TypeError, "utf8");
 });
 
-Deno.test("socketTransport() knows that a side had ended before", async () => {
+Deno.test("socketTransport() reports that a side had ended before", async () => {
   await using ends = await sockets();
   ends.far.end();
   ends.near.resume();
@@ -84,7 +84,7 @@ Deno.test("socketTransport() knows that a side had ended before", async () => {
   await far.closeWrite();
 });
 
-Deno.test("transportOf() rejects what is asked of a socket that was closed while it waited", async () => {
+Deno.test("transportOf() rejects calls on a socket that was closed while it waited", async () => {
   await using ends = await sockets();
   const addresses = addressesOf(ends.near);
   ends.near.on("error", () => {});
@@ -96,7 +96,7 @@ Deno.test("transportOf() rejects what is asked of a socket that was closed while
   near.close();
 });
 
-Deno.test("socketTransport() takes no reset for an end", async () => {
+Deno.test("socketTransport() does not report a reset as an end", async () => {
   await using ends = await sockets();
   const near = socketTransport(ends.near);
   const reading = readToEnd(near);
@@ -107,7 +107,7 @@ Deno.test("socketTransport() takes no reset for an end", async () => {
   assertEquals(error.name, "ConnectionReset");
 });
 
-Deno.test("socketTransport() refuses a keepAliveInitialDelay that is none", async () => {
+Deno.test("socketTransport() refuses an invalid keepAliveInitialDelay", async () => {
   await using ends = await sockets();
   assertThrows(
     () => socketTransport(ends.near, { keepAliveInitialDelay: -1 }),
@@ -116,7 +116,7 @@ Deno.test("socketTransport() refuses a keepAliveInitialDelay that is none", asyn
   );
 });
 
-Deno.test("socketTransport() tells its addresses, also when it is closed", async () => {
+Deno.test("socketTransport() gives its addresses, also when it is closed", async () => {
   await using ends = await sockets();
   const transport = socketTransport(ends.near);
   transport.close();
@@ -126,7 +126,7 @@ Deno.test("socketTransport() tells its addresses, also when it is closed", async
   assert(localAddr.port > 0 && localAddr.port !== remoteAddr.port);
 });
 
-Deno.test("socketTransport() gives a chunk in pieces, and the end after it", async () => {
+Deno.test("socketTransport() reads a chunk in pieces, and the end after it", async () => {
   await using ends = await sockets();
   const transport = socketTransport(ends.near);
   ends.far.end("hello");
@@ -146,7 +146,7 @@ Deno.test("socketTransport() can be written to after the peer's end", async () =
   assertEquals(await readToEnd(far), "still here");
 });
 
-Deno.test("socketTransport() waits for a peer that does not read, and goes on with it", async () => {
+Deno.test("socketTransport() waits for a peer that does not read, and continues with it", async () => {
   await using ends = await sockets();
   const [near, far] = [socketTransport(ends.near), socketTransport(ends.far)];
   const bytes = new Uint8Array(64 * 1024);
@@ -168,7 +168,7 @@ Deno.test("socketTransport() waits for a peer that does not read, and goes on wi
   assertEquals([written, read], [pieces * bytes.length, written]);
 });
 
-Deno.test("socketTransport() keeps the process alive for a write or an end, though it was told to let it end", async () => {
+Deno.test("socketTransport() keeps the process alive for a write or closeWrite() after unref()", async () => {
   await using ends = await sockets();
   const transport = socketTransport(ends.near);
   const calls: string[] = [];
@@ -188,7 +188,7 @@ Deno.test("socketTransport() keeps the process alive for a write or an end, thou
   assertEquals(await reading, null);
 });
 
-Deno.test("socketTransport() rejects what is under way when it is closed, and what is called later", async () => {
+Deno.test("socketTransport() rejects pending and later calls when it is closed", async () => {
   await using ends = await sockets();
   const transport = socketTransport(ends.near);
   const reading = transport.read(new Uint8Array(1));
@@ -203,7 +203,7 @@ Deno.test("socketTransport() rejects what is under way when it is closed, and wh
   ) assertEquals((await assertRejects(act, Error)).name, "BadResource");
 });
 
-Deno.test("socketTransport() rejects what comes after an error of its socket with that error", async () => {
+Deno.test("socketTransport() rejects calls after an error of its socket with that error", async () => {
   await using pair = await sockets();
   const transport = socketTransport(pair.near);
   const closed = once(pair.near, "close").catch(() => {});
@@ -221,7 +221,7 @@ Deno.test("socketTransport() rejects what comes after an error of its socket wit
   transport.close();
 });
 
-Deno.test("socketTransport() tells of bytes that are no TLS, of a socket that no server of Node's has accepted", async () => {
+Deno.test("socketTransport() reports bytes that are not TLS on a socket that no server of Node has accepted", async () => {
   await using ends = await sockets();
   const below = socketTransport(ends.near);
   const client = new Connection(below, { framing: lines() });
@@ -243,7 +243,7 @@ Deno.test("socketTransport() tells of bytes that are no TLS, of a socket that no
   await client.closed.catch(() => {});
 });
 
-Deno.test("readProxyHeader() refuses a socket of node:tls, whose header would come after TLS", async () => {
+Deno.test("readProxyHeader() refuses a node:tls socket, whose header would come after the handshake", async () => {
   await using server = await serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -271,7 +271,7 @@ Deno.test("socketTransport() rejects a write that the system refuses", async () 
   await using pair = await sockets();
   const transport = socketTransport(pair.near);
   const refused = Object.assign(new Error("refused"), { code: "EPIPE" });
-  Object.defineProperty(pair.near, "writableLength", { value: 1 }); // no room
+  Object.defineProperty(pair.near, "writableLength", { value: 1 }); // there is no room
   Object.assign(pair.near, {
     write: (_bytes: Uint8Array, done: (error: Error) => void) =>
       queueMicrotask(() => done(refused)),
@@ -294,7 +294,7 @@ Deno.test("socketTransport() refuses to write after its end, as Deno does", asyn
   assertEquals(error.name, "BrokenPipe");
 });
 
-Deno.test("Connection.abort() over a socket of node:net resets it", async () => {
+Deno.test("Connection.abort() resets a node:net socket", async () => {
   await using ends = await sockets();
   const options = { framing: lines() };
   const near = new Connection(socketTransport(ends.near), options);

@@ -27,18 +27,18 @@ export interface Point {
   readonly value: unknown;
 }
 
-/** What OpenTelemetry's own SDK makes of connections, in memory. */
+/** Spans and metrics of connections, collected in memory by OpenTelemetry's SDK. */
 export interface Telemetry extends AsyncDisposable {
   /** The spans that have ended. */
   readonly spans: readonly ReadableSpan[];
-  /** What is measured now, by the metric's name. */
+  /** The current metrics, by name. */
   collect(): Promise<Map<string, readonly Point[]>>;
   /** Stops the instrumentation. */
   stop(): void;
 }
 
 /**
- * Instruments connections until it is disposed of.
+ * Instruments connections until it is disposed.
  *
  * @param isGlobal Whether the providers are registered with OpenTelemetry, after the
  * instrumentation began, as an SDK may be that is set up late.

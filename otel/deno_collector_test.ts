@@ -1,11 +1,11 @@
 /**
- * What a collector gets of a program that was started with `OTEL_DENO=true`.
+ * What a collector receives from a program started with `OTEL_DENO=true`.
  *
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
 
-/** As OTLP writes it in JSON. */
+/** In OTLP's JSON form. */
 interface Attribute {
   readonly key: string;
   readonly value: { readonly stringValue?: string; readonly intValue?: string };
@@ -72,7 +72,7 @@ const METRICS = [
   "framed_tcp.connection.opened",
 ];
 
-Deno.test("With OTEL_DENO=true and one import, a collector gets spans and metrics", async () => {
+Deno.test("A collector gets spans and metrics with OTEL_DENO=true and one import", async () => {
   const spans: OtlpSpan[] = [];
   const metrics = new Set<string>();
   const { promise: hasMetrics, resolve } = Promise.withResolvers<void>();
@@ -100,7 +100,7 @@ Deno.test("With OTEL_DENO=true and one import, a collector gets spans and metric
     },
   );
   const { port } = collector.addr;
-  // The program's imports are those of this project, as if it were a user's.
+  // The program has this project's imports, like a user's program.
   const folder = new URL("../", import.meta.url);
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   try {
@@ -163,7 +163,7 @@ Deno.test("With OTEL_DENO=true and one import, a collector gets spans and metric
   assertEquals([...metrics].sort(), METRICS);
 });
 
-/** `program`, with the package's own entry points by their files. */
+/** `program`, with the package's entry points replaced by their files. */
 function resolved(program: string, folder: URL): string {
   return program
     .replace('"@framed/tcp/otel"', JSON.stringify(new URL("otel.ts", folder)))

@@ -13,7 +13,7 @@ import { until } from "../connection/_testing.ts";
 
 const framing = lines();
 
-/** The value of the point that has these attributes, among others. */
+/** The value of the point with at least these attributes. */
 function valueOf(
   points: readonly Point[] | undefined,
   attributes: Attributes = {},
@@ -30,7 +30,7 @@ async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
 }
 
-Deno.test("instrument() makes a span of each side of a connection, by OpenTelemetry's names", async () => {
+Deno.test("instrument() makes a span for each side of a connection, with OpenTelemetry's names", async () => {
   await using otel = telemetry();
   const server = serve({ hostname: "127.0.0.1", port: 0, framing }, echo);
   const { port } = server.addr;
@@ -85,7 +85,7 @@ Deno.test("instrument() makes a span of each side of a connection, by OpenTeleme
   });
 });
 
-Deno.test("instrument() counts what open connections do, and those that have ended", async () => {
+Deno.test("instrument() counts the work of open and ended connections", async () => {
   await using otel = telemetry();
   const server = serve({ hostname: "127.0.0.1", port: 0, framing }, echo);
   const { port } = server.addr;
@@ -133,14 +133,14 @@ Deno.test("instrument() counts what open connections do, and those that have end
   assertEquals(after.get("framed_tcp.connection.errors"), undefined);
 });
 
-/** How many values a histogram has. */
+/** The number of values in a histogram. */
 function countOf(value: unknown): unknown {
   return typeof value === "object" && value !== null && "count" in value
     ? value.count
     : undefined;
 }
 
-Deno.test("instrument() tells errors by their codes", async () => {
+Deno.test("instrument() reports errors by their codes", async () => {
   await using otel = telemetry();
   const errors: [unknown, string][] = [
     [new DOMException("A timeout", "TimeoutError"), "TimeoutError"],
@@ -190,7 +190,7 @@ Deno.test("instrument() tells errors by their codes", async () => {
   assertEquals(status?.message, "mine");
 });
 
-Deno.test("instrument() tells what a server has ended by its timeout and by its signal", async () => {
+Deno.test("instrument() reports connections that a server has ended by its timeout and its signal", async () => {
   await using otel = telemetry();
   const endings = [
     (server: { shutdown(options: { timeout: number }): Promise<void> }) =>
@@ -241,7 +241,7 @@ Deno.test("instrument() ends the span of a connection that ended with any value"
   ]);
 });
 
-Deno.test("instrument() ends the span of a connection whose error throws as it is shown", async () => {
+Deno.test("instrument() ends the span of a connection whose error throws when it is converted to text", async () => {
   class SilentError extends Error {
     override get message(): string {
       throw new Error("no message");
@@ -255,7 +255,7 @@ Deno.test("instrument() ends the span of a connection whose error throws as it i
   assertEquals(span?.status.message, "what cannot be shown");
 });
 
-Deno.test("instrument() shows a peer that does not read", async () => {
+Deno.test("instrument() reports a peer that does not read", async () => {
   await using otel = telemetry();
   await using pair = connectionPair({ framing, bufferSize: 1000 });
   const sending = pair.near.send("x".repeat(100_000));
@@ -284,11 +284,12 @@ function activeAndNames(
   ];
 }
 
-Deno.test("instrument() takes the place of the one before", async () => {
+Deno.test("instrument() replaces the previous instrumentation", async () => {
   await using otel = telemetry();
   const before = connectionPair({ framing });
   await using newer = telemetry();
-  // The spans of what was open have ended, and its end is counted by neither.
+  // The spans of open connections have ended, and neither instrumentation counts their
+  // ends.
   assertEquals(otel.spans.length, 2);
   await before[Symbol.asyncDispose]();
   assertEquals(otel.spans.length, 2);
@@ -338,7 +339,7 @@ Deno.test("instrument() names a Unix socket by its path", {
   }
 });
 
-Deno.test("instrument() says so where there are no diagnostics channels", () => {
+Deno.test("instrument() throws if the runtime has no diagnostics channels", () => {
   const { getBuiltinModule } = process;
   Object.assign(process, { getBuiltinModule: undefined });
   try {
@@ -348,8 +349,8 @@ Deno.test("instrument() says so where there are no diagnostics channels", () => 
   }
 });
 
-Deno.test("instrument() refuses a provider that is none, and goes on as before", () => {
-  // When the first connection is opened it would end the process.
+Deno.test("instrument() refuses an invalid provider, and the previous instrumentation continues", () => {
+  // Without the check, opening the first connection would end the process.
   for (const name of ["meterProvider", "tracerProvider"]) {
     assertThrows(() => instrument({ [name]: {} }), TypeError, name);
   }

@@ -44,7 +44,7 @@ async function echo(connection: Connection<string, string>): Promise<void> {
   for await (const line of connection) await connection.send(line);
 }
 
-/** Collects the errors of a server, and lets a test wait for the next. */
+/** Collects the errors of a server; a test can wait for the next one. */
 function errorLog(): {
   readonly errors: unknown[];
   readonly next: Promise<unknown>;
@@ -70,7 +70,7 @@ async function dial(port: number): Promise<Peer> {
   return new Peer(await Deno.connect({ hostname: "127.0.0.1", port }));
 }
 
-/** Lets `serve` listen with other methods of its listener. */
+/** Replaces methods of the listeners that `serve` creates. */
 function replacingListener(
   change: (listener: Deno.Listener) => Partial<Deno.Listener>,
 ): Disposable {
@@ -83,14 +83,14 @@ function replacingListener(
   });
 }
 
-/** What goes to `console.error` until the end of the scope. */
+/** Records calls of `console.error` until the end of the scope. */
 function recordingConsoleErrors(): Disposable & { readonly errors: unknown[] } {
   const errors: unknown[] = [];
   const restore = replacing(console, { error: (error) => errors.push(error) });
   return { errors, [Symbol.dispose]: () => restore[Symbol.dispose]() };
 }
 
-Deno.test("serve() has types that know which options go together", () => {
+Deno.test("serve() has types that reject options which exclude each other", () => {
   // Not called: the type checker is the test.
   void ((
     listener: Deno.Listener,
@@ -107,7 +107,7 @@ Deno.test("serve() has types that know which options go together", () => {
     serve({ framing: lines(), path: "/x", tls: certificate }, () => {}),
     // @ts-expect-error: it has its address already
     serve({ framing: lines(), listener, port: 1 }, () => {}),
-    // Its peers have addresses, whichever of the two it is.
+    // Peers of both kinds of listener have addresses.
     serve(either, (_, { remoteAddr }) => checked(remoteAddr)),
     serve({ framing: lines(), listener: Deno.listen({ port }) }, checks),
     // @ts-expect-error: a listener's peers may have none
@@ -117,7 +117,7 @@ Deno.test("serve() has types that know which options go together", () => {
   ]);
 });
 
-Deno.test("serve() refuses what cannot work before it listens", () => {
+Deno.test("serve() refuses invalid options before it listens", () => {
   using _nothing = replacing(
     Deno as { listen: unknown; listenTls: unknown },
     {
@@ -239,7 +239,7 @@ Deno.test("serve() refuses what cannot work before it listens", () => {
   );
 });
 
-Deno.test("serve() refuses a handler that is no function", () => {
+Deno.test("serve() refuses a handler that is not a function", () => {
   for (const handler of [undefined, null, {}] as unknown[]) {
     assertThrows(
       () => serve(loopback, handler as typeof echo),
@@ -249,7 +249,7 @@ Deno.test("serve() refuses a handler that is no function", () => {
   }
 });
 
-Deno.test("serve() uses port 8000 of all interfaces if it is told no other", async () => {
+Deno.test("serve() listens on port 8000 of all interfaces by default", async () => {
   await using program = start("deno", [
     "run",
     "--no-prompt",
@@ -269,7 +269,7 @@ Deno.test("serve() throws immediately if the port is in use", () => {
   );
 });
 
-Deno.test("serve() tells its address to onListen, once", async () => {
+Deno.test("serve() calls onListen once with its address", async () => {
   const addrs: Deno.NetAddr[] = [];
   await using server = serve(
     { ...loopback, onListen: (addr) => addrs.push(addr) },
@@ -279,7 +279,7 @@ Deno.test("serve() tells its address to onListen, once", async () => {
   assert(server.addr.port > 0);
 });
 
-Deno.test("serve() does not listen any more if onListen throws", () => {
+Deno.test("serve() stops listening if onListen throws", () => {
   const mistake = new Error("Mistake");
   let port = 0;
   const error = assertThrows(() =>
@@ -295,7 +295,7 @@ Deno.test("serve() does not listen any more if onListen throws", () => {
   Deno.listen({ hostname: "127.0.0.1", port }).close();
 });
 
-Deno.test("serve() tells onError when an async onListen rejects, and goes on", async () => {
+Deno.test("serve() calls onError when an async onListen rejects, and continues", async () => {
   const mistake = new Error("Mistake");
   const reports: [unknown, unknown][] = [];
   const unhandled = await unhandledRejectionsIn(async () => {
@@ -325,7 +325,7 @@ Deno.test("serve() takes connections from a listener of the caller's, and closes
   assertThrows(() => listener.close(), Deno.errors.BadResource);
 });
 
-Deno.test("serve() takes a listener whose transports are no sockets", async () => {
+Deno.test("serve() takes a listener whose transports are not sockets", async () => {
   const [near, far] = transportPair();
   const closed = Promise.withResolvers<never>();
   const accepts = [Promise.resolve(far)];
@@ -346,9 +346,9 @@ Deno.test("serve() takes a listener whose transports are no sockets", async () =
   await server.shutdown();
 });
 
-Deno.test("serve() names the path of a Unix socket that cannot be", async () => {
+Deno.test("serve() names the path of a Unix socket that it cannot create", async () => {
   const path = "/no/such/folder/socket";
-  // In Node it is a lack of permission that there is no such folder.
+  // In Node a missing folder is reported as missing permission.
   await assertRejects(
     async () => await serve({ path, framing }, echo),
     Error,
@@ -356,9 +356,9 @@ Deno.test("serve() names the path of a Unix socket that cannot be", async () => 
   );
 });
 
-Deno.test("serve() reports what its listener gives that is no transport, and goes on", async () => {
+Deno.test("serve() reports an invalid transport of its listener, and continues", async () => {
   const [near, far] = transportPair();
-  // What a caller in JavaScript may hand over.
+  // As from JavaScript.
   const accepted: unknown[] = [{ close() {} }, far];
   const reported: unknown[] = [];
   const server = serve({
@@ -372,7 +372,7 @@ Deno.test("serve() reports what its listener gives that is no transport, and goe
   assertEquals(await client.request("hello"), "hello");
   assertEquals(reported.map((each) => each instanceof TypeError), [true]);
   await client.close();
-  // What its close() throws is told to the one who shuts down.
+  // shutdown() rejects with the error of the listener's close().
   await assertRejects(
     async () => await server.shutdown(),
     Error,
@@ -380,7 +380,7 @@ Deno.test("serve() reports what its listener gives that is no transport, and goe
   );
 });
 
-Deno.test("serve() goes on when its listener gives a connection that is closed already", async () => {
+Deno.test("serve() continues when its listener gives a connection that is already closed", async () => {
   const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   let accepts = 0;
   const { next, onError } = errorLog();
@@ -403,7 +403,7 @@ Deno.test("serve() goes on when its listener gives a connection that is closed a
   assertEquals(await client.request("hello"), "hello");
 });
 
-Deno.test("serve() goes on when a connection is closed by others before it is served, and cannot be closed again", async () => {
+Deno.test("serve() continues when a connection is closed before it is served, and cannot be closed again", async () => {
   const mistake = new Error("closed twice");
   for (const thrown of [new Deno.errors.BadResource("closed"), mistake]) {
     const [near, far] = transportPair();
@@ -434,7 +434,7 @@ Deno.test("serve() goes on when a connection is closed by others before it is se
   }
 });
 
-Deno.test("serve() ends by its signal though its listener cannot be closed", async () => {
+Deno.test("serve() ends when its signal is aborted although its listener cannot be closed", async () => {
   const [near, far] = transportPair();
   const accepted: Transport[] = [far];
   const controller = new AbortController();
@@ -457,7 +457,7 @@ Deno.test("serve() ends by its signal though its listener cannot be closed", asy
   await client.closed.catch(() => {});
 });
 
-Deno.test("serve() tells what closing a listener or a refused connection rejects with", async () => {
+Deno.test("serve() reports the errors of closing a listener or a refused connection", async () => {
   const [, far] = transportPair();
   const accepted: Transport[] = [
     overriding(far, { close: () => Promise.reject(new Error("connection")) }),
@@ -511,7 +511,7 @@ Deno.test("serve() closes a connection whose handshake fails with an error that 
   near.close();
 });
 
-Deno.test("serve() goes on after an error that console.error cannot show", async () => {
+Deno.test("serve() continues after an error that console.error cannot show", async () => {
   const logged: unknown[] = [];
   using _console = replacing(console, {
     error(error: unknown) {
@@ -530,7 +530,7 @@ Deno.test("serve() goes on after an error that console.error cannot show", async
   assertEquals(logged.length, 1);
 });
 
-Deno.test("serve() takes a listener of few methods, of which unref is refused", async () => {
+Deno.test("serve() takes a listener without ref() and unref(), and refuses unref()", async () => {
   const inner = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const listener: ServeListener<Deno.NetAddr> = {
     addr: inner.addr,
@@ -570,7 +570,7 @@ Deno.test("serve() serves the TLS connections of a listener", async () => {
   assertEquals(await client.request("hello"), "hello");
 });
 
-Deno.test("serve() ends with its listener when the caller closes it", async () => {
+Deno.test("serve() ends when the caller closes its listener", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const log = errorLog();
   const begun = Promise.withResolvers<AbortSignal>();
@@ -594,7 +594,7 @@ Deno.test("serve() ends with its listener when the caller closes it", async () =
   assertEquals(log.errors, []);
 });
 
-Deno.test("serve() leaves a listener open if it refuses its options", () => {
+Deno.test("serve() leaves the listener open if it refuses the options", () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   assertThrows(
     () => serve({ listener, framing, maxConnections: 0 }, echo),
@@ -602,7 +602,7 @@ Deno.test("serve() leaves a listener open if it refuses its options", () => {
   );
 });
 
-Deno.test("serve() closes a connection after what its handler sent", async () => {
+Deno.test("serve() closes a connection after the messages that its handler sent", async () => {
   await using server = serve(loopback, (connection) => {
     for (let i = 0; i < 10_000; i++) connection.send(`${i}`);
   });
@@ -611,7 +611,7 @@ Deno.test("serve() closes a connection after what its handler sent", async () =>
   assertEquals(received, Array.from({ length: 10_000 }, (_, i) => `${i}`));
 });
 
-Deno.test("serve() goes on with other connections when a handler throws", async () => {
+Deno.test("serve() continues with other connections when a handler throws", async () => {
   const mistake = new Error("Mistake");
   const handlers: ConnectionHandler<string, string>[] = [
     () => {
@@ -679,7 +679,7 @@ Deno.test("serve() reports errors to console.error by default", async () => {
   assertEquals(printed.errors, [mistake]);
 });
 
-Deno.test("serve() goes on when onError itself fails", async () => {
+Deno.test("serve() continues when onError itself throws", async () => {
   const mistake = new Error("Mistake");
   const second = new Error("Second mistake");
   for (
@@ -713,7 +713,7 @@ Deno.test("serve() goes on when onError itself fails", async () => {
   }
 });
 
-Deno.test("serve() reports a reset, and goes on", async () => {
+Deno.test("serve() reports a reset, and continues", async () => {
   const log = errorLog();
   await using server = serve({ ...loopback, onError: log.onError }, echo);
   const { port } = server.addr;
@@ -731,7 +731,7 @@ Deno.test("serve() reports a reset, and goes on", async () => {
   assertEquals(await bystander.request("after"), "after");
 });
 
-Deno.test("serve() ends only the connection with too long a message, its answers sent", async () => {
+Deno.test("serve() ends only the connection whose message is too long, after its answers", async () => {
   const log = errorLog();
   await using server = serve({
     ...loopback,
@@ -751,7 +751,7 @@ Deno.test("serve() ends only the connection with too long a message, its answers
   assertEquals(await bystander.request("after"), "after");
 });
 
-Deno.test("serve() passes the shared options on", async () => {
+Deno.test("serve() passes connection options on to its connections", async () => {
   const log = errorLog();
   await using server = serve(
     { ...loopback, idleTimeout: 1, onError: log.onError },
@@ -764,7 +764,7 @@ Deno.test("serve() passes the shared options on", async () => {
   assertEquals(error.name, "TimeoutError");
 });
 
-Deno.test("serve() goes on accepting after an error, with a pause", async () => {
+Deno.test("serve() continues to accept after an error and a pause", async () => {
   const shortage = new Error("Too many open files");
   const reports: [unknown, unknown][] = [];
   let accepts = 0;
@@ -781,7 +781,7 @@ Deno.test("serve() goes on accepting after an error, with a pause", async () => 
   assertEquals(reports, [[shortage, undefined]]);
 });
 
-Deno.test("serve() goes on without a pause after a peer that was gone before it was accepted", async () => {
+Deno.test("serve() accepts without a pause after a peer that was gone before it was accepted", async () => {
   const reports: unknown[] = [];
   const gone = [
     new Deno.errors.ConnectionAborted("gone"),
@@ -805,7 +805,7 @@ Deno.test("serve() goes on without a pause after a peer that was gone before it 
   assertEquals(reports, []);
 });
 
-Deno.test("serve() waits for a place after a pause, too", async () => {
+Deno.test("serve() applies maxConnections after a pause too", async () => {
   let accepts = 0;
   using _listener = replacingListener((listener) => ({
     accept: () =>
@@ -829,7 +829,7 @@ Deno.test("serve() waits for a place after a pause, too", async () => {
 });
 
 Deno.test({
-  name: "serve() survives running out of file descriptors",
+  name: "serve() continues after it ran out of file descriptors",
   ignore: Deno.build.os === "windows",
   async fn() {
     await using program = start("sh", [
@@ -838,7 +838,7 @@ Deno.test({
     ]);
     const port = Number((await program.lines.next()).value);
     const peers: Peer[] = [];
-    // More than it can open; those that it cannot accept wait in the kernel.
+    // More than the server can open; the others wait in the kernel.
     for (let i = 0; i < 80; i++) peers.push(await dial(port));
     const report = await program.lines.next();
     for (const peer of peers) peer.close();
@@ -865,7 +865,7 @@ Deno.test("serve() lets connections above maxConnections wait", async () => {
     Array.from({ length: 5 }, () => connect({ port, framing })),
   );
   const answers = clients.map((client, i) => client.request(`${i}`));
-  // Which are served first is the kernel's to say.
+  // The kernel decides which connections are served first.
   for (let left = clients.length; left > 0; left--) {
     const index = await Promise.any(
       answers.map((answer, i) => answer.then(() => i)),
@@ -888,7 +888,7 @@ async function countPending(promises: Promise<unknown>[]): Promise<number> {
   return pending.filter((is) => is).length;
 }
 
-Deno.test("serve() gives the place of a closed connection away though its handler goes on", async () => {
+Deno.test("serve() frees the place of a closed connection although its handler still runs", async () => {
   const work = Promise.withResolvers<void>();
   const server = serve(
     { ...loopback, maxConnections: 1 },
@@ -910,14 +910,14 @@ Deno.test("serve() gives the place of a closed connection away though its handle
   await shutdown;
 });
 
-Deno.test("serve() gives the place of a client that was reset away though its handler hangs", async () => {
+Deno.test("serve() frees the place of a reset connection although its handler hangs", async () => {
   const work = Promise.withResolvers<void>();
   const log = errorLog();
   const server = serve(
     { ...loopback, maxConnections: 1, onError: log.onError },
     async (connection) => {
       await connection.send("here");
-      await work.promise; // and receives nothing
+      await work.promise; // receives nothing
     },
   );
   const { port } = server.addr;
@@ -931,7 +931,7 @@ Deno.test("serve() gives the place of a client that was reset away though its ha
   await server.shutdown();
 });
 
-Deno.test("serve() serves those whom the filter lets pass, and closes the others", async () => {
+Deno.test("serve() serves connections that the filter accepts, and closes the others", async () => {
   const log = errorLog();
   const addrs: Deno.NetAddr[] = [];
   let handled = 0;
@@ -955,14 +955,14 @@ Deno.test("serve() serves those whom the filter lets pass, and closes the others
   assertEquals(log.errors, []);
 });
 
-Deno.test("serve() lets no client pass a filter that fails", async () => {
+Deno.test("serve() closes connections if the filter throws", async () => {
   const mistake = new Error("Mistake");
   const filters: ((addr: Deno.NetAddr) => unknown)[] = [
     () => {
       throw mistake;
     },
     () => Promise.resolve(true),
-    () => Promise.reject(mistake), // which is no unhandled rejection
+    () => Promise.reject(mistake), // not an unhandled rejection
     () => undefined,
   ];
   for (const filter of filters) {
@@ -982,7 +982,7 @@ Deno.test("serve() lets no client pass a filter that fails", async () => {
 });
 
 /**
- * A listener that gives these transports, and no more until it is closed.
+ * A listener that accepts these transports, then waits until it is closed.
  *
  * @param onClose What its `close()` does besides.
  */
@@ -999,12 +999,12 @@ function listenerOf(
     },
     close() {
       ended.reject(new Deno.errors.BadResource("closed"));
-      return onClose() as void; // it may give a promise, against the type
+      return onClose() as void; // it may return a promise, although the type does not
     },
   };
 }
 
-/** A listener whose connections seem to come from other addresses, in turn. */
+/** A listener whose connections have the given remote addresses in turn. */
 function listeningFrom(
   ...hostnames: string[]
 ): ServeListener<Deno.NetAddr> {
@@ -1063,7 +1063,7 @@ Deno.test("serve() serves no client after its filter has ended the server", asyn
   assertEquals(handled, 0);
 });
 
-Deno.test("serve() gives a place of maxConnections free after halfClosedTimeout, though a handler hangs", async () => {
+Deno.test("serve() frees a place of maxConnections after halfClosedTimeout although a handler hangs", async () => {
   const log = errorLog();
   const work = Promise.withResolvers<void>();
   await using server = serve({
@@ -1108,7 +1108,7 @@ Deno.test("serve() closes connections above maxConnectionsPerAddress", async () 
   assertEquals(log.errors, []);
 });
 
-Deno.test("Server.shutdown() delivers what was read, and lets answers go out", async () => {
+Deno.test("Server.shutdown() delivers messages already read, and sends their answers", async () => {
   const hasRead = Promise.withResolvers<void>();
   const isStopped = Promise.withResolvers<void>();
   const received: string[] = [];
@@ -1136,7 +1136,7 @@ Deno.test("Server.shutdown() delivers what was read, and lets answers go out", a
   assertEquals(server.connections.size, 0);
 });
 
-Deno.test("Server.shutdown() waits until a large queue has gone out", async () => {
+Deno.test("Server.shutdown() waits until a large queue is sent", async () => {
   const server = serve(
     { ...loopback, framing: fixedLength(MORE_THAN_KERNEL_TAKES) },
     (connection) => {
@@ -1151,17 +1151,17 @@ Deno.test("Server.shutdown() waits until a large queue has gone out", async () =
   await shutdown;
 });
 
-Deno.test("Server.shutdown() aborts after its timeout what has not ended", async () => {
+Deno.test("Server.shutdown() aborts connections that have not ended after its timeout", async () => {
   const log = errorLog();
   const begun = Promise.withResolvers<void>();
   const stuck: ConnectionHandler<string, string>[] = [
-    // A handler that works on and on, until it is told to stop.
+    // A handler that runs until its signal is aborted.
     async ({ signal }) => {
       begun.resolve();
       await once(signal, "abort");
       throw signal.reason;
     },
-    // A peer that does not take what was sent.
+    // A peer that does not read.
     (connection) => {
       connection.send("x".repeat(MORE_THAN_KERNEL_TAKES));
       begun.resolve();
@@ -1185,12 +1185,12 @@ Deno.test("Server.shutdown() aborts after its timeout what has not ended", async
   }
 });
 
-Deno.test("Server.shutdown() settles after its timeout though a handler goes on", async () => {
+Deno.test("Server.shutdown() settles after its timeout although a handler still runs", async () => {
   const work = Promise.withResolvers<void>();
   const log = errorLog();
   const server = serve({ ...loopback, onError: log.onError }, async (each) => {
     await each.send("begun");
-    await work.promise; // which heeds no signal
+    await work.promise; // it ignores its signal
   });
   await using client = await connect({ port: server.addr.port, framing });
   assertEquals(await client.receive(), "begun");
@@ -1205,7 +1205,7 @@ Deno.test("Server.shutdown() settles after its timeout though a handler goes on"
   assertEquals(server.connections.size, 0);
 });
 
-Deno.test("Server.shutdown() leaves in peace what ends within its timeout", async () => {
+Deno.test("Server.shutdown() aborts no connection that ends within its timeout", async () => {
   const server = serve(loopback, echo);
   await using client = await connect({ port: server.addr.port, framing });
   assertEquals(await client.request("hello"), "hello");
@@ -1213,7 +1213,7 @@ Deno.test("Server.shutdown() leaves in peace what ends within its timeout", asyn
   assertEquals(await client.receive(), undefined);
 });
 
-Deno.test("Server.shutdown() refuses a timeout out of range, and does nothing then", async () => {
+Deno.test("Server.shutdown() rejects a timeout out of range, and does nothing else", async () => {
   await using server = serve(loopback, echo);
   for (const timeout of [-1, NaN, Infinity]) {
     await assertRejects(() => server.shutdown({ timeout }), RangeError);
@@ -1268,7 +1268,7 @@ Deno.test("Server.shutdown() ends a server that pauses after an error", async ()
   const server = serve({ ...loopback, onError: log.onError }, echo);
   await report;
   const shutdown = server.shutdown();
-  // The pause does not go on for its time.
+  // The pause ends early.
   assert(!await isPending(shutdown));
   assertEquals(log.errors.length, 1);
 });
@@ -1288,7 +1288,7 @@ Deno.test("Server.unref() lets the process end while it pauses after an error", 
   assertEquals(timers.count, 0);
 });
 
-Deno.test("Server.shutdown() closes a connection that is accepted too late", async () => {
+Deno.test("Server.shutdown() closes a connection that is accepted during the shutdown", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const late = Promise.withResolvers<Deno.Conn>();
   using _listener = replacingListener(() => ({ accept: () => late.promise }));
@@ -1304,7 +1304,7 @@ Deno.test("Server.shutdown() closes a connection that is accepted too late", asy
   assertEquals(handled, 0);
 });
 
-Deno.test("Server.shutdown() within a handler waits for all others", async () => {
+Deno.test("Server.shutdown() in a handler waits for all other handlers", async () => {
   const isTold = Promise.withResolvers<void>();
   const server = serve(loopback, async (connection) => {
     for await (const line of connection) {
@@ -1331,7 +1331,7 @@ Deno.test("Server.shutdown() within a handler waits for all others", async () =>
   await server.finished;
 });
 
-Deno.test("Server.shutdown() within several handlers settles in each", async () => {
+Deno.test("Server.shutdown() in several handlers settles in each", async () => {
   const server = serve(loopback, async (connection) => {
     await connection.receive();
     await server.shutdown();
@@ -1347,7 +1347,7 @@ Deno.test("Server.shutdown() within several handlers settles in each", async () 
   await server.finished;
 });
 
-Deno.test("Server.shutdown() within a handler aborts others after its timeout, and not itself", async () => {
+Deno.test("Server.shutdown() in a handler aborts other connections after its timeout, but not its own", async () => {
   const log = errorLog();
   const server = serve(
     { ...loopback, onError: log.onError },
@@ -1372,7 +1372,7 @@ Deno.test("Server.shutdown() within a handler aborts others after its timeout, a
   assertEquals(log.errors, []);
 });
 
-Deno.test("Server.shutdown() within onError waits for all others", async () => {
+Deno.test("Server.shutdown() in onError waits for all handlers", async () => {
   const server = await serve({
     ...loopback,
     async onError() {
@@ -1403,7 +1403,7 @@ Deno.test("Server.shutdown() waits for the handler of a connection that has call
   await shutdown;
 });
 
-Deno.test("serve() tells a handler its peer's address", async () => {
+Deno.test("serve() gives a handler its peer's address", async () => {
   await using server = serve(
     loopback,
     (connection, { remoteAddr }) =>
@@ -1415,7 +1415,7 @@ Deno.test("serve() tells a handler its peer's address", async () => {
   assertEquals(await client.receive(), `tcp ${localAddr.port}`);
 });
 
-Deno.test("Server.shutdown() tells the handlers by their signals, which can say goodbye", async () => {
+Deno.test("Server.shutdown() aborts the handlers' signals, so that they can say goodbye", async () => {
   const signals = new Set<AbortSignal>();
   const server = serve(loopback, async (connection, { signal }) => {
     signals.add(signal);
@@ -1437,13 +1437,13 @@ Deno.test("Server.shutdown() tells the handlers by their signals, which can say 
     assertEquals(await Array.fromAsync(client), ["goodbye"]);
     await client.close();
   }
-  // One for each connection, and the server has let go of the one that had ended.
+  // One for each connection: the server has released the ended one.
   const reasons = [...signals].filter(({ aborted }) => aborted)
     .map(({ reason }) => reason.name);
   assertEquals(reasons, ["AbortError", "AbortError"]);
 });
 
-Deno.test("serve() aborts the signals of handlers by its own, with its reason", async () => {
+Deno.test("serve() aborts the handlers' signals with the reason of its own signal", async () => {
   const controller = new AbortController();
   const reason = new Error("Enough");
   const late = Promise.withResolvers<AbortSignal>();
@@ -1465,7 +1465,7 @@ Deno.test("serve() aborts the signals of handlers by its own, with its reason", 
   await server.finished;
 });
 
-Deno.test("serve() gives an aborted signal to a handler that asks for it too late", async () => {
+Deno.test("serve() gives an aborted signal to a handler that reads it after the abort", async () => {
   const stopped = Promise.withResolvers<void>();
   const names: string[] = [];
   const server = serve(loopback, async (connection, info) => {
@@ -1481,7 +1481,7 @@ Deno.test("serve() gives an aborted signal to a handler that asks for it too lat
   assertEquals(names, ["AbortError"]);
 });
 
-Deno.test("Server is disposed of by shutting it down", async () => {
+Deno.test("Server shuts down when it is disposed", async () => {
   let port = 0;
   let hasEnded = false;
   let client: Connection<string, string>;
@@ -1503,7 +1503,7 @@ Deno.test("Server is disposed of by shutting it down", async () => {
   );
 });
 
-Deno.test("serve() ends with its signal, which aborts the connections", async () => {
+Deno.test("serve() ends and aborts its connections when its signal is aborted", async () => {
   const controller = new AbortController();
   const { signal } = controller;
   let listeners = 0;
@@ -1551,7 +1551,7 @@ Deno.test("serve() ends when its signal is aborted while it calls onListen", asy
   assertEquals(server.connections.size, 0);
 });
 
-Deno.test("Server.connections holds what is open", async () => {
+Deno.test("Server.connections contains the open connections", async () => {
   await using server = serve(loopback, echo);
   assertEquals(server.connections.size, 0);
   const client = await connect({ port: server.addr.port, framing });
@@ -1586,7 +1586,7 @@ Deno.test("Server.ref() keeps the process alive again", async () => {
   let last = await connect({ port, framing });
   for (let i = 0; i < 3; i++) {
     assertEquals(await last.receive(), "here");
-    const next = await connect({ port, framing }); // which has to wait for a place
+    const next = await connect({ port, framing }); // it waits for a place
     await last.close();
     last = next;
   }
@@ -1626,7 +1626,7 @@ Deno.test("serve() offers protocols by ALPN", async () => {
   assertEquals(await conn.handshake(), { alpnProtocol: "two" });
 });
 
-Deno.test("serve() ends only the connection that speaks no TLS", async () => {
+Deno.test("serve() ends only the connection whose bytes are not TLS", async () => {
   const log = errorLog();
   await using server = serve(
     { ...loopback, tls: certificate, onError: log.onError },
@@ -1649,7 +1649,7 @@ Deno.test("serve() ends only the connection that speaks no TLS", async () => {
   assertEquals(await next.request("next"), "next");
 });
 
-Deno.test("serve() gives a silent peer up after handshakeTimeout", async () => {
+Deno.test("serve() ends a silent peer after handshakeTimeout", async () => {
   const log = errorLog();
   const report = log.next;
   let handled = 0;
@@ -1673,7 +1673,7 @@ Deno.test("serve() gives a silent peer up after handshakeTimeout", async () => {
   assertEquals(handled, 0);
 });
 
-Deno.test("serve() gives a silent peer up after idleTimeout if that is shorter", async () => {
+Deno.test("serve() ends a silent peer after idleTimeout if that is shorter", async () => {
   const log = errorLog();
   const report = log.next;
   await using server = serve({
@@ -1688,7 +1688,7 @@ Deno.test("serve() gives a silent peer up after idleTimeout if that is shorter",
   assertMatch(error.message, /within idleTimeout of 1 ms$/);
 });
 
-Deno.test("serve() tells console.error of no handshake that failed", async () => {
+Deno.test("serve() does not log failed handshakes to console.error", async () => {
   using printed = recordingConsoleErrors();
   await using server = serve({ ...loopback, tls: certificate }, echo);
   const { port } = server.addr;
@@ -1747,7 +1747,7 @@ Deno.test("serve() lets handshakes above maxHandshakes wait", async () => {
   assertEquals(await client.request("hello"), "hello");
 });
 
-Deno.test("serve() lets those who have shaken hands wait for a place", async () => {
+Deno.test("serve() lets connections wait for a place after their handshake", async () => {
   await using server = serve({
     ...loopback,
     tls: certificate,
@@ -1762,7 +1762,7 @@ Deno.test("serve() lets those who have shaken hands wait for a place", async () 
     ),
   );
   const answers = clients.map((client, i) => client.request(`${i}`));
-  // Which shakes hands first is not known.
+  // Either may finish its handshake first.
   const first = await Promise.race(answers);
   assertEquals(server.connections.size, 1);
   assertEquals(await countPending(answers), 2);
@@ -1791,8 +1791,8 @@ Deno.test("Server.shutdown() does not wait for a peer that is silent in its hand
   assertEquals(log.errors, []);
 });
 
-Deno.test("Server.shutdown() closes one whose handshake is done just then", async () => {
-  // How many promises lie between a handshake and its handler is not to matter.
+Deno.test("Server.shutdown() closes a connection whose handshake ends during the shutdown", async () => {
+  // The number of promises between handshake and handler must not matter.
   for (let turns = 0; turns < 10; turns++) {
     const [transport, peer] = transportPair();
     using _peer = peer;
@@ -1818,13 +1818,13 @@ Deno.test("Server.shutdown() closes one whose handshake is done just then", asyn
     shaken.resolve({ alpnProtocol: null });
     for (let turn = 0; turn < turns; turn++) await undefined;
 
-    await server.shutdown(); // though the peer does not end
+    await server.shutdown(); // the peer has not ended
 
     assertEquals(server.connections.size, 0);
   }
 });
 
-Deno.test("Server.shutdown() closes those who have shaken hands and wait for a place", async () => {
+Deno.test("Server.shutdown() closes connections that wait for a place after their handshake", async () => {
   const server = serve({
     ...loopback,
     tls: certificate,
@@ -1864,7 +1864,7 @@ Deno.test({
       assertEquals(await client.receive(), undefined);
       await client.close();
       assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
-      // The path is free again, and a socket that is gone already is no error.
+      // The path is free again, and a socket that is already gone is not an error.
       const next = serve({ path, framing }, echo);
       Deno.removeSync(path);
       await next.shutdown();
@@ -1874,7 +1874,7 @@ Deno.test({
   },
 });
 
-/** Leaves the socket of a server that has ended without removing it. */
+/** Leaves the socket file of a server that ended without removing it. */
 function leaveStaleSocket(path: string): void {
   const listener = Deno.listen({ transport: "unix", path: `${path}.old` });
   Deno.renameSync(`${path}.old`, path);
@@ -1882,7 +1882,7 @@ function leaveStaleSocket(path: string): void {
 }
 
 Deno.test({
-  name: "serve() takes over a socket on which no server listens any more",
+  name: "serve() takes over a Unix socket without a server",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -1899,7 +1899,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "serve() leaves a socket that is in use to its server",
+  name: "serve() rejects a Unix socket that another server uses",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -1921,7 +1921,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "serve() removes nothing that is no socket",
+  name: "serve() removes no file that is not a socket",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -1980,7 +1980,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "serve() takes over no socket while another server may be doing so",
+  name:
+    "serve() takes over no socket while another server may be taking it over",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -2054,7 +2055,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "serve() refuses reusePort without the flag that Deno wants for it",
+  name: "serve() refuses reusePort without Deno's flag --unstable-net",
   ignore: "listenDatagram" in Deno,
   fn() {
     assertThrows(
@@ -2067,7 +2068,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() lets no more connections wait than tcpBacklog",
-  // Only there is it known what the kernel makes of it.
+  // Only there is the kernel's rule for it known.
   ignore: Deno.build.os !== "linux",
   async fn() {
     await using server = serve(
@@ -2089,7 +2090,7 @@ Deno.test({
   },
 });
 
-Deno.test("serve() goes by its options as they are when it is called", async () => {
+Deno.test("serve() copies its options when it is called", async () => {
   const first = new AbortController();
   const log = errorLog();
   const options: ServeTcpOptions<string, string> = {
@@ -2098,7 +2099,7 @@ Deno.test("serve() goes by its options as they are when it is called", async () 
     onError: log.onError,
   };
   const server = serve(options, echo);
-  // As for another server.
+  // As if reused for another server.
   options.signal = new AbortController().signal;
   options.filter = () => false;
   options.onError = () => {};

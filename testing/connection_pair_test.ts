@@ -17,7 +17,7 @@ Deno.test("connectionPair() carries messages both ways", async () => {
   assertEquals(await near.receive(), undefined);
 });
 
-Deno.test("connectionPair() gives up by the time, and not by a clock that a test turns", async () => {
+Deno.test("connectionPair() applies its timeout in real time, not by a fake clock", async () => {
   const { setTimeout } = globalThis;
   const callbacks: (() => void)[] = [];
   globalThis.setTimeout = Object.assign(
@@ -34,7 +34,7 @@ Deno.test("connectionPair() gives up by the time, and not by a clock that a test
   }
 });
 
-Deno.test("connectionPair() gives each end options of its own", async () => {
+Deno.test("connectionPair() gives each end its own options", async () => {
   await using pair = connectionPair({
     near: { framing, highWaterMark: 1 },
     far: { framing: lengthPrefixed() },
@@ -44,7 +44,7 @@ Deno.test("connectionPair() gives each end options of its own", async () => {
   assertEquals(await pair.far.receive(), new TextEncoder().encode("hi"));
 });
 
-Deno.test("connectionPair() blocks as its buffers do, and its transports can be faulty", async () => {
+Deno.test("connectionPair() blocks when its buffers are full, and its transports can fail", async () => {
   await using pair = connectionPair({ framing, bufferSize: 10 });
   const { near, far, nearTransport, farTransport } = pair;
   near.send("longer than the buffer");
@@ -71,7 +71,7 @@ Deno.test("connectionPair() aborts both ends at the end of its scope", async () 
   }
 });
 
-Deno.test("connectionPair() refuses what connections refuse", () => {
+Deno.test("connectionPair() refuses the options that connections refuse", () => {
   assertThrows(
     () => connectionPair({ framing, bufferSize: 0 }),
     RangeError,
@@ -84,7 +84,7 @@ Deno.test("connectionPair() refuses what connections refuse", () => {
   );
 });
 
-Deno.test("connectionPair() lets timeouts come, though nothing else keeps the process alive", async () => {
+Deno.test("connectionPair() lets timeouts fire although nothing else keeps the process alive", async () => {
   await using pair = connectionPair({
     near: { framing, messageTimeout: 10 },
     far: { framing },
@@ -97,7 +97,7 @@ Deno.test("connectionPair() lets timeouts come, though nothing else keeps the pr
   );
 });
 
-Deno.test("connectionPair() lets timers come while its ends answer each other", async () => {
+Deno.test("connectionPair() lets timers fire while its ends answer each other", async () => {
   await using pair = connectionPair({ framing });
   const { near, far } = pair;
   const answering = (async () => {
@@ -112,7 +112,7 @@ Deno.test("connectionPair() lets timers come while its ends answer each other", 
   await answering;
 });
 
-Deno.test("connectionPair() gives up for a test that waits in vain", async () => {
+Deno.test("connectionPair() aborts a test that waits without end", async () => {
   await using pair = connectionPair({ framing, giveUpAfter: 10 });
   const waiting = [pair.near.receive(), pair.far.receive()];
   for (const promise of waiting) {
@@ -130,7 +130,7 @@ Deno.test("connectionPair() gives up for a test that waits in vain", async () =>
   );
 });
 
-Deno.test("connectionPair() ignores no options of one end", () => {
+Deno.test("connectionPair() refuses options for one end without a framing", () => {
   const far = { framing, idleTimeout: 10 };
   assertThrows(
     // @ts-expect-error: the near end has none

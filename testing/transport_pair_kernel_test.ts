@@ -1,6 +1,6 @@
 /**
- * The same calls on two sockets of the kernel and on two ends in memory: the
- * results must be equal. Linux only, as each system tells a reset in its own way.
+ * Makes the same calls on two sockets and on two ends in memory: the results must be
+ * equal. Linux only, because each system reports a reset differently.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import type { Transport } from "../connection/transport.ts";
 import type { PairedTransport } from "./paired_transport.ts";
 import { transportPair } from "./transport_pair.ts";
 
-// A call that should have settled in the kernel fails the test after this long.
+// After this time, a call on a socket that has not settled fails the test.
 const WATCHDOG_MS = 10_000;
 
-// A busy system may deliver a packet after the call that sent it has returned, in a few
-// programs of some thousand.
+// On a busy system a packet may arrive after the call that sent it has returned, in a
+// few of some thousand programs.
 const LATE_DELIVERY_MS = 50;
 const MAX_LATE_PROGRAMS = 5;
 
@@ -24,7 +24,10 @@ const ignore = Deno.build.os !== "linux";
 
 let loopbacks = 0;
 
-/** Two sockets. Another address each time, as ports are in use for a minute. */
+/**
+ * Two connected sockets. Each time another address is used, because a port stays in use
+ * for a minute.
+ */
 async function sockets(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
   const number = loopbacks++ % 50_000;
   const hostname = `127.2.${number % 250}.${1 + Math.floor(number / 250)}`;
@@ -49,7 +52,7 @@ async function outcomeOf(
   }
 }
 
-/** Lets every promise settle that can without the event loop. */
+/** Lets all promises settle that do not need the event loop. */
 async function microtasks(): Promise<void> {
   for (let i = 0; i < 20; i++) await undefined;
 }
@@ -90,7 +93,7 @@ interface Step {
   readonly call: typeof NAMES[number];
 }
 
-/** Every program of `length` steps that begins on the first end. */
+/** Every program of `length` steps that starts with the first end. */
 function* programs(length: number): Generator<Step[]> {
   if (length === 0) return yield [];
   for (const start of programs(length - 1)) {
@@ -111,7 +114,7 @@ function isPossible(end: PairedTransport, { call }: Step): boolean {
     : true;
 }
 
-/** What came of a program, and which calls had settled after each step. */
+/** The results of a program, and which calls had settled after each step. */
 interface Run {
   readonly steps: Step[];
   readonly outcomes: Outcome[];
@@ -149,8 +152,8 @@ async function runInMemory(program: Step[]): Promise<Run> {
 }
 
 /**
- * Runs the same on sockets, and waits for what has settled in memory, and after each call
- * for `pause` milliseconds.
+ * Runs the program on sockets. Waits for the calls that have settled in memory, and for
+ * `pause` milliseconds after each call.
  */
 async function runInKernel(
   { steps, settledAfter }: Run,
@@ -197,7 +200,7 @@ function describe(steps: Step[], outcomes: Outcome[]): string {
   ).join("\n");
 }
 
-/** Writes until it fails, and gives the outcome that ended it. */
+/** Writes until a write fails, and returns its outcome. */
 async function fill(
   end: Transport,
 ): Promise<{ sent: number; outcome: Outcome }> {
@@ -208,7 +211,7 @@ async function fill(
   return { sent, outcome };
 }
 
-/** Reads until there is no more, and gives the outcome that ended it. */
+/** Reads to the end or an error, and returns that outcome. */
 async function drain(
   end: Transport,
 ): Promise<{ received: number; outcome: Outcome }> {
@@ -224,12 +227,12 @@ async function drain(
   return { received, outcome };
 }
 
-/** Settles when the kernel takes no more of what `fill()` writes. */
+/** Waits until the kernel takes no more bytes from `fill()`. */
 async function untilBlocked(): Promise<void> {
   for (let i = 0; i < 20; i++) await turn();
 }
 
-/** What two ends do, whose buffers differ in size. */
+/** Programs on two ends whose buffers differ in size. */
 const SCENES: Record<
   string,
   (near: Transport, far: Transport) => Promise<unknown>
@@ -317,7 +320,7 @@ function closeAgain(end: Transport): void {
   }
 }
 
-/** An end that can reset the connection, which Deno's own sockets cannot. */
+/** An end that can reset the connection; Deno's own sockets cannot. */
 interface Resetting {
   write(bytes: Uint8Array): Promise<number>;
   closeWrite(): Promise<void>;

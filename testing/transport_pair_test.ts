@@ -3,12 +3,12 @@ import type { Transport } from "../connection/transport.ts";
 import type { PairedTransport } from "./paired_transport.ts";
 import { transportPair } from "./transport_pair.ts";
 
-/** `length` bytes of which each tells its place. */
+/** `length` bytes, each with its position as value. */
 function numbered(length: number, from = 0): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (from + i) % 251);
 }
 
-/** What one read gives, as a copy. */
+/** Reads once, and returns a copy. */
 async function read(
   end: Transport,
   length = 100_000,
@@ -18,7 +18,7 @@ async function read(
   return count === null ? null : buffer.slice(0, count);
 }
 
-/** How long the reads of `end` are until its peer's end. */
+/** The lengths of the reads of `end` up to its peer's end. */
 async function readLengths(end: Transport, length?: number): Promise<number[]> {
   const lengths: number[] = [];
   for (;;) {
@@ -62,7 +62,7 @@ Deno.test("transportPair() lets a read wait for the next write", async () => {
   assertEquals(await reading, numbered(5));
 });
 
-Deno.test("transportPair() takes as much as there is room for, then waits", async () => {
+Deno.test("transportPair() writes as much as fits, then waits", async () => {
   const [near, far] = transportPair({ bufferSize: 10 });
   assertEquals(await near.write(numbered(15)), 10);
   assertEquals([far.arrived, near.inFlight], [5, 5]);
@@ -78,7 +78,7 @@ Deno.test("transportPair() takes as much as there is room for, then waits", asyn
   assertEquals([far.arrived, near.inFlight], [0, 0]);
 });
 
-Deno.test("transportPair() takes a byte at a time through a buffer of one", async () => {
+Deno.test("transportPair() writes a byte at a time with a buffer of one byte", async () => {
   const [near, far] = transportPair({ bufferSize: 1 });
   const reading = readLengths(far);
   for (let i = 0; i < 5; i++) assertEquals(await near.write(numbered(5)), 1);
@@ -86,7 +86,7 @@ Deno.test("transportPair() takes a byte at a time through a buffer of one", asyn
   assertEquals(await reading, [1, 1, 1, 1, 1]);
 });
 
-Deno.test("transportPair() gives an empty read and an empty write 0", async () => {
+Deno.test("transportPair() returns 0 for an empty read and an empty write", async () => {
   const [near, far] = transportPair();
   assertEquals(await near.write(new Uint8Array(0)), 0);
   assertEquals(await far.read(new Uint8Array(0)), 0);
@@ -95,7 +95,7 @@ Deno.test("transportPair() gives an empty read and an empty write 0", async () =
   assertEquals(await far.read(new Uint8Array(1)), null);
 });
 
-Deno.test("transportPair() delivers what is in flight, then the end", async () => {
+Deno.test("transportPair() delivers bytes in flight, then the end", async () => {
   const [near, far] = transportPair({ bufferSize: 10 });
   await near.write(numbered(10));
   near.close();
@@ -104,7 +104,7 @@ Deno.test("transportPair() delivers what is in flight, then the end", async () =
   assertEquals(await read(far), null);
 });
 
-Deno.test("transportPair() is half-closed until both ends are", async () => {
+Deno.test("transportPair() reads after closeWrite() until the peer ends", async () => {
   const [near, far] = transportPair();
   await near.closeWrite();
   await near.closeWrite();
@@ -114,7 +114,7 @@ Deno.test("transportPair() is half-closed until both ends are", async () => {
   await rejectsAs("BrokenPipe", () => near.write(numbered(1)));
 });
 
-Deno.test("transportPair() loses what is in flight when it is closed with unread bytes", async () => {
+Deno.test("transportPair() loses bytes in flight when it is closed with unread bytes", async () => {
   const [near, far] = transportPair({ bufferSize: 10 });
   await near.write(numbered(10));
   await far.write(numbered(1));
@@ -125,7 +125,7 @@ Deno.test("transportPair() loses what is in flight when it is closed with unread
   await rejectsAs("BrokenPipe", () => far.write(numbered(1)));
 });
 
-Deno.test("PairedTransport.close() interrupts what is under way, and ends all", async () => {
+Deno.test("PairedTransport.close() rejects pending calls, and ends both directions", async () => {
   const [near] = transportPair({ bufferSize: 1 });
   await near.write(numbered(1));
   const reading = rejectsAs("Interrupted", () => read(near));
@@ -153,7 +153,7 @@ Deno.test("PairedTransport is closed at the end of its scope", async () => {
   assertEquals(await read(far), null);
 });
 
-Deno.test("PairedTransport refuses a second read, and a second write, under way", async () => {
+Deno.test("PairedTransport refuses a second concurrent read or write", async () => {
   const [near, far] = transportPair({ bufferSize: 1 });
   await near.write(numbered(1));
   const reading = read(near);
@@ -172,7 +172,7 @@ Deno.test("PairedTransport refuses a second read, and a second write, under way"
   assertEquals(await reading, numbered(1));
 });
 
-Deno.test("PairedTransport.reset() drops what is in flight", async () => {
+Deno.test("PairedTransport.reset() drops bytes in flight", async () => {
   const [near, far] = transportPair({ bufferSize: 10 });
   await near.write(numbered(10));
   near.reset();
@@ -190,7 +190,7 @@ Deno.test("PairedTransport.stall() holds bytes, the end and a reset back", async
   await near.closeWrite();
   const reading = read(far);
   assertEquals([far.arrived, near.inFlight, far.isReading], [0, 5, true]);
-  // The other way is open.
+  // The other direction is open.
   await far.write(numbered(1));
   assertEquals(await read(near), numbered(1));
 
@@ -216,7 +216,7 @@ Deno.test("PairedTransport.stall() fills the buffer of its sender", async () => 
   assertEquals(await writing, 5);
 });
 
-Deno.test("PairedTransport.stall() lets bytes for an end that is closed be answered later", async () => {
+Deno.test("PairedTransport.stall() delays the reset for bytes sent to a closed end", async () => {
   const [near, far] = transportPair();
   far.stall();
   await far.write(numbered(5));
@@ -252,7 +252,7 @@ Deno.test("PairedTransport.deliver() gives no more than the peer has room for", 
   assertThrows(() => near.deliver(0), RangeError, "count");
 });
 
-Deno.test("PairedTransport.cutAt() ends reads at the places", async () => {
+Deno.test("PairedTransport.cutAt() ends reads at the given offsets", async () => {
   const [near, far] = transportPair();
   far.cutAt([1, 4, 9]);
   await near.write(numbered(12));
@@ -260,7 +260,7 @@ Deno.test("PairedTransport.cutAt() ends reads at the places", async () => {
   assertEquals(await readLengths(far, 3), [1, 3, 3, 2, 3]);
 });
 
-Deno.test("PairedTransport.cutAt() takes places as they are needed", async () => {
+Deno.test("PairedTransport.cutAt() reads offsets lazily", async () => {
   const [near, far] = transportPair();
   await near.write(numbered(10));
   assertEquals(await read(far, 4), numbered(4));
@@ -278,7 +278,7 @@ Deno.test("PairedTransport.cutAt() takes places as they are needed", async () =>
   assertEquals(await read(far), numbered(3, 7));
 });
 
-Deno.test("PairedTransport.cutAt() refuses places that do not ascend", async () => {
+Deno.test("PairedTransport.cutAt() refuses offsets that do not ascend", async () => {
   const [near, far] = transportPair();
   await near.write(numbered(10));
   assertEquals(await read(far, 4), numbered(4));
@@ -299,7 +299,7 @@ Deno.test("PairedTransport.maxRead limits each read", async () => {
   assertThrows(() => far.maxRead = 0, RangeError, "maxRead");
 });
 
-Deno.test("PairedTransport remembers what was set", () => {
+Deno.test("PairedTransport stores the socket options", () => {
   const [near] = transportPair();
   const state = () => [near.noDelay, near.keepAlive, near.isReferenced];
   assertEquals(state(), [false, false, true]);
@@ -313,7 +313,7 @@ Deno.test("PairedTransport remembers what was set", () => {
   assertEquals(state(), [false, false, true]);
 });
 
-Deno.test("PairedTransport has the other's addresses", () => {
+Deno.test("PairedTransport has the addresses of its peer, swapped", () => {
   const [near, far] = transportPair();
   assertEquals(near.localAddr, far.remoteAddr);
   assertEquals(near.remoteAddr, far.localAddr);
@@ -345,7 +345,7 @@ async function writeAll(
   for (let sent = 0; sent < length;) {
     const count = Math.min(length - sent, 1 + below(50));
     const writing = end.write(numbered(count, sent));
-    if (end.isWriting) end.resume(); // else it might wait for itself
+    if (end.isWriting) end.resume(); // otherwise it might wait for itself
     sent += await writing;
     if (below(4) === 0) end.stall();
     if (below(2) === 0) end.deliver(1 + below(20));
@@ -378,7 +378,7 @@ async function transfer(seed: number): Promise<string[]> {
   }
 }
 
-Deno.test("transportPair() keeps every byte in order, and can be replayed", async () => {
+Deno.test("transportPair() keeps every byte in order, and repeats a run exactly", async () => {
   for (let seed = 0; seed < 50; seed++) {
     const events = await transfer(seed);
     assertEquals(await transfer(seed), events);

@@ -497,7 +497,7 @@ class Verification<In, Out> {
       const next = this.#nextFrame(messages.slice(0, whole + 1));
       if (next !== undefined && isWhole(part, next)) continue;
       throw new Error(
-        `${name}, ends well: nothing tells that its last message is cut off`,
+        `${name}, ends without an error, although its last message is cut off`,
       );
     }
   }

@@ -21,7 +21,7 @@ function bytes(text: string): Uint8Array<ArrayBuffer> {
 
 const x = (length: number) => "x".repeat(length);
 
-/** A byte of length, and so many bytes of text: with another decoder, if one is given. */
+/** A length byte and that many bytes of text, with another decoder if one is given. */
 function words(
   decode: Decoder<string>["decode"] = takeWord,
   rest: Partial<Decoder<string>> = {},
@@ -57,7 +57,7 @@ function malformed(offset: number): FramingError {
 
 const SENT = ["one", "", "three", "two"];
 
-/** Why `framing` does not pass. */
+/** The message with which `verifyFraming()` refuses `framing`. */
 function faultOf<In, Out>(
   framing: Framing<In, Out>,
   messages: readonly Out[],
@@ -109,7 +109,7 @@ Deno.test("verifyFraming() passes the framings of this module", () => {
   });
 });
 
-Deno.test("verifyFraming() compares what is received, in depth", () => {
+Deno.test("verifyFraming() compares received messages deeply", () => {
   const values = mapped(lines(), {
     decode: (line) => ({ text: line, bytes: [bytes(line)], at: new Date(0) }),
     encode: (line: string) => line,
@@ -127,8 +127,8 @@ Deno.test("verifyFraming() compares what is received, in depth", () => {
   );
 });
 
-Deno.test("verifyFraming() compares, and shows, objects that refer to each other", () => {
-  /** Objects of which each refers to all of them. */
+Deno.test("verifyFraming() compares and shows objects that refer to each other", () => {
+  /** Objects that each refer to all of them. */
   const graph = (size: number) => {
     const nodes = Array.from({ length: size }, (): { to: unknown } => ({
       to: undefined,
@@ -154,10 +154,10 @@ Deno.test("verifyFraming() compares, and shows, objects that refer to each other
     decode: () => ring(2),
     encode: (_: unknown) => "",
   });
-  verifyFraming(rings, [ring(3)]); // alike at each step
+  verifyFraming(rings, [ring(3)]); // equal at each step
 });
 
-Deno.test("verifyFraming() compares what a Map of another class holds besides", () => {
+Deno.test("verifyFraming() compares the extra properties of a subclass of Map", () => {
   class Named extends Map<string, number> {
     name = "";
   }
@@ -206,8 +206,8 @@ Deno.test("verifyFraming() names the one cut that breaks a framing", () => {
   );
 });
 
-Deno.test("verifyFraming() leaves out cuts that do not matter", () => {
-  // Wrong only if a read has exactly two bytes, of a stream too long for each place.
+Deno.test("verifyFraming() leaves out of its report cuts that do not matter", () => {
+  // Wrong only for a read of exactly two bytes, in a stream too long to try every cut.
   let last = 0;
   const framing: Framing<string> = {
     decoder() {
@@ -251,8 +251,8 @@ Deno.test("verifyFraming() finds a view that is overwritten", () => {
   );
 });
 
-Deno.test("verifyFraming() finds a message that its receiver must not write to", () => {
-  /** Sends what has changed since the last message. */
+Deno.test("verifyFraming() finds a decoder that still uses a message that it has returned", () => {
+  /** Sends the changes since the last message. */
   function changes(isCopied: boolean): Framing<Uint8Array<ArrayBuffer>> {
     return {
       decoder() {
@@ -299,7 +299,7 @@ Deno.test("verifyFraming() names the cut that breaks a stream of many bytes", ()
   assertIncludes(fault, 'cut into "\\x09" | "ninebytes', " at 1: ");
 });
 
-Deno.test("verifyFraming() tells messages apart that have no properties", () => {
+Deno.test("verifyFraming() distinguishes messages that have no properties", () => {
   const kinds: [string, (text: string) => unknown][] = [
     ["URL", (text) => new URL(`http://x/#${text}`)],
     ["Error", (text) => new Error(text)],
@@ -315,7 +315,7 @@ Deno.test("verifyFraming() tells messages apart that have no properties", () => 
   }
 });
 
-Deno.test("verifyFraming() shows what tells two messages apart", () => {
+Deno.test("verifyFraming() shows the difference between two messages", () => {
   class Reading {
     constructor(readonly value: unknown) {}
   }
@@ -354,7 +354,7 @@ Deno.test("verifyFraming() shows what tells two messages apart", () => {
   }
 });
 
-Deno.test("verifyFraming() compares messages that hold themselves", () => {
+Deno.test("verifyFraming() compares messages that contain themselves", () => {
   interface Node {
     name: string;
     children: { parent: Node }[];
@@ -376,7 +376,7 @@ Deno.test("verifyFraming() compares messages that hold themselves", () => {
   );
 });
 
-Deno.test("verifyFraming() finds bytes that are shared within any message", () => {
+Deno.test("verifyFraming() finds shared bytes inside any message", () => {
   const kinds: [string, (bytes: Uint8Array<ArrayBuffer>) => unknown][] = [
     ["Map", (bytes) => new Map([["a", bytes]])],
     ["Set", (bytes) => new Set([bytes])],
@@ -425,7 +425,7 @@ Deno.test("verifyFraming() finds state that streams share", () => {
 });
 
 Deno.test("verifyFraming() finds state that both directions of a stream share", () => {
-  /** Lines that have a number, which `next` tells. */
+  /** Numbered lines; `next` returns the number. */
   function numbered(next: (isDecoding: boolean) => number): Framing<string> {
     return mapped(lines(), {
       decode: (line) => line.replace("0", `${next(true)}`),
@@ -446,7 +446,7 @@ Deno.test("verifyFraming() finds state that both directions of a stream share", 
   let isIdle = false;
   const asking: Framing<string> = {
     decoder() {
-      isIdle = true; // and so is each stream that begins later
+      isIdle = true; // so is each stream that starts later
       return mapped(lines(), {
         decode: (line) => isIdle ? line : `${line}?`,
         encode: String,
@@ -466,7 +466,7 @@ Deno.test("verifyFraming() finds state that both directions of a stream share", 
   );
 });
 
-Deno.test("verifyFraming() finds an encoder that changes what is sent", () => {
+Deno.test("verifyFraming() finds an encoder that masks the message in place", () => {
   const masking: Framing<Uint8Array<ArrayBuffer>, Uint8Array> = {
     ...fixedLength(3),
     encoder: () => ({
@@ -510,12 +510,12 @@ Deno.test("verifyFraming() finds a message that waits for the next frame where i
   verifyFraming(greedy, SENT, { prompt: false });
 });
 
-Deno.test("verifyFraming() passes a message that bytes of the next one are added to at the end", () => {
+Deno.test("verifyFraming() passes a message that ends with bytes of the next one", () => {
   const prefix = asText(delimited("--", { disposition: "prefix" }));
   verifyFraming(prefix, ["--one", "--", "--two"], { prompt: false });
 });
 
-Deno.test("verifyFraming() passes a stream that ends after what comes before messages", () => {
+Deno.test("verifyFraming() passes a stream that ends after a preface", () => {
   // A preface, once in a stream.
   const prefaced: Framing<string> = {
     decoder() {
@@ -546,7 +546,7 @@ Deno.test("verifyFraming() passes a stream that ends after what comes before mes
   verifyFraming(prefaced, ["one"]);
   verifyFraming(prefaced, SENT);
 
-  // A topic, for all lines up to the next one.
+  // A topic that applies to all lines up to the next topic.
   type Line = { topic: string; text: string };
   const { decoder } = assembled(lines({ trailing: "error" }), () => {
     let topic = "";
@@ -576,7 +576,7 @@ Deno.test("verifyFraming() passes a stream that ends after what comes before mes
 });
 
 Deno.test("verifyFraming() finds a message that is lost with the one after it", () => {
-  /** Gives each word when the next one has come. */
+  /** Returns each word when the next one has arrived. */
   const late: Framing<string> = {
     decoder() {
       let held: string | undefined;
@@ -589,7 +589,7 @@ Deno.test("verifyFraming() finds a message that is lost with the one after it", 
             if (given !== undefined && word !== undefined) return given;
             if (word !== undefined) continue;
             if (ended && input.length === 0) return given;
-            // The last word is lost too, and not told.
+            // The last word is lost too, without an error.
             if (ended && given !== undefined) input.skip(input.length);
             else held = given;
             return undefined;
@@ -601,11 +601,11 @@ Deno.test("verifyFraming() finds a message that is lost with the one after it", 
   };
   assertIncludes(
     faultOf(late, ["one", "two", "three"], { prompt: false }),
-    'after 5 bytes, "\\x03one\\x03", ends well',
+    'after 5 bytes, "\\x03one\\x03", ends without an error',
   );
 });
 
-Deno.test("verifyFraming() finds an end within a message that is passed over", () => {
+Deno.test("verifyFraming() finds an ignored end inside a message", () => {
   const careless = words((input, ended) => {
     const word = takeWord(input, ended);
     if (word === undefined && ended) input.skip(input.length);
@@ -613,10 +613,10 @@ Deno.test("verifyFraming() finds an end within a message that is passed over", (
   });
   assertIncludes(
     faultOf(careless, ["one", "two"]),
-    'A stream that ends after 1 bytes, "\\x03", ends well',
-    "nothing tells that its last message is cut off",
+    'A stream that ends after 1 bytes, "\\x03", ends without an error',
+    "although its last message is cut off",
   );
-  /** Takes the length before the word is there. */
+  /** Takes the length before the word has arrived. */
   const eager = (isPending: boolean): Framing<string> => ({
     ...words(),
     decoder() {
@@ -642,16 +642,16 @@ Deno.test("verifyFraming() finds an end within a message that is passed over", (
   verifyFraming(eager(true), SENT);
   assertIncludes(
     faultOf(eager(false), SENT),
-    'A stream that ends after 1 bytes, "\\x03", ends well',
+    'A stream that ends after 1 bytes, "\\x03", ends without an error',
   );
-  // Unless that is wanted.
+  // Unless that is intended.
   verifyFraming(delimited("---", { trailing: "discard" }), ["a", "bcd"]);
   const even = mapped(lines({ eol: "\r\n" }), {
     decode: (line: string) => line.length % 2 === 0 ? line : undefined,
     encode: (line: string) => line,
   });
   verifyFraming(even, ["no", "okay"]);
-  // Or the bytes belong to no message.
+  // Or if the bytes belong to no message.
   const spaced = words((input, ended) => {
     if (input.byteAt(0) !== 0x20) return takeWord(input, ended);
     input.skip(1);
@@ -666,7 +666,7 @@ Deno.test("verifyFraming() finds an end within a message that is passed over", (
   verifyFraming({ ...spaced, encoder: () => encoder }, SENT);
 });
 
-Deno.test("verifyFraming() finds an error that comes before the messages", () => {
+Deno.test("verifyFraming() finds an error that comes before earlier messages", () => {
   const hasty = words((input, ended) => {
     if (input.indexOf(0xff) !== -1) {
       throw new FramingError("Wrong", { code: "malformed" });
@@ -679,7 +679,7 @@ Deno.test("verifyFraming() finds an error that comes before the messages", () =>
   );
 });
 
-Deno.test("verifyFraming() finds what is not refused, and what is refused otherwise when cut", () => {
+Deno.test("verifyFraming() finds bytes that are not refused, or refused differently when cut", () => {
   assertIncludes(
     faultOf(words(), SENT, { refused: [bytes("\x01a")] }),
     '"\\x01a" after the messages is not refused: ["a"] was received',
@@ -721,7 +721,7 @@ Deno.test("verifyFraming() finds a limit that is one byte off", () => {
   }
 });
 
-Deno.test("verifyFraming() finds a message of the limit that is received as another", () => {
+Deno.test("verifyFraming() finds a message of maximum length that is received differently", () => {
   const limit = { maxLength: 9, message: x };
   const short = mapped(words(), {
     decode: (word) => word.slice(0, 8),
@@ -734,7 +734,7 @@ Deno.test("verifyFraming() finds a message of the limit that is received as anot
   verifyFraming(short, SENT, { limit, received: SENT });
 });
 
-Deno.test("verifyFraming() finds an encoder that a message it refused has changed", () => {
+Deno.test("verifyFraming() finds an encoder whose state changes with a refused message", () => {
   const counted = (isEarly: boolean): Framing<string> => ({
     decoder: () => {
       const decoder = words().decoder();
@@ -763,7 +763,7 @@ Deno.test("verifyFraming() finds an encoder that a message it refused has change
   );
 });
 
-Deno.test("verifyFraming() finds what is made up when the stream ends inside a message", () => {
+Deno.test("verifyFraming() finds a message made up when the stream ends inside one", () => {
   const inventing = words((input, ended) =>
     takeWord(input, ended) ??
       (ended && input.length > 0 ? input.takeText(1) : undefined)
@@ -811,15 +811,15 @@ Deno.test("verifyFraming() never hangs", () => {
   );
 });
 
-Deno.test("verifyFraming() tells that unframed() gives a message for each read", () => {
+Deno.test("verifyFraming() reports that unframed() gives a message for each read", () => {
   assertIncludes(
     faultOf(unframed(), ["ab", "c"]),
     '"abc", whole, gives message 0 as "abc", which was "ab"',
   );
 });
 
-Deno.test("verifyFraming() does the same with the same seed", () => {
-  // Wrong for two reads of three bytes, one after another.
+Deno.test("verifyFraming() repeats a run with the same seed", () => {
+  // Wrong for two consecutive reads of three bytes.
   const odd = (): Framing<string> => ({
     ...words(),
     decoder() {
@@ -842,7 +842,7 @@ Deno.test("verifyFraming() does the same with the same seed", () => {
   );
 });
 
-Deno.test("verifyFraming() refuses what it cannot verify", () => {
+Deno.test("verifyFraming() refuses arguments that it cannot verify", () => {
   assertThrows(() => verifyFraming(lines(), []), TypeError, "without messages");
   assertThrows(
     () => verifyFraming(lines(), ["a"], { received: [] }),
@@ -895,7 +895,7 @@ Deno.test("verifyFraming() finds an encoder that changes the message", () => {
   assert(fault.includes("was changed as it was encoded"), fault);
 });
 
-Deno.test("verifyFraming() finds an encoder that writes otherwise in one buffer", () => {
+Deno.test("verifyFraming() finds frames that differ when they are encoded one by one", () => {
   let encoders = 0;
   const fault = faultOf({
     ...words(),
@@ -912,7 +912,7 @@ Deno.test("verifyFraming() finds an encoder that writes otherwise in one buffer"
   assert(fault.includes("one by one"), fault);
 });
 
-Deno.test("verifyFraming() tells a fault also of what is thrown and cannot be shown", () => {
+Deno.test("verifyFraming() reports a thrown value without a string form", () => {
   const refuse = () => {
     throw Object.create(null);
   };

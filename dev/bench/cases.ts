@@ -1,19 +1,19 @@
 /**
- * What is measured, and beside what.
+ * What is measured, and compared with what.
  *
- * A new peer is an operation in its program, a line in {@linkcode SUBJECTS},
- * and its name in the cases that it takes part in.
+ * To add a peer, add an operation to its program, a line to {@linkcode SUBJECTS}, and
+ * its name to the cases that it takes part in.
  */
 
 import type { Kind } from "./peers/subject.mjs";
 import type { ProgramName } from "./programs.ts";
 
-/** One way for one program to do it. */
+/** One operation of one program. */
 export interface Subject {
   label: string;
-  /** It looks for no messages, so only its bytes are checked. */
+  /** It does not look for messages, so only its bytes are checked. */
   isFloor?: true;
-  /** The operation of 0.1 to compare with, where it is not of the same name. */
+  /** The operation of 0.1 to compare with, if it has another name. */
   operationOf01?: string;
 }
 
@@ -224,23 +224,23 @@ export function describe(name: SubjectName): Subject {
   return { label: label.replace("@framed/tcp:", "@framed/tcp 0.1:") };
 }
 
-/** The same in 0.1, for what the module does. */
+/** The same operation in 0.1, for subjects of the module. */
 export function in01(name: SubjectName): SubjectName | undefined {
   const [program, operation] = name.split("/");
   if (program !== "framed") return undefined;
   return `0.1/${describe(name).operationOf01 ?? operation}`;
 }
 
-/** All who take part in a case, and all of them in 0.1 as well. */
+/** All subjects of a case, and the same operations in 0.1. */
 export function subjectsOf({ subjects }: Case): SubjectName[] {
   const all = subjects.flatMap((name) => [name, in01(name) ?? name]);
   return [...new Set(all)];
 }
 
 /**
- * What the far side does: sends, receives, echoes, sends with many in flight
- * over many connections, opens connections, sends on one of many connections and
- * receives on all, each message alone or many in flight; or none, in memory.
+ * What the far side does: sends, receives, echoes, sends with many in flight over many
+ * connections, opens connections, or sends on one of many connections and receives on
+ * all, each message alone or many in flight; or nothing, for operations in memory.
  */
 export type Mode =
   | "source"
@@ -252,10 +252,10 @@ export type Mode =
   | "broadcast-pipelined"
   | "memory";
 
-/** What a ratio is made of; where it is above 1, the subject is better. */
+/** The quantity of a ratio; above 1 the subject is better. */
 export type Metric = "time" | "memory";
 
-/** A ratio to report: the one beside, divided by the subject. */
+/** A ratio to report: the value of `beside`, divided by that of the subject. */
 export interface Comparison {
   subject: SubjectName;
   beside: SubjectName;
@@ -263,11 +263,11 @@ export interface Comparison {
   metric?: Metric;
   /** The ratio to reach. */
   reach?: number;
-  /** The ratio where the limit seems to be. */
+  /** The ratio that seems to be the limit. */
   limit?: number;
 }
 
-/** One thing to do, and all who do it in turn. */
+/** A task, and the subjects that do it in turn. */
 export interface Case {
   name: string;
   title: string;
@@ -277,27 +277,30 @@ export interface Case {
   messageLength: number;
   /** In memory: the length of a chunk; 64 KiB by default. */
   chunkLength?: number;
-  /** What the messages are made of; `"letters"` by default. */
+  /** The content of the messages; `"letters"` by default. */
   kind?: Kind;
-  /** With a length of 4 bytes before each message; `"lines"` by default. */
+  /**
+   * The framing: a length of 4 bytes before each message, or lines; `"lines"` by
+   * default.
+   */
   framing?: "lines" | "prefixed";
-  /** What carries the bytes; `"tcp"` by default. */
+  /** The transport; `"tcp"` by default. */
   transport?: "tcp" | "tls";
   /**
-   * Whether the subject and the far side have a processor each, or share one; left
-   * to the scheduler by default.
+   * Whether the subject and the far side have one processor each or share one; by
+   * default the scheduler decides.
    */
   processors?: "own" | "shared";
-  /** How many a run has, where that is fixed; measured first where it is not. */
+  /** The number of messages in a run, if fixed; otherwise it is measured first. */
   count?: number;
   subjects: SubjectName[];
   comparisons: Comparison[];
 }
 
 /**
- * A request at a time. Where the two processes run decides more than anything else:
- * waking another processor takes several times what the work takes. So it is not
- * left to the scheduler, which would move them about in the middle of a run.
+ * One request at a time. The placement of the two processes has more effect than
+ * anything else: waking another processor takes several times as long as the work. So
+ * it is fixed: the scheduler would move them in the middle of a run.
  */
 function pingPong(
   processors: "own" | "shared",
@@ -332,7 +335,7 @@ function pingPong(
   };
 }
 
-/** Over `node:net`, beside the same runtime's bare sockets. */
+/** Over `node:net`, compared with bare sockets in the same runtime. */
 function overNodeNet(
   name: string,
   title: string,
@@ -366,14 +369,17 @@ function overNodeNet(
       operations.map((operation, index) => ({
         subject: `framed-${runtime}/${operation}` as const,
         beside: `${runtime}/${beside}` as const,
-        // The first one is how it is to be done where speed matters.
+        // The first one is the fastest way, for programs where speed matters.
         ...(index === 0 && goals),
       }))
     ),
   };
 }
 
-/** Messages as lines over TLS, beside a bare loop of Deno's that finds none. */
+/**
+ * Messages as lines over TLS, compared with a bare loop in Deno that does not look for
+ * messages.
+ */
 function overTls(
   operation: "receive" | "request" | "echo",
   title: string,
@@ -399,7 +405,7 @@ function overTls(
     comparisons: own.map((subject, index) => ({
       subject,
       beside: bare,
-      // The first one is how it is to be done where speed matters.
+      // The first one is the fastest way, for programs where speed matters.
       ...(index === 0 && goals),
     })),
   };
@@ -465,7 +471,7 @@ function prefixedInMemory(
   };
 }
 
-/** Decoding in memory that only versions of the module are compared in. */
+/** Decoding in memory, compared only between versions of the module. */
 function decodingBeside01(
   name: string,
   subject: "framed/decode-text" | "framed/decode-fatal" | "framed/decode-json",

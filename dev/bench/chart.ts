@@ -1,4 +1,4 @@
-/** The ratios as a picture: one bar each, on a logarithmic axis around 1. */
+/** Draws the ratios as bars on a logarithmic axis around 1. */
 
 import type { CaseResult } from "./measure.ts";
 import { comparisonTitle, formatRatio, isReached } from "./report.ts";
@@ -35,7 +35,7 @@ function line(
   return `<line x1="${from}" y1="${y1}" x2="${to}" y2="${y2}" ${attributes}/>`;
 }
 
-/** A chart of all ratios, as SVG. */
+/** Returns a chart of all ratios, as SVG. */
 export function drawChart(cases: CaseResult[]): string {
   const compared = cases.filter(({ comparisons }) => comparisons.length > 0);
   const shown = compared.flatMap(({ comparisons }) =>

@@ -6,7 +6,7 @@ const END_TIMEOUT_MS = 2_000;
 /** As many open files as this machine allows: each process may hold 10,000 sockets. */
 const RAISE_LIMIT = 'ulimit -Sn "$(ulimit -Hn)"; exec "$@"';
 
-/** What a process has used until now. */
+/** CPU time and memory that a process has used so far. */
 export interface Usage {
   cpuNanoseconds: number;
   residentBytes: number;
@@ -21,7 +21,7 @@ export class Child implements AsyncDisposable {
   readonly #output: ReadableStreamDefaultReader<string>;
   #unread = "";
 
-  /** Starts a command; `env` is added to our own environment. */
+  /** Starts a command; `env` is added to this process's environment. */
   constructor(command: string[], env: Record<string, string> = {}) {
     const names = command.slice(-4).map((word) => word.split("/").at(-1));
     this.#name = names.join(" ");
@@ -37,13 +37,13 @@ export class Child implements AsyncDisposable {
       .getReader();
   }
 
-  /** Sends a line, and gives the line that answers it. */
+  /** Sends a line, and returns the line that answers it. */
   async ask(line: string): Promise<string> {
     await this.#input.write(new TextEncoder().encode(`${line}\n`));
     return await this.read();
   }
 
-  /** The next line; a process that takes too long for it is killed. */
+  /** Returns the next line; kills a process that takes too long. */
   async read(): Promise<string> {
     const timer = setTimeout(() => this.#kill(), ANSWER_TIMEOUT_MS);
     try {
@@ -63,7 +63,7 @@ export class Child implements AsyncDisposable {
     }
   }
 
-  /** What the process has used until now, all its threads together. */
+  /** What all threads of the process have used so far. */
   usage(): Usage {
     const folder = `/proc/${this.#process.pid}`;
     let cpuNanoseconds = 0;
@@ -83,10 +83,10 @@ export class Child implements AsyncDisposable {
     };
   }
 
-  /** Ends the process: by closing its input, and by force if that does not do. */
+  /** Ends the process by closing its input, or kills it if that does not help. */
   async [Symbol.asyncDispose](): Promise<void> {
     const timer = setTimeout(() => this.#kill(), END_TIMEOUT_MS);
-    // Both fail if the process has ended before, which is all the same here.
+    // Both fail if the process has already ended, which does not matter here.
     await this.#input.close().catch(() => {});
     await this.#output.cancel().catch(() => {});
     await this.#process.status;
@@ -97,7 +97,7 @@ export class Child implements AsyncDisposable {
     try {
       this.#process.kill("SIGKILL");
     } catch {
-      // It ended in this very moment.
+      // It has just ended.
     }
   }
 }

@@ -1,4 +1,4 @@
-/** One subject at work: started, run, timed and checked. */
+/** Starts a subject, and runs, times and checks it. */
 
 import { fileURLToPath } from "node:url";
 import { type Case, describe, type Mode, type SubjectName } from "./cases.ts";
@@ -15,13 +15,13 @@ const BROADCAST_IN_FLIGHT = 32;
 /** How many connections are opened and closed again before memory is read. */
 const OPEN_WARM_UP = 256;
 
-/** Files that a process may need beside the connections counted. */
+/** Files that a process may need in addition to the counted connections. */
 const SPARE_FILES = 100;
 
 /** How long an idle process is left alone before its memory is read. */
 const SETTLE_MS = 250;
 
-/** What a subject is asked to do. */
+/** The task of a subject. */
 export type Task = Pick<
   Case,
   | "mode"
@@ -33,13 +33,13 @@ export type Task = Pick<
   | "processors"
 >;
 
-/** What one run took, for each message or connection. */
+/** The cost of one run, for each message or connection. */
 export interface Sample {
   nanoseconds: number;
   cpuNanoseconds: number;
   /** How busy the far side was, from 0 to 1; absent in memory. */
   loadBusy?: number;
-  /** Memory for each connection; only where connections are opened and kept. */
+  /** Memory for each connection, if connections are opened and kept. */
   bytes?: number;
 }
 
@@ -57,7 +57,7 @@ export function roundCount(task: Task, count: number): number {
   return Math.max(1, Math.round(count / step)) * step;
 }
 
-/** Why this machine cannot open so many connections, if it cannot. */
+/** The reason if this machine cannot open that many connections. */
 export async function tooFewFiles(count: number): Promise<string | undefined> {
   const { stdout } = await new Deno.Command("sh", {
     args: ["-c", "ulimit -Hn"],
@@ -69,10 +69,10 @@ export async function tooFewFiles(count: number): Promise<string | undefined> {
   } open files, and this machine allows ${limit}`;
 }
 
-/** Why a subject cannot take part on this machine. */
+/** Thrown with the reason if a subject cannot run on this machine. */
 export class Unavailable extends Error {}
 
-/** The command, kept to one processor if one is given. */
+/** The command, pinned to a processor if one is given. */
 function onProcessor(
   processor: number | undefined,
   command: string[],
@@ -82,13 +82,13 @@ function onProcessor(
     : ["taskset", "--cpu-list", String(processor), ...command];
 }
 
-/** One subject at work, with a far side of its own. */
+/** A running subject with its own far side. */
 export class Contender implements AsyncDisposable {
   readonly #name: SubjectName;
   readonly #task: Task;
   readonly #subject: Child;
   readonly #load: Child | undefined;
-  /** Where the subject listens, or 0 if it is a client. */
+  /** The port of the subject, or 0 if it is a client. */
   #subjectPort = 0;
   #loadPort = 0;
 
@@ -119,7 +119,7 @@ export class Contender implements AsyncDisposable {
     }
   }
 
-  /** Starts a subject; throws where it says that it cannot run. */
+  /** Starts a subject; throws if it reports that it cannot run. */
   static async start(
     name: SubjectName,
     task: Task,
@@ -139,7 +139,7 @@ export class Contender implements AsyncDisposable {
     }
   }
 
-  /** The most memory that the subject has had until now. */
+  /** The peak memory of the subject so far. */
   get peakResidentBytes(): number {
     return this.#subject.usage().peakResidentBytes;
   }
@@ -177,7 +177,7 @@ export class Contender implements AsyncDisposable {
     return { ...sample, bytes };
   }
 
-  /** A server is asked by the load alone. */
+  /** The load alone drives a server. */
   async #askSubject(count: number): Promise<string | undefined> {
     if (this.#subjectPort !== 0) return undefined;
     return await this.#subject.ask(`${this.#loadPort} ${count}`);

@@ -1,12 +1,12 @@
-/** What a run must have given, to be believed. */
+/** The results that a correct run must have. */
 
 import type { Case } from "./cases.ts";
 import { makeMessages, messageAt, Tally } from "./peers/subject.mjs";
 
-/** What decides which bytes pass. */
+/** The settings that determine the bytes of a run. */
 export type Traffic = Pick<Case, "messageLength" | "kind" | "framing">;
 
-/** Messages of a block, and how a tally takes each: as bytes or as text. */
+/** The messages of a block, and how a tally adds each: as bytes or as text. */
 interface Block {
   readonly lengths: readonly number[];
   readonly counted: readonly number[];
@@ -43,20 +43,20 @@ function blockOf(traffic: Traffic): Block {
   return block;
 }
 
-/** The sum of the first `count` values, which repeat. */
+/** The sum of the first `count` values of a repeating list. */
 function sumOf(values: readonly number[], count: number): number {
   const sum = (some: readonly number[]) => some.reduce((a, b) => a + b, 0);
   const rest = values.slice(0, count % values.length);
   return Math.floor(count / values.length) * sum(values) + sum(rest);
 }
 
-/** How many bytes pass for so many messages, frames and all. */
+/** The number of bytes of `count` messages, including their framing. */
 export function expectedBytes(traffic: Traffic, count: number): number {
   const overhead = traffic.framing === "prefixed" ? 4 : 1;
   return sumOf(blockOf(traffic).lengths, count) + count * overhead;
 }
 
-/** Whether a tally is that of so many messages, also by its checksum if it has one. */
+/** Whether a tally matches `count` messages, including its checksum if it has one. */
 export function isExpected(
   traffic: Traffic,
   count: number,

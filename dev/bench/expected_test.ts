@@ -9,7 +9,7 @@ import {
 
 const KINDS: Kind[] = ["letters", "same", "varied", "latin", "korean"];
 
-Deno.test("makeMessage() gives valid text of the length asked for, or about it", () => {
+Deno.test("makeMessage() returns valid text of about the given length", () => {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   for (const kind of KINDS) {
     const messages = makeMessages(64, kind);
@@ -20,7 +20,7 @@ Deno.test("makeMessage() gives valid text of the length asked for, or about it",
   }
 });
 
-Deno.test("isExpected() tells a message that is missing, twice or out of order", () => {
+Deno.test("isExpected() finds a message that is missing, doubled or out of order", () => {
   const traffic = { messageLength: 64, kind: "varied" } as const;
   const tallyOf = (indices: number[]) => {
     const tally = new Tally();
@@ -33,7 +33,7 @@ Deno.test("isExpected() tells a message that is missing, twice or out of order",
   assert(!isExpected(traffic, 3, tallyOf([0, 2, 1])));
 });
 
-Deno.test("expectedBytes() counts frames, and begins again after a block", () => {
+Deno.test("expectedBytes() counts frames, and starts again after a block", () => {
   const count = makeMessages(64).length + 1;
   assertEquals(expectedBytes({ messageLength: 64 }, count), count * 65);
   assertEquals(

@@ -1,5 +1,5 @@
 /**
- * How the module's time and memory grow when there is more to do.
+ * Measures how the module's time and memory grow with the amount of work.
  *
  * Each quantity is doubled four times. Time for each unit should stay the same,
  * and so should the memory at its peak.
@@ -17,48 +17,48 @@ import {
 
 const FACTORS = [1, 2, 4, 8, 16];
 
-/** Every step warms up for as long, or the smallest would be the slowest. */
+/** Every step warms up for the same time, otherwise the smallest would be the slowest. */
 const WARM_UP_MS = 300;
 
 const LARGE_MESSAGE_LENGTH = 2 ** 20;
 const SEGMENT_LENGTH = 1460;
 
-/** Something to do `factor` times as much of. */
+/** A quantity that is multiplied by `factor`. */
 export interface Growth {
   name: string;
   title: string;
   subject: SubjectName;
-  /** What the time is given for. */
+  /** The unit of the time. */
   unit: string;
   step(factor: number): Step;
 }
 
-/** A task, how many messages of it are to be done, and what the time is for. */
+/** Returns the task, the number of messages, and the unit of the time. */
 export interface Step {
   task: Task;
   count: number;
   units: number;
 }
 
-/** What a step took. */
+/** The cost of a step. */
 export interface StepResult {
   units: number;
   nanoseconds: number;
   cpuNanoseconds: number;
   peakResidentBytes: number;
-  /** Memory for each connection; only where connections are kept. */
+  /** Memory for each connection, if connections are kept. */
   bytes?: number;
 }
 
-/** What a quantity did to time and memory, each time it was doubled. */
+/** Time and memory for each doubling of a quantity. */
 export interface GrowthResult {
   name: string;
   title: string;
   unit: string;
   steps: StepResult[];
-  /** Why steps are missing. */
+  /** The reason for missing steps. */
   failed?: string;
-  /** Why a step was not tried, nor those after it. */
+  /** The reason if this step and later ones were not run. */
   skipped?: string;
 }
 
@@ -143,7 +143,7 @@ export const GROWTHS: Growth[] = [
   },
 ];
 
-/** Measures the module with a quantity doubled four times. */
+/** Measures the module while a quantity is doubled four times. */
 export async function measureGrowth(
   { name, title, subject, unit, step }: Growth,
   programs: Map<ProgramName, Program>,

@@ -1,16 +1,15 @@
 // deno-lint-ignore-file no-console
 
 /**
- * The far side of every socket: a process of its own, the same for all
- * subjects.
+ * The far side of every socket: a separate process, the same for all subjects.
  *
- * It speaks to the sockets through libc, blocking and without an event loop,
- * because a load generator on `Deno.Conn` was the limit itself: 2.3 million
- * pipelined echoes a second against a server in Rust, 4.5 million this way.
+ * It uses blocking sockets through libc, without an event loop, because a load
+ * generator on `Deno.Conn` was itself the limit: 2.3 million pipelined echoes a second
+ * with a server in Rust, 4.5 million this way.
  *
- * Started as `load.ts MESSAGE_LENGTH KIND FRAMING TRANSPORT`, it prints the port it
- * listens on. Then each line `MODE PORT COUNT` is one run, answered by how many
- * bytes passed and were right.
+ * Started as `load.ts MESSAGE_LENGTH KIND FRAMING TRANSPORT`, it prints its port. Then
+ * each line `MODE PORT COUNT` starts one run, and the answer is the number of bytes
+ * that passed and were correct.
  */
 
 import { createInterface } from "node:readline";
@@ -33,7 +32,7 @@ const PIPELINED_IN_FLIGHT = 32;
 const BROADCAST_RECEIVERS = 1000;
 const BROADCAST_IN_FLIGHT = 32;
 
-/** How many connections may be opened before the first of them has answered. */
+/** The number of connections that may be opened before the first one has answered. */
 const OPENING_WINDOW = 256;
 
 const { memcmp } = Deno.dlopen("libc.so.6", {
@@ -46,7 +45,7 @@ const messages = makeMessages(Number(messageLength), kind);
 const block = framing === "prefixed"
   ? makeBlock(messages, new Uint8Array(), lengthHeader)
   : makeBlock(messages, new Uint8Array([10]));
-/** The same for all messages, save in echo, which does not ask for it. */
+/** The same for all messages, except in echo, which does not need it. */
 const frameLength = block.length / messages.length;
 
 const tls = transport === "tls" ? await import("./load_tls.ts") : undefined;
@@ -62,7 +61,7 @@ function connect(port: number): Socket {
   return tls?.connectTls(socket) ?? socket;
 }
 
-// The block goes on after its end, so that a view of it can begin anywhere.
+// The block is repeated after its end, so that a view can start anywhere.
 const endless = new Uint8Array(block.length + RECEIVE_BUFFER_LENGTH);
 for (let at = 0; at < endless.length; at += block.length) {
   endless.set(block.subarray(0, endless.length - at), at);
@@ -113,7 +112,7 @@ function echo(socket: Socket): number {
 
 const pipes: Socket[] = [];
 
-/** Echoes over many connections, which are kept: handshakes are not measured. */
+/** Echoes over many connections that are kept, so that handshakes are not measured. */
 function pipelined(port: number, count: number): number {
   while (pipes.length < PIPELINED_CONNECTIONS) pipes.push(connect(port));
   const total = Math.floor(count / PIPELINED_CONNECTIONS) * frameLength;
@@ -134,7 +133,7 @@ function pipelined(port: number, count: number): number {
       }
       expectAt(peer.received, length);
       peer.received += length;
-      // Each message that is back whole lets the next one go.
+      // For each message that has come back whole, send the next one.
       const whole = Math.floor(peer.received / frameLength) * frameLength;
       const until = Math.min(total, whole + inFlight);
       if (until > peer.sent) {
@@ -153,7 +152,7 @@ function pipelined(port: number, count: number): number {
 
 const receivers: Socket[] = [];
 
-/** Reads what is to come next, from `position` on. */
+/** Reads the expected bytes, from `position` on. */
 function expectNext(socket: Socket, position: number, length: number): void {
   for (const end = position + length; position < end;) {
     const count = socket.read(received.subarray(0, end - position));
@@ -163,11 +162,11 @@ function expectNext(socket: Socket, position: number, length: number): void {
   }
 }
 
-/** Sends on one of many connections, and receives on all; they are kept. */
+/** Sends on one of many connections and receives on all. The connections are kept. */
 function broadcast(port: number, count: number, inFlight: number): number {
   while (receivers.length < BROADCAST_RECEIVERS) {
     const socket = connect(port);
-    expectNext(socket, 0, frameLength); // the subject knows it now
+    expectNext(socket, 0, frameLength); // the subject now knows the connection
     receivers.push(socket);
   }
   const [sender] = receivers;
@@ -185,7 +184,7 @@ function broadcast(port: number, count: number, inFlight: number): number {
 
 const held: Socket[] = [];
 
-/** Opens connections and keeps them, each after one message there and back. */
+/** Opens connections and keeps them, after one echoed message on each. */
 function open(port: number, count: number): number {
   const opened: Socket[] = [];
   const message = block.subarray(0, frameLength);

@@ -1,4 +1,4 @@
-/** The sockets of the far side: libc's, blocking and without an event loop. */
+/** The sockets of the far side: blocking sockets of libc, without an event loop. */
 
 const AF_INET = 2;
 const SOCK_STREAM = 1;
@@ -10,7 +10,7 @@ const SO_SNDTIMEO = 21;
 const SHUT_WR = 1;
 const POLLIN = 1;
 
-/** Nothing here waits for longer, so the process ends by itself. */
+/** The longest wait: the process then ends by itself. */
 const TIMEOUT_SECONDS = 30;
 
 const libc = Deno.dlopen("libc.so.6", {
@@ -33,19 +33,19 @@ const libc = Deno.dlopen("libc.so.6", {
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What the far side needs of a connection, over TCP or TLS. */
+/** The operations that the far side needs, over TCP or TLS. */
 export interface Socket {
   readonly descriptor: number;
-  /** Sends some of the bytes, and tells how many. */
+  /** Sends some of the bytes, and returns how many. */
   write(bytes: Bytes): number;
-  /** Fills some of the buffer, and tells how much; 0 at the end. */
+  /** Fills a part of the buffer, and returns its length; 0 at the end. */
   read(buffer: Bytes): number;
-  /** Ends this side; the other may go on. */
+  /** Ends this side; the peer may continue. */
   end(): void;
   close(): void;
 }
 
-/** The result of a call, which says by a negative one that it failed. */
+/** The result of a call; throws if it is negative. */
 export function check(result: number, call: string): number {
   if (result < 0) throw new Error(`Cannot ${call}: libc returned ${result}`);
   return result;
@@ -137,7 +137,7 @@ export function connect(port: number): Socket {
   return new TcpSocket(socket);
 }
 
-/** Waits on many sockets together, each until it is left out. */
+/** Polls many sockets, each until it is removed. */
 export class Poll {
   // struct pollfd: the socket, the events asked for, the events that came.
   readonly #entries: DataView<ArrayBuffer>;
@@ -166,6 +166,6 @@ export class Poll {
   }
 
   leaveOut(index: number): void {
-    this.#entries.setInt32(8 * index, -1, true); // poll() passes over it
+    this.#entries.setInt32(8 * index, -1, true); // poll() skips it
   }
 }

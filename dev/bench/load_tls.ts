@@ -1,4 +1,4 @@
-/** TLS for the far side's sockets, by OpenSSL: a Deno of its own would be the limit. */
+/** TLS for the far side's sockets, with OpenSSL: TLS of Deno would be the limit. */
 
 import { fileURLToPath } from "node:url";
 import { type Bytes, check, type Socket } from "./load_sockets.ts";
@@ -26,7 +26,7 @@ const openssl = Deno.dlopen("libssl.so.3", {
   SSL_free: { parameters: ["pointer"], result: "void" },
 }).symbols;
 
-/** OpenSSL fails with 0 as well as with a negative number. */
+/** OpenSSL reports errors with 0 and with negative numbers. */
 function checkPositive(result: number, call: string): number {
   return check(result > 0 ? result : -1, call);
 }
@@ -57,7 +57,7 @@ class TlsSocket implements Socket {
   }
 
   read(buffer: Bytes): number {
-    // A connection that breaks is an end here: what it lost is missed later.
+    // A broken connection counts as an end: the missing bytes are noticed later.
     return Math.max(
       0,
       openssl.SSL_read(this.#session, buffer, buffer.length),
@@ -99,17 +99,17 @@ checkPositive(
   "use the key",
 );
 
-// It trusts any server: the subject is one that the driver has started.
+// It trusts any server, because the driver has started the subject.
 const client = openssl.SSL_CTX_new(openssl.TLS_client_method());
 
-/** Shakes hands as the server, on a socket that was accepted. */
+/** Does the server's handshake on an accepted socket. */
 export function acceptTls(socket: Socket): Socket {
   const session = newSession(server, socket);
   checkPositive(openssl.SSL_accept(session), "accept TLS");
   return new TlsSocket(socket, session);
 }
 
-/** Shakes hands as the client, on a socket that was connected. */
+/** Does the client's handshake on a connected socket. */
 export function connectTls(socket: Socket): Socket {
   const session = newSession(client, socket);
   checkPositive(openssl.SSL_connect(session), "connect with TLS");

@@ -1,11 +1,11 @@
 // deno-lint-ignore-file no-console
 
 /**
- * Measures the module beside its peers, in the same run.
+ * Measures the module and its peers in the same run.
  *
- * Every subject is a process of its own, and so is the far side of its sockets,
- * which is the same for all. Linux only: CPU time and memory are read from
- * `/proc`, and the far side calls glibc.
+ * Every subject runs in its own process, and so does the far side of its sockets, which
+ * is the same for all. Linux only: CPU time and memory are read from `/proc`, and the
+ * far side calls glibc.
  *
  * @module
  */
@@ -65,7 +65,7 @@ interface Options {
   help: boolean;
 }
 
-/** Those of `all` that a list with commas names; all, where there is no list. */
+/** The names of `all` in a comma-separated list, or all without a list. */
 function choose<Name extends string>(
   all: Name[],
   list: string | undefined,
@@ -128,7 +128,7 @@ function describeMachine(): Pick<
   };
 }
 
-/** A peer may be missing, the module may not. */
+/** A peer may be missing, but not the module. */
 function hasFailed({ failed, missing }: CaseResult): boolean {
   return failed.length > 0 ||
     missing.some(({ subject }) => programOf(subject) === "framed");

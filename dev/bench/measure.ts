@@ -1,4 +1,4 @@
-/** Rounds in which all subjects of a case take turns, and what they amount to. */
+/** Runs rounds in which all subjects of a case take turns, and summarizes them. */
 
 import {
   type Case,
@@ -23,43 +23,46 @@ import {
   programOf,
 } from "./programs.ts";
 
-/** Shorter, and the just-in-time compilers would be measured as well. */
+/** A shorter warm-up would also measure the just-in-time compilers. */
 const LEAST_WARM_UP_SECONDS = 0.3;
 
-/** A round trip at a time, code is compiled for good only after many messages. */
+/**
+ * With one round trip at a time, the final compilation happens only after many
+ * messages.
+ */
 const LEAST_WARM_UP_MESSAGES = 30_000;
 
-/** For those messages, a warm-up may take as long as so many runs. */
+/** The maximum length of such a warm-up, in runs. */
 const MOST_WARM_UP_RUNS = 8;
 
-/** The first run of a warm-up has at most so many messages, or one block. */
+/** The first run of a warm-up has at most this many messages, or one block. */
 const WARM_UP_MESSAGES = 1024;
 
 /** In the warm-up, a run has at most this many times the messages of the one before. */
 const WARM_UP_GROWTH = 8;
 
-/** How much is measured. */
+/** The amount of measuring. */
 export interface MeasureOptions {
   rounds: number;
   /** How long a run should take, in seconds. */
   runSeconds: number;
 }
 
-/** The middle of some values, and their ends. */
+/** The median of some values, and their range. */
 export interface Spread {
   median: number;
   least: number;
   most: number;
 }
 
-/** What a subject took in all rounds. */
+/** The cost of a subject in all rounds. */
 export interface SubjectResult {
   subject: SubjectName;
   nanoseconds: Spread;
   cpuNanoseconds: Spread;
   loadBusy?: Spread;
   bytes?: Spread;
-  /** The ratios to the same in 0.1. */
+  /** The ratios to the same operation in 0.1. */
   beside01?: { time: Spread; cpuTime: Spread; memory?: Spread };
   samples: Sample[];
 }
@@ -67,26 +70,26 @@ export interface SubjectResult {
 /** A ratio, pair by pair from the same rounds. */
 export interface ComparisonResult extends Comparison {
   ratio: Spread;
-  /** The same of CPU time. It changes less while the machine does other things. */
+  /** The ratio of CPU time, which depends less on what else the machine does. */
   cpuRatio: Spread;
 }
 
-/** What a case amounts to. */
+/** The result of a case. */
 export interface CaseResult {
   name: string;
   title: string;
   unit: string;
   results: SubjectResult[];
   comparisons: ComparisonResult[];
-  /** Why it could not take part. */
+  /** The reason why it could not take part. */
   skipped?: string;
-  /** Subjects that could not take part, and why. */
+  /** Subjects that could not take part, with the reasons. */
   missing: { subject: SubjectName; reason: string }[];
-  /** Subjects that took part and failed: in time, or with a wrong result. */
+  /** Subjects that took part and failed: too slow, or with a wrong result. */
   failed: { subject: SubjectName; reason: string }[];
 }
 
-/** Middle and ends of some values. */
+/** The median and the range of some values. */
 export function spreadOf(values: number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (index: number) => sorted[index] ?? NaN;
@@ -98,7 +101,7 @@ export function spreadOf(values: number[]): Spread {
   };
 }
 
-/** A subject with all that is needed to run it once more. */
+/** A subject and its state for further runs. */
 interface Entrant extends AsyncDisposable {
   subject: SubjectName;
   run(): Promise<Sample>;
@@ -128,7 +131,7 @@ export async function measureCase(
   let entrants: Entrant[] = [];
   for (const subject of subjectsOf(task)) {
     const program = programs.get(programOf(subject));
-    if (program === undefined) continue; // The report names it once, for all cases.
+    if (program === undefined) continue; // The report names this reason once for all cases.
     try {
       entrants.push(stack.use(await enter(subject, task, program, options)));
     } catch (error) {
@@ -180,7 +183,7 @@ export async function measureCase(
   return result;
 }
 
-/** The one that went first goes last in the next round. */
+/** The first subject of this round is the last of the next one. */
 function rotate<Item>(items: Item[], by: number): Item[] {
   const first = by % Math.max(1, items.length);
   return [...items.slice(first), ...items.slice(0, first)];
@@ -196,7 +199,7 @@ async function enter(
   if (mode === "open" && count !== undefined) {
     return {
       subject,
-      // Memory once taken is not given back, so each run has a process of its own.
+      // A process does not return memory, so each run has its own process.
       run: async () => {
         await using contender = await Contender.start(subject, task, program);
         return await contender.runOpen(count);
@@ -218,7 +221,10 @@ async function enter(
   }
 }
 
-/** Runs with more and more messages, until the code is warm and a run takes about as long as it should. */
+/**
+ * Runs with increasing numbers of messages, until the code is warm and a run takes
+ * about the intended time.
+ */
 async function warmUp(
   contender: Contender,
   task: Task,

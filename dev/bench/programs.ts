@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console
 
-/** The programs that take part: how each is built, started and named. */
+/** The programs that take part: how to build, start and name each. */
 
 import { fileURLToPath } from "node:url";
 import config from "../../deno.json" with { type: "json" };
@@ -19,7 +19,7 @@ export const PROGRAM_NAMES = [
   "tokio",
 ] as const;
 
-/** Which programs there are. */
+/** The known programs. */
 export type ProgramName = typeof PROGRAM_NAMES[number];
 
 /** The program of a subject such as `node/echo`. */
@@ -49,10 +49,10 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const TEST_DATA = fileURLToPath(new URL("../testdata/", import.meta.url));
 const BUILD_TIMEOUT_MS = 300_000;
 
-/** Where Debian's packages of Rust crates lie. */
+/** The folder of Debian's packages of Rust crates. */
 const DEBIAN_CRATES = "/usr/share/cargo/registry";
 
-/** What is built stays here, for the next time. */
+/** The folder that keeps built programs for the next run. */
 function cacheFolder(): string {
   const home = Deno.env.get("HOME") ?? "/tmp";
   return `${
@@ -82,7 +82,7 @@ function peerPath(name: string): string {
   return fileURLToPath(new URL(name, PEERS));
 }
 
-/** Copies a folder, but no file that is the same: builders go by the time of a file. */
+/** Copies a folder, except files that are the same: build tools compare file times. */
 async function copySources(name: string): Promise<string> {
   const target = `${cacheFolder()}/${name}`;
   await copyFolder(peerPath(name), target);
@@ -122,7 +122,7 @@ function denoProgram(
   };
 }
 
-/** Takes version 0.1 out of git, for as long as the programs are needed. */
+/** Checks version 0.1 out of git while the programs are needed. */
 async function prepare01(stack: AsyncDisposableStack): Promise<Program> {
   const folder = await Deno.makeTempDir({ prefix: "framed_tcp_0_1_" });
   stack.defer(() => Deno.remove(folder, { recursive: true }));
@@ -133,24 +133,24 @@ async function prepare01(stack: AsyncDisposableStack): Promise<Program> {
     throw new Error(`${messageOf(error)}; a shallow clone does not have it`);
   }
   await output("tar", ["-xf", archive, "-C", folder]);
-  // With its own configuration, so that it gets the dependencies that it had.
+  // With its own configuration, so that it gets its own dependencies.
   const version = `@framed/tcp 0.1, commit ${COMMIT_OF_01}`;
   const program = denoProgram("framed_0_1.ts", version, [
     `--config=${folder}/deno.json`,
-    "--allow-read", // what is imported by a path that is not known before
+    "--allow-read", // modules that are imported by a computed path
     "--allow-env=BENCH_FRAMED_0_1",
   ]);
   return { ...program, env: { BENCH_FRAMED_0_1: folder } };
 }
 
 async function prepareStd(): Promise<Program> {
-  // A stand-in has no version worth a mention; its rows say what it is.
+  // A stand-in has no meaningful version; its rows say that it is one.
   const isReal = "DelimiterStream" in await import("@std/streams");
   const version = isReal ? config.imports["@std/streams"] : DENO_VERSION;
   return denoProgram("std_streams.ts", version);
 }
 
-/** The current version, under the name that `.ci/run` gives it, or what is there. */
+/** The current version, under the name that `.ci/run` gives it, or the installed one. */
 async function nodeCommand(): Promise<string> {
   try {
     await output("node-current", ["--version"]);
@@ -171,7 +171,7 @@ async function prepareBun(): Promise<Program> {
   return await withSplit2(["bun", peerPath("node.mjs")], version);
 }
 
-/** The module over node:net, for one of the runtimes that have it. */
+/** The module over node:net, in one of the runtimes that have it. */
 async function prepareFramedNode(
   runtime: "node" | "bun",
   stack: AsyncDisposableStack,
@@ -271,14 +271,14 @@ const PROGRAMS: Record<
   tokio: prepareTokio,
 };
 
-/** The message of whatever was thrown. */
+/** The message of a thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
 /**
- * The programs that can run here, and for the others the reason why not. What they
- * need for a time is put on the stack.
+ * The programs that can run here, and the reasons why the others cannot. Temporary
+ * resources are put on the stack.
  */
 export async function preparePrograms(
   names: Iterable<ProgramName>,

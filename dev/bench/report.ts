@@ -1,11 +1,11 @@
-/** Results as text: padded Markdown, for the terminal and for a file. */
+/** Results as padded Markdown, for the terminal and for a file. */
 
 import { type Comparison, describe } from "./cases.ts";
 import type { GrowthResult } from "./growth.ts";
 import type { CaseResult, ComparisonResult, Spread } from "./measure.ts";
 import { type ProgramName, programOf } from "./programs.ts";
 
-/** Where and when it was measured, and with what. */
+/** The machine, the time and the versions of a measurement. */
 export interface Environment {
   date: string;
   processor: string;
@@ -13,13 +13,13 @@ export interface Environment {
   memoryBytes: number;
   system: string;
   versions: string[];
-  /** Programs that could not take part, and why. */
+  /** Programs that could not take part, with the reasons. */
   missing: { program: ProgramName; reason: string }[];
   rounds: number;
   runSeconds: number;
 }
 
-/** All that was measured. */
+/** All results. */
 export interface Report {
   environment: Environment;
   cases: CaseResult[];
@@ -47,7 +47,7 @@ function formatRate(nanoseconds: number): string {
   return formatCount(Number((1e9 / nanoseconds).toPrecision(3)));
 }
 
-/** How far the ends lie from the middle, at most. */
+/** The maximum distance of the range from the median. */
 function formatDeviation({ median, least, most }: Spread): string {
   return `±${
     (Math.max(most - median, median - least) / median * 100).toFixed(0)
@@ -59,7 +59,7 @@ export function formatRatio(ratio: number): string {
   return `${ratio.toFixed(2)}×`;
 }
 
-/** A ratio with its ends: `1.02× (0.97× to 1.05×)`; nothing for nothing. */
+/** A ratio with its range: `1.02× (0.97× to 1.05×)`; empty if there is none. */
 function formatSpread(ratio: Spread | undefined): string {
   if (ratio === undefined) return "";
   const [median, least, most] = [ratio.median, ratio.least, ratio.most]
@@ -80,7 +80,7 @@ function table(rows: string[][]): string {
     .join("\n");
 }
 
-/** What a comparison is about: `batches() beside Node: net`. */
+/** The title of a comparison: `batches() beside Node: net`. */
 export function comparisonTitle(comparison: Comparison): string {
   const { subject, beside, metric } = comparison;
   const own = describe(subject).label.replace("@framed/tcp: ", "");
@@ -89,7 +89,7 @@ export function comparisonTitle(comparison: Comparison): string {
   return metric === "memory" ? `${title}, memory` : title;
 }
 
-/** Whether a goal is reached, by the digits that are shown. */
+/** Whether a goal is reached, by the digits shown. */
 export function isReached(ratio: number, reach: number): boolean {
   return Number(ratio.toFixed(2)) >= Number(reach.toFixed(2));
 }
@@ -100,7 +100,7 @@ function formatGoal({ ratio, reach }: ComparisonResult): string {
   return `${formatRatio(reach)} ${verdict}`;
 }
 
-/** One case: a table of its subjects, and one of the ratios. */
+/** One case: a table of its subjects and a table of the ratios. */
 export function caseText(result: CaseResult): string {
   const { title, unit, results, comparisons, missing, failed, skipped } =
     result;
@@ -180,7 +180,7 @@ export function caseText(result: CaseResult): string {
   ].filter(Boolean).join("\n\n");
 }
 
-/** One quantity that was doubled. */
+/** The table of one doubled quantity. */
 export function growthText(result: GrowthResult): string {
   const { title, unit, steps, failed, skipped } = result;
   const [first] = steps;
@@ -212,7 +212,7 @@ export function growthText(result: GrowthResult): string {
   ].filter(Boolean).join("\n\n");
 }
 
-/** Where and when it was measured, and with what. */
+/** The machine, the time and the versions of a measurement. */
 export function environmentText(environment: Environment): string {
   const {
     date,
@@ -235,7 +235,7 @@ export function environmentText(environment: Environment): string {
   ].join("\n");
 }
 
-/** How to read the tables. */
+/** The notes on how to read the tables. */
 export const LEGEND =
   `Times are medians; ± is the farthest round. CPU time is that of the subject's
 process, user and system, all threads together. A ratio is the other's time (or
@@ -245,7 +245,7 @@ version 0.1, which takes its turn in the same rounds. _To reach_ is the goal set
 ratio, _limit_ what seems possible at best; _of CPU time_ is the same ratio of
 CPU times.`;
 
-/** The whole report. */
+/** The complete report. */
 export function reportText({ environment, cases, growth }: Report): string {
   return [
     "# Performance",

@@ -1,5 +1,5 @@
 /**
- * Servers of others that the tests start.
+ * Starts servers of other projects for the tests.
  *
  * @module
  */
@@ -9,15 +9,15 @@ import { type Program, start } from "./_peers.ts";
 const PAUSE_MS = 10;
 const MAX_TRIES = 10;
 
-/** A server that listens on a port of its own; it does not outlive its scope. */
+/** A server on its own port, which ends at the end of its scope. */
 export interface PeerServer extends AsyncDisposable {
   readonly port: number;
   readonly program: Program;
 }
 
 /**
- * Starts a server on a port that is free, as it cannot choose one by itself, and waits
- * until it listens.
+ * Starts a server on a free port, because it cannot choose one itself, and waits until
+ * it listens.
  *
  * @param command Gives the command for a port.
  */
@@ -36,18 +36,18 @@ export async function startListening(
     }
     const said = await Array.fromAsync(program.stderr);
     await program[Symbol.asyncDispose]();
-    // Another program may have taken the port before.
+    // Another program may have taken the port meanwhile.
     if (tries === MAX_TRIES) throw new Error(said.join("\n"));
   }
 }
 
-/** A port that nothing listens on now. */
+/** A free port. */
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
 
-/** Tries until it is connected, or the program has ended. */
+/** Tries to connect until it succeeds or the program has ended. */
 async function listensOn(port: number, program: Program): Promise<boolean> {
   let hasEnded = false;
   program.status.then(() => hasEnded = true);

@@ -1,5 +1,5 @@
 /**
- * What the tests against other programs share.
+ * Shared by the tests against other programs.
  *
  * @module
  */
@@ -8,24 +8,24 @@ import { assert, assertEquals } from "@std/assert";
 import { type Connection, type Framing, serve } from "../../mod.ts";
 import { FrameDecoderStream, lines } from "../../framing.ts";
 
-// When a test that waits in vain is made to fail, rather than to wait on.
+// After this time a test that waits in vain fails.
 const WATCHDOG_MS = 180_000;
 
-/** A program that was started; it does not outlive its scope. */
+/** A started program, which ends at the end of its scope. */
 export interface Program extends AsyncDisposable {
-  /** The number of its process. */
+  /** Its process id. */
   readonly pid: number;
   /** The lines that it prints. */
   readonly stdout: AsyncIterableIterator<string>;
   /** The lines of its standard error. */
   readonly stderr: AsyncIterableIterator<string>;
-  /** How it ended. */
+  /** Its exit status. */
   readonly status: Promise<Deno.CommandStatus>;
-  /** Ctrl-C. */
+  /** Sends Ctrl-C. */
   interrupt(): void;
 }
 
-/** Starts a program, whose standard input is `input` and then ends. */
+/** Starts a program. Its standard input is `input`, then the end. */
 export function start(
   [command = "", ...args]: string[],
   input: string[] = [],
@@ -36,7 +36,7 @@ export function start(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  // A program that ends before it has read all breaks the pipe.
+  // The pipe breaks if the program ends before it has read everything.
   const fed = ReadableStream.from(input.map((line) => `${line}\n`))
     .pipeThrough(new TextEncoderStream()).pipeTo(child.stdin).catch(() => {});
   const [stdout, stderr] = [child.stdout, child.stderr].map((stream) =>
@@ -63,7 +63,7 @@ export function start(
   };
 }
 
-/** Starts one of the examples, with these permissions of its own. */
+/** Starts one of the examples with these permissions. */
 export function startExample(
   file: string,
   permissions: string[],
@@ -81,7 +81,7 @@ export function startExample(
   ]);
 }
 
-/** Asserts that a program ends by itself, content; gives what it still printed. */
+/** Asserts that a program ends by itself with success; returns the rest of its output. */
 export async function assertSuccess(program: Program): Promise<string[]> {
   const [stdout, stderr, { code }] = await Promise.all([
     Array.fromAsync(program.stdout),
@@ -92,7 +92,7 @@ export async function assertSuccess(program: Program): Promise<string[]> {
   return stdout;
 }
 
-/** Reads the lines of a program up to one that matches; gives its groups. */
+/** Reads the lines of a program up to one that matches, and returns its groups. */
 export async function lineThat(
   output: AsyncIterator<string>,
   pattern: RegExp,
@@ -105,7 +105,7 @@ export async function lineThat(
   }
 }
 
-/** Whether a program is on the path, and may be run; if not, prints so. */
+/** Whether a program is installed and may be run; prints a note if not. */
 export async function isInstalled(command: string): Promise<boolean> {
   const { state } = await Deno.permissions.query({ name: "run", command });
   try {
@@ -118,18 +118,24 @@ export async function isInstalled(command: string): Promise<boolean> {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   const reason = state === "granted" ? "is not installed" : "may not be run";
-  // deno-lint-ignore no-console -- a test that is left out must not go unseen
+  // deno-lint-ignore no-console -- a skipped test must be visible
   console.log(`Skipped the tests with ${command}, which ${reason}`);
   return false;
 }
 
-/** A test that needs a program, and is left out where it is not installed. */
+/** A test that needs a program, and is skipped if that is not installed. */
 export function peerTest(
   hasPeer: boolean,
   name: string,
   fn: () => Promise<void>,
 ): void {
   Deno.test({ name, ignore: !hasPeer, fn });
+}
+
+/** `make`, which runs once: all calls get the same result. */
+export function sharing<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => made ??= make();
 }
 
 /** A folder that is removed at the end of its scope. */
@@ -143,17 +149,17 @@ export async function temporaryFolder(): Promise<
   };
 }
 
-/** The path of a file in the folder of peers. */
+/** The path of a file in the folder `peers`. */
 export function peerFile(name: string): string {
   return fileURLToPath(new URL(`peers/${name}`, import.meta.url));
 }
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
-// With all that would end a line, or a string.
+// With every character that could end a line or a string.
 const CONTROLS = "\n\0\r\n,:a\u007f<\t";
 
-// Every size up to 300 bytes, both sides of what computers like to count in,
-// and more than the kernel's two buffers hold.
+// Every size up to 300 bytes, sizes around powers of two, and more than the kernel's
+// two buffers hold.
 const SIZES = [
   ...Array(300).keys(),
   ...[1024, 4096, 65_536, 131_072, 1_048_576].flatMap((size) => [
@@ -164,7 +170,7 @@ const SIZES = [
   12 * 1024 * 1024,
 ];
 
-/** The longest message; what comes back may be no longer. */
+/** The longest message; echoes are not longer. */
 export const MAX_LENGTH = 16 * 1024 * 1024;
 
 /** Messages of all sizes, each different from its neighbours. */
@@ -174,7 +180,7 @@ export function messagesUpTo(
 ): string[] {
   const letters = alphabet === "letters" ? LETTERS : CONTROLS;
   const sizes = SIZES.filter((size) => size <= maxLength);
-  // Where no message alone fills the kernel's buffers, many do.
+  // If no single message fills the kernel's buffers, many do.
   if (maxLength < MAX_LENGTH) sizes.push(...Array(200).fill(maxLength));
   const text = letters.repeat(
     Math.ceil(Math.max(...sizes) / letters.length) + 1,
@@ -185,7 +191,7 @@ export function messagesUpTo(
   });
 }
 
-/** Like `assertEquals`, which would print megabytes. */
+/** Like `assertEquals`, which would print megabytes of messages. */
 export function assertSameMessages(
   actual: readonly (string | undefined)[],
   expected: readonly string[],
@@ -201,7 +207,7 @@ export function assertSameMessages(
   assertEquals(actual.length, expected.length);
 }
 
-/** Sends all, and gives what comes back up to as many messages. */
+/** Sends all messages, and returns the same number of received ones. */
 async function exchange(
   connection: Connection<string, string>,
   messages: string[],
@@ -220,7 +226,7 @@ async function exchange(
   return received;
 }
 
-/** Ends this side first; a peer that echoes has a last word then. */
+/** Ends this side first; an echoing peer then sends a last message. */
 export async function endFirst(
   connection: Connection<string, string>,
   messages: string[],
@@ -236,7 +242,7 @@ export async function endFirst(
   await connection.closed;
 }
 
-/** Lets the peer end its side first, and goes on to send. */
+/** Lets the peer end its side first, and continues to send. */
 export async function endLast(
   connection: Connection<string, string>,
   messages: string[],
@@ -249,7 +255,7 @@ export async function endLast(
   await connection.closed;
 }
 
-/** A way in which a peer frames, and the framing here that agrees with it. */
+/** A framing of a peer, and the matching framing of this module. */
 export interface Agreement {
   /** The name of the framing in the peer's program. */
   name: string;
@@ -257,7 +263,7 @@ export interface Agreement {
   messages: string[];
 }
 
-/** Runs the two rounds of a peer that listens; `port` is what it printed. */
+/** Runs the two rounds with a peer that listens on the printed `port`. */
 export async function assertEchoesOf(
   program: Program,
   { framing, messages }: Agreement,
@@ -276,7 +282,7 @@ export async function assertEchoesOf(
   assertEquals((await program.stdout.next()).value, `${messages.length}`);
 }
 
-/** Runs the two rounds of a peer that dials twice. */
+/** Runs the two rounds with a peer that dials twice. */
 export async function assertEchoesTo(
   startProgram: (port: number) => Program,
   { framing, messages }: Agreement,

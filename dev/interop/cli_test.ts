@@ -1,6 +1,6 @@
 /**
- * The tool as a person has it: in pipes, in a terminal, and with the programs that it is
- * made to talk to.
+ * The tool as people use it: in pipes, in a terminal, and with the programs that it
+ * talks to.
  *
  * @module
  */
@@ -47,7 +47,7 @@ interface Output {
   readonly errors: string;
 }
 
-/** Runs a command with exactly these bytes on its standard input. */
+/** Runs a command with these bytes as its standard input. */
 async function runCommand(
   [command = "", ...args]: string[],
   input: Uint8Array | string = "",
@@ -73,7 +73,7 @@ async function runCommand(
   };
 }
 
-/** Starts a command of the tool that listens; gives its port. */
+/** Starts a listening command of the tool, and returns its port. */
 async function startListening(
   ...args: string[]
 ): Promise<{ program: Program; port: string }> {
@@ -101,25 +101,29 @@ const hasRedis = await isInstalled("redis-server");
 const hasMemcached = await isInstalled("memcached");
 const hasTshark = await isInstalled("tshark");
 
-/** A command line of a shell, quoted. */
+/** A command line, quoted for the shell. */
 function quoted(command: string[]): string {
   return command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
 
-peerTest(hasShell, "The tool is a filter between other programs", async () => {
-  await using server = capitals();
-  const filter = quoted(tool("connect", `${server.addr.port}`));
-  const { text, code, errors } = await runCommand([
-    "sh",
-    "-c",
-    `printf 'b\\na\\n' | ${filter} | sort; echo "$?"`,
-  ]);
-  assertEquals([code, text, errors], [0, "A\nB\n0\n", ""]);
-});
+peerTest(
+  hasShell,
+  "The tool works as a filter between other programs",
+  async () => {
+    await using server = capitals();
+    const filter = quoted(tool("connect", `${server.addr.port}`));
+    const { text, code, errors } = await runCommand([
+      "sh",
+      "-c",
+      `printf 'b\\na\\n' | ${filter} | sort; echo "$?"`,
+    ]);
+    assertEquals([code, text, errors], [0, "A\nB\n0\n", ""]);
+  },
+);
 
 peerTest(
   hasShell,
-  "A reader that has enough ends the tool without a word",
+  "The tool ends silently when the reader of its output stops",
   async () => {
     await using server = serve(
       { ...HOST, framing, onError: () => {} },
@@ -137,7 +141,7 @@ peerTest(
   },
 );
 
-Deno.test("Without permission, the tool says in one line which it needs", async () => {
+Deno.test("Without a permission, the tool names it in one line", async () => {
   const command = ["deno", "run", "--quiet", "--no-prompt", CLI];
   const { code, text, errors } = await runCommand([
     ...command,
@@ -159,7 +163,7 @@ Deno.test("Ctrl-C ends a server of the tool cleanly", async () => {
   assertEquals((await program.status).code, 0);
 });
 
-/** Runs the tool in a terminal; gives its code, and what is on the screen. */
+/** Runs the tool in a terminal, and returns its exit code and the screen. */
 async function runInTerminal(
   steps: [wait: string, type: string][],
   args: string[],
@@ -177,7 +181,7 @@ async function runInTerminal(
   );
 }
 
-/** What is left of a screen without what moves on it. */
+/** A screen without control sequences. */
 function plainScreen(text: string): string {
   // deno-lint-ignore no-control-regex
   return text.replace(/\x1b\[[0-9;]*[A-Za-z]/g, "").replaceAll("\r", "");
@@ -185,7 +189,7 @@ function plainScreen(text: string): string {
 
 peerTest(
   hasPython,
-  "In a terminal, a line typed is a message sent",
+  "In a terminal, connect sends each typed line as a message",
   async () => {
     await using server = capitals();
     const { code, text } = await runInTerminal([
@@ -206,7 +210,7 @@ peerTest(
 
 peerTest(
   hasPython,
-  "In a terminal, lines can be edited, and come back",
+  "In a terminal, lines can be edited and recalled",
   async () => {
     await using server = capitals();
     const [up, left] = ["\x1b[A", "\x1b[D"];
@@ -223,7 +227,7 @@ peerTest(
 
 peerTest(
   hasPython,
-  "Ctrl-D and /half end this side, and the peer may still answer",
+  "Ctrl-D and /half half-close, and the peer can still answer",
   async () => {
     await using server = serve({ ...HOST, framing }, async (connection) => {
       let count = 0;
@@ -248,7 +252,7 @@ peerTest(
 
 peerTest(
   hasPython,
-  "In a terminal, fewer messages than -n says are an error",
+  "In a terminal, fewer messages than -n are an error",
   async () => {
     await using server = serve({ ...HOST, framing }, async (connection) => {
       await connection.send("one");
@@ -266,7 +270,7 @@ peerTest(
 
 peerTest(
   hasPython,
-  "Colours are in a terminal, unless NO_COLOR is set",
+  "The tool prints colours in a terminal, unless NO_COLOR is set",
   async () => {
     const output = async (env: Record<string, string>) =>
       (await runInTerminal([["Verbs", ""]], ["help"], env)).text;
@@ -276,7 +280,7 @@ peerTest(
   },
 );
 
-peerTest(hasPython, "A peer cannot steer the terminal", async () => {
+peerTest(hasPython, "A peer cannot control the terminal", async () => {
   await using server = serve({ ...HOST, framing }, async (connection) => {
     await connection.receive();
     await connection.send("\x1b]0;owned\x07\x1b[2J");
@@ -290,7 +294,7 @@ peerTest(hasPython, "A peer cannot steer the terminal", async () => {
 
 peerTest(
   hasPython,
-  "listen in a terminal sends what is typed to all",
+  "listen in a terminal sends typed lines to all clients",
   async () => {
     await using folder = await temporaryFolder();
     const path = `${folder.path}/socket`;
@@ -309,7 +313,7 @@ peerTest(
     let conn: Deno.UnixConn | undefined;
     while (conn === undefined) {
       assert(!hasEnded);
-      // The terminal's own output comes at the end.
+      // The terminal prints its own output last.
       conn = await Deno.connect({ transport: "unix", path }).catch(() =>
         undefined
       );
@@ -394,7 +398,7 @@ peerTest(
   },
 );
 
-/** Redis on a Unix socket, which needs no free port. */
+/** Redis on a Unix socket, so that it needs no free port. */
 async function startRedis(
   folder: string,
 ): Promise<{ program: Program; address: string }> {
@@ -479,7 +483,7 @@ peerTest(hasMemcached, "connect talks to memcached", async () => {
 
 peerTest(
   hasTshark,
-  "tshark opens a capture of proxy, and finds nothing wrong in it",
+  "tshark opens a capture of proxy and finds no errors",
   async () => {
     await using folder = await temporaryFolder();
     const capture = `${folder.path}/run.pcap`;
@@ -549,7 +553,7 @@ peerTest(hasShell, "bash completes verbs, flags and values", async () => {
     ' bash "$1"`;
   await using folder = await temporaryFolder();
   const { text } = await runCommand(["sh", "-c", complete, "sh", folder.path]);
-  if (text === "none\n") return; // there is no bash
+  if (text === "none\n") return; // bash is not installed
   assertEquals(text, "proxy\n--netstrings\nlf crlf\n");
 });
 
@@ -561,7 +565,7 @@ peerTest(hasPython, "zsh completes verbs, flags and values", async () => {
     (await runCommand(tool("completion", "zsh"))).text,
   );
   const hasZsh = await runCommand(["sh", "-c", "command -v zsh"]);
-  if (hasZsh.code !== 0) return; // there is no zsh
+  if (hasZsh.code !== 0) return; // zsh is not installed
   const steps = [
     [
       "",
@@ -570,7 +574,7 @@ peerTest(hasPython, "zsh completes verbs, flags and values", async () => {
     ["ready", "framed pro\t"],
     ["framed proxy", "1 2 --nets\t"],
     ["--netstrings", "--eol cr\t"],
-    // Ctrl-U, as zsh drops a Ctrl-C that comes while it completes.
+    // Ctrl-U, because zsh ignores Ctrl-C during a completion.
     ["crlf ", "\x15exit\r"],
   ];
   const { code, text, errors } = await runCommand(

@@ -1,5 +1,5 @@
 /**
- * HAProxy in front of a server, telling whose connections they are.
+ * HAProxy in front of a server, sending the clients' addresses.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import { isInstalled, peerTest, temporaryFolder } from "./_peers.ts";
 
 const framing = lines();
 const hasHaproxy = await isInstalled("haproxy");
-// The first are HAProxy's own options, the next add facts (TLV) to the header.
+// HAProxy's own options first, then those that add fields (TLV) to the header.
 const HEADERS = [
   "send-proxy",
   "send-proxy-v2",
   "send-proxy-v2 proxy-v2-options unique-id,crc32c",
 ];
 
-/** HAProxy, which passes connections on to `port`. */
+/** Starts HAProxy, which forwards connections to `port`. */
 function startHaproxy(
   folder: string,
   port: number,
@@ -46,7 +46,7 @@ listen clients
 for (const options of HEADERS) {
   peerTest(
     hasHaproxy,
-    `serve() knows the clients of HAProxy by ${options}`,
+    `serve() reads client addresses from HAProxy with ${options}`,
     async () => {
       await using folder = await temporaryFolder();
       await using server = serve({
@@ -81,7 +81,7 @@ for (const options of HEADERS) {
 
 peerTest(
   hasHaproxy,
-  "serve() speaks TLS through HAProxy, after its header",
+  "serve() starts TLS through HAProxy after its header",
   async () => {
     await using folder = await temporaryFolder();
     await using server = serve({
@@ -117,7 +117,7 @@ peerTest(
 
 peerTest(
   hasHaproxy,
-  "serve() with proxyProtocol tells HAProxy's own checks by its address",
+  "serve() with proxyProtocol gives HAProxy's address for its own checks",
   async () => {
     await using folder = await temporaryFolder();
     const handled = Promise.withResolvers<string>();
@@ -138,7 +138,7 @@ peerTest(
 
 peerTest(
   hasHaproxy,
-  "serve() with proxyProtocol refuses HAProxy that sends no header",
+  "serve() with proxyProtocol refuses HAProxy if it sends no header",
   async () => {
     await using folder = await temporaryFolder();
     const report = Promise.withResolvers<unknown>();

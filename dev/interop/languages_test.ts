@@ -1,5 +1,5 @@
 /**
- * Programs in other languages, which frame by their own means and echo.
+ * Echo programs in other languages, which use their own framing code.
  *
  * @module
  */
@@ -29,12 +29,12 @@ function connectTo(port: number, framing: Framing<string, string>) {
   return connect({ port, framing });
 }
 
-/** A framing of lines, with which a message must not hold what ends it. */
+/** A framing of lines, whose messages must not contain a line end. */
 function asLines(name: string, framing: Framing<string, string>): Agreement {
   return { name, framing, messages: messagesUpTo(MAX_LENGTH, "letters") };
 }
 
-/** A framing with a length, with which a message may hold all. */
+/** A framing with a length, whose messages may contain any bytes. */
 function asCounted(
   name: string,
   options: Parameters<typeof lengthPrefixed>[0],
@@ -47,7 +47,7 @@ function asCounted(
   };
 }
 
-/** Tests one peer both ways, with each framing that it has. */
+/** Tests a peer as server and as client, with each of its framings. */
 function testEchoes(
   language: string,
   hasPeer: boolean,
@@ -135,7 +135,7 @@ Deno.test.afterAll(async () => {
 testEchoes(
   "Go",
   hasGo,
-  // By the shell, as the permission to run programs names no temporary file.
+  // Run by the shell, because the test has no permission to run a temporary file.
   () => ["sh", "-c", 'exec "$0" "$@"', goProgram],
   [
     asLines("Scanner", lines({ maxLength })),

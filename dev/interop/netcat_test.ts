@@ -1,6 +1,6 @@
 /**
- * OpenBSD's netcat, with `-N`, where it ends its side at the end of its input,
- * and without, where it does not.
+ * OpenBSD's netcat: with `-N` it ends its side at the end of its input, without it does
+ * not.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import {
 const framing = lines({ maxLength: MAX_LENGTH });
 const messages = messagesUpTo(MAX_LENGTH, "letters");
 
-/** Others of this name know no `-N`. */
+/** Other programs of this name do not have `-N`. */
 async function isOpenBsd(): Promise<boolean> {
   await using program = start(["nc", "-h"]);
   const [title = ""] = await Array.fromAsync(program.stderr);
@@ -31,7 +31,7 @@ async function isOpenBsd(): Promise<boolean> {
 
 const hasNetcat = await isInstalled("nc") && await isOpenBsd();
 
-/** Waits until it listens, and gives the port if it has one. */
+/** Waits until netcat listens, and returns its port, if any. */
 async function listening(program: Program): Promise<number> {
   const [place = ""] = await lineThat(program.stderr, /^Listening on (.*)$/);
   return Number(place.split(" ").at(-1)); // "localhost 41234"
@@ -80,7 +80,7 @@ peerTest(
 
 peerTest(
   hasNetcat,
-  "connect() to nc -l -N, which ends its side first",
+  "connect() exchanges messages with nc -l -N, which ends its side first",
   async () => {
     await using nc = start(
       ["nc", "-v", "-l", "-N", "127.0.0.1", "0"],
@@ -99,7 +99,7 @@ peerTest(
 
 peerTest(
   hasNetcat,
-  "connect() to nc -l without -N, which ends by our end",
+  "connect() ends nc -l without -N by closing its side",
   async () => {
     await using nc = start(["nc", "-v", "-l", "127.0.0.1", "0"], messages);
     const port = await listening(nc);
@@ -128,16 +128,20 @@ peerTest(hasNetcat, "serve() answers nc -N over a Unix socket", async () => {
   assertSameMessages(await assertSuccess(nc), messages);
 });
 
-peerTest(hasNetcat, "connect() to nc -l -N over a Unix socket", async () => {
-  await using folder = await temporaryFolder();
-  const path = `${folder.path}/socket`;
-  await using nc = start(["nc", "-v", "-l", "-N", "-U", path], messages);
-  await listening(nc);
-  await using connection = await connect({ path, framing });
-  const printed = assertSuccess(nc);
-  assertSameMessages(await Array.fromAsync(connection), messages);
-  for (const message of messages) await connection.send(message);
-  await connection.closeWrite();
-  await connection.closed;
-  assertSameMessages(await printed, messages);
-});
+peerTest(
+  hasNetcat,
+  "connect() exchanges messages with nc -l -N over a Unix socket",
+  async () => {
+    await using folder = await temporaryFolder();
+    const path = `${folder.path}/socket`;
+    await using nc = start(["nc", "-v", "-l", "-N", "-U", path], messages);
+    await listening(nc);
+    await using connection = await connect({ path, framing });
+    const printed = assertSuccess(nc);
+    assertSameMessages(await Array.fromAsync(connection), messages);
+    for (const message of messages) await connection.send(message);
+    await connection.closeWrite();
+    await connection.closed;
+    assertSameMessages(await printed, messages);
+  },
+);

@@ -11,6 +11,7 @@ import {
   isInstalled,
   peerFile,
   peerTest,
+  sharing,
   start,
   temporaryFolder,
 } from "./_peers.ts";
@@ -18,7 +19,7 @@ import { caCerts, certificate } from "../testdata/certificates.ts";
 
 const root = new URL("../../", import.meta.url);
 
-/** A program as one module, without imports but those of Node's own. */
+/** Bundles a program into one module, which imports only Node's built-in modules. */
 async function bundle(program: string, file: string): Promise<string> {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/${file}`;
@@ -39,8 +40,8 @@ async function bundle(program: string, file: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** All tests of framings, which hand what they gave to the function `report`. */
-async function bundleSuites(report: string): Promise<string> {
+/** Bundles all tests of framings, which pass their report to a global function. */
+async function bundleSuites(): Promise<string> {
   const suites: string[] = [];
   for await (const { name } of Deno.readDir(new URL("framing/", root))) {
     if (name.endsWith("_test.ts")) {
@@ -51,12 +52,12 @@ async function bundleSuites(report: string): Promise<string> {
   return await bundle(
     `import { runTests } from "${pathToFileURL(peerFile("suites.js"))}";
     ${suites.map((url) => `import "${url}";`).join("\n")}
-    (${report})(JSON.stringify(await runTests()));`,
+    report(JSON.stringify(await runTests()));`,
     "suites.js",
   );
 }
 
-/** What a program prints that runs in another runtime. */
+/** Runs a program in another runtime, and returns its output. */
 async function outputOf(command: string, script: string): Promise<string> {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/script.mjs`;
@@ -65,8 +66,8 @@ async function outputOf(command: string, script: string): Promise<string> {
   return (await assertSuccess(program)).join("\n");
 }
 
-// Beside the Node that is there, the lowest LTS that is supported and the current
-// version, where `.ci/run` has installed them under these names.
+// The installed Node, and the lowest supported LTS and the current version, which
+// `.ci/run` installs under these names.
 const RUNTIMES = ["node", "node-lowest-lts", "node-current", "bun"];
 const CHROMIUM = "chromium-headless-shell";
 
@@ -79,12 +80,15 @@ peerTest(
   installed.length > 0,
   `framing.ts passes its tests in ${installed.join(", ")}`,
   async () => {
-    const script = await bundleSuites("console.log");
-    // At once, as each takes seconds.
+    const script = await bundleSuites();
+    // In parallel, because each takes seconds.
     await Promise.all(installed.map(async (command) => {
       const report = command === CHROMIUM
-        ? await reportOfChromium()
-        : await outputOf(command, script);
+        ? await reportOfChromium(script)
+        : await outputOf(
+          command,
+          `globalThis.report = console.log;\n${script}`,
+        );
       const { passed, failures } = JSON.parse(report);
       assertEquals({ command, failures }, { command, failures: [] });
       assert(passed > 100, `${passed} tests ran in ${command}`);
@@ -92,7 +96,7 @@ peerTest(
   },
 );
 
-/** Whether it is a Node that is too old for more than framings. */
+/** Whether this Node is too old for anything but framings. */
 async function isOldNode(command: string): Promise<boolean> {
   if (!command.startsWith("node") || !installed.includes(command)) return false;
   const { stdout } = await new Deno.Command(command, { args: ["--version"] })
@@ -101,16 +105,23 @@ async function isOldNode(command: string): Promise<boolean> {
   return Number(major) < 22;
 }
 
+/** The snippets of the page as scripts. */
+const bundledSnippets = sharing(async () => {
+  const page = await Deno.readTextFile(new URL("docs/runtimes.md", root));
+  const snippets = [...page.matchAll(/^```ts\n(.*?)^```$/gms)];
+  return await Promise.all(
+    snippets.map(([, snippet = ""]) => bundle(snippet, "snippet.ts")),
+  );
+});
+
 for (const command of RUNTIMES) {
   peerTest(
     installed.includes(command) && !await isOldNode(command),
     `The snippets of docs/runtimes.md run in ${command}`,
     async () => {
-      const page = await Deno.readTextFile(new URL("docs/runtimes.md", root));
-      const snippets = [...page.matchAll(/^```ts\n(.*?)^```$/gms)];
-      assert(snippets.length > 0);
-      for (const [, snippet = ""] of snippets) {
-        const script = await bundle(snippet, "snippet.ts");
+      const scripts = await bundledSnippets();
+      assert(scripts.length > 0);
+      for (const script of scripts) {
         assertEquals(
           await outputOf(command, `${script}\nconsole.log("done");`),
           "done",
@@ -120,7 +131,10 @@ for (const command of RUNTIMES) {
   );
 }
 
-/** Ends by itself, as no server keeps it alive for peers that begin no handshake. */
+/**
+ * A program that ends by itself: its servers do not keep it alive for peers that start
+ * no handshake.
+ */
 const UNREF_WHILE_SHAKING_HANDS = `
   import { once } from "node:events";
   import { connect as dial } from "node:net";
@@ -155,33 +169,38 @@ const UNREF_WHILE_SHAKING_HANDS = `
   }
 `;
 
+const bundledUnref = sharing(() =>
+  bundle(UNREF_WHILE_SHAKING_HANDS, "unref.ts")
+);
+
 for (const command of RUNTIMES) {
   peerTest(
     installed.includes(command) && !await isOldNode(command),
     `Server.unref() lets the process end while peers shake hands in ${command}`,
     async () => {
-      const script = await bundle(UNREF_WHILE_SHAKING_HANDS, "unref.ts");
       assertEquals(
-        await outputOf(command, script),
+        await outputOf(command, await bundledUnref()),
         Array(4).fill("accepted").join("\n"),
       );
     },
   );
 }
 
-// The stand-ins for @std/assert know no browser.
+// The stand-ins for @std/assert import node:assert, which browsers do not have.
 const PAGE = `<!DOCTYPE html>
 <script type="importmap">
   { "imports": { "node:assert": "data:text/javascript,export class AssertionError extends Error {}" } }
 </script>
+<script>
+  function report(body) {
+    fetch("report", { method: "POST", body });
+  }
+</script>
 <script type="module" src="suites.js"></script>
 `;
 
-/** What the tests give in Chromium. */
-async function reportOfChromium(): Promise<string> {
-  const script = await bundleSuites(
-    `(report) => fetch("report", { method: "POST", body: report })`,
-  );
+/** Runs the tests in Chromium, and returns their report. */
+async function reportOfChromium(script: string): Promise<string> {
   const report = Promise.withResolvers<string>();
   await using server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
@@ -191,7 +210,7 @@ async function reportOfChromium(): Promise<string> {
       const [type, body] = path === "/suites.js"
         ? ["text/javascript", script]
         : ["text/html", path === "/" ? PAGE : ""];
-      // Only a page that is isolated may share memory.
+      // Only a cross-origin isolated page may share memory.
       const headers = {
         "content-type": type,
         "cross-origin-opener-policy": "same-origin",
@@ -206,7 +225,7 @@ async function reportOfChromium(): Promise<string> {
       "chromium-headless-shell",
       "--no-sandbox",
       "--disable-gpu",
-      "--remote-debugging-port=0", // else it ends when the page is there
+      "--remote-debugging-port=0", // otherwise the browser ends when the page has loaded
       `--user-data-dir=${folder.path}`,
       `http://127.0.0.1:${server.addr.port}/`,
     ]);
@@ -222,8 +241,8 @@ async function reportOfChromium(): Promise<string> {
 }
 
 /**
- * Has a browser end itself. The command is a shell script on Debian, so ending it
- * would leave the browser behind.
+ * Asks the browser to end. The command is a shell script on Debian, so killing it would
+ * leave the browser running.
  */
 async function closeBrowser(userDataFolder: string): Promise<void> {
   const file = `${userDataFolder}/DevToolsActivePort`;

@@ -36,13 +36,13 @@ function testdata(name: string): string {
   return fileURLToPath(new URL(`../testdata/${name}`, import.meta.url));
 }
 
-// -t: how many seconds it waits for the other side to end, when one has;
-// -b: no more than a pipe takes at once, or its echo could block itself.
+// -t: seconds to wait for the other side after one side has ended; -b: no more than a
+// pipe holds, otherwise socat's echo can block itself.
 function socat(near: string, far: string, input?: string[]): Program {
   return start(["socat", "-d", "-d", "-t30", "-b4096", near, far], input);
 }
 
-/** Waits until it listens; gives its address. */
+/** Waits until socat listens, and returns its address. */
 async function listening(program: Program): Promise<string> {
   const [address = ""] = await lineThat(
     program.stderr,
@@ -55,7 +55,7 @@ function portIn(address: string): number {
   return Number(address.split(":").at(-1));
 }
 
-/** A way to reach the other side, in our words and in socat's. */
+/** An address of the other side, for this module and for socat. */
 interface Transport {
   name: string;
   serve(
@@ -63,9 +63,9 @@ interface Transport {
     handler: (connection: Lines) => Promise<void>,
     onError: (error: unknown) => void,
   ): Server<string, string, Deno.Addr>;
-  /** What socat dials. */
+  /** The address that socat dials. */
   dial(addr: Deno.Addr): string;
-  /** What socat listens on. */
+  /** The address that socat listens on. */
   listen(path: string): string;
   connect(address: string): Promise<Lines>;
 }
@@ -112,7 +112,7 @@ const TRANSPORTS: Transport[] = [{
 for (const transport of TRANSPORTS) {
   peerTest(
     hasSocat,
-    `serve() hears socat out over ${transport.name}, and answers then`,
+    `serve() receives everything from socat over ${transport.name}, then answers`,
     async () => {
       await using folder = await temporaryFolder();
       const errors: unknown[] = [];
@@ -124,7 +124,7 @@ for (const transport of TRANSPORTS) {
         },
         (error) => void errors.push(error),
       );
-      // It ends its side at the end of its input.
+      // socat ends its side at the end of its input.
       await using program = socat("-", transport.dial(server.addr), messages);
       const printed = await assertSuccess(program);
       await server.shutdown();
@@ -135,7 +135,7 @@ for (const transport of TRANSPORTS) {
 
   peerTest(
     hasSocat,
-    `connect() gets all back over ${transport.name} from socat, after its own end`,
+    `connect() receives socat's echo over ${transport.name} after it has half-closed`,
     async () => {
       await using folder = await temporaryFolder();
       await using program = socat(

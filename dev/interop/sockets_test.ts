@@ -1,6 +1,7 @@
 /**
- * The tests of connections, servers and clients, in Node and Bun: the same files, with
- * `@framed/tcp/node` in place of what Deno has, and `peers/sockets.js` in place of Deno.
+ * Runs the tests of connections, servers and clients in Node and Bun: the same files,
+ * with `@framed/tcp/node` in place of the functions for Deno, and `peers/sockets.js` in
+ * place of Deno itself.
  *
  * @module
  */
@@ -13,6 +14,7 @@ import {
   isInstalled,
   peerFile,
   peerTest,
+  sharing,
   start,
   temporaryFolder,
 } from "./_peers.ts";
@@ -20,7 +22,10 @@ import { SKIPPED } from "./_skipped.ts";
 
 const root = new URL("../../", import.meta.url);
 
-/** What runs in one process. Together they take less time, as much of it is waiting. */
+/**
+ * Test files that run in one process each. They run in parallel, because they mostly
+ * wait.
+ */
 const GROUPS: readonly (readonly string[])[] = [
   [
     "connection/_stream_transport_test.ts",
@@ -53,7 +58,7 @@ const GROUPS: readonly (readonly string[])[] = [
   ],
 ];
 
-/** What Deno has, and what stands for it. */
+/** Modules for Deno, and the modules that replace them. */
 const STAND_INS: Readonly<Record<string, string>> = {
   "client/connect.ts": "node/connect.ts",
   "client/reconnect.ts": "node/reconnect.ts",
@@ -61,10 +66,10 @@ const STAND_INS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Suites as one module in `folder`, which prints what they gave.
+ * Bundles suites into one module in `folder`, which prints their report.
  *
- * `serve()` gives a promise in Node, which is awaited where the tests have none. So the
- * suites are copied, and what they import is found by an import map.
+ * `serve()` returns a promise in Node, so copies of the suites get an `await` where
+ * they have none. An import map resolves the imports of the copies.
  */
 async function bundle(
   suites: readonly string[],
@@ -123,7 +128,7 @@ async function bundle(
 
 const CERTIFICATES = "dev/testdata/certificates.ts";
 
-/** The certificates without files to read them from. */
+/** The certificates as a module that reads no files. */
 async function certificates(): Promise<string> {
   const read = async (name: string) =>
     JSON.stringify(
@@ -136,7 +141,7 @@ async function certificates(): Promise<string> {
   export const caCerts = [${await read("ca.pem")}];`;
 }
 
-/** The same module for a runtime that knows no `using`: Node before version 24. */
+/** Compiles a module for a runtime without `using`: Node before version 24. */
 async function withoutUsing(path: string, folder: string): Promise<string> {
   const source = `${folder}/source.ts`;
   await Deno.copyFile(path, source);
@@ -167,34 +172,43 @@ async function runTool(command: string, args: string[]): Promise<void> {
 interface Report {
   readonly passed: number;
   readonly failures: readonly string[];
-  /** Names that are skipped, and no test's. */
+  /** Skipped names that match no test. */
   readonly unknown: readonly string[];
 }
 
-/** Runs suites in another runtime. */
+/** The text of each group as one module, for all runtimes. */
+const bundles = sharing(() =>
+  Promise.all(GROUPS.map(async (suites) => {
+    await using folder = await temporaryFolder();
+    return await Deno.readTextFile(await bundle(suites, folder.path));
+  }))
+);
+
+/** Runs a bundle of suites in another runtime. */
 async function runSuites(
   command: string,
-  suites: readonly string[],
+  bundled: string,
   skipped: readonly string[],
 ): Promise<Report> {
   await using folder = await temporaryFolder();
-  const bundled = await bundle(suites, folder.path);
+  const path = `${folder.path}/suites.mjs`;
+  await Deno.writeTextFile(path, bundled);
   const script = command === "node-lowest-lts"
-    ? await withoutUsing(bundled, folder.path)
-    : bundled;
-  // It ends by itself, so nothing that the tests have opened is left open.
+    ? await withoutUsing(path, folder.path)
+    : path;
+  // The program must end by itself, so the tests leave nothing open.
   await using program = start([command, script, JSON.stringify(skipped)]);
   return JSON.parse((await assertSuccess(program)).at(-1) ?? "");
 }
 
-/** The tests to leave out. */
+/** The names of the tests to skip. */
 function skippedIn(command: string): string[] {
   return SKIPPED.filter(({ runtime }) =>
     runtime === undefined || runtime === command
   ).flatMap(({ tests }) => tests);
 }
 
-Deno.test("What other runtimes cannot do is in the table of docs/runtimes.md", async () => {
+Deno.test("The table in docs/runtimes.md has a row for each reason in SKIPPED", async () => {
   const page = await Deno.readTextFile(new URL("docs/runtimes.md", root));
   const rows = [...page.matchAll(/^\| ([^|]+?) +\|/gm)].map(([, row]) => row);
   const missing = SKIPPED.flatMap(({ row = [] }) => row)
@@ -213,7 +227,9 @@ for (const command of ["node-lowest-lts", "node-current", "bun"]) {
     async () => {
       const skipped = skippedIn(command);
       const reports = await Promise.all(
-        GROUPS.map((suites) => runSuites(command, suites, skipped)),
+        (await bundles()).map((bundled) =>
+          runSuites(command, bundled, skipped)
+        ),
       );
       const failures = reports.flatMap(({ failures }) => failures);
       assertEquals(failures.join("\n"), "");

@@ -2,8 +2,8 @@
 
 /**
  * Prints the folder of the local mirror that `JSR_URL` names, for `--allow-read` of a
- * program that starts threads: Deno checks what they import. Where `JSR_URL` names no
- * folder, it prints that of this project.
+ * program that starts threads: Deno checks the permission for their imports. If
+ * `JSR_URL` names no folder, it prints the folder of this project.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 
-/** What the program prints where `JSR_URL` is this. */
+/** Runs the program with this `JSR_URL`, and returns its output. */
 async function folderOf(registry: string): Promise<string> {
   const program = fileURLToPath(new URL("jsr_folder.ts", import.meta.url));
   const { stdout } = await new Deno.Command("deno", {
@@ -11,7 +11,7 @@ async function folderOf(registry: string): Promise<string> {
   return new TextDecoder().decode(stdout).trim();
 }
 
-Deno.test("jsr_folder.ts prints the mirror's folder, or the project's", async () => {
+Deno.test("jsr_folder.ts prints the folder of the mirror or of the project", async () => {
   const mirror = new URL("a mirror/", import.meta.url);
   assertEquals(await folderOf(mirror.href), fileURLToPath(mirror));
   assertEquals(await folderOf("https://jsr.io/"), ".");

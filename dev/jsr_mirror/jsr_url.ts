@@ -3,11 +3,11 @@
 /**
  * Prints the address of the JSR registry to use, for the variable `JSR_URL`.
  *
- * Not every network reaches JSR. Where it is neither cached nor reachable, the
- * address is that of a local mirror, which holds this project's own stand-ins
- * for the packages that it imports.
+ * Not every network reaches JSR. If it is neither cached nor reachable, the address is
+ * that of a local mirror with this project's stand-ins for the packages that it
+ * imports.
  *
- * Run it with `--cached-only`, so that asking what is cached downloads nothing.
+ * Run it with `--cached-only`, so that the check of the cache downloads nothing.
  *
  * @module
  */
@@ -107,10 +107,10 @@ function sha256(bytes: Uint8Array): string {
 }
 
 /**
- * Writes a mirror, or finds the same one written before.
+ * Writes a mirror, or finds an identical one written before.
  *
- * It lies outside the project, as `deno publish` refuses to import a file of the
- * project that it does not publish.
+ * It is outside the project, because `deno publish` refuses imports of project files
+ * that are not published.
  *
  * @param parent The system's folder for temporary files, when left out.
  * @returns The mirror's folder.
@@ -129,18 +129,18 @@ export function makeMirror(
     Deno.writeFileSync(target, bytes);
   }
 
-  // The name tells the content, as Deno caches what it knows about an address.
+  // The name depends on the content, because Deno caches by address.
   const content = [...files].map(([path, bytes]) => `${path} ${sha256(bytes)}`);
   const shared = join(
     dirname(made),
     `framed-tcp-jsr-${sha256(toJson(content)).slice(0, 16)}`,
   );
   try {
-    // Whole in one step, for another process that runs at the same time.
+    // In one step, for other processes that run at the same time.
     Deno.renameSync(made, shared);
     return shared;
   } catch {
-    // Others may write in this folder too: only our own, unharmed, will do.
+    // Others can write to this folder too: use only our own, unchanged mirror.
     if (!isCopy(shared, made, files)) return made;
     Deno.removeSync(made, { recursive: true });
     return shared;

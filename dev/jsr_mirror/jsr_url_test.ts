@@ -88,14 +88,14 @@ Deno.test("jsr_url.ts falls back to a mirror that Deno can use", async () => {
   assertEquals(run.code, 0, run.stderr);
 });
 
-Deno.test("canImport() tells what is there from what is not", async () => {
+Deno.test("canImport() checks whether a module can be imported", async () => {
   const there = "data:text/javascript,1";
   assertEquals(await canImport([]), true);
   assertEquals(await canImport([there, there]), true);
   assertEquals(await canImport([there, "data:text/javascript,("]), false);
 });
 
-Deno.test("isReachable() believes only a registry's answer", async () => {
+Deno.test("isReachable() accepts only the answer of a registry", async () => {
   const respond: Record<string, () => Response | Promise<Response>> = {
     "/jsr/": () => Response.json({ versions: {} }),
     "/login/": () => new Response("<html>"),
@@ -126,7 +126,7 @@ Deno.test("isReachable() believes only a registry's answer", async () => {
   assertEquals(await isReachable(`${origin}/jsr/`), false);
 });
 
-Deno.test("makeMirror() uses an equal mirror again, and no other", () => {
+Deno.test("makeMirror() reuses only an identical mirror", () => {
   using parent = tempFolder();
   const files = mirrorFiles();
   const first = makeMirror(files, parent.path);
@@ -144,7 +144,7 @@ Deno.test("makeMirror() uses an equal mirror again, and no other", () => {
   }
 });
 
-Deno.test("mirrorFiles() refuses a package that it cannot stand in for", () => {
+Deno.test("mirrorFiles() throws for a package without a stand-in", () => {
   for (const specifier of ["jsr:@other/assert@^1.0.0", "jsr:@std/assert@1"]) {
     let message = "";
     try {
@@ -156,7 +156,7 @@ Deno.test("mirrorFiles() refuses a package that it cannot stand in for", () => {
   }
 });
 
-Deno.test("The stand-ins have exactly what the project imports", async () => {
+Deno.test("The stand-ins export exactly the symbols that the project imports", async () => {
   const imported = new Map<string, Set<string>>();
   for (const text of sources(ROOT)) {
     const plain = text.replaceAll(/\n \* ?/g, "\n");
@@ -201,7 +201,7 @@ Deno.test("The stand-ins have exactly what the project imports", async () => {
   );
 });
 
-/** The texts of all files that may import from `@std`, the stand-ins' aside. */
+/** The texts of all files that may import from `@std`, except the stand-ins. */
 function* sources(folder: URL): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(folder)) {
     if (isDirectory && !/^(\..*|std|node_modules)$/.test(name)) {

@@ -1,5 +1,5 @@
 /**
- * A clock that goes on only when everything that could run has run, in place of the
+ * A clock that advances only when everything that can run has run. It replaces the
  * timers of this process.
  *
  * @module
@@ -14,12 +14,15 @@ interface Timer {
 
 const nodeTimers: object = process.getBuiltinModule("node:timers");
 
-// Far from the time of the run before: the module remembers when it paused last.
+// Far from the time of the previous run: the module remembers its last pause.
 const BETWEEN_RUNS_MS = 1_000_000;
 
 let lastTime = 0;
 
-/** Virtual time for the whole process, until it is disposed of. One at a time. */
+/**
+ * Virtual time for the whole process, until it is disposed. Only one can exist at a
+ * time.
+ */
 export class VirtualClock implements Disposable {
   readonly start: number;
   #now: number;
@@ -53,12 +56,12 @@ export class VirtualClock implements Disposable {
     return this.#now;
   }
 
-  /** How many timers are to fire. */
+  /** The number of pending timers. */
   get pending(): number {
     return this.#timers.size;
   }
 
-  /** Goes on without running anything, as if this thread was busy. */
+  /** Advances without running anything, as if this thread were busy. */
   pass(milliseconds: number): void {
     this.#now += milliseconds;
   }
@@ -66,7 +69,7 @@ export class VirtualClock implements Disposable {
   /** Runs everything that waits for no timer. */
   async settle(): Promise<void> {
     for (;;) {
-      // The real one comes after all continuations, and after `nextTick`.
+      // A real immediate runs after all continuations and after `nextTick`.
       await new Promise<void>((resolve) => this.#realImmediate(resolve));
       if (this.#immediates.length === 0) return;
       const immediates = this.#immediates;
@@ -75,7 +78,7 @@ export class VirtualClock implements Disposable {
     }
   }
 
-  /** Runs everything, and then each timer that is due within some milliseconds. */
+  /** Runs everything, then each timer that is due within `ms` milliseconds. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds;
     await this.settle();
@@ -84,7 +87,7 @@ export class VirtualClock implements Disposable {
   }
 
   /**
-   * Fires the next timer, and runs what follows.
+   * Fires the next timer, and runs everything that follows from it.
    *
    * @returns Whether there was one, no later than `end`.
    */
@@ -101,12 +104,12 @@ export class VirtualClock implements Disposable {
     return true;
   }
 
-  /** Fires all timers that are due already, as a thread does that was busy. */
+  /** Fires all timers that are due, like a thread that was busy. */
   async fireDue(): Promise<void> {
     const due = [...this.#timers.values()].filter(({ at }) => at <= this.#now)
       .sort((a, b) => a.at - b.at || a.id - b.id);
     for (const { id, callback } of due) {
-      // The one before may have cleared it.
+      // A previous timer may have cleared it.
       if (this.#timers.delete(id)) callback();
     }
     await this.settle();

@@ -1,4 +1,4 @@
-/** One end of a connection, which runs the steps of a program and notes what it does. */
+/** One end of a connection, which runs the steps of a program and records what it does. */
 import { assert } from "@std/assert";
 import { overriding } from "../../connection/_testing.ts";
 import { Connection } from "../../connection/connection.ts";
@@ -15,8 +15,8 @@ const FRAMINGS: readonly Framing<string>[] = [
   asText(lengthPrefixed()),
 ];
 
-// A question that is given up ends its connection, and so does what comes to an end that
-// does not read.
+// An aborted request ends its connection, and so do bytes that reach an end that does
+// not read.
 const FAILING: readonly Kind[] = [
   "abort",
   "close",
@@ -28,7 +28,7 @@ const FAILING: readonly Kind[] = [
   "reset",
 ];
 
-/** When something was last. */
+/** The times of the last events. */
 class Moment {
   #last = 0;
   #before = 0;
@@ -39,13 +39,16 @@ class Moment {
     this.#last = now;
   }
 
-  /** Before `now`, as both ends may time out in the same moment, one after the other. */
+  /**
+   * Before `now`, because both ends may time out in the same moment, one after the
+   * other.
+   */
   before(now: number): number {
     return this.#last === now ? this.#before : this.#last;
   }
 }
 
-/** One end, and what it has done. */
+/** One end, and the record of what it has done. */
 export class End implements Deeds {
   connection: Connection<string, string>;
   readonly name: string;
@@ -57,9 +60,9 @@ export class End implements Deeds {
   readonly takes: Take[] = [];
   readonly begun: Begun[] = [];
   readonly #abortable: AbortController[] = [];
-  /** What was done here after which messages may be missing. */
+  /** Actions of this end after which messages may be missing. */
   hasBroken = false;
-  /** What was done here may end a connection by an error. */
+  /** Actions of this end that may end a connection with an error. */
   mayFail = false;
   wasClosed = false;
   wasReset = false;
@@ -108,7 +111,7 @@ export class End implements Deeds {
     return this.begun.every(({ result }) => result !== undefined);
   }
 
-  /** Whether nothing is read here any more, however long the peer waits for it. */
+  /** Whether this end never reads again, however long the peer waits. */
   get isDeaf(): boolean {
     return this.hasStoppedReading || this.faulty.failsReads;
   }
@@ -145,7 +148,7 @@ export class End implements Deeds {
   }
 
   #watch(connection: Connection<string, string>): void {
-    const { signal } = connection; // aborted at a moment that is not known, or not yet
+    const { signal } = connection; // aborted at an unknown moment, or not yet
     signal.addEventListener("abort", () => {
       const { reason } = signal;
       this.#begin("the timeout", Promise.try(() => this.#checkTimeout(reason)));
@@ -165,7 +168,7 @@ export class End implements Deeds {
     return beat;
   }
 
-  /** Asserts that a timeout of reading is not told too soon. */
+  /** Asserts that a timeout of reading is not reported too early. */
   #checkTimeout(error: unknown): void {
     if (!(error instanceof DOMException)) return;
     const { receiveTimeout, idleTimeout } = this.#program;
@@ -229,10 +232,11 @@ export class End implements Deeds {
       case "reframe":
         return isLoop ? this.#reframe() : undefined;
       case "detach":
-        // What arrives after closeRead() is dropped: the rest begins anywhere.
+        // Bytes that arrive after closeRead() are dropped: the rest may start inside a
+        // message.
         if (isLoop || this.hasStoppedReading) return;
         if (this.#detaching !== undefined) return;
-        // The next owner may try to send after it.
+        // The next owner may try to send later.
         if (this.#hasClosedWrite) this.mayFail = true;
         this.#detaching = this.#detach();
         return this.#begin("detach()", this.#detaching);
@@ -263,11 +267,11 @@ export class End implements Deeds {
       case "settle":
       case "sleep":
       case "busy":
-        return; // of the world
+        return;
     }
   }
 
-  /** Takes all messages that come, and ends. */
+  /** Receives all messages, then ends. */
   finish(): void {
     this.#isWatched = true;
     for (const connection of this.#unwatched) this.#watch(connection);
@@ -312,12 +316,15 @@ export class End implements Deeds {
     await this.connection.closeWrite();
   }
 
-  /** Waits until a connection that is to be detached was, or could not be. */
+  /** Waits until a connection was detached, or could not be. */
   async #untilDetached(): Promise<void> {
     await Promise.allSettled([this.#detaching]);
   }
 
-  /** How many messages a loop takes: a stream has no turns that others come between. */
+  /**
+   * The number of messages that a loop takes: other receivers get no turn during a
+   * stream.
+   */
   #countOf(size: number): number {
     return this.#program.drain === "readable" ? 1 : 1 + size % 5;
   }
@@ -417,7 +424,10 @@ export class End implements Deeds {
     await iterator.return?.();
   }
 
-  /** Receives all, each in the framing that the one before may have told. */
+  /**
+   * Receives all messages, each in the framing that the previous one may have
+   * announced.
+   */
   async #loop(): Promise<void> {
     const take = this.#take();
     for await (const message of this.connection) {
@@ -440,7 +450,7 @@ export class End implements Deeds {
     this.connection.reframe(this.#framing);
   }
 
-  /** Goes on in another connection over what is handed over. */
+  /** Continues in another connection over the detached transport. */
   async #detach(): Promise<void> {
     const { transport, unread } = await this.connection.detach();
     let rest = unread;

@@ -1,12 +1,12 @@
 /**
- * The table of endings as a model: what an end has seen of its transport and was asked to
- * do says which row holds for it, and the row says what must have come of it.
+ * The table of endings as a model: what an end has seen from its transport and was
+ * asked to do determines its row, and the row says what must have happened.
  *
  * @module
  */
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 
-/** The rows of the table in CONTRIBUTING.md, written down once more. */
+/** The rows of the table in CONTRIBUTING.md, as a copy. */
 export const ROWS = {
   "both sides ended": {
     read: "delivered",
@@ -49,37 +49,40 @@ export const ROWS = {
 /** A cause of the table. */
 export type Cause = keyof typeof ROWS;
 
-/** How far an end is. */
+/** The progress of an end. */
 export interface Progress {
   readonly time: number;
-  /** Bytes that its transport gave, and those of them that it has taken in. */
+  /** Bytes that its transport has read, and those that the connection has received. */
   readonly read: number;
   readonly takenIn: number;
   readonly received: number;
   readonly accepted: number;
   readonly written: number;
-  /** Calls of its transport that it has begun. */
+  /** Calls of its transport that it has started. */
   readonly reads: number;
   readonly writes: number;
   readonly ends: number;
 }
 
-/** Something that ends a connection, and how far that was then. */
+/** Something that ends a connection, and the progress at that time. */
 export interface Ended {
   readonly cause: Cause;
   readonly error?: unknown;
   readonly at: Progress;
 }
 
-/** What became of one end. */
+/** The result of one end. */
 export interface Outcome {
   readonly name: string;
   readonly messageLength: number;
-  /** What ended it before its transport was released, in order; maybe in the same moment. */
+  /**
+   * What ended it before its transport was released, in order; several may be in one
+   * moment.
+   */
   readonly endings: readonly Ended[];
   /** When it stopped reading by `closeRead()`, if it did. */
   readonly stoppedReading: Progress | undefined;
-  /** Where in what it read a byte was damaged, if one was. */
+  /** The position of a damaged byte in what it read, if any. */
   readonly damagedAt: number | undefined;
   readonly released: Progress;
   readonly last: Progress;
@@ -88,9 +91,9 @@ export interface Outcome {
 }
 
 /**
- * Asserts that all messages of an end arrive: if each of its endings sends what is
- * queued, and the other end, which reads all of the time, has none, or the one that
- * delivers what is in the kernel. The network must carry all.
+ * Asserts that all messages of an end arrive, if each of its endings sends the queue,
+ * and if the other end, which reads all the time, has no ending or the one that
+ * delivers the bytes in the kernel. The network must deliver everything.
  */
 export function checkArrival(from: Outcome, to: Outcome): void {
   if (from.endings.some(({ cause }) => ROWS[cause].queued !== "sent")) return;
@@ -106,10 +109,10 @@ export function checkArrival(from: Outcome, to: Outcome): void {
   );
 }
 
-// As the table says, to about a tenth, as all limits are kept.
+// As in the table, within about a tenth, like all limits.
 const DRAIN_MS = 1000 * 1.1;
 
-/** Asserts what the table says of an end; gives the rows that held. */
+/** Asserts the table's rules for an end, and returns the rows that applied. */
 export function checkEnding(outcome: Outcome): Cause[] {
   const { name, endings } = outcome;
   const first = endings[0]?.cause ?? "both sides ended";
@@ -122,14 +125,14 @@ export function checkEnding(outcome: Outcome): Cause[] {
   return endings.length === 0 ? [first] : endings.map(({ cause }) => cause);
 }
 
-/** Asserts that the right error was told, or none; gives what it is about. */
+/** Asserts that the right error was reported, or none, and returns its ending. */
 function checkTold(
   { name, endings, closed, released, signal, stoppedReading }: Outcome,
 ): Ended | undefined {
   const errors = endings.filter(({ cause }) => ROWS[cause].isError);
   const [first] = errors;
   if (closed.status === "fulfilled") {
-    // `close()` may be done in the moment in which something else fails.
+    // `close()` may finish in the moment in which something else fails.
     const isDone = endings[0]?.cause === "close()" &&
       first?.at.time === released.time;
     if (!isDone) assertEquals(first?.cause, undefined, `${name} told no error`);
@@ -138,7 +141,7 @@ function checkTold(
   }
   const told = errors.find(({ error }) => error === closed.reason);
   assert(told !== undefined, `${name} told ${closed.reason}: it has no cause`);
-  // Of errors in one moment, as a reset is for reads and for writes, either is told.
+  // If two errors come in one moment, as after a reset, either may be reported.
   assertEquals(told.at.time, first?.at.time, `${name} told a later error`);
   if (signal !== undefined) assertStrictEquals(signal.reason, closed.reason);
   const isOfReading = told.cause === "FramingError";
@@ -156,7 +159,7 @@ function checkReceived(outcome: Outcome, failed: Ended | undefined): void {
     assertEquals(last.received, aborted.at.received, `${name} after abort()`);
     return;
   }
-  // The first of what stops reading counts.
+  // The first event that stops reading counts.
   const stops = [stoppedReading, endings[0]?.at].filter((at) =>
     at !== undefined
   );
@@ -196,7 +199,7 @@ function checkQueued({ name, endings, last, messageLength }: Outcome): void {
   assertEquals(last.ends, dropping.at.ends, `${name} sent an end after it`);
 }
 
-/** What is read after an ending, and for how long. */
+/** What is read after an ending, and how long. */
 function checkReads(outcome: Outcome, failed: Ended | undefined): void {
   const { name, endings, released, last } = outcome;
   const final = endings.findLast(({ cause }) =>

@@ -1,28 +1,28 @@
-/** Faults that are put back into the module on purpose: the simulation finds each. */
+/** Puts faults into the module on purpose, and asserts that the simulation finds each. */
 import { assert, assertMatch, assertRejects } from "@std/assert";
 import { type Patch, patchedCopy } from "./patched.ts";
 
-// As many as simulation_test.ts tries.
+// The same number as in simulation_test.ts.
 const SEEDS = 1000;
-// As many as service_test.ts tries.
+// The same number as in service_test.ts.
 const SERVICE_SEEDS = 60;
 
 interface Fault extends Patch {
   readonly name: string;
-  /** What the simulation says of it. */
+  /** The message of the simulation. */
   readonly found: RegExp;
 }
 
 const FAULTS: readonly Fault[] = [
   {
-    name: "a lost wake-up: who waits for room in the queue is not told of it",
+    name:
+      "a lost wake-up: a sender that waits for room in the queue is not resumed",
     path: "connection/_writer.ts",
     changes: [["this.#room.resolve();", ""]],
     found: /did not settle/,
   },
   {
-    name:
-      "a double delivery: a message that was waited for is handed out again",
+    name: "a double delivery: a message is given to a second receiver",
     path: "connection/_receivers.ts",
     changes: [
       ["readonly #taker: Taker<T>;", "readonly #taker: Taker<T>; #kept?: T;"],
@@ -38,7 +38,7 @@ const FAULTS: readonly Fault[] = [
     found: /took .* in place of/,
   },
   {
-    name: "a false timeout: what was received does not begin the time anew",
+    name: "a false timeout: received bytes do not restart the time",
     path: "internal/countdown.ts",
     changes: [[
       "reset(): void {\n    this.#waited = 0;\n    this.#begin();",
@@ -47,7 +47,8 @@ const FAULTS: readonly Fault[] = [
     found: /Timeout after/,
   },
   {
-    name: "a false timeout: time counts in which this thread came to no socket",
+    name:
+      "a false timeout: time counts in which this thread did not poll its sockets",
     path: "internal/countdown.ts",
     changes: [
       ["this.now += Math.min(passed, most);", "this.now += passed;"],
@@ -65,7 +66,7 @@ const FAULTS_OF_SERVICES: readonly Fault[] = [
       "writer.queueShared(frame);",
       "writer.queueShared(frame); writer.queueShared(frame);",
     ]],
-    found: /took old news/,
+    found: /received an old broadcast/,
   },
 ];
 
@@ -95,7 +96,7 @@ for (const fault of FAULTS_OF_SERVICES) {
   });
 }
 
-/** Asserts that one of the first numbers makes a run that fails as it must. */
+/** Asserts that a run with one of the first seeds fails with the expected message. */
 async function assertFound(
   fault: Fault,
   seeds: number,
@@ -115,10 +116,10 @@ async function assertFound(
 }
 
 /**
- * Cells of the table of endings, with another value. Others take more operations, or hold
- * by the order of things: messages are decoded when they are received, so all before a
- * malformed one were. What is drained at `close()` needs more bytes than this scope has:
- * connection/ending_table_test.ts is about that.
+ * Cells of the table of endings, with a wrong value. The other cells need more
+ * operations, or cannot be wrong: messages are decoded when they are received, so all
+ * messages before a malformed one were received. Draining at `close()` needs more bytes
+ * than this scope has; connection/ending_table_test.ts tests it.
  */
 const CELLS = [
   ["peerGone", "received", "delivered", "dropped"],

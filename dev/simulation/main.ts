@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a program that reports
 
 /**
- * Repeats the run of a number, and prints what it does; or runs all of the small scope.
+ * Repeats the run of a seed and prints what it does, or runs the complete small scope.
  *
  * @module
  */

@@ -1,39 +1,39 @@
 /**
- * What may come of a program: messages in order and once, none lost unless an end broke,
- * every promise settled, each failure a known one.
+ * The allowed results of a program: messages in order and once, none lost unless an end
+ * failed, every promise settled, and only known errors.
  *
  * @module
  */
 import { assert } from "@std/assert";
 
-/** Something that was begun, and how it ended. */
+/** A started operation, and how it ended. */
 export interface Begun {
   readonly what: string;
   result: PromiseSettledResult<unknown> | undefined;
 }
 
-/** One call that takes messages, in the order of calling. */
+/** One call that takes messages. */
 export interface Take {
   readonly messages: string[];
-  /** Given up, though its place was kept. */
+  /** Aborted, but it keeps its place. */
   isSwallowing: boolean;
 }
 
-/** What an end has done, as far as the model needs it. */
+/** The actions of an end that the model needs. */
 export interface Deeds {
   readonly name: string;
-  /** The messages that were let in, in order. */
+  /** The accepted messages, in order. */
   readonly accepted: readonly string[];
   /** The calls that take messages, in order. */
   readonly takes: readonly Take[];
   readonly begun: readonly Begun[];
-  /** Something was done after which messages may be missing. */
+  /** Whether something was done after which messages may be missing. */
   readonly hasBroken: boolean;
   readonly wasClosed: boolean;
   readonly wasReset: boolean;
 }
 
-/** Why a wait was given up. */
+/** The reason of an aborted wait. */
 export class GivenUp extends Error {
   override name = "GivenUp";
 }
@@ -50,10 +50,13 @@ const KNOWN_ERRORS: readonly string[] = [
   "UnexpectedEof",
 ];
 
-// Of a transport that was not closed by its connection.
+// From a transport that its connection has not closed.
 const CLOSED_BY_OTHERS: readonly string[] = ["BadResource", "Interrupted"];
 
-/** Asserts that `to` took what `from` sent, in order and once. Gives how many are missing. */
+/**
+ * Asserts that `to` took the messages of `from` in order and once. Returns how many are
+ * missing.
+ */
 export function checkOrder(from: Deeds, to: Deeds): number {
   let next = 0;
   let swallowed = 0;
@@ -75,11 +78,11 @@ export function checkOrder(from: Deeds, to: Deeds): number {
   return from.accepted.length - next - swallowed;
 }
 
-/** Asserts that nothing is missing, unless something broke. */
+/** Asserts that nothing is missing, unless something failed. */
 export function checkDelivery(from: Deeds, to: Deeds): void {
   const missing = checkOrder(from, to);
   if (from.hasBroken || to.hasBroken || to.wasClosed) return;
-  // Who closes does not read what then comes, by which the connection is reset.
+  // An end that has closed does not read later bytes, which then reset the connection.
   if (from.wasClosed && to.accepted.length > 0) return;
   assert(
     missing <= 0,
@@ -87,7 +90,7 @@ export function checkDelivery(from: Deeds, to: Deeds): void {
   );
 }
 
-/** Asserts that everything settled, and failed only as it is documented. */
+/** Asserts that everything settled, and failed only as documented. */
 export function checkSettled({ begun, wasReset }: Deeds): void {
   for (const { what, result } of begun) {
     assert(result !== undefined, `${what} did not settle`);

@@ -1,9 +1,9 @@
 /**
- * What carries the bytes: transports in memory, under faults that no peer makes.
+ * The network: transports in memory, with faults that no peer can cause.
  *
- * `transportPair()` has the faults of a network: it stalls, cuts, delivers byte by byte,
- * ends and resets. `startTls()` cannot run over it, as Deno makes TLS of its own sockets
- * alone: the simulation has no TLS.
+ * `transportPair()` has the faults of a network: it stalls, cuts, delivers byte by
+ * byte, ends and resets. `startTls()` cannot run over it, because Deno starts TLS only
+ * on its own sockets: the simulation has no TLS.
  *
  * @module
  */
@@ -12,23 +12,23 @@ import { systemError } from "../../internal/system_error.ts";
 import type { ServeListener } from "../../server.ts";
 import { type PairedTransport, transportPair } from "../../testing.ts";
 
-/** A fault of the system, which is none that a peer makes. */
+/** A fault of the system, which no peer can cause. */
 export class Odd extends Error {
   override name = "Odd";
 }
 
-/** Told of what passes. */
+/** Observes the calls. */
 export interface Observer {
   onRead?(length: number | null, buffer: Uint8Array): void;
   onReadError?(error: unknown): void;
   onWrite?(length: number, bytes: Uint8Array): void;
   onWriteError?(error: unknown): void;
   onCloseWriteError?(error: unknown): void;
-  /** Called when a call begins, before it does anything. */
+  /** Called when a call starts, before it does anything. */
   onCall?(call: "read" | "write" | "closeWrite" | "close"): void;
 }
 
-/** A transport whose reads and writes can be made to fail. */
+/** A transport whose reads and writes can fail on request. */
 export class FaultyTransport implements Transport {
   readonly under: PairedTransport;
   readonly #observer: Observer;
@@ -39,7 +39,7 @@ export class FaultyTransport implements Transport {
   #held: PromiseWithResolvers<void> | undefined;
   #isHolding = false;
 
-  /** Only of some transports; Deno's cannot be reset. */
+  /** Only some transports have it; Deno's cannot be reset. */
   readonly reset?: () => void;
 
   constructor(
@@ -133,12 +133,12 @@ export class FaultyTransport implements Transport {
     this.under.setKeepAlive(keepAlive);
   }
 
-  /** Lets the next reads give nothing, which is not the end. */
+  /** Makes the next reads return 0, which is not the end. */
   giveNothing(reads: number): void {
     this.#zeroReads += reads;
   }
 
-  /** Lets all reads fail that begin from now on. */
+  /** Makes all reads fail that start from now on. */
   failReads(error: Error): void {
     this.#readError = error;
   }
@@ -147,12 +147,12 @@ export class FaultyTransport implements Transport {
     return this.#readError !== undefined;
   }
 
-  /** Lets all writes fail that begin from now on. */
+  /** Makes all writes fail that start from now on. */
   failWrites(error: Error): void {
     this.#writeError = error;
   }
 
-  /** Holds what reads bring back, as if this thread did not come to its sockets. */
+  /** Holds the results of reads back, as if this thread did not poll its sockets. */
   hold(): void {
     this.#held ??= Promise.withResolvers();
   }
@@ -163,12 +163,12 @@ export class FaultyTransport implements Transport {
     this.#held = undefined;
   }
 
-  /** Whether a read is held back: something has come that the connection has not seen. */
+  /** Whether a read is held back: bytes have arrived that the connection has not seen. */
   get isHolding(): boolean {
     return this.#isHolding;
   }
 
-  /** Makes a byte of the next read one that is in no UTF-8 text. */
+  /** Replaces a byte of the next read with one that is invalid in UTF-8. */
   corruptNext(): void {
     this.#isToCorrupt = true;
   }
@@ -179,7 +179,7 @@ export class FaultyTransport implements Transport {
   }
 }
 
-/** Fails as a transport does: later. */
+/** Rejects later, like a transport. */
 async function failing(error: Error): Promise<never> {
   await undefined;
   throw error;
@@ -204,7 +204,7 @@ export class Network {
     this.#bufferSize = bufferSize;
   }
 
-  /** What a server listens with. */
+  /** The listener of the server. */
   readonly listener: ServeListener = {
     addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
     accept: () => {
@@ -221,7 +221,7 @@ export class Network {
     },
   };
 
-  /** Opens a connection; during a partition, only after it. */
+  /** Opens a connection; during a partition, waits for its end. */
   async dial(): Promise<Transport> {
     await this.#healed?.promise;
     if (this.#isClosed) {
@@ -235,13 +235,13 @@ export class Network {
     return client;
   }
 
-  /** Lets a server's `accept()` fail, as when no file can be opened. */
+  /** Makes a server's `accept()` fail, as if no file could be opened. */
   failAccept(): void {
     this.#accepting?.reject(new Odd("Cannot accept"));
     this.#accepting = undefined;
   }
 
-  /** Holds all bytes, ends and resets, and all who dial. */
+  /** Holds back all bytes, ends, resets and new connections. */
   partition(): void {
     this.#healed ??= Promise.withResolvers();
     for (const { client, server } of this.links) {
@@ -260,9 +260,9 @@ export class Network {
     }
   }
 
-  /** Lets the ends of a link hear nothing of each other any more. */
+  /** Cuts the ends of a link off from each other for good. */
   cutOff(link: Link): void {
-    this.links.splice(this.links.indexOf(link), 1); // is healed no more
+    this.links.splice(this.links.indexOf(link), 1); // never resumed
     link.client.stall();
     link.server.stall();
   }

@@ -1,5 +1,5 @@
 /**
- * The simulation over a copy of the module with a fault put into it on purpose.
+ * The simulation over a copy of the module with a deliberate fault.
  *
  * @module
  */
@@ -19,13 +19,13 @@ const PARTS = [
 /** A change of one source file. */
 export interface Patch {
   readonly path: string;
-  /** Each text, which must be there once, and what is put in its place. */
+  /** Each text, which must occur once, and its replacement. */
   readonly changes: readonly (readonly [before: string, after: string])[];
 }
 
-/** A copy of the module, as long as it is not disposed of. */
+/** A copy of the module, which is removed when it is disposed. */
 export interface PatchedCopy extends AsyncDisposable {
-  /** The address of a file of it, to be imported. */
+  /** The URL of a file of the copy, for an import. */
   urlOf(path: string): string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Programs of operations on the two ends of a connection, and of what happens to the
- * bytes between them: one number makes a program and its options.
+ * Programs of operations on the two ends of a connection and on the bytes between them:
+ * one seed makes a program and its options.
  *
  * @module
  */
@@ -36,18 +36,18 @@ const KINDS = [
   ["failWrite", 1],
 ] as const satisfies readonly (readonly [string, number])[];
 
-/** What a step does. */
+/** The kinds of steps. */
 export type Kind = typeof KINDS[number][0];
 
-/** One operation, of an end or of what carries its bytes. */
+/** One operation, of an end or of the network. */
 export interface Step {
   readonly kind: Kind;
   readonly end: 0 | 1;
-  /** Bytes, milliseconds or how many, by the kind. */
+  /** Bytes, milliseconds or a count, depending on the kind. */
   readonly size: number;
 }
 
-/** What one number makes. */
+/** A program and its options. */
 export interface Program {
   readonly seed: number;
   readonly framing: 0 | 1;
@@ -58,13 +58,13 @@ export interface Program {
   readonly idleTimeout: number | undefined;
   readonly sendTimeout: number | undefined;
   readonly heartbeat: number | undefined;
-  /** How all the rest is taken in the end. */
+  /** How the remaining messages are taken at the end. */
   readonly drain: "receive" | "iterate" | "batches" | "readable";
-  /** Whether an abort resets the transport, which Deno's do not offer. */
+  /** Whether an abort resets the transport; Deno's transports cannot do that. */
   readonly canReset: boolean;
-  /** Whether the ends are watched from the start, for which they read ahead. */
+  /** Whether the ends are watched from the start, so that they read ahead. */
   readonly isWatched: boolean;
-  /** Whether the ends switch framings; each is then received by one loop. */
+  /** Whether the ends switch framings; one loop then receives at each end. */
   readonly isSwitching: boolean;
   readonly steps: readonly Step[];
 }
@@ -78,7 +78,7 @@ export function oneOf<const T>(
   return [first, ...others][random(others.length + 1)] ?? first;
 }
 
-/** Makes a program of a number. */
+/** Makes a program from a seed. */
 export function programOf(seed: number): Program {
   const random = seededRandom(seed);
   const isSwitching = random(4) === 0;
@@ -90,7 +90,7 @@ export function programOf(seed: number): Program {
     const size = random(8) === 0 ? random(3000) : random(60);
     return { kind, end: random(2) === 0 ? 0 : 1, size };
   });
-  // Multiples of 128 are counted exactly by the clock of the module.
+  // The module's clock counts multiples of 128 exactly.
   return {
     seed,
     framing: random(2) === 0 ? 0 : 1,
@@ -109,7 +109,7 @@ export function programOf(seed: number): Program {
   };
 }
 
-/** A step as it is printed. */
+/** A step as text. */
 export function stepText({ kind, end, size }: Step): string {
   return `${kind}(${end}, ${size})`;
 }

@@ -9,7 +9,7 @@ import { runScope } from "./small_scope.ts";
 const MS_PER_HOUR = 3_600_000;
 const FAULTS = "stalls, cuts, resets, failed reads and writes, a busy thread";
 
-/** The simulation, for about `seconds`, each run with the next number. */
+/** Runs the simulation for about `seconds`, each run with the next seed. */
 export async function* simulationRows(
   { seconds, seed }: SuiteOptions,
 ): AsyncGenerator<ReportRow> {
@@ -52,13 +52,13 @@ async function serviceRow(seconds: number, seed: number): Promise<ReportRow> {
     operations: tally.events,
     peakMemory: memory.peak,
     note:
-      `${tally.runs} scenarios of ${hours} virtual hours in all, ${tally.connections} connections, ${tally.answers} answers, ${tally.news} news`,
+      `${tally.runs} scenarios of ${hours} virtual hours in all, ${tally.connections} connections, ${tally.answers} answers, ${tally.news} broadcasts received`,
   };
 }
 
 async function scopeRow(seconds: number): Promise<ReportRow> {
   using memory = new OwnMemory();
-  // Not by `Date.now`, which is virtual meanwhile.
+  // Not with `Date.now`, which is virtual during a run.
   const end = Temporal.Now.instant().add({
     milliseconds: Math.round(seconds * 1000),
   });
@@ -76,5 +76,5 @@ async function scopeRow(seconds: number): Promise<ReportRow> {
   };
 }
 
-// What is lost, doubled or unsettled is thrown.
+// A run throws if something is lost, doubled or unsettled.
 const CLEAN = { lost: 0, duplicated: 0, unsettled: 0 };

@@ -1,4 +1,4 @@
-/** Runs a program on two connections in virtual time, beside the model. */
+/** Runs a program on two connections in virtual time, and checks it with the model. */
 import { assert, assertEquals } from "@std/assert";
 import { notePoll } from "../../connection/_testing.ts";
 import { transportPair } from "../../testing.ts";
@@ -7,9 +7,9 @@ import { End } from "./end.ts";
 import { checkDelivery, checkOrder, checkSettled } from "./model.ts";
 import { type Program, stepText } from "./programs.ts";
 
-/** What was counted in some runs. */
+/** The counts of some runs. */
 export interface Tally {
-  /** What happened in the last run, and when: the same for the same program. */
+  /** The events of the last run with their times: the same for the same program. */
   trace: string[];
   runs: number;
   steps: number;
@@ -18,15 +18,15 @@ export interface Tally {
   virtualMs: number;
 }
 
-/** A tally of nothing. */
+/** An empty tally. */
 export function newTally(): Tally {
   return { trace: [], runs: 0, steps: 0, sent: 0, delivered: 0, virtualMs: 0 };
 }
 
-// Longer than all timeouts, and a peer that reads a byte at a time.
+// Longer than all timeouts, also with a peer that reads byte by byte.
 const FINISH_MS = 60_000;
 
-/** Runs a program, and asserts that what comes of it is allowed. */
+/** Runs a program, and asserts that its result is allowed. */
 export async function runProgram(
   program: Program,
   tally: Tally,
@@ -56,7 +56,7 @@ export async function runProgram(
     while (!ends.every(({ isSettled }) => isSettled)) {
       if (!await clock.step(end)) break;
     }
-    // With nothing read on either side, what is queued waits until one gives up.
+    // If neither side reads, the queues wait until one side gives up.
     if (ends.every(({ isDeaf }) => isDeaf)) {
       near.connection.abort();
       await clock.settle();
@@ -91,12 +91,12 @@ export async function runProgram(
   }
 }
 
-// Within the look at the sockets that the module takes before it ends a wait.
+// During the poll of the sockets that the module waits for before a timeout.
 const TURNS_TO_SOCKETS = 30;
 
 /**
- * Lets time pass in which this thread does nothing for its sockets, though bytes have
- * come to them. Then the timers come first, as in every event loop.
+ * Lets time pass in which this thread does not poll its sockets, although bytes have
+ * arrived. Then the timers fire first, as in every event loop.
  */
 async function beBusy(
   ends: readonly End[],

@@ -1,4 +1,4 @@
-/** Scenarios of a server and its clients: one number makes what happens to them. */
+/** Scenarios of a server and its clients: one seed makes their events. */
 import { seededRandom } from "../../internal/random.ts";
 import { oneOf } from "./programs.ts";
 
@@ -17,28 +17,28 @@ const KINDS = [
   ["failAccept", 1],
 ] as const satisfies readonly (readonly [string, number])[];
 
-/** One thing that happens. */
+/** One event. */
 export interface Event {
   readonly kind: typeof KINDS[number][0];
-  /** Of which client, of those that there are. */
+  /** The index of the client. */
   readonly client: number;
-  /** Bytes or milliseconds, by the kind. */
+  /** Bytes or milliseconds, depending on the kind. */
   readonly size: number;
 }
 
-/** What one number makes. */
+/** A scenario and its options. */
 export interface Scenario {
   readonly seed: number;
   readonly clients: number;
   readonly bufferSize: number;
   readonly highWaterMark: number;
-  /** What a broadcast does about slow clients. */
+  /** What a broadcast does with slow clients. */
   readonly slow: "wait" | "drop" | "disconnect";
   readonly maxConnections: number | undefined;
   readonly events: readonly Event[];
 }
 
-/** Makes a scenario of a number. */
+/** Makes a scenario from a seed. */
 export function scenarioOf(seed: number): Scenario {
   const random = seededRandom(seed);
   const whole = KINDS.reduce((sum, [, weight]) => sum + weight, 0);

@@ -1,8 +1,8 @@
 /**
  * A server and its clients in virtual time: slow handlers, streamed bodies, broadcasts,
- * and clients that reconnect through partitions, resets and peers that vanish.
+ * and clients that reconnect after partitions, resets and lost peers.
  *
- * `startTls()` is not part of it: Deno makes TLS of its own sockets alone.
+ * `startTls()` is not part of it: Deno starts TLS only on its own sockets.
  *
  * @module
  */
@@ -17,9 +17,9 @@ import { type Scenario, scenarioOf } from "./scenarios.ts";
 import { checkKnown, Client, optionsOf } from "./service_client.ts";
 import { failureOf, fewest } from "./shrink.ts";
 
-/** What was counted in some runs. */
+/** The counts of some runs. */
 export interface ServiceTally {
-  /** What happened in the last run, and when. */
+  /** The events of the last run, with their times. */
   trace: string[];
   runs: number;
   events: number;
@@ -29,7 +29,7 @@ export interface ServiceTally {
   virtualMs: number;
 }
 
-/** A tally of nothing. */
+/** An empty tally. */
 export function newServiceTally(): ServiceTally {
   return {
     trace: [],
@@ -42,11 +42,11 @@ export function newServiceTally(): ServiceTally {
   };
 }
 
-// Longer than all timeouts of a connection, again and again.
+// Longer than all timeouts of a connection, several times.
 const FINISH_MS = 600_000;
 const SHUTDOWN_MS = 10_000;
 
-/** Runs a scenario, and asserts that what comes of it is allowed. */
+/** Runs a scenario, and asserts that its result is allowed. */
 export async function runService(
   scenario: Scenario,
   tally: ServiceTally,
@@ -151,7 +151,7 @@ export async function runService(
   }
 }
 
-/** Answers a message, which takes some time. */
+/** Answers a message after some time. */
 async function answer(
   connection: Connection<string, string>,
   message: string,
@@ -171,7 +171,7 @@ async function answer(
   await connection.send(message.slice("ask ".length));
 }
 
-/** Runs all that there is to do, until a condition holds, for some virtual minutes at most. */
+/** Runs until a condition holds, for some virtual minutes at most. */
 async function runUntil(
   clock: VirtualClock,
   condition: () => unknown,
@@ -195,18 +195,27 @@ function checkClient(
   assert(result !== undefined, `${name} is not done`);
   if (result.status === "rejected") throw result.reason;
   for (const { asked, answered, news } of sessions) {
-    // In order, each once, none left out.
+    // In order, each once, none missing.
     assertEquals(answered, asked.slice(0, answered.length), name);
     for (const [index, number] of news.entries()) {
       const before = news[index - 1] ?? -1;
-      assert(number > before && number < broadcasts, `${name} took old news`);
+      assert(
+        number > before && number < broadcasts,
+        `${name} received an old broadcast`,
+      );
       const isGap = index > 0 && number !== before + 1;
-      assert(slow === "drop" || !isGap, `${name} missed news ${before + 1}`);
+      assert(
+        slow === "drop" || !isGap,
+        `${name} missed broadcast ${before + 1}`,
+      );
     }
   }
 }
 
-/** Runs what a number makes; a failure tells how to repeat it, and its fewest events. */
+/**
+ * Runs the scenario of a seed; an error says how to repeat it, and gives its fewest
+ * events.
+ */
 export async function runServiceSeed(
   seed: number,
   tally: ServiceTally,

@@ -6,7 +6,7 @@ import { lines, unframed } from "../../framing.ts";
 import type { Network } from "./network.ts";
 import type { Scenario } from "./scenarios.ts";
 
-// Of the connections: a peer that vanished is noticed, one that is slow is not ended.
+// Timeouts of connections: they end a peer that vanished, but not a slow one.
 const BEAT_MS = 256;
 const SILENCE_MS = 1280;
 // How connections may end here.
@@ -24,7 +24,7 @@ const KNOWN_ERRORS: readonly string[] = [
   "UnexpectedEof",
 ];
 
-// A part of a message may come before the end of a connection that was reset.
+// A part of a message may arrive before a reset.
 const framing = lines({ trailing: "error" });
 
 /** The options of all connections. */
@@ -38,14 +38,14 @@ export function optionsOf({ highWaterMark }: Scenario) {
   };
 }
 
-/** What a client asks for, until it has the answer. */
+/** A request of a client, until it has the answer. */
 interface Job {
   readonly id: string;
   readonly body: number | undefined;
   readonly answer: string;
 }
 
-/** What went over one connection of a client. */
+/** The messages of one connection of a client. */
 interface Session {
   readonly connection: Connection<string, string>;
   readonly asked: string[];
@@ -53,7 +53,7 @@ interface Session {
   readonly news: number[];
 }
 
-/** A client that reconnects until it is done, and asks again for what it has not. */
+/** A client that reconnects until it is done, and repeats unanswered requests. */
 export class Client {
   readonly name: string;
   readonly sessions: Session[] = [];
@@ -99,7 +99,7 @@ export class Client {
     return this.#session?.connection;
   }
 
-  /** Asks for something, now or with the next connection. */
+  /** Sends a request, now or on the next connection. */
   ask(size: number, isUpload: boolean): void {
     const id = `${this.name}-${this.#jobs++}`;
     const job: Job = {
@@ -111,10 +111,10 @@ export class Client {
     if (this.#session !== undefined) this.#send(job, this.#session);
   }
 
-  /** Ends when all is answered. */
+  /** Ends when all requests are answered. */
   finish(): void {
     this.#isFinishing = true;
-    this.ask(0, false); // with whose answer it ends
+    this.ask(0, false); // the loop ends with its answer
   }
 
   async #handle(connection: Connection<string, string>): Promise<void> {
@@ -144,7 +144,7 @@ export class Client {
     const sending = connection.send(
       isUpload ? `upload ${id} ${body}` : `ask ${answer}`,
     );
-    sending.catch(() => {}); // it is asked again
+    sending.catch(() => {}); // the request is repeated
     if (!isUpload || body === 0) return;
     connection.send(new Uint8Array(body).fill(10), { framing: unframed() })
       .catch(() => {});
@@ -161,7 +161,7 @@ export class Client {
   }
 }
 
-/** Throws unless a connection may end so. */
+/** Throws unless a connection may end with this error. */
 export function checkKnown(error: unknown): void {
   if (error instanceof Error && KNOWN_ERRORS.includes(error.name)) return;
   throw new Error(`An error that is not documented: ${error}`, {

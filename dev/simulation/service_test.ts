@@ -12,17 +12,17 @@ import { Network } from "./network.ts";
 import { scenarioOf } from "./scenarios.ts";
 import { newServiceTally, runService, runServiceSeed } from "./service.ts";
 
-// About a second.
+// Takes about a second.
 const SEEDS = 40;
 
-Deno.test("servers, slow handlers, broadcasts and clients that reconnect keep their promises in virtual time", async () => {
+Deno.test("servers, slow handlers, broadcasts and reconnecting clients keep their guarantees in virtual time", async () => {
   const tally = newServiceTally();
   for (let seed = 1; seed <= SEEDS; seed++) await runServiceSeed(seed, tally);
   assertEquals(tally.runs, SEEDS);
   assert(tally.answers > SEEDS && tally.news > SEEDS);
 });
 
-Deno.test("one number repeats the run of a server and its clients exactly", async () => {
+Deno.test("a seed repeats the run of a server and its clients exactly", async () => {
   async function traceOf(seed: number): Promise<string[]> {
     const tally = newServiceTally();
     await runService(scenarioOf(seed), tally);
@@ -34,7 +34,7 @@ Deno.test("one number repeats the run of a server and its clients exactly", asyn
   }
 });
 
-Deno.test("a client that hung up keeps its place for two minutes, though its handler hangs", async () => {
+Deno.test("a client that closed loses its place after two minutes if its handler hangs", async () => {
   for (const limit of ["maxConnections", "maxConnectionsPerAddress"]) {
     assertEquals(await endOfHungHandler({ [limit]: 1 }, 119_000), undefined);
     const end = await endOfHungHandler({ [limit]: 1 }, 150_000);
@@ -45,7 +45,7 @@ Deno.test("a client that hung up keeps its place for two minutes, though its han
   assertEquals(await endOfHungHandler({}, 1_000_000), undefined);
 });
 
-Deno.test("a handler that receives pieces of bytes keeps the connection of a client that has ended its side", async () => {
+Deno.test("a handler that receives bytes in pieces keeps the connection of a client that has half-closed", async () => {
   notePoll();
   using clock = new VirtualClock();
   const network = new Network(1024);
@@ -71,7 +71,7 @@ Deno.test("a handler that receives pieces of bytes keeps the connection of a cli
   client.close();
 });
 
-Deno.test("a client that has ended its side may take its answer as slowly as sendTimeout lets it", async () => {
+Deno.test("a client that has half-closed may read its answer as slowly as sendTimeout allows", async () => {
   notePoll();
   using clock = new VirtualClock();
   const network = new Network(1024);
@@ -104,7 +104,10 @@ async function takeAll(transport: Transport): Promise<string> {
   }
 }
 
-/** What a connection whose client has hung up ends with in some time, if it does. */
+/**
+ * Returns the error that ends a connection whose client has closed, or `undefined` if
+ * it is still open after `time`.
+ */
 async function endOfHungHandler(
   options: Partial<ServeListenerOptions<string, string, Address>>,
   milliseconds: number,

@@ -1,8 +1,11 @@
-/** Runs of numbered programs; one that fails is repeated with fewer steps. */
+/** Runs programs from seeds; a failing one is repeated with fewer steps. */
 import { programOf, stepText } from "./programs.ts";
 import { newTally, runProgram, type Tally } from "./run.ts";
 
-/** Runs what a number makes; a failure tells how to repeat it, and its fewest steps. */
+/**
+ * Runs the program of a seed; an error says how to repeat it, and gives its fewest
+ * steps.
+ */
 export async function runSeed(seed: number, tally: Tally): Promise<void> {
   const program = programOf(seed);
   const failure = await failureOf(() => runProgram(program, tally));
@@ -19,7 +22,7 @@ Fewest steps: ${steps.map(stepText).join(" ")}`,
   );
 }
 
-/** What a run throws, if it does. */
+/** The error that a run throws, if any. */
 export async function failureOf(
   run: () => Promise<void>,
 ): Promise<Error | undefined> {
@@ -31,7 +34,7 @@ export async function failureOf(
   }
 }
 
-/** Drops steps one at a time, for as long as it still fails. */
+/** Drops steps one at a time while the run still fails. */
 export async function fewest<T>(
   steps: readonly T[],
   fails: (steps: readonly T[]) => Promise<unknown>,

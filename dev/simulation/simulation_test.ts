@@ -3,17 +3,17 @@ import { programOf } from "./programs.ts";
 import { newTally, runProgram } from "./run.ts";
 import { runSeed } from "./shrink.ts";
 
-// About two seconds.
+// Takes about two seconds.
 const SEEDS = 1000;
 
-Deno.test("whole connections in virtual time keep order, lose nothing and settle", async () => {
+Deno.test("connections in virtual time keep the order of messages, lose nothing and settle", async () => {
   const tally = newTally();
   for (let seed = 1; seed <= SEEDS; seed++) await runSeed(seed, tally);
   assertEquals(tally.runs, SEEDS);
   assert(tally.delivered > SEEDS);
 });
 
-Deno.test("one number repeats a run exactly, whatever ran before", async () => {
+Deno.test("a seed repeats a run exactly, whatever ran before", async () => {
   async function traceOf(seed: number): Promise<string[]> {
     const tally = newTally();
     await runProgram(programOf(seed), tally);

@@ -30,13 +30,13 @@ export interface Operation {
   readonly end: 0 | 1;
 }
 
-/** What goes wrong, once. */
+/** A single fault. */
 export interface Fault {
   readonly kind:
     | typeof FAULTS_OF_AN_END[number]
     | typeof FAULTS_OF_BOTH[number];
   readonly end: 0 | 1;
-  /** Before which operation. */
+  /** The index of the operation that the fault comes before. */
   readonly point: number;
 }
 
@@ -44,13 +44,13 @@ export interface Fault {
 export interface SmallProgram {
   readonly operations: readonly Operation[];
   readonly fault: Fault | undefined;
-  /** Whether all comes to rest between two operations, which else are of one turn. */
+  /** Whether everything settles between two operations; otherwise they are in one turn. */
   readonly isSlow: boolean;
-  /** Whether the ends are watched, for which they read ahead. */
+  /** Whether the ends are watched, so that they read ahead. */
   readonly isWatched: boolean;
 }
 
-/** Both ways of time, and of reading. */
+/** All combinations of the two. */
 export const MODES: readonly Pick<SmallProgram, "isSlow" | "isWatched">[] = [
   { isSlow: true, isWatched: false },
   { isSlow: true, isWatched: true },
@@ -59,9 +59,9 @@ export const MODES: readonly Pick<SmallProgram, "isSlow" | "isWatched">[] = [
 ];
 
 /**
- * All sequences of up to `most` operations, the shorter ones first. Those that differ
- * only by which end is which are given once; so are those that an operation makes no
- * other by being done twice.
+ * All sequences of up to `most` operations, the shorter ones first. Of two sequences
+ * that differ only by the names of the ends, only one is given, and none in which
+ * repeating an operation changes nothing.
  */
 export function* sequences(most: number): Generator<readonly Operation[]> {
   for (let length = 0; length <= most; length++) yield* longer([], length);
@@ -77,7 +77,7 @@ function* longer(
     const before = operations.filter((each) => each.end === end)
       .map(({ kind }) => kind);
     const aborted = before.indexOf("abort");
-    // What is done after an abort is only refused: once is enough.
+    // Operations after an abort are only refused: one of them is enough.
     if (aborted !== -1 && before.length > aborted + 1) continue;
     for (const kind of OPERATIONS) {
       const isDoneOnce = kind !== "send" && kind !== "receive";
@@ -87,7 +87,7 @@ function* longer(
   }
 }
 
-/** No fault, and each single one at each point of so many operations. */
+/** No fault, and each fault at each point of `count` operations. */
 export function* faults(length: number): Generator<Fault | undefined> {
   yield undefined;
   for (let point = 0; point <= length; point++) {
@@ -98,7 +98,7 @@ export function* faults(length: number): Generator<Fault | undefined> {
   }
 }
 
-/** How a program is printed. */
+/** A program as text. */
 export function programText(
   { operations, fault, ...rest }: SmallProgram,
 ): string {

@@ -1,6 +1,7 @@
 /**
- * Not random programs but all of a small scope: each sequence of a few operations on both
- * ends, with each single fault at each point of it, held against the table of endings.
+ * Runs all programs of a small scope instead of random ones: each sequence of a few
+ * operations on both ends, with each single fault at each point, checked with the table
+ * of endings.
  *
  * @module
  */
@@ -20,22 +21,22 @@ import {
 } from "./small_programs.ts";
 import { BUFFER_BYTES, Witness } from "./witness.ts";
 
-/** What was counted in some runs. */
+/** The counts of some runs. */
 export interface ScopeTally {
   /** Sequences of operations, and runs of them under all faults. */
   programs: number;
   runs: number;
-  /** How often each row of the table held for an end. */
+  /** How often each row of the table applied to an end. */
   readonly rows: Map<Cause, number>;
 }
 
-/** What of the small scope is run. */
+/** The part of the small scope to run. */
 export interface ScopeOptions {
-  /** Sequences of at least and at most so many operations. */
+  /** The minimum and maximum number of operations. */
   readonly least?: number | undefined;
   readonly most: number;
   readonly modes?: typeof MODES | undefined;
-  /** Is told after each sequence; `false` ends the run. */
+  /** Called after each sequence; `false` ends the run. */
   readonly onSequence?: ((tally: ScopeTally) => boolean | void) | undefined;
 }
 
@@ -70,7 +71,7 @@ export async function runScope(
   return tally;
 }
 
-// Faults with which the network still carries all that it is given.
+// Faults with which the network still delivers everything.
 const CARRIED: readonly Fault["kind"][] = [
   "cut",
   "stall",
@@ -78,12 +79,12 @@ const CARRIED: readonly Fault["kind"][] = [
   "corrupt",
 ];
 
-// Between two operations: longer than timers of nothing.
+// Between two operations: longer than timers of 0 ms.
 const REST_MS = 2;
 const FINISH_MS = 60_000;
 const BETWEEN_RUNS_MS = 1_000_000;
 
-/** Runs one program, and asserts all that the table and the model say. */
+/** Runs one program, and asserts the rules of the table and the model. */
 export async function runSmall(
   program: SmallProgram,
   clock: VirtualClock,

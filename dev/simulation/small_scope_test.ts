@@ -9,21 +9,21 @@ import {
 } from "./small_programs.ts";
 import { runScope, runSmall } from "./small_scope.ts";
 
-// About two seconds; `deno task simulate --scope 5` runs all.
+// Takes about two seconds; `deno task simulate --scope 5` runs all.
 const MOST = 2;
 
-Deno.test(`all programs of up to ${MOST} operations, with each fault at each point, end as the table says`, async () => {
+Deno.test(`all programs of up to ${MOST} operations, with each fault at each point, end as the table of endings says`, async () => {
   const { runs, rows } = await runScope({ most: MOST });
   const expected = sequences(MOST).reduce(
     (sum, { length }) => sum + MODES.length * [...faults(length)].length,
     0,
   );
   assertEquals(runs, expected);
-  // Each row of the table was met.
+  // Each row of the table occurred.
   assertEquals([...rows.keys()].sort(), Object.keys(ROWS).sort());
 });
 
-// Longer programs that failed once.
+// Longer programs that failed in the past.
 const KEPT: Readonly<Record<string, SmallProgram>> = {
   "a malformed message and a failed write in one turn: nothing is read after the close":
     {

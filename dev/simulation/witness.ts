@@ -1,4 +1,7 @@
-/** One end of a program of the small scope, which notes what the table is about. */
+/**
+ * One end of a program of the small scope, which records the facts that the table is
+ * about.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { Connection } from "../../connection/connection.ts";
 import { type Framing, FramingError, lines } from "../../framing.ts";
@@ -9,19 +12,19 @@ import type { Begun, Deeds, Take } from "./model.ts";
 import { FaultyTransport, Odd } from "./network.ts";
 import type { Fault, Operation } from "./small_programs.ts";
 
-// A message is read ahead whole, of the next one a half has arrived or is on its way,
+// One whole message is read ahead, half of the next one has arrived or is in flight,
 // and the other half is queued.
 const MESSAGE_BYTES = 8;
-/** What a transport between two of them holds. */
+/** The buffer of a transport between two of them. */
 export const BUFFER_BYTES = 4;
-// A multiple of 128 is counted exactly by the clock of the module.
+// The module's clock counts a multiple of 128 exactly.
 const IDLE_MS = 256;
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 const text = lines({ trailing: "error", fatal: true });
 
-/** One end, which notes what the table is about. */
+/** One end, which records the facts that the table is about. */
 export class Witness implements Deeds {
   readonly name: string;
   readonly transport: PairedTransport;
@@ -72,7 +75,7 @@ export class Witness implements Deeds {
       },
       onWriteError: (error) => this.#noteWriteError(error),
       onCloseWriteError: (error) => {
-        // What closes takes no notice of it: there is nothing left to save.
+        // A closing connection ignores it: nothing is left to save.
         const isFirst = this.#ends === 1 && this.#endings.length === 0;
         if (isFirst) this.#noteWriteError(error);
       },
@@ -147,7 +150,7 @@ export class Witness implements Deeds {
     }
   }
 
-  /** Takes all messages that come, and ends. */
+  /** Receives all messages, then ends. */
   finish(): void {
     this.#begin(
       "closed",
@@ -192,17 +195,17 @@ export class Witness implements Deeds {
     };
   }
 
-  /** Whether an error of reading is one of the connection. */
+  /** Whether an error of reading is the connection's own. */
   get #isReading(): boolean {
     return this.#stoppedReading === undefined && !this.#isEnding;
   }
 
-  /** Whether what has ended this has come to the connection. */
+  /** Whether the event that ended this end has reached the connection. */
   get #isEnding(): boolean {
     return this.#endings.length > 0 && this.connection.hasEnded;
   }
 
-  /** Notes what ends the connection, unless its transport was released before. */
+  /** Records what ends the connection, unless its transport was already released. */
   #end(cause: Cause, error?: unknown): void {
     if (this.#released !== undefined) return;
     this.#endings.push({ cause, error, at: this.#progress });
@@ -217,7 +220,7 @@ export class Witness implements Deeds {
     if (call === "read") this.#reads++;
     else if (call === "write") this.#writes++;
     else this.#ends++;
-    // What an error ends is only what begins after it has come to the connection.
+    // An error ends only calls that start after it has reached the connection.
     if (this.#isEnding) return;
     for (const ended of this.#endings) ended.at = this.#progress;
   }
@@ -253,7 +256,7 @@ export class Witness implements Deeds {
     });
   }
 
-  /** Text, and notes when a decoder fails. */
+  /** Text; records when a decoder fails. */
   #framing(): Framing<string> {
     return {
       encoder: () => text.encoder(),

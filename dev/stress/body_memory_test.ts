@@ -7,10 +7,10 @@ import { setFlagsFromString } from "node:v8";
 const BODY_BYTES = 300_000_000;
 const PIECE_BYTES = 60_000;
 const LOOKS = 10;
-// Read buffers have 64 KiB at most, and each end writes from buffers that are pooled.
+// Read buffers have at most 64 KiB, and each end writes from pooled buffers.
 const MAX_GROWTH_BYTES = 1024 * 1024;
 
-Deno.test("Connection.receiveStream() passes 300 MB in a few buffers", async () => {
+Deno.test("Connection.receiveStream() forwards 300 MB with a few buffers", async () => {
   setFlagsFromString("--expose-gc");
   const collect: () => void = runInNewContext("gc");
   const held = () => {

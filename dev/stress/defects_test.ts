@@ -1,4 +1,4 @@
-/** What the suites of this folder found, each as small as it could be made. */
+/** Defects that the suites of this folder found, each reduced to a small test. */
 import {
   assert,
   assertEquals,
@@ -21,7 +21,7 @@ import { serve } from "../../server/serve.ts";
 import { certificate } from "../testdata/certificates.ts";
 import { settlement } from "./settling.ts";
 
-Deno.test("serve() goes on immediately after peers that were gone before it accepted them", async () => {
+Deno.test("serve() accepts immediately after peers that were gone before it accepted them", async () => {
   const errors: unknown[] = [];
   const framing = lines();
   await using server = serve({
@@ -36,7 +36,7 @@ Deno.test("serve() goes on immediately after peers that were gone before it acce
   const { port } = server.addr;
   const first = await connect({ port, framing });
   await first.request("first");
-  // While the server accepts no client, these come and are reset.
+  // These connect and are reset while the server does not accept.
   for (let count = 0; count < 3; count++) {
     const socket = net.connect(port, "127.0.0.1");
     await once(socket, "connect");
@@ -47,11 +47,11 @@ Deno.test("serve() goes on immediately after peers that were gone before it acce
   await using second = await connect({ port, framing });
   await second.request("second");
 
-  // An error would have been told, and accepting have paused.
+  // An error would have been reported, and accepting would have paused.
   assertEquals(errors, []);
 });
 
-/** A connection whose end the peer does not take, as over TLS. */
+/** A connection whose peer does not read the end, as can happen over TLS. */
 function withoutEnd(conn: Deno.TcpConn, onEnd?: () => void): Deno.Conn {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});
@@ -67,7 +67,7 @@ function withoutEnd(conn: Deno.TcpConn, onEnd?: () => void): Deno.Conn {
   });
 }
 
-Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not go on", async () => {
+Deno.test("idleTimeout ends a closeWrite() during a stalled TLS handshake", async () => {
   using listener = Deno.listenTls({
     hostname: "127.0.0.1",
     port: 0,
@@ -89,7 +89,7 @@ Deno.test("idleTimeout ends a closeWrite() within a TLS handshake that does not 
   );
 });
 
-Deno.test("idleTimeout ends a close() whose end the peer does not take", async () => {
+Deno.test("idleTimeout ends a close() whose peer does not read the end", async () => {
   await using ends = await socketPair(
     { idleTimeout: 30 },
     (conn) => withoutEnd(conn),
@@ -103,7 +103,7 @@ Deno.test("idleTimeout ends a close() whose end the peer does not take", async (
   assertStrictEquals(await assertRejects(() => connection.closed), error);
 });
 
-Deno.test("abort() ends a connection whose end the peer does not take after a FramingError", async () => {
+Deno.test("abort() ends a connection whose peer does not read the end after a FramingError", async () => {
   const framing = lines({ maxLength: 8 });
   const ending = Promise.withResolvers<void>();
   await using ends = await socketPair(

@@ -1,6 +1,6 @@
 /**
- * Peers that are healthy while the process that serves them is busy, stopped, or has
- * more to do than it can: none of them may be ended.
+ * Healthy peers while the process that serves them is busy, stopped or overloaded: none
+ * of them may be ended.
  *
  * @module
  */
@@ -15,12 +15,12 @@ const WATCHDOG_MS = 30_000;
 
 const LINE = new TextEncoder().encode("beat\n");
 const HALF_LINE = LINE.subarray(0, 2);
-// The end of a line and the beginning of the next, so that one is always under way.
+// The end of a line and the start of the next, so that one is always unfinished.
 const ACROSS_LINES = new TextEncoder().encode("at\nbe");
-// More than is read for a long time, so that there are always bytes in the socket.
+// More than is read in a long time, so that the socket always has bytes.
 const MANY_LINES = new TextEncoder().encode("beat\n".repeat(13_000));
 
-/** A server under trial, and its peers. */
+/** A server under test, and its peers. */
 export class Trial implements AsyncDisposable {
   readonly #process: ServerProcess;
   readonly #setup: Setup;
@@ -42,10 +42,10 @@ export class Trial implements AsyncDisposable {
     return new Trial(process, setup, Number(line));
   }
 
-  /** Lets `count` peers connect, and waits until they are served. */
+  /** Connects `count` peers, and waits until they are served. */
   async join(count: number): Promise<Deno.Conn[]> {
     const joined: Deno.Conn[] = [];
-    // The first are not to be silent for as long as the last take.
+    // The first peers must not be silent while the last ones connect.
     const { idleTimeout = 1000 } = this.#setup.timeouts;
     const beating = setInterval(() => {
       for (const conn of joined) conn.write(LINE).catch(() => {});
@@ -69,12 +69,12 @@ export class Trial implements AsyncDisposable {
     return joined;
   }
 
-  /** Lets `count` peers connect that are silent. */
+  /** Connects `count` silent peers. */
   async joinSilently(count: number): Promise<void> {
     for (let i = 0; i < count; i++) this.peers.push(await this.#connect());
   }
 
-  /** Lets `count` peers connect, and shake hands, all together. */
+  /** Connects `count` peers with TLS, all together. */
   async shakeHands(count: number): Promise<void> {
     await Promise.all(Array.from({ length: count }, async () => {
       const conn = await this.#connect();
@@ -83,7 +83,7 @@ export class Trial implements AsyncDisposable {
     }));
   }
 
-  /** Lets `count` peers connect that do not begin a TLS handshake. */
+  /** Connects `count` peers that do not start a TLS handshake. */
   async connectOnly(count: number): Promise<void> {
     const address = { hostname: "127.0.0.1", port: this.#port };
     for (let i = 0; i < count; i++) {
@@ -101,7 +101,7 @@ export class Trial implements AsyncDisposable {
     return Deno.connect({ transport: "unix", path: door.path });
   }
 
-  /** Lets each peer send a line every so many milliseconds, as healthy devices do. */
+  /** Makes each peer send a line every `interval` milliseconds, like a healthy device. */
   beat(interval: number): void {
     const bytes = this.#setup.timeouts.messageTimeout === undefined
       ? LINE
@@ -113,7 +113,7 @@ export class Trial implements AsyncDisposable {
     }
   }
 
-  /** Lets each peer send as much as is taken, until it is closed. */
+  /** Makes each peer send as much as the server reads, until it is closed. */
   flood(): void {
     for (const conn of this.peers) sendWithoutEnd(conn);
   }
@@ -123,7 +123,7 @@ export class Trial implements AsyncDisposable {
     await this.#process.ask(`busy ${milliseconds}`);
   }
 
-  /** Stops the server's process for a time. */
+  /** Stops the server's process for some time. */
   async stop(milliseconds: number): Promise<void> {
     this.#process.kill("SIGSTOP");
     await delay(milliseconds);
@@ -139,7 +139,10 @@ export class Trial implements AsyncDisposable {
     await this.#process.ask(`turns ${milliseconds}`);
   }
 
-  /** Lets the server connect to a listener of ours while it is busy; gives the failures. */
+  /**
+   * Makes the server connect to our listener while it is busy, and returns the
+   * failures.
+   */
   async connect(options: Connecting): Promise<number> {
     const address = { hostname: "127.0.0.1", port: 0 };
     using listener = options.isTls
@@ -180,7 +183,7 @@ async function sendWithoutEnd(conn: Deno.Conn): Promise<void> {
   }
 }
 
-/** All lines are in the sockets, and the thread was busy for longer than the limit. */
+/** All lines are in the sockets, while the thread is busy for longer than the limit. */
 export async function busyWithLinesThere(
   peers: number,
   setup: Setup,
@@ -204,7 +207,7 @@ export async function busyWhileOthersBeat(
     readonly interval: number;
     readonly milliseconds: number;
     readonly isStopped?: boolean;
-    /** How many more send nothing. */
+    /** The number of additional silent peers. */
     readonly silent?: number;
   },
 ): Promise<Report> {
@@ -220,12 +223,12 @@ export async function busyWhileOthersBeat(
   return await reportOnceEnded(trial, { peers, silent });
 }
 
-/** Peers always send, and there is work for each message, until those that are silent are ended. */
+/** Peers always send, and each message takes work, until the silent peers are ended. */
 export async function overloaded(
   peers: number,
   setup: Setup,
   { milliseconds, silent }: {
-    /** For how long at least. */
+    /** The minimum time. */
     readonly milliseconds: number;
     readonly silent: number;
   },
@@ -253,7 +256,7 @@ async function reportOnceEnded(
   }
 }
 
-/** The server sends one long message to a peer that reads, and is busy meanwhile. */
+/** The server sends one long message to a reading peer, and is busy meanwhile. */
 export async function busyWhileSending(
   setup: Setup,
   milliseconds: number,
@@ -311,14 +314,14 @@ export async function busyWhileConnecting(
 }
 
 /**
- * Peers shake hands, and others do not begin to, while the thread is busy in every turn
- * of its event loop, until those are ended.
+ * Peers make a TLS handshake, and others do not start one, while the thread is busy in
+ * every turn of its event loop, until those are ended.
  */
 export async function busyWhileShakingHands(
   peers: number,
   { handshakeTimeout, milliseconds, silent }: {
     readonly handshakeTimeout: number;
-    /** How long each turn takes. */
+    /** The length of each turn. */
     readonly milliseconds: number;
     readonly silent: number;
   },

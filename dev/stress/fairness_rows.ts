@@ -15,7 +15,7 @@ interface Case {
   readonly workload: string;
   readonly fault: string;
   readonly peers: number;
-  /** How many more are silent, and are to be ended. */
+  /** The number of additional silent peers, which must be ended. */
   readonly silent?: number;
   readonly run: () => Promise<Report>;
 }
@@ -80,8 +80,8 @@ function casesFor(limit: number, folder: string): Case[] {
       silent: 2,
       run: () =>
         overloaded(400, {
-          // Over TCP they fill 1.5 GB. The system then drops what they send, and sends it
-          // again so late that they are silent.
+          // Over TCP they fill 1.5 GB. The system then drops their packets, and sends
+          // them again so late that the peers are silent.
           door: { path: `${folder}/flood.sock` },
           timeouts: { idleTimeout: 300, readBufferSize: 512 },
           work: 0.02,
@@ -113,7 +113,7 @@ function casesFor(limit: number, folder: string): Case[] {
   ];
 }
 
-/** The lines of the report: none is ended but those that are silent. */
+/** The lines of the report: only silent peers are ended. */
 export async function* fairnessRows(
   { seconds }: SuiteOptions,
 ): AsyncGenerator<ReportRow> {

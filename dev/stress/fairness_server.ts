@@ -1,8 +1,8 @@
-// deno-lint-ignore-file no-console -- it tells the test by it
+// deno-lint-ignore-file no-console -- its output is read by the test
 /**
- * What is tried for fairness, in a process of its own, so that its peers are never
- * busy when it is. Its argument is {@linkcode Setup} as JSON. It prints where it
- * listens, and answers each line of its input with a line.
+ * The server of the fairness tests, in its own process, so that its peers are not busy
+ * when it is. Its argument is {@linkcode Setup} as JSON. It prints its address, and
+ * answers each line of its input with a line.
  */
 import { connect, type ConnectionOptions, lines, serve } from "../../mod.ts";
 import { caCerts, certificate } from "../testdata/certificates.ts";
@@ -15,7 +15,7 @@ export interface Setup {
     & { readonly handshakeTimeout?: number };
   /** Milliseconds of work for each message. */
   readonly work?: number;
-  /** Sends a message of so many bytes first. */
+  /** The length of a message that it sends first. */
   readonly sends?: number;
 }
 
@@ -23,20 +23,20 @@ export interface Setup {
 export interface Connecting {
   readonly count: number;
   readonly connectTimeout: number;
-  /** For how long the thread is busy. */
+  /** How long the thread is busy. */
   readonly milliseconds: number;
-  /** Whether it is busy for so long in every turn of the event loop, and not once. */
+  /** Whether it is busy for this time in every turn of the event loop instead of once. */
   readonly inTurns?: boolean;
   readonly isTls?: boolean;
 }
 
-/** What has happened, for the line `report`. */
+/** The counts, for the line `report`. */
 export interface Report {
   /** Messages received. */
   readonly messages: number;
   /** Connections that are open. */
   readonly open: number;
-  /** How often each timeout has ended a connection. */
+  /** The number of connections that each timeout has ended. */
   readonly ended: Readonly<Record<string, number>>;
 }
 
@@ -78,7 +78,7 @@ function busy(milliseconds: number): void {
   while (performance.now() < end);
 }
 
-/** Is busy in every turn of the event loop, until it is aborted. */
+/** Keeps the thread busy in every turn of the event loop, until the signal is aborted. */
 async function busyInTurns(
   milliseconds: number,
   signal?: AbortSignal,
@@ -90,8 +90,8 @@ async function busyInTurns(
 }
 
 /**
- * Connects many times, is busy before any can be answered, or in every turn, and counts
- * the failures.
+ * Opens many connections, is busy before any can be answered or in every turn, and
+ * counts the failures.
  */
 async function connectBusy(
   { count, port, milliseconds, connectTimeout, isTls, inTurns }: Connecting & {

@@ -21,7 +21,7 @@ for (
 ) {
   Deno.test({
     name:
-      `idleTimeout ends none whose line is in its socket when the thread was busy (${door}, ${peers})`,
+      `idleTimeout ends no connection whose line is in its socket when the thread was busy (${door}, ${peers})`,
     ignore: isWindows,
     async fn() {
       const folder = await Deno.makeTempDir();
@@ -41,7 +41,7 @@ for (
 
 for (const isStopped of [false, true]) {
   Deno.test({
-    name: `timeouts end the one that is silent of 300 peers, when the ${
+    name: `timeouts end only the silent one of 300 peers when the ${
       isStopped ? "process was stopped" : "thread was busy"
     } for longer`,
     ignore: isWindows,
@@ -57,7 +57,7 @@ for (const isStopped of [false, true]) {
 
 Deno.test({
   name:
-    "timeouts end those that are silent of 200 peers that always send, when all are too much for the thread",
+    "timeouts end only silent peers beside 200 that always send, when the thread is overloaded",
   ignore: isWindows,
   async fn() {
     const { open, ended } = await overloaded(200, {
@@ -75,7 +75,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "sendTimeout ends none that takes a long message while the thread is busy",
+    "sendTimeout ends no peer that reads a long message while the thread is busy",
   ignore: isWindows,
   async fn() {
     const setup: Setup = {
@@ -90,7 +90,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "messageTimeout ends none that sends a long message while the thread is busy",
+    "messageTimeout ends no peer that sends a long message while the thread is busy",
   ignore: isWindows,
   async fn() {
     const { ended } = await busyWhileReceiving({
@@ -122,7 +122,7 @@ for (const isTls of [false, true]) {
       })`,
     ignore: isWindows,
     async fn() {
-      // An answer of the server takes up to 61 turns to be seen.
+      // An answer of the server is read after up to 61 turns.
       const failures = await busyWhileConnecting({
         count: 20,
         milliseconds: 5,
@@ -137,7 +137,7 @@ for (const isTls of [false, true]) {
 
 Deno.test({
   name:
-    "handshakeTimeout ends the one that does not shake hands while the thread is busy in every turn",
+    "handshakeTimeout ends only peers that start no handshake while the thread is busy in every turn",
   ignore: isWindows,
   async fn() {
     const { open, ended } = await busyWhileShakingHands(20, {

@@ -1,15 +1,15 @@
-/** A relay of TCP connections within this machine that does to them what networks do. */
+/** A relay for TCP connections on this machine that adds the faults of a network. */
 import net from "node:net";
 import { once } from "node:events";
 import { loopback } from "../../connection/_testing.ts";
 
 /** What happens to the bytes that pass in one direction. */
 export interface Fault {
-  /** The most bytes that leave in one segment. */
+  /** The maximum bytes in one segment. */
   readonly segmentLength?: number;
   /** How many milliseconds each segment waits before it leaves. */
   readonly delay?: number;
-  /** The most bytes that pass in a second. */
+  /** The maximum bytes that pass in a second. */
   readonly bytesPerSecond?: number;
   /** After this many bytes nothing passes until {@linkcode FaultProxy.resume}. */
   readonly stallAt?: number;
@@ -21,28 +21,28 @@ export interface Fault {
 
 /** Options for {@linkcode FaultProxy}. */
 export interface FaultProxyOptions {
-  /** The address where connections go. */
+  /** The target address. */
   readonly hostname: string;
-  /** The port of that address. */
+  /** The target port. */
   readonly port: number;
-  /** What happens on the way to that port. */
+  /** The faults on the way to the target. */
   readonly toServer?: Fault | undefined;
-  /** What happens on the way back. */
+  /** The faults on the way back. */
   readonly toClient?: Fault | undefined;
 }
 
 /**
- * A relay. Without a fault every byte that it takes arrives once and in order,
- * and so does the end of each direction.
+ * A relay. Without a fault every byte arrives once and in order, and so does the end of
+ * each direction.
  *
- * It is made of `node:net`, as `Deno.Conn` can neither be reset nor be kept from
- * waiting for its peer.
+ * It uses `node:net`, because `Deno.Conn` cannot be reset, and always waits for its
+ * peer.
  */
 export class FaultProxy implements AsyncDisposable {
   readonly #options: FaultProxyOptions;
   readonly #listener: net.Server;
   readonly #links = new Set<Link>();
-  /** Where it listens. */
+  /** The address that it listens on. */
   readonly hostname: string = loopback();
   #gate: PromiseWithResolvers<void> | undefined;
   readonly #stalled = Promise.withResolvers<void>();
@@ -55,7 +55,7 @@ export class FaultProxy implements AsyncDisposable {
     );
   }
 
-  /** Makes a relay that listens. */
+  /** Starts a relay. */
   static async listen(options: FaultProxyOptions): Promise<FaultProxy> {
     const proxy = new FaultProxy(options);
     proxy.#listener.listen(0, proxy.hostname);
@@ -72,12 +72,12 @@ export class FaultProxy implements AsyncDisposable {
     return address.port;
   }
 
-  /** Settles when a stall has begun by itself. */
+  /** Settles when a stall has started by itself. */
   get stalled(): Promise<void> {
     return this.#stalled.promise;
   }
 
-  /** Lets nothing pass from now on, in either direction. */
+  /** Stops all bytes from now on, in both directions. */
   stall(): void {
     this.#gate ??= Promise.withResolvers();
   }
@@ -121,7 +121,7 @@ export class FaultProxy implements AsyncDisposable {
   }
 }
 
-/** Both sockets of one connection that is relayed. */
+/** Both sockets of one relayed connection. */
 class Link {
   readonly client: net.Socket;
   readonly server: net.Socket;
@@ -139,7 +139,7 @@ class Link {
       noDelay: true,
     });
     const sockets = [this.client, this.server];
-    // A side that is reset takes the other with it.
+    // A reset of one side resets the other.
     for (const socket of sockets) socket.on("error", () => this.reset());
     this.closed = Promise.all(
       sockets.map((socket) =>
@@ -165,7 +165,7 @@ interface Passing {
   reset(): void;
 }
 
-/** Passes the bytes of `source` on to `target`, and its end. */
+/** Forwards the bytes and the end of `source` to `target`. */
 async function pass(
   source: net.Socket,
   target: net.Socket,
@@ -215,7 +215,7 @@ function wait(
   if (milliseconds > 0) {
     return new Promise((resolve) => setTimeout(resolve, milliseconds));
   }
-  // The receiver has a look before the next segment.
+  // The receiver can read before the next segment.
   if (segmentLength !== undefined) {
     return new Promise((resolve) => setImmediate(resolve));
   }

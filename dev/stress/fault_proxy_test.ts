@@ -39,7 +39,7 @@ Deno.test("every workload over every framing settles when its connection is cut 
   assert(delivered < sent, "The faults cut nothing short");
 });
 
-/** What arrives of `data` through a relay with `fault` on the way. */
+/** Sends `data` through a relay with `fault`, and returns what arrives. */
 async function relay(
   fault: Fault,
   data: Uint8Array,

@@ -13,7 +13,7 @@ import {
 import { OwnMemory } from "./own_memory.ts";
 import type { ReportRow, SuiteOptions } from "./report_row.ts";
 
-// After this many bytes all messages have passed, whatever the framing.
+// After this many bytes all messages have passed, in every framing.
 const LAST_PLACE = 200;
 
 /** Runs a workload with each framing through each of some faults. */
@@ -32,7 +32,7 @@ async function runThroughFaults(
   return tally;
 }
 
-/** The fault suite, for about `seconds`; each fault comes once at least. */
+/** Runs the fault suite for about `seconds`; each fault occurs at least once. */
 export async function* faultRows(
   { seconds }: SuiteOptions,
 ): AsyncGenerator<ReportRow> {
@@ -71,7 +71,7 @@ export async function* faultRows(
       workload: `${workload}, each framing`,
       fault: kind,
       operations: total.sent,
-      // A run asserts that what is missing was never acknowledged.
+      // A run asserts that missing messages were not acknowledged.
       lost: mayLose ? 0 : total.sent - total.delivered,
       duplicated: 0,
       unsettled: 0,
@@ -83,7 +83,7 @@ export async function* faultRows(
   }
 }
 
-/** The fault, without the byte at which it comes. */
+/** The fault without its position. */
 function kindOf({ name }: NamedFault): string {
   return name.replace(/ at byte \d+$/, " at one byte after another");
 }

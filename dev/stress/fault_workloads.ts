@@ -1,4 +1,4 @@
-/** Workloads that run through the fault proxy, and what must be true of them. */
+/** Workloads that run through the fault proxy, and their assertions. */
 import { assert, assertEquals } from "@std/assert";
 import { loopback } from "../../connection/_testing.ts";
 import { broadcast as broadcastMessage } from "../../connection/broadcast.ts";
@@ -29,7 +29,7 @@ export interface FaultFraming {
 
 const encoder = new TextEncoder();
 
-/** A message of text for each number, of lengths that differ. */
+/** A text message for each number, with different lengths. */
 function textMessage(number: number): string {
   return `${number}:${"x".repeat(number * 7 % 23)}`;
 }
@@ -42,7 +42,7 @@ function framingCase<In, Out>(
 ): FaultFraming {
   return {
     name,
-    // What is sent comes from `message` alone, so it is of the right type.
+    // All messages come from `message`, so their type is correct.
     framing: framing as Framing<unknown, never> as Framing<unknown, unknown>,
     message,
   };
@@ -50,7 +50,7 @@ function framingCase<In, Out>(
 
 const bytesMessage = (number: number) => encoder.encode(textMessage(number));
 
-/** Every framing there is. A remainder is an error, so that none counts as a message. */
+/** Every framing. A remainder is an error, so that it does not count as a message. */
 export const FAULT_FRAMINGS: readonly FaultFraming[] = [
   framingCase("delimited", delimited("\n", { trailing: "error" }), textMessage),
   framingCase(
@@ -136,7 +136,7 @@ export interface NamedFault {
   readonly loses: boolean;
 }
 
-/** Faults that delay and cut, and lose nothing. */
+/** Faults that delay and cut, but lose nothing. */
 export const HARMLESS_FAULTS: readonly NamedFault[] = [
   { name: "none", loses: false },
   bothWays("cut at every byte", { segmentLength: 1 }),
@@ -150,7 +150,7 @@ function bothWays(name: string, fault: Fault): NamedFault {
   return { name, toServer: fault, toClient: fault, loses: false };
 }
 
-/** The same fault on the way to either side. */
+/** The same fault in each direction. */
 function eitherWay(
   what: string,
   place: number,
@@ -176,11 +176,11 @@ export function faultsAt(place: number): NamedFault[] {
   ];
 }
 
-/** What was counted in some runs. */
+/** The counts of some runs. */
 export interface Tally {
   /** Runs of a workload. */
   runs: number;
-  /** Messages sent, and those that reached the other side. */
+  /** Sent messages, and those that arrived. */
   sent: number;
   delivered: number;
 }
@@ -194,8 +194,8 @@ export type Workload = "echo" | "request" | "broadcast";
 const MESSAGES = 12;
 
 /**
- * Runs a workload through a fault, and asserts that nothing acknowledged is
- * lost, nothing comes twice, and everything settles.
+ * Runs a workload through a fault. Asserts that no acknowledged message is lost, none
+ * arrives twice, and everything settles.
  */
 export async function runThroughFault(
   workload: Workload,
@@ -205,7 +205,7 @@ export async function runThroughFault(
 ): Promise<void> {
   const run = { echo, request, broadcast }[workload];
   const name = `${workload} over ${framing.name} with ${fault.name}`;
-  // An answer that the reader may cut anywhere belongs to no request in particular.
+  // If reads cut answers anywhere, an answer cannot be matched to a request.
   if (workload === "request" && framing.name === "unframed") return;
   try {
     await run(framing, fault, tally);
@@ -215,7 +215,7 @@ export async function runThroughFault(
   }
 }
 
-/** Connects, unless the fault comes before that is done. */
+/** Connects, unless the fault comes first. */
 async function join(
   { hostname, port }: FaultProxy,
   { framing }: FaultFraming,
@@ -231,7 +231,7 @@ async function join(
 
 type AnyConnection = Connection<unknown, unknown>;
 
-/** A server, and a proxy before it. */
+/** A server, and a proxy in front of it. */
 async function serverThrough(
   { framing }: FaultFraming,
   { toServer, toClient }: NamedFault,
@@ -250,7 +250,7 @@ async function serverThrough(
     toClient,
   });
   proxy.stalled.then(async () => {
-    // Whatever can be done meanwhile is done.
+    // Everything else that can settle has settled.
     for (let turn = 0; turn < 10; turn++) {
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -315,7 +315,7 @@ async function echo(
   count(tally, source, sent, received);
 }
 
-/** The client asks, some questions one by one and some together. */
+/** The client sends requests, some one by one and some together. */
 async function request(
   source: FaultFraming,
   fault: NamedFault,
@@ -362,7 +362,7 @@ async function request(
   count(tally, source, questions, acknowledged);
 }
 
-/** The server sends everything to three clients, of which one goes through the fault. */
+/** The server sends everything to three clients, one of them through the fault. */
 async function broadcast(
   source: FaultFraming,
   fault: NamedFault,
@@ -391,7 +391,7 @@ async function broadcast(
   ];
   const faulty = await join(proxy, source, fault);
   const connections = faulty === undefined ? fast : [...fast, faulty];
-  // One that is cut short immediately may never reach the server.
+  // A connection that is cut immediately may never reach the server.
   const needed = fault.loses ? fast.length : connections.length;
   const allJoined = new Promise<void>((resolve) => {
     onJoin = () => joined.length >= needed && resolve();
@@ -406,7 +406,7 @@ async function broadcast(
     }
   };
   sendAll(joined);
-  // One that comes later gets the messages too; it was pushed right before.
+  // A client that connects later gets the messages too; it was added just before.
   onJoin = () => sendAll(joined.slice(-1));
   const receive = async (connection: AnyConnection) => {
     const received: unknown[] = [];
@@ -459,7 +459,7 @@ function count(
   tally.delivered += asItems(source, delivered).length;
 }
 
-/** Asserts that errors are those that the fault explains. */
+/** Asserts that the fault explains the errors. */
 function checkEnds(
   fault: NamedFault,
   results: PromiseSettledResult<unknown>[],
@@ -475,7 +475,7 @@ function checkEnds(
   }
 }
 
-/** By name, as the system's errors have no class in every runtime. */
+/** By name, because system errors do not have a class in every runtime. */
 const EXPLAINED = [
   "BrokenPipe",
   "ConnectionAborted",
@@ -505,13 +505,16 @@ function assertSame(
   assertEquals(asItems(source, part), asItems(source, whole));
 }
 
-/** What must be the same on both sides: messages, or bytes where there are none. */
+/**
+ * The values that must be equal on both sides: messages, or bytes if there are no
+ * messages.
+ */
 function asItems(source: FaultFraming, messages: unknown[]): unknown[] {
   const items = messages.map(comparable);
   return source.name === "unframed" ? [...items.join("")] : items;
 }
 
-/** A message as something that can be compared. */
+/** A message in a comparable form. */
 function comparable(message: unknown): unknown {
   return message instanceof Uint8Array
     ? new TextDecoder().decode(message)

@@ -1,4 +1,4 @@
-/** Framings with arbitrary options, and messages and bytes that are hard for them. */
+/** Framings with arbitrary options, and difficult messages and bytes for them. */
 import fc from "npm:fast-check@4.10.2";
 import {
   asJson,
@@ -25,31 +25,31 @@ import {
 
 type OnDiscard = (byteLength: number) => void;
 
-/** A framing, and what it is tried with. */
+/** A framing, and its test data. */
 export interface FramingCase {
-  /** Makes the framing; {@linkcode LimitOptions.onDiscard} is given if it takes one. */
+  /** Makes the framing, with {@linkcode LimitOptions.onDiscard} if it takes one. */
   make(onDiscard?: OnDiscard): Framing<unknown, unknown>;
-  /** The most bytes that a message may have as received. */
+  /** The maximum bytes of a received message. */
   readonly maxLength: number;
-  /** The most bytes of a delimiter that a message keeps. */
+  /** The maximum bytes of a delimiter that a message keeps. */
   readonly kept: number;
-  /** Whether a stream of frames that is cut differently has other messages. */
+  /** Whether the messages depend on the cuts of the stream. */
   readonly isUnframed: boolean;
-  /** Messages, of which some may be refused. */
+  /** Messages. Some may be refused. */
   readonly messages: readonly unknown[];
-  /** Whether the framing must take all of them. */
+  /** Whether the framing must accept all of them. */
   readonly mustTakeAll: boolean;
-  /** Whether messages are received as text, not as its bytes. */
+  /** Whether messages are received as text instead of bytes. */
   readonly isText: boolean;
-  /** Whether a message may be refused only when it has left another framing. */
+  /** Whether a message may be refused only after another framing has encoded it. */
   readonly isMapped: boolean;
-  /** Whether a message is a whole frame, of which sending fills a field in. */
+  /** Whether a message is a whole frame, and sending fills in a field. */
   readonly isFilledIn: boolean;
-  /** Bytes of a stream, which need not be frames. */
+  /** Bytes of a stream, not necessarily frames. */
   readonly stream: Uint8Array;
 }
 
-// Few different bytes, so that delimiters, digits and their like come often.
+// Few different bytes, so that delimiters, digits and the like are frequent.
 const HARD_BYTES = [..."ab\r\n0123:,"].map((each) => each.charCodeAt(0));
 
 const hardByte = fc.oneof(
@@ -73,11 +73,11 @@ const hardBytes = bytesOf(hardByte, { maxLength: 24 });
 const hardText = fc.oneof(
   fc.string({ unit: fc.constantFrom(..."ab\r\n0:,é\ufeff"), maxLength: 12 }),
   fc.string({ unit: "binary", maxLength: 12 }),
-  // Lone surrogates too.
+  // Including lone surrogates.
   fc.array(fc.nat(0xffff), { maxLength: 4 })
     .map((units) => String.fromCharCode(...units)),
 );
-// Longer than what one scan looks through, too.
+// Including lengths above one scan.
 const longBytes = fc.tuple(fc.nat(140_000), hardByte)
   .map(([length, byte]) => new Uint8Array(length).fill(byte));
 const hardSendable = fc.oneof(
@@ -85,7 +85,7 @@ const hardSendable = fc.oneof(
   { weight: 4, arbitrary: hardText },
 );
 
-// `undefined` leaves the default.
+// `undefined` selects the default.
 const maxLength = fc.option(fc.integer({ min: 1, max: 30 }), {
   nil: undefined,
   freq: 2,
@@ -107,15 +107,15 @@ interface Shape<F = Framing<unknown, never>> {
   readonly isMapped?: boolean;
   readonly isFilledIn?: boolean;
   readonly message: fc.Arbitrary<unknown>;
-  /** Messages that must be taken, if the framing takes any. */
+  /** Messages that the framing must accept, if it accepts any. */
   readonly plainMessage?: fc.Arbitrary<unknown> | undefined;
-  /** What frames are made of, for streams. */
+  /** The parts of frames, for streams. */
   readonly pieces?: readonly Uint8Array[];
 }
 
 type BytesShape = Shape<Framing<Bytes, Sendable>>;
 
-/** Leaves `onDiscard` out where it would be refused. */
+/** Omits `onDiscard` if it would be refused. */
 function withReport<T extends LimitOptions>(
   options: T,
   onDiscard: OnDiscard | undefined,
@@ -287,7 +287,7 @@ const unframedShape = fc.constant<Shape>({
   message: bytesOf(hardByte, { minLength: 1, maxLength: 24 }),
 });
 
-// A framing as a user writes one: a byte of length before each message.
+// A custom framing: a length byte before each message.
 const ownShape = maxLength.map((maxLength): Shape => ({
   name: `own(${maxLength})`,
   make: () => ({
@@ -339,7 +339,7 @@ const contentLengthShape = limits.map((options): BytesShape => ({
 const jsonSequenceShape = limits.map((options): Shape => ({
   name: `jsonSequence(${JSON.stringify(options)})`,
   make: (onDiscard) => jsonSequence(withReport(options, onDiscard)),
-  // Of the bytes: a value may be an object, which has no length.
+  // The length of the bytes: a value may be an object, which has none.
   maxLength: Infinity,
   isText: true,
   message: fc.jsonValue({ maxDepth: 2 })
@@ -391,7 +391,7 @@ const jsonShape = fc.oneof(delimitedShape, netstringsShape).map((
   make: (onDiscard) => asJson(inner.make(onDiscard)),
   isText: true,
   isMapped: true,
-  // As JSON gives it back: -0 is 0.
+  // As JSON returns it: -0 becomes 0.
   message: fc.jsonValue({ maxDepth: 2 })
     .map((value) => JSON.parse(JSON.stringify(value))),
   plainMessage: undefined,
@@ -457,7 +457,7 @@ export const framingCase: fc.Arbitrary<FramingCase> = shape.chain((shape) => {
     stream,
   })];
   return fc.oneof({ weight: 3, arbitrary: hard }, ...plain).map((tried) => ({
-    // Both sides of a framing agree on what they carry, whatever it is.
+    // Both sides of a framing have the same message type.
     make: (onDiscard) => shape.make(onDiscard) as Framing<unknown, unknown>,
     maxLength: shape.maxLength ?? DEFAULT_MAX_LENGTH_BYTES,
     kept: shape.kept ?? 0,
@@ -473,14 +473,14 @@ export const framingCase: fc.Arbitrary<FramingCase> = shape.chain((shape) => {
   }));
 });
 
-/** Where to cut a stream, as parts of its length; see {@linkcode cutInto}. */
+/** Positions of cuts in a stream, as fractions of its length; see {@linkcode cutInto}. */
 export const cuts: fc.Arbitrary<readonly number[]> = fc.oneof(
   fc.constant([]),
   fc.constant(Array.from({ length: 64 }, () => 1)),
   fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 40 }),
 );
 
-/** `stream` in chunks of the lengths in `lengths`, over and over; in buffers of their own. */
+/** `stream` in chunks with the lengths in `lengths`, repeated; each in its own buffer. */
 export function cutInto(
   stream: Uint8Array,
   lengths: readonly number[],

@@ -1,4 +1,4 @@
-/** What decoders hold in memory while a peer sends what never ends. */
+/** Measures the memory of decoders while a peer sends a message that never ends. */
 import { runInNewContext } from "node:vm";
 import { setFlagsFromString } from "node:v8";
 import {
@@ -15,9 +15,9 @@ import {
 
 const MAX_LENGTH_BYTES = 100_000;
 const DECODERS = 4;
-// Chunks fill their buffers, or are small parts of them.
+// Chunks fill their buffers or are small parts of them.
 const BUFFERS_PER_CHUNK = [1, 8];
-// Delimiters that may have begun, headers, and what the runtime holds besides.
+// Started delimiters, headers, and other memory of the runtime.
 const SLACK_BYTES = 2048;
 
 const encoder = new TextEncoder();
@@ -31,7 +31,7 @@ function startingWith(start: string | number[]): Uint8Array {
   return stream;
 }
 
-// Framings, and a stream whose first message is never whole.
+// Framings, each with a stream whose first message never ends.
 const CASES: readonly [string, Framing<unknown, never>, Uint8Array][] = [
   ["delimited", delimited("\n", options), x],
   ["delimited, discard", delimited("\n", discard), x],
@@ -69,12 +69,12 @@ const CASES: readonly [string, Framing<unknown, never>, Uint8Array][] = [
   ],
 ];
 
-/** Lengths of chunks below and above the limit. */
+/** Chunk lengths below and above the limit. */
 export const CHUNK_LENGTHS: readonly number[] = [1000, 40_000, 65_536, 300_000];
 
 /**
- * Asserts for chunks of some lengths that no decoder holds more than `maxLength` and
- * the buffer of one chunk, at any time before it fails.
+ * Asserts for several chunk lengths that no decoder holds more than `maxLength` and the
+ * buffer of one chunk at any time before it throws.
  *
  * @returns How many times the memory was looked at.
  */
@@ -88,7 +88,7 @@ export function checkMemory(
     return Deno.memoryUsage().external;
   };
   let looks = 0;
-  // What all decoders share is made once.
+  // Creates what all decoders share.
   new ChunkDecoder(lines()).decode(encoder.encode("x\n".repeat(10_000)));
   new ChunkDecoder(netstrings()).decode(encoder.encode("1:x,".repeat(10_000)));
   const before = held();
@@ -107,7 +107,7 @@ export function checkMemory(
           )
         );
         start = end;
-        // Looking takes long: around the limit and at the end.
+        // Measuring takes long, so only around the limit and at the end.
         const isNear = Math.abs(start - MAX_LENGTH_BYTES) <= chunkLength;
         if (!isNear && start < stream.length) continue;
         const each = (held() - before) / DECODERS;
@@ -118,7 +118,7 @@ export function checkMemory(
           );
         }
       }
-      // The decoders live until here.
+      // Keeps the decoders alive until here.
       if (decoders.length !== DECODERS) throw new Error("Unreachable");
     }
   }

@@ -1,4 +1,4 @@
-/** What must hold for every framing, whatever the options, messages and cuts. */
+/** Properties of every framing, with any options, messages and cuts. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { concat } from "@std/bytes/concat";
 import fc from "npm:fast-check@4.10.2";
@@ -21,10 +21,10 @@ import {
 } from "./framing_cases.ts";
 import { settlement } from "./settling.ts";
 
-/** A property, by what it says. */
+/** A property with its name. */
 export interface NamedProperty {
   readonly name: string;
-  /** How many cases make a quick run. */
+  /** The number of cases in a quick run. */
   readonly quickRuns: number;
   readonly property: fc.IAsyncProperty<[FramingCase, readonly number[]]>;
 }
@@ -33,13 +33,13 @@ const encoder = new TextEncoder();
 
 /** The properties. */
 export const FRAMING_PROPERTIES: readonly NamedProperty[] = [
-  named("a decoder gives back what was encoded", 1000, checkDecoder),
-  named("the streams give back what was encoded", 250, checkStreams),
-  named("a connection gives back what was sent", 250, checkConnection),
-  named("a pipe gives back what went into it", 150, checkPipe),
-  named("any bytes decode alike in any cuts", 1800, checkCuts),
-  named("any bytes decode alike in a stream", 250, checkDecoderStream),
-  named("any bytes decode alike in a connection", 250, checkReceiving),
+  named("a decoder returns the encoded messages", 1000, checkDecoder),
+  named("the streams return the encoded messages", 250, checkStreams),
+  named("a connection returns the sent messages", 250, checkConnection),
+  named("a pipe returns the messages piped into it", 150, checkPipe),
+  named("any bytes decode the same in any cuts", 1800, checkCuts),
+  named("any bytes decode the same in a stream", 250, checkDecoderStream),
+  named("any bytes decode the same in a connection", 250, checkReceiving),
 ];
 
 function named(
@@ -191,7 +191,7 @@ async function checkReceiving(
     }
     await peer.conn.closeWrite();
   } catch (error) {
-    // A connection that met an error does not wait for the rest.
+    // A connection does not wait for the rest after an error.
     const isEnd = error instanceof Deno.errors.BrokenPipe ||
       error instanceof Deno.errors.NotConnected ||
       error instanceof Deno.errors.ConnectionReset;
@@ -215,13 +215,13 @@ async function received<T>(receiving: Promise<T>): Promise<T> {
   return result.value;
 }
 
-/** What is read back for the messages that the framing takes, and their frames. */
+/** The messages that the framing accepts, as read back, and their frames. */
 function encodeAll(
   { make, messages, mustTakeAll, isFilledIn, isText }: FramingCase,
 ): { taken: unknown[]; expected: unknown[]; frames: Uint8Array[] } {
   const framing = make();
   const frameEncoder = new ChunkEncoder(framing);
-  // The same messages in one buffer, where a frame that is refused must leave no trace.
+  // The same messages in one buffer, where a refused frame must leave nothing.
   const gathered = new OutputBuffer();
   const gathering = framing.encoder();
   const taken: unknown[] = [];
@@ -232,7 +232,7 @@ function encodeAll(
     try {
       frame = frameEncoder.encode(message);
     } catch (error) {
-      // The runtime throws errors of these classes too.
+      // The runtime also throws errors of these classes.
       const isRefusal =
         (error instanceof TypeError || error instanceof RangeError) &&
         error.message.startsWith("Cannot encode ");
@@ -253,7 +253,7 @@ function encodeAll(
   return { taken, expected, frames };
 }
 
-/** A message as it is received, in a form that compares quickly. */
+/** A received message in a form that compares quickly. */
 function comparable(message: unknown): unknown {
   return message instanceof Uint8Array ? text(message) : message;
 }
@@ -267,8 +267,8 @@ function assertOutcome(
     assertEquals(actual.join(""), expected.join(""));
     return;
   }
-  // What was dropped after a message that is not the mapping's is told if it
-  // was in the same chunk.
+  // A drop after a message that does not belong to the mapping is reported if it was in
+  // the same chunk.
   const [one, other] = isMapped && hasFailed(expected)
     ? [withoutDiscarded(actual), withoutDiscarded(expected)]
     : [actual, expected];
@@ -296,7 +296,7 @@ function decodeInStream(
   return received(outcomeOf(messages, discarded).then((all) => all.outcome));
 }
 
-/** What came, in the form of {@linkcode decodeChunks}. */
+/** The received messages, in the form of {@linkcode decodeChunks}. */
 async function outcomeOf(
   messages: AsyncIterable<unknown>,
   discarded: number[] = [],

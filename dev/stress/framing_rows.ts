@@ -6,7 +6,7 @@ import { OwnMemory } from "./own_memory.ts";
 import { tryFor } from "./property_run.ts";
 import type { ReportRow, SuiteOptions } from "./report_row.ts";
 
-/** The framing suite, for about `seconds`. */
+/** Runs the framing suite for about `seconds`. */
 export async function* framingRows(
   { seconds, seed }: SuiteOptions,
 ): AsyncGenerator<ReportRow> {
@@ -17,11 +17,11 @@ export async function* framingRows(
     const lengths = Array.from({ length: 3 }, () => 1000 + random(200_000));
     yield {
       ...good,
-      workload: "no decoder holds more than maxLength and one chunk",
+      workload: "no decoder keeps more than maxLength and one chunk",
       fault: "messages that never end",
       operations: checkMemory([...CHUNK_LENGTHS, ...lengths]),
       peakMemory: memory.peak,
-      note: "operations are looks at the memory that is held",
+      note: "operations are measurements of the held memory",
     };
   }
   const share = seconds / FRAMING_PROPERTIES.length;

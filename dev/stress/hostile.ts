@@ -1,4 +1,4 @@
-/** Hostile peers beside good ones, and what the good ones notice of them. */
+/** Hostile peers together with good ones, and how they affect the good ones. */
 import { assert } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { connect } from "../../client/connect.ts";
@@ -17,12 +17,12 @@ import type { Door, Figures, Limits, Ports } from "./hostile_server.ts";
 import type { ReportRow, SuiteOptions } from "./report_row.ts";
 import { settlement } from "./settling.ts";
 
-/** An attack, the door it goes to, and the error that ends it. */
+/** An attack, its target door, and the error that ends it. */
 export interface HostileCase {
   readonly name: string;
   readonly attack: Attack;
   readonly door: Exclude<Door, "small" | "smallTls">;
-  /** Whether the attack begins after the TLS handshake. */
+  /** Whether the attack starts after the TLS handshake. */
   readonly tls: boolean;
   /** The error, as {@linkcode Figures} names it. */
   readonly ending: string;
@@ -93,13 +93,13 @@ export const HOSTILE_CASES: readonly HostileCase[] = [
   ),
 ];
 
-// How long a server may take to close what its peers have closed.
+// How long a server may take to close connections that its peers have closed.
 const REST_MS = 1000;
 
-/** The most connections that the small doors let in together. */
+/** The connection limit of the small doors together. */
 const SMALL = 8;
 
-/** Limits in proportion to how slowly bytes trickle. */
+/** Limits, in proportion to the time between two bytes. */
 function limitsFor(pace: number): Limits {
   return {
     idleTimeout: pace * 5,
@@ -128,7 +128,7 @@ export class Target implements AsyncDisposable {
     this.#figures = figures;
   }
 
-  /** Starts one in a process of its own. */
+  /** Starts a server in its own process. */
   static async start(pace: number): Promise<Target> {
     const program = startHere("hostile_server.ts", limitsFor(pace));
     const ports: Ports = JSON.parse(await nextLine(program));
@@ -143,7 +143,7 @@ export class Target implements AsyncDisposable {
     return await this.#figures.request("figures") as Figures;
   }
 
-  /** Its open files, once the peers that have gone are closed, or had the time to be. */
+  /** Its open files, after it has closed the connections of gone peers or had time to. */
   async filesAtRest(files: number): Promise<number> {
     const deadline = Date.now() + REST_MS;
     for (;;) {
@@ -164,7 +164,7 @@ export class Target implements AsyncDisposable {
     });
   }
 
-  /** Starts attackers in a process of their own; they attack when this settles. */
+  /** Starts attackers in their own process; they attack when this settles. */
   async attack(
     cases: readonly Pick<Assault, "attack" | "connections" | "tls">[],
     door: (index: number) => Door,
@@ -185,7 +185,7 @@ export class Target implements AsyncDisposable {
   }
 }
 
-/** Starts attackers in a process of their own; they attack when this settles. */
+/** Starts attackers in their own process; they attack when this settles. */
 export async function startAttack(
   assaults: readonly Assault[],
 ): Promise<Program> {
@@ -211,27 +211,27 @@ export async function nextLine(program: Program): Promise<string> {
   return value;
 }
 
-/** The attacks that have not been ended by their error so far. */
+/** The attacks that their errors have not ended yet. */
 export function notEnded({ doors }: Figures): string[] {
   return HOSTILE_CASES
     .filter(({ door, ending }) => doors[door].endings[ending] === undefined)
     .map(({ name }) => name);
 }
 
-/** How long good clients wait between two questions. */
+/** The time between two requests of a good client. */
 const QUESTION_PAUSE_MS = 50;
 
-/** Clients that ask all the time, as a silent one would be ended for it. */
+/** Clients that send requests all the time, because silent ones would be ended. */
 export class GoodClients implements AsyncDisposable {
-  /** Questions, and those without an answer, with a wrong one, and that hang. */
+  /** Counts of requests: all, unanswered, wrongly answered, and pending. */
   readonly tally = { asked: 0, lost: 0, wrong: 0, unsettled: 0 };
-  /** How many milliseconds each answer took, if they are measured. */
+  /** The latency of each answer in milliseconds, if measured. */
   #latencies: number[] | undefined;
   readonly #clients: readonly Connection<string, string>[];
   readonly #asking: Promise<unknown>;
   #isOver = false;
 
-  /** Lets them ask, until they are disposed of. */
+  /** Makes them send requests until they are disposed. */
   constructor(clients: readonly Connection<string, string>[]) {
     this.#clients = clients;
     this.#asking = Promise.all(
@@ -239,7 +239,7 @@ export class GoodClients implements AsyncDisposable {
     );
   }
 
-  /** Notes for some time how long answers take. */
+  /** Records the latency of answers for some time. */
   async measure(milliseconds: number, latencies: number[]): Promise<void> {
     this.#latencies = latencies;
     await delay(milliseconds);
@@ -256,7 +256,7 @@ export class GoodClients implements AsyncDisposable {
     client: Connection<string, string>,
     index: number,
   ): Promise<void> {
-    // Not all in the same instant.
+    // Not all at the same time.
     await delay(QUESTION_PAUSE_MS * index / this.#clients.length);
     for (let count = 0; !this.#isOver; count++) {
       const question = `question ${count} of ${index}`;
@@ -278,18 +278,18 @@ export class GoodClients implements AsyncDisposable {
 const GOOD_CLIENTS = 100;
 const ATTACKERS = 20;
 const SILENT_PEERS = 50;
-// How much later than its limit a peer may be ended on a busy machine.
+// How late a busy machine may end a peer after its limit.
 const SLACK_MS = 3000;
-// The kernel's buffers aside, messages of 20 peers: 20 MiB, and what is garbage.
+// Messages of 20 peers: 20 MiB, and garbage. The kernel's buffers do not count.
 const MAX_GROWTH_BYTES = 300_000_000;
 // The runtime opens a pair of sockets for signals some time after its start.
 const RUNTIME_FILES = 2;
 
-// What an attack and the time without it need at least. A peer that sends may have four
-// times its limit, once what it is sent has filled the system's buffers.
+// The minimum time for an attack and for the time without it. A sending peer may have
+// four times its limit, when what it should read has filled the system's buffers.
 const LEAST_MS = 3000;
 
-/** The hostile suite, for about `seconds`. */
+/** Runs the hostile suite for about `seconds`. */
 export async function* hostileRows(
   options: SuiteOptions,
 ): AsyncGenerator<ReportRow> {
@@ -303,15 +303,15 @@ export async function* hostileRows(
   }
 }
 
-/** Good clients with and without an attack, in turns. */
+/** Good clients with and without an attack, alternately. */
 async function besideGood(
   hostile: HostileCase,
   milliseconds: number,
 ): Promise<ReportRow> {
   const rounds = Math.max(1, Math.min(4, Math.floor(milliseconds / 15_000)));
   const phase = milliseconds / (2 * rounds + 0.5);
-  // A byte a second, where there is the time for it: a peer is ended after five
-  // times as long, at the most.
+  // A byte a second, if there is time: a peer is ended after at most five times as
+  // long.
   const pace = Math.min(1000, phase / 6);
   await using target = await Target.start(pace);
   const { door, ending } = hostile;
@@ -360,7 +360,7 @@ async function besideGood(
     operations: asked,
     lost,
     duplicated: wrong,
-    // An attack that is not ended is a wait that does not settle.
+    // An attack that is not ended counts as a wait that does not settle.
     unsettled: unsettled + (count === 0 ? 1 : 0),
     peakMemory: memory.peak,
     note: `latency × ${ratio(p50)} (median, ${inMs(p50)} ms), × ${
@@ -373,17 +373,17 @@ async function besideGood(
   };
 }
 
-/** How long a peer may go on that ends in this way. */
+/** How long a peer with this ending may last. */
 function limitOf(ending: string, limits: Limits): number {
   const { idleTimeout, messageTimeout, sendTimeout } = limits;
   if (ending.endsWith("idleTimeout")) return idleTimeout;
   if (ending.endsWith("messageTimeout")) return messageTimeout;
-  // A peer that goes on sending is given four times as long.
+  // A peer that keeps sending gets four times as long.
   if (ending.endsWith("sendTimeout")) return 4 * sendTimeout;
   return 0;
 }
 
-/** The most memory that the server is seen to hold. */
+/** The maximum measured memory of the server. */
 function peakMemory(
   target: Target,
 ): AsyncDisposable & { readonly peak: number } {
@@ -407,8 +407,8 @@ function peakMemory(
 }
 
 /**
- * Good clients that come while silent peers hold all the connections that the
- * server lets in, and as many more wait in line.
+ * Good clients that connect while silent peers have all the places of the server and as
+ * many more wait.
  */
 export async function besideSilent(
   door: "small" | "smallTls",

@@ -1,8 +1,7 @@
-// deno-lint-ignore-file no-console -- it tells by it how far it is
+// deno-lint-ignore-file no-console -- its output reports its progress
 /**
- * Hostile peers, in a process of their own. Its argument is an array of
- * {@linkcode Assault} as JSON. It prints a line once all are connected, and goes
- * on until it is killed.
+ * Hostile peers, in their own process. Its argument is an array of {@linkcode Assault}
+ * as JSON. It prints a line when all are connected, and runs until it is killed.
  */
 
 import { delay } from "@std/async/delay";
@@ -12,16 +11,16 @@ import { caCerts } from "../testdata/certificates.ts";
 export interface Assault {
   readonly attack: Attack;
   readonly port: number;
-  /** Whether they do it after a TLS handshake. */
+  /** Whether they attack after a TLS handshake. */
   readonly tls: boolean;
   readonly connections: number;
-  /** How many milliseconds pass between two bytes, where they trickle. */
+  /** The milliseconds between two bytes of a trickling peer. */
   readonly pace: number;
-  /** After how many milliseconds a peer that was ended comes back. */
+  /** The milliseconds after which an ended peer connects again. */
   readonly pause: number;
 }
 
-/** What a hostile peer does. */
+/** The actions of a hostile peer. */
 export type Attack =
   | "endless"
   | "hugeLength"
@@ -58,7 +57,7 @@ async function connect({ port, tls }: Assault): Promise<Deno.Conn> {
   return conn;
 }
 
-/** Attacks until the server ends it, and then again. */
+/** Attacks until the server ends the connection, then again. */
 async function goOn(conn: Deno.Conn, assault: Assault): Promise<never> {
   for (;;) {
     try {
@@ -72,7 +71,7 @@ async function goOn(conn: Deno.Conn, assault: Assault): Promise<never> {
   }
 }
 
-/** What one peer does until its connection is ended. */
+/** One attack, until its connection is ended. */
 async function act(
   conn: Deno.Conn,
   { attack, pace }: Assault,

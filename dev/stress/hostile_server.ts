@@ -1,8 +1,8 @@
-// deno-lint-ignore-file no-console -- it tells its ports by it
+// deno-lint-ignore-file no-console -- it prints its ports
 /**
- * The server that hostile peers are let loose on, in a process of its own: set
- * up as the README advises for one that strangers reach. Its argument is
- * {@linkcode Limits} as JSON; it prints {@linkcode Ports}.
+ * The server that hostile peers attack, in its own process. Its settings follow the
+ * README's advice for servers open to strangers. Its argument is {@linkcode Limits} as
+ * JSON; it prints {@linkcode Ports}.
  */
 import {
   asJson,
@@ -20,29 +20,29 @@ export interface Limits {
   readonly idleTimeout: number;
   readonly messageTimeout: number;
   readonly sendTimeout: number;
-  /** How many connections the two small doors let in together. */
+  /** The connection limit of the two small doors together. */
   readonly maxConnections: number;
 }
 
-/** A way in. */
+/** A listener of the server. */
 export type Door = "lines" | "lengths" | "tls" | "small" | "smallTls";
 
-/** Where to find the doors, and the figures. */
+/** The ports of the doors and of the figures. */
 export type Ports = Readonly<Record<Door | "figures", number>>;
 
-/** What a door has seen. */
+/** The figures of a door. */
 export interface DoorFigures {
   /** The connections that are open. */
   readonly connections: number;
-  /** By kind of error, how often it came and how old a connection was at most. */
+  /** For each kind of error, how often it occurred, and the maximum age of a connection. */
   readonly endings: Readonly<Record<string, { count: number; maxAge: number }>>;
 }
 
-/** What the server tells on request. */
+/** What the server reports on request. */
 export interface Figures {
   /** The memory of the process, in bytes. */
   readonly memory: number;
-  /** Open files of the process; 0 where the system does not tell. */
+  /** Open files of the process; 0 if the system does not report them. */
   readonly files: number;
   readonly doors: Readonly<Record<Door, DoorFigures>>;
 }
@@ -89,7 +89,7 @@ console.log(JSON.stringify({
   figures: figures.addr.port,
 }));
 
-/** Sends each line back; one that is a JSON string, as what it stands for. */
+/** Echoes each line; of a JSON string, its value. */
 async function answer(connection: Connection<string, string>): Promise<void> {
   started.set(connection, performance.now());
   for await (const line of connection) {
@@ -117,7 +117,7 @@ function door(
   };
 }
 
-/** Which error it is, as the README tells them apart. */
+/** The kind of an error, as the README distinguishes them. */
 function kindOf(error: unknown): string {
   if (error instanceof FramingError) return `FramingError ${error.code}`;
   if (!(error instanceof Error)) return String(error);

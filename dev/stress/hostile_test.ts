@@ -7,11 +7,11 @@ import {
   Target,
 } from "./hostile.ts";
 
-// Long enough that only a peer that is never ended reaches it.
+// Long enough that only a peer that is never ended reaches this limit.
 const STUCK_MS = 20_000;
 const MAX_GROWTH_BYTES = 300_000_000;
 
-Deno.test("serve() ends every hostile peer by its error, while good clients are answered", async () => {
+Deno.test("serve() ends every hostile peer with its error and answers good clients", async () => {
   await using target = await Target.start(100);
   const before = (await target.figures()).memory;
   const doors = [...new Set(HOSTILE_CASES.map(({ door }) => door))];

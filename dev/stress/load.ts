@@ -1,5 +1,5 @@
 /**
- * Loads on a server in a process of its own: many connections, storms, a lack of
+ * Loads on a server in its own process: many connections, storms, a lack of
  * descriptors, and a slow reader. Linux only: descriptors and memory are read from
  * `/proc`.
  */
@@ -14,22 +14,22 @@ import type { LoadServerAddress, LoadServerState } from "./load_state.ts";
 
 const framing = lines({ maxLength: 2 * 1024 * 1024 });
 const CONNECTING = 100;
-// How long a server may take to close what its peers have closed.
+// How long a server may take to close connections that its peers have closed.
 const REST_MS = 10_000;
 
-/** What became of requests. */
+/** The results of requests. */
 export interface Tally {
   asked: number;
   answered: number;
-  /** Answers to another question. */
+  /** Answers to another request. */
   wrong: number;
-  /** Requests that neither were answered nor failed. */
+  /** Requests that were neither answered nor failed. */
   unsettled: number;
-  /** Why requests failed, and how often. */
+  /** The errors of requests, with their counts. */
   readonly failures: Map<string, number>;
 }
 
-/** What a load did, and the server's state around it. */
+/** The results of a load, and the server's state before and after it. */
 export interface LoadResult {
   readonly tally: Tally;
   readonly before: LoadServerState;
@@ -61,7 +61,7 @@ export class LoadedServer implements AsyncDisposable {
     return JSON.parse(await this.#process.ask("state"));
   }
 
-  /** Its state before the load, all that is made once being made. */
+  /** Its state before the load, after one-time allocations. */
   async firstState(): Promise<LoadServerState> {
     const { descriptors } = await this.state();
     for (const open of [connectTcp, connectTls, connectUnix]) {
@@ -71,12 +71,15 @@ export class LoadedServer implements AsyncDisposable {
     return await this.rest(descriptors);
   }
 
-  /** Its state when it has closed all connections, or has had the time to. */
+  /** Its state when it has closed all connections, or had time to. */
   lastState(before: LoadServerState): Promise<LoadServerState> {
     return this.rest(before.descriptors);
   }
 
-  /** Waits until no connection is left, and no more than `descriptors`, or for some seconds. */
+  /**
+   * Waits until no connection is left and at most `descriptors` are open, or for some
+   * seconds.
+   */
   async rest(descriptors: number): Promise<LoadServerState> {
     const deadline = Date.now() + REST_MS;
     for (;;) {
@@ -97,12 +100,12 @@ export class LoadedServer implements AsyncDisposable {
   }
 }
 
-/** A tally of nothing. */
+/** An empty tally. */
 export function newTally(): Tally {
   return { asked: 0, answered: 0, wrong: 0, unsettled: 0, failures: new Map() };
 }
 
-/** Asks once, and counts what becomes of it. */
+/** Sends one request, and counts its result. */
 export async function ask(
   client: Client,
   question: string,
@@ -130,7 +133,7 @@ export async function counted(
   tally.unsettled--;
 }
 
-/** Does `work` for each number below `count`, this many concurrently. */
+/** Calls `work` for each number below `count`, `concurrency` at a time. */
 async function forEach(
   count: number,
   atOnce: number,
@@ -144,7 +147,7 @@ async function forEach(
   );
 }
 
-/** Waits for `work`, or for so long that it will never settle. */
+/** Waits for `work`, or so long that it will never settle. */
 export async function withinMinutes(
   minutes: number,
   work: Promise<void>,
@@ -155,7 +158,7 @@ export async function withinMinutes(
   clearTimeout(timer);
 }
 
-/** Connections that are open together, with messages on all of them. */
+/** Concurrent connections, with messages on all of them. */
 export async function openMany(
   { connections, rounds }: { connections: number; rounds: number },
 ): Promise<LoadResult & { readonly during: LoadServerState }> {
@@ -183,7 +186,7 @@ export async function openMany(
 /** Who closes a connection first, and keeps its TIME_WAIT. */
 export type Closer = "client" | "server";
 
-/** Connections with one request each, as fast as it goes. */
+/** Connections with one request each, as fast as possible. */
 export async function storm(
   { connections, closer }: { connections: number; closer: Closer },
 ): Promise<LoadResult & { readonly milliseconds: number }> {
@@ -207,7 +210,7 @@ export async function storm(
         })),
     );
   const { descriptors } = await server.firstState();
-  // What a first storm allocates stays, once: code, pools, a grown heap.
+  // The first storm makes one-time allocations: code, pools, a larger heap.
   await run(Math.ceil(connections / 5), newTally());
   const before = await server.rest(descriptors);
   const tally = newTally();
@@ -217,7 +220,7 @@ export async function storm(
   return { tally, before, after: await server.lastState(before), milliseconds };
 }
 
-/** More clients than the server has descriptors for: each waits for its turn. */
+/** More clients than the server has descriptors: each waits for its turn. */
 export async function runOutOfDescriptors(
   { maxDescriptors, connections }: {
     maxDescriptors: number;
@@ -232,7 +235,7 @@ export async function runOutOfDescriptors(
     forEach(connections, connections, async (number) => {
       await using client = await server.connect();
       await ask(client, `echo ${number}`, tally);
-      // It holds its descriptor a little, so that others have to wait.
+      // It keeps its descriptor for a moment, so that others have to wait.
       await delay(50);
     }),
   );
@@ -244,17 +247,16 @@ export async function runOutOfDescriptors(
 export interface Interleaved extends LoadResult {
   readonly without: number[];
   readonly beside: number[];
-  /** Messages that the slow one was not sent, as it had too much queued. */
+  /** Messages not sent to the slow reader, because it had too much queued. */
   readonly leftOut: number;
 }
 
-/** How long the slow reader takes over 64 KiB. */
+/** How long the slow reader takes for 64 KiB. */
 const SLOW_READ_MS = 100;
 
 /**
- * Fast readers, each with a request and a published message in each round; and, in
- * every other block of rounds, a slow one, which the server wants to send more
- * than it takes.
+ * Fast readers, each with a request and a published message in each round. Every other
+ * block of rounds has a slow reader, which the server sends more than it reads.
  */
 export async function readSlowly(
   { fast, blocks, rounds }: { fast: number; blocks: number; rounds: number },
@@ -290,7 +292,7 @@ export async function readSlowly(
   const without: number[] = [];
   const beside: number[] = [];
   const work = async () => {
-    for (let i = 0; i < 3; i++) await round(); // which warms up
+    for (let i = 0; i < 3; i++) await round(); // warms up
     for (let block = 0; block < blocks; block++) {
       for (let i = 0; i < rounds; i++) without.push(await round());
       const slow = await startSlowReader(server);
@@ -305,7 +307,10 @@ export async function readSlowly(
   return { tally, before, after, without, beside, leftOut };
 }
 
-/** Starts a reader that takes 64 KiB now and then; waits until the server has to wait for it. */
+/**
+ * Starts a reader that reads 64 KiB now and then, and waits until the server has to
+ * wait for it.
+ */
 async function startSlowReader(
   server: LoadedServer,
 ): Promise<{ stop(): Promise<void> }> {

@@ -1,18 +1,21 @@
-/** A server in a process of its own, so that its descriptors and memory can be counted. */
+/** A server in its own process, so that its descriptors and memory can be counted. */
 import { FrameDecoderStream, lines } from "../../framing.ts";
 
-/** What {@linkcode ServerProcess.start} may be told. */
+/** Options for {@linkcode ServerProcess.start}. */
 export interface ServerProcessOptions {
   /** Arguments of the program. */
   readonly args?: string[];
-  /** How many descriptors the process may have. By default as many as the system allows. */
+  /** The descriptor limit of the process. By default the system's limit. */
   readonly maxDescriptors?: number;
 }
 
-// After how long without an answer, or an end, a server is killed.
+// A server that does not answer or end within this time is killed.
 const STUCK_MS = 20_000;
 
-/** A program of this folder, which prints its port first, and answers lines with lines. */
+/**
+ * A program of this folder, which prints its address first, then answers lines with
+ * lines.
+ */
 export class ServerProcess implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
@@ -29,7 +32,7 @@ export class ServerProcess implements AsyncDisposable {
     child.status.then(() => this.#hasEnded = true);
   }
 
-  /** Starts a program, whose first line is given too. */
+  /** Starts a program, and returns its first line too. */
   static async start(
     file: string,
     { args = [], maxDescriptors }: ServerProcessOptions = {},
@@ -65,7 +68,7 @@ export class ServerProcess implements AsyncDisposable {
     await this.#input.write(new TextEncoder().encode(`${line}\n`));
   }
 
-  /** Sends a line, and gives the line that answers it. */
+  /** Sends a line, and returns the line that answers it. */
   async ask(line: string): Promise<string> {
     await this.tell(line);
     return await this.next();
@@ -81,7 +84,7 @@ export class ServerProcess implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** Waits for its end, and gives how it ended and what it printed to standard error. */
+  /** Waits for its end, and returns its status and its standard error. */
   async end(): Promise<{ code: number; stderr: string }> {
     const [{ code }, stderr] = await this.#unlessStuck(
       Promise.all([this.#child.status, this.#errors]),
@@ -89,14 +92,14 @@ export class ServerProcess implements AsyncDisposable {
     return { code, stderr };
   }
 
-  /** Ends it, by the end of its input. */
+  /** Ends it by closing its input. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#input.close().catch(() => {}); // it may have ended before
+    await this.#input.close().catch(() => {}); // it may have ended already
     await this.end();
     await this.#lines.return?.();
   }
 
-  /** Waits for something of the process, which is killed if that takes too long. */
+  /** Waits for a promise of the process, and kills the process if it takes too long. */
   async #unlessStuck<T>(promise: Promise<T>): Promise<T> {
     const timer = setTimeout(() => {
       if (!this.#hasEnded) this.#child.kill("SIGKILL");

@@ -11,17 +11,17 @@ import { median } from "./median.ts";
 import { type ReportRow, skippedRow, type SuiteOptions } from "./report_row.ts";
 import { type Sample, slope, soak } from "./soak.ts";
 
-// What the full sizes take, on a machine that is not fast; a shorter run has
-// smaller ones, in proportion.
+// The seconds that the full sizes take on a slow machine; a shorter run has
+// proportionally smaller sizes.
 const FULL_SECONDS = 720;
 const SOAK_SHARE = 5 / 6;
-// Beside its connections a process holds some files, and those that are closing.
+// In addition to its connections a process has some open files, and closing ones.
 const SPARE_DESCRIPTORS = 500;
-// More than the heap differs from one look to another; 50,000 connections that left
-// 100 bytes each would pass it.
+// More than the heap varies between two measurements; 50,000 connections that leak 100
+// bytes each exceed it.
 const HEAP_NOISE_BYTES = 4_000_000;
 
-/** The load suite, for about `seconds`: ten minutes of soak at full size. */
+/** Runs the load suite for about `seconds`: ten minutes of soak at full size. */
 export async function* loadRows(
   { seconds }: SuiteOptions,
 ): AsyncGenerator<ReportRow> {
@@ -111,7 +111,7 @@ export async function* loadRows(
   }
 }
 
-/** How flat the memory was, its first fifth left out. */
+/** The growth of the memory, without the first fifth of the run. */
 function soakNote(samples: readonly Sample[]): string {
   const steady = samples.slice(Math.ceil(samples.length / 5));
   const last = steady.at(-1);
@@ -164,7 +164,7 @@ function row(
   };
 }
 
-/** How many descriptors a process may hold here. */
+/** The descriptor limit of a process here. */
 async function maxDescriptors(): Promise<number> {
   const { stdout } = await new Deno.Command("sh", {
     args: ["-c", "ulimit -Hn"],

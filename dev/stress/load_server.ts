@@ -1,7 +1,7 @@
-// deno-lint-ignore-file no-console -- it answers its parent by it
+// deno-lint-ignore-file no-console -- its parent reads its output
 /**
- * The server under load. Its first line tells where it listens; then it answers
- * each line of its input with what it holds, and ends with its input.
+ * The server under load. Its first line is its address; then it answers each line of
+ * its input with its state, and ends with its input.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -18,8 +18,8 @@ const collect: () => void = runInNewContext("gc");
 
 const BLOCK = "x".repeat(64 * 1024);
 
-// The runtime opens a pair of sockets for signals some time after the start; with
-// a listener it does so immediately, and they are there when descriptors are counted.
+// The runtime opens a pair of sockets for signals some time after the start. With a
+// listener it does so immediately, so they exist when descriptors are counted.
 Deno.addSignalListener("SIGINT", () => Deno.exit());
 
 const subscribers = new Set<Connection<string, string>>();

@@ -8,9 +8,9 @@ import {
 } from "./load.ts";
 import { soak } from "./soak.ts";
 
-const ignore = Deno.build.os !== "linux"; // which alone has /proc
+const ignore = Deno.build.os !== "linux"; // only Linux has /proc
 
-/** Asserts that every request was answered, and that the server has let go of all. */
+/** Asserts that every request was answered, and that the server has released everything. */
 function assertGood({ tally, before, after }: LoadResult): void {
   const { asked, answered, wrong, unsettled, failures } = tally;
   assert(asked > 0);
@@ -23,7 +23,7 @@ function assertGood({ tally, before, after }: LoadResult): void {
 }
 
 Deno.test({
-  name: "serve() answers on all of many concurrent connections",
+  name: "serve() answers on many concurrent connections",
   ignore,
   async fn() {
     const load = await openMany({ connections: 200, rounds: 2 });
@@ -35,7 +35,7 @@ Deno.test({
 
 for (const closer of ["client", "server"] as const) {
   Deno.test({
-    name: `serve() has all descriptors back when the ${closer} closes first`,
+    name: `serve() releases all descriptors when the ${closer} closes first`,
     ignore,
     async fn() {
       assertGood(await storm({ connections: 500, closer }));
@@ -44,7 +44,7 @@ for (const closer of ["client", "server"] as const) {
 }
 
 Deno.test({
-  name: "serve() goes on by itself when it had no descriptors",
+  name: "serve() continues when descriptors are free again",
   ignore,
   async fn() {
     const load = await runOutOfDescriptors({
@@ -58,7 +58,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "serve() answers many fast readers beside one that is slow",
+  name: "serve() answers many fast readers beside a slow one",
   ignore,
   async fn() {
     const load = await readSlowly({ fast: 50, blocks: 1, rounds: 3 });
@@ -69,7 +69,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "serve() and connect() go on through all kinds of work and bad ends",
+  name:
+    "serve() and connect() keep working through mixed work and failed connections",
   ignore,
   async fn() {
     const load = await soak({ seconds: 1, sampleSeconds: 1 });

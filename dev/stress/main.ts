@@ -1,9 +1,9 @@
 // deno-lint-ignore-file no-console -- a program that reports
 
 /**
- * Runs the suites of this folder, one after another, each for its share of the
- * time, and prints a line for each thing that it tried. It ends with 1 if
- * something was lost, came twice, did not settle, or was wrong in another way.
+ * Runs the suites of this folder one after another, each for its share of the time, and
+ * prints a line for each part. Exits with 1 if a message was lost, arrived twice, a
+ * promise did not settle, or something else was wrong.
  *
  * @module
  */
@@ -20,14 +20,14 @@ import { productionRows } from "./production.ts";
 import { hasFailed, reportText, rowText, type SuiteResult } from "./report.ts";
 import type { ReportRow, Suite } from "./report_row.ts";
 
-// Enough for the full sizes, with a soak of ten minutes.
+// Enough for the full sizes with a soak of ten minutes.
 const FULL_SECONDS = 1325;
 
 interface NamedSuite {
   readonly name: string;
   readonly title: string;
   readonly rows: Suite;
-  /** Its share of the time, in proportion to those of the others. */
+  /** Its share of the time, relative to the others. */
   readonly share: number;
 }
 
@@ -136,7 +136,7 @@ async function runSuite(
   return { title, rows: result };
 }
 
-/** Writes the page, in the form that `deno fmt` gives it. */
+/** Writes the page, formatted by `deno fmt`. */
 async function writeReport(text: string): Promise<void> {
   await Deno.writeTextFile(REPORT, text);
   await new Deno.Command(Deno.execPath(), {
@@ -157,7 +157,7 @@ async function main(): Promise<void> {
   if (isReported) {
     await writeReport(reportText(results, { seconds, seed }));
   }
-  // What a failed suite has left open must not keep the process alive.
+  // Resources that a failed suite has left open must not keep the process alive.
   Deno.exit(results.some(hasFailed) ? 1 : 0);
 }
 

@@ -1,8 +1,8 @@
-/** Watches what this process holds. */
+/** Watches the memory of this process. */
 
 const LOOK_MS = 100;
 
-/** The most memory that this process is seen to hold, from its making on. */
+/** The maximum measured memory of this process since the object was created. */
 export class OwnMemory implements Disposable {
   #peak = 0;
   readonly #timer: ReturnType<typeof setInterval>;

@@ -1,4 +1,4 @@
-/** What SIGTERM does to a server program built as the README shows. */
+/** Tests SIGTERM with a server program built as in the README. */
 import { assert, assertEquals } from "@std/assert";
 import { connect } from "../../client/connect.ts";
 import type { Connection } from "../../connection/connection.ts";
@@ -7,23 +7,23 @@ import { ServerProcess } from "./load_process.ts";
 import type { ReportRow } from "./report_row.ts";
 
 const framing = lines();
-// How many requests of a client are under way together.
+// The number of concurrent requests of a client.
 const WINDOW = 20;
-// Long enough that nothing is cut.
+// Long enough that nothing is aborted.
 const AMPLE_MS = 60_000;
 
-/** What became of the requests at one SIGTERM. */
+/** The results of the requests at one SIGTERM. */
 export interface Drained {
-  /** Requests that the server had read, and answers that arrived. */
+  /** Requests that the server has read, and answers that arrived. */
   readonly read: number;
   readonly answered: number;
-  /** Answers that were not the next one. */
+  /** Answers out of order. */
   readonly wrong: number;
 }
 
 /**
- * Lets clients ask without a break, ends the server once each has had `answers`,
- * and counts what they still got.
+ * Makes clients send requests without a break, ends the server when each has got
+ * `answers` answers, and counts the answers that still arrive.
  */
 export async function drainUnderLoad(
   clients: number,
@@ -55,7 +55,7 @@ export async function drainUnderLoad(
   };
 }
 
-/** Asks without a break until the answers end. */
+/** Sends requests without a break until the answers end. */
 async function askOn(
   client: Connection<string, string>,
   onAnswer: (answered: number) => void,
@@ -75,7 +75,7 @@ async function askOn(
   return { answered, wrong };
 }
 
-/** Asserts that a request under way at SIGTERM is answered. */
+/** Asserts that a pending request at SIGTERM is answered. */
 export async function finishUnderWay(): Promise<void> {
   const { process, line } = await ServerProcess.start("process_server.ts", {
     args: [`${AMPLE_MS}`],
@@ -91,7 +91,10 @@ export async function finishUnderWay(): Promise<void> {
   assertEquals(await process.end(), { code: 0, stderr: "" });
 }
 
-/** Asserts that a handler which never ends holds the process no longer than the timeout. */
+/**
+ * Asserts that a handler that never ends keeps the process alive no longer than the
+ * timeout.
+ */
 export async function cutEndless(): Promise<void> {
   const { process, line } = await ServerProcess.start("process_server.ts", {
     args: ["100"],

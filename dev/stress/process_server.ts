@@ -1,7 +1,7 @@
-// deno-lint-ignore-file no-console -- it tells the test by it
+// deno-lint-ignore-file no-console -- its output is read by the test
 /**
- * A server program that ends by SIGTERM as the README shows. It tells its port,
- * which request is under way, and at its end how many it has read. Its argument is
+ * A server program that ends on SIGTERM as in the README. It prints its port, the
+ * pending request, and at its end the number of requests it has read. Its argument is
  * the timeout.
  */
 import { delay } from "@std/async/delay";

@@ -1,10 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { cutEndless, drainUnderLoad, finishUnderWay } from "./process.ts";
 
-const ignore = Deno.build.os === "windows"; // which has no SIGTERM
+const ignore = Deno.build.os === "windows"; // Windows has no SIGTERM
 
 Deno.test({
-  name: "SIGTERM lets a server answer all that it has read, and end with 0",
+  name:
+    "a server answers all requests that it has read after SIGTERM, and exits with code 0",
   ignore,
   async fn() {
     const { read, answered, wrong } = await drainUnderLoad(10, 50);
@@ -15,13 +16,14 @@ Deno.test({
 });
 
 Deno.test({
-  name: "SIGTERM waits for a request that is under way",
+  name: "a server finishes a pending request after SIGTERM",
   ignore,
   fn: finishUnderWay,
 });
 
 Deno.test({
-  name: "SIGTERM ends a server with 0 though a handler never ends",
+  name:
+    "a server exits with code 0 after SIGTERM although a handler never ends",
   ignore,
   fn: cutEndless,
 });

@@ -1,6 +1,6 @@
 /**
- * The server of `docs/production.md`, taken from the page, under attack by everything in
- * the hostile suite.
+ * The server of `docs/production.md`, taken from the page, attacked by the hostile
+ * suite.
  *
  * @module
  */
@@ -23,14 +23,17 @@ import { settlement } from "./settling.ts";
 
 const PAGE = new URL("../../docs/production.md", import.meta.url);
 
-/** How the program of the page is changed, each as the page says. */
+/** Changes to the program of the page, each described on the page. */
 export interface ProductionOptions {
   /** With TLS, as on the page; without; or without and with another framing. */
   readonly door: Door;
-  /** How many milliseconds a trickling peer takes for a byte: limits are in proportion. */
+  /**
+   * The milliseconds that a trickling peer takes for a byte. The limits are in
+   * proportion.
+   */
   readonly pace?: number;
   readonly maxConnections?: number;
-  /** All peers here have one address. */
+  /** The limit for an address: all peers here have the same one. */
   readonly maxConnectionsPerAddress?: number;
 }
 
@@ -38,7 +41,7 @@ type Door = HostileCase["door"];
 
 const DOORS: readonly Door[] = ["lines", "lengths", "tls"];
 
-/** The program of the page, changed. */
+/** The changed program of the page. */
 export async function productionProgram(
   { door, pace, maxConnections, maxConnectionsPerAddress }: ProductionOptions,
 ): Promise<string> {
@@ -48,13 +51,13 @@ export async function productionProgram(
   assertEquals(programs.length, 1, "The page has one program");
   let program = programs[0] ?? "";
   const replace = (text: string, by: string) => {
-    // Else the page has another program than the one that is attacked.
+    // Otherwise the page's program differs from the attacked one.
     assertEquals(program.split(text).length, 2, `The page has "${text}"`);
     program = program.replace(text, by);
   };
   replace("port: 4000", 'hostname: "127.0.0.1",\n  port: 0');
-  replace("}, 60_000);", "}, 50);"); // how often figures are printed
-  // A handler with a mistake: what it sends may hold a delimiter.
+  replace("}, 60_000);", "}, 50);"); // the interval between printed figures
+  // A faulty handler: its messages may contain a delimiter.
   replace(
     "return line.toUpperCase();",
     `return line.startsWith('"') ? JSON.parse(line) : line;`,
@@ -93,14 +96,14 @@ export async function productionProgram(
   return `${program}\nconsole.log(server.addr.port);\n`;
 }
 
-/** What the program prints about itself. */
+/** The figures that the program prints. */
 interface Figures {
   readonly connections: number;
   readonly memory: number;
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** The program of the page, in a process of its own. */
+/** The program of the page, in its own process. */
 export class ProductionServer implements AsyncDisposable {
   readonly port: number;
   readonly door: Door;
@@ -140,7 +143,7 @@ export class ProductionServer implements AsyncDisposable {
     for (const [name, text] of Object.entries(files)) {
       await Deno.writeTextFile(`${folder}/${name}`, text);
     }
-    // With the permissions that the page names.
+    // With the permissions on the page.
     const program = start("deno", [
       "run",
       "--no-prompt",
@@ -153,12 +156,12 @@ export class ProductionServer implements AsyncDisposable {
     return new ProductionServer(port, options.door, program, folder);
   }
 
-  /** The most memory that it has told of. */
+  /** The maximum memory that it has reported. */
   get peakMemory(): number {
     return this.#memory;
   }
 
-  /** The figures that it prints next. */
+  /** Its next figures. */
   async figures(): Promise<Figures> {
     await this.#printed.promise;
     assert(this.#figures !== undefined);
@@ -175,7 +178,7 @@ export class ProductionServer implements AsyncDisposable {
     });
   }
 
-  /** SIGTERM; gives its exit code, and what it wrote to standard error. */
+  /** Sends SIGTERM, and returns its exit code and its standard error. */
   async terminate(): Promise<{ code: number; stderr: string }> {
     this.#program.kill("SIGTERM");
     return await this.#program.ended;
@@ -200,7 +203,7 @@ export class ProductionServer implements AsyncDisposable {
   }
 }
 
-/** The errors that may end an attack on the page's server. */
+/** The errors with which the page's server may end an attack. */
 function endingsOf({ ending, door, tls }: HostileCase): string[] {
   switch (ending) {
     case "TimeoutError idleTimeout":
@@ -208,14 +211,14 @@ function endingsOf({ ending, door, tls }: HostileCase): string[] {
         ? ["TimeoutError handshakeTimeout"]
         : ["TimeoutError receiveTimeout"];
     case "TimeoutError sendTimeout":
-      // A peer that is blocked itself sends nothing either.
+      // A peer that is itself blocked sends nothing either.
       return [ending, "TimeoutError receiveTimeout"];
     default:
       return [ending];
   }
 }
 
-/** The attacks that a server has not ended by their error yet. */
+/** The attacks that their errors have not ended yet. */
 function notEnded(
   cases: readonly HostileCase[],
   { errors }: Figures,
@@ -225,21 +228,21 @@ function notEnded(
   ).map(({ name }) => name);
 }
 
-// Long enough that only a peer that is never ended reaches it.
+// Long enough that only a peer that is never ended reaches this limit.
 const STUCK_MS = 20_000;
 const MAX_GROWTH_BYTES = 300_000_000;
 
-/** How a server of the page is attacked. */
+/** Options of an attack on the page's server. */
 export interface ProductionAttack {
   readonly pace: number;
-  /** Connections of each attack, and good clients. */
+  /** The number of connections of each attack, and of good clients. */
   readonly attackers: number;
   readonly clients: number;
-  /** For how long at least, in milliseconds. */
+  /** The minimum time in milliseconds. */
   readonly duration: number;
 }
 
-/** Attacks the server of the page with all that one door is for; throws what is wrong. */
+/** Runs all attacks for one door on the page's server; throws if something is wrong. */
 export async function attackProduction(
   door: Door,
   { pace, attackers, clients, duration }: ProductionAttack,
@@ -291,7 +294,7 @@ export async function attackProduction(
 
 const SMALL = 8;
 
-/** Good clients that come while silent peers hold all places of the page's server. */
+/** Good clients that connect while silent peers have all places of the page's server. */
 export async function crowdProduction(
   door: "lines" | "tls",
   pace: number,
@@ -329,7 +332,7 @@ export async function crowdProduction(
   };
 }
 
-/** The long form: each door under attack, and crowded, for about `seconds`. */
+/** The long run: each door attacked and full, for about `seconds`. */
 export async function* productionRows(
   { seconds }: { readonly seconds: number },
 ): AsyncGenerator<ReportRow> {

@@ -6,7 +6,7 @@ import {
 } from "./production.ts";
 
 for (const door of ["lines", "lengths", "tls"] as const) {
-  Deno.test(`The server of docs/production.md ends every hostile peer, and answers good clients (${door})`, async () => {
+  Deno.test(`The server of docs/production.md ends every hostile peer and answers good clients (${door})`, async () => {
     const { operations, note: _, ...figures } = await attackProduction(door, {
       pace: 100,
       attackers: 2,
@@ -26,7 +26,7 @@ for (const door of ["lines", "tls"] as const) {
   });
 }
 
-Deno.test("The server of docs/production.md says goodbye at SIGTERM, and lets no address have more places than it says", async () => {
+Deno.test("The server of docs/production.md says goodbye at SIGTERM, and limits the connections of an address", async () => {
   await using server = await ProductionServer.start({ door: "lines" });
   const clients = await Promise.all(
     Array.from({ length: 20 }, () => server.join()),

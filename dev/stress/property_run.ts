@@ -1,12 +1,12 @@
-/** Properties of fast-check, tried for some time. */
+/** Runs properties of fast-check for some time. */
 import fc from "npm:fast-check@4.10.2";
 import type { SuiteOptions } from "./report_row.ts";
 
-// Cases grow with their number in a round, so rounds are not too long.
+// Cases grow with their number in a round, so rounds must not be too long.
 const CASES_IN_ROUND = 2000;
 
 /**
- * Tries a property for some time.
+ * Runs a property for some time.
  *
  * @returns How many cases there were.
  * @throws {Error} With the first counterexample, as small as it can be made.
@@ -24,7 +24,7 @@ export async function tryFor<T>(
       interruptAfterTimeLimit: Math.max(1, deadline - Date.now()),
     });
     cases += details.numRuns;
-    // A run that was cut short before its first case counts as failed.
+    // fast-check counts a run that was interrupted before its first case as failed.
     if (details.counterexample !== null) {
       throw new Error(fc.defaultReportMessage(details), {
         cause: details.errorInstance,

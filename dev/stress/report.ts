@@ -1,22 +1,22 @@
-/** What the suites tried, as text: lines for the terminal, and a page. */
+/** The results of the suites as text: lines for the terminal, and a page. */
 import config from "../../deno.json" with { type: "json" };
 import type { ReportRow } from "./report_row.ts";
 
-/** What became of a suite. */
+/** The result of a suite. */
 export interface SuiteResult {
   readonly title: string;
   readonly rows: readonly ReportRow[];
-  /** What it threw, if it did. */
+  /** Its error, if any. */
   readonly failure?: unknown;
 }
 
-/** How the suites were run. */
+/** The settings of the run. */
 export interface RunOptions {
   readonly seconds: number;
   readonly seed: number;
 }
 
-/** Whether anything was not as it must be. */
+/** Whether anything failed. */
 export function hasFailed(result: SuiteResult): boolean {
   return "failure" in result ||
     result.rows.some(({ lost, duplicated, unsettled }) =>

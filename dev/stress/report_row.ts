@@ -1,34 +1,34 @@
-/** One line of `report.md`: what a suite ran, and what became of it. */
+/** One line of `report.md`: a part of a suite, and its result. */
 export interface ReportRow {
   /** What the connections did, as "echo, 10,000 connections". */
   readonly workload: string;
-  /** What was done to them; "none" if nothing. */
+  /** The faults; "none" if there are none. */
   readonly fault: string;
   /**
-   * How many messages, requests, programs or cases there were. If none, it could
-   * not be run on this machine, and `note` says why.
+   * The number of messages, requests, programs or cases. If 0, this machine could not
+   * run it, and `note` says why.
    */
   readonly operations: number;
-  /** Messages that were acknowledged and did not arrive. */
+  /** Acknowledged messages that did not arrive. */
   readonly lost: number;
   /** Messages that arrived twice or out of order. */
   readonly duplicated: number;
   /** Promises that did not settle in time. */
   readonly unsettled: number;
-  /** The most memory that the process held, in bytes. */
+  /** The maximum memory of the process, in bytes. */
   readonly peakMemory: number;
-  /** A ratio or a figure that belongs to this line, or nothing. */
+  /** A ratio or another figure of this line, or nothing. */
   readonly note: string;
 }
 
-/** How long a suite runs, and what its random numbers begin with. */
+/** The time and the seed of a suite. */
 export interface SuiteOptions {
-  /** About how many seconds it has. */
+  /** The approximate time in seconds. */
   readonly seconds: number;
   readonly seed: number;
 }
 
-/** A suite, as a generator of lines. It throws what it finds wrong. */
+/** A suite, as a generator of lines. It throws errors that it finds. */
 export type Suite = (options: SuiteOptions) => AsyncIterable<ReportRow>;
 
 /** The line of a suite that cannot run on this machine. */

@@ -1,10 +1,10 @@
-/** How each of several promises ended, and a bound on the wait for it. */
+/** Waits for promises with a limit, and returns how each ended. */
 
 // Long enough that only a promise that never settles reaches it.
 const NEVER_MS = 15_000;
 
 /**
- * Waits for `promise`, whichever way it ends.
+ * Waits until `promise` settles.
  *
  * @throws {Error} If it does not settle.
  */

@@ -1,4 +1,4 @@
-/** A long mixed run on the server under load, and whether its memory is flat. */
+/** A long mixed run on the server under load, which measures whether its memory grows. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { assertEquals } from "@std/assert";
@@ -16,17 +16,17 @@ import {
   withinMinutes,
 } from "./load.ts";
 
-/** A look at both processes while they work. */
+/** A measurement of both processes while they run. */
 export interface Sample {
   readonly seconds: number;
   readonly operations: number;
-  /** Bytes of objects and buffers in the server and here, after a collection. */
+  /** Bytes of objects and buffers in the server and here, after a garbage collection. */
   readonly heap: number;
   readonly ownHeap: number;
   readonly resident: number;
 }
 
-/** All kinds of work, in turn, with pauses; some of it ends badly. */
+/** All kinds of work in turn, with pauses; some connections fail. */
 export async function soak(
   { seconds, sampleSeconds }: { seconds: number; sampleSeconds: number },
 ): Promise<LoadResult & { readonly samples: Sample[] }> {
@@ -34,7 +34,7 @@ export async function soak(
   const collect: () => void = runInNewContext("gc");
   await using server = await LoadedServer.start();
   const { descriptors } = await server.firstState();
-  // What is made once is made, also for each kind of error.
+  // Makes one-time allocations, also for each kind of error.
   const first = await Mixture.start(server, newTally());
   await first.round();
   await first.stop();
@@ -156,7 +156,7 @@ class Mixture {
     await Promise.all(received);
   }
 
-  /** Two connections with a request each: one we end, one the server. */
+  /** Two connections with a request each: we end one, the server the other. */
   async #comeAndGo(open: () => Promise<Client>): Promise<void> {
     await Promise.all(["echo", "last"].map(async (word) => {
       await using client = await open();
@@ -195,12 +195,12 @@ class Mixture {
     try {
       while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
     } catch {
-      // The server has had enough.
+      // The server has ended the connection.
     }
   }
 }
 
-/** How much `value` grows a second, as the straight line that fits best. */
+/** The growth of `value` in a second, by linear regression. */
 export function slope(
   samples: readonly Sample[],
   value: (sample: Sample) => number,

@@ -1,4 +1,4 @@
-/** Puts something else in place of functions until the end of the scope. */
+/** Replaces functions until the end of the scope. */
 export function replacing<T extends object>(
   target: T,
   replacements: Partial<T>,

@@ -1,4 +1,4 @@
-// deno-lint-ignore-file no-console -- it tells the test by it
+// deno-lint-ignore-file no-console -- its output is read by the test
 // For Node: greets every client by the name in its certificate.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:tls";

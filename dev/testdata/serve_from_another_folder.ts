@@ -1,4 +1,4 @@
-// deno-lint-ignore-file no-console -- it tells the test by it
+// deno-lint-ignore-file no-console -- its output is read by the test
 // Serves on a relative path, changes the folder, and prints what is left at the end.
 import { lines, serve } from "../../mod.ts";
 

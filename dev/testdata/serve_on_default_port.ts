@@ -1,4 +1,4 @@
-// Started without the permission to listen, it tells where it would.
+// Started without the permission to listen: the error names the address.
 import { lines, serve } from "../../mod.ts";
 
 const server = serve({ framing: lines() }, (connection) => connection.close());

@@ -1,4 +1,4 @@
-// deno-lint-ignore-file no-console -- it tells the test by it
+// deno-lint-ignore-file no-console -- its output is read by the test
 // Serves on the path that it is given, and tells whether it can. If it is given a
 // time as well, it begins then: so several begin together.
 import { lines, serve } from "../../mod.ts";

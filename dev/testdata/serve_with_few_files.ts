@@ -1,4 +1,4 @@
-// deno-lint-ignore-file no-console -- it tells the test by it
+// deno-lint-ignore-file no-console -- its output is read by the test
 // Started with a low limit of open files. Tells the port, and each error.
 import { lines, serve } from "../../mod.ts";
 

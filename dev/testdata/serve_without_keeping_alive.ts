@@ -1,4 +1,4 @@
-// deno-lint-ignore-file no-console -- it tells the test by it
+// deno-lint-ignore-file no-console -- its output is read by the test
 // Ends by itself, as neither the server nor its connections keep it alive.
 import { connect, lines, serve } from "../../mod.ts";
 
@@ -9,7 +9,7 @@ const server = serve(
     for await (const line of connection) await connection.send(line);
   },
 );
-// It waits for the header of a proxy from peers that are silent.
+// It waits for a PROXY header from silent peers.
 const waiting = serve({
   hostname: "127.0.0.1",
   port: 0,

@@ -1,4 +1,4 @@
-// deno-lint-ignore-file no-console -- it tells the test by it
+// deno-lint-ignore-file no-console -- its output is read by the test
 // Started with --unstable-net. Ends once both servers have had a connection.
 import { connect, lines, serve } from "../../mod.ts";
 

@@ -1,16 +1,16 @@
 import { FrameDecoderStream, lines } from "../../framing.ts";
 import { isPending } from "../../connection/_testing.ts";
 
-/** A program that was started; it does not outlive its scope. */
+/** A started program, which ends at the end of its scope. */
 export interface Program extends AsyncDisposable {
-  /** What it prints. */
+  /** Its output. */
   readonly lines: AsyncIterableIterator<string>;
-  /** How it ended. */
+  /** Its exit status. */
   readonly ended: Promise<{ code: number; stderr: string }>;
   kill(signal: Deno.Signal): void;
 }
 
-/** Starts a program of this folder, or of another, in a process of its own. */
+/** Starts a program of this folder, or of another one, in its own process. */
 export function start(
   command: string,
   args: string[],
@@ -37,7 +37,7 @@ export function start(
     async [Symbol.asyncDispose]() {
       try {
         if (await isPending(child.status)) child.kill("SIGKILL");
-      } catch (error) { // it has just ended, which its status tells later
+      } catch (error) { // it has just ended, and its status is not known yet
         if (!(error instanceof TypeError)) throw error;
       }
       await ended;

@@ -1,18 +1,18 @@
 /**
- * A thread of the pipe, seen from outside.
+ * A thread of the pipe, as controlled from outside.
  *
  * @module
  */
 import type { Order, Report } from "./thread.ts";
 
-/** What a thread was doing when it was looked at. */
+/** What a thread was doing when it was sampled. */
 export interface Seen<Count> {
-  /** The place at which it waits, or `running`. */
+  /** The place where it waits, or `running`. */
   place: string;
   count: Count;
 }
 
-/** Gives orders to a thread, and hears what it reports. */
+/** Sends orders to a thread, and receives its reports. */
 export class Actor<Settings, Count> {
   readonly #worker: Worker;
   readonly #ended = Promise.withResolvers<never>();
@@ -25,7 +25,7 @@ export class Actor<Settings, Count> {
    */
   constructor(worker: Worker, onFailure: (reason: string) => void) {
     this.#worker = worker;
-    this.#ended.promise.catch(() => {}); // those who wait are told by a race with it
+    this.#ended.promise.catch(() => {}); // pending calls race with it
     worker.onmessage = ({ data: report }: MessageEvent<Report<Count>>) => {
       if (report.kind === "open") this.#opened.resolve(report.port);
       else this.#seen.resolve(report);
@@ -37,7 +37,7 @@ export class Actor<Settings, Count> {
     };
   }
 
-  /** Lets the thread begin; settles when it has opened a socket, with its port. */
+  /** Starts the thread; resolves with its port when it has opened a socket. */
   begin(
     start: { settings: Settings; port: number; gate: SharedArrayBuffer },
   ): Promise<number> {
@@ -50,14 +50,14 @@ export class Actor<Settings, Count> {
     this.#order({ kind: "set", settings });
   }
 
-  /** Has the thread count and stand still, for as long as the gate shows `round`. */
+  /** Makes the thread count and pause while the gate shows `round`. */
   look(round: number): Promise<Seen<Count>> {
     this.#seen = Promise.withResolvers();
     this.#order({ kind: "look", round });
     return Promise.race([this.#seen.promise, this.#ended.promise]);
   }
 
-  /** Ends the thread, and closes its sockets. What waits for it is rejected. */
+  /** Ends the thread, and closes its sockets. Pending calls reject. */
   end(): void {
     this.#ended.reject(new Error("The run was stopped"));
     this.#worker.terminate();

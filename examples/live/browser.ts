@@ -1,6 +1,6 @@
 /**
- * Drives a headless Chromium by the DevTools protocol, for the tests of the page and its
- * pictures.
+ * Controls a headless Chromium by the DevTools protocol, for the tests of the page and
+ * its pictures.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import {
   temporaryFolder,
 } from "../../dev/interop/_peers.ts";
 
-/** When a wait for something on a page is given up. */
+/** After this time a wait for something on a page fails. */
 const MAX_WAIT_MS = 90_000;
 
 /** The browser's command. */
@@ -32,16 +32,16 @@ interface Answer {
   params?: { response?: { payloadData: string } };
 }
 
-/** A browser that does not outlive its scope. */
+/** A browser that ends at the end of its scope. */
 export class Browser implements AsyncDisposable {
   readonly #program: Program;
   readonly #folder: AsyncDisposable;
   readonly #socket: WebSocket;
   readonly #answers = new Map<number, PromiseWithResolvers<Answer>>();
   #commands = 0;
-  /** The errors that pages have not caught. */
+  /** Uncaught errors of pages. */
   readonly problems: string[] = [];
-  /** What pages have received by WebSockets, in order. */
+  /** Messages that pages have received by WebSockets, in order. */
   readonly received: string[] = [];
 
   private constructor(
@@ -96,14 +96,14 @@ export class Browser implements AsyncDisposable {
     await page.send("Page.enable");
     await page.send("Runtime.enable");
     await page.send("Network.enable");
-    await page.send("Page.bringToFront"); // else it draws no frames
+    await page.send("Page.bringToFront"); // otherwise it draws no frames
     await page.show(view);
     await page.send("Page.navigate", { url });
     await page.waitFor("document.readyState === 'complete'");
     return page;
   }
 
-  /** Sends a command, and gives what it answers. */
+  /** Sends a command, and returns its answer. */
   async send(
     method: string,
     params: Record<string, unknown> = {},
@@ -131,12 +131,15 @@ export class Browser implements AsyncDisposable {
     this.#answers.delete(answer.id);
   }
 
-  /** Has the browser end itself: its command is a script, and ending that leaves it. */
+  /**
+   * Asks the browser to end: its command is a script, and killing that does not end the
+   * browser.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = once(this.#socket, "close");
     this.#socket.send(JSON.stringify({ id: 0, method: "Browser.close" }));
     await closed;
-    await this.#program.status; // until then it writes to its folder
+    await this.#program.status; // before that it writes to its folder
     await this.#program[Symbol.asyncDispose]();
     await this.#folder[Symbol.asyncDispose]();
   }
@@ -189,7 +192,7 @@ export class Page {
     return (result as { value?: unknown }).value;
   }
 
-  /** Waits until an expression is true; fails when that takes too long. */
+  /** Waits until an expression is true; throws if that takes too long. */
   async waitFor(expression: string): Promise<void> {
     const isTrue = await this.value(`new Promise((resolve) => {
       const gaveUpAt = performance.now() + ${MAX_WAIT_MS};
@@ -203,7 +206,7 @@ export class Page {
     if (!isTrue) throw new Error(`Waited in vain for ${expression}`);
   }
 
-  /** Clicks an element, once it is there and can be clicked. */
+  /** Clicks an element when it exists and can be clicked. */
   async click(selector: string): Promise<void> {
     const element = `document.querySelector(${JSON.stringify(selector)})`;
     await this.waitFor(
@@ -212,7 +215,7 @@ export class Page {
     await this.value(`${element}.click()`);
   }
 
-  /** Where the middle of an element is, when it has been scrolled into view. */
+  /** Scrolls an element into view, and returns its center. */
   async placeOf(selector: string): Promise<{ x: number; y: number }> {
     const place = await this.value(`(() => {
       const element = document.querySelector(${JSON.stringify(selector)});
@@ -252,7 +255,7 @@ export class Page {
     await this.send("Input.dispatchKeyEvent", { type: "keyUp", ...details });
   }
 
-  /** A picture of what is in view, or of an element, as PNG. */
+  /** A picture of the view or of an element, as PNG. */
   async screenshot(selector?: string): Promise<Uint8Array> {
     const clip = selector === undefined ? undefined : await this.value(`(() => {
       const element = document.querySelector(${JSON.stringify(selector)});

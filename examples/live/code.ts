@@ -1,10 +1,10 @@
 /**
- * The code that runs, for the page to show: the lines between two marks of a file.
+ * The running code, for the page: the lines between two marks of a file.
  *
  * @module
  */
 
-/** A line, and the place at which a thread waits when it waits there. */
+/** A line, and the name of the place if a thread can wait there. */
 export interface CodeLine {
   text: string;
   place?: string | undefined;
@@ -23,7 +23,7 @@ const SHOWN = {
 /** The name of a piece of code on the page. */
 export type CodeName = keyof typeof SHOWN;
 
-/** Reads all that the page shows. */
+/** Reads all code that the page shows. */
 export async function readCode(): Promise<Record<CodeName, CodeLine[]>> {
   const read = async (name: CodeName) =>
     linesBetween(
@@ -40,14 +40,17 @@ export async function readCode(): Promise<Record<CodeName, CodeLine[]>> {
   };
 }
 
-/** The lines between `// shown: name` and `// end`, without what only the page needs. */
+/**
+ * The lines between `// shown: name` and `// end`, without code that only the page
+ * needs.
+ */
 export function linesBetween(source: string, name: string): CodeLine[] {
   const mark = new RegExp(`^( *)// shown: ${name}\\n(.*?)^ *// end$`, "ms");
   const [, indent = "", shown] = source.match(mark) ?? [];
   if (shown === undefined) throw new Error(`Nothing is marked as ${name}`);
   return shown.trimEnd().split("\n").map((line) => {
     const text = line.slice(indent.length);
-    // `at("send", sent)` waits like `sent`, and tells the page so.
+    // `at("send", sent)` waits like `sent`, and reports the place to the page.
     const at = /at\("(\w+)", (.*)\);$/;
     const call = /^(\w+): \(|decoder\.(decode)\(/;
     const called = text.match(call);

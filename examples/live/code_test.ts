@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { linesBetween, readCode } from "./code.ts";
 
-Deno.test("linesBetween() leaves out what only the page needs", () => {
+Deno.test("linesBetween() leaves out code that only the page needs", () => {
   const source = `
   // shown: send
   const sent = connection.send(1);
@@ -15,7 +15,7 @@ Deno.test("linesBetween() leaves out what only the page needs", () => {
   assertThrows(() => linesBetween(source, "other"), Error, "Nothing is marked");
 });
 
-Deno.test("readCode() finds every place at which a thread waits", async () => {
+Deno.test("readCode() finds every place where a thread waits", async () => {
   const code = await readCode();
   const places = (name: keyof typeof code) =>
     code[name].flatMap(({ place }) => place ?? []);

@@ -1,7 +1,7 @@
 /**
  * Lesson 3: the same messages in three framings, cut into reads by hand.
  *
- * It runs anywhere, so the static form of the page has it inside.
+ * It runs anywhere, so the static page includes it.
  *
  * @module
  */
@@ -16,57 +16,63 @@ import {
   type Sendable,
 } from "@framed/tcp/framing";
 
-/** The three ways to say where a message ends. */
+/** The three ways to mark where a message ends. */
 export type FramingName = "delimiter" | "length" | "fixed";
 
-/** What the page asks. */
+/** A question of the page. */
 export interface FramingQuestion {
   framing: FramingName;
   messages: string[];
-  /** Where each read but the last ends, in bytes from the beginning, in order. */
+  /** The ends of all reads but the last, in bytes from the start, in order. */
   cuts: number[];
-  /** Of all bytes sent, those that get lost on the way. */
+  /** The positions of sent bytes that get lost. */
   lost: number[];
   /** The message whose length field says 4 GiB. */
   forged?: number | undefined;
 }
 
-/** What becomes of it. */
+/** The answer. */
 export interface FramingAnswer {
-  /** What arrives. */
+  /** The bytes that arrive. */
   bytes: number[];
-  /** For each byte: of which message it is, and whether it is of the message itself. */
+  /**
+   * For each byte: the index of its message, and whether it belongs to the message
+   * itself.
+   */
   owners: { message: number; isContent: boolean }[];
   /** The messages that the sender could not encode, and why. */
   refused: { message: number; error: string }[];
   reads: Read[];
-  /** What was wrong at the end of the stream. */
+  /** The error at the end of the stream. */
   endError: string | undefined;
 }
 
-/** What one read brings. */
+/** The result of one read. */
 export interface Read {
   from: number;
   to: number;
   /** The bare read, as text. */
   text: string;
   messages: { text: string; isRight: boolean }[];
-  /** How many bytes wait for the rest of their message. */
+  /** The number of bytes that wait for the rest of their message. */
   waiting: number;
   error: string | undefined;
 }
 
-/** The longest message that the receiver takes: short, so that one is too long soon. */
+/**
+ * The longest message that the receiver accepts: short, so that a message is soon too
+ * long.
+ */
 export const MAX_LENGTH = 24;
-/** Messages of the fixed length are filled up with spaces. */
+/** Messages of fixed length are padded with spaces. */
 export const FIXED_LENGTH = 12;
 
 interface Way {
-  /** Frames what the sender sends. */
+  /** The framing of the sender. */
   encoding: Framing<Bytes, Sendable>;
-  /** Frames what the receiver receives; it has a limit. */
+  /** The framing of the receiver, with a limit. */
   decoding: Framing<Bytes, Sendable>;
-  /** What stands in a frame before and after the message. */
+  /** The parts of a frame before and after the message. */
   before: number;
   after: number;
   fill?: (message: Uint8Array) => Uint8Array;
@@ -147,7 +153,7 @@ function encodeMessage(
 }
 
 function fillUp(message: Uint8Array): Uint8Array {
-  if (message.length > FIXED_LENGTH) return message; // which is refused
+  if (message.length > FIXED_LENGTH) return message; // it is refused
   const filled = new Uint8Array(FIXED_LENGTH).fill(0x20);
   filled.set(message);
   return filled;
@@ -166,7 +172,7 @@ function decode(
   for (const chunk of chunks) {
     const from = to;
     to += chunk.length;
-    // After an error, no more is looked at.
+    // Nothing is decoded after an error.
     if (reads.at(-1)?.error !== undefined) break;
     const { decoded, error } = decodeChunk(decoder, chunk);
     waiting += chunk.length;
@@ -192,7 +198,7 @@ function decode(
   };
 }
 
-/** Gives the messages of a chunk, and the error that comes after them. */
+/** Returns the messages of a chunk, and the error after them. */
 function decodeChunk(
   decoder: ChunkDecoder<Bytes>,
   chunk: Uint8Array,
@@ -213,7 +219,7 @@ function withoutFill(text: string): string {
   return text.trimEnd();
 }
 
-/** Takes a text out of a list, if it is there. */
+/** Removes a text from a list, if it is there. */
 function takeOut(texts: string[], text: string): boolean {
   const index = texts.indexOf(text);
   if (index !== -1) texts.splice(index, 1);

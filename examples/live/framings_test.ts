@@ -28,7 +28,7 @@ Deno.test("answer() gives the same messages wherever the reads end", () => {
   }
 });
 
-Deno.test("answer() shows that only a delimiter finds its way again", () => {
+Deno.test("answer() shows that only a delimiter resynchronizes", () => {
   const lost = [20];
   const [delimiter, length, fixed] = FRAMINGS.map((framing) =>
     scoreOf(answer({ framing, messages: MESSAGES, cuts: [], lost }))
@@ -36,7 +36,7 @@ Deno.test("answer() shows that only a delimiter finds its way again", () => {
   assertEquals([delimiter, length, fixed], [9, 1, 1]);
 });
 
-Deno.test("answer() tells why a message cannot be sent", () => {
+Deno.test("answer() says why a message cannot be sent", () => {
   const question = {
     messages: ["two\nlines", "x".repeat(30)],
     cuts: [],
@@ -71,7 +71,7 @@ Deno.test("answer() stops at a message that is too long, and at a length of 4 Gi
   assertStringIncludes(forged.reads[0]?.error ?? "", "longer than 24 bytes");
 });
 
-Deno.test("answer() tells how many bytes wait, also of a letter that is cut through", () => {
+Deno.test("answer() counts the waiting bytes, also of a character that is cut", () => {
   const { reads } = answer({
     framing: "delimiter",
     messages: ["한", "é", ""],

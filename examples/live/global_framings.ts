@@ -1,5 +1,5 @@
 /**
- * Gives the page without a server what `framings.ts` does, as a global function.
+ * Makes `framings.ts` a global function, for the page without a server.
  *
  * @module
  */

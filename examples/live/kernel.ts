@@ -1,6 +1,6 @@
 /**
- * What the kernel itself tells about sockets and their buffers: by `ss`, or, where
- * that is missing, by `/proc/net/tcp`. Other systems tell nothing here.
+ * The kernel's own figures for sockets and their buffers, from `ss` or, if that is
+ * missing, from `/proc/net/tcp`. There are none on other systems.
  *
  * @module
  */
@@ -17,11 +17,11 @@ export interface SocketFigures {
   sendQueue: number;
   /** The timer that runs; `persist` is the one of the zero-window probe. */
   timer?: string | undefined;
-  /** Only `ss` tells these. */
+  /** Only `ss` has these. */
   details?: SocketDetails | undefined;
 }
 
-/** What only `ss` tells. Memory counts what the kernel needs to hold the bytes, too. */
+/** Figures that only `ss` has. Memory includes the kernel's overhead. */
 export interface SocketDetails {
   receiveMemory: number;
   receiveLimit: number;
@@ -31,7 +31,7 @@ export interface SocketDetails {
   bytesReceived: number;
   /** Bytes in the send buffer that were never sent. */
   notSent: number;
-  /** For how many milliseconds the receiver's window was the limit. */
+  /** The milliseconds in which the receiver's window was the limit. */
   windowLimitedTime: number;
 }
 
@@ -44,10 +44,10 @@ export interface KernelBuffers {
   receive: BufferSizes;
 }
 
-/** Where the figures come from. */
+/** The source of the figures. */
 export type KernelSource = "ss" | "proc" | "none";
 
-/** Runs a program, and gives what it printed; `undefined` if it cannot run. */
+/** Runs a program, and returns its output; `undefined` if it cannot run. */
 export type Run = (
   command: string,
   args: string[],
@@ -56,9 +56,12 @@ export type Run = (
 const SEND_SIZES = "/proc/sys/net/ipv4/tcp_wmem";
 const RECEIVE_SIZES = "/proc/sys/net/ipv4/tcp_rmem";
 
-/** Asks the kernel, in the best way that this machine and the permissions allow. */
+/**
+ * Reads the kernel's figures, in the best way that this machine and the permissions
+ * allow.
+ */
 export class Kernel {
-  /** What is asked. */
+  /** The source that is used. */
   readonly source: KernelSource;
   /** Linux and its version; elsewhere, what Deno calls the system. */
   readonly system: string;
@@ -79,7 +82,7 @@ export class Kernel {
   }
 
   /**
-   * Finds out which way of asking works.
+   * Finds the source that works.
    *
    * @param run How programs are run; tests give their own.
    */
@@ -110,7 +113,7 @@ export class Kernel {
     }
   }
 
-  /** The sizes of buffers, where the kernel tells. */
+  /** The sizes of buffers, if the kernel reports them. */
   async buffers(): Promise<KernelBuffers | undefined> {
     const send = await this.#run("cat", [SEND_SIZES]);
     const receive = await this.#run("cat", [RECEIVE_SIZES]);
@@ -119,7 +122,7 @@ export class Kernel {
   }
 
   /**
-   * Limits the buffers of new sockets. It holds for the whole machine, so undo it soon.
+   * Limits the buffers of new sockets, on the whole machine: undo it soon.
    *
    * @returns Puts the sizes of before back.
    */
@@ -128,7 +131,9 @@ export class Kernel {
   ): Promise<AsyncDisposable> {
     const before = await this.buffers();
     if (before === undefined) {
-      throw new Error("Cannot limit buffers as this system tells no sizes");
+      throw new Error(
+        "Cannot limit buffers: this system does not report their sizes",
+      );
     }
     const set = async ({ send, receive }: KernelBuffers) => {
       const done = await this.#run("sysctl", [
@@ -162,7 +167,7 @@ async function findSource(run: Run): Promise<KernelSource> {
   return "none";
 }
 
-/** Whether sizes can be set: tried with those that are set already. */
+/** Whether sizes can be set: tries to set the current ones. */
 async function mayLimitBuffers(run: Run): Promise<boolean> {
   const send = await run("cat", [SEND_SIZES]);
   if (send === undefined) return false;
@@ -227,7 +232,7 @@ function portOf(address: string): number {
 }
 
 function parseSsDetails(line: string): SocketDetails {
-  // A figure that is 0 is left out by ss.
+  // ss omits figures that are 0.
   const figure = (pattern: RegExp) => Number(line.match(pattern)?.[1] ?? 0);
   return {
     receiveMemory: figure(/skmem:\(r(\d+)/),

@@ -46,7 +46,7 @@ Deno.test("parseProc() reads states, queues and timers", () => {
   assertEquals([old?.state, old?.timer], ["TIME-WAIT", "timewait"]);
 });
 
-/** A machine on which these programs run, and print this. */
+/** A machine on which these programs exist and print these texts. */
 function machine(outputs: Record<string, string>): { run: Run; ran: string[] } {
   const ran: string[] = [];
   return {
@@ -58,7 +58,7 @@ function machine(outputs: Record<string, string>): { run: Run; ran: string[] } {
   };
 }
 
-Deno.test("Kernel.open() takes ss, or else /proc/net/tcp, or else nothing", async () => {
+Deno.test("Kernel.open() uses ss, or else /proc/net/tcp, or else nothing", async () => {
   const release = { "cat /proc/sys/kernel/osrelease": "6.1.7-generic\n" };
   const proc = { "cat /proc/net/tcp": PROC };
   const withSs = await Kernel.open(
@@ -76,7 +76,7 @@ Deno.test("Kernel.open() takes ss, or else /proc/net/tcp, or else nothing", asyn
   assertEquals(await without.buffers(), undefined);
 });
 
-Deno.test("Kernel limits buffers, and puts them back", async () => {
+Deno.test("Kernel limits buffers and restores them", async () => {
   const { run, ran } = machine({
     "cat /proc/sys/net/ipv4/tcp_wmem": "4096\t16384\t4194304\n",
     "cat /proc/sys/net/ipv4/tcp_rmem": "4096\t131072\t33554432\n",
@@ -98,7 +98,7 @@ Deno.test("Kernel limits buffers, and puts them back", async () => {
   );
 });
 
-Deno.test("Kernel says that it cannot limit buffers", async () => {
+Deno.test("Kernel reports that it cannot limit buffers", async () => {
   const { run } = machine({
     "cat /proc/sys/net/ipv4/tcp_wmem": "4096\t16384\t4194304\n",
     "cat /proc/sys/net/ipv4/tcp_rmem": "4096\t131072\t33554432\n",

@@ -1,5 +1,5 @@
 /**
- * The page in a browser: its controls, its sums, and its three lessons.
+ * Tests the page in a browser: its controls, its sums and its three lessons.
  *
  * @module
  */
@@ -25,12 +25,12 @@ import { staticPage } from "./static.ts";
 const hasBrowser = await isInstalled(CHROMIUM);
 const kernel = await Kernel.open();
 const { source } = kernel;
-/** One that tells nothing, as on other systems. */
+/** A kernel without figures, as on other systems. */
 const silent = await Kernel.open(() => Promise.resolve(undefined));
 const DESK = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844 };
 
-/** Opens the page, has `use` use it, and asserts that no script of it has failed. */
+/** Opens the page, calls `use` with it, and asserts that no script has failed. */
 async function withPage(
   { kernel: asked = kernel, ...view }: typeof DESK & { kernel?: Kernel },
   use: (page: Page, browser: Browser) => Promise<void>,
@@ -54,7 +54,7 @@ const untilText = (page: Page, selector: string) =>
 const untilIsThere = (page: Page, selector: string) =>
   page.waitFor(`document.querySelector(${JSON.stringify(selector)})`);
 
-/** What the line of sums says, by its terms. */
+/** The values in the line of sums, by name. */
 async function sumsOf(page: Page): Promise<Record<string, number>[]> {
   const sums = await page.value(`
     [...document.querySelectorAll(".sum")].map((sum) =>
@@ -72,7 +72,10 @@ function samplesOf({ received }: Browser): Sample[] {
   });
 }
 
-/** Looks back to a sample, by the keyboard: from the first one on, or to the last. */
+/**
+ * Moves the timeline to a sample, with the keyboard: from the first one, or to the
+ * last.
+ */
 async function lookBack(page: Page, index: number): Promise<void> {
   await page.value(`document.getElementById("scrub").focus()`);
   const isLast = await page.value(
@@ -86,7 +89,7 @@ async function lookBack(page: Page, index: number): Promise<void> {
   await page.value("new Promise(requestAnimationFrame)");
 }
 
-/** Asserts that nothing is wider than the page. */
+/** Asserts that no element is wider than the page. */
 async function assertFits(page: Page): Promise<void> {
   assertEquals(
     await page.value(`document.documentElement.scrollWidth <= innerWidth`),
@@ -96,7 +99,7 @@ async function assertFits(page: Page): Promise<void> {
 
 peerTest(
   hasBrowser,
-  "Lesson 1: every call is made, and everything seen",
+  "Lesson 1: the page makes every call and shows its results",
   async () => {
     await withPage(DESK, async (page) => {
       const press = async (key: string) => {
@@ -152,7 +155,7 @@ peerTest(
           `document.querySelector("[data-seen=blocked].is-seen")`,
         )
       ) {
-        // While it waits the button is disabled, and this does nothing.
+        // The button is disabled while the call waits, so this does nothing.
         await page.value(
           `document.querySelector('[data-key="client 3 write 1 MiB"]').click()`,
         );
@@ -173,7 +176,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "Lesson 2: the sums of the page are the server's, at any time",
+  "Lesson 2: the page shows the server's sums at any time",
   async () => {
     await withPage(DESK, async (page, browser) => {
       await page.click("#tab-2");
@@ -181,7 +184,7 @@ peerTest(
       await page.value(
         `document.getElementById("readBufferSize").value = "65536"`,
       );
-      // Without await, which is switched in the code, the sender never waits.
+      // The switch in the code removes `await`, so the sender never waits.
       await page.click(".codes [role=switch]");
       await untilIsThere(page, "#await:not(:checked)");
       await page.click("#start");
@@ -245,7 +248,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "Lesson 2: a broadcast has two lanes, and sums, also where the kernel is silent",
+  "Lesson 2: a broadcast shows two lanes and sums, also without figures of the kernel",
   async () => {
     await withPage({ ...PHONE, kernel: silent }, async (page) => {
       assertMatch(
@@ -287,7 +290,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "Lesson 3: messages stay whole for every cut, until a byte is dropped",
+  "Lesson 3: messages stay whole in every cut until a byte is dropped",
   async () => {
     await withPage(DESK, async (page) => {
       const scores = () =>
@@ -302,7 +305,7 @@ peerTest(
       await untilIsThere(page, ".cut");
       assertEquals(await scores(), [10, 10, 10]);
 
-      // By the keyboard: a cut is made, moved and mended.
+      // With the keyboard: make, move and remove a cut.
       await page.value(`document.getElementById("cells-delimiter").focus()`);
       const before = await cuts();
       for (let step = 0; step < 3; step++) await page.press("ArrowRight");
@@ -312,7 +315,7 @@ peerTest(
       await untilIsThere(page, "#delimiter-4 .cut");
       assertEquals(await scores(), [10, 10, 10]);
 
-      // By the pointer: it is dragged.
+      // With the pointer: drag a cut.
       const from = await page.placeOf("#delimiter-4 .cut");
       const to = await page.placeOf("#delimiter-6");
       await page.pointer("mousePressed", from.x, from.y);
@@ -328,7 +331,7 @@ peerTest(
       await page.click("#lose");
       await untilText(page, "#verdict-3");
       assertEquals((await scores() as number[])[0], 9);
-      assert((await scores() as number[])[1]! < 9); // by the server's answer
+      assert((await scores() as number[])[1]! < 9); // from the server's answer
       await page.click("#lose");
       await page.waitFor(
         `document.querySelector("#verdict-3").textContent === ""`,
@@ -357,7 +360,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "The page says everything in both languages, by the keyboard too",
+  "The page shows everything in both languages and works by keyboard",
   async () => {
     await withPage(PHONE, async (page) => {
       await page.value(`document.getElementById("tab-1").focus()`);
@@ -376,7 +379,8 @@ peerTest(
         await page.click("[data-language=en]");
         await page.value(`document.getElementById("tab-${lesson}").focus()`);
       }
-      // Each word that a script needs is there twice, with the same places for values.
+      // Each text that a script uses exists in both languages, with the same
+      // placeholders.
       const script = await textOf(page, "script[type=module]");
       const words = String(script).match(/const WORDS = (\{[^]*?\n {4}\});/)
         ?.[1];
@@ -398,7 +402,7 @@ peerTest(
 
 peerTest(
   hasBrowser,
-  "The recorded page goes through the lessons without a server",
+  "The recorded page runs the lessons without a server",
   async () => {
     await using folder = await temporaryFolder();
     const path = `${folder.path}/lesson.html`;

@@ -14,7 +14,7 @@ export interface NagleTimes {
 
 const ROUNDS = 8;
 
-/** Measures both ways, one after the other. */
+/** Measures both, one after the other. */
 export async function measureNagle(): Promise<NagleTimes> {
   return { on: await measure(false), off: await measure(true) };
 }

@@ -1,6 +1,6 @@
 /**
  * The pipe of lesson 2: a sender and its receivers, each in a thread, with the kernel
- * between them. It is looked at again and again, while all threads stand still.
+ * between them. It is sampled repeatedly, while all threads pause.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { ReceivedCount, ReceiverSettings } from "./receiver.ts";
 import { isEmpty, laneSample, type Sample } from "./sample.ts";
 import type { SenderSettings, SentCount } from "./sender.ts";
 
-/** What the page sets. */
+/** The settings of the page. */
 export interface PipeSettings {
   sender: Omit<SenderSettings, "hasMore" | "receivers">;
   /** One, or two for a broadcast. */
@@ -19,7 +19,7 @@ export interface PipeSettings {
   /** Limits of the kernel's buffers, in bytes; `undefined` leaves them alone. */
   buffers?: { send?: number; receive?: number } | undefined;
   /**
-   * A queue of more bytes than this ends the run, before it hurts the machine.
+   * A longer queue, in bytes, ends the run before it harms the machine.
    *
    * @default {67_108_864}
    */
@@ -35,7 +35,7 @@ export interface PipeChange {
 /** Why a run has ended. */
 export type PipeEnd = "stopped" | "drained" | "queue" | "time" | "failed";
 
-/** Is told what happens. */
+/** Receives the samples and the end. */
 export interface PipeListener {
   onSample(sample: Sample): void;
   onEnd(end: PipeEnd, reason?: string): void;
@@ -45,7 +45,7 @@ const LOOK_PAUSE_MS = 100;
 const DEFAULT_MAX_QUEUE_BYTES = 64 * 1024 * 1024;
 const MAX_RUN_MS = 3 * 60 * 1000;
 
-/** A pipe that runs. */
+/** A running pipe. */
 export class Pipe implements AsyncDisposable {
   readonly #kernel: Kernel;
   readonly #listener: PipeListener;
@@ -82,7 +82,7 @@ export class Pipe implements AsyncDisposable {
     );
   }
 
-  /** Starts the threads; settles when all are connected. */
+  /** Starts the threads; resolves when all are connected. */
   static async start(
     kernel: Kernel,
     settings: PipeSettings,
@@ -126,19 +126,19 @@ export class Pipe implements AsyncDisposable {
     }
   }
 
-  /** Makes no more and takes without pauses, until nothing waits any more. */
+  /** Makes no more messages, and takes the rest without pauses. */
   drain(): void {
     this.#isDraining = true;
     this.#sender.set({ hasMore: false });
     for (const receiver of this.#receivers) receiver.set({ pause: 0 });
   }
 
-  /** Ends the threads, and all that they hold. */
+  /** Ends the threads, and closes their sockets. */
   async stop(): Promise<void> {
     this.#finish("stopped");
     await this.#looking;
     await this.#restored;
-    await this.#restoreLimits(); // set by a start that has failed since
+    await this.#restoreLimits(); // set by a start that failed meanwhile
   }
 
   async #restoreLimits(): Promise<void> {
@@ -158,7 +158,7 @@ export class Pipe implements AsyncDisposable {
     this.#sender.end();
     for (const receiver of this.#receivers) receiver.end();
     this.#restored = this.#restoreLimits();
-    this.#restored.catch(() => {}); // `stop` tells
+    this.#restored.catch(() => {}); // `stop` reports the end
     this.#listener.onEnd(end, reason);
   }
 
@@ -182,7 +182,7 @@ export class Pipe implements AsyncDisposable {
     }
   }
 
-  /** Looks once, while all threads stand still. */
+  /** Takes one sample, while all threads pause. */
   async #look(
     round: number,
     port: number,

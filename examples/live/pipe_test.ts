@@ -13,7 +13,7 @@ const SETTINGS: PipeSettings = {
 };
 const QUICK = { bytes: 65_536, pause: 0, readBufferSize: 65_536 };
 
-/** A pipe, what was seen of it, and its end. */
+/** A pipe with its samples and its end. */
 class SeenPipe implements AsyncDisposable {
   readonly samples: Sample[] = [];
   readonly #ended = Promise.withResolvers<PipeEnd>();
@@ -41,7 +41,7 @@ class SeenPipe implements AsyncDisposable {
     return this.#ended.promise;
   }
 
-  /** Waits for a moment, and gives it. */
+  /** Waits for a sample that matches, and returns it. */
   async until(isThere: (sample: Sample, before: Sample) => boolean) {
     for (;;) {
       const [before, sample] = this.samples.slice(-2);
@@ -95,7 +95,7 @@ Deno.test("Pipe: the sender waits for a slow receiver, and nothing is lost", asy
   assertSums(seen.samples);
 });
 
-Deno.test("Pipe: without await the queue grows, and the run is ended", async () => {
+Deno.test("Pipe: without await the queue grows, and the run ends", async () => {
   await using seen = await SeenPipe.start({
     ...SETTINGS,
     sender: { ...SETTINGS.sender, await: false },
@@ -107,7 +107,7 @@ Deno.test("Pipe: without await the queue grows, and the run is ended", async () 
   assertSums(seen.samples);
 });
 
-Deno.test("Pipe: a broadcast that drops does not wait for the slow receiver", async () => {
+Deno.test('Pipe: a broadcast with "drop" does not wait for the slow receiver', async () => {
   await using seen = await SeenPipe.start({
     sender: { ...SETTINGS.sender, slow: "drop" },
     receivers: [QUICK, ...SETTINGS.receivers],
@@ -125,13 +125,13 @@ Deno.test("Pipe: a broadcast that drops does not wait for the slow receiver", as
   assertSums(seen.samples);
 });
 
-Deno.test("Pipe: stops while it starts, and more than once", async () => {
+Deno.test("Pipe: can be stopped while it starts, and more than once", async () => {
   const seen = await SeenPipe.start(SETTINGS);
   await Promise.all([seen.pipe.stop(), seen.pipe.stop()]);
   assertEquals(await seen.ended, "stopped");
 });
 
-Deno.test("readReally() reads every byte, and tells where each read ended", async () => {
+Deno.test("readReally() reads every byte, and returns where each read ended", async () => {
   const ends = [9, 18, 27, 36, 45, 54, 63, 72, 81, 91];
   const { cuts, samples } = await readReally({
     bytes: Array(91).fill(65),
@@ -143,7 +143,7 @@ Deno.test("readReally() reads every byte, and tells where each read ended", asyn
   assertSums(samples);
 });
 
-Deno.test("measureNagle() measures as many rounds of both", async () => {
+Deno.test("measureNagle() measures the same number of rounds with and without Nagle", async () => {
   const { on, off } = await measureNagle();
   assertEquals(on.length, off.length);
   assert([...on, ...off].every((time) => time > 0));

@@ -2,7 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { temporaryFolder } from "../../dev/interop/_peers.ts";
 
-/** The programs that the page gives away, one for each lesson. */
+/** The programs that the page offers, one for each lesson. */
 async function programsOf(): Promise<string[]> {
   const page = await Deno.readTextFile(new URL("page.html", import.meta.url));
   return [...page.matchAll(/data-program="\d"\s*>(.*?)<\/pre>/gs)].map((
@@ -15,7 +15,7 @@ async function programsOf(): Promise<string[]> {
   );
 }
 
-/** What a program prints. */
+/** Runs a program, and returns its output. */
 async function outputOf(program: string): Promise<string> {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/program.ts`;
@@ -35,7 +35,7 @@ async function outputOf(program: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-Deno.test("The programs of the page run, and print what the lessons say", async () => {
+Deno.test("The programs of the page print the output that the lessons show", async () => {
   const [echo = "", waiting = "", framed = ""] = await Promise.all(
     (await programsOf()).map(outputOf),
   );

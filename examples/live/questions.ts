@@ -1,5 +1,5 @@
 /**
- * What the page may ask of its server, and the check that it does.
+ * The questions that the page may send to its server, and their validation.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export type Question =
   | { name: "frame"; questions: FramingQuestion[] }
   | { name: "read"; frames: Frames };
 
-/** A question with a number, by which its answer is known. */
+/** A question with a number, which its answer repeats. */
 export interface NumberedQuestion {
   id: number;
   /** @throws {TypeError} If it is no question, or one of its values is out of range. */
@@ -51,7 +51,7 @@ const MAX_MESSAGES = 50;
 const MAX_TEXT = 1000;
 const MAX_FRAMES_BYTES = 64 * 1024;
 
-/** Reads a question in two steps, so that one that is refused has its number. */
+/** Reads a question in two steps, so that the refusal of a question has its number. */
 export function readQuestion(json: string): NumberedQuestion {
   const message = new Fields(JSON.parse(json));
   return {
@@ -147,7 +147,7 @@ function framesOf(fields: Fields): Frames {
   return { bytes: fields.integers("bytes"), ends: fields.integers("ends") };
 }
 
-/** The fields of an object that came as JSON. */
+/** The fields of an object from JSON. */
 class Fields {
   readonly #values: Record<string, unknown>;
 

@@ -10,7 +10,7 @@ const SETTINGS = {
   receivers: [{ bytes: 7, pause: 100, readBufferSize: 7 }],
 };
 
-Deno.test("readQuestion() reads what the page asks", () => {
+Deno.test("readQuestion() reads the questions of the page", () => {
   assertEquals(read({ name: "stop" }), { name: "stop" });
   assertEquals(
     read({ name: "change", change: { sender: {}, receivers: [{ pause: 0 }] } }),

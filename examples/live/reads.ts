@@ -1,30 +1,30 @@
 /**
- * Sends frames through a real socket, and tells where the reads ended.
+ * Sends frames through a real socket, and reports where the reads ended.
  *
  * @module
  */
 import type { Kernel } from "./kernel.ts";
 import { bareLaneSample, type Sample } from "./sample.ts";
 
-/** What is sent, with a write for each frame. */
+/** The sent bytes, with one write for each frame. */
 export interface Frames {
   bytes: number[];
   /** Where each frame ends. */
   ends: number[];
 }
 
-/** Where the reads ended, and what was seen after each. */
+/** Where the reads ended, and the decoder's state after each. */
 export interface RealReads {
   cuts: number[];
   samples: Sample[];
 }
 
-/** Small, to see soon what large messages and busy machines do to every program. */
+/** Small, to show now what large messages and busy machines do to every program. */
 const READ_BUFFER_BYTES = 24;
-/** How often a write comes next, and not a read, where both could. */
+/** The probability of a write before a read, if both are possible. */
 const WRITE_SHARE = 0.7;
 
-/** Writes every frame, and reads now and then: which comes next is up to chance. */
+/** Writes every frame, with reads in between, in random order. */
 export async function readReally(
   { bytes, ends }: Frames,
   kernel: Kernel,

@@ -1,8 +1,8 @@
 /**
  * A receiver of lesson 2, in a thread of its own.
  *
- * The page shows what stands between the marks, and lights the line on which `at`
- * says that the thread waits.
+ * The page shows the code between the marks, and highlights the line where `at` reports
+ * that the thread waits.
  *
  * @module
  */
@@ -10,20 +10,20 @@ import { setTimeout as delay } from "node:timers/promises";
 import { connect, unframed } from "@framed/tcp";
 import { begin } from "./thread.ts";
 
-/** What the page sets. */
+/** The settings of the page. */
 export interface ReceiverSettings {
-  /** How many bytes are taken at a time. */
+  /** The number of bytes that it takes at a time. */
   bytes: number;
   /** The pause after each of them, in milliseconds. */
   pause: number;
   readBufferSize: number;
 }
 
-/** What was received so far. */
+/** The counts so far. */
 export interface ReceivedCount {
-  /** Bytes that `read` has brought into this process. */
+  /** Bytes that `read` has returned. */
   read: number;
-  /** Of these, what the program has taken. */
+  /** Bytes of these that the program has taken. */
   taken: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Records a run of the lesson, for the form of the page that has no server.
+ * Records a run of the lesson, for the page without a server.
  *
  * ```sh
  * deno run -A examples/live/record.ts
@@ -20,16 +20,16 @@ import type { Sample } from "./sample.ts";
 import { type Hello, type Message, Session } from "./session.ts";
 import type { Call, CallResult, SocketsState } from "./sockets.ts";
 
-/** All that the page can be asked for without a server. */
+/** All data of the page without a server. */
 export interface Recording {
   hello: Omit<Hello, "code">;
-  /** Lesson 1: the sockets before any call, and each call with what came of it. */
+  /** Lesson 1: the sockets before any call, and each call with its result. */
   sockets: SocketsState;
   calls: { call: Call; result: CallResult; state: SocketsState }[];
   /** Lesson 2. */
   runs: Record<"await" | "noAwait" | "wait" | "drop", RecordedRun>;
   nagle: NagleTimes;
-  /** Lesson 3: the real reads of as many bytes. */
+  /** Lesson 3: the real reads for each total length. */
   reads: (RealReads & { length: number })[];
 }
 
@@ -43,7 +43,7 @@ export interface RecordedRun {
 export const RECORDED = new URL("recorded.json", import.meta.url);
 
 const CALLS: Call[] = [
-  { name: "connect" }, // is refused
+  { name: "connect" }, // it is refused
   { name: "listen" },
   { name: "connect" },
   { name: "write", end: "client 1", text: "hello" },
@@ -64,7 +64,7 @@ const SENDER = { await: true, slow: "wait", highWaterMark: 65536 } as const;
 const MESSAGES = Array.from({ length: 10 }, (_, index) => `>>>${index + 1}<<<`);
 const FRAMINGS: FramingName[] = ["delimiter", "length", "fixed"];
 
-/** Asks a session as the page does, and hears what it tells. */
+/** Sends questions to a session like the page, and receives its messages. */
 class Recorder {
   readonly #session: Session;
   #asked = 0;
@@ -103,7 +103,7 @@ class Recorder {
     const calls: Recording["calls"] = [];
     for (const call of CALLS) {
       const result = await this.ask({ name: "call", call }) as CallResult;
-      await delay(100); // until a delayed acknowledgement has come, too
+      await delay(100); // until a delayed acknowledgement has arrived too
       const state = await this.ask({ name: "sockets" }) as SocketsState;
       calls.push({ call, result, state });
     }
@@ -111,7 +111,7 @@ class Recorder {
     return { sockets, calls };
   }
 
-  /** Runs a pipe; `plan` says what happens meanwhile. */
+  /** Runs a pipe; `plan` controls it. */
   async run(
     settings: PipeSettings,
     plan: () => Promise<void>,
@@ -154,7 +154,7 @@ class Recorder {
   }
 }
 
-/** Records all that the page can be asked for. */
+/** Records all data of the page. */
 async function record(): Promise<Recording> {
   await using recorder = new Recorder(await Kernel.open());
   const one = { sender: SENDER, receivers: [SLOW] };

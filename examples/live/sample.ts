@@ -10,83 +10,83 @@ import type { SentCount } from "./sender.ts";
 /** The length of every message, so that the page knows where each one is. */
 export const MESSAGE_BYTES = 16 * 1024;
 
-/** What was seen at one moment. */
+/** The figures of one moment. */
 export interface Sample {
   /** Since the beginning, in milliseconds. */
   time: number;
-  /** For how many milliseconds the threads stood still to be counted. */
+  /** The milliseconds in which the threads paused to be counted. */
   still: number;
-  /** The place at which the sender waits, or `running`. */
+  /** The place where the sender waits, or `running`. */
   senderAt: string;
   lanes: LaneSample[];
 }
 
 /**
- * The way from the sender to one receiver, in bytes. What was made is what was taken
- * and all that waits: queued, in the send buffer, in the receive buffer, read.
+ * The bytes on the way from the sender to one receiver. The bytes made are the bytes
+ * taken and all waiting ones: queued, in the send buffer, in the receive buffer, read.
  */
 export interface LaneSample {
   made: number;
   /** In the sender's process. */
   queued: number;
   /**
-   * In the sender's kernel, and not yet in the receiver's; where the kernel tells. The
-   * sender's keeps more, as it has not yet heard of all that has arrived.
+   * In the sender's kernel and not yet in the receiver's, if the kernel reports it. The
+   * sender's kernel keeps more: it does not know yet of all bytes that have arrived.
    */
   sendBuffer?: number | undefined;
-  /** In the receiver's kernel; where it tells. */
+  /** In the receiver's kernel, if it reports them. */
   receiveBuffer?: number | undefined;
   /** In both kernels: written and not read. */
   inKernel: number;
   /** In the receiver's process, and not yet taken by its program. */
   read: number;
   taken: number;
-  /** Written, and gone with the connection before it was read. */
+  /** Written, and lost with the connection before it was read. */
   lost?: number | undefined;
-  /** The place at which the receiver waits, or `running`. */
+  /** The place where the receiver waits, or `running`. */
   receiverAt: string;
   /** The messages left out since the last sample: first and last. */
   dropped: SentCount["dropped"];
   kernel?: LaneKernel | undefined;
 }
 
-/** What else the kernel tells; all but the probe only by `ss`. */
+/** Other figures of the kernel; all but the probe only from `ss`. */
 export interface LaneKernel {
   /** Whether the timer of the zero-window probe runs. */
   isProbing: boolean;
   /** Bytes sent and not acknowledged, or never sent. */
   sendQueue: number;
   notSent?: number | undefined;
-  /** For how many milliseconds the receiver's window was the limit so far. */
+  /** The milliseconds so far in which the receiver's window was the limit. */
   windowLimitedTime?: number | undefined;
-  /** The sizes of the buffers; memory counts what holds the bytes, too. */
+  /** The sizes of the buffers; memory includes overhead. */
   sendMemory?: number | undefined;
   sendLimit?: number | undefined;
   receiveMemory?: number | undefined;
   receiveLimit?: number | undefined;
 }
 
-/** What each side and the kernel say about one lane. */
+/** The figures of each side and of the kernel for one lane. */
 export interface LaneFacts {
   sent: SentCount;
   received: ReceivedCount;
   receiverAt: string;
-  /** The two ends of the connection in the kernel's table, if it tells. */
+  /** The two ends of the connection in the kernel's table, if available. */
   near: SocketFigures | undefined;
   far: SocketFigures | undefined;
 }
 
 /**
- * Puts together what the two processes and their kernel say.
+ * Combines the figures of the two processes and their kernel.
  *
- * The kernel has the last word on what was written and read: a process may not have
- * heard yet that a call of its own has succeeded.
+ * The kernel's figures decide what was written and read: a process may not have seen
+ * yet that its own call has succeeded.
  */
 export function laneSample(
   { sent, received, receiverAt, near, far }: LaneFacts,
 ): LaneSample {
   const read = readFrom(far) ?? received.read;
-  // What has arrived was written, even if the sender has not heard so.
+  // Bytes that have arrived were written, even if the sender does not know yet.
   const arrived = read + (far?.receiveQueue ?? 0);
   const written = Math.max(writtenTo(near) ?? sent.written, arrived);
   return {
@@ -105,20 +105,20 @@ export function laneSample(
   };
 }
 
-/** What was done with bare sockets: each write and read is over when it is counted. */
+/** The counts of bare sockets: each counted write and read has returned. */
 export interface BareFacts {
   written: number;
-  /** What a write that has not returned is to write. */
+  /** The bytes of a write that has not returned. */
   beingWritten: number;
   taken: number;
   isReading: boolean;
   near: SocketFigures | undefined;
   far: SocketFigures | undefined;
-  /** Whether the kernel tells of sockets: one that it does not know is gone then. */
+  /** Whether the kernel reports sockets: then one that it does not report is gone. */
   isKernelKnown: boolean;
 }
 
-/** Puts together what was done with bare sockets, and where the rest is. */
+/** Combines the counts of bare sockets, and computes where the other bytes are. */
 export function bareLaneSample(
   { written, beingWritten, taken, isReading, near, far, isKernelKnown }:
     BareFacts,
@@ -126,7 +126,7 @@ export function bareLaneSample(
   const isGone = isKernelKnown && near === undefined && far === undefined;
   const unread = written - taken;
   const inKernel = isGone ? 0 : unread;
-  // The end of the stream takes a byte of the kernel's queue.
+  // The end of the stream counts as a byte in the kernel's queue.
   const receiveBuffer = far && Math.min(far.receiveQueue, inKernel);
   return {
     made: written + beingWritten,
@@ -170,7 +170,7 @@ function laneKernel(near: SocketFigures, far: SocketFigures): LaneKernel {
   };
 }
 
-/** Whether nothing waits any more. */
+/** Whether no bytes wait. */
 export function isEmpty({ queued, inKernel, read }: LaneSample): boolean {
   return queued === 0 && inKernel === 0 && read === 0;
 }

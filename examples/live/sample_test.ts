@@ -18,7 +18,7 @@ const DETAILS = {
   windowLimitedTime: 0,
 };
 
-/** A socket of which the kernel tells everything. */
+/** A socket with all figures of the kernel. */
 function socket(
   figures: Partial<SocketFigures>,
   details: Partial<typeof DETAILS> = {},
@@ -42,7 +42,7 @@ function sumOf(lane: LaneSample): number {
   return queued + kernel + read + taken + (lane.lost ?? 0);
 }
 
-Deno.test("laneSample() counts a byte once that has arrived and is not acknowledged", () => {
+Deno.test("laneSample() counts a byte that has arrived and is not acknowledged once", () => {
   const lane = laneSample({
     sent: { port: 2, made: 1000, written: 900, dropped: [] },
     received: { read: 200, taken: 150 },
@@ -56,10 +56,10 @@ Deno.test("laneSample() counts a byte once that has arrived and is not acknowled
   assertEquals(sumOf(lane), 1000);
 });
 
-Deno.test("laneSample() believes the kernel that a read has been done", () => {
+Deno.test("laneSample() counts a read that only the kernel has reported", () => {
   const lane = laneSample({
     sent: { port: 2, made: 1000, written: 1000, dropped: [] },
-    received: { read: 193, taken: 193 }, // not told yet of 7 bytes
+    received: { read: 193, taken: 193 }, // has not seen 7 bytes yet
     receiverAt: "read",
     near: socket({}, { bytesAcked: 1000 }),
     far: socket({ receiveQueue: 800 }, { bytesReceived: 1000 }),
@@ -68,7 +68,7 @@ Deno.test("laneSample() believes the kernel that a read has been done", () => {
   assertEquals(sumOf(lane), 1000);
 });
 
-Deno.test("laneSample() sums what the processes know where the kernel tells nothing", () => {
+Deno.test("laneSample() sums the figures of the processes if the kernel has none", () => {
   const lane = laneSample({
     sent: { port: 2, made: 1000, written: 900, dropped: [] },
     received: { read: 200, taken: 150 },
@@ -81,7 +81,7 @@ Deno.test("laneSample() sums what the processes know where the kernel tells noth
   assertEquals(isEmpty(lane), false);
 });
 
-Deno.test("laneSample() takes what was read as written, where no kernel tells", () => {
+Deno.test("laneSample() counts read bytes as written if the kernel has no figures", () => {
   const lane = laneSample({
     sent: { port: 2, made: 1000, written: 0, dropped: [] },
     received: { read: 512, taken: 7 },
@@ -93,7 +93,7 @@ Deno.test("laneSample() takes what was read as written, where no kernel tells", 
   assertEquals(sumOf(lane), 1000);
 });
 
-Deno.test("bareLaneSample() tells what a reset has lost", () => {
+Deno.test("bareLaneSample() counts the bytes that a reset has lost", () => {
   const facts = {
     written: 10,
     beingWritten: 0,

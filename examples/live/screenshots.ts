@@ -20,14 +20,14 @@ interface Picture extends View {
   file: string;
   lesson: 1 | 2 | 3;
   language: "en" | "ko";
-  /** The part of the page that it shows; all that is in view if left out. */
+  /** The part of the page that it shows; by default the whole view. */
   part?: string;
 }
 
 const DESK = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844 };
 
-/** Those of the documentation. */
+/** The pictures of the documentation. */
 const SHOWN: Picture[] = [
   {
     file: "live.png",
@@ -69,7 +69,7 @@ function everyPicture(): Picture[] {
   return pictures;
 }
 
-/** Brings a lesson to the moment that its picture shows. */
+/** Runs a lesson up to the moment that its picture shows. */
 const SCENES = {
   async 1(page: Page) {
     await page.click("[data-call=connect]");
@@ -93,7 +93,7 @@ const SCENES = {
       `document.querySelector("#verdict-2").textContent !== ""`,
     );
     await page.click("#fast");
-    // For as long as it takes to leap three times.
+    // Long enough for three leaps.
     await page.waitFor(`document.getElementById("scrub").max > 42`);
     await page.click("#slow");
   },
@@ -107,7 +107,7 @@ const SCENES = {
   },
 };
 
-/** Where the page is scrolled to, for its picture. */
+/** The scroll position for a picture. */
 const SCROLLED_TO = { 1: "#predict-1", 2: "body", 3: "#presets" };
 
 async function take(

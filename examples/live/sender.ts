@@ -1,8 +1,8 @@
 /**
  * The sender of lesson 2, in a thread of its own.
  *
- * The page shows what stands between the marks, and lights the line on which `at`
- * says that the thread waits.
+ * The page shows the code between the marks, and highlights the line where `at` reports
+ * that the thread waits.
  *
  * @module
  */
@@ -18,40 +18,40 @@ import {
 import { MESSAGE_BYTES } from "./sample.ts";
 import { begin } from "./thread.ts";
 
-/** What the page sets. */
+/** The settings of the page. */
 export interface SenderSettings {
   /** Whether each send is awaited. */
   await: boolean;
   /** Whether there is more to send. */
   hasMore: boolean;
-  /** How many receivers are waited for; more than one means a broadcast. */
+  /** The number of receivers to wait for; more than one means a broadcast. */
   receivers: number;
   /** What happens to a slow receiver of a broadcast. */
   slow: "wait" | "drop";
   highWaterMark: number;
 }
 
-/** What was done for one receiver so far. */
+/** The counts for one receiver so far. */
 export interface SentCount {
   /** The receiver's port. */
   port: number;
   /** Bytes of the messages for it. */
   made: number;
-  /** Of these, what the kernel has taken. */
+  /** Bytes of these that the kernel has taken. */
   written: number;
-  /** The messages that it did not get, since the last look: first and last. */
+  /** The messages that it did not get since the last sample: first and last. */
   dropped: [first: number, last: number][];
 }
 
-/** Timers are no finer than this. */
+/** The resolution of timers. */
 const PACE_MS = 1;
 
 /** A receiver, and the messages that it did not get. */
 interface Lane {
   readonly receiver: Connection<Bytes, Sendable>;
-  /** How many, in all. */
+  /** The total. */
   missed: number;
-  /** Which ones, since the last look. */
+  /** The ones since the last sample. */
   dropped: SentCount["dropped"];
 }
 
@@ -106,7 +106,7 @@ async function sendToAll(): Promise<void> {
   // end
 }
 
-/** A block that begins with its number. Its sender copies it. */
+/** A block that starts with its number. Sending copies it. */
 function message(number: number): Uint8Array {
   for (const lane of lanes) noteIfMissed(lane);
   latest = number;
@@ -114,7 +114,7 @@ function message(number: number): Uint8Array {
   return block;
 }
 
-/** Notes that a receiver did not get the latest message. */
+/** Records that a receiver did not get the latest message. */
 function noteIfMissed(lane: Lane): void {
   if (lane.receiver.stats().messagesSent + lane.missed >= latest) return;
   lane.missed++;

@@ -1,14 +1,14 @@
 /**
- * The lesson as a page: what `docs/lesson.md` tells, to be seen and tried.
+ * The lesson of `docs/lesson.md` as a page on which you can try everything.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 --allow-read=. --allow-run=ss,cat examples/live/server.ts
  * ```
  *
- * There is a real sender and a real receiver, each in a thread, and the figures are
- * the kernel's own: `ss` tells them on Linux, or `cat` reads `/proc/net/tcp`. Only
- * this machine reaches the page, and no other page may talk to this server. (Deno wants
- * leave to read the module's files, as threads are started from them.)
+ * A real sender and a real receiver run in threads, and the figures are the kernel's
+ * own: from `ss` on Linux, or from `/proc/net/tcp`, read by `cat`. Only this machine
+ * reaches the page, and no other page may use this server. (Deno needs permission to
+ * read the module's files, because threads are started from them.)
  *
  * With `sysctl` in `--allow-run`, and as root, the page can also limit the kernel's
  * buffers. That holds for the whole machine for as long as a run lasts.
@@ -24,13 +24,13 @@ import { Session } from "./session.ts";
 
 const HOSTNAME = "127.0.0.1";
 const DEFAULT_PORT = 8017;
-/** A page that is open may have three threads. */
+/** An open page may have three threads. */
 const MAX_SESSIONS = 8;
 
 /** How long pages have to close at the end. */
 const CLOSE_MS = 1000;
 
-/** All that the page may do: run what it holds, and talk to its server. */
+/** The page may run only its own code, and talk only to its server. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'unsafe-inline'",
@@ -43,12 +43,12 @@ const POLICY = [
 
 /** A server of the lesson. */
 export interface LessonServer extends AsyncDisposable {
-  /** Where the page is. */
+  /** The address of the page. */
   readonly url: string;
 }
 
 /**
- * Serves the lesson, until it is disposed of.
+ * Serves the lesson until it is disposed.
  *
  * @param port The port; 0 for any free one.
  * @param kernel What tells of sockets.
@@ -78,7 +78,7 @@ export function serveLesson(port: number, kernel: Kernel): LessonServer {
         socket.close();
         await session[Symbol.asyncDispose]();
       }
-      // What does not close, as its computer sleeps, is not waited for.
+      // Do not wait for pages that do not close, such as on a sleeping computer.
       const waiting = new AbortController();
       const { signal } = waiting;
       await Promise.race([
@@ -91,8 +91,8 @@ export function serveLesson(port: number, kernel: Kernel): LessonServer {
 }
 
 /**
- * Whether a request comes from the page itself. The host is checked as well: a name of
- * another page may be made to lead here, and its origin would then look like ours.
+ * Whether a request comes from the page itself. It also checks the host: another page's
+ * name may resolve to this address, and its origin would then look like ours.
  */
 function isOwn({ headers }: Request, port: number): boolean {
   const host = headers.get("host");
@@ -103,7 +103,7 @@ function isOwn({ headers }: Request, port: number): boolean {
 
 async function servePage({ headers }: Request): Promise<Response> {
   const page = await Deno.readFile(new URL("page.html", import.meta.url));
-  // Not every browser knows that a page's own server is one for WebSockets, too.
+  // Named, because not every browser counts WebSockets to the page's own server as 'self'.
   const link = `connect-src ws://${headers.get("host")}`;
   return new Response(page, {
     headers: {
@@ -143,7 +143,7 @@ function openLink(
   socket.onopen = () => session.greet();
   socket.onmessage = ({ data }) => session.answer(String(data));
   socket.onclose = async () => {
-    // Not before, so that a server that ends waits for it.
+    // Not earlier, so that a server that ends waits for it.
     await session[Symbol.asyncDispose]();
     sessions.delete(socket);
   };

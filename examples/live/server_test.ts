@@ -10,7 +10,7 @@ import { lineThat, start } from "../../dev/interop/_peers.ts";
 import { Kernel } from "./kernel.ts";
 import { serveLesson } from "./server.ts";
 
-/** What asks for a WebSocket. */
+/** The headers of a WebSocket request. */
 const UPGRADE = [
   "Connection: Upgrade",
   "Upgrade: websocket",
@@ -18,7 +18,10 @@ const UPGRADE = [
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ];
 
-/** Sends a request with these headers, as no browser would; gives the answer's first line. */
+/**
+ * Sends a request with these headers, which a browser would not send, and returns the
+ * status.
+ */
 async function statusOf(url: string, path: string, headers: string[]) {
   const { hostname, port } = new URL(url);
   using conn = await Deno.connect({ hostname, port: Number(port) });
@@ -28,7 +31,7 @@ async function statusOf(url: string, path: string, headers: string[]) {
   return Number(answer.split(" ")[1]);
 }
 
-Deno.test("serveLesson() serves the page to itself alone", async () => {
+Deno.test("serveLesson() answers only requests from its own page", async () => {
   await using server = serveLesson(0, await Kernel.open());
   const { host } = new URL(server.url);
   const { port } = new URL(server.url);
@@ -72,7 +75,7 @@ Deno.test("The page loads nothing from elsewhere", async () => {
   assertEquals(page.match(/(?:src|href)="(?!#|data:)[^"]*"/g), null);
 });
 
-/** For how many milliseconds a process has kept a processor busy; Linux tells. */
+/** The CPU time of a process, in milliseconds, from Linux. */
 async function busyTime(pid: number): Promise<number | undefined> {
   const { state } = await Deno.permissions.query({
     name: "run",
@@ -91,7 +94,7 @@ async function busyTime(pid: number): Promise<number | undefined> {
 
 const REST_MS = 1000;
 
-/** The program, on the port that is named. */
+/** Starts the program on the given port. */
 function startProgram(port: string) {
   return start([
     "deno",
@@ -106,7 +109,7 @@ function startProgram(port: string) {
   ]);
 }
 
-Deno.test("The program says in one line that its port is wrong, or in use", async () => {
+Deno.test("The program reports in one line that its port is invalid or in use", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   for (
     const [port, code, reason] of [
@@ -122,7 +125,7 @@ Deno.test("The program says in one line that its port is wrong, or in use", asyn
   }
 });
 
-Deno.test("The program ends at Ctrl-C though a page does not close", async () => {
+Deno.test("The program ends at Ctrl-C although a page does not close", async () => {
   await using program = startProgram("0");
   const [url = ""] = await lineThat(program.stdout, /at (http:\S+) until/);
   const { hostname, host, port } = new URL(url);
@@ -134,7 +137,7 @@ Deno.test("The program ends at Ctrl-C though a page does not close", async () =>
   assertEquals((await program.status).code, 0);
 });
 
-Deno.test("The program rests while a page is open, and ends at Ctrl-C", async () => {
+Deno.test("The program uses little CPU while a page is open, and ends at Ctrl-C", async () => {
   await using program = startProgram("0");
   const [url = ""] = await lineThat(program.stdout, /at (http:\S+) until/);
   const page = new WebSocket(new URL("link", url));
@@ -144,7 +147,7 @@ Deno.test("The program rests while a page is open, and ends at Ctrl-C", async ()
   assertStringIncludes(String(greeting.data), '"hello"');
 
   const before = await busyTime(program.pid);
-  await new Promise((resolve) => setTimeout(resolve, REST_MS)); // a rate takes time
+  await new Promise((resolve) => setTimeout(resolve, REST_MS)); // CPU time is measured over this time
   const after = await busyTime(program.pid);
   if (before !== undefined && after !== undefined) {
     assert(after - before <= 0.03 * REST_MS, `busy for ${after - before} ms`);

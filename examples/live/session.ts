@@ -13,7 +13,7 @@ import { readReally } from "./reads.ts";
 import { MESSAGE_BYTES, type Sample } from "./sample.ts";
 import { Sockets } from "./sockets.ts";
 
-/** Told to the page. */
+/** A message to the page. */
 export type Message =
   | { event: "hello"; hello: Hello }
   | { event: "sample"; sample: Sample }
@@ -21,7 +21,7 @@ export type Message =
   | { event: "answer"; id: number; value: unknown }
   | { event: "refusal"; id: number; reason: string };
 
-/** What the page must know first. */
+/** The first message to the page. */
 export interface Hello {
   system: string;
   source: KernelSource;
@@ -31,13 +31,13 @@ export interface Hello {
   code: Record<CodeName, CodeLine[]>;
 }
 
-/** A page that is open. */
+/** An open page. */
 export class Session implements AsyncDisposable {
   readonly #kernel: Kernel;
   readonly #send: (message: Message) => void;
   #sockets: Sockets;
   #pipe: Promise<Pipe> | undefined;
-  /** The questions that are not answered yet. */
+  /** The unanswered questions. */
   readonly #answering = new Set<Promise<void>>();
 
   /** @param send Tells the page something. */
@@ -47,7 +47,7 @@ export class Session implements AsyncDisposable {
     this.#sockets = new Sockets(kernel);
   }
 
-  /** Says what the page must know first. */
+  /** Sends the first message to the page. */
   async greet(): Promise<void> {
     const { system, source, canLimitBuffers } = this.#kernel;
     this.#send({
@@ -63,7 +63,7 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  /** Answers a question, or says why not. */
+  /** Answers a question, or sends the reason why it cannot. */
   async answer(json: string): Promise<void> {
     const answering = this.#answerOrRefuse(json);
     this.#answering.add(answering);
@@ -133,7 +133,7 @@ export class Session implements AsyncDisposable {
 }
 
 async function stop(pipe: Promise<Pipe> | undefined): Promise<void> {
-  // One that did not start has told so, and has stopped.
+  // A pipe that did not start has reported so, and has stopped.
   const started = await pipe?.catch(() => undefined);
   await started?.stop();
 }

@@ -1,6 +1,6 @@
 /**
- * Lesson 1: the bare calls, each done when the page says so, and what the kernel
- * makes of them.
+ * Lesson 1: the bare calls, each made when the page asks for it, and the resulting
+ * states of the kernel.
  *
  * @module
  */
@@ -20,19 +20,19 @@ export type CallName =
 /** A call, with its arguments. */
 export interface Call {
   name: CallName;
-  /** Whose call it is, such as `client 1`; the listener's if left out. */
+  /** The end that makes the call, such as `client 1`; by default the listener. */
   end?: string | undefined;
-  /** What is written. */
+  /** The bytes to write. */
   text?: string | undefined;
-  /** How often it is written, as one piece. */
+  /** How often they are repeated, in one write. */
   times?: number | undefined;
-  /** The most bytes that are read. */
+  /** The maximum bytes to read. */
   bytes?: number | undefined;
 }
 
-/** What came of a call. */
+/** The result of a call. */
 export interface CallResult {
-  /** What it gave, as the page shows it. */
+  /** Its value, as the page shows it. */
   value: string;
   isError: boolean;
   /** How long it took, in milliseconds. */
@@ -43,30 +43,33 @@ export interface CallResult {
 export interface SocketRow {
   /** `listener`, `client 1`, or `server 1`: the end that belongs to client 1. */
   name: string;
-  /** As the kernel says, or `open` and `closed` where it says nothing. */
+  /** The kernel's state, or `open` and `closed` if the kernel reports none. */
   state: string;
   port: number;
   receiveQueue: number | undefined;
   sendQueue: number | undefined;
-  /** Whether a program holds it. The kernel's own are those to accept, and those to forget. */
+  /**
+   * Whether a program has it. The kernel keeps others that are not accepted yet, or
+   * already closed.
+   */
   isHeld: boolean;
   /** The calls that have not returned yet. */
   waiting: CallName[];
 }
 
-/** All that the page shows of lesson 1. */
+/** Everything that the page shows in lesson 1. */
 export interface SocketsState {
   port: number;
   rows: SocketRow[];
-  /** The end that wrote last, or will write first; what it wrote is on this way. */
+  /** The end that wrote last, or will write first; the lane shows its direction. */
   writer: string | undefined;
   lane: LaneSample;
-  /** Where the two sides of that lane wait, as in lesson 2. */
+  /** Where the bytes of that lane wait, as in lesson 2. */
   senderAt: string;
 }
 
 const MAX_CLIENTS = 6;
-/** Of a longer read, the page shows only how long it was. */
+/** Of longer reads the page shows only the length. */
 const MAX_SHOWN_BYTES = 64;
 
 /** The calls themselves, bare. */
@@ -94,11 +97,11 @@ const CALLS: Calls = {
   // end
 };
 
-/** One end of a connection that a program holds, or has held. */
+/** One end of a connection that a program has or had. */
 class End {
   readonly name: string;
   readonly conn: Deno.TcpConn;
-  /** The port of the client, by which both ends are found. */
+  /** The port of the client, which identifies both ends. */
   readonly clientPort: number;
   readonly waiting = new Set<CallName>();
   isHeld = true;
@@ -145,7 +148,7 @@ export class Sockets implements Disposable {
   readonly #port = freePort();
   readonly #ends = new Map<string, End>();
   readonly #listenerWaiting = new Set<CallName>();
-  /** Gives up a connect that waits for an answer. */
+  /** Aborts a pending connect. */
   readonly #closed = new AbortController();
   #listener: Deno.TcpListener | undefined;
   #clients = 0;
@@ -155,7 +158,7 @@ export class Sockets implements Disposable {
     this.#kernel = kernel;
   }
 
-  /** Does one call; settles when that does. */
+  /** Makes one call; settles with it. */
   async call(call: Call): Promise<CallResult> {
     const waiting = this.#end(call)?.waiting ?? this.#listenerWaiting;
     const startedAt = performance.now();
@@ -252,7 +255,7 @@ export class Sockets implements Disposable {
     return end;
   }
 
-  /** What the kernel makes of it. */
+  /** The kernel's state of the sockets. */
   async state(): Promise<SocketsState> {
     const sockets = await this.#kernel.sockets(this.#port);
     const writer = this.#lastWriter ?? this.#ends.get("client 1");
@@ -276,7 +279,7 @@ export class Sockets implements Disposable {
     });
     const clientPorts = new Set([
       ...[...this.#ends.values()].map(({ clientPort }) => clientPort),
-      // Of the others, only a connect that waits: old sockets of the port are not ours.
+      // Of the others, only a pending connect: old sockets on the port are not ours.
       ...sockets.filter(({ state }) => state === "SYN-SENT")
         .map(({ localPort }) => localPort),
     ]);
@@ -342,7 +345,7 @@ export class Sockets implements Disposable {
   }
 }
 
-/** A row for a socket that a program holds, or that the kernel knows. */
+/** A row for a socket that a program has or that the kernel reports. */
 function row(
   name: string,
   { socket, isHeld, isAsked, port, waiting }: {
@@ -356,7 +359,7 @@ function row(
   if (socket === undefined && !isHeld) return undefined;
   return {
     name,
-    // Where the kernel knows none of it any more, it was reset.
+    // If the kernel no longer reports it, it was reset.
     state: socket?.state ?? (isAsked ? "CLOSED" : "open"),
     port,
     receiveQueue: socket?.receiveQueue,

@@ -4,14 +4,14 @@ import { type Call, Sockets, type SocketsState } from "./sockets.ts";
 
 const kernel = await Kernel.open();
 
-/** Does calls, and gives their values or errors. */
+/** Makes calls, and returns their values or errors. */
 async function callAll(sockets: Sockets, calls: Call[]): Promise<string[]> {
   const values: string[] = [];
   for (const call of calls) values.push((await sockets.call(call)).value);
   return values;
 }
 
-/** Waits until the kernel tells of these states, by the names of the sockets. */
+/** Waits until the kernel reports these states, by the names of the sockets. */
 async function untilStates(
   sockets: Sockets,
   expected: Record<string, string>,
@@ -45,7 +45,7 @@ Deno.test("Sockets writes before the server accepts, and reads two writes togeth
   assertEquals([first, second, read], ["5", "5", '10: "helloagain"']);
 });
 
-Deno.test("Sockets tells the way of the end that wrote last", async () => {
+Deno.test("Sockets shows the direction of the last write", async () => {
   using sockets = new Sockets(kernel);
   await callAll(sockets, [
     ...LISTEN_AND_CONNECT,
@@ -58,7 +58,7 @@ Deno.test("Sockets tells the way of the end that wrote last", async () => {
   assertEquals([lane.made, lane.taken, lane.inKernel], [5, 2, 3]);
 });
 
-Deno.test("Sockets says who is not open", async () => {
+Deno.test("Sockets names an end that is not open", async () => {
   using sockets = new Sockets(kernel);
   await callAll(sockets, LISTEN_AND_CONNECT);
   const [accepted, , closed, unknown] = await callAll(sockets, [
@@ -73,7 +73,7 @@ Deno.test("Sockets says who is not open", async () => {
 });
 
 Deno.test({
-  name: "Sockets tells the kernel's states, from LISTEN to TIME-WAIT",
+  name: "Sockets shows the kernel's states, from LISTEN to TIME-WAIT",
   ignore: kernel.source === "none",
   async fn() {
     using sockets = new Sockets(kernel);
@@ -84,7 +84,7 @@ Deno.test({
       "server 1": "ESTAB",
     });
     assertEquals(rows.map(({ isHeld }) => isHeld), [true, true, false]);
-    assertEquals(rows[0]?.receiveQueue, 1); // waits to be accepted
+    assertEquals(rows[0]?.receiveQueue, 1); // not yet accepted
 
     await callAll(sockets, [{ name: "accept" }, {
       name: "closeWrite",
@@ -104,7 +104,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Sockets tells what a reset has lost",
+  name: "Sockets shows the bytes that a reset has lost",
   ignore: kernel.source === "none",
   async fn() {
     using sockets = new Sockets(kernel);

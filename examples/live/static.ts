@@ -1,6 +1,6 @@
 /**
- * Makes the page that needs no server: with a recorded run inside, and with the framings
- * of lesson 3.
+ * Makes the page that needs no server, with a recorded run and the framings of lesson 3
+ * inside.
  *
  * ```sh
  * deno run --allow-read=. --allow-run=deno examples/live/static.ts > lesson.html
@@ -27,14 +27,14 @@ export async function staticPage(): Promise<string> {
     }</script>`,
     `<script type="module">${escaped(await framings())}</script>`,
   ];
-  // A function, as a string would be searched for `$&` and its like.
+  // A function, because a string may contain patterns such as `$&`.
   return page.replace(
     '<script type="module">',
     (own) => `${scripts.join("\n    ")}\n    ${own}`,
   );
 }
 
-/** In a script, text that looks like its end would end it. */
+/** Text that looks like the end of a script would end it. */
 function escaped(script: string): string {
   return script.replaceAll("</", "<\\/");
 }

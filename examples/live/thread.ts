@@ -1,42 +1,42 @@
 /// <reference lib="deno.worker" />
 /**
- * What a thread of the pipe and the one that looks at it say to each other.
+ * The messages between a thread of the pipe and the thread that samples it.
  *
- * To be counted, all threads stand still for some milliseconds, so that every
- * figure is of the same moment and the sums are exact.
+ * All threads pause for some milliseconds to be counted, so that every figure is from
+ * the same moment and the sums are exact.
  *
  * @module
  */
 
-/** Told to a thread. */
+/** A message to a thread. */
 export type Order<Settings> =
   | { kind: "begin"; settings: Settings; port: number; gate: SharedArrayBuffer }
   | { kind: "set"; settings: Partial<Settings> }
-  /** Count, answer, and stand still for as long as the gate shows this round. */
+  /** Count, answer, and pause while the gate shows this round. */
   | { kind: "look"; round: number };
 
-/** Told by a thread. */
+/** A message from a thread. */
 export type Report<Count> =
   | { kind: "open"; port: number }
   | { kind: "seen"; place: string; count: Count };
 
-/** A thread of the pipe, seen from inside. */
+/** A thread of the pipe, from inside. */
 export interface Thread<Settings> {
-  /** What the page sets, at any time. */
+  /** The settings of the page, which may change at any time. */
   readonly page: Settings;
   /** The port to connect to; 0 for the thread that listens. */
   readonly port: number;
-  /** Says that a socket is open on this port. */
+  /** Reports that a socket is open on this port. */
   open(port: number): void;
-  /** Waits, and lets the page know at which place. */
+  /** Waits, and reports the place to the page. */
   at<T>(place: string, wait: PromiseLike<T>): Promise<T>;
 }
 
-/** A thread stands still no longer than this, whatever happens to the one that looks. */
+/** The maximum pause of a thread, whatever happens to the sampling thread. */
 const MAX_STILL_MS = 1000;
 
 /**
- * Waits for the order to begin, and then answers every look.
+ * Waits for the order to start, then answers every sample.
  *
  * @param count Counts what the thread has done so far.
  */

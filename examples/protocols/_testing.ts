@@ -1,11 +1,11 @@
 /**
- * What the tests of the protocols share.
+ * Shared by the tests of the protocols.
  *
  * @module
  */
 import { connect, type Connection, type Framing } from "@framed/tcp";
 
-/** A port of this machine that nothing listens on now. */
+/** A free port of this machine. */
 export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
@@ -13,7 +13,7 @@ export function freePort(): number {
 
 const DEADLINE_MS = 20_000;
 
-/** Connects to a program that was just started, as soon as it listens. */
+/** Connects to a program that was just started as soon as it listens. */
 export async function connectWhenReady<In, Out>(
   port: number,
   framing: Framing<In, Out>,

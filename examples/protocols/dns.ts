@@ -41,7 +41,7 @@ export const framing = mapped(frames, {
     const bytes = Buffer.from(message).fill(0x80, 0, 1);
     const { type, flags, answers } = decode(bytes);
     const isWhole = type === "response" && decode.bytes === bytes.length;
-    if (!isWhole) throw new RangeError("it is no answer, or not a whole one");
+    if (!isWhole) throw new RangeError("it is not an answer, or is incomplete");
     return { id, code: flags & 15, addresses: answers.flatMap(addressIn) };
   }),
   encode({ id, name }: Question) {

@@ -43,7 +43,7 @@ peerTest(
   },
 );
 
-const HEADER = [0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]; // of a question and an answer
+const HEADER = [0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]; // the names of a question and an answer
 const QUESTION = [1, 0x61, 0, 0, 1, 0, 1]; // a, A, IN
 const ANSWER = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, 1];
 const TXT = 16;
@@ -60,21 +60,22 @@ function record(type: number, data: number[]): number[] {
 }
 
 /**
- * Many records of which one has an end that the library does not know: it would go on at
- * the first byte, where the header can be read as a record that leads there again.
+ * Many records, one with an end that the library does not know: it continues at the
+ * first byte, where the header can be read as a record that leads to the same place
+ * again.
  */
 function endless(): number[] {
-  // No questions, and as many answers and authorities as there can be.
+  // No questions, and the maximum number of answers and authorities.
   const header = [0, 1, 0x81, 0x80, 0, 0, 0xff, 0xff, 0xff, 0, 50, 0];
   return framed(
     header,
     record(0, Array(38).fill(0)),
     record(TXT, Array(8000).fill(0)), // 8000 texts
-    record(SSHFP, [1, 3]), // of a hash that is not known
+    record(SSHFP, [1, 3]), // with an unknown hash
   );
 }
 
-/** Pointers to pointers, and as many names as there can be that point to the last. */
+/** Pointers to pointers, and the maximum number of names that point to the last one. */
 function detours(length: number): number[] {
   const pointers = [0];
   for (let at = 23; pointers.length < length / 2; at = 11 + pointers.length) {
@@ -91,7 +92,7 @@ function detours(length: number): number[] {
   );
 }
 
-/** What an answer to a question is received as. */
+/** How an answer to a question is decoded. */
 async function answered(frame: number[]): Promise<unknown> {
   await using server = serve(
     { ...loopback, framing: unframed() },
@@ -104,42 +105,42 @@ async function answered(frame: number[]): Promise<unknown> {
   return await resolve(connection, ["a"]);
 }
 
-Deno.test("dns.ts takes what a server may answer", async () => {
+Deno.test("dns.ts accepts the valid answers of a server", async () => {
   const right = [{ id: 1, code: 0, addresses: ["192.0.2.1"] }];
   const other = record(TXT, [2, 0x68, 0x69]);
   assertEquals(await answered(framed(HEADER, QUESTION, ANSWER)), right);
   const two = HEADER.with(7, 2);
   assertEquals(await answered(framed(two, QUESTION, other, ANSWER)), right);
-  // As large as it may be, and with as many detours as possible.
+  // Of maximum size, with the maximum number of pointers.
   const none = [{ id: 1, code: 0, addresses: [] }];
   assertEquals(await answered(detours(8190)), none);
 });
 
-Deno.test("dns.ts names what is wrong, and only that connection ends", async () => {
+Deno.test("dns.ts names the error in an answer, and ends only that connection", async () => {
   const damaged = [
-    framed(HEADER, QUESTION, ANSWER.with(1, 19)), // a name that is itself
-    framed(HEADER, [0xc0, 14, 0xc0, 12, 0, 1, 0, 1]), // of two names, each the other
+    framed(HEADER, QUESTION, ANSWER.with(1, 19)), // a name that points to itself
+    framed(HEADER, [0xc0, 14, 0xc0, 12, 0, 1, 0, 1]), // two names that point to each other
     framed(HEADER, [0xc0, 0, 0, 1, 0, 1], ANSWER), // a name in the header
-    framed(HEADER, [0x40, 0, 0, 1, 0, 1], ANSWER), // a kind of names that there is not
+    framed(HEADER, [0x40, 0, 0, 1, 0, 1], ANSWER), // an invalid kind of label
     framed(HEADER, QUESTION, ANSWER.slice(0, -1)),
     framed(HEADER, QUESTION, ANSWER.slice(0, 1)), // a cut pointer
     framed(HEADER, QUESTION, ANSWER.with(11, 3).slice(0, -1)), // an address of 3 bytes
     framed(HEADER, QUESTION, ANSWER, [0]), // a byte too much
-    framed(HEADER.with(7, 2), QUESTION, ANSWER), // a count too large
+    framed(HEADER.with(7, 2), QUESTION, ANSWER), // a count that is too large
     framed(HEADER.with(6, 0xff), QUESTION, ANSWER),
     framed(HEADER.with(8, 0xff), QUESTION, ANSWER),
     framed(HEADER.with(2, 0x01), QUESTION, ANSWER), // a question
-    framed(HEADER, QUESTION, record(TXT, [5, 0x68, 0x69])), // a text that goes on
+    framed(HEADER, QUESTION, record(TXT, [5, 0x68, 0x69])), // a text without an end
     framed(HEADER, QUESTION, record(SSHFP, [1, 3])),
-    framed(HEADER, QUESTION, record(43, [1])), // a key that is cut
+    framed(HEADER, QUESTION, record(43, [1])), // a truncated key
     endless(),
     [0, 1, 0],
     [0, 12, 0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0], // no question in it
-    // An answer of 4 bytes, of which one is there.
+    // An answer of 4 bytes with one of them.
     [0, 24, 0, 1, 0x81, 0x80, 0, 0, 0, 1, 0, 0, 0, 0]
       .concat([0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 1]),
-    framed(HEADER, Array(8192 - 12).fill(1)), // names within names
-    // A part of a name that is longer than the message.
+    framed(HEADER, Array(8192 - 12).fill(1)), // nested names
+    // A label that is longer than the message.
     [0, 14, 0, 1, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 63, 1],
   ];
   for (const frame of damaged) {
@@ -160,7 +161,7 @@ Deno.test("dns.ts names what is wrong, and only that connection ends", async () 
   }
 });
 
-Deno.test("dns.ts refuses a name that cannot be asked for", async () => {
+Deno.test("dns.ts refuses an invalid name", async () => {
   await using server = serve(
     { ...loopback, framing: unframed() },
     async (connection) => {

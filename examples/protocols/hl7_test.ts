@@ -23,7 +23,7 @@ const ADMISSION: Message = [
   ["PID", "1", "", "Müller^Ann"],
 ];
 
-Deno.test("hl7.ts acknowledges messages, and drops what is none", async () => {
+Deno.test("hl7.ts acknowledges messages, and drops other bytes", async () => {
   await using server = serve({ ...loopback, framing }, handle);
   await using connection = await connect({
     port: server.addr.port,
@@ -35,7 +35,7 @@ Deno.test("hl7.ts acknowledges messages, and drops what is none", async () => {
   verifyFraming(framing, [ADMISSION, acknowledge(ADMISSION)]);
 });
 
-Deno.test("hl7.ts takes no message that is cut off for a whole one", () => {
+Deno.test("hl7.ts does not acknowledge a message that is cut off", () => {
   const decoder = new ChunkDecoder(framing);
   assertEquals(decoder.decode(bytes("\x0bMSH|^~\\&\rPID|1\r")), []);
   const { code } = assertThrows(() => decoder.end(), FramingError);

@@ -14,7 +14,7 @@ const hostname = "127.0.0.1";
 const hasNode = await isInstalled("node");
 const BIG = 50_000_000;
 
-// Answers by the path; the port is what it prints.
+// The path selects the response; it prints its port.
 const NODE_SERVER = `
 const server = require("node:http").createServer(async (request, response) => {
   let body = "";
@@ -133,7 +133,7 @@ const DAMAGED: [response: string, error: string][] = [
   ["", "UnexpectedEof"],
 ];
 
-Deno.test("http.ts ends with a named error where a response is damaged", async () => {
+Deno.test("http.ts ends with a named error if a response is damaged", async () => {
   let answer = "";
   await using server = serve(
     { hostname, port: 0, framing: unframed() },

@@ -3,7 +3,7 @@ import { connectionPair, verifyFraming } from "@framed/tcp/testing";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { framing, openClient } from "./language_server.ts";
 
-Deno.test("language_server.ts asks deno lsp about a program", async () => {
+Deno.test("language_server.ts queries deno lsp about a program", async () => {
   const child = new Deno.Command("deno", {
     args: ["lsp", "--quiet"],
     stdin: "piped",
@@ -36,7 +36,7 @@ Deno.test("language_server.ts asks deno lsp about a program", async () => {
       params: { textDocument },
     });
     assertStringIncludes(await diagnosed.promise, "not assignable");
-    // Several together, answered in any order.
+    // Several concurrent requests, answered in any order.
     const symbols = Array.from(
       { length: 5 },
       () =>
@@ -54,7 +54,7 @@ Deno.test("language_server.ts asks deno lsp about a program", async () => {
   }
 });
 
-Deno.test("language_server.ts names what is wrong with a server's message", async () => {
+Deno.test("language_server.ts names the error in a server's message", async () => {
   for (const body of ["[1]", '{"id":1}', "{", '{"jsonrpc":"2.0"}']) {
     const said = `Content-Length: ${body.length}\r\n\r\n${body}`;
     const readable = new Blob([said]).stream();
@@ -66,7 +66,7 @@ Deno.test("language_server.ts names what is wrong with a server's message", asyn
   }
 });
 
-Deno.test("language_server.ts answers what a server asks, and goes on", async () => {
+Deno.test("language_server.ts answers a server's request, and continues", async () => {
   await using pair = connectionPair({ framing });
   const heard: unknown[] = [];
   const ask = openClient(pair.near, (...each) => heard.push(each));

@@ -21,7 +21,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 
 peerTest(
   await isInstalled("memcached"),
-  "memcached.ts stores and gets values of memcached",
+  "memcached.ts stores and gets values in memcached",
   async () => {
     const port = freePort();
     await using _server = start([
@@ -68,7 +68,7 @@ peerTest(
   },
 );
 
-Deno.test("memcached.ts refuses keys that would be another command", async () => {
+Deno.test("memcached.ts refuses keys that would change the command", async () => {
   await using server = serve(
     { hostname, port: 0, framing: unframed() },
     (connection) => connection.send("END\r\n"),
@@ -92,7 +92,7 @@ const DAMAGED: [answer: string, code: FramingError["code"]][] = [
   ["x".repeat(2 * 1024 * 1024), "too-long"],
 ];
 
-Deno.test("memcached.ts ends with a named error where a reply is damaged", async () => {
+Deno.test("memcached.ts ends with a named error if a reply is damaged", async () => {
   let answer = "";
   await using server = serve(
     { hostname, port: 0, framing: unframed(), onError: () => {} },

@@ -18,7 +18,7 @@ const hasMosquitto = await isInstalled("mosquitto") &&
 
 peerTest(
   hasMosquitto,
-  "mqtt.ts hears what mosquitto_pub publishes, and is heard by mosquitto_sub",
+  "mqtt.ts receives from mosquitto_pub and publishes to mosquitto_sub",
   async () => {
     await using broker = await startListening((port) => [
       ...["mosquitto", "-v", "-p", `${port}`],
@@ -41,7 +41,7 @@ peerTest(
       ]);
       await assertSuccess(publisher);
     }
-    // Many together, each acknowledged by its id.
+    // Many concurrent messages, each acknowledged by its id.
     const numbers = Array.from({ length: 100 }, (_, i) => `${i}`);
     await Promise.all(
       numbers.map((number) => client.publish("framed/own", number)),
@@ -93,7 +93,7 @@ async function openBy(
 
 const welcome = packet(0x20, [0, 0]);
 
-Deno.test("mqtt.ts refuses what is no answer of a broker", async () => {
+Deno.test("mqtt.ts refuses packets that are not a broker's answer", async () => {
   for (
     const answer of [packet(0x20, [0, 5]), packet(0x90)]
   ) {

@@ -34,7 +34,7 @@ const TLS = [
 for (const [name, flags] of [["TCP", []], ["TLS", TLS]] as const) {
   peerTest(
     hasNats,
-    `nats.ts publishes, subscribes and asks over ${name}`,
+    `nats.ts publishes, subscribes and sends requests over ${name}`,
     async () => {
       await using nats = await startNats(...flags);
       const { port } = nats;
@@ -53,8 +53,8 @@ for (const [name, flags] of [["TCP", []], ["TLS", TLS]] as const) {
         if (heard.length === 3) enough.resolve();
       }, tls);
       await client.subscribe("news.*");
-      // NATS confirms no subscription, and reads each connection by itself: an answer on
-      // the same connection shows that the one to "reverse" is there.
+      // NATS does not confirm subscriptions, and reads each connection separately: an
+      // answer on the same connection shows that it has the subscription to "reverse".
       await server.request("reverse", new Uint8Array());
       const texts = Array.from({ length: 50 }, (_, i) => bytes(`number ${i}`));
       const answers = await Promise.all(
@@ -80,7 +80,7 @@ for (const [name, flags] of [["TCP", []], ["TLS", TLS]] as const) {
   );
 }
 
-Deno.test("nats.ts names what is wrong, and only that connection ends", async () => {
+Deno.test("nats.ts names the error, and ends only that connection", async () => {
   const cases = [
     ["INFO {}\r\nHELLO\r\n", "does not match"],
     ["INFO {}\r\nMSG a 1 3\r\nabcd\r\n", "terminator"],

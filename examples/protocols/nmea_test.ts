@@ -6,7 +6,7 @@ import { sentences } from "./nmea.ts";
 const bytes = (text: string) => new TextEncoder().encode(text);
 const loopback = { hostname: "127.0.0.1", port: 0 };
 
-Deno.test("nmea.ts drops a sentence that is damaged, and goes on", async () => {
+Deno.test("nmea.ts drops a damaged sentence, and continues", async () => {
   const recorded = [
     "$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47",
     "$GPGLL,4916.45,N,12311.12,W,225444,A*31",

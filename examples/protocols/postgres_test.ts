@@ -21,14 +21,14 @@ import {
 
 const hostname = "127.0.0.1";
 const tls = { serverName: "localhost", caCerts };
-// Of the system's user "nobody": PostgreSQL refuses to run as root.
+// Runs as the system's user "nobody": PostgreSQL refuses to run as root.
 const NOBODY = 65534;
 
 interface Database extends AsyncDisposable {
   readonly port: number;
 }
 
-/** A database in a folder of its own; `ann` needs TLS, and `ben` a password too. */
+/** A database in its own folder; `ann` needs TLS, `ben` also a password. */
 async function startDatabase(): Promise<Database> {
   const folder = await temporaryFolder();
   const data = `${folder.path}/data`;
@@ -90,7 +90,7 @@ function rows(connection: Postgres, sql: string) {
 
 peerTest(
   hasPostgres,
-  "postgres.ts asks PostgreSQL, plain and over TLS",
+  "postgres.ts queries PostgreSQL, plain and over TLS",
   async () => {
     await using database = await startDatabase();
     const { port } = database;
@@ -117,7 +117,7 @@ peerTest(
       Error,
       '42P01: relation "nowhere" does not exist',
     );
-    // A loop that is left loses no answer of the next query.
+    // Leaving a loop does not lose an answer to the next query.
     for await (
       const row of query(plain, "SELECT generate_series(1, 100000) n")
     ) {
@@ -146,7 +146,7 @@ peerTest(
       await using other = await connect({ port, framing });
       await assertRejects(() => login(other, who), Error, says);
     }
-    // What the client cannot go on with ends its connection, and no other.
+    // An unexpected answer ends its connection, and no other.
     await using copying = await connect({ port, framing });
     await login(copying, { user: "postgres" });
     await assertRejects(
@@ -172,19 +172,19 @@ const READY = message("Z", "I");
 const ONE_VALUE = message("D", "\0\x01\0\0\0\x01a");
 
 const DAMAGED: [answer: string, name: string][] = [
-  [message("D", "\0\x02\0\0\0\x01a"), "malformed"], // one value of two
+  [message("D", "\0\x02\0\0\0\x01a"), "malformed"], // one of two values
   [`${ONE_VALUE}${message("D", "\0\x01\0\0\0\x09a")}`, "malformed"],
   [`${ONE_VALUE}${message("D", "\0")}`, "malformed"],
   [message("E", "Mno end"), "malformed"],
   [message("?", ""), "malformed"],
-  ["T\0\0\0\x01", "malformed"], // less than the length of the length
+  ["T\0\0\0\x01", "malformed"], // less than the size of the length field
   ["T\x7f\x7f\x7f\x7f", "too-long"],
   [ONE_VALUE.slice(0, -1), "truncated"],
   [ONE_VALUE, "UnexpectedEof"],
   ["", "UnexpectedEof"],
 ];
 
-Deno.test("postgres.ts ends with a named error where a message is damaged", async () => {
+Deno.test("postgres.ts ends with a named error if a message is damaged", async () => {
   let answer = "";
   await using server = serve(
     { hostname, port: 0, framing: unframed() },
@@ -211,7 +211,7 @@ Deno.test("postgres.ts ends with a named error where a message is damaged", asyn
   }
 });
 
-Deno.test("postgres.ts logs in without a password, and takes no answer from before TLS", async () => {
+Deno.test("postgres.ts logs in without a password, and ignores answers from before TLS", async () => {
   let answers: string[] = [];
   await using server = serve(
     { hostname, port: 0, framing: unframed(), onError: () => {} },

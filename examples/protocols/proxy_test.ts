@@ -15,7 +15,7 @@ import { proxy, proxyHeader } from "./proxy.ts";
 const hostname = "127.0.0.1";
 const framing = lines();
 
-/** Answers only when its client has ended: how many lines came. */
+/** Answers with the number of lines, when its client has ended. */
 function countingServer() {
   return serve({ hostname, port: 0, framing }, async (connection) => {
     const received = await Array.fromAsync(connection);
@@ -23,7 +23,7 @@ function countingServer() {
   });
 }
 
-Deno.test("proxy.ts passes on the end of each direction alone", async () => {
+Deno.test("proxy.ts forwards the end of each direction separately", async () => {
   await using counting = countingServer();
   await using passing = proxy({ port: 0, to: counting.addr });
   await using client = await connect({ port: passing.addr.port, framing });
@@ -33,7 +33,7 @@ Deno.test("proxy.ts passes on the end of each direction alone", async () => {
   assertEquals(await client.receive(), undefined);
 });
 
-Deno.test("proxy.ts passes on the end of the server, and goes on to send", async () => {
+Deno.test("proxy.ts forwards the end of the server, and continues to send", async () => {
   const received = Promise.withResolvers<string[]>();
   await using server = serve(
     { hostname, port: 0, framing },
@@ -88,7 +88,7 @@ Deno.test("proxy.ts slows down a client whose server does not read", async () =>
   assertEquals(new TextDecoder().decode(answer), `${total * piece.length}`);
 });
 
-Deno.test("proxy.ts loses only the client whose server breaks", async () => {
+Deno.test("proxy.ts ends only the client whose server fails", async () => {
   const errors: unknown[] = [];
   await using server = serve(
     { hostname, port: 0, framing, onError: () => {} },
@@ -112,7 +112,7 @@ Deno.test("proxy.ts loses only the client whose server breaks", async () => {
   await other.close();
   await server.shutdown();
 
-  // And one for whom there is no server any more.
+  // Then a client whose server is gone.
   await using late = await connect({ port, framing });
   assertEquals(await Array.fromAsync(late), []);
   assertStringIncludes(`${errors.at(-1)}`, `${server.addr.port}`);
@@ -138,9 +138,9 @@ peerTest(
 
 peerTest(
   await isInstalled("haproxy"),
-  "proxy.ts tells HAProxy the client's address",
+  "proxy.ts sends HAProxy the client's address",
   async () => {
-    // HAProxy passes on what it was told.
+    // HAProxy forwards the address that it received.
     await using server = serve(
       { hostname, port: 0, framing },
       async (connection) => {
@@ -184,7 +184,7 @@ backend out
   },
 );
 
-Deno.test("proxy.ts passes on the address that another proxy tells", async () => {
+Deno.test("proxy.ts forwards the address from another proxy", async () => {
   await using server = serve(
     { hostname, port: 0, framing, proxyProtocol: true },
     (connection) => {
@@ -211,16 +211,16 @@ Deno.test("proxy.ts passes on the address that another proxy tells", async () =>
   if (localAddr?.transport !== "tcp") throw new TypeError("No address");
   assertEquals(await client.receive(), `hello, port ${localAddr.port}`);
 
-  // Without the header there is no way in.
+  // A connection without the header is refused.
   await using stranger = await connect({ port: second.addr.port, framing });
   stranger.send("hello");
-  // Its bytes are not read, so it may see a reset.
+  // Its bytes are not read, so it may get a reset.
   await Array.fromAsync(stranger).catch(() => {});
   await second.shutdown();
   assertStringIncludes(`${errors}`, "PROXY");
 });
 
-Deno.test("proxyHeader() tells addresses of each family", () => {
+Deno.test("proxyHeader() writes addresses of each family", () => {
   const from = { transport: "tcp", hostname: "::1", port: 1 } as const;
   const to = { transport: "tcp", hostname: "::2", port: 2 } as const;
   assertEquals(proxyHeader(from, to), "PROXY TCP6 ::1 ::2 1 2\r\n");

@@ -35,10 +35,11 @@ async function ourServer(): Promise<{ server: Program; port: string }> {
   return { server, port };
 }
 
-/** A real server, which keeps nothing, on a port of its own. */
+/** A real server, which stores nothing, on its own port. */
 async function realServer(): Promise<{ server: Program; port: string }> {
   while (true) {
-    // The server cannot choose a port by itself: another may take it before.
+    // The server cannot choose a free port itself, and another program may take the
+    // chosen one.
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const port = `${listener.addr.port}`;
     listener.close();
@@ -64,7 +65,7 @@ const CLIENT_PRINTS = [
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-/** The same in arrays and objects, as these are compared the same everywhere. */
+/** The same in arrays and objects, which compare the same in every runtime. */
 function comparable(value: unknown): unknown {
   if (value instanceof Uint8Array) return new TextDecoder().decode(value);
   if (value instanceof RedisError) return { error: value.message };
@@ -74,7 +75,7 @@ function comparable(value: unknown): unknown {
   return Array.isArray(value) ? value.map(comparable) : value;
 }
 
-/** All that RESP knows, and what is read of it. */
+/** All types of RESP, and the values read from them. */
 const SAMPLES: [wire: string, value: unknown][] = [
   ["+OK\r\n", "OK"],
   ["+\r\n", ""],
@@ -109,7 +110,7 @@ const SAMPLES: [wire: string, value: unknown][] = [
   ["\r\n", []],
 ];
 
-Deno.test("redis.ts reads all of RESP, however it is cut", () => {
+Deno.test("redis.ts reads all of RESP in every cut", () => {
   const wire = bytes(SAMPLES.map(([wire]) => wire).join(""));
   const expected = SAMPLES.map(([, value]) => value);
   for (const length of [1, 2, 3, 7, 50, wire.length]) {
@@ -124,7 +125,7 @@ Deno.test("redis.ts reads all of RESP, however it is cut", () => {
   }
 });
 
-Deno.test("redis.ts writes what it reads", () => {
+Deno.test("redis.ts writes the values that it reads", () => {
   const decoder = new ChunkDecoder(framing);
   const encoder = new ChunkEncoder(framing);
   const value: Value = [
@@ -145,7 +146,7 @@ Deno.test("redis.ts writes what it reads", () => {
   assertThrows(() => encoder.encode({ value: "a\r\nb" }), TypeError);
 });
 
-Deno.test("redis.ts refuses what is not RESP, after what is", () => {
+Deno.test("redis.ts delivers the values before invalid RESP", () => {
   const refused: [string, string][] = [
     ["$x\r\n", "malformed"],
     ["$-2\r\n", "malformed"],
@@ -186,10 +187,10 @@ Deno.test("redis.ts refuses what is not RESP, after what is", () => {
   }
 });
 
-Deno.test("redis.ts looks at each item of a large array once", async () => {
+Deno.test("redis.ts decodes each item of a large array once", async () => {
   const count = 200_000;
   const wire = bytes(`*${count}\r\n${"$1\r\nx\r\n".repeat(count)}`);
-  // Were it begun anew with each chunk, it would be a thousand times as much.
+  // Decoding from the start for each chunk would take a thousand times as many bytes.
   const chunks = Array.from(
     { length: Math.ceil(wire.length / 700) },
     (_, i) => wire.slice(700 * i, 700 * (i + 1)),
@@ -202,7 +203,7 @@ Deno.test("redis.ts looks at each item of a large array once", async () => {
   assertEquals(value.length, count);
 });
 
-Deno.test("redis.ts asks its own server", async () => {
+Deno.test("redis.ts sends requests to its own server", async () => {
   await using program = redis();
   const [, ...printed] = await assertSuccess(program);
   assertEquals(printed, CLIENT_PRINTS);
@@ -212,7 +213,7 @@ const hasServer = await isInstalled("redis-server");
 const hasTools = await isInstalled("redis-cli") &&
   await isInstalled("redis-benchmark");
 
-peerTest(hasServer, "redis.ts asks redis-server", async () => {
+peerTest(hasServer, "redis.ts sends requests to redis-server", async () => {
   const { server, port } = await realServer();
   await using _server = server;
   await using program = redis("--client", "--port", port);
@@ -252,7 +253,8 @@ peerTest(hasServer, "redis.ts asks redis-server", async () => {
     assertEquals(comparable(answer), comparable(value), type);
   }
 
-  // A push comes when another changes what this client has read.
+  // The server sends a push when another client changes a key that this client has
+  // read.
   await client.call("CLIENT", "TRACKING", "ON");
   await client.call("GET", "watched");
   await using other = await connect({ port: Number(port), framing });
@@ -349,7 +351,7 @@ peerTest(hasTools, "redis.ts serves redis-benchmark", async () => {
   ]);
 });
 
-Deno.test("redis.ts takes inline commands, in one read or many", async () => {
+Deno.test("redis.ts accepts inline commands, in one read or many", async () => {
   const { server, port } = await ourServer();
   await using _server = server;
   const conn = await Deno.connect({
@@ -361,7 +363,7 @@ Deno.test("redis.ts takes inline commands, in one read or many", async () => {
   assertEquals(text, "+PONG\r\n+OK\r\n$1\r\nv\r\n+OK\r\n");
 });
 
-Deno.test("redis.ts takes a command of any number of arguments", async () => {
+Deno.test("redis.ts accepts a command with any number of arguments", async () => {
   const { server, port } = await ourServer();
   await using _server = server;
   await using connection = await connect({ port: Number(port), framing });
@@ -370,14 +372,14 @@ Deno.test("redis.ts takes a command of any number of arguments", async () => {
   assertEquals(await connection.request({ value }), 150_000);
 });
 
-Deno.test("redis.ts refuses arrays so deep that each item of them takes long", () => {
+Deno.test("redis.ts refuses arrays that are nested too deeply", () => {
   const items = `*20000\r\n${":1\r\n".repeat(20_000)}`;
   const deep = "*1\r\n".repeat(50) + items;
   const decoder = new ChunkDecoder(framing);
   assertThrows(() => decoder.decode(bytes(deep)), FramingError, "deep");
 });
 
-Deno.test("redis.ts tells calls that the server has ended", async () => {
+Deno.test("redis.ts rejects calls when the server has ended", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const connecting = connect({ port: listener.addr.port, framing });
   const conn = await listener.accept();

@@ -28,7 +28,7 @@ const MAIL: Mail = {
   text: ["Subject: Dots", "", ".", "..", ".dot", "", "the end é"],
 };
 
-// As the programs of others take and give it.
+// In the form that other programs use.
 const TEXT = MAIL.text.map((line) => `${line}\r\n`).join("");
 
 /** A server, the mails that it received, and the errors of its connections. */
@@ -70,7 +70,7 @@ for (const tls of [undefined, { serverName: "localhost", caCerts }]) {
   });
 }
 
-// Sends what it is told on standard input, line by line as JSON.
+// Sends the mails from standard input, one JSON value a line.
 const SMTPLIB = `
 import json, smtplib, ssl, sys
 port, ca = int(sys.argv[1]), sys.argv[2]
@@ -143,7 +143,7 @@ async function pythonWithAiosmtpd(): Promise<string | undefined> {
     await using python = start([command, "-c", "import aiosmtpd"]);
     if ((await python.status).success) return command;
   }
-  // deno-lint-ignore no-console -- a test that is left out must not go unseen
+  // deno-lint-ignore no-console -- a skipped test must be visible
   console.log("Skipped the tests with aiosmtpd, which is not installed");
   return undefined;
 }
@@ -178,7 +178,7 @@ for (const isSecure of [false, true]) {
       });
 
       if (isSecure) return;
-      // No mail goes out in the clear where the server has no TLS.
+      // No mail is sent unencrypted if the server has no TLS.
       await using other = await connect({
         port: Number(port),
         framing: replies,
@@ -188,7 +188,7 @@ for (const isSecure of [false, true]) {
   );
 }
 
-/** What a server answers to bytes, up to its end. */
+/** Sends bytes, and returns the server's answer up to its end. */
 async function answersTo(port: number, sent: string): Promise<string> {
   await using client = await connect({ port, framing: unframed() });
   client.send(sent);
@@ -217,7 +217,7 @@ const DAMAGED: [sent: string, error: string][] = [
   [`EHLO ${"x".repeat(2000)}`, "too-long"],
 ];
 
-Deno.test("smtp.ts takes no mail where a lone line feed or return would end it", async () => {
+Deno.test("smtp.ts refuses a mail that a lone line feed or carriage return would end", async () => {
   for (const [sent, name] of DAMAGED) {
     const damaged = mailServer();
     await answersTo(damaged.port, sent);
@@ -239,10 +239,10 @@ const OK = "250 localhost\r\n";
 const HELLO = "250-localhost\r\n250 8BITMIME\r\n";
 const DIALOGUES: [sent: string, answers: string][] = [
   ["EHLO x\r\n", HELLO],
-  // An old client does not read more than a line.
+  // An old client reads only one line.
   ["helo x\r\n", OK],
   ["RSET \r\nNOOP x\r\n", OK.repeat(2)],
-  // A mail that has begun is over.
+  // It ends a mail that has started.
   [
     "MAIL FROM:<> SIZE=9\r\nEHLO x\r\nmail from:<a@x>\r\n",
     `${OK}${HELLO}${OK}`,
@@ -254,7 +254,7 @@ const DIALOGUES: [sent: string, answers: string][] = [
   ["RCPT TO:<b@x>\r\nDATA\r\n", "503 Not understood, or not now\r\n".repeat(2)],
 ];
 
-Deno.test("smtp.ts answers clients of all ages", async () => {
+Deno.test("smtp.ts answers old and new clients", async () => {
   await using server = mailServer();
   for (const [sent, answers] of DIALOGUES) {
     assertEquals(
@@ -262,14 +262,14 @@ Deno.test("smtp.ts answers clients of all ages", async () => {
       `220 localhost ESMTP\r\n${answers}221 Bye\r\n`,
     );
   }
-  // The longest line there is, to which a dot was added.
+  // The longest line, with an added dot.
   const line = `.${"x".repeat(997)}`;
   await answersTo(server.port, `${ENVELOPE}.${line}\r\n.\r\n`);
   assertEquals(server.mails.map(({ text }) => text[2]), [line]);
   assertEquals(server.errors, []);
 });
 
-Deno.test("smtp.ts refuses commands that come before TLS and after STARTTLS", async () => {
+Deno.test("smtp.ts refuses commands sent after STARTTLS and before TLS", async () => {
   await using server = mailServer(certificate);
   await answersTo(server.port, `EHLO x\r\nSTARTTLS\r\n${SMUGGLED}`);
   const [error] = server.errors;
@@ -293,7 +293,7 @@ const REPLIES: [sent: string, message: string][] = [
   ["", "ended"],
 ];
 
-Deno.test("smtp.ts names what a server does wrong", async () => {
+Deno.test("smtp.ts names the error of a server", async () => {
   let greeting = "";
   await using server = serve(
     { hostname, port: 0, framing: unframed(), onError: () => {} },
@@ -311,7 +311,7 @@ Deno.test("smtp.ts names what a server does wrong", async () => {
   }
 });
 
-Deno.test("smtp.ts sends no address that is a command, and no lone return", async () => {
+Deno.test("smtp.ts sends no address that contains a command, and no lone carriage return", async () => {
   await using server = mailServer();
   const wrongs: Partial<Mail>[] = [
     { from: "a>\r\nRSET" },
@@ -333,7 +333,7 @@ Deno.test("smtp.ts sends no address that is a command, and no lone return", asyn
   assertEquals(server.mails, []);
 });
 
-Deno.test("smtp.ts runs alone", async () => {
+Deno.test("smtp.ts runs as a program", async () => {
   await using example = startExample("protocols/smtp.ts", [], []);
   assertStringIncludes(
     (await assertSuccess(example)).join(),

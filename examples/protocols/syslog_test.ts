@@ -14,7 +14,7 @@ const loopback = { hostname: "127.0.0.1", port: 0 };
 
 peerTest(
   await isInstalled("logger"),
-  "syslog.ts takes what logger sends, in both framings",
+  "syslog.ts receives from logger in both framings",
   async () => {
     const received: Entry[] = [];
     const ended = Promise.withResolvers<void>();
@@ -42,7 +42,7 @@ peerTest(
   },
 );
 
-Deno.test("syslog.ts tells two framings apart in one stream, wherever it is cut", () => {
+Deno.test("syslog.ts distinguishes two framings in one stream, in every cut", () => {
   const decoder = new ChunkDecoder(framing);
   const stream = bytes(
     "<13>a 1\n7 <14>b\nc<15>2\n8 <191>\r\n!no priority\n<1>d\n",

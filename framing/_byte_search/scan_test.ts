@@ -7,14 +7,15 @@ import {
 } from "./scan.ts";
 import { seededRandom } from "../_testing.ts";
 
-Deno.test("wasmScanner() finds what scriptScanner() finds", () => {
+Deno.test("wasmScanner() finds the same places as scriptScanner()", () => {
   const wasm = wasmScanner();
   const script = scriptScanner();
   const random = seededRandom(7);
   const lengths = [0, 1, 15, 16, 17, 100, 1000, MAX_SCAN_BYTES];
   for (const length of [...lengths, ...lengths.toReversed()]) {
     for (const letters of [1, 2, 30]) {
-      // Few letters make many matches, and leave matches of a longer chunk over.
+      // Few different letters make many matches, and leave matches of a longer chunk in
+      // memory.
       const chunk = Uint8Array.from(
         { length },
         () => random(letters),
@@ -32,7 +33,7 @@ Deno.test("wasmScanner() finds what scriptScanner() finds", () => {
   }
 });
 
-Deno.test("wasmScanner() finds a byte anywhere in a buffer, of its space or another", () => {
+Deno.test("wasmScanner() finds a byte anywhere in its own memory and in another buffer", () => {
   const wasm = wasmScanner();
   const size = 256;
   const space = wasm.bufferSpace(size);
@@ -61,7 +62,7 @@ Deno.test("wasmScanner() finds a byte anywhere in a buffer, of its space or anot
   }
 });
 
-Deno.test("wasmScanner() reserves buffers apart from each other while there is room", () => {
+Deno.test("wasmScanner() reserves separate buffers while there is room", () => {
   const { scan, offsets, bufferSpace } = wasmScanner();
   const { reserve } = bufferSpace(3 * 1024 * 1024);
   const buffers: Uint8Array[] = [];
@@ -70,7 +71,7 @@ Deno.test("wasmScanner() reserves buffers apart from each other while there is r
     if (buffer === undefined) break;
     buffers.push(buffer.fill(1 + buffers.length));
   }
-  // What is looked through is copied elsewhere, and so are the places found.
+  // The bytes are copied to another place, and so are the found positions.
   const count = scan(new Uint8Array(MAX_SCAN_BYTES), 0, 0, 0);
   assertEquals(count, MAX_SCAN_BYTES);
   assertEquals(offsets[MAX_SCAN_BYTES - 1], MAX_SCAN_BYTES - 1);

@@ -1,15 +1,15 @@
-/** What is measured of batches, which 0.1 does not have: places in place of messages. */
+/** The operations of batches, which 0.1 does not have: positions instead of messages. */
 
 import type { Connection } from "../../../connection.ts";
 import type { Batch, Bytes } from "../../../framing.ts";
 import type { Wire } from "./_framed.ts";
 import { type Operation, Tally } from "./subject.mjs";
 
-/** How connections are made, where the module runs. */
+/** Makes connections in the runtime of the module. */
 export interface Sockets {
   connect(port: number, wire: Wire): Promise<Connection<Bytes>>;
   connectText(port: number): Promise<Connection<string>>;
-  /** Serves at a port of its own, and returns it. */
+  /** Serves on a free port, and returns the port. */
   serve(
     handler: (connection: Connection<Bytes>) => Promise<void>,
     wire: Wire,
@@ -19,10 +19,13 @@ export interface Sockets {
 const LINES: Wire = { framing: "lines", isTls: false };
 const PREFIXED: Wire = { framing: "prefixed", isTls: false };
 const TLS: Wire = { framing: "lines", isTls: true };
-/** How many bytes a frame has besides its message. */
+/** The number of bytes that a frame adds to its message. */
 const OVERHEAD_BYTES = { lines: 1, prefixed: 4 } as const;
 
-/** Adds the messages of a batch by their number and length, once they were proved. */
+/**
+ * Adds the messages of a batch by their number and length, after the first run has
+ * verified them.
+ */
 function addCounted(
   tally: Tally,
   batch: Batch<Bytes>,
@@ -37,7 +40,7 @@ function addCounted(
   tally.bytes += frames.length - count * OVERHEAD_BYTES[framing];
 }
 
-/** Adds them by looking at four bytes of each, where they lie. */
+/** Adds them by reading four bytes of each in place. */
 function addLookedAt(tally: Tally, batch: Batch<Bytes>, wire: Wire): void {
   addCounted(tally, batch, wire);
   for (let i = 0; i < batch.length; i++) {
@@ -45,7 +48,7 @@ function addLookedAt(tally: Tally, batch: Batch<Bytes>, wire: Wire): void {
   }
 }
 
-/** Adds them by looking at the same four bytes as one integer. */
+/** Adds them by reading the same four bytes as one integer. */
 function addHeaders(tally: Tally, batch: Batch<Bytes>, wire: Wire): void {
   addCounted(tally, batch, wire);
   for (let i = 0; i < batch.length; i++) {

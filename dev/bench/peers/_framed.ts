@@ -1,6 +1,6 @@
 /**
- * What is measured of the module: the same code over each version of it, which a
- * program hands in as a {@linkcode Version}.
+ * The operations of the module: the same code over each version, which a program passes
+ * as a {@linkcode Version}.
  */
 
 import {
@@ -22,7 +22,7 @@ import {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What all versions have of a connection. */
+/** The interface of a connection that all versions have. */
 export interface Connection<Message> extends AsyncIterable<Message> {
   readonly readable: ReadableStream<Message>;
   readonly writable: WritableStream<Message>;
@@ -32,18 +32,18 @@ export interface Connection<Message> extends AsyncIterable<Message> {
   [Symbol.asyncDispose](): PromiseLike<void>;
 }
 
-/** How the bytes of a connection are framed, and what carries them. */
+/** The framing and the transport of a connection. */
 export interface Wire {
-  /** With a length of 4 bytes before each message, or lines without text. */
+  /** A length of 4 bytes before each message, or lines as bytes. */
   framing: "lines" | "prefixed";
   isTls: boolean;
 }
 
-/** A version of the module, as far as versions differ. */
+/** The parts in which versions of the module differ. */
 export interface Version {
   connect(port: number, wire: Wire): Promise<Connection<Bytes>>;
   connectText(port: number): Promise<Connection<string>>;
-  /** Serves at a port of its own, and returns it. */
+  /** Serves on a free port, and returns the port. */
   serve(
     handler: (connection: Connection<Bytes>) => Promise<void>,
     wire: Wire,
@@ -55,7 +55,7 @@ export interface Version {
       tell: Record<"broadcast" | "loop", (line: string) => unknown>,
     ) => Promise<void>,
   ): number | Promise<number>;
-  /** Ways to decode, for the framings that are named. */
+  /** Decoders for the named framings. */
   decode: {
     lines: Decode;
     crlf: Decode;
@@ -69,7 +69,7 @@ export interface Version {
   delimiterStream(): TransformStream<Bytes, Uint8Array>;
 }
 
-/** How many messages are sent before one of them is waited for. */
+/** The number of messages sent before one is awaited. */
 const WINDOW = 512;
 
 const LINES: Wire = { framing: "lines", isTls: false };
@@ -132,7 +132,7 @@ export function operationsOf(version: Version): Record<string, Operation> {
       }, wire);
   }
 
-  /** A chat: greets each connection, and tells all what one of them says. */
+  /** A chat: greets each connection, and sends each line to all. */
   function chat(way: "broadcast" | "loop"): Operation {
     return (length) => {
       const greeting = new TextDecoder().decode(makeMessages(length)[0]);
@@ -245,7 +245,7 @@ export function addText(tally: Tally, message: string): void {
   tally.addText(message);
 }
 
-/** Adds the text of an object that {@linkcode jsonHeader} begins. */
+/** Adds the text of an object that starts with {@linkcode jsonHeader}. */
 export function addJson(tally: Tally, message: unknown): void {
   if (typeof message === "object" && message !== null && "text" in message) {
     tally.addText(`${message.text}`);

@@ -1,4 +1,4 @@
-/** Decoding without sockets: the chunks, and the ways to put them through. */
+/** Decoding without sockets: the chunks, and how to decode them. */
 
 import {
   type Kind,
@@ -10,16 +10,16 @@ import {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What to decode: which delimiter or header, and what is between. */
+/** What to decode: the delimiter or header, and the messages. */
 export interface InMemoryOptions {
   kind?: Kind;
   delimiter?: string;
   header?: (message: Uint8Array) => Uint8Array;
-  /** Whether each chunk has its own memory, as those of a socket have. */
+  /** Whether each chunk has its own memory, like chunks of a socket. */
   areApart?: boolean;
 }
 
-/** Decodes chunks, again and again as the count asks for, into a tally. */
+/** Decodes chunks repeatedly, up to the count, into a tally. */
 export type Decode = (
   chunks: Iterable<Bytes>,
   tally: Tally,
@@ -55,7 +55,7 @@ function* repeat(chunks: Bytes[], times: number): Generator<Bytes> {
   for (let time = 0; time < times; time++) yield* chunks;
 }
 
-/** Puts chunks through a transform stream, the way most programs do. */
+/** Pipes chunks through a transform stream, like most programs. */
 export function pipe<Out>(
   chunks: Iterable<Bytes>,
   transform: TransformStream<Bytes, Out>,
@@ -70,17 +70,17 @@ export function pipe<Out>(
   }).pipeThrough(transform);
 }
 
-/** A header of four bytes, the length of the message. */
+/** A header of four bytes with the length of the message. */
 export function lengthHeader(message: Uint8Array): Uint8Array {
   const header = new DataView(new ArrayBuffer(4));
   header.setUint32(0, message.length);
   return new Uint8Array(header.buffer);
 }
 
-/** What begins a JSON object with the message; {@linkcode JSON_DELIMITER} ends it. */
+/** The start of a JSON object with the message; {@linkcode JSON_DELIMITER} ends it. */
 export function jsonHeader(): Uint8Array {
   return new TextEncoder().encode('{"text":"');
 }
 
-/** What ends such an object and its line. */
+/** The end of such an object and its line. */
 export const JSON_DELIMITER = '"}\n';

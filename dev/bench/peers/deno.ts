@@ -1,6 +1,6 @@
 /**
- * Deno alone: `conn.read` and `conn.write`, `conn.readable` and
- * `conn.writable`. Most of it finds no messages, and so is the floor.
+ * Deno alone: `conn.read` and `conn.write`, `conn.readable` and `conn.writable`. Most
+ * operations do not look for messages, and so show the lower limit.
  */
 
 import { inMemory } from "./_in_memory.ts";
@@ -25,7 +25,7 @@ async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Views of so many bytes each: messages, to someone who knows where they end. */
+/** Views of `length` bytes each: messages whose ends are known. */
 function viewsOf(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array[] {
   const { buffer, byteOffset } = bytes;
   const views: Uint8Array[] = [];
@@ -36,7 +36,7 @@ function viewsOf(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array[] {
   return views;
 }
 
-/** Copies each message, as after whatever was done to it. */
+/** Copies each message, as a program that changes it would. */
 function copying(
   length: number,
 ): (bytes: Uint8Array<ArrayBuffer>) => Uint8Array {
@@ -92,7 +92,7 @@ async function connectTls(port: number): Promise<Deno.TlsConn> {
   return await Deno.startTls(await connectTcp(port), { hostname, caCerts });
 }
 
-/** Asks for one message after the other, with a buffer as long as is given. */
+/** Requests one message after the other, with a read buffer of the given length. */
 function request(
   frames: Uint8Array<ArrayBuffer>[],
   bufferLength: number,
@@ -118,7 +118,7 @@ function request(
   };
 }
 
-/** Reads to the end, without a look. */
+/** Reads to the end, without looking at the bytes. */
 function receive(connect: (port: number) => Promise<Deno.Conn>): Run {
   return async (port) => {
     using conn = await connect(port);
@@ -138,7 +138,7 @@ function receive(connect: (port: number) => Promise<Deno.Conn>): Run {
 const operations: Record<string, Operation> = {
   "receive-read": () => receive(connectTcp),
   "receive-tls": () => receive(connectTls),
-  // Messages stay their receiver's, so there is a buffer for each read.
+  // The receiver keeps the messages, so each read has its own buffer.
   "receive-views": (length) => async (port) => {
     using conn = await Deno.connect({ hostname, port });
     const tally = new Tally();
@@ -180,8 +180,8 @@ const operations: Record<string, Operation> = {
       return new Tally();
     };
   },
-  // A buffer that the answer fills spares a turn of the event loop where the answer
-  // is there immediately: only a read that leaves room shows that a socket is empty.
+  // If the answer fills the buffer and is already there, the read takes one turn of the
+  // event loop less: only a read that leaves room shows that a socket is empty.
   "request": (length) => request(makeFrames(length), length + 1),
   "request-any-length": (length, _chunkLength, kind) =>
     request(makeFrames(length, kind), READ_BUFFER_LENGTH),

@@ -1,4 +1,4 @@
-/** The module itself, as it is here. */
+/** The module of this checkout. */
 
 import { broadcast, connect, serve } from "../../../mod.ts";
 import {

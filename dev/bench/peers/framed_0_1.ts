@@ -1,6 +1,6 @@
 /**
- * Version 0.1 of the module, to compare with. Its files are not in the tree: the
- * driver takes them out of git, and says in `BENCH_FRAMED_0_1` where they are.
+ * Version 0.1 of the module, for comparison. Its files are not in the working tree: the
+ * driver takes them out of git, and `BENCH_FRAMED_0_1` names their folder.
  */
 
 import { caCerts, certificate } from "../../testdata/certificates.ts";
@@ -35,7 +35,7 @@ interface Server<Message> {
   readonly connections: ReadonlySet<Connection<Message>>;
 }
 
-/** As much of the module as is used here. */
+/** The part of the module that is used here. */
 interface FramedTcp {
   asJson(framing: Framing<Bytes>): Framing<unknown>;
   broadcast<Message>(

@@ -7,9 +7,8 @@ type Bytes = Uint8Array<ArrayBuffer>;
 type Constructor<Stream> = new (delimiter?: Uint8Array) => Stream;
 
 /**
- * Takes a class from the package by name: where JSR is out of reach, the
- * package is a stand-in, which has no such class and with which nothing may
- * be compared.
+ * Gets a class of the package by name. Without access to JSR the package is a stand-in
+ * without such classes, which must not be measured.
  */
 async function streamClass<Stream>(name: string): Promise<Constructor<Stream>> {
   const streams: Record<string, unknown> = await import("@std/streams");
@@ -36,7 +35,7 @@ function textLineStream(): Promise<
   return streamClass("TextLineStream");
 }
 
-/** Adds every message, save the empty one that this stream has at its end. */
+/** Adds every message except the empty one that this stream gives at its end. */
 async function addAll(
   messages: ReadableStream<Uint8Array>,
   tally: Tally,

@@ -11,7 +11,7 @@ import { connect, createServer } from "node:net";
 import process from "node:process";
 import { createInterface } from "node:readline";
 
-/** Messages behind their length in 4 bytes, the lowest first. */
+/** Messages after their length in 4 bytes, the lowest first. */
 async function* lengthPrefixed(socket) {
   let chunks = [];
   let buffered = 0;

@@ -13,7 +13,7 @@ if (action === "listen") {
   const registers = new Uint16Array(100);
   const vector = {
     getHoldingRegister: (address) => {
-      // As its documentation has it: the code of the exception.
+      // As documented: the code of the exception.
       if (address >= registers.length) throw { modbusErrorCode: 2 };
       return registers[address];
     },
@@ -38,7 +38,7 @@ if (action === "listen") {
   console.log(JSON.stringify({
     one: (await client.readHoldingRegisters(5, 1)).data,
     many: (await client.readHoldingRegisters(10, 80)).data,
-    // All at once, over one connection.
+    // All concurrently, over one connection.
     together: await Promise.all(
       [10, 11, 12].map(async (address) =>
         (await client.readHoldingRegisters(address, 1)).data[0]

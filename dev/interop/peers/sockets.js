@@ -1,5 +1,6 @@
-// What the tests of connections, servers and clients use of Deno, by node:net and
-// node:tls. A connection here is the transport that @framed/tcp/node makes of a socket.
+// Implements the part of Deno that the tests of connections, servers and clients use,
+// with node:net and node:tls. A connection here is a transport that @framed/tcp/node
+// makes from a socket.
 
 import { spawn } from "node:child_process";
 import dns from "node:dns";
@@ -21,7 +22,7 @@ Deno.build = {
 };
 Deno.unrefTimer = (timer) => timer.unref();
 
-// Tests put another function in its place, and take that away again.
+// Tests replace this function, and restore it.
 Object.setPrototypeOf(
   performance,
   Object.create(Object.getPrototypeOf(performance), {
@@ -30,7 +31,7 @@ Object.setPrototypeOf(
 );
 Reflect.deleteProperty(performance, "now");
 
-// Errors are told by their names, as node.ts tells them.
+// Errors have the names that node.ts gives them.
 Deno.errors = new Proxy({}, {
   get: (classes, name) => {
     classes[name] ??= class extends Error {
@@ -53,8 +54,7 @@ globalThis.QuotaExceededError ??= class extends DOMException {
   }
 };
 
-// Listening does not wait then for the look-up of what is an address already, so that
-// Deno.listen() can know its port when it returns.
+// Addresses are not looked up, so that Deno.listen() knows its port when it returns.
 const { lookup } = dns;
 dns.lookup = (hostname, options, callback) => {
   const family = net.isIP(hostname);
@@ -86,7 +86,7 @@ Deno.statSync = (path) => {
 Deno.makeTempDir = () =>
   fs.promises.mkdtemp(`${os.tmpdir()}/framed-tcp-runtimes-`);
 
-/** Programs, with pipes to and from them. */
+/** Child processes with pipes. */
 Deno.Command = class {
   constructor(command, { args = [] } = {}) {
     this.spawn = () => {
@@ -106,7 +106,7 @@ Deno.Command = class {
   }
 };
 
-/** A transport with what Deno's connections have besides. */
+/** A transport with the other members of Deno's connections. */
 function toConn(socket, addresses = {}) {
   const conn = socketTransport(socket);
   for (const [side, value] of Object.entries(addresses)) {
@@ -181,7 +181,7 @@ Deno.listen = (options) => {
   return listen((socket) => toConn(socket, addresses), options);
 };
 
-// The handshake begins when a connection is accepted, and is not waited for.
+// The handshake starts when a connection is accepted, and is not awaited.
 Deno.listenTls = (options) => {
   const { cert, key, alpnProtocols } = options;
   const secureContext = tls.createSecureContext({ cert, key });
@@ -198,7 +198,7 @@ Deno.listenTls = (options) => {
     ]).then(() => ({ alpnProtocol: secure.alpnProtocol || null }));
     handshake.catch(() => {});
     let conn;
-    // Made late, as it pauses the socket, which then tells of no end.
+    // Created late, because it pauses the socket, which then reports no end.
     const close = () => conn === undefined ? secure.destroy() : conn.close();
     return new Proxy({
       handshake: () => handshake,
@@ -208,7 +208,7 @@ Deno.listenTls = (options) => {
       has: (own, name) => name in own || name in (conn ??= toConn(secure)),
       get(own, name) {
         if (name in own) return own[name];
-        if (name === "then") return undefined; // it is given by a promise
+        if (name === "then") return undefined; // it is returned as a promise
         conn ??= toConn(secure);
         const value = conn[name];
         return typeof value === "function" ? value.bind(conn) : value;
@@ -248,7 +248,7 @@ Deno.connectTls = async (
   return toConn(socket);
 };
 
-// As the tests ask for rejections that nothing handles.
+// For tests that check unhandled rejections.
 const listeners = new Map();
 process.on("unhandledRejection", (reason) => {
   if (listeners.size === 0) unhandled.push(reason);

@@ -3,13 +3,13 @@
 /** @type {{ name: string, fn: (context: object) => unknown }[]} */
 const tests = [];
 
-/** The reasons of rejections that nothing has handled. */
+/** The reasons of unhandled rejections. */
 export const unhandled = [];
 
-// When a test that waits in vain is given up.
+// After this time a test fails.
 const TIMEOUT_MS = 20_000;
 
-// Newer than the module needs; the tests use them.
+// The tests use these, but the module does not need them.
 Promise.withResolvers ??= () => {
   const parts = {};
   parts.promise = new Promise((resolve, reject) =>
@@ -28,13 +28,13 @@ ReadableStream.from ??= (items) => {
   }, { highWaterMark: 0 });
 };
 
-// Nothing else of Deno is here, so a test of what needs more fails.
+// There is nothing else of Deno, so code that needs more fails its test.
 globalThis.Deno = {
   test(...parts) {
     const { name, fn, ignore } = Object.assign({}, ...parts.map(optionsOfTest));
     if (!ignore) tests.push({ name, fn });
   },
-  // A browser does not tell it.
+  // Browsers do not report memory.
   memoryUsage: () =>
     globalThis.process?.memoryUsage() ?? { heapUsed: 0, external: 0, rss: 0 },
 };
@@ -48,15 +48,15 @@ function optionsOfTest(part) {
 let running = "";
 let toSkip = new Set();
 
-// A step is skipped by the names of its test and its own.
+// A step is skipped by the name of its test and its own name.
 const context = {
   step: (name, fn) =>
     toSkip.delete(`${running}: ${name}`) ? undefined : fn(context),
 };
 
 /**
- * Runs all, but those whose names are in `skipped`, and gives how many passed, what the
- * others say, and which names are of no test.
+ * Runs all tests except those in `skipped`. Returns how many passed, the failures, and
+ * the names in `skipped` that match no test.
  *
  * @param {readonly string[]} skipped
  */

@@ -1,15 +1,15 @@
-// The stand-in must pass wherever the original does: every test runs on both,
-// which are one and the same where JSR cannot be reached.
+// The stand-in must pass the tests of the original: every test runs on both. Without
+// access to JSR both are the stand-in.
 import * as original from "@std/assert";
 import * as standIn from "./assert/mod.ts";
 
-// Compiles only while original and stand-in can take each other's place.
+// Compiles only if original and stand-in have compatible types.
 type Std = Pick<typeof original, keyof typeof standIn>;
 
 testOn("original", original satisfies typeof standIn);
 testOn("stand-in", standIn);
 
-/** Throws unless a promise or a function fails as an assertion does. */
+/** Throws unless a promise or a function fails with an assertion error. */
 async function failing(
   description: string,
   assertion: () => unknown,
@@ -30,14 +30,14 @@ function throwing(error: unknown): () => never {
 }
 
 function testOn(side: string, std: Std): void {
-  Deno.test(`assert() tells true from false (${side})`, async () => {
+  Deno.test(`assert() throws for falsy values (${side})`, async () => {
     for (const value of [true, 1, "a", {}, []]) std.assert(value);
     for (const value of [false, 0, 0n, "", null, undefined]) {
       await failing("assert", () => std.assert(value, "reason"));
     }
   });
 
-  Deno.test(`assertEquals() and assertNotEquals() compare in depth (${side})`, async () => {
+  Deno.test(`assertEquals() and assertNotEquals() compare deeply (${side})`, async () => {
     const bytes = new Uint8Array([0, 1, 2, 3]);
     const symbol = Symbol();
     const equal: [unknown, unknown][] = [
@@ -83,7 +83,7 @@ function testOn(side: string, std: Std): void {
     }
   });
 
-  Deno.test(`assertStrictEquals() compares as Object.is does (${side})`, async () => {
+  Deno.test(`assertStrictEquals() compares like Object.is (${side})`, async () => {
     const object = {};
     std.assertStrictEquals(object, object);
     std.assertStrictEquals(NaN, NaN);
@@ -92,7 +92,7 @@ function testOn(side: string, std: Std): void {
     }
   });
 
-  Deno.test(`assertInstanceOf() takes subclasses (${side})`, async () => {
+  Deno.test(`assertInstanceOf() accepts subclasses (${side})`, async () => {
     std.assertInstanceOf(new TypeError(), Error);
     await failing(
       "other",
@@ -108,7 +108,7 @@ function testOn(side: string, std: Std): void {
     await failing("include", () => std.assertStringIncludes("hello", "L"));
   });
 
-  Deno.test(`assertThrows() checks and returns what is thrown (${side})`, async () => {
+  Deno.test(`assertThrows() checks and returns the thrown error (${side})`, async () => {
     const error = new RangeError("Cannot do it");
     for (
       const caught of [
@@ -171,7 +171,7 @@ Deno.test("assert() and assertInstanceOf() narrow a value's type", () => {
   standIn.assertEquals(error.message, "");
 });
 
-Deno.test("assertEquals() compares no object that it could judge wrongly", () => {
+Deno.test("assertEquals() refuses objects that it might compare wrongly", () => {
   standIn.assertThrows(
     () => standIn.assertEquals(new Map([[1, 2]]), new Map([[1, 2]])),
     TypeError,

@@ -1,4 +1,4 @@
-// As assert_test.ts: every test runs on the original and on the stand-in.
+// Like assert_test.ts: every test runs on the original and on the stand-in.
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import * as original from "@std/async";
 import * as standIn from "./async/mod.ts";
@@ -9,7 +9,7 @@ testOn("original", original satisfies typeof standIn);
 testOn("stand-in", standIn);
 
 function testOn(side: string, std: Std): void {
-  Deno.test(`delay() waits, the shorter time less (${side})`, async () => {
+  Deno.test(`delay() waits less for a shorter time (${side})`, async () => {
     const order: number[] = [];
     await Promise.all([20, 0, 10].map(async (milliseconds) => {
       await std.delay(milliseconds);
@@ -32,7 +32,7 @@ function testOn(side: string, std: Std): void {
     );
   });
 
-  Deno.test(`abortable() gives what the promise gives (${side})`, async () => {
+  Deno.test(`abortable() settles like its promise (${side})`, async () => {
     const { signal } = new AbortController();
     const error = new Error("No");
     assertEquals(await std.abortable(Promise.resolve(1), signal), 1);

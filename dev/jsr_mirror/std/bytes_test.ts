@@ -1,4 +1,4 @@
-// As assert_test.ts: every test runs on the original and on the stand-in.
+// Like assert_test.ts: every test runs on the original and on the stand-in.
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import * as original from "@std/bytes";
 import * as standIn from "./bytes/mod.ts";
@@ -8,13 +8,13 @@ type Std = Pick<typeof original, keyof typeof standIn>;
 testOn("original", original satisfies typeof standIn);
 testOn("stand-in", standIn);
 
-/** Bytes that lie inside a larger buffer, where an offset can go wrong. */
+/** Bytes inside a larger buffer, to catch wrong offsets. */
 function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(`ab${text}ab`).subarray(2, -2);
 }
 
 function testOn(side: string, std: Std): void {
-  Deno.test(`concat() makes a buffer of its own (${side})`, () => {
+  Deno.test(`concat() returns its own buffer (${side})`, () => {
     assertEquals(std.concat([]), new Uint8Array());
     const parts = [bytes("a"), bytes(""), bytes("bcd")];
     const joined = std.concat(parts);

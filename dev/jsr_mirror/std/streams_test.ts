@@ -1,4 +1,4 @@
-// As assert_test.ts: every test runs on the original and on the stand-in.
+// Like assert_test.ts: every test runs on the original and on the stand-in.
 import { assertEquals, assertRejects } from "@std/assert";
 import * as original from "@std/streams";
 import * as standIn from "./streams/mod.ts";

@@ -1,9 +1,8 @@
 /**
- * Whether two values are equal in depth.
+ * Whether two values are deeply equal.
  *
- * Primitives, arrays, plain objects and typed arrays are compared. For objects
- * of other classes no answer is better than one that could differ from
- * `@std/assert`'s.
+ * It compares primitives, arrays, plain objects and typed arrays. For objects of other
+ * classes it throws, because its answer could differ from that of `@std/assert`.
  */
 export function equal(a: unknown, b: unknown): boolean {
   if (a === b || Object.is(a, b)) return true;

@@ -1,19 +1,19 @@
 import { withReason } from "./_message.ts";
 import { AssertionError } from "./_assertion_error.ts";
 
-/** A class of errors, however its instances are made. */
+/** A class of errors, with any constructor. */
 export type ErrorConstructor<E extends Error> = abstract new (
   ...args: never[]
 ) => E;
 
-/** What a thrown value has to be. */
+/** The expectations of a thrown value. */
 export interface ErrorCheck<E extends Error> {
   type?: ErrorConstructor<E> | undefined;
   messageIncludes?: string | undefined;
   reason?: string | undefined;
 }
 
-/** Sorts the arguments after the function that is to fail. */
+/** Sorts the arguments after the function that must fail. */
 export function errorCheck<E extends Error>(
   typeOrReason: ErrorConstructor<E> | string | undefined,
   messageIncludes: string | undefined,
@@ -24,7 +24,7 @@ export function errorCheck<E extends Error>(
     : { type: typeOrReason, messageIncludes, reason };
 }
 
-/** Passes a thrown value on when it is what was expected. */
+/** Returns a thrown value if it meets the expectations. */
 export function checkError<E extends Error>(
   error: unknown,
   { type, messageIncludes, reason }: ErrorCheck<E>,

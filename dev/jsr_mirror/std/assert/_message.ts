@@ -8,7 +8,7 @@ export function withReason(
   return reason ? `${message}: ${reason}` : `${message}.`;
 }
 
-/** Draws how two values differ. */
+/** Shows how two values differ. */
 export function difference(
   actual: unknown,
   expected: unknown,

@@ -11,7 +11,7 @@ export function assertRejects(
   fn: () => PromiseLike<unknown>,
   msg?: string,
 ): Promise<unknown>;
-/** Asserts that a function's promise rejects with a certain error, and returns it. */
+/** Asserts that a function's promise rejects with an expected error, and returns it. */
 export function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
   ErrorClass: ErrorConstructor<E>,

@@ -1,7 +1,7 @@
 import { difference, withReason } from "./_message.ts";
 import { AssertionError } from "./_assertion_error.ts";
 
-/** Asserts that two values are the same, as `Object.is` has it. */
+/** Asserts that two values are the same, by `Object.is`. */
 export function assertStrictEquals<T>(
   actual: unknown,
   expected: T,

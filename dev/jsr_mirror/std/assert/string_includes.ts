@@ -1,7 +1,7 @@
 import { withReason } from "./_message.ts";
 import { AssertionError } from "./_assertion_error.ts";
 
-/** Asserts that a string holds another. */
+/** Asserts that a string contains another. */
 export function assertStringIncludes(
   actual: string,
   expected: string,

@@ -6,9 +6,9 @@ import {
 import { withReason } from "./_message.ts";
 import { AssertionError } from "./_assertion_error.ts";
 
-/** Asserts that a function throws, and returns what it threw. */
+/** Asserts that a function throws, and returns the thrown value. */
 export function assertThrows(fn: () => unknown, msg?: string): unknown;
-/** Asserts that a function throws a certain error, and returns it. */
+/** Asserts that a function throws an expected error, and returns it. */
 export function assertThrows<E extends Error = Error>(
   fn: () => unknown,
   ErrorClass: ErrorConstructor<E>,

@@ -1,4 +1,7 @@
-/** What `promise` gives, unless `signal` is aborted first: then its reason. */
+/**
+ * Settles like `promise`, or rejects with the reason of `signal` if that is aborted
+ * first.
+ */
 export async function abortable<T>(
   promise: Promise<T>,
   signal: AbortSignal,

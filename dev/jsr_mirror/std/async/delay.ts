@@ -1,4 +1,4 @@
-/** Waits for so many milliseconds, or rejects with the signal's reason. */
+/** Waits for `ms` milliseconds, or rejects with the signal's reason. */
 export function delay(
   ms: number,
   options: { signal?: AbortSignal } = {},

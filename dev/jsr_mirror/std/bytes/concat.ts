@@ -2,7 +2,7 @@
 export function concat(
   buffers: readonly Uint8Array[],
 ): Uint8Array<ArrayBuffer> {
-  // Not Buffer.concat: its result can lie in a pool that others share.
+  // Not Buffer.concat: its result can be in a shared pool.
   const joined = new Uint8Array(
     buffers.reduce((length, buffer) => length + buffer.length, 0),
   );
