@@ -11,7 +11,6 @@ import { type Batch, takeAhead, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { drops } from "../internal/drops.ts";
 import { type Ending, endingOfRead } from "./_ending.ts";
-import type { Source } from "./_receivers.ts";
 import { checkMoved } from "./_transports.ts";
 import {
   noteMoved,
@@ -22,6 +21,12 @@ import {
   untilOthersHadTurn,
 } from "./_turns.ts";
 import type { Transport } from "./transport.ts";
+
+/** What a receiver waits for. */
+export interface Source<T> {
+  /** Takes what has arrived, for a receiver in its turn. */
+  take(): T | undefined;
+}
 
 /** Waits in a queue for messages. */
 export interface Receiver {

@@ -1,11 +1,5 @@
 import type { Batch } from "../framing/batch.ts";
-import type { Reader, Receiver } from "./_reader.ts";
-
-/** What a receiver waits for. */
-export interface Source<T> {
-  /** Takes what has arrived, for a receiver in its turn. */
-  take(): T | undefined;
-}
+import type { Reader, Receiver, Source } from "./_reader.ts";
 
 /** Waits for messages with a promise. */
 export class Waiter<T> implements Receiver {

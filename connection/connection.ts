@@ -37,13 +37,8 @@ import {
 import { HalfClosedLimit } from "./_half_closed_limit.ts";
 import { Heartbeat } from "./_heartbeat.ts";
 import { messageStream } from "./_readable.ts";
-import { isWithinMessage, Reader } from "./_reader.ts";
-import {
-  batchTaker,
-  MessageIterator,
-  type Source,
-  Waiter,
-} from "./_receivers.ts";
+import { isWithinMessage, Reader, type Source } from "./_reader.ts";
+import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { identifyTransport } from "./_transports.ts";

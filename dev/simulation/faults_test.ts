@@ -31,8 +31,8 @@ const FAULTS: readonly Fault[] = [
         "const value = this.#kept ?? this.#taker.next(); this.#kept = undefined;",
       ],
       [
-        "const value = this.#taker.take();",
-        "const value = this.#kept = this.#taker.take();",
+        "return waiter.promise;",
+        "return waiter.promise.then((result) => (this.#kept = result.value, result));",
       ],
     ],
     found: /took .* in place of/,
