@@ -168,11 +168,7 @@ Deno.test("The package works in Deno when installed from a registry", async () =
   }
   const runs = ["doors.ts", ...LESSONS].map((program) =>
     run(
-      [
-        ...[...start, "--allow-run=cat", program],
-        // It takes long, and its own test runs it: here its imports count.
-        ...(program === "backpressure.ts" ? ["--help"] : []),
-      ],
+      [...start, "--allow-run=cat", program],
       app.path,
       env,
     )

@@ -63,9 +63,6 @@ export const SKIPPED: readonly Skipped[] = [
       'broadcast() with "disconnect" ends no connection that is written to later than others',
     ],
   },
-  { // It compares times, which depend on the engine of the runtime.
-    tests: ["correlate() takes linear time for 100,000 pending requests"],
-  },
   { // They test options that only Deno has.
     tests: [
       "serve() shares a port by reusePort",
