@@ -292,7 +292,7 @@ export class Reader<In> implements Source<In> {
 
   /** Whether receivers wait until others had a turn; see {@linkcode untilOthersArePolled}. */
   #givesTurn(): boolean {
-    if (this.#messagesReceived < this.#checkAt || this.isStopped) return false;
+    if (this.#messagesReceived < this.#checkAt) return false;
     if (this.#othersTurn === undefined) this.#checkTurn();
     return this.#othersTurn !== undefined;
   }
@@ -510,7 +510,9 @@ export class Reader<In> implements Source<In> {
     // The peer still sends the rest of a body, even if all that has arrived was taken.
     if (!this.#hasPeerEnded && this.#isWithinBody) this.#mayLackBytes = true;
     this.#mode = "stop";
+    // Receivers that wait are told now.
     this.#othersTurn = undefined;
+    this.#setCheck();
     if (!wasStopped) this.#failure ??= failure;
     this.#stopWaiting();
     this.#stopTiming();

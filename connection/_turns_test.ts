@@ -1,9 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect } from "../client/connect.ts";
 import { delimited } from "../framing/delimited.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import { operationsPerTurn } from "../internal/event_loop.ts";
 import { serve } from "../server/serve.ts";
+import { overriding, pair } from "./_testing.ts";
 import {
   atEndOfTurn,
   noteMoved,
@@ -183,6 +184,29 @@ for (const [way, received] of Object.entries(waysOfReceiving)) {
     );
   });
 }
+
+Deno.test("untilOthersArePolled() lets a timer through between the messages that remain after a failed write", async () => {
+  const { BrokenPipe } = Deno.errors;
+  await using ends = await pair(
+    { framing: delimited("\n") },
+    (conn) =>
+      overriding(conn, { write: () => Promise.reject(new BrokenPipe("Gone")) }),
+  );
+  const { connection, peer } = ends;
+  const writing = peer.write(manyShort).then(() => peer.conn.closeWrite());
+  connection.send("1");
+  await assertRejects(() => connection.closed, BrokenPipe);
+  await writing;
+
+  let handled = 0;
+  let handledBefore: number | undefined;
+  setTimeout(() => handledBefore = handled, 0);
+  await assertRejects(async () => {
+    for await (const _message of connection) handled += work();
+  }, BrokenPipe);
+  assertEquals(handled, 20_000);
+  assert(handledBefore !== undefined, "The timer fired after all messages.");
+});
 
 /** The results of `receive`, until it gives none. */
 async function* untilEnd(
