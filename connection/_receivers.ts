@@ -48,7 +48,7 @@ export class Waiter<T> implements Receiver {
 
 /** Takes messages for an iteration. */
 export interface Taker<T> extends Source<T> {
-  /** Takes what has arrived, unless a receiver waits for it. */
+  /** Takes what has arrived, if that may be done without a wait. */
   next(): T | undefined;
   /** Lets `receiver` wait for its turn; see {@linkcode Reader.wait}. */
   wait(receiver: Receiver, hasTried: boolean): void;

@@ -114,8 +114,8 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  * So await each broadcast with these rules too: in a long burst that is not awaited,
  * every receiver is slow. Handlers that broadcast to the same connections make such a
  * burst together, even if each awaits its own: let each broadcast follow the one before,
- * `last = last.then(() => broadcast(…))`. The queue of a connection stays below
- * `highWaterMark` plus one message.
+ * even if that was refused, `last = last.catch(() => {}).then(() => broadcast(…))`. The
+ * queue of a connection stays below `highWaterMark` plus one message.
  *
  * @typeParam In The type that the connections receive.
  * @typeParam Out The type that they send.
