@@ -189,7 +189,7 @@ export class Writer<Out> implements TurnTask {
       this.bufferedAmount < limit;
   }
 
-  /** Whether queued bytes wait for their turn, so the transport was not asked to take them. */
+  /** Whether queued bytes wait for their turn: the transport is not asked to take them now. */
   get isWaitingForTurn(): boolean {
     return this.#isScheduled && this.#writeStartedAt === undefined;
   }

@@ -206,7 +206,8 @@ export class InputBuffer implements ByteInput {
       const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
       const message = decoder.decode(this, ended);
       if (message !== undefined) {
-        // An async function gives a promise although it took nothing: without end.
+        // An async function gives a promise even if nothing has arrived, so there would
+        // be messages without end.
         if (this.#start === start) {
           checkNotAsync("decode message", "decode", message);
         }
