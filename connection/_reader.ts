@@ -162,7 +162,7 @@ export class Reader<In> implements Source<In> {
   // `#serve()` was called while it could not run.
   #isAskedToServe = false;
   // Others have their turn: receivers wait, although messages may have arrived.
-  #othersTurn: Promise<void> | undefined;
+  #isOthersTurn = false;
   // How many messages will have been received when the next check for that is due.
   #checkAt = MESSAGES_PER_CHECK;
   // Another transport is being made from the present one.
@@ -294,21 +294,24 @@ export class Reader<In> implements Source<In> {
   /** Whether receivers wait until others had a turn; see {@linkcode untilOthersArePolled}. */
   #givesTurn(): boolean {
     if (this.#messagesReceived < this.#checkAt) return false;
-    if (this.#othersTurn === undefined) this.#checkTurn();
-    return this.#othersTurn !== undefined;
+    if (!this.#isOthersTurn) this.#checkTurn();
+    return this.#isOthersTurn;
   }
 
   /** Begins the others' turn if they need one. */
   #checkTurn(): void {
-    this.#othersTurn = untilOthersArePolled()?.then(() => {
-      this.#othersTurn = undefined;
-      this.#setCheck();
+    const turn = untilOthersArePolled();
+    if (turn === undefined) return this.#endTurn();
+    this.#isOthersTurn = true;
+    turn.then(() => {
+      this.#endTurn();
       this.goOn();
     });
-    if (this.#othersTurn === undefined) this.#setCheck();
   }
 
-  #setCheck(): void {
+  /** Ends the others' turn, if it is theirs; the next one may come after more messages. */
+  #endTurn(): void {
+    this.#isOthersTurn = false;
     this.#checkAt = this.#messagesReceived + MESSAGES_PER_CHECK;
   }
 
@@ -512,8 +515,7 @@ export class Reader<In> implements Source<In> {
     if (!this.#hasPeerEnded && this.#isWithinBody) this.#mayLackBytes = true;
     this.#mode = "stop";
     // Receivers that wait are told now.
-    this.#othersTurn = undefined;
-    this.#setCheck();
+    this.#endTurn();
     if (!wasStopped) this.#failure ??= failure;
     this.#stopWaiting();
     this.#stopTiming();
@@ -637,7 +639,7 @@ export class Reader<In> implements Source<In> {
 
   /** Whether a receiver waits for bytes, and not for the others' turn. */
   get #isWaited(): boolean {
-    if (this.#othersTurn !== undefined) return false;
+    if (this.#isOthersTurn) return false;
     const { first } = this.#receivers;
     if (first?.wantsBytes === undefined) return first !== undefined;
     return first.wantsBytes(this.#receivers.length === 1);
