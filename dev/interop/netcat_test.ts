@@ -5,7 +5,7 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { connect, lines, serve } from "../../mod.ts";
+import { connect, type Connection, lines, serve } from "../../mod.ts";
 import {
   assertSameMessages,
   assertSuccess,
@@ -35,6 +35,19 @@ const hasNetcat = await isInstalled("nc") && await isOpenBsd();
 async function listening(program: Program): Promise<number> {
   const [place = ""] = await lineThat(program.stderr, /^Listening on (.*)$/);
   return Number(place.split(" ").at(-1)); // "localhost 41234"
+}
+
+/** Receives all messages of a netcat that then ends its side, and sends them back. */
+async function assertExchangesAfterEnd(
+  connection: Connection<string>,
+  nc: Program,
+): Promise<void> {
+  const printed = assertSuccess(nc);
+  assertSameMessages(await Array.fromAsync(connection), messages);
+  for (const message of messages) await connection.send(message);
+  await connection.closeWrite();
+  await connection.closed;
+  assertSameMessages(await printed, messages);
 }
 
 peerTest(
@@ -88,12 +101,7 @@ peerTest(
     );
     const port = await listening(nc);
     await using connection = await connect({ port, framing });
-    const printed = assertSuccess(nc);
-    assertSameMessages(await Array.fromAsync(connection), messages);
-    for (const message of messages) await connection.send(message);
-    await connection.closeWrite();
-    await connection.closed;
-    assertSameMessages(await printed, messages);
+    await assertExchangesAfterEnd(connection, nc);
   },
 );
 
@@ -137,11 +145,6 @@ peerTest(
     await using nc = start(["nc", "-v", "-l", "-N", "-U", path], messages);
     await listening(nc);
     await using connection = await connect({ path, framing });
-    const printed = assertSuccess(nc);
-    assertSameMessages(await Array.fromAsync(connection), messages);
-    for (const message of messages) await connection.send(message);
-    await connection.closeWrite();
-    await connection.closed;
-    assertSameMessages(await printed, messages);
+    await assertExchangesAfterEnd(connection, nc);
   },
 );
