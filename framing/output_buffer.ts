@@ -183,7 +183,7 @@ export class OutputBuffer implements ByteOutput {
    * UTF-16 code unit.
    */
   get maxByteLength(): number {
-    return this.#bytesLength + this.#text.length * 3;
+    return this.#segmentsLength + this.#used + this.#text.length * 3;
   }
 
   get #bytesLength(): number {

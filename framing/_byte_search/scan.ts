@@ -156,9 +156,9 @@ export function wasmScanner(): Scanner {
         },
         has: ({ buffer }) => buffer === space,
         indexOf(bytes, byte, start, end) {
-          // A larger one, made for a long message, would be kept alive by `last`.
-          if (bytes.length > largest) return indexOf(bytes, byte, start, end);
           if (bytes !== last) {
+            // A larger one, made for a long message, would be kept alive by `last`.
+            if (bytes.length > largest) return indexOf(bytes, byte, start, end);
             last = bytes;
             lastOffset = bytes.buffer === space ? bytes.byteOffset : -1;
           }
