@@ -288,7 +288,7 @@ export class OutputBuffer implements ByteOutput {
       throw notWritable("text as it must be a string", text);
     }
     // Half a surrogate pair would join with the other half before it.
-    if (this.#text !== "" && isLowSurrogate(text.charCodeAt(0))) {
+    if (this.#text.length > 0 && isLowSurrogate(text.charCodeAt(0))) {
       this.#encodeText();
     }
     this.#text += text;
