@@ -73,7 +73,12 @@ function putOffUntil(turn: Promise<void>): void {
 const MAX_BYTES_MOVED = 256 * 1024;
 const MAX_MOVES = 16;
 /** How long the others may have to wait for a poll; a pause takes about 0.1 ms. */
-const MS_BETWEEN_PAUSES = 3;
+const MIN_MS_BETWEEN_PAUSES = 3;
+/**
+ * The same while there seem to be no others (measured: a loop over messages of 64 bytes
+ * takes 10 % longer if it pauses every 3 ms).
+ */
+const MAX_MS_BETWEEN_PAUSES = 12;
 /** How much news in a row counts as polls: a transport in memory has news without one. */
 const MAX_NEWS = 10_000;
 
@@ -82,7 +87,10 @@ let moves = 0;
 let news = 0;
 let hasPolled = false;
 let polledAt = 0;
+let msBetweenPauses = MIN_MS_BETWEEN_PAUSES;
 let pause: Promise<void> | undefined;
+// How often the pause was asked for.
+let asked = 0;
 
 /** Notes that a read filled its buffer, or a write was taken. */
 export function noteMoved(length: number): void {
@@ -139,6 +147,7 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
  */
 export function untilOthersArePolled(): Promise<void> | undefined {
   if (pause === undefined && wasPolledLately()) return undefined;
+  asked++;
   pause ??= waitForOthers();
   return pause;
 }
@@ -158,14 +167,21 @@ async function pollNext(): Promise<void> {
 
 /** Whether the sockets were polled so recently that nothing waits for long. */
 function wasPolledLately(): boolean {
-  const now = performance.now();
+  // Not `performance.now`, which takes 0.3 µs. The clock may have been set back.
+  const now = Date.now();
   if (hasPolled) polledAt = now;
   hasPolled = false;
-  return now < polledAt + MS_BETWEEN_PAUSES;
+  return Math.abs(now - polledAt) < msBetweenPauses;
 }
 
 async function waitForOthers(): Promise<void> {
+  const newsBefore = news;
   await untilPoll();
+  const isAlone = asked === 1 && news === newsBefore;
+  msBetweenPauses = isAlone
+    ? Math.min(2 * msBetweenPauses, MAX_MS_BETWEEN_PAUSES)
+    : MIN_MS_BETWEEN_PAUSES;
   pause = undefined;
+  asked = 0;
   notePoll();
 }
