@@ -143,7 +143,7 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
  * awaits nothing that gives others a turn. If several connections have such reads, all
  * others wait until all these messages are handled (measured: 20 peers that sent lines of
  * 6 bytes as fast as they could held up another for 140 to 300 ms, and for seconds if
- * `receive()` or `readable` took them; now 2 to 3 ms, 15 at the 99th percentile).
+ * `receive()` or `readable` took them; now 3 ms, 10 at the 99th percentile).
  */
 export function untilOthersArePolled(): Promise<void> | undefined {
   if (pause === undefined && wasPolledLately()) return undefined;
