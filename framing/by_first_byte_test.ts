@@ -58,6 +58,32 @@ Deno.test("byFirstByte() reads each message with the framing for its first byte,
   assertEquals(decodeInEverySplit(framing, ""), []);
 });
 
+Deno.test("byFirstByte() and headed() choose anew after a frame that mapped() drops", () => {
+  const kept = (text: string) => text.includes("k") ? text : undefined;
+  const emptied = mapped(headed(line, () => 0), {
+    decode: ({ header }) => kept(header),
+    encode: (header: string) => ({ header, body: "" }),
+  });
+  const words = assembled(line, () => (text) => text.split(",").values());
+  const keptWords = mapped(words, {
+    decode: kept,
+    encode: (text: string) => text,
+  });
+  for (const some of [emptied, keptWords]) {
+    const chosen = byFirstByte((byte) => byte === 0x2d ? some : net);
+    assertEquals(
+      decodeInEverySplit({ ...framing, ...chosen }, "-a,b\n2:-a,-k\n0:,"),
+      ["-a", "-k", ""],
+    );
+    const bodies = headed(line, (text) => text === "-" ? some : undefined);
+    assertEquals(decodeInEverySplit(bodies, "-\na,b\nc\n-\nk\nd\n"), [
+      { header: "c" },
+      { header: "-", body: "k" },
+      { header: "d" },
+    ]);
+  }
+});
+
 Deno.test("byFirstByte() gives all messages of one frame, in every split", () => {
   const words = assembled(lines(), () =>
     function* (line) {

@@ -297,8 +297,9 @@ class HeadedDecoder<Header, Body>
           ? said.decoder()
           : new LengthDecoder(said, start, this.#rules);
         this.#begun = { header, body };
-        // Return, to be called again: the bytes before the body need not be kept.
-        if (input.offset > start) return undefined;
+        // Return, to be called again: the bytes before the body need not be kept. A body
+        // without bytes ends here: no later call takes any for this message.
+        if (input.offset > start && body.maxFrameLength !== 0) return undefined;
       }
       const { header, body: decoder } = this.#begun;
       const { count } = droppedMessages;

@@ -1,6 +1,6 @@
 import { checkFunction, checkNotAsync } from "../internal/checks.ts";
 import { noteDropped, wantedDrops } from "../internal/drops.ts";
-import { decodePart } from "./_decode_part.ts";
+import { decodePart, takeMore } from "./_decode_part.ts";
 import { ManyDecoder, RangeDecoder } from "./_decoders.ts";
 import { checkInner } from "./_limits.ts";
 import {
@@ -153,15 +153,20 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
   override decode(input: ByteInput, ended: boolean): MappedIn | undefined {
     const { offset } = input;
     for (;;) {
-      const message = this.#keepsLimit
+      let message = this.#keepsLimit
         ? this.#decoder.decode(input, ended)
         : decodePart(this.#decoder, input, ended);
       if (message === undefined) return undefined;
-      const value = this.#map(message);
-      // A dropped message has taken bytes, so this is called again; if it took none, the
-      // framing has more messages that need none.
-      if (value !== undefined) return value;
-      noteDropped(wantedDrops);
+      do {
+        const value = this.#map(message);
+        if (value !== undefined) return value;
+        noteDropped(wantedDrops);
+        // The rest of this frame comes first: the next one may be for another framing.
+        const { pending } = this.#decoder;
+        message = pending === true ? takeMore(this.#decoder) : undefined;
+      } while (message !== undefined);
+      // Dropped messages have taken bytes, so this is called again; if they took none, only
+      // the framing knows whether the next one needs any.
       if (input.offset > offset) return undefined;
     }
   }
