@@ -1,6 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
 import { droppedMessages } from "../internal/drops.ts";
-import { quoted } from "../internal/shown.ts";
+import { quoted, shownValue } from "../internal/shown.ts";
 import { decodePart } from "./_decode_part.ts";
 import {
   checkInner,
@@ -215,6 +215,7 @@ export function headed<Header, Body, BodyOut>(
   checkInner("headed", header);
   checkFunction("make headed framing", "body", body);
   checkMaxLength("headed", maxLength);
+  checkTerminator(terminator);
   // Copied: the caller may change its bytes later. Not by `slice`, with which Node's
   // Buffer makes a view.
   const rules: Rules = {
@@ -225,6 +226,17 @@ export function headed<Header, Body, BodyOut>(
     decoder: () => new HeadedDecoder(header.decoder(), body, rules),
     encoder: () => new HeadedEncoder(header.encoder(), body, rules),
   };
+}
+
+function checkTerminator(terminator: Sendable): void {
+  if (typeof terminator === "string" || terminator instanceof Uint8Array) {
+    return;
+  }
+  throw new TypeError(
+    `Cannot make headed framing as terminator must be a string or a Uint8Array: current value is ${
+      shownValue(terminator)
+    }`,
+  );
 }
 
 /** A message with any body, or none. */

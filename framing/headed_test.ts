@@ -409,6 +409,16 @@ Deno.test("headed() refuses invalid options", () => {
   for (const maxLength of [0, -1, 1.5, NaN]) {
     assertThrows(() => headed(lines(), Number, { maxLength }), RangeError);
   }
+  for (const value of [13, null, ["\r\n"]]) {
+    const terminator = value as never;
+    assertThrows(
+      () => headed(lines(), Number, { terminator }),
+      TypeError,
+      `terminator must be a string or a Uint8Array: current value is ${
+        JSON.stringify(value)
+      }`,
+    );
+  }
 });
 
 /** Type-checked, not run: the return type of `body` says whether a body is required. */
