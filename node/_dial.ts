@@ -146,8 +146,10 @@ function addressFor<In, Out>(
     host: withoutBrackets(hostname),
     allowHalfOpen: true,
     ...(autoSelectFamily !== undefined && { autoSelectFamily }),
-    ...(autoSelectFamilyAttemptDelay !== undefined &&
-      { autoSelectFamilyAttemptTimeout: autoSelectFamilyAttemptDelay }),
+    // Node takes whole milliseconds only.
+    ...(autoSelectFamilyAttemptDelay !== undefined && {
+      autoSelectFamilyAttemptTimeout: Math.ceil(autoSelectFamilyAttemptDelay),
+    }),
   };
 }
 

@@ -79,6 +79,19 @@ Deno.test("connect() of node.ts refuses invalid options", async () => {
   }
 });
 
+Deno.test("connect() of node.ts takes a fraction as autoSelectFamilyAttemptDelay", async () => {
+  await using server = await serve(
+    loopback,
+    (connection) => connection.send("a"),
+  );
+  await using client = await connect({
+    port: server.addr.port,
+    framing,
+    autoSelectFamilyAttemptDelay: 250.5,
+  });
+  assertEquals(await client.receive(), "a");
+});
+
 Deno.test("connect() of node.ts sets noDelay and keepAlive over TLS", async () => {
   await using server = await serve(
     { ...loopback, tls: certificate, noDelay: true, keepAlive: true },
