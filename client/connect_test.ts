@@ -79,6 +79,9 @@ Deno.test("connect() refuses invalid options before it opens anything", async ()
     [{ port, tls: "yes" }, TypeError, "tls must be true, false or"],
     [{ port, tls: { cert } }, TypeError, "cert alone: cert and key"],
     [{ port, tls: { key } }, TypeError, "key alone: cert and key"],
+    // Some runtimes would connect without a certificate.
+    [{ port, tls: { cert: "", key: "" } }, TypeError, "tls.cert"],
+    [{ port, tls: { cert, key: null } }, TypeError, "tls.key"],
     [
       { port, tls: { cert, key }, noDelay: true },
       TypeError,

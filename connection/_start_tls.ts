@@ -1,5 +1,6 @@
 import {
   checkAlpnProtocols,
+  checkPem,
   checkTexts,
   refuseClientTlsOptions,
 } from "../internal/checks.ts";
@@ -76,6 +77,8 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
   }
   checkTexts("caCerts", options.caCerts);
   checkAlpnProtocols("alpnProtocols", options.alpnProtocols);
+  checkPem("cert", cert);
+  checkPem("key", key);
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError(
       "Cannot start TLS as cert and key must be given together",

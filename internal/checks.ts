@@ -65,6 +65,16 @@ export function checkTexts(name: string, value: unknown): void {
   for (const text of value) checkText(`${name}, in each place,`, text ?? null);
 }
 
+/** Throws unless `value` is left out or PEM as text. Keys are secret: it is not shown. */
+export function checkPem(name: string, value: unknown): void {
+  if (value === undefined || typeof value === "string" && value !== "") return;
+  throw new TypeError(
+    `Cannot use ${name} as it must be PEM, a string: current value is ${
+      value === "" ? "empty" : `of type ${typeof value}`
+    }`,
+  );
+}
+
 // The length of a name in ALPN is one byte.
 const MAX_PROTOCOL_BYTES = 255;
 

@@ -3,6 +3,7 @@ import {
   checkBoolean,
   checkMilliseconds,
   checkPath,
+  checkPem,
   checkPort,
   checkText,
   checkTexts,
@@ -118,6 +119,8 @@ export function checkConnectTlsOptions(tls: CheckedTlsOptions): void {
   checkTexts("tls.caCerts", tls.caCerts);
   checkAlpnProtocols("tls.alpnProtocols", tls.alpnProtocols);
   checkText("tls.serverName", tls.serverName);
+  checkPem("tls.cert", tls.cert);
+  checkPem("tls.key", tls.key);
   if (tls.cert === undefined || tls.key === undefined) {
     refuseOptions(
       tls,

@@ -3,6 +3,7 @@ import {
   checkCount,
   checkFunction,
   checkMilliseconds,
+  checkPem,
   checkPort,
   checkText,
   refuseClientTlsOptions,
@@ -150,6 +151,8 @@ export function checkOverTcp(options: ServingTcpOptions): void {
       "Cannot serve TLS as tls must have both cert and key, each as PEM",
     );
   }
+  checkPem("tls.cert", tls?.cert);
+  checkPem("tls.key", tls?.key);
   checkAlpnProtocols("tls.alpnProtocols", tls?.alpnProtocols);
   if (tls !== undefined) refuseClientTlsOptions(tls);
 }

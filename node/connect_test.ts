@@ -72,6 +72,9 @@ Deno.test("connect() of node.ts refuses invalid options", async () => {
     [{ path: "/x", noDelay: true }, TypeError, "noDelay"],
     [{ port: 0 }, RangeError, "port"],
     [{ port: 1, tls: { cert: "x" } }, TypeError, "cert"],
+    // Node would connect without a certificate.
+    [{ port: 1, tls: { cert: "", key: "" } }, TypeError, "tls.cert"],
+    [{ port: 1, tls: { cert: "x", key: null } }, TypeError, "tls.key"],
   ];
   for (const [options, type, message] of cases) {
     const all: object = { framing, ...options };

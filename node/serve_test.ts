@@ -56,6 +56,8 @@ Deno.test("serve() of node.ts throws immediately for invalid options", () => {
     [{ proxyProtocol: true, path: "/x" }, TypeError, "with path"],
     [{ keepAliveInitialDelay: NaN }, RangeError, "keepAliveInitialDelay"],
     [{ tls: { cert: "x" } }, TypeError, "key"],
+    // Node would accept connections, and refuse each handshake.
+    [{ tls: { cert: "", key: "" } }, TypeError, "tls.cert"],
     [{ handshakeTimeout: 1 }, TypeError, "handshakeTimeout"],
     [{ cert: "x" }, TypeError, "tls"],
     [{ exclusive: 1 }, TypeError, "exclusive"],

@@ -164,6 +164,8 @@ Deno.test("serve() refuses invalid options before it listens", () => {
     [{ tls: { cert: certificate.cert } }, TypeError, "both cert and key"],
     [{ tls: { key: certificate.key } }, TypeError, "both cert and key"],
     [{ tls: { alpnProtocols: ["echo"] } }, TypeError, "both cert and key"],
+    [{ tls: { ...certificate, cert: "" } }, TypeError, "tls.cert"],
+    [{ tls: { ...certificate, key: "" } }, TypeError, "tls.key"],
     [{ tls: true }, TypeError, "both cert and key"],
     [{ tls: { ...certificate, caCerts } }, TypeError, "asks clients for no"],
     [{ tls: null }, TypeError, "both cert and key"],
