@@ -163,6 +163,7 @@ export interface Decoder<out In> {
  * ```
  */
 export interface Encoder<in Out> {
+  // A property: for a method, TypeScript accepts an encoder of fewer messages too.
   /**
    * Writes one message as one frame, before it returns: it must not be an async function.
    *
@@ -171,5 +172,5 @@ export interface Encoder<in Out> {
    * @throws {TypeError} If the message would not be read back as itself.
    * @throws {RangeError} If the message has a length that is not allowed.
    */
-  encode(message: Out, output: ByteOutput): void;
+  readonly encode: (message: Out, output: ByteOutput) => void;
 }

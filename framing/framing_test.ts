@@ -30,7 +30,7 @@ import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
-import type { Decoder, Framing } from "./framing.ts";
+import type { Decoder, Encoder, Framing } from "./framing.ts";
 import { dotStuffed } from "./dot_stuffed.ts";
 import { fixedLength } from "./fixed_length.ts";
 import { FramingError } from "./framing_error.ts";
@@ -569,3 +569,29 @@ Deno.test("Decoder.decode() must not be async: its promises would be messages wi
     );
   }
 });
+
+/** Type-checked, not run: an encoder takes all messages that its framing says. */
+function encodersOf(): void {
+  const ofText = {
+    encode(message: string, output: ByteOutput) {
+      output.writeText(message);
+    },
+  };
+  const ofAll: Encoder<string> = lengthPrefixed().encoder();
+  // @ts-expect-error: bytes may be sent too
+  const ofBytes: Encoder<Sendable> = ofText;
+  const framing: Framing<Bytes, Sendable> = {
+    ...lengthPrefixed(),
+    // @ts-expect-error: the same within a framing
+    encoder: () => ofText,
+  };
+  class TextEncoding implements Encoder<string> {
+    encode(message: string, output: ByteOutput): void {
+      output.writeText(message);
+    }
+  }
+  const ofClass: Encoder<string> = new TextEncoding();
+  void [ofAll, ofBytes, framing, ofClass];
+}
+
+void encodersOf;
