@@ -8,7 +8,9 @@ import type { Decoder, Framing } from "./framing.ts";
  * Several framings in one stream, told apart by the first byte of each message.
  *
  * `choose` is called with the first byte of each message, and returns its framing, which
- * gets fresh state for each message. That byte is a part of the message's frame.
+ * gets fresh state for each message. That byte is a part of the message's frame. A message
+ * that begins in the frame of another, as may happen with {@linkcode assembled}, has the
+ * framing of that one.
  *
  * It only receives, because nothing says how to frame a message to send: add the encoder
  * of one of the framings, or your own.
@@ -67,14 +69,17 @@ class ChoosingDecoder<In> implements Decoder<In> {
   }
 
   get pending(): boolean | undefined {
-    return this.#current?.pending;
+    return (this.#current ?? this.#last)?.pending;
   }
 
   decode(input: ByteInput, ended: boolean): In | undefined {
-    if (this.#last !== undefined) {
-      const more = takeMore(this.#last);
+    const last = this.#last;
+    if (last !== undefined) {
+      const more = takeMore(last);
       if (more !== undefined) return more;
       this.#last = undefined;
+      // Its frame may also hold the beginning of the next message.
+      if (last.pending === true) this.#current = last;
     }
     // Another framing may have taken these.
     const isElsewhere = input.offset !== this.#offset && this.pending !== true;

@@ -21,6 +21,7 @@ import { jsonSequence } from "./json_sequence.ts";
 import { lines } from "./lines.ts";
 import { mapped } from "./mapped.ts";
 import { netstrings } from "./netstrings.ts";
+import { sequence } from "./sequence.ts";
 
 const trailing = "error";
 const line = lines({ trailing });
@@ -101,6 +102,35 @@ Deno.test("byFirstByte() gives all messages of one frame, in every split", () =>
     decodeInEverySplit({ ...words, ...framing }, "a b  c\n1 2\n d  e\n"),
     expected,
   );
+});
+
+Deno.test("byFirstByte() and sequence() keep a message that begins in the frame of another, in every split", () => {
+  // Each word ends with a dot, in its own line or in a later one.
+  const words = assembled(line, () => {
+    let begun = "";
+    return function* (text) {
+      const [last = "", ...others] = `${begun}${text}`.split(".").reverse();
+      yield* others.reverse();
+      begun = last;
+      return begun !== "";
+    };
+  });
+  const chosen = byFirstByte((byte) => byte === 0x31 ? net : words);
+  for (
+    const each of [{ ...framing, ...chosen }, sequence(words, () => net)]
+  ) {
+    assertEquals(decodeInEverySplit(each, "a.b\n1\nc.d.\n1:e,1:f,"), [
+      "a",
+      "b1c",
+      "d",
+      "e",
+      "f",
+    ]);
+    assertEquals(decodeInEverySplit(each, "a.b\n"), [
+      "a",
+      failure("truncated", 4),
+    ]);
+  }
 });
 
 Deno.test("byFirstByte() passes verifyFraming()", () => {

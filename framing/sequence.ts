@@ -15,9 +15,10 @@ import { OutputBuffer } from "./output_buffer.ts";
  * greeting, a header or a handshake, then the protocol proper.
  *
  * The first message is received like the others, before them. It decides how the rest is
- * framed: `next` is called with it. If its frame holds more messages, these come before
- * the rest. Sending works the same way: the first message uses `first`, and the rest use
- * what `next` returns for the first message as its receiver reads it.
+ * framed: `next` is called with it. If its frame holds more messages, or the beginning of
+ * one, these come before the rest. Sending works the same way: the first message uses
+ * `first`, and the rest use what `next` returns for the first message as its receiver
+ * reads it.
  *
  * If only one direction begins this way, take the other part from another framing: `{
  * decoder: sequence(header, () => body).decoder, encoder: body.encoder }`.
@@ -79,7 +80,7 @@ export function sequence<First, In, FirstOut = First, Out = In>(
 
 class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
   readonly #next: (message: First) => Pick<Framing<In, never>, "decoder">;
-  // Undefined once the first frame has no more messages.
+  // Undefined once the first frame has no more messages, nor the beginning of one.
   #first: Decoder<First> | undefined;
   #later: Decoder<In> | undefined;
 
@@ -93,11 +94,18 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
   }
 
   override get maxFrameLength(): number | undefined {
-    return (this.#later ?? this.#first)?.maxFrameLength;
+    return this.#active?.maxFrameLength;
   }
 
   override get pending(): boolean | undefined {
-    return (this.#later ?? this.#first)?.pending;
+    return this.#active?.pending;
+  }
+
+  /** The decoder whose message is next. */
+  get #active(): Decoder<First | In> | undefined {
+    // The first frame may also hold the beginning of another message.
+    const isFirst = this.#later === undefined || this.#first?.pending === true;
+    return isFirst ? this.#first : this.#later;
   }
 
   override get reports(): boolean {
@@ -111,6 +119,9 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
     if (later !== undefined) {
       const more = takeMore(this.#first);
       if (more !== undefined) return more;
+      if (this.#first.pending === true) {
+        return this.#first.decode(input, ended);
+      }
       this.#first = undefined;
       return later.decode(input, ended);
     }
