@@ -97,7 +97,8 @@ export interface HeadedOptions {
  * `"0x10"`, `"1e3"`. If it returns a framing, that frames one body, with fresh state:
  * `delimited()` if the body ends with a mark, `lengthPrefixed()` if its length follows
  * the header. If that framing drops the body because it is malformed or too long, or
- * `mapped()` returns nothing for it, the header is dropped with it.
+ * `mapped()` returns nothing for it, the header is dropped with it. If a frame holds
+ * several messages, as with `assembled()`, the first is the body and the others are lost.
  *
  * Sending works the same way. A body that does not match its header is refused. To fill
  * the length in, make the header from the body with {@linkcode mapped}.
@@ -114,7 +115,8 @@ export interface HeadedOptions {
  * that makes no sense it may return `NaN`, or the text as it is.
  * @param options A limit, and the terminator after a body.
  * @returns A framing without state, which many connections may share.
- * @throws {TypeError} If `header` is not a framing, or `body` not a function.
+ * @throws {TypeError} If `header` is not a framing, `body` not a function, or `terminator`
+ * neither text nor bytes.
  * @throws {RangeError} If `maxLength` is not a whole number of at least 1.
  *
  * @example NATS: a line, and a payload if the line ends with its length
