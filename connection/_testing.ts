@@ -409,19 +409,26 @@ export async function run(
 export interface BackgroundTimers extends Disposable {
   /** How many timers were set since then and are still pending. */
   readonly count: number;
+  /** The longest time for which one of them was set, in milliseconds. */
+  readonly longest: number;
 }
 
 /** Counts background timers from now on. */
 export function backgroundTimers(): BackgroundTimers {
   const { setTimeout, clearTimeout } = timers;
-  const running = new Map<unknown, ReturnType<typeof setTimeout>>();
+  const running = new Map<
+    unknown,
+    { timer: ReturnType<typeof setTimeout>; milliseconds: number }
+  >();
+  const background = () =>
+    [...running.values()].filter(({ timer }) => !timer.hasRef());
   timers.setTimeout = Object.assign(
     (callback: () => void, milliseconds: number) => {
       const timer = setTimeout(() => {
         running.delete(timer);
         callback();
       }, milliseconds);
-      running.set(timer, timer);
+      running.set(timer, { timer, milliseconds });
       return timer;
     },
     setTimeout,
@@ -432,7 +439,10 @@ export function backgroundTimers(): BackgroundTimers {
   };
   return {
     get count() {
-      return [...running.values()].filter((timer) => !timer.hasRef()).length;
+      return background().length;
+    },
+    get longest() {
+      return Math.max(...background().map(({ milliseconds }) => milliseconds));
     },
     [Symbol.dispose]() {
       Object.assign(timers, { setTimeout, clearTimeout });

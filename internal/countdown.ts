@@ -71,7 +71,7 @@ class Clock {
   #period = MAX_PERIOD_MS;
   #mostOverload = Infinity;
   #timer: OwnTimer | undefined;
-  #isPolling = false;
+  #isObserving = false;
   #observedAt = 0;
   // Time since the last observation that does not count.
   #uncounted = 0;
@@ -81,20 +81,20 @@ class Clock {
   /** Adds a countdown, which has been resumed. */
   add(countdown: Countdown): void {
     this.#countdowns.add(countdown);
-    const isStopped = this.#timer === undefined && !this.#isPolling;
+    const isStopped = this.#timer === undefined && !this.#isObserving;
     if (isStopped) {
       this.#observedAt = performance.now();
       this.#uncounted = this.pending = 0;
+      this.#mostOverload = Infinity;
       this.#period = countdown.period;
-      this.#mostOverload = countdown.mostOverload;
       this.#setTimer();
     } else if (countdown.period < this.#period) {
       // The elapsed part of the longer period must not count for the new one.
       this.#advance();
       this.#period = countdown.period;
-      this.#mostOverload = countdown.mostOverload;
-      if (!this.#isPolling) this.#setTimer();
+      if (!this.#isObserving) this.#setTimer();
     }
+    this.#mostOverload = Math.min(this.#mostOverload, countdown.mostOverload);
     this.#nextDue = Math.min(this.#nextDue, this.now + countdown.left);
   }
 
@@ -135,6 +135,7 @@ class Clock {
   }
 
   async #observe(): Promise<void> {
+    this.#isObserving = true;
     const isLate = this.#advance();
     this.#advanceInOverload();
     const observed = this.now;
@@ -148,14 +149,12 @@ class Clock {
     const isSilent = !isLate && settled === this.#settledBefore;
     const isDue = observed >= this.#nextDue;
     if (!isSilent || isDue) {
-      this.#isPolling = true;
       const quietPolls = isDue && this.#hasSteps
         ? POLLS_FOR_STEPS
         : isLate || isDue
         ? 2
         : 1;
       this.#wasCalm = await this.#poll(quietPolls);
-      this.#isPolling = false;
     } else {
       this.#wasCalm = true;
     }
@@ -163,6 +162,8 @@ class Clock {
     this.to = observed;
     this.overloadTo = observedOverload;
     if (observed >= this.#nextDue) this.#endOverdue();
+    // Not earlier: a countdown that another's end begins must not set the period alone.
+    this.#isObserving = false;
     if (this.#countdowns.size > 0) this.#setTimer();
   }
 

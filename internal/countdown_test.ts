@@ -257,6 +257,23 @@ Deno.test("Countdown does not count earlier busy time or one long busy time as o
   limited.countdown.stop();
 });
 
+Deno.test("Countdown counts an overload for a part of its own limit, if a longer one is as exact", async () => {
+  const long = counted(SOON_MS * 6);
+  const short = counted(SOON_MS);
+  assertEquals(short.countdown.period, long.countdown.period);
+  const alive = setTimeout(() => {}, NEVER_MS);
+  long.countdown.resume();
+  short.countdown.resume();
+  for (let i = 0; i < 2; i++) {
+    work(SOON_MS * 12);
+    await turn();
+  }
+  clearTimeout(alive);
+  long.countdown.stop();
+  short.countdown.stop();
+  assertEquals(short.expired, 0);
+});
+
 Deno.test("Countdowns share one timer", async () => {
   await sleep(SOON_MS); // so that timers of other tests are gone
   using timers = backgroundTimers();
@@ -282,6 +299,24 @@ Deno.test("Countdown does not expire early when one with a shorter limit starts"
   const start = performance.now();
   await untilExpired((onExpire) => void startTimer(SOON_MS, onExpire));
   assert(performance.now() - start >= SOON_MS);
+  long.stop();
+});
+
+Deno.test("Countdown does not expire early when one with a longer limit starts at the end of another", async () => {
+  using timers = backgroundTimers();
+  const limited = counted(SOON_MS * 6);
+  limited.countdown.resume();
+  const long = new Countdown(NEVER_MS, () => {});
+  await untilExpired((onExpire) => {
+    const first = new Countdown(SOON_MS, () => {
+      long.resume();
+      onExpire();
+    });
+    first.resume();
+  });
+  // The clock counts the time until then as a whole, for a wait that has just begun too.
+  assert(timers.longest < SOON_MS, `${timers.longest} ms`);
+  limited.countdown.stop();
   long.stop();
 });
 
