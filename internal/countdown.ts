@@ -83,9 +83,12 @@ class Clock {
     this.#countdowns.add(countdown);
     const isStopped = this.#timer === undefined && !this.#isObserving;
     if (isStopped) {
+      // Nothing is known from before: the simulation repeats runs exactly.
       this.#observedAt = performance.now();
       this.#uncounted = this.pending = 0;
-      this.#mostOverload = Infinity;
+      this.#settledBefore = settled;
+      this.#wasCalm = false;
+      this.#nextDue = this.#mostOverload = Infinity;
       this.#period = countdown.period;
       this.#setTimer();
     } else if (countdown.period < this.#period) {

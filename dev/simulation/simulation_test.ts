@@ -20,7 +20,9 @@ Deno.test("a seed repeats a run exactly, whatever ran before", async () => {
     return tally.trace;
   }
 
-  const seeds = Array.from({ length: 50 }, (_, seed) => seed);
+  // The last two end by a timeout, 16 and 24 ms apart if the clock of the countdowns
+  // remembers the run before.
+  const seeds = [...Array.from({ length: 50 }, (_, seed) => seed), 89, 572];
   const before = new Map<number, string[]>();
   for (const seed of seeds) before.set(seed, await traceOf(seed));
   for (const seed of seeds.toReversed()) {
