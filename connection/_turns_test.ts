@@ -169,6 +169,7 @@ const waysOfReceiving: Record<
     }),
 };
 const ONE = 0x31;
+const LINE_FEED = 0x0a;
 
 for (const [way, received] of Object.entries(waysOfReceiving)) {
   Deno.test(`untilOthersArePolled() lets a request through between the messages of a read by ${way}`, async () => {
@@ -207,6 +208,40 @@ Deno.test("untilOthersArePolled() lets a timer through between the messages that
   assertEquals(handled, 20_000);
   assert(handledBefore !== undefined, "The timer fired after all messages.");
 });
+
+Deno.test("untilOthersArePolled() lets a timer through although the clock stands still, as with fake timers", async () => {
+  using _clock = stoppedClock();
+  await using ends = await pair(
+    { framing: delimited("\n") },
+    (conn) =>
+      overriding(conn, {
+        read(buffer) {
+          buffer.fill(LINE_FEED);
+          return Promise.resolve(buffer.length);
+        },
+      }),
+  );
+  let hasFired = false;
+  setTimeout(() => hasFired = true, 0);
+  let handled = 0;
+  for await (const _message of ends.connection) {
+    if (hasFired || ++handled === 1_000_000) break;
+  }
+  assert(hasFired);
+});
+
+/** Replaces `Date.now` until it is disposed of. */
+function stoppedClock(): Disposable & { now: number } {
+  const { now } = Date;
+  const clock = {
+    now: now(),
+    [Symbol.dispose]() {
+      Date.now = now;
+    },
+  };
+  Date.now = () => clock.now;
+  return clock;
+}
 
 /** The results of `receive`, until it gives none. */
 async function* untilEnd(
