@@ -15,6 +15,7 @@ import { checkMoved } from "./_transports.ts";
 import {
   noteMoved,
   noteNews,
+  noteOthersRead,
   type TurnTask,
   untilEndOfTurn,
   untilOthersArePolled,
@@ -785,6 +786,7 @@ export class Reader<In> implements Source<In> {
           return loop.handedOver.resolve(bytes);
         }
         if (this.#wasEmpty !== false) noteNews();
+        if (!this.#isOthersTurn) noteOthersRead();
         limit = this.#endWait(length, room.length);
         if (length === null) this.#noteEnd();
         else this.#noteBytes(length, room.length, isDiscarding);

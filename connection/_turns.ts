@@ -97,6 +97,8 @@ let msBetweenPauses = MIN_MS_BETWEEN_PAUSES;
 let pause: Promise<void> | undefined;
 // How often the pause was asked for.
 let asked = 0;
+// How many reads were done by connections that do not wait for it.
+let othersReads = 0;
 
 /** Notes that a read filled its buffer, or a write was taken. */
 export function noteMoved(length: number): void {
@@ -112,9 +114,18 @@ export function noteNews(): void {
   hasPolled = true;
 }
 
-/** Notes that the sockets have been polled. */
+/**
+ * Notes a read by a connection that does not wait for others. Not all reads are news: only
+ * some transports tell when they are empty.
+ */
+export function noteOthersRead(): void {
+  othersReads++;
+}
+
+/** Notes that the sockets have been polled. Nothing is known of the others yet. */
 export function notePoll(): void {
   news = 0;
+  msBetweenPauses = MIN_MS_BETWEEN_PAUSES;
   noteNews();
 }
 
@@ -185,13 +196,12 @@ function wasPolledLately(): boolean {
 }
 
 async function waitForOthers(): Promise<void> {
-  const newsBefore = news;
+  const readsBefore = othersReads;
   await untilPoll();
-  const isAlone = asked === 1 && news === newsBefore;
-  msBetweenPauses = isAlone
-    ? Math.min(2 * msBetweenPauses, MAX_MS_BETWEEN_PAUSES)
-    : MIN_MS_BETWEEN_PAUSES;
+  const isAlone = asked === 1 && othersReads === readsBefore;
+  const longer = Math.min(2 * msBetweenPauses, MAX_MS_BETWEEN_PAUSES);
   pause = undefined;
   asked = 0;
   notePoll();
+  if (isAlone) msBetweenPauses = longer;
 }

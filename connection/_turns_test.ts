@@ -10,6 +10,7 @@ import {
   noteMoved,
   type TurnTask,
   untilEndOfTurn,
+  untilOthersArePolled,
   untilOthersHadTurn,
 } from "./_turns.ts";
 import type { Connection } from "./connection.ts";
@@ -228,6 +229,38 @@ Deno.test("untilOthersArePolled() lets a timer through although the clock stands
     if (hasFired || ++handled === 1_000_000) break;
   }
   assert(hasFired);
+});
+
+Deno.test("untilOthersArePolled() pauses rarely while nothing else is read, over any transport", async () => {
+  using clock = stoppedClock();
+  /** Pauses as soon as that is due, and returns how long that took. */
+  async function pauseWhile(isRead?: () => Promise<unknown>): Promise<number> {
+    let pause: Promise<void> | undefined;
+    const start = clock.now;
+    while ((pause = untilOthersArePolled()) === undefined) clock.now++;
+    const milliseconds = clock.now - start;
+    await Promise.all([pause, isRead?.()]);
+    return milliseconds;
+  }
+
+  for (let times = 0; times < 4; times++) await pauseWhile();
+  const alone = await pauseWhile();
+
+  // This transport does not tell whether it is empty, as TLS does not.
+  await using ends = await pair(
+    {},
+    (conn) => ({
+      read: (buffer) => conn.read(buffer),
+      write: (bytes) => conn.write(bytes),
+      closeWrite: () => conn.closeWrite(),
+      close: () => conn.close(),
+    }),
+  );
+  const received = ends.connection.receive();
+  await pauseWhile(() => ends.peer.write("1\n"));
+  await received;
+  const besideAnother = await pauseWhile();
+  assert(besideAnother < alone / 2, `${besideAnother} and ${alone} ms`);
 });
 
 /** Replaces `Date.now` until it is disposed of. */
