@@ -1522,6 +1522,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     }
     this.#failure = { error };
     this.#endBy(ending, this.#failure);
+    // If closeRead() had stopped reading, receivers were not told of this end.
+    if (isDropping) this.#reader.goOn();
   }
 
   async #endBy(

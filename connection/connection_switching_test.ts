@@ -636,19 +636,26 @@ Deno.test("Connection.close() during a receiveStream() drains the rest, even if 
   }
 });
 
-Deno.test("Connection.abort() rejects receivers that wait for an unread body, also after the peer's end", async () => {
-  const [near, far] = transportPair();
-  const connection = new Connection(near, { framing: lines() });
-  const { closed } = connection;
-  await far.write(toBytes("hello"));
-  await until(() => connection.stats().bytesReceived === 5);
-  const body = connection.receiveStream(5).getReader();
-  const received = connection.receive();
-  await connection.close();
-  await closed;
-  connection.abort();
-  assertEquals(await received, undefined);
-  await assertRejects(() => body.read(), Error, "5 bytes before its end");
+Deno.test("Connection.abort() rejects receivers that wait for an unread body, also after reading has stopped", async () => {
+  const ways: ((connection: Connection<string, string>) => unknown)[] = [
+    (connection) => connection.close(),
+    (connection) => connection.closeRead(),
+  ];
+  for (const stop of ways) {
+    const [near, far] = transportPair();
+    const connection = new Connection(near, { framing: lines() });
+    const { closed } = connection;
+    await far.write(toBytes("hello"));
+    await until(() => connection.stats().bytesReceived === 5);
+    const body = connection.receiveStream(5).getReader();
+    const received = connection.receive();
+    await stop(connection);
+    connection.abort();
+    assertEquals(await received, undefined);
+    await assertRejects(() => body.read(), Error, "5 bytes before its end");
+    await closed.catch(() => {});
+    far.close();
+  }
 });
 
 Deno.test("Connection.receiveStream() delivers no bytes of a malformed message", async () => {
