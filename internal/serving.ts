@@ -63,6 +63,8 @@ export interface HandlerContext<Served> {
     ...args: Args
   ): T;
   getStore(): Served | undefined;
+  /** Forgets it, once no handler runs any more. */
+  disable(): void;
 }
 
 /** The parts of a {@linkcode ListeningServer} that depend on the runtime. */
@@ -231,6 +233,9 @@ export class ListeningServer<
       await this.#waitForChange();
     }
     this.#serving.options.signal?.removeEventListener("abort", this.#onAbort);
+    // Otherwise Node 22 would note the context in every later promise of the process
+    // (measured: after 200 servers, an `await` took 300 times as long).
+    this.#serving.context.disable();
   }
 
   /** Waits for all connections except those whose handlers wait too. */

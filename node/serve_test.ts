@@ -747,6 +747,22 @@ Deno.test("serve() of node.ts closes waiting sockets when it shuts down", async 
   assertEquals(sockets.every(({ destroyed }) => destroyed), true);
 });
 
+/** How many notes the runtime makes on each promise. */
+function notesOnPromise(): number {
+  return Object.getOwnPropertySymbols(Promise.resolve().then()).length;
+}
+
+// Node 22 notes each `AsyncLocalStorage` that was ever used on every promise.
+Deno.test("Server.shutdown() of node.ts leaves nothing that slows down later promises", async () => {
+  const before = notesOnPromise();
+  const server = await serve(loopback, echo);
+  const client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.request("hello"), "hello");
+  await client.close();
+  await server.shutdown();
+  assert(notesOnPromise() <= before);
+});
+
 Deno.test("serve(), connect() and reconnect() of node.ts copy their options when they are called", async () => {
   const options: ServeTcpOptions<string, string> = { ...loopback };
   const serving = serve(options, echo);
