@@ -48,6 +48,10 @@ export class NodeStreamTransport implements Transport {
   // Wakes a pending read, and pending writes.
   #wake = () => {};
   readonly #interrupts = new Set<(error: unknown) => void>();
+  /** How many calls are pending. */
+  #pending = 0;
+  #mayKeepAlive = true;
+  #keepsAlive = true;
 
   constructor(stream: NodeStream, facts: Facts) {
     this.#stream = stream;
@@ -74,14 +78,20 @@ export class NodeStreamTransport implements Transport {
   }
 
   ref(): void {
-    this.#lower?.ref?.();
+    this.#mayKeepAlive = true;
+    this.#updateRef();
   }
 
   unref(): void {
-    this.#lower?.unref?.();
+    this.#mayKeepAlive = false;
+    this.#updateRef();
   }
 
-  async read(buffer: Uint8Array): Promise<number | null> {
+  read(buffer: Uint8Array): Promise<number | null> {
+    return this.#noted(() => this.#readInto(buffer));
+  }
+
+  async #readInto(buffer: Uint8Array): Promise<number | null> {
     for (;;) {
       if (this.#rest.length === 0) this.#rest = this.#takeAll();
       const { length } = this.#rest;
@@ -96,12 +106,14 @@ export class NodeStreamTransport implements Transport {
   }
 
   async write(bytes: Uint8Array): Promise<number> {
-    await this.#settled((done) => this.#stream.write(bytes, done));
+    await this.#noted(() =>
+      this.#settled((done) => this.#stream.write(bytes, done))
+    );
     return bytes.length;
   }
 
   async closeWrite(): Promise<void> {
-    await this.#settled((done) => this.#stream.end(done));
+    await this.#noted(() => this.#settled((done) => this.#stream.end(done)));
   }
 
   close(): void {
@@ -121,6 +133,30 @@ export class NodeStreamTransport implements Transport {
     const resetting = this.#lower?.reset?.();
     this.close();
     return resetting; // may be the promise of an async function
+  }
+
+  /** Makes a call, noted as pending until it settles. */
+  async #noted<T>(call: () => Promise<T>): Promise<T> {
+    this.#pending++;
+    try {
+      this.#updateRef();
+      return await call();
+    } finally {
+      this.#pending--;
+      this.#updateRef();
+    }
+  }
+
+  /**
+   * A pending call keeps the process alive. The transport below would do so forever: the
+   * stream reads ahead, so its read is always pending.
+   */
+  #updateRef(): void {
+    const keepsAlive = this.#mayKeepAlive && this.#pending > 0;
+    if (keepsAlive === this.#keepsAlive) return;
+    this.#keepsAlive = keepsAlive;
+    if (keepsAlive) this.#lower?.ref?.();
+    else this.#lower?.unref?.();
   }
 
   #takeAll(): Uint8Array {

@@ -613,6 +613,7 @@ export class Reader<In> implements Source<In> {
     this.#updateRef();
     try {
       this.#transport = await make(unread, underWay);
+      this.#keepsAlive = true; // as each transport does initially
     } finally {
       this.#isChanging = false;
       this.#stopTiming();

@@ -408,6 +408,7 @@ Deno.test("Connection.startTls() of a server uses handshake bytes that were read
   server.send("welcome");
   assertEquals(await client.receive(), "welcome");
   assertEquals(await client.closeWrite(), undefined);
+  assertEquals(await server.receive(), undefined);
   await seen;
 });
 
@@ -705,6 +706,39 @@ Deno.test("Connection.unref() and ref() work in TLS, and receive() keeps the pro
   assertEquals(waiting, { output: "secured\nlate\n", code: 0 });
   assertEquals(unref, idle);
   assertEquals(ref, waiting);
+});
+
+Deno.test("Connection in TLS keeps the process alive only while a call waits", async () => {
+  let keepsAlive = true;
+  const [near, far] = transportPair();
+  await using ends = framed([
+    overriding(near, {
+      ref: () => keepsAlive = true,
+      unref: () => keepsAlive = false,
+    }),
+    far,
+  ]);
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  assertEquals(keepsAlive, false);
+  const receiving = client.receive();
+  assertEquals(keepsAlive, true);
+  await server.send("early");
+  assertEquals(await receiving, "early");
+  assertEquals(keepsAlive, false);
+  const flushing = client.send("hello").then(() => client.flush());
+  assertEquals(await server.receive(), "hello");
+  await flushing;
+  assertEquals(keepsAlive, false);
+
+  client.unref();
+  const unrefed = client.receive();
+  assertEquals(keepsAlive, false);
+  client.ref();
+  assertEquals(keepsAlive, true);
+  await server.send("late");
+  assertEquals(await unrefed, "late");
+  assertEquals(keepsAlive, false);
 });
 
 Deno.test("Connection.startTls() refuses invalid options", async () => {
