@@ -45,6 +45,7 @@ export class NodeStreamTransport implements Transport {
   #rest: Uint8Array = NO_BYTES;
   #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
+  #hasSentEnd = false;
   // Wakes a pending read, and pending writes.
   #wake = () => {};
   readonly #interrupts = new Set<(error: unknown) => void>();
@@ -71,10 +72,12 @@ export class NodeStreamTransport implements Transport {
       this.#wake();
     });
     stream.on("error", (error) => this.#fail(error));
-    stream.on("close", () =>
+    stream.on("close", () => {
+      if (this.#hasEnded && this.#hasSentEnd) return;
       this.#fail(
         systemError("ConnectionReset", "The stream was closed before its end"),
-      ));
+      );
+    });
   }
 
   ref(): void {
@@ -113,7 +116,17 @@ export class NodeStreamTransport implements Transport {
   }
 
   async closeWrite(): Promise<void> {
+    if (this.#hasSentEnd) return await this.#untilTakenBelow();
     await this.#noted(() => this.#settled((done) => this.#stream.end(done)));
+  }
+
+  /**
+   * Notes that the stream has sent this side's end by itself: it takes no more writes, and
+   * never calls back for a pending one.
+   */
+  noteSentEnd(): void {
+    this.#hasSentEnd = true;
+    this.#interruptWrites(hasSentEnd());
   }
 
   close(): void {
@@ -168,6 +181,7 @@ export class NodeStreamTransport implements Transport {
   #settled(start: (done: (error?: unknown) => void) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(this.#failure.error);
+      if (this.#hasSentEnd) return reject(hasSentEnd());
       this.#interrupts.add(reject);
       const fail = (error: unknown) => reject(this.#named(error));
       start((error) => {
@@ -191,7 +205,15 @@ export class NodeStreamTransport implements Transport {
   #fail(error: unknown): void {
     this.#failure ??= { error: this.#named(error) };
     this.#wake();
-    for (const interrupt of this.#interrupts) interrupt(this.#failure.error);
+    this.#interruptWrites(this.#failure.error);
+  }
+
+  #interruptWrites(error: unknown): void {
+    for (const interrupt of this.#interrupts) interrupt(error);
     this.#interrupts.clear();
   }
+}
+
+function hasSentEnd(): Error {
+  return systemError("BrokenPipe", "This side of TLS has ended");
 }

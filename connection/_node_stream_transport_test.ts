@@ -20,6 +20,20 @@ Deno.test("NodeStreamTransport rejects pending and later calls with the stream's
   await closed.catch(() => {});
 });
 
+Deno.test("NodeStreamTransport rejects pending and later writes after the stream has sent this side's end", async () => {
+  // It never calls back for a write.
+  const stream = new Duplex({ read() {}, write() {} });
+  const transport = new NodeStreamTransport(stream, {});
+  const writing = transport.write(bytes);
+  transport.noteSentEnd();
+  for (const refused of [writing, transport.write(bytes)]) {
+    const error = await assertRejects(() => refused, Error, "has ended");
+    assertEquals(error.name, "BrokenPipe");
+  }
+  await transport.closeWrite();
+  stream.destroy();
+});
+
 Deno.test("NodeStreamTransport rejects a write that the stream refuses", async () => {
   const stream = new Duplex({
     read() {},

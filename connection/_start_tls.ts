@@ -30,6 +30,7 @@ interface TlsSocket extends NodeStream {
   readonly alpnProtocol: string | false | null;
   readonly readableLength: number;
   readonly readableEnded: boolean;
+  readonly writableEnded: boolean;
   read(size?: number): Uint8Array | null;
   once(event: string, listener: (error: unknown) => void): void;
   off(event: string, listener: (error: unknown) => void): void;
@@ -120,6 +121,7 @@ export async function startTls(
   const gate = new Gate();
   let failureBelow: { readonly error: unknown } | undefined;
   let isSecured = false;
+  let secure: NodeStreamTransport | undefined;
   const { lower, untilTaken } = duplexOver(transport, streams, {
     onBytes,
     onEnd: () => isSecured || peerEnded.resolve(),
@@ -131,6 +133,8 @@ export async function startTls(
       const isEnd = await hasEnded(socket, gate);
       if (isSecured && !isEnd) failureBelow ??= { error: cutOff() };
     },
+    // Bun's TLS ends this side once the peer has ended its own.
+    onFinal: () => socket.writableEnded || secure?.noteSentEnd(),
   });
   const socket = socketOver(lower, { tls, net }, options);
   try {
@@ -139,7 +143,7 @@ export async function startTls(
       failureBelow: () => failureBelow,
       onSecured() {
         isSecured = true;
-        return new NodeStreamTransport(socket, {
+        return secure = new NodeStreamTransport(socket, {
           lower: transport,
           failureBelow: () => failureBelow,
           localAddr: transport.localAddr,
@@ -333,12 +337,14 @@ function closedEarly(): Error {
 function duplexOver(
   transport: Transport,
   { Duplex }: Streams,
-  { onBytes, onEnd, onError, beforeRead, beforeEnd }: {
+  { onBytes, onEnd, onError, beforeRead, beforeEnd, onFinal }: {
     onBytes: () => void;
     onEnd: () => void;
     onError: (error: unknown) => void;
     beforeRead: () => Promise<void> | undefined;
     beforeEnd: () => Promise<void>;
+    /** Called when TLS sends no more. */
+    onFinal: () => void;
   },
 ): {
   lower: Duplex;
@@ -418,6 +424,7 @@ function duplexOver(
         await transport.closeWrite();
         isEndTaken = true;
       };
+      onFinal();
       settle(end, done);
     },
     destroy(error, done) {

@@ -708,6 +708,31 @@ Deno.test("Connection.unref() and ref() work in TLS, and receive() keeps the pro
   assertEquals(ref, waiting);
 });
 
+Deno.test("Connection in TLS can send after the peer has closed its side, or says that it cannot", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  await client.send("hello");
+  await client.closeWrite();
+  assertEquals(await server.receive(), "hello");
+  assertEquals(await server.receive(), undefined);
+  await server.send("late");
+  // Bun's TLS ends this side with the peer's.
+  await server.flush().catch((error) => assertEquals(error.name, "BrokenPipe"));
+});
+
+Deno.test("Connection in TLS ends without an error after the peer has closed its side", async () => {
+  await using ends = framed(await sockets());
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  await client.send("hello");
+  await client.closeWrite();
+  assertEquals(await server.receive(), "hello");
+  assertEquals(await server.receive(), undefined);
+  await server.close();
+  assertEquals(await server.closed, undefined);
+});
+
 Deno.test("Connection in TLS keeps the process alive only while a call waits", async () => {
   let keepsAlive = true;
   const [near, far] = transportPair();
