@@ -17,8 +17,9 @@ const NAMES: Readonly<Record<string, string>> = {
   EADDRINUSE: "AddrInUse",
   EADDRNOTAVAIL: "AddrNotAvailable",
   EAGAIN: "WouldBlock",
-  // A write in Bun, which closes a Unix socket itself when its peer is gone.
+  // Writes in Bun, which closes a Unix socket itself when its peer is gone.
   EBADF: "BrokenPipe",
+  ERR_SOCKET_CLOSED: "BrokenPipe",
   ECONNABORTED: "ConnectionAborted",
   ECONNREFUSED: "ConnectionRefused",
   ECONNRESET: "ConnectionReset",

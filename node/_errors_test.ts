@@ -13,11 +13,18 @@ Deno.test("toSystemError() describes an OpenSSL error in one line", () => {
   );
 });
 
+function nameOf(code: string): string | undefined {
+  const error = toSystemError(Object.assign(new Error(code), { code }));
+  return error instanceof Error ? error.name : undefined;
+}
+
+Deno.test("toSystemError() names each error of a write to a peer that is gone BrokenPipe", () => {
+  for (const code of ["EPIPE", "EBADF", "ERR_SOCKET_CLOSED"]) {
+    assertEquals(nameOf(code), "BrokenPipe");
+  }
+});
+
 Deno.test("toSystemError() names path errors as Deno does", () => {
-  const nameOf = (code: string) => {
-    const error = toSystemError(Object.assign(new Error(code), { code }));
-    return error instanceof Error ? error.name : undefined;
-  };
   assertEquals(["ENOENT", "ENOTDIR", "ELOOP", "EAGAIN"].map(nameOf), [
     "NotFound",
     "NotADirectory",
