@@ -134,7 +134,9 @@ export async function startTls(
       if (isSecured && !isEnd) failureBelow ??= { error: cutOff() };
     },
     // Bun's TLS ends this side once the peer has ended its own.
-    onFinal: () => socket.writableEnded || secure?.noteSentEnd(),
+    onFinal() {
+      if (!socket.writableEnded) secure?.noteSentEnd();
+    },
   });
   const socket = socketOver(lower, { tls, net }, options);
   try {
