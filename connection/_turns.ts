@@ -85,7 +85,7 @@ const MAX_NEWS = 10_000;
  * The most checks between two pauses, about as many as in 12 ms: in tests with fake timers
  * the clock stands still, and a transport in memory would let nothing else run.
  */
-const MAX_CHECKS = 500;
+const MAX_CHECKS = 1000;
 
 let bytesMoved = 0;
 let moves = 0;
