@@ -95,10 +95,8 @@ let polledAt = 0;
 let checks = 0;
 let msBetweenPauses = MIN_MS_BETWEEN_PAUSES;
 let pause: Promise<void> | undefined;
-// How often the pause was asked for.
-let asked = 0;
-// How many reads were done by connections that do not wait for it.
-let othersReads = 0;
+// Whether two connections were seen since the pause began: both wait, or one has read.
+let hasOthers = false;
 
 /** Notes that a read filled its buffer, or a write was taken. */
 export function noteMoved(length: number): void {
@@ -119,7 +117,7 @@ export function noteNews(): void {
  * some transports tell when they are empty.
  */
 export function noteOthersRead(): void {
-  othersReads++;
+  hasOthers = true;
 }
 
 /** Notes that the sockets have been polled. Nothing is known of the others yet. */
@@ -164,9 +162,8 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
  */
 export function untilOthersArePolled(): Promise<void> | undefined {
   if (pause === undefined && wasPolledLately()) return undefined;
-  asked++;
-  pause ??= waitForOthers();
-  return pause;
+  hasOthers = pause !== undefined;
+  return pause ??= waitForOthers();
 }
 
 let nextPoll: Promise<void> | undefined;
@@ -196,12 +193,9 @@ function wasPolledLately(): boolean {
 }
 
 async function waitForOthers(): Promise<void> {
-  const readsBefore = othersReads;
   await untilPoll();
-  const isAlone = asked === 1 && othersReads === readsBefore;
   const longer = Math.min(2 * msBetweenPauses, MAX_MS_BETWEEN_PAUSES);
   pause = undefined;
-  asked = 0;
   notePoll();
-  if (isAlone) msBetweenPauses = longer;
+  if (!hasOthers) msBetweenPauses = longer;
 }

@@ -8,6 +8,7 @@ import { overriding, pair } from "./_testing.ts";
 import {
   atEndOfTurn,
   noteMoved,
+  notePoll,
   type TurnTask,
   untilEndOfTurn,
   untilOthersArePolled,
@@ -231,20 +232,29 @@ Deno.test("untilOthersArePolled() lets a timer through although the clock stands
   assert(hasFired);
 });
 
-Deno.test("untilOthersArePolled() pauses rarely while nothing else is read, over any transport", async () => {
+Deno.test("untilOthersArePolled() pauses rarely while nothing else waits or is read, over any transport", async () => {
   using clock = stoppedClock();
   /** Pauses as soon as that is due, and returns how long that took. */
-  async function pauseWhile(isRead?: () => Promise<unknown>): Promise<number> {
+  async function pauseWhile(
+    action?: () => Promise<unknown> | undefined,
+  ): Promise<number> {
     let pause: Promise<void> | undefined;
     const start = clock.now;
     while ((pause = untilOthersArePolled()) === undefined) clock.now++;
     const milliseconds = clock.now - start;
-    await Promise.all([pause, isRead?.()]);
+    await Promise.all([pause, action?.()]);
     return milliseconds;
   }
+  async function pauseAlone(): Promise<number> {
+    for (let times = 0; times < 4; times++) await pauseWhile();
+    return await pauseWhile();
+  }
 
-  for (let times = 0; times < 4; times++) await pauseWhile();
-  const alone = await pauseWhile();
+  const alone = await pauseAlone();
+  await pauseWhile(untilOthersArePolled);
+  const besideWaiting = await pauseWhile();
+  assert(besideWaiting < alone / 2, `${besideWaiting} and ${alone} ms`);
+  assertEquals(await pauseAlone(), alone);
 
   // This transport does not tell whether it is empty, as TLS does not.
   await using ends = await pair(
@@ -259,8 +269,18 @@ Deno.test("untilOthersArePolled() pauses rarely while nothing else is read, over
   const received = ends.connection.receive();
   await pauseWhile(() => ends.peer.write("1\n"));
   await received;
-  const besideAnother = await pauseWhile();
-  assert(besideAnother < alone / 2, `${besideAnother} and ${alone} ms`);
+  const besideReading = await pauseWhile();
+  assert(besideReading < alone / 2, `${besideReading} and ${alone} ms`);
+});
+
+Deno.test("untilOthersArePolled() pauses if the clock was set back", async () => {
+  using clock = stoppedClock();
+  notePoll();
+  assertEquals(untilOthersArePolled(), undefined);
+  clock.now -= 1000;
+  const pause = untilOthersArePolled();
+  assert(pause !== undefined);
+  await pause;
 });
 
 /** Replaces `Date.now` until it is disposed of. */
