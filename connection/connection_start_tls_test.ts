@@ -766,6 +766,27 @@ Deno.test("Connection in TLS keeps the process alive only while a call waits", a
   assertEquals(keepsAlive, false);
 });
 
+Deno.test("Connection.unref() before startTls() holds in TLS", async () => {
+  let keepsAlive = true;
+  const [near, far] = transportPair();
+  await using ends = framed([
+    overriding(near, {
+      ref: () => keepsAlive = true,
+      unref: () => keepsAlive = false,
+    }),
+    far,
+  ]);
+  const { client, server } = ends;
+  client.unref();
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  for (const message of ["first", "later"]) {
+    const receiving = client.receive();
+    assertEquals(keepsAlive, false);
+    await server.send(message);
+    assertEquals(await receiving, message);
+  }
+});
+
 Deno.test("Connection.startTls() refuses invalid options", async () => {
   const wrongs: [object, message: string][] = [
     [{}, "serverName"],
