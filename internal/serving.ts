@@ -63,7 +63,7 @@ export interface HandlerContext<Served> {
     ...args: Args
   ): T;
   getStore(): Served | undefined;
-  /** Forgets it, once no handler runs any more. */
+  /** Frees what the runtime keeps for it. Called once no handler runs. */
   disable(): void;
 }
 
