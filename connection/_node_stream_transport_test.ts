@@ -34,6 +34,22 @@ Deno.test("NodeStreamTransport rejects pending and later writes after the stream
   stream.destroy();
 });
 
+Deno.test("NodeStreamTransport takes a close after both ends for no reset", async () => {
+  const stream = new Duplex({
+    read() {
+      this.push(null);
+    },
+  });
+  const closed = once(stream, "close");
+  const transport = new NodeStreamTransport(stream, {});
+  assertEquals(await transport.read(new Uint8Array(1)), null);
+  transport.noteSentEnd();
+  stream.destroy();
+  await closed;
+  const error = await assertRejects(() => transport.write(bytes), Error);
+  assertEquals(error.name, "BrokenPipe");
+});
+
 Deno.test("NodeStreamTransport rejects a write that the stream refuses", async () => {
   const stream = new Duplex({
     read() {},
