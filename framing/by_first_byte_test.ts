@@ -83,6 +83,15 @@ Deno.test("byFirstByte() and headed() choose anew after a frame that mapped() dr
       { header: "d" },
     ]);
   }
+  // The body is what is left of its frame.
+  const chosenWords = mapped({ ...framing, ...byFirstByte(() => words) }, {
+    decode: kept,
+    encode: (text: string) => text,
+  });
+  assertEquals(
+    decodeInEverySplit(headed(line, () => chosenWords), "-\na,k\n"),
+    [{ header: "-", body: "k" }],
+  );
 });
 
 Deno.test("byFirstByte() gives all messages of one frame, in every split", () => {
