@@ -58,6 +58,16 @@ function framed([near, far]: readonly [Transport, Transport]): Ends {
   };
 }
 
+/** Two ends, the first of which notes whether it keeps the process alive. */
+function notingRef(noted: { keepsAlive: boolean }): [Transport, Transport] {
+  const [near, far] = transportPair();
+  const noting = overriding(near, {
+    ref: () => noted.keepsAlive = true,
+    unref: () => noted.keepsAlive = false,
+  });
+  return [noting, far];
+}
+
 async function unixSockets(): Promise<[Transport, Transport]> {
   const path = `${await Deno.makeTempDir()}/socket`;
   using listener = Deno.listen({ transport: "unix", path });
@@ -734,54 +744,40 @@ Deno.test("Connection in TLS ends without an error after the peer has closed its
 });
 
 Deno.test("Connection in TLS keeps the process alive only while a call waits", async () => {
-  let keepsAlive = true;
-  const [near, far] = transportPair();
-  await using ends = framed([
-    overriding(near, {
-      ref: () => keepsAlive = true,
-      unref: () => keepsAlive = false,
-    }),
-    far,
-  ]);
+  const noted = { keepsAlive: true };
+  await using ends = framed(notingRef(noted));
   const { client, server } = ends;
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
-  assertEquals(keepsAlive, false);
+  assertEquals(noted.keepsAlive, false);
   const receiving = client.receive();
-  assertEquals(keepsAlive, true);
+  assertEquals(noted.keepsAlive, true);
   await server.send("early");
   assertEquals(await receiving, "early");
-  assertEquals(keepsAlive, false);
+  assertEquals(noted.keepsAlive, false);
   const flushing = client.send("hello").then(() => client.flush());
   assertEquals(await server.receive(), "hello");
   await flushing;
-  assertEquals(keepsAlive, false);
+  assertEquals(noted.keepsAlive, false);
 
   client.unref();
   const unrefed = client.receive();
-  assertEquals(keepsAlive, false);
+  assertEquals(noted.keepsAlive, false);
   client.ref();
-  assertEquals(keepsAlive, true);
+  assertEquals(noted.keepsAlive, true);
   await server.send("late");
   assertEquals(await unrefed, "late");
-  assertEquals(keepsAlive, false);
+  assertEquals(noted.keepsAlive, false);
 });
 
 Deno.test("Connection.unref() before startTls() holds in TLS", async () => {
-  let keepsAlive = true;
-  const [near, far] = transportPair();
-  await using ends = framed([
-    overriding(near, {
-      ref: () => keepsAlive = true,
-      unref: () => keepsAlive = false,
-    }),
-    far,
-  ]);
+  const noted = { keepsAlive: true };
+  await using ends = framed(notingRef(noted));
   const { client, server } = ends;
   client.unref();
   await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
   for (const message of ["first", "later"]) {
     const receiving = client.receive();
-    assertEquals(keepsAlive, false);
+    assertEquals(noted.keepsAlive, false);
     await server.send(message);
     assertEquals(await receiving, message);
   }

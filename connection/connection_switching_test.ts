@@ -564,7 +564,10 @@ Deno.test("Connection.receiveStream() that is not read does not keep later recei
 
 Deno.test("Connection.receiveStream() that is not read keeps its bytes, and later receivers settle", async () => {
   const endings: ((connection: Connection<string, string>) => unknown)[] = [
-    (connection) => connection.close(),
+    async (connection) => {
+      await connection.close();
+      await connection.closed;
+    },
     (connection) => connection.closeRead(),
   ];
   for (const end of endings) {
@@ -638,7 +641,10 @@ Deno.test("Connection.close() during a receiveStream() drains the rest, even if 
 
 Deno.test("Connection.abort() rejects receivers that wait for an unread body, also after reading has stopped", async () => {
   const ways: ((connection: Connection<string, string>) => unknown)[] = [
-    (connection) => connection.close(),
+    async (connection) => {
+      await connection.close();
+      await connection.closed;
+    },
     (connection) => connection.closeRead(),
   ];
   for (const stop of ways) {
