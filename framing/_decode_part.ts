@@ -45,9 +45,14 @@ export function decodeFrame<In>(
 /**
  * Asks a decoder for another message from the frame it has just taken, before another
  * decoder takes over: a frame may hold several messages.
+ *
+ * @param offset Where the frame ended: decoders compare offsets.
  */
-export function takeMore<In>(decoder: Decoder<In>): In | undefined {
+export function takeMore<In>(
+  decoder: Decoder<In>,
+  offset: number,
+): In | undefined {
   return decoder instanceof RangeDecoder
     ? undefined
-    : decoder.decode(new InputBuffer(), false);
+    : decoder.decode(new InputBuffer(offset), false);
 }

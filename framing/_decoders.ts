@@ -75,7 +75,9 @@ export abstract class RangeDecoder<In> extends ManyDecoder<In> {
     if (input.offset !== this.#offset) {
       this.#forget();
       this.#together = 1;
-    } else if (this.#at < this.#ahead.length || this.#lookAhead(input)) {
+    } else if (this.#at === this.#ahead.length) {
+      if (this.#lookAhead(input)) return this.#takeNext(input);
+    } else if (input.length > 0) { // not `takeMore`, whose input has no bytes
       return this.#takeNext(input);
     }
     if (input.length === 0 && !ended) return undefined; // as after most messages

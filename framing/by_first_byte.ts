@@ -75,7 +75,7 @@ class ChoosingDecoder<In> implements Decoder<In> {
   decode(input: ByteInput, ended: boolean): In | undefined {
     const last = this.#last;
     if (last !== undefined) {
-      const more = takeMore(last);
+      const more = takeMore(last, input.offset);
       if (more !== undefined) return more;
       this.#last = undefined;
       // Its frame may also hold the beginning of the next message.

@@ -58,7 +58,7 @@ export class InputBuffer implements ByteInput {
   #start = 0;
   #end = 0;
   // Where in the stream the buffer begins.
-  #streamOffset = 0;
+  #streamOffset: number;
   // How many times bytes were given out as views: they must not change from then on.
   #lendings = 0;
   // The buffer was made here, not passed to `append`.
@@ -86,6 +86,15 @@ export class InputBuffer implements ByteInput {
   #searches = NO_SEARCHES;
   // The last one.
   #search: Search | undefined;
+
+  /**
+   * Makes an empty buffer.
+   *
+   * @param offset How many bytes of the stream were taken before.
+   */
+  constructor(offset: number = 0) {
+    this.#streamOffset = offset;
+  }
 
   /** How many bytes are buffered. */
   get length(): number {

@@ -163,7 +163,9 @@ class MappedDecoder<In, MappedIn> extends ManyDecoder<MappedIn> {
         noteDropped(wantedDrops);
         // The rest of this frame comes first: the next one may be for another framing.
         const { pending } = this.#decoder;
-        message = pending === true ? takeMore(this.#decoder) : undefined;
+        message = pending === true
+          ? takeMore(this.#decoder, input.offset)
+          : undefined;
       } while (message !== undefined);
       // Dropped messages have taken bytes, so this is called again; if they took none, only
       // the framing knows whether the next one needs any.

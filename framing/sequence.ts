@@ -117,7 +117,7 @@ class SequenceDecoder<First, In> extends ManyDecoder<First | In> {
     if (this.#first === undefined) return this.#rest()?.decode(input, ended);
     const later = this.#later;
     if (later !== undefined) {
-      const more = takeMore(this.#first);
+      const more = takeMore(this.#first, input.offset);
       if (more !== undefined) return more;
       if (this.#first.pending === true) {
         return this.#first.decode(input, ended);

@@ -12,10 +12,11 @@ import {
   text,
 } from "./_testing.ts";
 import { assembled } from "./assembled.ts";
+import { byFirstByte } from "./by_first_byte.ts";
 import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
-import type { Framing } from "./framing.ts";
+import type { Decoder, Framing } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { lines } from "./lines.ts";
@@ -69,6 +70,58 @@ Deno.test("sequence() can be nested", () => {
     () => sequence(fixedLength(1), () => netstrings()),
   );
   assertEquals(decodeInEverySplit(framing, "a\nb2:cd,"), ["a", "b", "cd"]);
+});
+
+Deno.test("sequence() gives the message of fixedLength(0) once, after other bytes", () => {
+  const framing = sequence(
+    lines(),
+    (line) => sequence(fixedLength(Number(line)), () => netstrings()),
+  );
+  assertEquals(decodeInEverySplit(framing, "0\n2:cd,"), ["0", "", "cd"]);
+  assertEquals(decodeInEverySplit(framing, "1\nb2:cd,"), ["1", "b", "cd"]);
+});
+
+Deno.test("sequence() and byFirstByte() keep to the offsets that a decoder compares", () => {
+  /** Looks at each byte once, and remembers the text of these. */
+  function decoder(): Decoder<string> {
+    let start = 0;
+    let seen = "";
+    return {
+      decode(input) {
+        if (input.offset !== start) [start, seen] = [input.offset, ""];
+        seen += input.textAt(seen.length, input.length);
+        const end = seen.indexOf(";");
+        if (end === -1) return undefined;
+        input.skip(end + 1);
+        return seen.slice(0, end);
+      },
+    };
+  }
+  const framing = { ...lines(), decoder };
+  for (
+    const each of [
+      sequence(framing, () => framing),
+      { ...framing, ...byFirstByte(() => framing) },
+    ]
+  ) {
+    assertEquals(decodeInEverySplit(each, "ab;c;;"), ["ab", "c", ""]);
+  }
+});
+
+Deno.test("sequence() leaves the lines that its first framing has looked ahead at", () => {
+  // It drops enough of them to find the next ones together.
+  const words = mapped(lines(), {
+    decode: (line) => line === "" ? undefined : line,
+    encode: (line: string) => line,
+  });
+  const framing = sequence(words, () => lines());
+  const dropped = "\n".repeat(20);
+  assertEquals(decodeInEverySplit(framing, `${dropped}a\n\n\nb\n`), [
+    "a",
+    "",
+    "",
+    "b",
+  ]);
 });
 
 Deno.test("sequence() applies each framing's limit, and gives the offset of an error", () => {
