@@ -10,6 +10,7 @@ import { rejected, unobserved } from "../internal/promises.ts";
 import { shownValue } from "../internal/shown.ts";
 import { systemError } from "../internal/system_error.ts";
 import { endByTlsErrors } from "../internal/tls_errors.ts";
+import { endingOfWrite, ENDINGS } from "./_ending.ts";
 import {
   type NodeStream,
   NodeStreamTransport,
@@ -123,6 +124,7 @@ export async function startTls(
   let isSecured = false;
   let secure: NodeStreamTransport | undefined;
   const { lower, untilTaken } = duplexOver(transport, streams, {
+    isSecured: () => isSecured,
     onBytes,
     onEnd: () => isSecured || peerEnded.resolve(),
     onError: (error) => failureBelow ??= { error },
@@ -339,7 +341,9 @@ function closedEarly(): Error {
 function duplexOver(
   transport: Transport,
   { Duplex }: Streams,
-  { onBytes, onEnd, onError, beforeRead, beforeEnd, onFinal }: {
+  { isSecured, onBytes, onEnd, onError, beforeRead, beforeEnd, onFinal }: {
+    /** Whether the handshake is done. */
+    isSecured: () => boolean;
     onBytes: () => void;
     onEnd: () => void;
     onError: (error: unknown) => void;
@@ -368,7 +372,8 @@ function duplexOver(
   let isEndTaken = false;
   // How many bytes the transport is taking.
   let writing = 0;
-  let hasLost = false;
+  // Why the transport did not take all.
+  let loss: { readonly error: unknown } | undefined;
   let taking: PromiseWithResolvers<void> | undefined;
   const failed = (error: unknown): Error => {
     // Bun destroys this stream before it reports why; the interrupted read is not the
@@ -379,13 +384,20 @@ function duplexOver(
       ? error
       : new Error("The transport below TLS failed", { cause: error });
   };
+  const lose = (error: unknown) => {
+    loss ??= { error };
+    taking?.reject(error);
+  };
   const settle = async (action: () => Promise<unknown>, done: Done) => {
     try {
       await action();
     } catch (error) {
-      hasLost = true;
-      taking?.reject(error);
-      return done(failed(error));
+      lose(error);
+      // If the peer is gone, what it has sent can still be read. The write may not even be
+      // that of a message: after its handshake a server sends tickets, which a client that
+      // has closed does not take.
+      const goesOn = isSecured() && endingOfWrite(error) === ENDINGS.peerGone;
+      if (!goesOn) return done(failed(error));
     }
     done();
     if (isTaken()) {
@@ -397,7 +409,7 @@ function duplexOver(
     lower.writableLength === 0 &&
     (isEndTaken || isDestroyed || !lower.writableEnded);
   const untilTaken = () => {
-    if (hasLost) return rejected(closedEarly());
+    if (loss !== undefined) return rejected(loss.error);
     if (isTaken()) return undefined;
     taking ??= Promise.withResolvers();
     return unobserved(taking.promise);
@@ -433,8 +445,8 @@ function duplexOver(
       isDestroyed = true;
       // TLS that has ended in both directions closes this, although its end may be under
       // way. The connection closes the transport once the end is taken.
-      hasLost ||= error instanceof Error || lower.writableLength > writing;
-      if (hasLost) taking?.reject(error ?? closedEarly());
+      const hasLost = error instanceof Error || lower.writableLength > writing;
+      if (hasLost) lose(error ?? closedEarly());
       done(error);
     },
   });

@@ -743,6 +743,44 @@ Deno.test("Connection in TLS ends without an error after the peer has closed its
   assertEquals(await server.closed, undefined);
 });
 
+for (const sends of [false, true]) {
+  Deno.test(
+    `Connection in TLS receives everything from a peer that is gone, ${
+      sends ? "and then reports a failed send" : "if it sends nothing"
+    }`,
+    async () => {
+      const [near, far] = transportPair();
+      let isGone = false;
+      const gone = Object.assign(new Error("gone"), { name: "BrokenPipe" });
+      await using ends = framed([
+        near,
+        overriding(far, {
+          write: (bytes) => isGone ? Promise.reject(gone) : far.write(bytes),
+        }),
+      ]);
+      const { client, server } = ends;
+      const securing = server.startTls(asServer);
+      await client.startTls(asClient);
+      // TLS of the server still has session tickets to send.
+      isGone = true;
+      const sent = Array.from({ length: 300 }, (_, i) => `${i}`.repeat(1000));
+      for (const message of sent) client.send(message);
+      const closing = client.close();
+      await securing;
+      if (sends) server.send("too late").catch(() => {});
+
+      const received: string[] = [];
+      const receiving = (async () => {
+        for await (const message of server) received.push(message);
+      })();
+      if (sends) await assertRejects(() => receiving, Error, "gone");
+      else await receiving;
+      assertEquals(received, sent);
+      await closing;
+    },
+  );
+}
+
 Deno.test("Connection in TLS keeps the process alive only while a call waits", async () => {
   const noted = { keepsAlive: true };
   await using ends = framed(notingRef(noted));
