@@ -9,7 +9,8 @@ import type { Decoder, Framing } from "./framing.ts";
  * A `TransformStream` of bytes into messages.
  *
  * Bytes are decoded only when the stream is read, and the rest of them when it is closed.
- * Messages before an error are delivered before it.
+ * Messages before an error are delivered before it. Chunks are not copied: do not write to
+ * one again.
  *
  * @typeParam In The type of received messages.
  *
