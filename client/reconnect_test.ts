@@ -1215,6 +1215,22 @@ Deno.test("reconnect() takes a connect function", async () => {
   );
 });
 
+Deno.test("reconnect() takes a connect function from an instance of a class", async () => {
+  await using server = serveInTurn(echo);
+  class Options {
+    readonly #port = server.addr.port;
+    maxAttempts = 1;
+    connect() {
+      return connect({ port: this.#port, framing });
+    }
+  }
+  const answer = await reconnect(
+    new Options(),
+    (connection) => connection.request("hello"),
+  );
+  assertEquals(answer, "hello");
+});
+
 Deno.test("reconnect() aborts a connection of the connect function when its signal is aborted", async () => {
   await using server = serveInTurn(echo);
   const reason = new Error("Enough");

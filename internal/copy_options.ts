@@ -1,7 +1,8 @@
 /**
  * Copies options, so that the caller's later changes have no effect. It also copies
  * members that an instance has from its class: a spread would lose its methods, and
- * without its `filter` a server would let everyone in.
+ * without its `filter` a server would let everyone in. The methods stay those of the
+ * instance, because only it has its private fields.
  */
 export function copyOptions<O extends object>(options: O): O {
   const copy: O = { ...options };
@@ -9,11 +10,16 @@ export function copyOptions<O extends object>(options: O): O {
   let from: object | null = typeof options === "object" && options !== null
     ? Object.getPrototypeOf(options)
     : null;
-  // The prototype of all objects has no prototype itself.
-  while (from !== null && Object.getPrototypeOf(from) !== null) {
+  while (from !== null) {
     for (const name of Object.getOwnPropertyNames(from)) {
-      if (Object.hasOwn(copy, name)) continue;
-      Reflect.set(copy, name, Reflect.get(options, name));
+      // All objects have the latter, such as `constructor`: they are no options.
+      if (Object.hasOwn(copy, name) || name in Object.prototype) continue;
+      const value: unknown = Reflect.get(options, name);
+      Reflect.set(
+        copy,
+        name,
+        typeof value === "function" ? value.bind(options) : value,
+      );
     }
     from = Object.getPrototypeOf(from);
   }

@@ -9,7 +9,7 @@ Deno.test("copyOptions() copies own properties and those of the class", () => {
       return this.#port;
     }
     filter(): boolean {
-      return this.hostname === "127.0.0.1";
+      return this.#port === 4000;
     }
   }
   class Options extends Defaults {
@@ -19,11 +19,19 @@ Deno.test("copyOptions() copies own properties and those of the class", () => {
   const copy = copyOptions(options);
   options.hostname = "";
 
-  assertEquals([copy.hostname, copy.port, copy.filter()], [
+  const { filter } = copy;
+  assertEquals([copy.hostname, copy.port, copy.filter(), filter()], [
     "127.0.0.1",
     4000,
     true,
+    true,
   ]);
+  assertEquals(Object.keys(copy).sort(), ["filter", "hostname", "port"]);
+});
+
+Deno.test("copyOptions() copies defaults without a prototype", () => {
+  const defaults = Object.assign(Object.create(null), { port: 4000 });
+  assertEquals(copyOptions(Object.create(defaults)), { port: 4000 });
 });
 
 Deno.test("copyOptions() adds nothing to a plain object", () => {

@@ -1023,23 +1023,33 @@ function listeningFrom(
 }
 
 Deno.test("serve() takes options from an instance of a class", async () => {
+  const failure = new Error("The filter failed");
   class Options {
     hostname = "127.0.0.1";
     port = 0;
     framing = framing;
-    asked = 0;
+    #asked = 0;
+    readonly #errors: unknown[] = [];
+    get errors(): readonly unknown[] {
+      return this.#errors;
+    }
     filter(): boolean {
-      this.asked++;
-      return this.hostname === "127.0.0.1" && this.asked > 1;
+      if (++this.#asked === 1) throw failure;
+      return this.#asked === 3;
+    }
+    onError(error: unknown): void {
+      this.#errors.push(error);
     }
   }
+  const options = new Options();
   const handled: number[] = [];
-  await using server = serve(new Options(), () => void handled.push(1));
-  for (const count of [0, 1]) {
+  await using server = serve(options, () => void handled.push(1));
+  for (const count of [0, 0, 1]) {
     using peer = await dial(server.addr.port);
     assertEquals(await peer.readToEnd(), "");
     assertEquals(handled.length, count);
   }
+  assertEquals(options.errors, [failure]);
 });
 
 Deno.test("serve() serves no client after its filter has ended the server", async () => {
