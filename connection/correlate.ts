@@ -4,6 +4,7 @@ import {
   checkNotAsync,
   checkSignal,
 } from "../internal/checks.ts";
+import { copyOptions } from "../internal/copy_options.ts";
 import { onAbort } from "../internal/on_abort.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
@@ -401,13 +402,25 @@ export function correlate<In, Out>(
 ): OrderedCorrelation<In, Out>;
 export function correlate<In, Out>(
   connection: Connection<In, Out>,
-  options: CorrelateOptions<In, unknown> | CorrelateInOrderOptions<In>,
+  given: AnyOptions<In>,
 ): Correlation<In, Out, unknown> | OrderedCorrelation<In, Out> {
+  // A copy: the caller may change the object later, such as for another connection.
+  const options: AnyOptions<In> = copyOptions(given);
   const { onMessage } = options;
   if (onMessage !== undefined) checkFunction(TASK, "onMessage", onMessage);
-  return "isAnswer" in options
+  return isInOrder(options)
     ? correlateInOrder(connection, options)
     : correlateById(connection, options);
+}
+
+type AnyOptions<In> =
+  | CorrelateOptions<In, unknown>
+  | CorrelateInOrderOptions<In>;
+
+function isInOrder<In>(
+  options: AnyOptions<In>,
+): options is CorrelateInOrderOptions<In> {
+  return "isAnswer" in options && options.isAnswer !== undefined;
 }
 
 function correlateInOrder<In, Out>(
@@ -416,7 +429,7 @@ function correlateInOrder<In, Out>(
 ): OrderedCorrelation<In, Out> {
   const { isAnswer, onMessage } = options;
   checkFunction(TASK, "isAnswer", isAnswer);
-  if ("id" in options) {
+  if ("id" in options && options.id !== undefined) {
     throw new TypeError(
       "Cannot correlate requests with both isAnswer and id: answers come in order, or have ids",
     );

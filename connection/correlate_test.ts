@@ -570,7 +570,8 @@ Deno.test("correlate() continues in another framing between two messages", async
 
 Deno.test("correlate() refuses invalid functions and limits", async () => {
   await using pair = connectionPair({ framing });
-  const wrong: [object, ErrorConstructor, string][] = [
+  const wrong: [object | undefined, ErrorConstructor, string][] = [
+    [undefined, TypeError, "id must be a function"],
     [{}, TypeError, "id must be a function"],
     [{ ...answers, onMessage: 1 }, TypeError, "onMessage must be a function"],
     [{ ...answers, nextId: "a" }, TypeError, "nextId must be a function"],
@@ -792,6 +793,41 @@ Deno.test("correlate() refuses ids together with an order", async () => {
   for (const options of wrongs) {
     assertThrows(() => correlate(pair.near, options as never), TypeError);
   }
+});
+
+Deno.test("correlate() takes undefined as an option that is left out", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const byId = { id: Number, isAnswer: undefined };
+  const answer = correlate(pair.near, byId).request(String);
+  await pair.far.send("1");
+  assertEquals(await answer, "1");
+
+  await using other = connectionPair({ framing: lines() });
+  const inOrder = { isAnswer: () => true, id: undefined };
+  const next = correlate(other.near, inOrder).request("question");
+  await other.far.send("answer");
+  assertEquals(await next, "answer");
+});
+
+Deno.test("correlate() takes options from an instance of a class", async () => {
+  class Options {
+    readonly #pushes: string[] = [];
+    get pushes(): readonly string[] {
+      return this.#pushes;
+    }
+    isAnswer(line: string): boolean {
+      return this.#pushes.length > 0 || line !== "push";
+    }
+    onMessage(line: string): void {
+      this.#pushes.push(line);
+    }
+  }
+  await using pair = connectionPair({ framing: lines() });
+  const options = new Options();
+  const answer = correlate(pair.near, options).request("question");
+  for (const line of ["push", "answer"]) await pair.far.send(line);
+  assertEquals(await answer, "answer");
+  assertEquals(options.pushes, ["push"]);
 });
 
 Deno.test("correlate() aborts the connection if id or isAnswer is async", async () => {
