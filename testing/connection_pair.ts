@@ -3,6 +3,7 @@ import type { ConnectionOptions } from "../connection/options.ts";
 import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { PairedTransport } from "./paired_transport.ts";
 import { checkMilliseconds } from "../internal/checks.ts";
+import { copyOptions } from "../internal/copy_options.ts";
 import { type OwnTimer, ownTimer } from "../internal/event_loop.ts";
 import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
 
@@ -177,10 +178,11 @@ export function connectionPair<In, Out, FarIn, FarOut>(
   options: ConnectionPairOptions<In, Out, FarIn, FarOut>,
 ): ConnectionPair<In, Out, FarIn, FarOut>;
 export function connectionPair<In, Out>(
-  options:
+  given:
     | ConnectionOptions<In, Out> & PairOptions
     | ConnectionPairOptions<In, Out>,
 ): ConnectionPair<In, Out> {
+  const options = copyOptions(given); // in JavaScript they may be missing
   const { giveUpAfter = GIVE_UP_MS } = options;
   checkMilliseconds("giveUpAfter", giveUpAfter);
   const [nearTransport, farTransport] = transportPair(options);

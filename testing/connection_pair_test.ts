@@ -130,7 +130,7 @@ Deno.test("connectionPair() aborts a test that waits without end", async () => {
   );
 });
 
-Deno.test("connectionPair() refuses options for one end without a framing", () => {
+Deno.test("connectionPair() refuses options without a framing for each end", () => {
   const far = { framing, idleTimeout: 10 };
   assertThrows(
     // @ts-expect-error: the near end has none
@@ -138,6 +138,8 @@ Deno.test("connectionPair() refuses options for one end without a framing", () =
     TypeError,
     "framing must be given",
   );
+  // @ts-expect-error: neither end has one
+  assertThrows(() => connectionPair(), TypeError, "framing must be given");
 });
 
 Deno.test("connectionPair() leaves nothing open if one end is refused", async () => {
