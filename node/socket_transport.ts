@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { addressesOf, isTls, transportOf } from "./_socket_transport.ts";
 import type { Transport } from "../connection/transport.ts";
-import { checkMilliseconds } from "../internal/checks.ts";
+import { checkFunction, checkMilliseconds } from "../internal/checks.ts";
 import { endByTlsErrors } from "../internal/tls_errors.ts";
 
 /**
@@ -85,6 +85,7 @@ export function socketTransport(
 ): Transport {
   const { keepAliveInitialDelay = 0 } = options;
   checkMilliseconds("keepAliveInitialDelay", keepAliveInitialDelay, 0);
+  checkFunction("make transport", "socket.pause", socket?.pause);
   // For TLS over another socket, Bun does not report it.
   const isPending = socket.pending && !isTls(socket);
   if (isPending || socket.destroyed) {

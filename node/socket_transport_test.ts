@@ -59,6 +59,16 @@ async function readToEnd(transport: Transport): Promise<string> {
   }
 }
 
+Deno.test("socketTransport() refuses what is no socket", () => {
+  for (const wrong of [undefined, null, "127.0.0.1:80", {}]) {
+    assertThrows(
+      () => socketTransport(wrong as never),
+      TypeError,
+      "socket.pause must be a function",
+    );
+  }
+});
+
 Deno.test("socketTransport() refuses a socket that is not connected", () => {
   assertThrows(() => socketTransport(new Socket()), TypeError, "connected");
 });
