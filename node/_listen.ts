@@ -125,7 +125,7 @@ async function removeStale(path: string): Promise<boolean> {
   if (before?.isSocket() !== true || !await isRefused(path)) return false;
   // A starting server also refuses for a moment, between its bind and its listen.
   await new Promise<void>((resolve) => ownTimer(resolve, PROBE_PAUSE_MS));
-  if (!await isRefused(path) || await isFull(path)) return false;
+  if (!await isRefused(path) || await isListed(path)) return false;
   const now = await statOf(path);
   // Another server may have won the race. A new file may have the inode number of a
   // removed one.
@@ -158,10 +158,11 @@ async function isRefused(path: string): Promise<boolean> {
 }
 
 /**
- * Whether a server listens at the path whose queue is full. Bun reports that as a refusal
- * too; only Linux's list of sockets, by the paths that they were bound to, shows it.
+ * Whether the path is that of a server whose queue is full, or of a program that receives
+ * datagrams. Bun reports both as a refusal too; only Linux's list of sockets, by the paths
+ * that they were bound to, shows them.
  */
-async function isFull(path: string): Promise<boolean> {
+async function isListed(path: string): Promise<boolean> {
   if (process.versions.bun === undefined) return false;
   let sockets: string;
   try {
@@ -170,8 +171,9 @@ async function isFull(path: string): Promise<boolean> {
     return false; // another system
   }
   return sockets.split("\n")
-    .some((line) => LISTENING.test(line) && line.endsWith(` ${path}`));
+    .some((line) => IN_USE.test(line) && line.endsWith(` ${path}`));
 }
 
-// The address, reference count, protocol, and the flag of a listening socket.
-const LISTENING = /^\S+ \S+ \S+ 00010000 /;
+// The address, reference count, protocol, and then the flag of a listening socket, or any
+// flags and the type of a datagram socket.
+const IN_USE = /^\S+ \S+ \S+ (?:00010000|\S+ 0002) /;

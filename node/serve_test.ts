@@ -5,6 +5,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -641,6 +642,41 @@ Deno.test({
       for (const socket of waiting) socket.destroy();
       Atomics.store(state, 0, 1);
       Atomics.notify(state, 0);
+      await ended;
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+// Node has no Unix sockets for datagrams.
+const RECEIVER = `
+import socket, sys
+receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+receiver.bind(sys.argv[1])
+print("bound", flush=True)
+sys.stdin.read()
+`;
+
+Deno.test({
+  name:
+    "serve() of node.ts leaves a Unix socket to a program that receives datagrams",
+  ignore: process.platform !== "linux" ||
+    spawnSync("python3", ["--version"]).status !== 0,
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/app.sock`;
+    const receiver = spawn("python3", ["-c", RECEIVER, path]);
+    const ended = once(receiver, "close");
+    try {
+      await once(receiver.stdout, "data");
+      const error = await assertRejects(
+        () => serve({ path, framing }, echo),
+        Error,
+      );
+      assertEquals(error.name, "AddrInUse");
+      assert(existsSync(path));
+    } finally {
+      receiver.stdin.end();
       await ended;
       await Deno.remove(folder, { recursive: true });
     }
