@@ -178,6 +178,21 @@ export interface Annotated extends Passed {
 // The rest of a longer message is counted, not shown: a terminal is not a file.
 const MAX_SHOWN_BYTES = 4096;
 
+/**
+ * How many of the first `most` bytes are whole characters, if all are UTF-8. Half a
+ * character would make the others look as if they were none.
+ */
+function lengthOfText(bytes: Uint8Array, most: number): number {
+  let end = most;
+  while (end > most - 4 && isWithinCharacter(bytes[end])) end--;
+  return end;
+}
+
+/** Whether a byte is one after the first of its character. */
+function isWithinCharacter(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 0x80 && byte < 0xc0;
+}
+
 /** A message for a person, in one line; with `"hex"`, in one more for every 16 bytes. */
 export function annotated(
   message: Annotated,
@@ -188,7 +203,10 @@ export function annotated(
   const paint = (style: "dim" | "cyan" | "green", text: string) =>
     hasColor ? styleText(style, text, { validateStream: false }) : text;
   if (format === "json") return jsonLine(message);
-  const shown = bytes.subarray(0, MAX_SHOWN_BYTES);
+  const shown = bytes.subarray(
+    0,
+    format === "hex" ? MAX_SHOWN_BYTES : lengthOfText(bytes, MAX_SHOWN_BYTES),
+  );
   const rest = bytes.length - shown.length;
   const more = rest > 0 ? paint("dim", ` … and ${rest} bytes`) : "";
   const arrow = from === "client" ? paint("green", ">") : paint("cyan", "<");

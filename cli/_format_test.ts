@@ -130,6 +130,12 @@ Deno.test("annotated() shows the sender, the time since the last message and the
   );
   const long = annotated(passed("x".repeat(5000)), "text", false);
   assertEquals(long.endsWith("x … and 904 bytes"), true);
+  // No character is cut: the others would look as if they were not UTF-8.
+  for (const [character, rest] of [["é", 902], ["→", 903], ["🎈", 904]]) {
+    const text = `${"x".repeat(4095)}${character}${"x".repeat(900)}`;
+    const shown = annotated(passed(text), "text", false);
+    assertEquals(shown.endsWith(`xx … and ${rest} bytes`), true);
+  }
   assertEquals(
     annotated(passed("hi"), "text", true).includes("\x1b[36m<"),
     true,
