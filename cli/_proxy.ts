@@ -102,7 +102,7 @@ class Proxy {
       return;
     }
     const { server } = link;
-    this.#shell.note(`#${number} connected from ${sideName(client)}`);
+    this.#shell.note(`#${number} connected from ${client.name}`);
     const observed = this.#observer.open(number, {
       client: client.remote,
       server: server.remote,
@@ -221,12 +221,6 @@ async function* readAll(
 function broken(signal: AbortSignal, side: Side): (error: unknown) => never {
   return (error) => {
     signal.throwIfAborted(); // this side caused it
-    throw new Broken(`broke at ${sideName(side)}: ${reasonOf(error)}`);
+    throw new Broken(`broke at ${side.name}: ${reasonOf(error)}`);
   };
-}
-
-function sideName({ remote }: Side): string {
-  return "path" in remote && remote.path === ""
-    ? "a Unix socket"
-    : placeName(remote);
 }

@@ -210,6 +210,24 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name:
+    "proxy takes no client over TCP that is gone for one over a Unix socket",
+  ignore: Deno.build.os !== "linux", // elsewhere it may not be accepted
+  async fn() {
+    await using server = capitals();
+    await using tool = new Running(["proxy", "0", `${server.addr.port}`]);
+    const port = await tool.port();
+    const code = `import net from "node:net";
+      const socket = net.connect(${port}, "127.0.0.1");
+      socket.on("connect", () => socket.resetAndDestroy());`;
+    // The proxy shares this thread, so it accepts when the client has gone.
+    new Deno.Command("deno", { args: ["eval", code] }).outputSync();
+    await tool.shell.seen(/#1 broke/);
+    assertMatch((await tool.interrupt()).errors, /from an unknown address/);
+  },
+});
+
 Deno.test("Ctrl-C ends proxy if its output is not read", async () => {
   await using server = capitals();
   const args = ["proxy", "0", `${server.addr.port}`];

@@ -13,8 +13,10 @@ import { type Place, placeName } from "./_values.ts";
 export interface Side {
   /** Its bytes, read by read. Throws if the connection breaks. */
   readonly chunks: AsyncIterable<Uint8Array>;
-  /** Its address. */
+  /** Its address; a path without characters if it has none, or is gone. */
   readonly remote: Place;
+  /** Its address, as it is shown. */
+  readonly name: string;
   write(bytes: Uint8Array): Promise<void>;
   /** Tells it that no more bytes come. */
   end(): void;
@@ -40,7 +42,7 @@ export class Listener implements AsyncDisposable {
   ): Promise<Listener> {
     const server = net.createServer(
       { allowHalfOpen: true, noDelay: true },
-      (socket) => onSide(new SocketSide(socket)),
+      (socket) => onSide(new SocketSide(socket, place)),
     );
     server.listen(
       "path" in place ? place : { host: place.hostname, port: place.port },
@@ -84,7 +86,7 @@ export async function dial(place: Place, signal: AbortSignal): Promise<Side> {
     signal.throwIfAborted();
     throw named(`Cannot connect to ${placeName(place)}`, cause);
   }
-  return new SocketSide(socket);
+  return new SocketSide(socket, place);
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -108,8 +110,10 @@ class SocketSide implements Side {
   readonly #socket: net.Socket;
   readonly chunks: AsyncIterable<Uint8Array>;
   readonly remote: Place;
+  readonly name: string;
 
-  constructor(socket: net.Socket) {
+  /** `place` is where it listens or was dialled. */
+  constructor(socket: net.Socket, place: Place) {
     this.#socket = socket;
     // Reads and writes report the errors too.
     socket.on("error", () => {});
@@ -118,6 +122,11 @@ class SocketSide implements Side {
     this.remote = remoteAddress === undefined || remotePort === undefined
       ? { path: "" }
       : { hostname: remoteAddress, port: remotePort };
+    this.name = "hostname" in this.remote
+      ? placeName(this.remote)
+      : "path" in place
+      ? "a Unix socket"
+      : "an unknown address"; // reset before it was accepted
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -149,6 +158,7 @@ export function sideOf(
   return {
     chunks: connection,
     remote,
+    name: placeName(remote),
     async write(bytes) {
       await connection.send(bytes);
       await connection.flush();
