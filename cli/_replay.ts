@@ -15,6 +15,7 @@ import type { Step } from "./_recording.ts";
 import { replayCode } from "./_replay_code.ts";
 import { planReplay, type ReplayPlan } from "./_replay_plan.ts";
 import type { Shell } from "./_shell.ts";
+import { MAX_DURATION_MS } from "./_values.ts";
 
 /** The program that does the same. */
 export async function code(command: Command): Promise<string> {
@@ -184,8 +185,12 @@ class Replay {
 
   async #waitUntil(time: number, signal: AbortSignal): Promise<void> {
     const { speed } = this.#plan;
-    const left = (time - this.#start) / speed - this.#display.now();
-    if (left > 0) await delay(left, { signal });
+    const due = (time - this.#start) / speed;
+    for (;;) {
+      const left = due - this.#display.now();
+      if (!(left > 0)) return;
+      await delay(Math.min(left, MAX_DURATION_MS), { signal });
+    }
   }
 
   async #show(from: Origin, bytes: Uint8Array): Promise<void> {

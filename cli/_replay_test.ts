@@ -62,6 +62,30 @@ Deno.test("replay sends the recorded messages at their times and shows the answe
   assertEquals(ofFirst, ["> a", "< A", "> b", "< B", "< bye"]);
 });
 
+Deno.test("replay waits for a message that is due later than a timer can wait", async () => {
+  await using server = capitals();
+  const file = await Deno.makeTempFile();
+  try {
+    const steps = [
+      { time: 0, connection: 1, from: "client", text: "now" },
+      { time: 0, connection: 1, from: "server", text: "NOW" },
+      { time: 3e9, connection: 1, from: "client", text: "late" },
+      { time: 100, connection: 2, from: "client", text: "soon" },
+      { time: 100, connection: 2, from: "server", text: "SOON" },
+    ];
+    await Deno.writeTextFile(
+      file,
+      steps.map((each) => JSON.stringify(each)).join("\n"),
+    );
+    await using tool = new Running(["replay", file, `${server.addr.port}`]);
+    await tool.shell.seen(/SOON/);
+    const { code, output } = await tool.interrupt();
+    assertEquals([code, output.includes("late")], [130, false]);
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("replay --speed max --diff succeeds if the answers are the same", async () => {
   await using server = capitals();
   assertEquals(
