@@ -30,16 +30,24 @@ export function metricAttributes(message: ConnectionOpenMessage): Attributes {
 
 /**
  * The value of `error.type`: the code of a {@linkcode FramingError} or of a system error,
- * otherwise the name of the error, and `_OTHER` for a value that is not an error.
+ * otherwise the name of the error, and `_OTHER` for a value that is not an error or
+ * cannot be read.
  */
 export function errorType(error: unknown): string {
-  if (!(error instanceof Error)) return "_OTHER";
-  if (error instanceof FramingError) return error.code;
-  // A DOMException has a number.
-  return "code" in error && typeof error.code === "string"
-    ? error.code
-    : error.name;
+  try {
+    if (!(error instanceof Error)) return OTHER;
+    if (error instanceof FramingError) return error.code;
+    // A DOMException has a number.
+    return "code" in error && typeof error.code === "string"
+      ? error.code
+      : String(error.name);
+  } catch {
+    // What a subscriber throws would end the process.
+    return OTHER;
+  }
 }
+
+const OTHER = "_OTHER";
 
 function transportOf(address: Address | undefined): Attributes {
   if (address === undefined) return {};

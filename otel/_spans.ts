@@ -60,10 +60,12 @@ export class ConnectionSpans {
 
 /** An error may be anything, even an object that cannot become a string. */
 function messageOf(error: unknown): string {
-  if (error instanceof Error) return textOf(() => error.message);
-  return typeof error === "object" && error !== null
-    ? "An object that is no Error"
-    : String(error);
+  return textOf(() => {
+    if (error instanceof Error) return error.message;
+    return typeof error === "object" && error !== null
+      ? "An object that is no Error"
+      : error;
+  });
 }
 
 function end(span: Span, connection: Connection<unknown, never>): void {

@@ -241,6 +241,30 @@ Deno.test("instrument() ends the span of a connection that ended with any value"
   ]);
 });
 
+Deno.test("instrument() ends the span of a connection whose error cannot be read", async () => {
+  await using otel = telemetry();
+  const fail = () => {
+    throw new Error("Cannot be read");
+  };
+  for (
+    const value of [
+      Object.defineProperty(new Error("no code"), "code", { get: fail }),
+      new Proxy({}, { getPrototypeOf: fail }),
+    ]
+  ) {
+    await using pair = connectionPair({ framing });
+    pair.near.abort(value);
+    await pair.near.closed.catch(() => {});
+  }
+  const failed = otel.spans.filter(({ attributes }) =>
+    attributes["error.type"] === "_OTHER"
+  );
+  assertEquals(failed.map(({ status }) => status.message), [
+    "no code",
+    "what cannot be shown",
+  ]);
+});
+
 Deno.test("instrument() ends the span of a connection whose error throws when it is converted to text", async () => {
   class SilentError extends Error {
     override get message(): string {
