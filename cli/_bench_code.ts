@@ -32,7 +32,7 @@ export function benchCode(
   const [first = ""] = values;
   const message = messages.length === 1
     ? first
-    : `messages[next++ % messages.length]`;
+    : `messages[next++ % messages.length]!`;
   const body = `const connections = await Promise.all(
   Array.from({ length: ${connections} }, () => connect({
 ${optionLines(options, "    ")}  })),

@@ -33,7 +33,12 @@ class Programs implements AsyncDisposable {
     };
     await Deno.writeTextFile(
       `${folder}/deno.json`,
-      JSON.stringify({ lock: false, imports }),
+      // Programs type-check in a strict project too.
+      JSON.stringify({
+        lock: false,
+        imports,
+        compilerOptions: config.compilerOptions,
+      }),
     );
     return new Programs(folder);
   }
