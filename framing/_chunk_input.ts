@@ -1,12 +1,14 @@
 import type { ManyDecoder } from "./_decoders.ts";
 import { scanner } from "./_byte_search/scan.ts";
 import { takeAhead } from "./batch.ts";
-import { CACHE_LINE_BYTES } from "./_search.ts";
+import { CACHE_LINE_BYTES, findAmongFew } from "./_search.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer, isSmallPart } from "./input_buffer.ts";
 
 // How much of a chunk is first appended to the rest of the previous one.
 const FIRST_PART_BYTES = 256;
+// As much of it is searched for the end of the message first.
+const SHORT_PART_BYTES = 128;
 
 /**
  * Takes messages from given chunks without copying them: only a message that is cut by
@@ -84,7 +86,7 @@ export class ChunkInput {
     this.#end = byteOffset + length;
     if (rest === 0 || rest > before) return false;
     // A small part is copied once nothing more is taken from it: again for each chunk.
-    if (rest > length && isSmallPart(rest, chunk)) return false;
+    if (rest > length && isSmallPart(rest, buffer)) return false;
     // From where a scan begins, so that all of it is copied fast.
     const start = byteOffset - rest;
     const front = start % CACHE_LINE_BYTES;
@@ -119,9 +121,13 @@ export class ChunkInput {
   /** How many bytes to add for a message whose length is not known. */
   #lookForEnd(chunk: Uint8Array, start: number): number {
     const { length, missed, expected } = this.#input;
+    const last = typeof missed === "number" ? missed : missed?.at(-1);
+    if (start === 0 && last !== undefined && expected < FIRST_PART_BYTES) {
+      const at = findAmongFew(last, chunk, 0, SHORT_PART_BYTES);
+      if (at !== -1) return at + 1;
+    }
     if (expected > 0) return Math.max(expected, FIRST_PART_BYTES);
     const rest = chunk.length - start;
-    const last = typeof missed === "number" ? missed : missed?.at(-1);
     // Doubling the buffered part is fast if it is short, or if that takes the whole
     // chunk.
     const isFast = length < FIRST_PART_BYTES || rest <= length;

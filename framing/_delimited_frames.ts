@@ -9,7 +9,7 @@ import {
   PASSED,
 } from "./_frames.ts";
 import { type Limits, tooLong, truncated } from "./_limits.ts";
-import { areFew, findAmongFew, type Search } from "./_search.ts";
+import { areFew, copyNumbers, findAmongFew, type Search } from "./_search.ts";
 import type { ByteInput } from "./byte_input.ts";
 import { wantedDrops } from "../internal/drops.ts";
 
@@ -147,7 +147,7 @@ export class DelimitedFrames implements FrameFinder {
         const first = search.note(bytes, start, start, end);
         if (first === -1) return;
         const count = Math.min(search.count - first, room);
-        ends.set(search.places.subarray(first, first + count));
+        copyNumbers(search.places, first, count, ends);
         frames.shift = search.shift - start + delimiterLength;
         frames.count = count;
       }

@@ -6,7 +6,7 @@ import {
 
 const NO_PLACES = new Int32Array(0);
 const LEAST_PLACES = 16;
-const FEW_FOUND = 16;
+const FEW_NUMBERS = 48;
 /** Copies are fastest from the beginning of a line of the processor's cache. */
 export const CACHE_LINE_BYTES = 64;
 // The most matches that one scan notes: the offsets of tiny messages would take four
@@ -173,9 +173,8 @@ export class Search {
         const at = offsets[i]!; // below the number found
         if (standsAt(sought, bytes, from + at)) places[next++] = at + move;
       }
-    } else if (next === 0 && more > FEW_FOUND) {
-      // The scanner has seen everything. A view for a few matches would take longer.
-      places.set(offsets.subarray(first, found));
+    } else if (next === 0) {
+      copyNumbers(offsets, first, more, places); // the scanner has seen everything
       next = more;
     } else {
       for (let i = first; i < found; i++) places[next++] = offsets[i]! + move;
@@ -205,6 +204,23 @@ export class Search {
     this.#next = Math.max(0, this.#next - passed);
     // Earlier bytes are not asked for again.
     this.#from = Math.max(this.#from, front);
+  }
+}
+
+/** Copies `count` numbers from `first` on to the front of `target`. */
+export function copyNumbers(
+  numbers: Int32Array,
+  first: number,
+  count: number,
+  target: Int32Array,
+): void {
+  if (count > FEW_NUMBERS) {
+    target.set(numbers.subarray(first, first + count));
+    return;
+  }
+  // For few numbers, making a view takes longer.
+  for (let i = 0; i < count; i = (i + 1) | 0) {
+    target[i] = numbers[(first + i) | 0]!; // there are so many
   }
 }
 

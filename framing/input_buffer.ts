@@ -144,9 +144,8 @@ export class InputBuffer implements ByteInput {
   /** Looks at UTF-8 text; see {@linkcode ByteInput.textAt}. */
   textAt(start: number, end: number): string {
     this.#check(start, end);
-    return decodeText(
-      this.#bytes.subarray(this.#start + start, this.#start + end),
-    );
+    const from = this.#byteOffset + this.#start + start;
+    return decodeText(new Uint8Array(this.#buffer, from, end - start));
   }
 
   /** Finds a byte, or several in a row; see {@linkcode ByteInput.indexOf}. */
@@ -232,7 +231,7 @@ export class InputBuffer implements ByteInput {
     }
     this.#checkRest(decoder, ended);
     const isRemainder = !this.#isOwn && this.length <= SMALL_REST_BYTES &&
-      isSmallPart(this.length, this.#bytes);
+      isSmallPart(this.length, this.#buffer);
     if (isRemainder) {
       // Lets go of the chunk.
       if (this.length === 0) this.#use(NO_BYTES, 0);
@@ -381,9 +380,10 @@ export class InputBuffer implements ByteInput {
    *
    * @internal
    */
-  adjoins({ buffer, byteOffset }: Uint8Array): boolean {
-    return buffer === this.#buffer && !this.#isOwn &&
-      byteOffset === this.#byteOffset + this.#end;
+  adjoins(chunk: Uint8Array): boolean {
+    // Asking for the buffer takes longest.
+    return chunk.byteOffset === this.#byteOffset + this.#end && !this.#isOwn &&
+      chunk.buffer === this.#buffer;
   }
 
   /**
@@ -675,8 +675,10 @@ const SMALL_BUFFER_BYTES = 4096;
 const SMALL_REST_BYTES = 2048;
 
 /** Whether `length` bytes are a part of the buffer small enough to copy. */
-export function isSmallPart(length: number, { buffer }: Uint8Array): boolean {
-  const { byteLength } = buffer;
+export function isSmallPart(
+  length: number,
+  { byteLength }: ArrayBufferLike,
+): boolean {
   return length < SMALL_PART_BYTES && length * 4 < byteLength &&
     byteLength > SMALL_BUFFER_BYTES;
 }
@@ -686,7 +688,7 @@ export function isSmallPart(length: number, { buffer }: Uint8Array): boolean {
  * large buffer alive or lies in memory shared with other threads.
  */
 function shareable(chunk: Uint8Array): Bytes {
-  return !isSmallPart(chunk.length, chunk) && isOverArrayBuffer(chunk)
+  return isOverArrayBuffer(chunk) && !isSmallPart(chunk.length, chunk.buffer)
     ? chunk
     : new Uint8Array(chunk);
 }
