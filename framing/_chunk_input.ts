@@ -121,13 +121,15 @@ export class ChunkInput {
   /** How many bytes to add for a message whose length is not known. */
   #lookForEnd(chunk: Uint8Array, start: number): number {
     const { length, missed, expected } = this.#input;
-    const last = typeof missed === "number" ? missed : missed?.at(-1);
-    if (start === 0 && last !== undefined && expected < FIRST_PART_BYTES) {
-      const at = findAmongFew(last, chunk, 0, SHORT_PART_BYTES);
-      if (at !== -1) return at + 1;
+    if (start === 0 && missed !== undefined && expected < FIRST_PART_BYTES) {
+      const at = findAmongFew(missed, chunk, 0, SHORT_PART_BYTES);
+      if (at !== -1) {
+        return at + (typeof missed === "number" ? 1 : missed.length);
+      }
     }
     if (expected > 0) return Math.max(expected, FIRST_PART_BYTES);
     const rest = chunk.length - start;
+    const last = typeof missed === "number" ? missed : missed?.at(-1);
     // Doubling the buffered part is fast if it is short, or if that takes the whole
     // chunk.
     const isFast = length < FIRST_PART_BYTES || rest <= length;
