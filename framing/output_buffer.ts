@@ -214,6 +214,9 @@ export class OutputBuffer implements ByteOutput {
       throw error;
     }
     this.#isEncoding = false;
+    // Not within a frame, whose text would then be cut off the text before it: that copies
+    // all of it.
+    if (this.#text.length >= MAX_TEXT_LENGTH) this.#encodeText();
   }
 
   /** Throws if an encoder's return value shows that its frame is not in the output. */
@@ -292,7 +295,6 @@ export class OutputBuffer implements ByteOutput {
       this.#encodeText();
     }
     this.#text += text;
-    if (this.#text.length >= MAX_TEXT_LENGTH) this.#encodeText();
   }
 
   /** Writes an unsigned integer; see {@linkcode ByteOutput.writeUint}. */
