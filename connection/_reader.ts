@@ -902,7 +902,7 @@ export class Reader<In> implements Source<In> {
 
   /** Makes the next buffer larger or smaller, depending on the last read. */
   #noteLength(length: number, isFull: boolean): void {
-    this.#lastLength = length;
+    this.#lastLength = isFull ? 0 : length;
     if (isFull && length * 2 > this.#bufferSize) {
       this.#bufferSize = Math.min(
         this.#bufferSize * 4,
