@@ -61,16 +61,24 @@ Deno.test("byFirstByte() reads each message with the framing for its first byte,
 
 Deno.test("byFirstByte() and headed() choose anew after a frame that mapped() drops", () => {
   const kept = (text: string) => text.includes("k") ? text : undefined;
-  const emptied = mapped(headed(line, () => 0), {
-    decode: ({ header }) => kept(header),
-    encode: (header: string) => ({ header, body: "" }),
-  });
+  const emptied = [
+    headed(line, () => 0),
+    headed(line, () => fixedLength(0)),
+    headed(line, () => asText(fixedLength(0))),
+  ].map((
+    framing: Framing<{ header: string }, { header: string; body: string }>,
+  ) =>
+    mapped(framing, {
+      decode: ({ header }) => kept(header),
+      encode: (header: string) => ({ header, body: "" }),
+    })
+  );
   const words = assembled(line, () => (text) => text.split(",").values());
   const keptWords = mapped(words, {
     decode: kept,
     encode: (text: string) => text,
   });
-  for (const some of [emptied, keptWords]) {
+  for (const some of [...emptied, keptWords]) {
     const chosen = byFirstByte((byte) => byte === 0x2d ? some : net);
     assertEquals(
       decodeInEverySplit({ ...framing, ...chosen }, "-a,b\n2:-a,-k\n0:,"),

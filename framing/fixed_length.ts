@@ -69,6 +69,10 @@ export function fixedLength(length: number): Framing<Bytes, Sendable> {
 function emptyDecoder(): Decoder<Bytes> {
   let givenAt = -1;
   return {
+    // The bytes after its first message are no part of another.
+    get maxFrameLength() {
+      return givenAt === -1 ? 0 : undefined;
+    },
     decode(input) {
       if (input.offset === givenAt) return undefined;
       givenAt = input.offset;
