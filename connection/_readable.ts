@@ -22,6 +22,8 @@ class MessageSource<In> implements QueueSource<In> {
   readonly #isRead: () => boolean;
   #controller: ReadableStreamDefaultController<In> | undefined;
   #waiting: Receiver | undefined;
+  // The stream's own queue may hold a message, or the stream has failed.
+  #mayBeBusy = true;
 
   constructor(
     reader: Reader<In>,
@@ -34,10 +36,11 @@ class MessageSource<In> implements QueueSource<In> {
   }
 
   next(): In | undefined {
-    // A reader that left may have asked for a message.
-    const isBusy = this.#waiting !== undefined ||
-      this.#controller?.desiredSize !== 0;
-    return isBusy ? undefined : this.#reader.next();
+    // A reader that left may have asked for a message. Asking the stream takes a tenth of
+    // the time of a short message.
+    if (this.#waiting !== undefined) return undefined;
+    this.#mayBeBusy &&= this.#controller?.desiredSize !== 0;
+    return this.#mayBeBusy ? undefined : this.#reader.next();
   }
 
   start(controller: ReadableStreamDefaultController<In>): void {
@@ -45,6 +48,7 @@ class MessageSource<In> implements QueueSource<In> {
   }
 
   pull(controller: ReadableStreamDefaultController<In>): void | Promise<void> {
+    this.#mayBeBusy = true;
     const message = this.#reader.next();
     if (message !== undefined) return controller.enqueue(message);
     return new Promise((resolve) => {

@@ -501,6 +501,21 @@ Deno.test("Connection.readable lets receive() continue when a loop over it break
   assertEquals(await connection.receive(), "3");
 });
 
+Deno.test("Connection.readable gives its next reader the message that the last one has asked for first", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  const reader = connection.readable.getReader();
+  const left = assertRejects(() => reader.read(), TypeError);
+  await turn(); // the stream has requested a message
+  reader.releaseLock();
+  await left;
+  const messages = connection.readable.values();
+  await peer.write("1\n2\n3\n");
+  await peer.conn.closeWrite();
+  await connection.peerEnded; // the message is in the stream's own queue
+  assertEquals(await Array.fromAsync(messages), ["1", "2", "3"]);
+});
+
 Deno.test("Connection.readable leaves the next message to other receivers when its reader has stopped", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;

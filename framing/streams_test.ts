@@ -518,6 +518,23 @@ Deno.test("FrameDecoderStream keeps the order between iteration and readers", as
   assertEquals(received, ["a", "b", "c", "d", "e"]);
 });
 
+Deno.test("FrameDecoderStream gives its next reader the message that the last one has asked for first", async () => {
+  const stream = new FrameDecoderStream(lines());
+  const reader = stream.readable.getReader();
+  const left = assertRejects(() => reader.read(), TypeError);
+  await settle(); // the stream has requested a message
+  reader.releaseLock();
+  await left;
+  const writer = stream.writable.getWriter();
+  await writer.write(bytes("a\nb\nc\n")); // the first is in the stream's own queue
+  const received: string[] = [];
+  for await (const message of stream.readable) {
+    received.push(message);
+    if (message === "c") break;
+  }
+  assertEquals(received, ["a", "b", "c"]);
+});
+
 Deno.test("FrameDecoderStream errors both of its sides if a chunk is not bytes", async () => {
   const stream = new FrameDecoderStream(lines());
   const writer = stream.writable.getWriter();
