@@ -902,6 +902,7 @@ export class Reader<In> implements Source<In> {
 
   /** Makes the next buffer larger or smaller, depending on the last read. */
   #noteLength(length: number, isFull: boolean): void {
+    // After a full read, asking for more than it would only make buffers of odd sizes.
     this.#lastLength = isFull ? 0 : length;
     if (isFull && length * 2 > this.#bufferSize) {
       this.#bufferSize = Math.min(

@@ -43,7 +43,7 @@ const LARGE_FRAME_BYTES = 16 * 1024;
 const LARGEST_BUFFER_BYTES = 64 * 1024 + LARGE_FRAME_BYTES;
 // What a frame may write before and after a message that has its own buffer.
 const FRAME_OVERHEAD_BYTES = 64;
-// Text is encoded once it has this many UTF-16 code units.
+// After a frame, text is encoded if it has this many UTF-16 code units.
 const MAX_TEXT_LENGTH = 16 * 1024;
 
 const textEncoder = new TextEncoder();
@@ -214,8 +214,8 @@ export class OutputBuffer implements ByteOutput {
       throw error;
     }
     this.#isEncoding = false;
-    // Not within a frame, whose text would then be cut off the text before it: that copies
-    // all of it.
+    // Not within a frame: its text would have to be split from the text before it, which
+    // copies both.
     if (this.#text.length >= MAX_TEXT_LENGTH) this.#encodeText();
   }
 
