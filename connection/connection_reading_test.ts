@@ -501,14 +501,19 @@ Deno.test("Connection.readable lets receive() continue when a loop over it break
   assertEquals(await connection.receive(), "3");
 });
 
-Deno.test("Connection.readable gives its next reader the message that the last one has asked for first", async () => {
-  await using ends = await pair({ framing });
-  const { connection, peer } = ends;
-  const reader = connection.readable.getReader();
+/** Reads a stream, and leaves before a message has come. */
+async function leaveRead(readable: ReadableStream): Promise<void> {
+  const reader = readable.getReader();
   const left = assertRejects(() => reader.read(), TypeError);
   await turn(); // the stream has requested a message
   reader.releaseLock();
   await left;
+}
+
+Deno.test("Connection.readable gives its next reader the message that the last one has asked for first", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  await leaveRead(connection.readable);
   const messages = connection.readable.values();
   await peer.write("1\n2\n3\n");
   await peer.conn.closeWrite();
@@ -519,11 +524,7 @@ Deno.test("Connection.readable gives its next reader the message that the last o
 Deno.test("Connection.readable leaves the next message to other receivers when its reader has stopped", async () => {
   await using ends = await pair({ framing });
   const { connection, peer } = ends;
-  const reader = connection.readable.getReader();
-  const left = assertRejects(() => reader.read(), TypeError);
-  await turn(); // the stream has requested a message
-  reader.releaseLock();
-  await left;
+  await leaveRead(connection.readable);
   const received = connection.receive();
 
   const stop = new AbortController();

@@ -565,6 +565,15 @@ Deno.test("serve() of node.ts closes waiting connections above its backlog", asy
   assert(end === undefined || end === "ConnectionReset", `${end}`);
 });
 
+/** Asserts that `serve()` finds another server, or another file, at the path. */
+async function assertInUse(path: string): Promise<void> {
+  const error = await assertRejects(
+    () => serve({ path, framing }, echo),
+    Error,
+  );
+  assertEquals(error.name, "AddrInUse");
+}
+
 Deno.test({
   name:
     "serve() of node.ts takes over only a Unix socket that a killed server has left",
@@ -578,21 +587,13 @@ Deno.test({
       await using client = await connect({ path, framing });
       assertEquals(await client.request("hello"), "hello");
       assertEquals(client.remoteAddr, { transport: "unix", path });
-      const inUse = await assertRejects(
-        () => serve({ path, framing }, echo),
-        Error,
-      );
-      assertEquals(inUse.name, "AddrInUse");
+      await assertInUse(path);
       await client.close();
       await server.shutdown();
       assertEquals(existsSync(path), false);
 
       await writeFile(path, "precious");
-      const noSocket = await assertRejects(
-        () => serve({ path, framing }, echo),
-        Error,
-      );
-      assertEquals(noSocket.name, "AddrInUse");
+      await assertInUse(path);
       assert(existsSync(path));
     } finally {
       await Deno.remove(folder, { recursive: true });
@@ -632,11 +633,7 @@ Deno.test({
         waiting.push(socket);
         isFull = await once(socket, "connect").then(() => false, () => true);
       }
-      const error = await assertRejects(
-        () => serve({ path, framing }, echo),
-        Error,
-      );
-      assertEquals(error.name, "AddrInUse");
+      await assertInUse(path);
       assert(existsSync(path));
     } finally {
       for (const socket of waiting) socket.destroy();
@@ -677,11 +674,7 @@ Deno.test({
     const ended = once(receiver, "close");
     try {
       await once(receiver.stdout, "data");
-      const error = await assertRejects(
-        () => serve({ path, framing }, echo),
-        Error,
-      );
-      assertEquals(error.name, "AddrInUse");
+      await assertInUse(path);
       assert(existsSync(path));
     } finally {
       receiver.stdin.end();

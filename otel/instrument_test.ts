@@ -223,9 +223,12 @@ Deno.test("instrument() reports connections that a server has ended by its timeo
   );
 });
 
-Deno.test("instrument() ends the span of a connection that ended with any value", async () => {
+/** The messages of spans whose connections were aborted with values of no known type. */
+async function messagesOfAborts(
+  values: readonly unknown[],
+): Promise<(string | undefined)[]> {
   await using otel = telemetry();
-  for (const value of [Object.create(null), Symbol("s"), null, "a text"]) {
+  for (const value of values) {
     await using pair = connectionPair({ framing });
     pair.near.abort(value);
     await pair.near.closed.catch(() => {});
@@ -233,33 +236,25 @@ Deno.test("instrument() ends the span of a connection that ended with any value"
   const failed = otel.spans.filter(({ attributes }) =>
     attributes["error.type"] === "_OTHER"
   );
-  assertEquals(failed.map(({ status }) => status.message), [
-    "An object that is no Error",
-    "Symbol(s)",
-    "null",
-    "a text",
-  ]);
+  return failed.map(({ status }) => status.message);
+}
+
+Deno.test("instrument() ends the span of a connection that ended with any value", async () => {
+  assertEquals(
+    await messagesOfAborts([Object.create(null), Symbol("s"), null, "a text"]),
+    ["An object that is no Error", "Symbol(s)", "null", "a text"],
+  );
 });
 
 Deno.test("instrument() ends the span of a connection whose error cannot be read", async () => {
-  await using otel = telemetry();
   const fail = () => {
     throw new Error("Cannot be read");
   };
-  for (
-    const value of [
-      Object.defineProperty(new Error("no code"), "code", { get: fail }),
-      new Proxy({}, { getPrototypeOf: fail }),
-    ]
-  ) {
-    await using pair = connectionPair({ framing });
-    pair.near.abort(value);
-    await pair.near.closed.catch(() => {});
-  }
-  const failed = otel.spans.filter(({ attributes }) =>
-    attributes["error.type"] === "_OTHER"
-  );
-  assertEquals(failed.map(({ status }) => status.message), [
+  const unreadable = [
+    Object.defineProperty(new Error("no code"), "code", { get: fail }),
+    new Proxy({}, { getPrototypeOf: fail }),
+  ];
+  assertEquals(await messagesOfAborts(unreadable), [
     "no code",
     "what cannot be shown",
   ]);
