@@ -67,10 +67,15 @@ export interface ReaderOptions<In> {
   readonly receiveCountdown: Countdown | undefined;
   /** Runs while a receiver waits for the rest of a message. */
   readonly messageCountdown: Countdown | undefined;
+  readonly owner: ReaderOwner;
+}
+
+/** The connection that reads. */
+export interface ReaderOwner {
   /** Called when the peer closes its side, and again when everything was taken. */
-  readonly onEnd: () => void;
+  onReadEnd(): void;
   /** Called with the error that ends reading, and the ending it causes. */
-  readonly onFailure: (ending: Ending, error: unknown) => void;
+  onFailure(ending: Ending, error: unknown): void;
 }
 
 /** What happens to the bytes that are read. */
@@ -125,8 +130,7 @@ export class Reader<In> implements Source<In> {
   readonly #idleCountdown: Countdown | undefined;
   readonly #receiveCountdown: Countdown | undefined;
   readonly #messageCountdown: Countdown | undefined;
-  readonly #onEnd: () => void;
-  readonly #onFailure: (ending: Ending, error: unknown) => void;
+  readonly #owner: ReaderOwner;
   readonly #input = new InputBuffer();
   readonly #receivers = new Queue<Receiver>();
   /** Takes the next message. */
@@ -184,8 +188,7 @@ export class Reader<In> implements Source<In> {
     this.#idleCountdown = options.idleCountdown;
     this.#receiveCountdown = options.receiveCountdown;
     this.#messageCountdown = options.messageCountdown;
-    this.#onEnd = options.onEnd;
-    this.#onFailure = options.onFailure;
+    this.#owner = options.owner;
     this.decoder = options.decoder;
     this.#transport = options.transport;
     this.#shortReadMeansEmpty = options.shortReadMeansEmpty;
@@ -362,9 +365,7 @@ export class Reader<In> implements Source<In> {
     if (!this.#mayTake()) return undefined;
     const { decoder } = this;
     const { offset } = this.#input;
-    const batch = this.#decode((ended) =>
-      takeBatch(this.#input, decoder, ended)
-    );
+    const batch = this.#decode(takeBatch, decoder);
     if (batch !== undefined) this.#noteTaken(batch.length);
     else this.#notePassed(decoder, offset);
     return batch;
@@ -379,7 +380,7 @@ export class Reader<In> implements Source<In> {
 
   #pull<T>(decoder: Decoder<T>): T | undefined {
     const { offset } = this.#input;
-    const message = this.#decode((ended) => this.#input.pull(decoder, ended));
+    const message = this.#decode(pull, decoder);
     if (message === undefined) this.#notePassed(decoder, offset);
     return message;
   }
@@ -398,17 +399,24 @@ export class Reader<In> implements Source<In> {
   #noteTaken(count: number): void {
     this.#messagesReceived += count;
     this.#messageCountdown?.reset();
-    if (this.#hasPeerEnded) this.#onEnd();
+    if (this.#hasPeerEnded) this.#owner.onReadEnd();
   }
 
-  #decode<T>(take: (ended: boolean) => T | undefined): T | undefined {
+  #decode<T, Taken>(
+    take: (
+      input: InputBuffer,
+      decoder: Decoder<T>,
+      ended: boolean,
+    ) => Taken | undefined,
+    decoder: Decoder<T>,
+  ): Taken | undefined {
     const ended = this.#hasPeerEnded && !this.#mayLackBytes;
     const droppedBefore = drops.count;
-    let taken: T | undefined;
+    let taken: Taken | undefined;
     let failure: { readonly error: unknown } | undefined;
     this.#isDecoding = true;
     try {
-      taken = take(ended);
+      taken = take(this.#input, decoder, ended);
     } catch (error) {
       this.#isBroken = true;
       failure = { error };
@@ -439,7 +447,7 @@ export class Reader<In> implements Source<In> {
     if (this.#isBroken) return NO_BYTES;
     const bytes = this.#input.take(Math.min(length, this.#input.length));
     this.#checkAt -= MESSAGES_PER_PIECE;
-    if (this.#hasPeerEnded) this.#onEnd();
+    if (this.#hasPeerEnded) this.#owner.onReadEnd();
     return bytes;
   }
 
@@ -694,7 +702,7 @@ export class Reader<In> implements Source<In> {
     this.#endFor(first);
     if (this.#failure === undefined && !this.#isDone) {
       this.#isDone = true;
-      this.#onEnd();
+      this.#owner.onReadEnd();
     }
     return true;
   }
@@ -835,12 +843,12 @@ export class Reader<In> implements Source<In> {
     this.#hasPeerEnded = true;
     this.#settlePeerEnded();
     this.#serve();
-    this.#onEnd();
+    this.#owner.onReadEnd();
   }
 
   #fail(error: unknown): void {
     if (this.#mode === "keep" || this.isStopped) return; // for another reason, already reported
-    this.#onFailure(endingOfRead(error), error);
+    this.#owner.onFailure(endingOfRead(error), error);
   }
 
   #settlePeerEnded(): void {
@@ -913,6 +921,15 @@ export class Reader<In> implements Source<In> {
       this.#bufferSize = Math.max(FIRST_BUFFER_BYTES, this.#bufferSize / 2);
     }
   }
+}
+
+/** Takes the next message. */
+function pull<T>(
+  input: InputBuffer,
+  decoder: Decoder<T>,
+  ended: boolean,
+): T | undefined {
+  return input.pull(decoder, ended);
 }
 
 /** The error if `task` would begin within a message. */

@@ -59,7 +59,8 @@ function callAll(): void {
 function callWaiting(): void {
   const tasks = waiting;
   // As many reads may have settled in this turn.
-  waiting = tasks.splice(operationsPerTurn() / 2);
+  const most = operationsPerTurn() / 2;
+  waiting = tasks.length > most ? tasks.splice(most) : [];
   if (waiting.length > 0) putOffUntil(nextTurn());
   for (const task of tasks) task.onEndOfTurn();
 }

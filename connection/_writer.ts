@@ -25,8 +25,13 @@ export interface WriterOptions<Out> {
   readonly sendLimit: SendLimit | undefined;
   /** Runs while this side waits for the peer, in either direction. */
   readonly idleCountdown: Countdown | undefined;
+  readonly owner: WriterOwner;
+}
+
+/** The connection that writes. */
+export interface WriterOwner {
   /** Called with the error of a write, and the ending it causes. */
-  readonly onFailure: (ending: Ending, error: unknown) => void;
+  onFailure(ending: Ending, error: unknown): void;
 }
 
 interface Flush {
@@ -50,7 +55,7 @@ export class Writer<Out> implements TurnTask {
   readonly highWaterMark: number;
   readonly #sendLimit: SendLimit | undefined;
   readonly #idleCountdown: Countdown | undefined;
-  readonly #onFailure: (ending: Ending, error: unknown) => void;
+  readonly #owner: WriterOwner;
   /** Writes the next message. */
   encoder: Encoder<Out>;
   #transport: Transport;
@@ -78,7 +83,7 @@ export class Writer<Out> implements TurnTask {
     this.highWaterMark = options.highWaterMark;
     this.#sendLimit = options.sendLimit;
     this.#idleCountdown = options.idleCountdown;
-    this.#onFailure = options.onFailure;
+    this.#owner = options.owner;
     this.encoder = options.encoder;
     this.#transport = options.transport;
   }
@@ -332,7 +337,7 @@ export class Writer<Out> implements TurnTask {
     } catch (error) {
       // Closing the transport interrupts a write: that is not the cause.
       if (this.#failure === undefined) {
-        this.#onFailure(endingOfWrite(error), error);
+        this.#owner.onFailure(endingOfWrite(error), error);
       }
     }
     for (const segment of segments) segment.giveBack();

@@ -454,7 +454,9 @@ export class OutputBuffer implements ByteOutput {
     }
     this.#makeRoom(text.length * 3);
     const room = this.#buffer.subarray(this.#used);
-    this.#used += textEncoder.encodeInto(text, room).written;
+    // `| 0`: as a floating-point number, what derives from it would take 64 bytes more in
+    // each connection (measured).
+    this.#used += textEncoder.encodeInto(text, room).written | 0;
   }
 
   /** Removes what the current frame has added. */

@@ -6,5 +6,8 @@ export function onRejection(
   given: unknown,
   tell: (error: unknown) => void,
 ): void {
-  if (typeof given === "object") Promise.resolve(given).catch(tell);
+  // Deno's functions return `null`, and each connection calls some of them.
+  if (typeof given === "object" && given !== null) {
+    Promise.resolve(given).catch(tell);
+  }
 }

@@ -461,19 +461,18 @@ export class ListeningServer<
       handled = Promise.reject(error);
     }
     // An async function waiting here would hold 340 more bytes a connection (measured).
-    Promise.resolve(handled).then(
-      () => this.#finish(connection),
-      (error) => this.#finish(connection, { error }),
-    );
+    const settled = Promise.resolve(handled);
+    const finish = () => this.#finish(connection, settled);
+    settled.then(finish, finish);
   }
 
   /** Ends a connection whose handler has ended, or failed; never rejects. */
   async #finish(
     connection: Served,
-    failure?: { readonly error: unknown },
+    handled: Promise<void>,
   ): Promise<void> {
     try {
-      if (failure !== undefined) throw failure.error;
+      await handled;
       await connection.close();
     } catch (error) {
       // A connection that ended with an error may still send queued messages.
