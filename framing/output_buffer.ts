@@ -90,13 +90,13 @@ class BufferPool {
 }
 
 const smallestPool = new BufferPool(1024);
+const middlePool = new BufferPool(8 * 1024);
 const largestPool = new BufferPool(LARGEST_BUFFER_BYTES);
-const pools = [smallestPool, new BufferPool(8 * 1024), largestPool];
 
 /** The pool of the smallest buffers with room for `length` bytes. */
 function poolFor(length: number): BufferPool {
-  for (const pool of pools) if (pool.size >= length) return pool;
-  return largestPool;
+  if (length <= smallestPool.size) return smallestPool;
+  return length <= middlePool.size ? middlePool : largestPool;
 }
 
 /** The first `length` bytes of a buffer, which goes back to its pool if it has one. */

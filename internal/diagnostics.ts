@@ -64,6 +64,11 @@ export function noteOrigin(transport: object, origin: () => Origin): void {
   if (openChannel() !== undefined) origins.set(transport, origin());
 }
 
+/** The origin of a transport that a server has accepted. */
+export function serverOrigin(): Origin {
+  return { role: "server" };
+}
+
 /** Tells subscribers that a connection was made from `transport`. */
 export function publishOpen(connection: object, transport: object): void {
   openChannel()?.publish({ connection, ...origins.get(transport) });

@@ -25,7 +25,7 @@ import {
 } from "../internal/checks.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { copyOptions } from "../internal/copy_options.ts";
-import { noteOrigin } from "../internal/diagnostics.ts";
+import { noteOrigin, serverOrigin } from "../internal/diagnostics.ts";
 import {
   checkListener,
   checkOverTcp,
@@ -244,7 +244,7 @@ async function serveFrom<
     handshake: (incoming) => incoming.handshake(),
     open(incoming) {
       const transport = incoming.transport();
-      noteOrigin(transport, () => ({ role: "server" }));
+      noteOrigin(transport, serverOrigin);
       return new Connection(transport, served);
     },
     context: new AsyncLocalStorage(),

@@ -23,7 +23,7 @@ import {
 } from "../internal/checks.ts";
 import { checkConnectionOptions } from "../internal/connection_options.ts";
 import { copyOptions } from "../internal/copy_options.ts";
-import { noteOrigin } from "../internal/diagnostics.ts";
+import { noteOrigin, serverOrigin } from "../internal/diagnostics.ts";
 import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
 import {
   checkListener,
@@ -239,7 +239,7 @@ function serveFrom<In, Out, A extends Address, T extends Transport>(
     handshake: (transport) =>
       isTlsTransport(transport) ? shakeHands(transport) : undefined,
     open: (transport) => {
-      noteOrigin(transport, () => ({ role: "server" }));
+      noteOrigin(transport, serverOrigin);
       return new Connection(transport, served);
     },
     context: new AsyncLocalStorage(),
