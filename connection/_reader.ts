@@ -782,9 +782,10 @@ export class Reader<In> implements Source<In> {
 
   /** Begins the next read, or waits for its turn; stops if no bytes are needed. */
   #goOnReading(loop: Loop): void {
-    if (loop.handedOver !== undefined) return loop.handedOver.resolve(NO_BYTES);
+    if (loop.handedOver !== undefined || !this.#wantsBytes) {
+      return this.#stopLoop(loop);
+    }
     try {
-      if (!this.#wantsBytes) return this.#stopLoop(loop);
       const turn = this.#turnBefore(loop);
       if (turn === undefined) {
         this.#beginRead(loop).then(loop.onRead, loop.onFailed);
@@ -838,9 +839,8 @@ export class Reader<In> implements Source<In> {
     try {
       if (length !== null) checkMoved("read", length, room.length);
       if (handedOver !== undefined) {
-        return handedOver.resolve(
-          length === null ? null : room.slice(0, length),
-        );
+        handedOver.resolve(length === null ? null : room.slice(0, length));
+        return this.#stopLoop(loop);
       }
       if (this.#wasEmpty !== false) noteNews();
       if (!this.#isOthersTurn) noteOthersRead();
@@ -854,10 +854,12 @@ export class Reader<In> implements Source<In> {
   }
 
   #failLoop(loop: Loop, error: unknown): void {
-    if (loop.handedOver !== undefined) return loop.handedOver.reject(error);
-    // Closing the transport interrupts a read: that is not the cause.
-    this.#fail(error);
-    if (this.#mode !== "receive") this.stop();
+    if (loop.handedOver !== undefined) loop.handedOver.reject(error);
+    else {
+      // Closing the transport interrupts a read: that is not the cause.
+      this.#fail(error);
+      if (this.#mode !== "receive") this.stop();
+    }
     this.#stopLoop(loop);
   }
 
@@ -867,6 +869,7 @@ export class Reader<In> implements Source<In> {
     loop.room = NO_BYTES;
     loop.over?.resolve();
     loop.over = undefined;
+    loop.handedOver?.resolve(NO_BYTES); // unless its read has settled
   }
 
   /** Stops the timeouts after a read; returns the one that keeps running, if any. */

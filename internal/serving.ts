@@ -54,7 +54,8 @@ export interface HandlerInfo {
 
 /**
  * Knows which handler calls a function, even after an `await`; the shape of Node's
- * `AsyncLocalStorage`. It costs a handler some 0.2 µs.
+ * `AsyncLocalStorage`. In Deno it costs a handler 2 to 4 µs and 400 bytes; in Node 22, a
+ * fifth of the time of every message (measured).
  */
 export interface HandlerContext<Served> {
   run<T, Args extends unknown[]>(
