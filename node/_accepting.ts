@@ -2,6 +2,7 @@ import type { Server, Socket } from "node:net";
 import { createSecureContext, Server as TlsServer, TLSSocket } from "node:tls";
 import { toHandshakeError, toSystemError } from "./_errors.ts";
 import {
+  type Addresses,
   addressesOf,
   type SocketTransport,
   transportOf,
@@ -114,7 +115,7 @@ export class SocketListener<A extends NetAddress | UnixAddress>
   readonly #onConnection = (socket: Socket): void => {
     socket.pause();
     const { addr, backlog = DEFAULT_BACKLOG } = this.#options;
-    const { remoteAddr } = addressesOf(socket);
+    const { localAddr, remoteAddr } = addressesOf(socket);
     // A peer that is already gone has no address.
     const isThere = isOfSameKind(addr, remoteAddr);
     // With a server of node:tls, a peer may shake hands after the end.
@@ -122,7 +123,12 @@ export class SocketListener<A extends NetAddress | UnixAddress>
       socket.destroy();
       return;
     }
-    const accepted = new AcceptedSocket(socket, remoteAddr, this.#options);
+    const accepted = new AcceptedSocket(
+      socket,
+      // Only the server knows the path of a Unix socket.
+      { localAddr: addr.transport === "unix" ? addr : localAddr, remoteAddr },
+      this.#options,
+    );
     const accepting = this.#accepting;
     this.#accepting = undefined;
     if (accepting === undefined) this.#waiting.push(accepted);
@@ -141,15 +147,15 @@ export class SocketListener<A extends NetAddress | UnixAddress>
 /** Whether the address of a peer has the same kind as its server's. */
 function isOfSameKind<A extends NetAddress | UnixAddress>(
   addr: A,
-  remoteAddr: NetAddress | UnixAddress,
+  remoteAddr: NetAddress | UnixAddress | undefined,
 ): remoteAddr is A {
-  return addr.transport === remoteAddr.transport;
+  return addr.transport === remoteAddr?.transport;
 }
 
 /** An accepted socket that is not served yet. */
 class AcceptedSocket<A extends NetAddress | UnixAddress>
   implements Incoming<A> {
-  readonly remoteAddr: A;
+  readonly #addresses: Addresses & { readonly remoteAddr: A };
   readonly #options: AcceptingOptions<A>;
   readonly #accepted: Socket;
   // The same, or TLS over it.
@@ -158,14 +164,19 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
 
   constructor(
     socket: Socket,
-    remoteAddr: A,
+    // Taken when it was accepted: a peer may be gone before it is served.
+    addresses: Addresses & { readonly remoteAddr: A },
     options: AcceptingOptions<A>,
   ) {
     this.#accepted = this.#socket = socket;
-    this.remoteAddr = remoteAddr;
+    this.#addresses = addresses;
     this.#options = options;
     // Otherwise an error of a socket without a listener would end the process.
     socket.on("error", () => {});
+  }
+
+  get remoteAddr(): A {
+    return this.#addresses.remoteAddr;
   }
 
   handshake(): Promise<void> | undefined {
@@ -188,16 +199,10 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
   }
 
   transport(): Transport {
-    const { addr, keepAliveInitialDelay } = this.#options;
-    const { remoteAddr } = this;
-    // Only the server knows the path of a Unix socket.
-    const localAddr = addr.transport === "unix"
-      ? addr
-      : addressesOf(this.#socket).localAddr;
     return this.#transport = transportOf(
       this.#socket,
-      { localAddr, remoteAddr },
-      keepAliveInitialDelay,
+      this.#addresses,
+      this.#options.keepAliveInitialDelay,
     );
   }
 

@@ -21,7 +21,8 @@ interface Reading {
 /** The addresses of a socket, which a closed socket no longer has. */
 export interface Addresses {
   readonly localAddr: NetAddress | UnixAddress;
-  readonly remoteAddr: NetAddress | UnixAddress;
+  /** `undefined` if a TCP peer was gone before the socket was asked for it. */
+  readonly remoteAddr: NetAddress | UnixAddress | undefined;
 }
 
 /**
@@ -33,7 +34,7 @@ export interface Addresses {
  */
 export class SocketTransport implements Transport {
   readonly localAddr: NetAddress | UnixAddress;
-  readonly remoteAddr: NetAddress | UnixAddress;
+  readonly remoteAddr: NetAddress | UnixAddress | undefined;
   protected readonly socket: Socket;
   /** The rest of the last chunk. */
   #rest: Uint8Array = NO_BYTES;
@@ -314,7 +315,7 @@ export function transportOf(
   addresses: Addresses,
   keepAliveInitialDelay = 0,
 ): SocketTransport {
-  if (addresses.remoteAddr.transport === "unix") {
+  if (addresses.localAddr.transport === "unix") {
     return isTls(socket)
       ? new TlsOverStreamTransport(socket, addresses)
       : new SocketTransport(socket, addresses);
@@ -336,21 +337,29 @@ function alpnProtocolOf(socket: Socket): string | null {
 
 /** The addresses that a connected socket reports. */
 export function addressesOf(socket: Socket): Addresses {
-  return {
-    localAddr: addressOf(socket.localAddress, socket.localPort),
-    remoteAddr: addressOf(socket.remoteAddress, socket.remotePort),
-  };
+  // After a reset, which the socket may not have noticed yet, the system no longer has
+  // the peer's address. A Unix socket has neither.
+  const localAddr = addressOf(socket.localAddress, socket.localPort);
+  return localAddr === undefined
+    ? { localAddr: namelessUnix(), remoteAddr: namelessUnix() }
+    : {
+      localAddr,
+      remoteAddr: addressOf(socket.remoteAddress, socket.remotePort),
+    };
 }
 
-/** An address in Deno's format. */
+/** An address in Deno's format; only TCP sockets have one. */
 function addressOf(
   hostname: string | undefined,
   port: number | undefined,
-): NetAddress | UnixAddress {
-  // Only TCP sockets have these.
+): NetAddress | undefined {
   return hostname === undefined || port === undefined
-    ? { transport: "unix", path: null }
+    ? undefined
     : { transport: "tcp", hostname, port };
+}
+
+function namelessUnix(): UnixAddress {
+  return { transport: "unix", path: null };
 }
 
 /**

@@ -10,6 +10,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import {
+  type AddressInfo,
   connect as dial,
   createServer,
   type Server,
@@ -18,6 +19,7 @@ import {
 import process from "node:process";
 import { connect as dialTls, createServer as createTlsServer } from "node:tls";
 import { Worker } from "node:worker_threads";
+import { SocketListener } from "./_accepting.ts";
 import { connect } from "./connect.ts";
 import type {
   ConnectTcpOptions,
@@ -522,6 +524,24 @@ Deno.test("serve() of node.ts frees the place of a peer that resets before its T
   await told.promise;
   await using client = await connect({ port, framing, tls: { caCerts } });
   assertEquals(await client.request("hello"), "hello");
+});
+
+Deno.test("serve() of node.ts knows the addresses of a peer that left while it waited", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const addr = { transport: "tcp", hostname: "127.0.0.1", port } as const;
+  const listener = new SocketListener(server, { addr });
+  const socket = dial(port, "127.0.0.1").on("error", () => {});
+  await once(socket, "connect");
+  const incoming = await listener.accept();
+  incoming.close();
+  const { localAddr, remoteAddr } = incoming.transport();
+  assertEquals(localAddr, addr);
+  assertEquals(remoteAddr, incoming.remoteAddr);
+  listener.close();
+  socket.destroy();
+  await once(server, "close");
 });
 
 Deno.test("serve() of node.ts over TLS reports bytes that are not TLS, after the messages before them", async () => {

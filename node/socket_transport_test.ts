@@ -126,6 +126,21 @@ Deno.test("socketTransport() refuses an invalid keepAliveInitialDelay", async ()
   );
 });
 
+Deno.test("socketTransport() takes a TCP socket whose peer has reset it already", async () => {
+  await using ends = await sockets();
+  // As the system reports it then, before the socket does.
+  for (const name of ["remoteAddress", "remotePort", "remoteFamily"]) {
+    Object.defineProperty(ends.near, name, { value: undefined });
+  }
+  await using connection = new Connection(socketTransport(ends.near), {
+    framing: lines(),
+    keepAlive: true,
+    noDelay: false,
+  });
+  assertEquals(connection.localAddr?.transport, "tcp");
+  assertEquals(connection.remoteAddr, undefined);
+});
+
 Deno.test("socketTransport() gives its addresses, also when it is closed", async () => {
   await using ends = await sockets();
   const transport = socketTransport(ends.near);
