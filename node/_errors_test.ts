@@ -32,3 +32,8 @@ Deno.test("toSystemError() names path errors as Deno does", () => {
     "WouldBlock", // the queue of a Unix socket's server is full
   ]);
 });
+
+Deno.test("toSystemError() names an error of TLS after the handshake InvalidData", () => {
+  const codes = ["ERR_SSL_BAD_RECORD_TYPE", "ERR_TLS_SESSION_ATTACK"];
+  assertEquals(codes.map(nameOf), ["InvalidData", "InvalidData"]);
+});
