@@ -30,7 +30,7 @@ type Part = HeadedMessage<string, Bytes | undefined>;
 
 // The server answers with a status, or with a value, whose length the line ends with.
 const LINE =
-  /^(?:get .*|END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(?:CLIENT|SERVER)_ERROR .*|(?:VALUE|set) .* (\d+))$/;
+  /^(?:get .*|END|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|ERROR|(?:CLIENT|SERVER)_ERROR .*|(?:VALUE|set) .* (\d+))$/s;
 
 const maxLength = 64 * 1024 * 1024; // the server decides how much it answers
 const lineFraming = lines({ eol: "\r\n", strict: true, trailing: "error" });
