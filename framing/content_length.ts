@@ -117,7 +117,7 @@ export function contentLength(
 const DEFAULT_MAX_HEADER_BYTES = 8192;
 const BLANK_LINE = new TextEncoder().encode("\r\n\r\n");
 // The names that HTTP allows: no white space, no colon (RFC 9110, 5.6.2).
-const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9a-z]+):(.*)$/i;
+const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9a-z]+):([^\r\n]*)$/i;
 // No byte matches two parts, so a hostile line takes linear time.
 const LENGTH = /^[ \t]*([0-9]+)[ \t]*$/;
 

@@ -35,6 +35,7 @@ Deno.test("contentLength() accepts other headers, names in any case, and spaces"
     "CONTENT-LENGTH: \t3 \r\n",
     "Content-Type: application/vscode-jsonrpc; charset=utf-8\r\nContent-Length: 3\r\n",
     "Content-Length: 3\r\nX-Empty:\r\n",
+    "X-Title: \xe2\x80\xa8\r\nContent-Length: 3\r\n", // U+2028 ends no line here
     "Content-Length: 003\r\n",
     "Content-Length: 3\r\nContent-Length: 3\r\n",
   ];
