@@ -1146,8 +1146,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /**
    * Forwards messages of a batch, framed as they came, in one copy. A message whose
-   * framing takes it in parts, such as `headed()` and `grouped()`, is refused: send the
-   * message itself.
+   * framing takes it in parts, such as `headed()` and `grouped()`, is refused, and so is
+   * one that shares its frame with another, as with `assembled()`: send the message
+   * itself.
    *
    * Delimiters are forwarded as they came, too. The last message of a stream may have no
    * delimiter, and a delimiter such as `"a"` may become `"ab"` with the next byte sent:
@@ -1158,7 +1159,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * @param to The first message that is not forwarded.
    * @returns A promise like that of {@linkcode Connection.send}. It rejects with a
    * `RangeError` if there are no such messages, with a `TypeError` if one was taken in
-   * parts, and with an `InvalidStateError` if the batch is no longer valid.
+   * parts or shares its frame, and with an `InvalidStateError` if the batch is no longer valid.
    *
    * @example An echo that decodes no messages
    * ```ts

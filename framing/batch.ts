@@ -21,7 +21,7 @@ interface BatchParts<In> {
   readonly messages?: readonly In[];
   /** Where the frame of each begins; `undefined` if frames lie without a gap. */
   readonly fronts?: readonly number[];
-  /** The messages of which only the last part is in the buffer. */
+  /** The messages whose frame in the buffer holds only a part of them, or others too. */
   readonly inParts?: readonly number[];
   /** Makes the messages, if not decoded already. Their frames then lie without a gap. */
   readonly maker?: MessageMaker<In> | undefined;
@@ -199,7 +199,8 @@ export class Batch<In> implements Iterable<In> {
 
   /**
    * The bytes of a message. If the framing makes values, they are the bytes of the frame;
-   * if the frame was taken in parts, those of the last part.
+   * if the frame was taken in parts, those of the last part. If a frame holds several
+   * messages, the first has its bytes and the others have none.
    *
    * @param index Which message, from 0 on.
    * @returns The bytes, which are the caller's for good.
@@ -222,12 +223,13 @@ export class Batch<In> implements Iterable<In> {
    * keep them: they are valid only as long as the batch is.
    *
    * If the framing takes messages in parts, as {@linkcode headed} and {@linkcode grouped}
-   * do, the first part may be gone: such a frame is refused.
+   * do, the first part may be gone: such a frame is refused. So is one that messages
+   * share, as with {@linkcode assembled}: it would be forwarded with the first of them.
    *
    * @param from The first message, from 0 on.
    * @param to The first message after the range.
    * @returns The number of messages, and their bytes.
-   * @throws {TypeError} If one of the messages was taken in parts.
+   * @throws {TypeError} If one of the messages was taken in parts, or shares its frame.
    * @throws {RangeError} If there are no such messages.
    * @throws {DOMException} An `InvalidStateError` if the next batch was asked for.
    */
@@ -248,7 +250,7 @@ export class Batch<In> implements Iterable<In> {
     const part = inParts.find((index) => index >= from && index < to);
     if (part !== undefined) {
       throw new TypeError(
-        `Cannot take the frame of message ${part} as its framing takes messages in parts: send the message instead`,
+        `Cannot take the frame of message ${part} as its framing takes messages in parts, or several from a frame: send the message instead`,
       );
     }
     const count = to - from;
@@ -440,9 +442,13 @@ function takeOneByOne<In>(
   frames.clear(0, 0);
   try {
     while (frames.count < most) {
+      // The last frame may hold this message too, or its beginning. Another decoder may
+      // have taken messages since.
+      if (!isRange) input.hasParts = decoder.pending === true;
       const message = input.pull(decoder, ended);
       if (message === undefined) break;
-      if (input.hadParts && !isRange) inParts.push(messages.length);
+      const isPart = !isRange && (input.hadParts || decoder.pending === true);
+      if (isPart) inParts.push(messages.length);
       messages.push(message);
       if (frames.count === 0) front = input.frameOffset;
       const start = input.frameOffset - front;

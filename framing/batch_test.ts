@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { bytes, text } from "./_testing.ts";
 import { asJson } from "./as_json.ts";
 import { asText } from "./as_text.ts";
+import { assembled } from "./assembled.ts";
 import { type Batch, takeBatch } from "./batch.ts";
 import type { Bytes } from "./bytes.ts";
 import { contentLength } from "./content_length.ts";
@@ -223,9 +224,23 @@ Deno.test("Batch keeps the positions of its messages if later ones are dropped o
   }
 });
 
-Deno.test("Batch.framesOf() refuses the frame of a message that was taken in parts, in every cut", () => {
+Deno.test("Batch.framesOf() refuses a frame that is not exactly one message, in every cut", () => {
   const messages = headed(lines(), (line) => line === "0" ? undefined : line);
   const groups = grouped(lines(), (line) => line.endsWith("."));
+  const words = assembled(lines(), () =>
+    function* (line) {
+      yield* line.split(" ");
+    });
+  const sentences = assembled(lines(), () => {
+    let begun = "";
+    return function* (line) {
+      const parts = line.split(".");
+      parts[0] = begun + parts[0];
+      begun = parts.pop() ?? "";
+      yield* parts;
+      return begun !== "";
+    };
+  });
   for (
     const [framing, stream, expected] of [
       [messages, "0\n2\nhi0\n", ["0\n", undefined, "0\n"]],
@@ -239,6 +254,8 @@ Deno.test("Batch.framesOf() refuses the frame of a message that was taken in par
         ],
       ],
       [groups, "a.\nb\nc.\nd.\n", ["a.\n", undefined, "d.\n"]],
+      [words, "a b\nc\n", [undefined, undefined, "c\n"]],
+      [sentences, "a.b\nc.\nd.\n", [undefined, undefined, "d.\n"]],
     ] satisfies [Framing<unknown, never>, string, unknown[]][]
   ) {
     for (let length = 1; length <= stream.length; length++) {

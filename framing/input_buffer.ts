@@ -312,6 +312,15 @@ export class InputBuffer implements ByteInput {
   }
 
   /**
+   * Says whether parts of the next message were taken.
+   *
+   * @internal
+   */
+  set hasParts(value: boolean) {
+    this.#hasParts = value;
+  }
+
+  /**
    * Keeps an error of `decoder`, which its next {@linkcode InputBuffer.pull} throws.
    * Another decoder still finds the bytes.
    *
