@@ -166,6 +166,7 @@ function encode(
   { first, headers }: HeaderLines,
   maxLines: number,
 ): Uint8Array {
+  checkParts(first, headers);
   const others = Array.from(headers, ([name, value]) => `${name}: ${value}`);
   if (others.length > maxLines) {
     throw new RangeError(
@@ -181,6 +182,22 @@ function encode(
   }
   const text = [first, ...others].join("\r\n");
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/** Throws if the parts have other types: they would be sent as other lines, or as none. */
+function checkParts(first: unknown, headers: unknown): void {
+  if (typeof first !== "string") {
+    throw new TypeError(
+      `Cannot encode ${WHAT} as first must be a string: current value is of type ${typeof first}`,
+    );
+  }
+  // Not `instanceof`: another realm has its own `Headers`.
+  const isIterable = typeof headers === "object" && headers !== null &&
+    Symbol.iterator in headers;
+  if (isIterable) return;
+  throw new TypeError(
+    `Cannot encode ${WHAT} as headers must be Headers: current value is of type ${typeof headers}`,
+  );
 }
 
 function refused(line: string): string {

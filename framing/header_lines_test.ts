@@ -124,6 +124,20 @@ Deno.test("headerLines() escapes and shortens a refused line in its error", () =
   ]);
 });
 
+Deno.test("headerLines() refuses to send parts of other types", () => {
+  const encoder = new ChunkEncoder(headerLines());
+  const encode = (parts: unknown) =>
+    encoder.encode(parts as { first: string; headers: Headers });
+  for (const first of [undefined, null, 5, ["a"]]) {
+    const parts = { first, headers: new Headers({ b: "1" }) };
+    assertThrows(() => encode(parts), TypeError, "first must be a string");
+  }
+  for (const headers of [undefined, null, { b: "1" }, "bc"]) {
+    const parts = { first: "a", headers };
+    assertThrows(() => encode(parts), TypeError, "headers must be Headers");
+  }
+});
+
 Deno.test("headerLines() gives the length of a body, and refuses two that differ", () => {
   const framing = headed(
     headerLines(),
