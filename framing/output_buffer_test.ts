@@ -111,6 +111,8 @@ Deno.test("OutputBuffer refuses numbers out of range", () => {
       [1, 0],
       [1, 9],
       [1, 1.5],
+      [1, "2" as unknown as number],
+      [1, [2] as unknown as number],
     ] as const
   ) {
     assertThrows(
