@@ -63,6 +63,16 @@ import type {
 } from "./options.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
 
+/** What happens to a receiver when its signal is aborted. */
+interface WaitAbort {
+  readonly signal: AbortSignal;
+  /**
+   * What happens to its turn: the next receiver gets it, it is kept in order to drop the
+   * message, or the connection ends with the error that the function makes.
+   */
+  readonly onAbort: "leave" | "skip" | ((reason: unknown) => DOMException);
+}
+
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
 // How long after the peer's end a handler that only waits may do nothing.
@@ -640,12 +650,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       framing: Pick<Framing<T, never>, "decoder">;
     },
   ): Promise<T | undefined>;
-  receive<T>(options: ReceiveOptions<T> = {}): Promise<T | undefined> {
-    const { signal } = options;
+  receive<T>(options?: ReceiveOptions<T>): Promise<T | undefined> {
+    const signal = options?.signal;
     if (signal?.aborted) return rejected(signal.reason);
     try {
       checkSignal(signal);
-      const source = this.#source(options.framing);
+      const source = this.#source(options?.framing);
       const message = this.#reader.takeNow(source);
       if (message !== undefined) return Promise.resolve(message);
       return this.#wait<T | undefined>(
@@ -767,9 +777,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       );
       return this.#wait<T>(
         source,
-        () => {
-          throw noMessage("answer");
-        },
+        noAnswer,
         signal && {
           signal,
           onAbort: onAbort === "skip" ? "skip" : requestGivenUp,
@@ -1449,55 +1457,51 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const reader = this.#reader as unknown as Reader<T>; // without a framing T is In
     if (framing === undefined) return reader;
     checkFramingMethod(framing, "decoder", "receive message");
-    const decoder: Decoder<T> = framing.decoder();
-    return { take: () => reader.takeBy(decoder) };
+    return takingBy(reader, framing.decoder());
   }
 
   /** Waits for a turn to take messages; see {@linkcode Reader.wait}. */
   #wait<T>(
     source: Source<T>,
     end: () => T,
-    abort?: {
-      readonly signal: AbortSignal;
-      /**
-       * What happens to its turn: the next receiver gets it, it is kept in order to drop
-       * the message, or the connection ends with the error that the function makes.
-       */
-      readonly onAbort: "leave" | "skip" | ((reason: unknown) => DOMException);
-    },
+    abort?: WaitAbort,
     hasTried = false,
     write?: TurnTask,
   ): Promise<T> {
     const waiter = new Waiter(source, end);
-    const { promise } = waiter;
-    if (abort !== undefined) {
-      const { signal } = abort;
-      /** Returns whether it keeps its place. */
-      const giveUp = () => {
-        waiter.fail(signal.reason);
-        if (abort.onAbort === "skip") return true;
-        // The bytes taken so far belong to this message, not to the next receiver.
-        const makeError = abort.onAbort !== "leave"
-          ? abort.onAbort
-          : this.#reader.hasBegun(waiter)
-          ? messageGivenUp
-          : undefined;
-        if (makeError === undefined) {
-          this.#reader.leave(waiter);
-          return false;
-        }
-        this.#end(ENDINGS.failed, makeError(signal.reason));
-        return true;
-      };
-      if (signal.aborted) { // by the framing's own function
-        if (!giveUp()) return promise;
-      } else {
-        const settled = onAbort(signal, giveUp);
-        promise.then(settled, settled);
+    const isWaiting = abort === undefined || this.#giveUpOnAbort(waiter, abort);
+    if (isWaiting) this.#reader.wait(waiter, hasTried, write);
+    return waiter.promise;
+  }
+
+  /**
+   * Lets `waiter`, which is about to wait, give up when the signal is aborted.
+   *
+   * @returns Whether it still waits: the framing's own function may have aborted already.
+   */
+  #giveUpOnAbort<T>(waiter: Waiter<T>, abort: WaitAbort): boolean {
+    const { signal } = abort;
+    /** Returns whether it keeps its place. */
+    const giveUp = () => {
+      waiter.fail(signal.reason);
+      if (abort.onAbort === "skip") return true;
+      // The bytes taken so far belong to this message, not to the next receiver.
+      const makeError = abort.onAbort !== "leave"
+        ? abort.onAbort
+        : this.#reader.hasBegun(waiter)
+        ? messageGivenUp
+        : undefined;
+      if (makeError === undefined) {
+        this.#reader.leave(waiter);
+        return false;
       }
-    }
-    this.#reader.wait(waiter, hasTried, write);
-    return promise;
+      this.#end(ENDINGS.failed, makeError(signal.reason));
+      return true;
+    };
+    if (signal.aborted) return giveUp();
+    const settled = onAbort(signal, giveUp);
+    waiter.promise.then(settled, settled);
+    return true;
   }
 
   async #closeWrite(): Promise<void> {
@@ -1815,6 +1819,15 @@ function messageGivenUp(reason: unknown): DOMException {
 function givenUp(what: string, reason: unknown): DOMException {
   const error = new DOMException(`Cannot go on: ${what}`, "AbortError");
   return Object.defineProperty(error, "cause", { value: reason });
+}
+
+/** Takes one message as `decoder` reads it. */
+function takingBy<T>(reader: Reader<T>, decoder: Decoder<T>): Source<T> {
+  return { take: () => reader.takeBy(decoder) };
+}
+
+function noAnswer(): never {
+  throw noMessage("answer");
 }
 
 function noMessage(what: string): Error {
