@@ -19,11 +19,9 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * {@linkcode Connection.hasEnded} says whether a connection has ended: it broke, was
  * aborted or closed, or the peer's messages have ended and all were received. So a loop
  * over the messages may just end, or throw the connection's error; to finish, `break` out
- * of it. For a handler that waits for {@linkcode Connection.peerEnded} and receives
- * nothing after that, it has ended even if messages are left. The next connection is not
- * made until the handler has ended, so end anything else it waits for:
- * {@linkcode Connection.signal} aborts when the connection ends with an error,
- * {@linkcode Connection.peerEnded} settles when the server hangs up.
+ * of it. The next connection is not made until the handler has ended, so end anything
+ * else it waits for: {@linkcode Connection.signal} aborts when the connection ends with
+ * an error, {@linkcode Connection.peerEnded} settles when the server hangs up.
  *
  * A handler that receives nothing waits for {@linkcode Connection.peerEnded}, which
  * settles when the server hangs up, or for {@linkcode Connection.closed}. `closed`

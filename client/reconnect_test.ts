@@ -20,7 +20,7 @@ import {
 import { connect } from "./connect.ts";
 import type { ConnectOptions, ReconnectOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
-import { lines, mapped, unframed } from "../framing.ts";
+import { lines, mapped } from "../framing.ts";
 import { reconnect } from "./reconnect.ts";
 import type { ConnectionHandler } from "../server/handler.ts";
 import { serve } from "../server/serve.ts";
@@ -275,43 +275,6 @@ Deno.test("reconnect() makes the next connection when a handler only waits for t
     },
   );
   assertEquals([count, answer], [3, "hello"]);
-});
-
-Deno.test("reconnect() makes the next connection when a handler waits for the peer's end and leaves messages", async () => {
-  // The second leaves a part of a message.
-  await using server = serveInTurn(
-    (connection) => connection.send("news"),
-    (connection) => connection.send("news", { framing: unframed() }),
-    echo,
-  );
-  let count = 0;
-  const answer = await reconnect(
-    { ...quick, port: server.addr.port, onError: () => {} },
-    async (connection) => {
-      if (++count === 3) return await connection.request("hello");
-      await connection.peerEnded;
-    },
-  );
-  assertEquals([count, answer], [3, "hello"]);
-});
-
-Deno.test("reconnect() resolves when a handler that asked for the peer's end returns after a message before it", async () => {
-  await using server = serveInTurn((connection) => {
-    connection.send("all");
-    connection.send("more");
-  });
-  let count = 0;
-  await reconnect(
-    { ...quick, port: server.addr.port },
-    async (connection) => {
-      count++;
-      let hasPeerEnded = false;
-      connection.peerEnded.then(() => hasPeerEnded = true);
-      assertEquals(await connection.receive(), "all");
-      await until(() => hasPeerEnded);
-    },
-  );
-  assertEquals(count, 1);
 });
 
 Deno.test("reconnect() resolves when a handler that watches the connection returns before it sees the peer's end", async () => {

@@ -173,8 +173,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #closing: Promise<void> | undefined;
   // How many messages had been received when `closed` was last asked for.
   #receivedBeforeClosed: number | undefined;
-  // The same for `peerEnded`.
-  #receivedBeforePeerEnded: number | undefined;
   // Ends the wait for what a handler does after the peer's end.
   #leftAlone: (() => void) | undefined;
 
@@ -374,8 +372,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /**
    * Whether this connection has ended, as far as this side has seen: it broke, was
    * aborted or closed, or a `receive()` or a wait for {@linkcode Connection.peerEnded}
-   * reached the end of the peer's messages. In a handler of `reconnect()`, messages may
-   * be left after such a wait. {@linkcode Connection.closeRead} alone ends nothing. This getter reads nothing from the socket. You can still send to a peer that
+   * reached the end of the peer's messages. {@linkcode Connection.closeRead} alone ends
+   * nothing. This getter reads nothing from the socket. You can still send to a peer that
    * has closed its side.
    *
    * @example Telling the end from a loop that was left early
@@ -398,7 +396,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    */
   get hasEnded(): boolean {
     return this.#failure !== undefined || this.#closing !== undefined ||
-      this.#reader.hasToldEnd || this.#hasLeftMessages;
+      this.#reader.hasToldEnd;
   }
 
   /**
@@ -438,7 +436,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    */
   get peerEnded(): Promise<void> {
     this.#watch();
-    this.#receivedBeforePeerEnded = this.#reader.messagesReceived;
     return this.#reader.peerEnded;
   }
 
@@ -1669,16 +1666,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #stopLeftAlone(): void {
     this.#leftAlone?.();
     this.#leftAlone = undefined;
-  }
-
-  /**
-   * Whether a handler of `reconnect()` has waited for the peer's end, and takes nothing of
-   * what came before it.
-   */
-  get #hasLeftMessages(): boolean {
-    return this.#reader.hasPeerEnded &&
-      this.#reader.messagesReceived === this.#receivedBeforePeerEnded &&
-      isReconnected(this);
   }
 
   get #mayBeLeftAlone(): boolean {
