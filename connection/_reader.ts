@@ -89,13 +89,13 @@ type Mode =
   /** Nothing more is read. */
   | "stop";
 
-/** Reads from one transport, one after another, for as long as bytes are needed. */
+/** The state of reading from one transport, kept while no bytes are needed. */
 interface Loop {
   /** A read is pending, or waits for its turn. */
   isRunning: boolean;
-  /** The next read waits for its turn, so bytes may have arrived that were not seen yet. */
+  /** The next read waits for its turn: arrived bytes may not have been read yet. */
   isHeldUp: boolean;
-  /** The messages of the turn in which it started have left. */
+  /** The next read waits for the end of a turn, or has done so. */
   isTurnOver: boolean;
   /** What the pending read is filling. */
   room: Uint8Array;
@@ -105,12 +105,13 @@ interface Loop {
    * the sockets, would never be too slow.
    */
   limit: Countdown | undefined;
-  /** Settles when it stops. */
+  /** Settles when it stops; made for a caller who asks. */
   over: PromiseWithResolvers<void> | undefined;
   /** Settles with the bytes of its pending read, for another owner. */
   handedOver: PromiseWithResolvers<Bytes | null> | undefined;
-  /** Called when the pending read has settled. */
+  /** Called with the result of the pending read. */
   readonly onRead: (length: number | null) => void;
+  /** Called with the error of the pending read. */
   readonly onFailed: (error: unknown) => void;
 }
 
@@ -645,7 +646,7 @@ export class Reader<In> implements Source<In> {
     this.goOn();
   }
 
-  /** Stops the read loop; returns the bytes of its pending read, if there is one. */
+  /** Stops reading; the bytes of a pending read, if there is one, are for another owner. */
   #handOver(): Promise<Bytes | null> | undefined {
     this.#stopWaiting();
     this.#stopTiming();
@@ -760,8 +761,8 @@ export class Reader<In> implements Source<In> {
     this.#goOnReading(loop);
   }
 
-  // Functions, made once: an async function for each run would keep 270 bytes more in an
-  // idle connection, and leave 500 with each request (measured).
+  // Functions, made once: an async function for each run would hold 270 bytes more in an
+  // idle connection, and make 500 bytes of garbage with each request (measured).
   #newLoop(): Loop {
     const loop: Loop = {
       isRunning: false,
@@ -782,10 +783,10 @@ export class Reader<In> implements Source<In> {
 
   /** Begins the next read, or waits for its turn; stops if no bytes are needed. */
   #goOnReading(loop: Loop): void {
-    if (loop.handedOver !== undefined || !this.#wantsBytes) {
-      return this.#stopLoop(loop);
-    }
     try {
+      if (loop.handedOver !== undefined || !this.#wantsBytes) {
+        return this.#stopLoop(loop);
+      }
       const turn = this.#turnBefore(loop);
       if (turn === undefined) {
         this.#beginRead(loop).then(loop.onRead, loop.onFailed);
@@ -812,6 +813,7 @@ export class Reader<In> implements Source<In> {
       pauseLimit(loop);
     }
     loop.isHeldUp = true;
+    loop.room = NO_BYTES; // it would keep a used-up buffer alive
     return turn;
   }
 
