@@ -1164,7 +1164,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * @param to The first message that is not forwarded.
    * @returns A promise like that of {@linkcode Connection.send}. It rejects with a
    * `RangeError` if there are no such messages, with a `TypeError` if one was taken in
-   * parts or shares its frame, and with an `InvalidStateError` if the batch is no longer valid.
+   * parts or shares its frame, and with an `InvalidStateError` if the batch is no longer
+   * valid.
    *
    * @example An echo that decodes no messages
    * ```ts

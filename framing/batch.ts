@@ -21,7 +21,7 @@ interface BatchParts<In> {
   readonly messages?: readonly In[];
   /** Where the frame of each begins; `undefined` if frames lie without a gap. */
   readonly fronts?: readonly number[];
-  /** The messages whose frame in the buffer holds only a part of them, or others too. */
+  /** The messages whose frame in the buffer holds a part of them, or other messages too. */
   readonly inParts?: readonly number[];
   /** Makes the messages, if not decoded already. Their frames then lie without a gap. */
   readonly maker?: MessageMaker<In> | undefined;
@@ -224,7 +224,7 @@ export class Batch<In> implements Iterable<In> {
    *
    * If the framing takes messages in parts, as {@linkcode headed} and {@linkcode grouped}
    * do, the first part may be gone: such a frame is refused. So is one that messages
-   * share, as with {@linkcode assembled}: it would be forwarded with the first of them.
+   * share, as with {@linkcode assembled}: with one of them, the others would be forwarded.
    *
    * @param from The first message, from 0 on.
    * @param to The first message after the range.
@@ -442,8 +442,8 @@ function takeOneByOne<In>(
   frames.clear(0, 0);
   try {
     while (frames.count < most) {
-      // The last frame may hold this message too, or its beginning. Another decoder may
-      // have taken messages since.
+      // The last frame may hold this message too, or its beginning. The input forgets that
+      // if another decoder takes messages in between.
       if (!isRange) input.hasParts = decoder.pending === true;
       const message = input.pull(decoder, ended);
       if (message === undefined) break;

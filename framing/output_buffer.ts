@@ -574,7 +574,7 @@ function isLowSurrogate(codeUnit: number): boolean {
 const UINT_RANGES = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((size) => 256 ** size);
 
 function checkUint(value: number, size: number): void {
-  // Text as a size would make the end of the buffer text too, and so move it far away.
+  // With text as the size, `+` would join texts, and move the end of the buffer far away.
   const range = typeof size === "number" ? UINT_RANGES[size] ?? 1 : 1;
   if (
     !(Number.isSafeInteger(value) && value >= 0 && value < range && range > 1)

@@ -76,7 +76,7 @@ export function toHandshakeError(error: unknown, task?: string): unknown {
 /** Deno's name for an error by its code, if it has one. */
 function nameOf(code: string): string | undefined {
   // Even after the handshake: only then does a server refuse a client's certificate, or
-  // a client handshake too often (ERR_TLS_SESSION_ATTACK).
+  // find that a client renegotiates too often (ERR_TLS_SESSION_ATTACK).
   return NAMES[code] ??
     (/^ERR_(SSL|TLS)_/.test(code) ? "InvalidData" : undefined);
 }
