@@ -24,14 +24,15 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * an error, {@linkcode Connection.peerEnded} settles when the server hangs up.
  *
  * A handler that receives nothing waits for {@linkcode Connection.peerEnded}, which
- * settles when the server hangs up, or for {@linkcode Connection.closed}. `closed`
- * settles a second later, because the server may only have half-closed: the connection is
- * closed if the handler asked for `closed` last, nothing else tells it of the server's
- * end, and nothing is sent within that second. So if a handler answers later than that,
- * let it learn of the end from `receive()` or `peerEnded`. Messages that the server sent
- * before are not lost, but if they are more than `readBufferSize`, the end is seen only
- * after receiving them. Unlike for other connections, such a wait keeps the process
- * alive.
+ * settles when the server hangs up. If it then returns nothing, the next connection is
+ * made, even if the server's messages were not received. Or it waits for
+ * {@linkcode Connection.closed}, which settles a second later, because the server may
+ * only have half-closed: the connection is closed if the handler asked for `closed` last,
+ * nothing else tells it of the server's end, and nothing is sent within that second. So
+ * if a handler answers later than that, let it learn of the end from `receive()` or
+ * `peerEnded`. Messages that the server sent before can still be received, but if they
+ * are more than `readBufferSize`, the end is seen only after receiving them. Unlike for
+ * other connections, such a wait keeps the process alive.
  *
  * A connection that is left open is closed after sending what is queued. If that cannot
  * be sent, the next connection is made.

@@ -20,7 +20,7 @@ import {
 import { connect } from "./connect.ts";
 import type { ConnectOptions, ReconnectOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
-import { lines, mapped } from "../framing.ts";
+import { lines, mapped, unframed } from "../framing.ts";
 import { reconnect } from "./reconnect.ts";
 import type { ConnectionHandler } from "../server/handler.ts";
 import { serve } from "../server/serve.ts";
@@ -275,6 +275,81 @@ Deno.test("reconnect() makes the next connection when a handler only waits for t
     },
   );
   assertEquals([count, answer], [3, "hello"]);
+});
+
+Deno.test("reconnect() makes the next connection when a handler waits for the peer's end and leaves messages", async () => {
+  // The second leaves a part of a message.
+  await using server = serveInTurn(
+    (connection) => connection.send("news"),
+    (connection) => connection.send("news", { framing: unframed() }),
+    echo,
+  );
+  let count = 0;
+  const answer = await reconnect(
+    { ...quick, port: server.addr.port, onError: () => {} },
+    async (connection) => {
+      if (++count === 3) return await connection.request("hello");
+      await connection.peerEnded;
+    },
+  );
+  assertEquals([count, answer], [3, "hello"]);
+});
+
+Deno.test("reconnect() resolves when a handler that watches for the peer's end has received what it wants", async () => {
+  const takeMessage = async (connection: Connection<string, string>) => {
+    assertEquals(await connection.receive(), "all");
+  };
+  const takeStream = async (connection: Connection<string, string>) => {
+    for await (const _piece of connection.receiveStream(2));
+  };
+  for (const take of [takeMessage, takeStream]) {
+    await using server = serveInTurn((connection) => {
+      connection.send("all");
+      connection.send("more");
+    });
+    let count = 0;
+    await reconnect(
+      { ...quick, port: server.addr.port },
+      async (connection) => {
+        count++;
+        const { peerEnded } = connection;
+        await take(connection);
+        await peerEnded;
+      },
+    );
+    assertEquals(count, 1);
+  }
+});
+
+Deno.test("reconnect() takes a handler that watches for the peer's end, returns a value and leaves messages as done", async () => {
+  await using server = serveInTurn((connection) => connection.send("bye"));
+  let count = 0;
+  const result = await reconnect(
+    { ...quick, port: server.addr.port },
+    async (connection) => {
+      count++;
+      await connection.peerEnded;
+      return "left";
+    },
+  );
+  assertEquals([count, result], [1, "left"]);
+});
+
+Deno.test("reconnect() rejects with the error of a handler that watches for the peer's end and leaves messages", async () => {
+  await using server = serveInTurn((connection) => connection.send("bye"));
+  let count = 0;
+  const error = new Error("The handler's own");
+  const rejected = await assertRejects(() =>
+    reconnect(
+      { ...quick, port: server.addr.port },
+      async (connection) => {
+        count++;
+        await connection.peerEnded;
+        throw error;
+      },
+    )
+  );
+  assertEquals([count, rejected], [1, error]);
 });
 
 Deno.test("reconnect() resolves when a handler that watches the connection returns before it sees the peer's end", async () => {

@@ -22,7 +22,7 @@ import {
   rejected,
   unobserved,
 } from "../internal/promises.ts";
-import { isReconnected } from "../internal/reconnected.ts";
+import { isReconnected, noteEndWait } from "../internal/reconnected.ts";
 import { shownValue } from "../internal/shown.ts";
 import { systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
@@ -436,7 +436,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    */
   get peerEnded(): Promise<void> {
     this.#watch();
-    return this.#reader.peerEnded;
+    const reader = this.#reader;
+    const { bytesTaken } = reader;
+    noteEndWait(
+      this,
+      () => reader.hasPeerEnded && reader.bytesTaken === bytesTaken,
+    );
+    return reader.peerEnded;
   }
 
   /**

@@ -9,3 +9,19 @@ export function noteReconnected(connection: object): void {
 export function isReconnected(connection: object): boolean {
   return reconnected.has(connection);
 }
+
+const endWaits = new WeakMap<object, () => boolean>();
+
+/**
+ * Notes that a caller asked to be told of the peer's end.
+ *
+ * @param isOver Whether that has come, and nothing was received meanwhile.
+ */
+export function noteEndWait(connection: object, isOver: () => boolean): void {
+  if (isReconnected(connection)) endWaits.set(connection, isOver);
+}
+
+/** Whether the peer's end was waited for, and has come, even if messages are left. */
+export function isEndWaitOver(connection: object): boolean {
+  return endWaits.get(connection)?.() === true;
+}

@@ -10,7 +10,7 @@ import {
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { logError } from "./log_error.ts";
 import { onAbort } from "./on_abort.ts";
-import { noteReconnected } from "./reconnected.ts";
+import { isEndWaitOver, noteReconnected } from "./reconnected.ts";
 import { shownValue } from "./shown.ts";
 
 /** The part of a connection that this folder knows. */
@@ -177,7 +177,9 @@ async function handle<C extends ReconnectedConnection, T>(
     if (wasOpen) throw error;
     return lossBy(error, isOver);
   }
-  const wasOpen = !connection.hasEnded;
+  // A handler that returns a value is done, even if it watched for the peer's end.
+  const hasWaited = result === undefined && isEndWaitOver(connection);
+  const wasOpen = !connection.hasEnded && !hasWaited;
   try {
     await connection.close();
     connection.signal.throwIfAborted();
