@@ -12,6 +12,9 @@ import type { Decoder, Framing } from "./framing.ts";
  * Messages before an error are delivered before it. Chunks are not copied: do not write to
  * one again.
  *
+ * To pass it to a worker, transfer `readable` and `writable`. Only Deno can transfer the
+ * stream itself; Node and browsers refuse to.
+ *
  * @typeParam In The type of received messages.
  *
  * @example Reading lines from any stream of bytes
@@ -40,6 +43,10 @@ export class FrameDecoderStream<In> extends TransformStream<Uint8Array, In> {
   constructor(framing: Pick<Framing<In, never>, "decoder">) {
     super();
     checkMethod("decode messages", "decoder", framing);
+    // Node and browsers would transfer the inherited sides, which decode nothing. They
+    // refuse to transfer locked ones.
+    super.readable.getReader();
+    super.writable.getWriter();
     // A TransformStream whose `flush` fails discards unread messages
     // (https://streams.spec.whatwg.org/#transform-stream-error). These two wait for the
     // reader before they report an error.

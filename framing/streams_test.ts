@@ -486,6 +486,27 @@ Deno.test("the streams are TransformStreams", () => {
   }
 });
 
+// Deno transfers the sides of the stream, Node those that it inherits.
+Deno.test("FrameDecoderStream is transferred with its decoder, or not at all", async () => {
+  for (
+    const stream of [
+      new FrameDecoderStream(lines()),
+      new DelimiterStream("\n"),
+    ]
+  ) {
+    let transferred: TransformStream<Bytes, Bytes | string>;
+    try {
+      transferred = structuredClone(stream, { transfer: [stream] });
+    } catch (error) {
+      assert(error instanceof DOMException);
+      assertEquals(error.name, "DataCloneError");
+      continue;
+    }
+    const messages = streamOf("a\nb").pipeThrough(transferred);
+    assertEquals(await outcomeOf(messages), ["a", "b"]);
+  }
+});
+
 Deno.test("FrameDecoderStream reports an error after messages without further bytes", async () => {
   const stream = new FrameDecoderStream(lines({ maxLength: 2 }));
   const writer = stream.writable.getWriter();
