@@ -17,6 +17,7 @@ import {
   toolProgram,
   valueCode,
 } from "./_program.ts";
+import { shellFor } from "./_shell_command.ts";
 
 /** The program of `listen`: what it does in a pipe. */
 export function listenCode(
@@ -134,12 +135,14 @@ function answerCode(
         : isBinary
         ? "new TextDecoder().decode(stdout)"
         : 'new TextDecoder().decode(stdout).replace(/\\r?\\n$/, "")';
+      const shell = shellFor(command, Deno.build.os);
       const answer = framing.gives === "values of JSON"
         ? `JSON.parse(${output})`
         : output;
       return [
-        `const child = new Deno.Command("sh", {`,
-        `  args: ["-c", ${literal(command)}],`,
+        `const child = new Deno.Command(${literal(shell.program)}, {`,
+        `  args: [${shell.args.map((each) => literal(each)).join(", ")}],`,
+        ...(shell.windowsRawArguments ? ["  windowsRawArguments: true,"] : []),
         `  stdin: "piped",`,
         `  stdout: "piped",`,
         `}).spawn();`,

@@ -22,7 +22,10 @@ Deno.test("listen --echo, --reply and --exec answer each message", async () => {
     "+OK\t",
   ]);
   assertEquals(await answers(["--exec", "tr a-z A-Z"], ["a", "b"]), ["A", "B"]);
-  assertEquals(await answers(["--exec", "wc -c; :"], ["four"]), ["4"]);
+  assertEquals(await answers(["--exec", "cat && echo ."], ["one"]), ["one."]);
+  const quoting = 'echo "a b"'; // cmd prints the quotes
+  const quoted = Deno.build.os === "windows" ? '"a b"' : "a b";
+  assertEquals(await answers(["--exec", quoting], ["one"]), [quoted]);
 });
 
 Deno.test({

@@ -6,6 +6,31 @@ export interface CommandAnswer {
   readonly code: number;
 }
 
+/** A program that runs a command, and its arguments. */
+export interface ShellProgram {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Whether the arguments go to the program without quotes of Deno's. */
+  readonly windowsRawArguments: boolean;
+}
+
+/**
+ * The system's shell for a command.
+ *
+ * @param os The system's name in Deno.
+ */
+export function shellFor(command: string, os: string): ShellProgram {
+  // Deno writes a quote in an argument as \", which cmd takes as two characters. With /s,
+  // cmd removes the outer quotes, and takes all between them as it is.
+  return os === "windows"
+    ? {
+      program: "cmd",
+      args: ["/d", "/s", "/c", `"${command}"`],
+      windowsRawArguments: true,
+    }
+    : { program: "sh", args: ["-c", command], windowsRawArguments: false };
+}
+
 /**
  * Gives a message to the standard input of a shell command, and returns its output, with
  * `isLine` without the final newline, as `$(…)` does. Ends the command when `signal`
@@ -17,12 +42,14 @@ export async function answerOf(
   isLine: boolean,
   signal: AbortSignal,
 ): Promise<CommandAnswer> {
-  const [shell, flag] = Deno.build.os === "windows"
-    ? ["cmd", "/c"]
-    : ["sh", "-c"];
+  const { program, args, windowsRawArguments } = shellFor(
+    command,
+    Deno.build.os,
+  );
   signal.throwIfAborted();
-  const child = new Deno.Command(shell, {
-    args: [flag, command],
+  const child = new Deno.Command(program, {
+    args: [...args],
+    windowsRawArguments,
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
