@@ -93,6 +93,14 @@ Deno.test("connect --wait keeps its side open, and ends when no message comes", 
   ]);
 });
 
+Deno.test("connect --wait loses nothing if its output is read slowly", async () => {
+  await using capital = capitals();
+  const args = ["connect", `${capital.addr.port}`, "--wait", "50ms"];
+  const slow = { input: "a\nb\nc\n", isOutputFull: 60 };
+  const { code, output } = await runTool(args, slow);
+  assertEquals([code, output], [0, "A\nB\nC\n"]);
+});
+
 Deno.test("connect -m sends messages instead of standard input", async () => {
   await using capital = capitals();
   const args = [

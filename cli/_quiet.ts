@@ -1,11 +1,15 @@
 import type { Connection } from "../connection.ts";
 
-/** Ends receiving when nothing has arrived for some time. */
+/**
+ * Ends receiving when nothing has arrived for some time. Time in which no call waits for
+ * a message does not count: an output that is read slowly says nothing about the peer.
+ */
 export class Quiet implements Disposable {
   readonly #wait: number | undefined;
   readonly #controller = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #hasBegun = false;
+  #isReceiving = false;
 
   constructor(wait: number | undefined) {
     this.#wait = wait;
@@ -16,10 +20,10 @@ export class Quiet implements Disposable {
     return this.#controller.signal.aborted;
   }
 
-  /** Starts the timer. */
+  /** Starts to count. */
   begin(): void {
     this.#hasBegun = true;
-    this.#restart();
+    this.#update();
   }
 
   /** The next message; `undefined` at the end, or when it is over. */
@@ -27,15 +31,16 @@ export class Quiet implements Disposable {
     connection: Connection<In, Out>,
   ): Promise<In | undefined> {
     const { signal } = this.#controller;
+    this.#isReceiving = true;
+    this.#update();
     try {
-      const message = await connection.receive({ signal });
-      if (this.#hasBegun) this.#restart();
-      if (message === undefined) clearTimeout(this.#timer);
-      return message;
+      return await connection.receive({ signal });
     } catch (error) {
-      clearTimeout(this.#timer);
       if (signal.aborted && error === signal.reason) return undefined;
       throw error;
+    } finally {
+      this.#isReceiving = false;
+      this.#update();
     }
   }
 
@@ -43,9 +48,11 @@ export class Quiet implements Disposable {
     clearTimeout(this.#timer);
   }
 
-  #restart(): void {
+  /** Runs the timer anew while a message is waited for. */
+  #update(): void {
     clearTimeout(this.#timer);
     if (this.#wait === undefined) return;
+    if (!this.#hasBegun || !this.#isReceiving) return;
     this.#timer = setTimeout(() => this.#controller.abort(), this.#wait);
   }
 }

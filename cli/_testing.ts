@@ -14,7 +14,7 @@ export class FakeShell implements Shell {
   readonly isOutputTerminal: boolean;
   readonly isErrorTerminal = false;
   readonly hasColor: boolean;
-  readonly #isOutputFull: boolean;
+  readonly #isOutputFull: boolean | number;
   readonly #controller = new AbortController();
   readonly #waiting: {
     pattern: RegExp;
@@ -36,9 +36,9 @@ export class FakeShell implements Shell {
       hasColor?: boolean;
       /**
        * Whether a write to standard output stays pending, as if its reader did not
-       * read.
+       * read; or for how many milliseconds.
        */
-      isOutputFull?: boolean;
+      isOutputFull?: boolean | number;
     } = {},
   ) {
     this.input = input instanceof ReadableStream
@@ -67,7 +67,11 @@ export class FakeShell implements Shell {
         : new Uint8Array(output),
     );
     this.#look();
-    return this.#isOutputFull ? new Promise(() => {}) : Promise.resolve();
+    const isFull = this.#isOutputFull;
+    if (isFull === false) return Promise.resolve();
+    return new Promise((resolve) => {
+      if (isFull !== true) setTimeout(resolve, isFull);
+    });
   }
 
   note(line: string): void {
