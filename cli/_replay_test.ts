@@ -31,7 +31,16 @@ const RECORDING = [
   { time: 1046, connection: 2, from: "server", text: "X" },
 ];
 
-async function replay(
+function replay(
+  recording: unknown[],
+  port: number,
+  ...flags: string[]
+): ReturnType<typeof runTool> {
+  return replayInto({}, recording, port, ...flags);
+}
+
+async function replayInto(
+  shell: Parameters<typeof runTool>[1],
   recording: unknown[],
   port: number,
   ...flags: string[]
@@ -42,7 +51,7 @@ async function replay(
       typeof each === "string" ? each : JSON.stringify(each)
     ).join("\n");
     await Deno.writeTextFile(file, text);
-    return await runTool(["replay", file, `${port}`, ...flags]);
+    return await runTool(["replay", file, `${port}`, ...flags], shell);
   } finally {
     await Deno.remove(file);
   }
@@ -84,6 +93,24 @@ Deno.test("replay waits for a message that is due later than a timer can wait", 
   } finally {
     await Deno.remove(file);
   }
+});
+
+Deno.test("replay receives all answers if its output is read slowly", async () => {
+  await using server = capitals();
+  const recording = [
+    { time: 0, from: "client", text: "a" },
+    { time: 0, from: "server", text: "A" },
+    { time: 0, from: "client", event: "end" },
+    { time: 0, from: "server", text: "bye" },
+  ];
+  const { errors } = await replayInto(
+    { isOutputFull: 200 },
+    recording,
+    server.addr.port,
+    "--wait",
+    "50ms",
+  );
+  assertEquals(errors, "Sent 1, received 2 of 2 recorded answers\n");
 });
 
 Deno.test("replay --speed max --diff succeeds if the answers are the same", async () => {
