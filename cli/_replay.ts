@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { abortable } from "@std/async/abortable";
 import { delay } from "@std/async/delay";
 import { styleText } from "node:util";
 import type { Connection } from "../connection.ts";
@@ -42,10 +43,12 @@ export async function run(command: Command, shell: Shell): Promise<number> {
   const signal = AbortSignal.any([interrupted, controller.signal]);
   await Promise.all(replayed.map(async (each) => {
     try {
-      await each.run(
+      const replaying = each.run(
         (signal) => open(command.flags, plan.place, plan.chosen, signal),
         signal,
       );
+      // An output that is not read must not delay Ctrl-C.
+      await abortable(replaying, signal);
     } catch (error) {
       controller.abort(error);
       throw error;
@@ -124,8 +127,8 @@ class Replay {
       receiving.then(() => sending),
     ]);
     // Only the recorded answers are left to come, and then the end.
-    await this.#waitFor(this.recorded);
-    if (endsItself) await this.#waitFor(Infinity);
+    await this.#waitFor(this.recorded, signal);
+    if (endsItself) await this.#waitFor(Infinity, signal);
     await connection.close();
     await receiving;
     for (let index = this.received; index < this.recorded; index++) {
@@ -145,7 +148,7 @@ class Replay {
         continue;
       }
       await this.#waitUntil(time, signal);
-      await this.#waitFor(answered);
+      await this.#waitFor(answered, signal);
       if (bytes === undefined) {
         await connection.closeWrite();
         return true;
@@ -173,16 +176,19 @@ class Replay {
   }
 
   /** Waits for this many answers, as long as they keep coming. */
-  async #waitFor(answers: number): Promise<void> {
+  async #waitFor(answers: number, signal: AbortSignal): Promise<void> {
     while (this.received < answers && !this.#hasEnded) {
       this.#changed = Promise.withResolvers();
       const controller = new AbortController();
-      const { signal } = controller;
+      const late = delay(this.#plan.wait, {
+        signal: AbortSignal.any([signal, controller.signal]),
+      });
       const isLate = await Promise.race([
         this.#changed.promise.then(() => false),
-        delay(this.#plan.wait, { signal }).then(() => true, () => false),
+        late.then(() => true, () => false),
       ]);
       controller.abort();
+      signal.throwIfAborted();
       // An output that is read slowly says nothing about the server.
       if (isLate && !this.#isShowing) return;
     }

@@ -113,6 +113,27 @@ Deno.test("replay receives all answers if its output is read slowly", async () =
   assertEquals(errors, "Sent 1, received 2 of 2 recorded answers\n");
 });
 
+Deno.test("Ctrl-C ends replay if its output is not read", async () => {
+  await using server = capitals();
+  const file = await Deno.makeTempFile();
+  try {
+    const steps = [
+      { time: 0, from: "client", text: "a" },
+      { time: 0, from: "server", text: "other" },
+    ];
+    await Deno.writeTextFile(
+      file,
+      steps.map((each) => JSON.stringify(each)).join("\n"),
+    );
+    const args = ["replay", file, `${server.addr.port}`, "--diff"];
+    await using tool = new Running(args, { isOutputFull: true });
+    await tool.shell.seen(/A\n/);
+    assertEquals((await tool.interrupt()).code, 130);
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("replay --speed max --diff succeeds if the answers are the same", async () => {
   await using server = capitals();
   assertEquals(
