@@ -1,4 +1,5 @@
 import type { Connection } from "../connection.ts";
+import { untilPoll } from "../internal/event_loop.ts";
 
 /**
  * Ends receiving when nothing has arrived for some time. Time in which no call waits for
@@ -46,13 +47,20 @@ export class Quiet implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** Runs the timer anew while a message is waited for. */
   #update(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     if (this.#wait === undefined) return;
     if (!this.#hasBegun || !this.#isReceiving) return;
-    this.#timer = setTimeout(() => this.#controller.abort(), this.#wait);
+    const timer = setTimeout(async () => {
+      // After the process was stopped, a message may be in the socket.
+      await untilPoll();
+      if (this.#timer === timer) this.#controller.abort();
+    }, this.#wait);
+    this.#timer = timer;
   }
 }

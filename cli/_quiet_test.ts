@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { Connection } from "../connection.ts";
 import { lines } from "../framing.ts";
 import { connectionPair } from "../testing.ts";
 import { Quiet } from "./_quiet.ts";
@@ -18,4 +19,19 @@ Deno.test("Quiet does not count the time between two calls of receive()", async 
   assertEquals(quiet.isOver, false);
   assertEquals(await quiet.receive(pair.near), undefined);
   assertEquals(quiet.isOver, true);
+});
+
+Deno.test("Quiet takes a message that came while the process was stopped", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using peer = await Deno.connect({ port: listener.addr.port });
+  await using connection = new Connection(await listener.accept(), {
+    framing: lines(),
+  });
+  using quiet = new Quiet(50);
+  quiet.begin();
+  const received = quiet.receive(connection);
+  const written = peer.write(new TextEncoder().encode("one\n"));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+  assertEquals(await received, "one");
+  await written;
 });
