@@ -52,7 +52,10 @@ export interface FramingErrorOptions extends ErrorOptions {
   code?: FramingErrorCode | undefined;
   /** The limit that was exceeded, in bytes. */
   limit?: number | undefined;
-  /** The offset in the stream at which the wrong message begins, in bytes. */
+  /**
+   * The offset in the stream at which the wrong message begins, or its wrong part if it
+   * has several, such as a body, in bytes.
+   */
   offset?: number | undefined;
 }
 
@@ -85,7 +88,10 @@ export class FramingError extends Error {
   readonly code: FramingErrorCode;
   /** The limit that was exceeded, in bytes, if there is one. */
   readonly limit: number | undefined;
-  /** The offset in the stream at which the wrong message begins, in bytes, if known. */
+  /**
+   * The offset in the stream at which the wrong message begins, or its wrong part if it
+   * has several, such as a body, in bytes; if known.
+   */
   readonly offset: number | undefined;
 
   /**
