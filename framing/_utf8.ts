@@ -42,6 +42,17 @@ export function toBytesToWrite(
   return encoded.subarray(0, encoder.encodeInto(message, encoded).written);
 }
 
+/** Writes text and its end, such as a delimiter. */
+export function writeEnded(
+  output: ByteOutput,
+  text: string,
+  end: string,
+): void {
+  if (output instanceof OutputBuffer) return output.writeEnded(text, end);
+  output.writeText(text);
+  output.writeText(end);
+}
+
 /** Throws unless `message` is text that UTF-8 can carry. */
 export function checkText(message: string): void {
   if (typeof message !== "string") {

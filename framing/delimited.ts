@@ -7,7 +7,7 @@ import {
 import { delimiterSearch } from "./_delimiter_search.ts";
 import { BytesDecoder } from "./_decoders.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
-import { toBytes } from "./_utf8.ts";
+import { toBytes, writeEnded } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Encoder, Framing } from "./framing.ts";
@@ -267,8 +267,7 @@ class DelimitedEncoder implements Encoder<Sendable> {
     const hasMark = this.#markText === undefined ||
       message.includes(this.#markText);
     if (!isShort || hasMark) this.#check(toBytes(message), hasMark);
-    output.writeText(message);
-    if (this.#writtenText !== "") output.writeText(this.#writtenText);
+    writeEnded(output, message, this.#writtenText);
   }
 
   #encodeBytes(bytes: Uint8Array, output: ByteOutput): void {

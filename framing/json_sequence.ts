@@ -7,7 +7,7 @@ import {
   tooLong,
   truncated,
 } from "./_limits.ts";
-import { REPLACEMENT, toBytes, utf8Error } from "./_utf8.ts";
+import { REPLACEMENT, toBytes, utf8Error, writeEnded } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder, Encoder, Framing } from "./framing.ts";
 import type { LimitOptions } from "./limits.ts";
@@ -57,7 +57,7 @@ export function jsonSequence(options: LimitOptions = {}): Framing<unknown> {
       if (text.length * 3 > limits.maxLength) {
         checkSendLength(toBytes(text).length, limits.maxLength);
       }
-      output.writeText(`${text}\n`);
+      writeEnded(output, text, "\n");
     },
   };
   return {

@@ -3,7 +3,7 @@ import { delimiterSearch, LineEnds } from "./_delimiter_search.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
 import { checkMalformed } from "./_malformed.ts";
 import { TextFrameDecoder, type TextRules } from "./_text_frames.ts";
-import { checkText, toBytes } from "./_utf8.ts";
+import { checkText, toBytes, writeEnded } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import { checkTrailing, type TrailingOptions } from "./delimited.ts";
 import type { Encoder, Framing } from "./framing.ts";
@@ -156,8 +156,7 @@ class LineEncoder implements Encoder<string> {
     if (line.length * 3 > this.#maxLength) {
       checkSendLength(toBytes(line).length, this.#maxLength);
     }
-    output.writeText(line);
-    output.writeText(this.#eol);
+    writeEnded(output, line, this.#eol);
   }
 
   #refusesReturn(line: string): boolean {
