@@ -139,7 +139,7 @@ export interface ConnectTcpOptions<In = Bytes, Out = SendableFor<In>>
   autoSelectFamily?: boolean | undefined;
   /**
    * After how many milliseconds without an answer the next address of a name is
-   * tried as well.
+   * tried as well. Node and Bun have a default of their own.
    *
    * @default {250}
    */
