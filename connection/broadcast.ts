@@ -124,7 +124,7 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  * @param options What happens to slow connections.
  * @returns How many connections got the message, and which did not. Rejects with a
  * `TypeError` or `RangeError`
- * if the framing of an open connection refuses the message; then no connection gets
+ * if the framing of a connection that would get the message refuses it; then none gets
  * it. A result that is not awaited causes no unhandled rejection.
  * @throws {TypeError} If `slow` has another value, `highWaterMark` is given with
  * `"wait"`, or `connections` holds anything else.
@@ -180,7 +180,7 @@ export function broadcast<In, Out>(
   );
   try {
     // Encode for all before queuing for any: a message that is refused goes to none.
-    encodeForAll(receivers, message);
+    encodeForAll(receivers, message, rule);
   } catch (error) {
     return rejected(error);
   }
@@ -190,11 +190,11 @@ export function broadcast<In, Out>(
   const slow: Receiver<In, Out>[] = [];
   const ended: Connection<In, Out>[] = [];
   for (const receiver of receivers) {
-    const { connection, writer, limit, frame } = receiver;
-    if (frame === undefined || !writer.isOpen) {
-      ended.push(connection);
-    } else if (rule !== "wait" && writer.bufferedAmount >= limit) {
+    const { connection, writer, limit, isSlow, frame } = receiver;
+    if (isSlow) {
       slow.push(receiver);
+    } else if (frame === undefined || !writer.isOpen) {
+      ended.push(connection);
     } else {
       writer.queueShared(frame);
       sent++;
@@ -225,7 +225,8 @@ interface Receiver<In, Out> {
   readonly writer: Writer<Out>;
   /** It is slow with at least this many bytes queued. */
   readonly limit: number;
-  /** The message, unless the connection has ended before. */
+  isSlow: boolean;
+  /** The message, unless the connection is slow or has ended before. */
   frame: SharedFrame | undefined;
 }
 
@@ -241,7 +242,7 @@ function receiverOf<In, Out>(
 ): Receiver<In, Out> {
   const writer = writerOf(connection);
   const limit = highWaterMark ?? writer.highWaterMark;
-  return { connection, writer, limit, frame: undefined };
+  return { connection, writer, limit, isSlow: false, frame: undefined };
 }
 
 const RULES: readonly Rule[] = ["wait", "drop", "disconnect"];
@@ -272,17 +273,21 @@ function checkBroadcastOptions(
   }
 }
 
-/** Gives the receivers whose connection is open their frames; throws if a framing refuses. */
+/** Gives the receivers that get the message their frames; throws if a framing refuses. */
 function encodeForAll<In, Out>(
   receivers: readonly Receiver<In, Out>[],
   message: Out,
+  rule: Rule,
 ): void {
   const frames = new Map<Encoder<Out>, Encoded<Out>>();
   for (const receiver of receivers) {
-    const { writer } = receiver;
+    const { writer, limit } = receiver;
     const { isOpen, encoder } = writer;
     if (!isOpen) continue;
     writer.refuseWithinFrame();
+    // An encoder with state, such as a counter, must not see a message that is dropped.
+    receiver.isSlow = rule !== "wait" && writer.bufferedAmount >= limit;
+    if (receiver.isSlow) continue;
     // Encoders without state are the same for all connections of a framing. One with
     // state must see each message, even for a connection that is listed twice.
     const encoded = frames.get(encoder);

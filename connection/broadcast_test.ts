@@ -28,6 +28,7 @@ import { lines } from "../framing/lines.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import type { Encoder, Framing } from "../framing/framing.ts";
 import { unframed } from "../framing/unframed.ts";
+import { connectionPair } from "../testing/connection_pair.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 
 type Line = Connection<string, string>;
@@ -328,6 +329,37 @@ Deno.test('broadcast() with "drop" skips only slow connections', async () => {
   }
   await Promise.all(reading);
 });
+
+Deno.test('broadcast() with "drop" does not encode for a slow connection', async () => {
+  await using pair = connectionPair({ framing: numbered() });
+  const options = { slow: "drop", highWaterMark: 1 } as const;
+  const results = ["one", "two"].map((line) =>
+    broadcast([pair.near], line, options)
+  );
+  assertEquals(
+    await Promise.all(results.map(async (each) => (await each).sent)),
+    [1, 0],
+  );
+  await pair.near.flush();
+  await broadcast([pair.near], "three", options);
+  assertEquals(await pair.far.receive(), "0 one");
+  assertEquals(await pair.far.receive(), "1 three");
+});
+
+/** Lines with their numbers, which the encoder counts. */
+function numbered(): Framing<string, string> {
+  const framing = lines();
+  return {
+    ...framing,
+    encoder() {
+      const encoder = framing.encoder();
+      let count = 0;
+      return {
+        encode: (line, output) => encoder.encode(`${count++} ${line}`, output),
+      };
+    },
+  };
+}
 
 Deno.test('broadcast() with "drop" drops nothing if the kernel has room', async () => {
   await using all = await pairs(2, { framing });
