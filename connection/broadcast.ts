@@ -115,7 +115,8 @@ export interface BroadcastResult<In = Bytes, Out = SendableFor<In>> {
  * every receiver is slow. Handlers that broadcast to the same connections make such a
  * burst together, even if each awaits its own: let each broadcast follow the one before,
  * even if that was refused, `last = last.catch(() => {}).then(() => broadcast(…))`. The
- * queue of a connection stays below `highWaterMark` plus one message.
+ * queue of a connection stays below `highWaterMark` plus the message, once for each time
+ * that it is listed.
  *
  * @typeParam In The type that the connections receive.
  * @typeParam Out The type that they send.
