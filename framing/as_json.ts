@@ -44,7 +44,13 @@ export function asJson(
   checkInner("asJson", framing);
   const onMalformed = checkMalformed("asJson", options);
   const rules = { what: "JSON", fatal: true, malformed: onMalformed };
-  return mapped<string, string, unknown>(textFraming(framing, rules), {
+  const texts = textFraming(framing, rules);
+  // JSON needs no check before it is sent: it has no lone surrogates.
+  const inner: Framing<string> = {
+    decoder: () => texts.decoder(),
+    encoder: () => framing.encoder(),
+  };
+  return mapped<string, string, unknown>(inner, {
     decode: (text) => parseJson(text),
     encode: stringifyJson,
     onMalformed,
