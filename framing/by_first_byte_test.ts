@@ -164,7 +164,7 @@ Deno.test("byFirstByte() gives the offset of an error, and applies the limits of
   ]);
   assertEquals(decodeInEverySplit(framing, "-a\n#3 ab"), [
     "-a",
-    failure("truncated", 6),
+    failure("truncated", 3),
   ]);
   const limited = byFirstByte<string>((byte) =>
     byte === 0x61

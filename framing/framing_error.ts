@@ -52,10 +52,7 @@ export interface FramingErrorOptions extends ErrorOptions {
   code?: FramingErrorCode | undefined;
   /** The limit that was exceeded, in bytes. */
   limit?: number | undefined;
-  /**
-   * The offset in the stream at which the wrong message begins, or its wrong part if it
-   * has several, such as a body, in bytes.
-   */
+  /** The offset in the stream at which the wrong message begins, in bytes. */
   offset?: number | undefined;
 }
 
@@ -89,8 +86,9 @@ export class FramingError extends Error {
   /** The limit that was exceeded, in bytes, if there is one. */
   readonly limit: number | undefined;
   /**
-   * The offset in the stream at which the wrong message begins, or its wrong part if it
-   * has several, such as a body, in bytes; if known.
+   * The offset in the stream at which the wrong message begins, in bytes, if known. If a
+   * part of a message has a framing of its own, such as each line of `grouped(lines(), …)`,
+   * the offset of an error in that part is where the part begins.
    */
   readonly offset: number | undefined;
 

@@ -36,7 +36,7 @@ Deno.test("grouped() gives frames up to the last of a message, in every split", 
   assertEquals(decodeInEverySplit(sentences(), ""), []);
   assertEquals(decodeInEverySplit(sentences(), ".\na\n"), [
     ["."],
-    failure("truncated", 4),
+    failure("truncated", 2),
   ]);
 });
 

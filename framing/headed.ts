@@ -336,6 +336,7 @@ class HeadedDecoder<Header, Body>
 class LengthDecoder implements Decoder<Bytes> {
   readonly maxFrameLength: number;
   readonly #length: number;
+  readonly #offset: number;
   readonly #terminator: Uint8Array;
 
   constructor(
@@ -352,6 +353,7 @@ class LengthDecoder implements Decoder<Bytes> {
     }
     this.maxFrameLength = length + terminator.length;
     this.#length = length;
+    this.#offset = offset;
     this.#terminator = terminator;
   }
 
@@ -363,8 +365,8 @@ class LengthDecoder implements Decoder<Bytes> {
       const found = input.byteAt(this.#length + i);
       if (found === expected) return;
       const reason =
-        `its terminator must have byte ${expected}, found ${found}`;
-      throw malformed("body", input.offset, reason);
+        `the terminator of its body must have byte ${expected}, found ${found}`;
+      throw malformed(WHAT, this.#offset, reason);
     });
     const body = input.bytesAt(0, this.#length);
     input.skip(this.maxFrameLength);

@@ -193,9 +193,15 @@ Deno.test("headed() applies each part's limit, and gives the offset of an error"
     offset: 3,
   });
   assertEquals(read("A\r\nV x\r\n"), [message("A"), failure("malformed", 3)]);
-  assertEquals(read("V 2\r\nabcd"), [failure("malformed", 5)]);
-  assertEquals(read("V 2\r\nab"), [failure("truncated", 5)]);
-  assertEquals(read("V 2\r\n"), [failure("truncated", 5)]);
+  const wrongBodies = [
+    ["abcd", "malformed"],
+    ["ab", "truncated"],
+    ["", "truncated"],
+  ] as const;
+  for (const [body, code] of wrongBodies) {
+    assertEquals(read(`V 2\r\n${body}`), [failure(code, 0)]);
+    assertEquals(read(`A\r\nV 2\r\n${body}`), [message("A"), failure(code, 3)]);
+  }
   assertEquals(read("A\r\nV 2\r"), [message("A"), failure("truncated", 3)]);
   const small = headed(lines(), () => netstrings({ maxLength: 2 }));
   assertEquals(read("a long header\n2:ab,b\n3:abc,", small), [

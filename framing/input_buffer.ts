@@ -81,6 +81,8 @@ export class InputBuffer implements ByteInput {
   // Whether parts of an unfinished message were taken, and parts of the last message.
   #hasParts = false;
   #hadParts = false;
+  // Where in the stream the unfinished message begins, if parts of it were taken.
+  #partsOffset = 0;
   // What was thrown after the messages of a batch.
   #failure: Failure | undefined;
   #searches = NO_SEARCHES;
@@ -227,6 +229,7 @@ export class InputBuffer implements ByteInput {
         return message;
       }
       if (this.#start === start) break;
+      if (!this.#hasParts) this.#partsOffset = this.#streamOffset + start;
       this.#hasParts = decoder.pending === true;
     }
     this.#checkRest(decoder, ended);
@@ -317,6 +320,7 @@ export class InputBuffer implements ByteInput {
    * @internal
    */
   set hasParts(value: boolean) {
+    if (!this.#hasParts) this.#partsOffset = this.offset;
     this.#hasParts = value;
   }
 
@@ -513,7 +517,8 @@ export class InputBuffer implements ByteInput {
     const length = Math.max(this.length, this.#needed);
     this.#checkLength(length, this.#start, maxFrameLength);
     if (ended && (this.length > 0 || decoder.pending === true)) {
-      throw truncated("message", this.offset);
+      const offset = this.#hasParts ? this.#partsOffset : this.offset;
+      throw truncated("message", offset);
     }
   }
 

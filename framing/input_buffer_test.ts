@@ -13,12 +13,14 @@ import {
   seededRandom,
   text,
 } from "./_testing.ts";
+import { takeBatch } from "./batch.ts";
 import type { Bytes } from "./bytes.ts";
 import { ChunkDecoder } from "./chunk_decoder.ts";
 import { delimited } from "./delimited.ts";
 import { fixedLength } from "./fixed_length.ts";
 import type { Decoder } from "./framing.ts";
 import { FramingError } from "./framing_error.ts";
+import { grouped } from "./grouped.ts";
 import { InputBuffer } from "./input_buffer.ts";
 import { lines } from "./lines.ts";
 
@@ -298,6 +300,22 @@ Deno.test("InputBuffer reports bytes that remain at the end", () => {
   assertEquals([error.code, error.offset], ["truncated", 2]);
   const half: Decoder<string> = { pending: true, decode: () => undefined };
   assertThrows(() => new InputBuffer().pull(half, true), FramingError);
+});
+
+Deno.test("InputBuffer gives the offset of a message that was taken in parts", () => {
+  const parts = grouped(fixedLength(1), ([byte]) => byte === 0x2e);
+  for (const isBatch of [false, true]) {
+    const decoder = parts.decoder();
+    const input = holding("a.b");
+    const take = (ended = false) =>
+      isBatch ? takeBatch(input, decoder, ended) : input.pull(decoder, ended);
+    assert(take());
+    assertEquals(take(), undefined);
+    input.append(bytes("c"));
+    assertEquals(take(), undefined);
+    const error = assertThrows(() => take(true), FramingError);
+    assertEquals([error.code, error.offset], ["truncated", 2]);
+  }
 });
 
 Deno.test("InputBuffer holds no more than the limit and one read", () => {
