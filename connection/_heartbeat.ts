@@ -1,4 +1,8 @@
-import { backgroundTimer, type OwnTimer } from "../internal/event_loop.ts";
+import {
+  backgroundTimer,
+  type OwnTimer,
+  ownTimers,
+} from "../internal/event_loop.ts";
 
 /** The connection as a {@linkcode Heartbeat} sees it. */
 export interface Beating {
@@ -30,7 +34,7 @@ function setTimer(): void {
 }
 
 function checkAll(): void {
-  const now = performance.now();
+  const now = ownTimers.now();
   for (const heartbeat of heartbeats) heartbeat.check(now);
   setTimer();
 }
@@ -43,7 +47,7 @@ export class Heartbeat {
   readonly #beating: Beating;
   readonly #beat: () => void;
   #messagesSent: number;
-  #since = performance.now();
+  #since = ownTimers.now();
 
   constructor(interval: number, beating: Beating, beat: () => void) {
     this.period = Math.min(interval / CHECKS_PER_INTERVAL, MAX_PERIOD_MS);

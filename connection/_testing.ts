@@ -5,6 +5,7 @@
  * @module
  */
 import net from "node:net";
+import process from "node:process";
 import timers from "node:timers";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -13,6 +14,7 @@ import type { ConnectionOptions } from "./options.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import { delimited } from "../framing/delimited.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
+import { ownTimers } from "../internal/event_loop.ts";
 import type { Transport } from "./transport.ts";
 
 // A fixed identifier, for the simulation, which repeats runs exactly.
@@ -415,25 +417,22 @@ export interface BackgroundTimers extends Disposable {
 
 /** Counts background timers from now on. */
 export function backgroundTimers(): BackgroundTimers {
-  const { setTimeout, clearTimeout } = timers;
+  const { setTimeout, clearTimeout } = ownTimers;
   const running = new Map<
     unknown,
     { timer: ReturnType<typeof setTimeout>; milliseconds: number }
   >();
   const background = () =>
     [...running.values()].filter(({ timer }) => !timer.hasRef());
-  timers.setTimeout = Object.assign(
-    (callback: () => void, milliseconds: number) => {
-      const timer = setTimeout(() => {
-        running.delete(timer);
-        callback();
-      }, milliseconds);
-      running.set(timer, { timer, milliseconds });
-      return timer;
-    },
-    setTimeout,
-  );
-  timers.clearTimeout = (timer) => {
+  ownTimers.setTimeout = (callback, milliseconds) => {
+    const timer = setTimeout(() => {
+      running.delete(timer);
+      callback();
+    }, milliseconds);
+    running.set(timer, { timer, milliseconds });
+    return timer;
+  };
+  ownTimers.clearTimeout = (timer) => {
     running.delete(timer);
     clearTimeout(timer);
   };
@@ -445,7 +444,35 @@ export function backgroundTimers(): BackgroundTimers {
       return Math.max(...background().map(({ milliseconds }) => milliseconds));
     },
     [Symbol.dispose]() {
-      Object.assign(timers, { setTimeout, clearTimeout });
+      Object.assign(ownTimers, { setTimeout, clearTimeout });
+    },
+  };
+}
+
+/**
+ * Replaces the timers and the clock of this process as programs do in their tests: fake
+ * time stands still until the returned object is disposed.
+ */
+export function fakeTimers(): Disposable {
+  const restore: (() => void)[] = [];
+  const replace = (target: object, name: string) => {
+    const own = Object.getOwnPropertyDescriptor(target, name);
+    restore.push(() => {
+      if (own !== undefined) Object.defineProperty(target, name, own);
+      else Reflect.deleteProperty(target, name);
+    });
+    Reflect.set(target, name, () => 0);
+  };
+  for (const name of ["setTimeout", "setInterval", "setImmediate"]) {
+    replace(globalThis, name);
+    replace(timers, name);
+  }
+  replace(globalThis, "queueMicrotask");
+  replace(process, "nextTick");
+  replace(performance, "now");
+  return {
+    [Symbol.dispose]() {
+      for (const undo of restore) undo();
     },
   };
 }

@@ -2,6 +2,7 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { checkFunction } from "../internal/checks.ts";
+import { ownTimers } from "../internal/event_loop.ts";
 import { quotaExceeded } from "../internal/quota_exceeded.ts";
 import { isSettledSoon, rejected } from "../internal/promises.ts";
 import { shownValue } from "../internal/shown.ts";
@@ -344,7 +345,7 @@ const refusedAt = new WeakMap<Writer<never>, number>();
 const REFUSED_MS = 100;
 
 function isWorthWaiting<In, Out>({ writer }: Receiver<In, Out>): boolean {
-  return performance.now() - (refusedAt.get(writer) ?? -Infinity) >= REFUSED_MS;
+  return ownTimers.now() - (refusedAt.get(writer) ?? -Infinity) >= REFUSED_MS;
 }
 
 /** Waits until the kernel has taken what is queued, or refuses to. */
@@ -362,7 +363,7 @@ async function onceOffered<In, Out>(
     }));
   if (!await isSettledSoon(all)) await untilNoneProgresses(refused);
   for (const stop of stops) stop();
-  for (const writer of refused) refusedAt.set(writer, performance.now());
+  for (const writer of refused) refusedAt.set(writer, ownTimers.now());
   return result;
 }
 

@@ -12,7 +12,12 @@
  *
  * @module
  */
-import { backgroundTimer, type OwnTimer, untilPoll } from "./event_loop.ts";
+import {
+  backgroundTimer,
+  type OwnTimer,
+  ownTimers,
+  untilPoll,
+} from "./event_loop.ts";
 
 /** How often the clock is observed within the shortest limit, which sets the accuracy. */
 const OBSERVATIONS = 32;
@@ -84,7 +89,7 @@ class Clock {
     const isStopped = this.#timer === undefined && !this.#isObserving;
     if (isStopped) {
       // Nothing is known from before: the simulation repeats runs exactly.
-      this.#observedAt = performance.now();
+      this.#observedAt = ownTimers.now();
       this.#uncounted = this.pending = 0;
       this.#settledBefore = settled;
       this.#wasCalm = false;
@@ -119,7 +124,7 @@ class Clock {
 
   /** Advances by the time since the last observation; returns whether that was long. */
   #advance(): boolean {
-    const now = performance.now();
+    const now = ownTimers.now();
     const passed = now - this.#observedAt;
     const most = longest(this.#period);
     this.#observedAt = now;

@@ -11,7 +11,32 @@ interface ProcessLike {
   readonly getBuiltinModule?: (name: string) => unknown;
 }
 
-let nextTick: ((callback: () => void) => unknown) | undefined;
+// A number, or an object with Node's types.
+type Timer = ReturnType<typeof setTimeout>;
+
+interface Timers {
+  setTimeout(callback: () => void, milliseconds: number): Timer;
+  clearTimeout(timer: Timer): void;
+  setInterval(callback: () => void, milliseconds: number): Timer;
+  clearInterval(timer: Timer): void;
+  /** Browsers do not have it. */
+  setImmediate?(callback: () => void): unknown;
+}
+
+/** The functions by which this module waits, and its clock. */
+export interface OwnTimers extends Timers {
+  nextTick(callback: () => void): unknown;
+  queueMicrotask(callback: () => void): void;
+  /** Milliseconds, from any start; never set back. */
+  now(): number;
+}
+
+/**
+ * The runtime's own timers and clock, preferably Node's, as they are when this module is
+ * loaded. Programs replace them in their tests by fake ones, those of `node:timers` too,
+ * and this module must not wait for those. Its own tests replace them here.
+ */
+export const ownTimers: OwnTimers = timersOfRuntime();
 
 /**
  * Calls `callback` once all promise continuations of this turn of the event loop have
@@ -22,11 +47,9 @@ let nextTick: ((callback: () => void) => unknown) | undefined;
  * 2.4).
  */
 export function afterContinuations(callback: () => void): void {
-  nextTick ??= processOf()?.nextTick ?? setTimeout;
-  const later = nextTick;
   // From within a timer's callback, `nextTick` alone would come before the first
   // continuation.
-  queueMicrotask(() => later(callback));
+  ownTimers.queueMicrotask(() => ownTimers.nextTick(callback));
 }
 
 /**
@@ -35,9 +58,8 @@ export function afterContinuations(callback: () => void): void {
  */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
-    const own = ownTimers();
-    if (own.setImmediate !== undefined) own.setImmediate(resolve);
-    else own.setTimeout(resolve, 0);
+    if (ownTimers.setImmediate !== undefined) ownTimers.setImmediate(resolve);
+    else ownTimers.setTimeout(resolve, 0);
   });
 }
 
@@ -75,23 +97,8 @@ export interface OwnTimer {
   cancel(): void;
 }
 
-// A number, or an object with Node's types.
-type Timer = ReturnType<typeof setTimeout>;
-
-interface Timers {
-  setTimeout(callback: () => void, milliseconds: number): Timer;
-  clearTimeout(timer: Timer): void;
-  setInterval(callback: () => void, milliseconds: number): Timer;
-  clearInterval(timer: Timer): void;
-  /** Browsers do not have it. */
-  setImmediate?(callback: () => void): unknown;
-}
-
 /**
  * Calls `callback` after some milliseconds.
- *
- * Tests replace the global timers with fake ones, and this module must not wait for
- * those. So it uses Node's timers, if there are any.
  *
  * @param keepsAlive Whether it keeps the process alive.
  */
@@ -100,10 +107,9 @@ export function ownTimer(
   milliseconds: number,
   keepsAlive = true,
 ): OwnTimer {
-  const own = ownTimers();
-  const timer = own.setTimeout(callback, milliseconds);
+  const timer = ownTimers.setTimeout(callback, milliseconds);
   if (!keepsAlive && isUnrefable(timer)) timer.unref();
-  return { cancel: () => own.clearTimeout(timer) };
+  return { cancel: () => ownTimers.clearTimeout(timer) };
 }
 
 /** Calls `callback` after some milliseconds, if the process still runs. */
@@ -123,23 +129,30 @@ const NEVER_MS = 2 ** 31 - 1;
  * @returns A function that lets it end.
  */
 export function keepAlive(): () => void {
-  const own = ownTimers();
-  const timer = own.setInterval(() => {}, NEVER_MS);
-  return () => own.clearInterval(timer);
+  const timer = ownTimers.setInterval(() => {}, NEVER_MS);
+  return () => ownTimers.clearInterval(timer);
 }
 
 function isUnrefable(timer: unknown): timer is { unref(): unknown } {
   return typeof timer === "object" && timer !== null && "unref" in timer;
 }
 
-let timers: Timers | undefined;
-
-function ownTimers(): Timers {
-  if (timers === undefined) {
-    const ofNode = builtinModule<unknown>("node:timers");
-    timers = hasTimers(ofNode) ? ofNode : globalThis;
-  }
-  return timers;
+function timersOfRuntime(): OwnTimers {
+  const ofNode = builtinModule<unknown>("node:timers");
+  const timers: Timers = hasTimers(ofNode) ? ofNode : globalThis;
+  // Browsers refuse to call theirs on another object.
+  const setTimeout = timers.setTimeout.bind(timers);
+  const { setImmediate } = timers;
+  return {
+    setTimeout,
+    clearTimeout: timers.clearTimeout.bind(timers),
+    setInterval: timers.setInterval.bind(timers),
+    clearInterval: timers.clearInterval.bind(timers),
+    ...(setImmediate && { setImmediate: setImmediate.bind(timers) }),
+    nextTick: processOf()?.nextTick ?? ((callback) => setTimeout(callback, 0)),
+    queueMicrotask: queueMicrotask.bind(globalThis),
+    now: performance.now.bind(performance),
+  };
 }
 
 function hasTimers(timers: unknown): timers is Timers {

@@ -1,11 +1,8 @@
-import { untilPoll } from "./event_loop.ts";
+import { fakeTimers } from "../connection/_testing.ts";
+import { afterContinuations, untilPoll } from "./event_loop.ts";
 
-Deno.test("untilPoll() does not wait for setImmediate() under fake timers", async () => {
-  const { setImmediate } = globalThis;
-  globalThis.setImmediate = Object.assign(() => 0, setImmediate);
-  try {
-    await untilPoll();
-  } finally {
-    Object.assign(globalThis, { setImmediate });
-  }
+Deno.test("untilPoll() and afterContinuations() do not wait for fake timers", async () => {
+  using _fake = fakeTimers();
+  await untilPoll();
+  await new Promise<void>((resolve) => afterContinuations(resolve));
 });

@@ -5,7 +5,7 @@ import {
   rejected,
   unobserved,
 } from "./promises.ts";
-import { unhandledRejectionsIn } from "../connection/_testing.ts";
+import { fakeTimers, unhandledRejectionsIn } from "../connection/_testing.ts";
 
 Deno.test("rejected() rejects and need not be awaited", async () => {
   const reason = new Error("Enough");
@@ -52,13 +52,7 @@ Deno.test("isSettledSoon() returns whether the promise settles before timers fir
 
 Deno.test("isSettledSoon() and isSettledWithin() do not wait for fake timers", async () => {
   const { promise } = Promise.withResolvers<void>();
-  const { setTimeout, setInterval } = globalThis;
-  globalThis.setTimeout = Object.assign(() => 0, setTimeout);
-  globalThis.setInterval = Object.assign(() => 0, setInterval);
-  try {
-    assertEquals(await isSettledWithin(promise, 1), false);
-    assertEquals(await isSettledSoon(promise), false);
-  } finally {
-    Object.assign(globalThis, { setTimeout, setInterval });
-  }
+  using _fake = fakeTimers();
+  assertEquals(await isSettledWithin(promise, 1), false);
+  assertEquals(await isSettledSoon(promise), false);
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
-import { isPending } from "../connection/_testing.ts";
+import { fakeTimers, isPending } from "../connection/_testing.ts";
 import { connectionPair } from "./connection_pair.ts";
 
 const framing = lines();
@@ -157,4 +157,43 @@ Deno.test("connectionPair() leaves nothing open if one end is refused", async ()
   } finally {
     channel.unsubscribe("framed_tcp.connection.close", resolve);
   }
+});
+
+Deno.test("connectionPair() does not wait for fake timers: its connections close, time out and beat", async () => {
+  using _fake = fakeTimers();
+  {
+    await using pair = connectionPair({ framing });
+    await pair.near.send("unread");
+    await pair.near.close();
+    await pair.far.close();
+  }
+  for (
+    const option of [
+      "idleTimeout",
+      "receiveTimeout",
+      "messageTimeout",
+      "halfClosedTimeout",
+      "sendTimeout",
+      "giveUpAfter",
+    ]
+  ) {
+    const timeout = { [option]: 10 };
+    await using pair = connectionPair({
+      near: { framing, ...timeout },
+      far: { framing },
+      bufferSize: 1000,
+      ...(option === "giveUpAfter" && timeout),
+    });
+    await pair.farTransport.write(new TextEncoder().encode("part"));
+    if (option === "halfClosedTimeout") await pair.far.closeWrite();
+    if (option === "sendTimeout") await pair.near.send("x".repeat(2000));
+    pair.near.receive().catch(() => {});
+    const error = await assertRejects(() => pair.near.closed, DOMException);
+    assertEquals(error.name, "TimeoutError", option);
+  }
+  await using pair = connectionPair({
+    near: { framing, heartbeat: { interval: 10, message: "beat" } },
+    far: { framing },
+  });
+  assertEquals(await pair.far.receive(), "beat");
 });

@@ -1,18 +1,16 @@
 /**
  * A clock that advances only when everything that can run has run. It replaces the
- * timers of this process.
+ * timers of this process, and those of the module.
  *
  * @module
  */
-import process from "node:process";
+import { ownTimers } from "../../internal/event_loop.ts";
 
 interface Timer {
   readonly id: number;
   readonly at: number;
   readonly callback: () => void;
 }
-
-const nodeTimers: object = process.getBuiltinModule("node:timers");
 
 // Far from the time of the previous run: the module remembers its last pause.
 const BETWEEN_RUNS_MS = 1_000_000;
@@ -40,14 +38,15 @@ export class VirtualClock implements Disposable {
     const clear = (timer: unknown) => this.#clear(timer);
     this.#replace(globalThis, "setTimeout", set);
     this.#replace(globalThis, "clearTimeout", clear);
-    this.#replace(nodeTimers, "setTimeout", set);
-    this.#replace(nodeTimers, "clearTimeout", clear);
+    this.#replace(ownTimers, "setTimeout", set);
+    this.#replace(ownTimers, "clearTimeout", clear);
     const setImmediate = (callback: () => void) => {
       this.#immediates.push(callback);
     };
     this.#replace(globalThis, "setImmediate", setImmediate);
-    this.#replace(nodeTimers, "setImmediate", setImmediate);
+    this.#replace(ownTimers, "setImmediate", setImmediate);
     this.#replace(performance, "now", () => this.#now);
+    this.#replace(ownTimers, "now", () => this.#now);
     this.#replace(Date, "now", () => this.#now);
   }
 
