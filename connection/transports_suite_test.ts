@@ -252,6 +252,25 @@ testEach("replies to a peer that has half-closed", async (kind) => {
 });
 
 testEach(
+  "receives what arrived together with the message before a half-close",
+  async (kind) => {
+    await using ends = await connected(kind);
+    const { near, far } = ends;
+    // Over TLS they are one write, but several records.
+    const long = "x".repeat(50_000);
+    far.send("first");
+    far.send(long);
+    assertEquals(await near.receive(), "first");
+    await near.closeWrite();
+    assertEquals(await near.receive(), long);
+    assertEquals(await far.receive(), undefined);
+    await far.closeWrite();
+    assertEquals(await near.receive(), undefined);
+    await Promise.all([near.closed, far.closed]);
+  },
+);
+
+testEach(
   "delivers the messages before a malformed one, and sends the answers",
   async (kind) => {
     await using ends = await connected(kind);

@@ -6,6 +6,7 @@ import { toSystemError } from "./_errors.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { Transport } from "../connection/transport.ts";
 import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
+import { nextTurn } from "../internal/event_loop.ts";
 import { rejected } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 
@@ -101,10 +102,18 @@ export class SocketTransport implements Transport {
       const refusal = this.#refusal();
       if (refusal !== undefined) return rejected(refusal);
       this.#sentEnd = this.#waitForWrite();
-      this.socket.end((error?: Error | null) => this.#settleWrite(error));
+      if (isTls(this.socket)) nextTurn().then(this.#end);
+      else this.#end();
     }
     return this.#sentEnd;
   }
+
+  // If Node ends TLS while it hands out the bytes of a read, it loses those that it has
+  // not handed out yet. So the end waits until the read is over.
+  readonly #end = (): void => {
+    if (this.#isClosed) return;
+    this.socket.end((error?: Error | null) => this.#settleWrite(error));
+  };
 
   close(): void {
     this.settleAll();
