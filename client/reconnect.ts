@@ -24,8 +24,8 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * an error, {@linkcode Connection.peerEnded} settles when the server hangs up.
  *
  * A handler that receives nothing waits for {@linkcode Connection.peerEnded}, which
- * settles when the server hangs up. If it then returns nothing, the next connection is
- * made, even if the server's messages were not received. Or it waits for
+ * settles when the server hangs up. If it has asked for that and returns nothing, the next
+ * connection is made, even if the server's messages were not received. Or it waits for
  * {@linkcode Connection.closed}, which settles a second later, because the server may
  * only have half-closed: the connection is closed if the handler asked for `closed` last,
  * nothing else tells it of the server's end, and nothing is sent within that second. So

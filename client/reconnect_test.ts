@@ -321,6 +321,45 @@ Deno.test("reconnect() resolves when a handler that watches for the peer's end h
   }
 });
 
+Deno.test("reconnect() resolves when a handler that receives or learns of the peer's end leaves messages", async () => {
+  await using server = serveInTurn((connection) => {
+    connection.send("all");
+    connection.send("more");
+  });
+  let count = 0;
+  await reconnect(
+    {
+      ...quick,
+      port: server.addr.port,
+      onConnect: (connection) => connection.peerEnded,
+    },
+    async (connection) => {
+      count++;
+      // All have arrived: the first is taken before the end is asked for.
+      const { receive, peerEnded } = {
+        receive: connection.receive(),
+        peerEnded: connection.peerEnded,
+      };
+      assertEquals(await Promise.race([receive, peerEnded]), "all");
+    },
+  );
+  assertEquals(count, 1);
+});
+
+Deno.test("reconnect() does not take a question of onConnect for one of the handler", async () => {
+  await using server = serveInTurn((connection) => connection.send("bye"));
+  let count = 0;
+  await reconnect(
+    {
+      ...quick,
+      port: server.addr.port,
+      onConnect: (connection) => connection.peerEnded,
+    },
+    () => void count++,
+  );
+  assertEquals(count, 1);
+});
+
 Deno.test("reconnect() takes a handler that watches for the peer's end, returns a value and leaves messages as done", async () => {
   await using server = serveInTurn((connection) => connection.send("bye"));
   let count = 0;

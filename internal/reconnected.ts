@@ -21,7 +21,12 @@ export function noteEndWait(connection: object, isOver: () => boolean): void {
   if (isReconnected(connection)) endWaits.set(connection, isOver);
 }
 
-/** Whether the peer's end was waited for, and has come, even if messages are left. */
+/** Forgets who asked before, such as `onConnect`. */
+export function forgetEndWait(connection: object): void {
+  endWaits.delete(connection);
+}
+
+/** Whether the peer's end was asked for, and has come, even if messages are left. */
 export function isEndWaitOver(connection: object): boolean {
   return endWaits.get(connection)?.() === true;
 }

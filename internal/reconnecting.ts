@@ -10,12 +10,17 @@ import {
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { logError } from "./log_error.ts";
 import { onAbort } from "./on_abort.ts";
-import { isEndWaitOver, noteReconnected } from "./reconnected.ts";
+import {
+  forgetEndWait,
+  isEndWaitOver,
+  noteReconnected,
+} from "./reconnected.ts";
 import { shownValue } from "./shown.ts";
 
 /** The part of a connection that this folder knows. */
 export interface ReconnectedConnection {
   readonly hasEnded: boolean;
+  stats(): { readonly messagesReceived: number };
   readonly signal: AbortSignal;
   readonly closed: Promise<void>;
   close(): Promise<void>;
@@ -161,6 +166,8 @@ async function handle<C extends ReconnectedConnection, T>(
   { handler, endError, options: { signal } }: Reconnecting<C, T>,
 ): Promise<{ readonly result: T } | Loss<C>> {
   const start = performance.now();
+  const { messagesReceived } = connection.stats();
+  forgetEndWait(connection);
   const lossBy = (error: unknown, isOver = false): Loss<C> => ({
     error,
     connection,
@@ -177,8 +184,10 @@ async function handle<C extends ReconnectedConnection, T>(
     if (wasOpen) throw error;
     return lossBy(error, isOver);
   }
-  // A handler that returns a value is done, even if it watched for the peer's end.
-  const hasWaited = result === undefined && isEndWaitOver(connection);
+  // A handler that returns a value, or has received messages, may be done, even if it
+  // watched for the peer's end.
+  const hasWaited = result === undefined && isEndWaitOver(connection) &&
+    connection.stats().messagesReceived === messagesReceived;
   const wasOpen = !connection.hasEnded && !hasWaited;
   try {
     await connection.close();
