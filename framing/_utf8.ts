@@ -50,7 +50,7 @@ export function writeEnded(
 ): void {
   if (output instanceof OutputBuffer) return output.writeEnded(text, end);
   output.writeText(text);
-  output.writeText(end);
+  if (end !== "") output.writeText(end);
 }
 
 /** Throws unless `message` is text that UTF-8 can carry. */

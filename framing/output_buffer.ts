@@ -304,7 +304,7 @@ export class OutputBuffer implements ByteOutput {
    * @internal
    */
   writeEnded(text: string, end: string): void {
-    if (text.length >= LONG_TEXT_LENGTH) {
+    if (text.length >= LONG_TEXT_LENGTH && this.#hasRoomFor(text)) {
       this.#encodeText();
       this.#writeUtf8(text);
       this.#text = end;
@@ -315,6 +315,20 @@ export class OutputBuffer implements ByteOutput {
       this.#encodeText();
     }
     this.#text += text + end;
+  }
+
+  /**
+   * Whether text may be encoded now. A connection whose peer takes nothing should hold one
+   * short text as it is, not a buffer of the largest size.
+   */
+  #hasRoomFor(text: string): boolean {
+    const room = Math.max(
+      this.#buffer.length - this.#used,
+      this.#firstPool.size,
+      middlePool.size,
+    );
+    return text.length >= MAX_TEXT_LENGTH ||
+      (this.#text.length + text.length) * 3 <= room;
   }
 
   /** Writes an unsigned integer; see {@linkcode ByteOutput.writeUint}. */
