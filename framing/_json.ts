@@ -1,5 +1,6 @@
 import { escapeControls } from "../internal/shown.ts";
 import { malformed } from "./_limits.ts";
+import { checkText } from "./_utf8.ts";
 
 /** Reads JSON; throws a {@linkcode FramingError} if it is invalid. */
 export function parseJson(text: string, offset?: number): unknown {
@@ -20,5 +21,6 @@ export function stringifyJson(value: unknown): string {
       `Cannot encode message as JSON has no value of its type: current type is ${typeof value}`,
     );
   }
+  checkText(text); // JSON.rawJSON() may hold a lone surrogate
   return text;
 }

@@ -45,7 +45,7 @@ export function asJson(
   const onMalformed = checkMalformed("asJson", options);
   const rules = { what: "JSON", fatal: true, malformed: onMalformed };
   const texts = textFraming(framing, rules);
-  // JSON needs no check before it is sent: it has no lone surrogates.
+  // Text that is sent was checked when it was made.
   const inner: Framing<string> = {
     decoder: () => texts.decoder(),
     encoder: () => framing.encoder(),

@@ -3,6 +3,7 @@ import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
 import { asJson } from "./as_json.ts";
 import { delimited } from "./delimited.ts";
 import { FramingError } from "./framing_error.ts";
+import { jsonSequence } from "./json_sequence.ts";
 import { lengthPrefixed } from "./length_prefixed.ts";
 import { netstrings } from "./netstrings.ts";
 import {
@@ -39,6 +40,15 @@ Deno.test("asJson() delivers the messages before bytes that are not JSON or not 
     assertEquals(code, "malformed");
     const stream = `1\n${wrong}\n2`;
     assertEquals(decodeInEverySplit(framing, stream), [1, { code, offset }]);
+  }
+});
+
+Deno.test("asJson() and jsonSequence() refuse raw JSON with a lone surrogate", () => {
+  const rawJson: unknown = Reflect.get(JSON, "rawJSON");
+  if (typeof rawJson !== "function") return; // new in the language
+  const value = { raw: Reflect.apply(rawJson, JSON, ['"\ud800"']) };
+  for (const framing of [asJson(netstrings()), jsonSequence()]) {
+    assertRefuses(framing, value, TypeError);
   }
 });
 
