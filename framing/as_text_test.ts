@@ -1,5 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { ChunkDecoder } from "./chunk_decoder.ts";
+import { concat } from "@std/bytes/concat";
+import { takeBatch } from "./batch.ts";
+import { ChunkDecoder, ChunkEncoder } from "./chunk_decoder.ts";
+import { InputBuffer } from "./input_buffer.ts";
 import { asJson } from "./as_json.ts";
 import { asText } from "./as_text.ts";
 import { delimited } from "./delimited.ts";
@@ -49,6 +52,25 @@ Deno.test("asText() replaces bytes that are not UTF-8, or throws with fatal", ()
       code,
       offset,
     }]);
+  }
+});
+
+Deno.test("asText() reads messages together with lengths that are not ASCII", () => {
+  const texts = [127, 128, 200, 255, 384, 1000, 3].flatMap((length) => [
+    "x".repeat(length),
+    "한".repeat(length / 3),
+  ]);
+  for (const framing of [lengthPrefixed(), lengthPrefixed({ fieldSize: 2 })]) {
+    for (const fatal of [false, true]) {
+      const framingOfText = asText(framing, { fatal });
+      const encoder = new ChunkEncoder(framingOfText);
+      const stream = concat(texts.map((text) => encoder.encode(text)));
+      assertEquals(new ChunkDecoder(framingOfText).decode(stream), texts);
+      const input = new InputBuffer();
+      input.append(stream);
+      const batch = takeBatch(input, framingOfText.decoder());
+      assertEquals(batch?.allTexts(), texts);
+    }
   }
 });
 

@@ -478,7 +478,8 @@ function textsOf<In>(
   // For all messages together, which takes a tenth of the time.
   const textAt = (from: number, to: number) =>
     decodeText(bytes.subarray(start + from, start + to));
-  addTexts({ textAt }, frames, separator, texts, false);
+  const byteAt = (index: number) => bytes[start + index];
+  addTexts({ byteAt, textAt }, frames, separator, texts, false);
   return texts;
 }
 
