@@ -193,9 +193,11 @@ export function broadcast<In, Out>(
   const ended: Connection<In, Out>[] = [];
   for (const receiver of receivers) {
     const { connection, writer, limit, isSlow, frame } = receiver;
-    if (isSlow) {
+    if (!writer.isOpen) {
+      ended.push(connection);
+    } else if (isSlow) {
       slow.push(receiver);
-    } else if (frame === undefined || !writer.isOpen) {
+    } else if (frame === undefined) {
       ended.push(connection);
     } else {
       writer.queueShared(frame);
