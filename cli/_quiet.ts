@@ -50,7 +50,7 @@ export class Quiet implements Disposable {
     this.#timer = undefined;
   }
 
-  /** Runs the timer anew while a message is waited for. */
+  /** Restarts the timer if a call waits for a message. */
   #update(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

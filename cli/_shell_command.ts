@@ -10,7 +10,7 @@ export interface CommandAnswer {
 export interface ShellProgram {
   readonly program: string;
   readonly args: readonly string[];
-  /** Whether the arguments go to the program without quotes of Deno's. */
+  /** Whether Deno passes the arguments on as they are, without adding quotes. */
   readonly windowsRawArguments: boolean;
 }
 
