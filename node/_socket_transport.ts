@@ -102,18 +102,18 @@ export class SocketTransport implements Transport {
       const refusal = this.#refusal();
       if (refusal !== undefined) return rejected(refusal);
       this.#sentEnd = this.#waitForWrite();
-      if (isTls(this.socket)) nextTurn().then(this.#end);
+      // If Node ends TLS while it hands out the bytes of a read, it loses those that it
+      // has not handed out yet. So the end waits until the read is over.
+      if (isTls(this.socket)) nextTurn().then(() => this.#end());
       else this.#end();
     }
     return this.#sentEnd;
   }
 
-  // If Node ends TLS while it hands out the bytes of a read, it loses those that it has
-  // not handed out yet. So the end waits until the read is over.
-  readonly #end = (): void => {
+  #end(): void {
     if (this.#isClosed) return;
     this.socket.end((error?: Error | null) => this.#settleWrite(error));
-  };
+  }
 
   close(): void {
     this.settleAll();
