@@ -192,13 +192,11 @@ export function broadcast<In, Out>(
   const slow: Receiver<In, Out>[] = [];
   const ended: Connection<In, Out>[] = [];
   for (const receiver of receivers) {
-    const { connection, writer, limit, isSlow, frame } = receiver;
+    const { connection, writer, limit, frame } = receiver;
     if (!writer.isOpen) {
       ended.push(connection);
-    } else if (isSlow) {
-      slow.push(receiver);
     } else if (frame === undefined) {
-      ended.push(connection);
+      slow.push(receiver);
     } else {
       writer.queueShared(frame);
       sent++;
@@ -229,7 +227,6 @@ interface Receiver<In, Out> {
   readonly writer: Writer<Out>;
   /** It is slow with at least this many bytes queued. */
   readonly limit: number;
-  isSlow: boolean;
   /** The message, unless the connection is slow or has ended before. */
   frame: SharedFrame | undefined;
 }
@@ -246,7 +243,7 @@ function receiverOf<In, Out>(
 ): Receiver<In, Out> {
   const writer = writerOf(connection);
   const limit = highWaterMark ?? writer.highWaterMark;
-  return { connection, writer, limit, isSlow: false, frame: undefined };
+  return { connection, writer, limit, frame: undefined };
 }
 
 const RULES: readonly Rule[] = ["wait", "drop", "disconnect"];
@@ -290,8 +287,7 @@ function encodeForAll<In, Out>(
     if (!isOpen) continue;
     writer.refuseWithinFrame();
     // An encoder with state, such as a counter, must not see a message that is dropped.
-    receiver.isSlow = rule !== "wait" && writer.bufferedAmount >= limit;
-    if (receiver.isSlow) continue;
+    if (rule !== "wait" && writer.bufferedAmount >= limit) continue;
     // Encoders without state are the same for all connections of a framing. One with
     // state must see each message, even for a connection that is listed twice.
     const encoded = frames.get(encoder);
