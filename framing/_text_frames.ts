@@ -169,7 +169,8 @@ export function addTexts(
   let hasDamage = false;
   let next = texts.length;
   texts.length += count; // faster than an array that grows
-  const most = haveOtherBytes(source, frames) ? 0 : MAX_TEXT_BYTES;
+  const areAlone = separator === undefined && haveOtherBytes(source, frames);
+  const most = areAlone ? 0 : MAX_TEXT_BYTES;
   for (let first = 0; first < count;) {
     const start = frames.start(first);
     let last = count;
