@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { ownTimers } from "../internal/event_loop.ts";
 import { namingTask } from "../internal/system_error.ts";
 
 // A probe takes some milliseconds. Without a result the socket counts as in use.
@@ -122,9 +123,9 @@ function lockFolder(path: string): FolderLock {
     return { isMissed: false, [Symbol.dispose]: () => {} };
   }
   const clock = new Int32Array(new SharedArrayBuffer(4));
-  const end = performance.now() + LOCK_MS;
+  const end = ownTimers.now() + LOCK_MS;
   let isMissed = !folder.tryLockSync(true);
-  while (isMissed && performance.now() < end) {
+  while (isMissed && ownTimers.now() < end) {
     Atomics.wait(clock, 0, 0, LOCK_PAUSE_MS);
     isMissed = !folder.tryLockSync(true);
   }
