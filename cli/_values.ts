@@ -7,6 +7,7 @@
 import { concat } from "@std/bytes/concat";
 import type { Address } from "../connection.ts";
 import type { Bytes } from "../framing.ts";
+import { escapeControls } from "./_escapes.ts";
 
 /** The command line is wrong. The tool says so in one line, and ends with code 2. */
 export class UsageError extends Error {
@@ -185,7 +186,10 @@ export function nameOfAddress(address: Address): string {
       return placeName(address);
     case "unix":
     case "unixpacket":
-      return address.path === null ? "a Unix socket" : `unix:${address.path}`;
+      // A client chooses its own path, which must not control the terminal.
+      return address.path === null
+        ? "a Unix socket"
+        : `unix:${escapeControls(address.path)}`;
     case "vsock":
       return `vsock:${address.cid}:${address.port}`;
   }

@@ -103,6 +103,10 @@ Deno.test("nameOfAddress() formats every kind of address", () => {
   );
   assertEquals(nameOfAddress({ transport: "unix", path: "/a" }), "unix:/a");
   assertEquals(
+    nameOfAddress({ transport: "unix", path: "\0a\x1b[2J\n" }),
+    "unix:\\0a\\x1b[2J\\n",
+  );
+  assertEquals(
     nameOfAddress({ transport: "vsock", cid: 3, port: 4 }),
     "vsock:3:4",
   );
