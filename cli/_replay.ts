@@ -8,6 +8,7 @@ import { delay } from "@std/async/delay";
 import { styleText } from "node:util";
 import type { Connection } from "../connection.ts";
 import type { Bytes, Sendable } from "../framing.ts";
+import { untilPoll } from "../internal/event_loop.ts";
 import type { Command } from "./_command.ts";
 import { open } from "./_connection_flags.ts";
 import { Display } from "./_display.ts";
@@ -180,9 +181,10 @@ class Replay {
     while (this.received < answers && !this.#hasEnded) {
       this.#changed = Promise.withResolvers();
       const controller = new AbortController();
+      // After the process was stopped, an answer may be in the socket.
       const late = delay(this.#plan.wait, {
         signal: AbortSignal.any([signal, controller.signal]),
-      });
+      }).then(() => untilPoll());
       const isLate = await Promise.race([
         this.#changed.promise.then(() => false),
         late.then(() => true, () => false),

@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { connect } from "../client.ts";
 import { lines } from "../framing.ts";
+import { untilPoll } from "../internal/event_loop.ts";
 import { serve } from "../server.ts";
 import { Running, runTool } from "./_testing.ts";
 
@@ -69,6 +70,31 @@ Deno.test("replay sends the recorded messages at their times and shows the answe
   const ofFirst = output.split("\n").filter((line) => line.startsWith("#1"))
     .map((line) => line.replace(/^#1 (.).* B {2}/, "$1 "));
   assertEquals(ofFirst, ["> a", "< A", "> b", "< B", "< bye"]);
+});
+
+Deno.test("replay waits for an answer that came while the process was stopped", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const answering = (async () => {
+    using peer = await listener.accept();
+    await peer.read(new Uint8Array(2));
+    await untilPoll(); // replay waits for the answer now
+    const written = peer.write(new TextEncoder().encode("A\n"));
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150);
+    await written;
+    await peer.read(new Uint8Array(2));
+  })();
+  const { output } = await replay(
+    [
+      { from: "client", text: "a" },
+      { from: "server", text: "A" },
+      { from: "client", text: "b" },
+    ],
+    listener.addr.port,
+    "--wait=100",
+  );
+  const order = output.split("\n").map((line) => line.replace(/.* B {2}/, ""));
+  assertEquals(order, ["a", "A", "b", ""]);
+  await answering;
 });
 
 Deno.test("replay waits for a message that is due later than a timer can wait", async () => {
