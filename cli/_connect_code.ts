@@ -86,7 +86,12 @@ const quiet = new AbortController();
 let timer: ReturnType<typeof setTimeout> | undefined;
 function restart() {
   clearTimeout(timer);
-  timer = setTimeout(() => quiet.abort(), ${wait});
+  const { bytesReceived } = connection.stats();
+  timer = setTimeout(() => {
+    // A long message may be arriving.
+    if (connection.stats().bytesReceived > bytesReceived) restart();
+    else quiet.abort();
+  }, ${wait});
 }
 
 `;

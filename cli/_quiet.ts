@@ -10,7 +10,8 @@ export class Quiet implements Disposable {
   readonly #controller = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #hasBegun = false;
-  #isReceiving = false;
+  // While a call waits for a message.
+  #receiving: Connection<unknown, never> | undefined;
 
   constructor(wait: number | undefined) {
     this.#wait = wait;
@@ -32,7 +33,7 @@ export class Quiet implements Disposable {
     connection: Connection<In, Out>,
   ): Promise<In | undefined> {
     const { signal } = this.#controller;
-    this.#isReceiving = true;
+    this.#receiving = connection;
     this.#update();
     try {
       return await connection.receive({ signal });
@@ -40,7 +41,7 @@ export class Quiet implements Disposable {
       if (signal.aborted && error === signal.reason) return undefined;
       throw error;
     } finally {
-      this.#isReceiving = false;
+      this.#receiving = undefined;
       this.#update();
     }
   }
@@ -54,12 +55,17 @@ export class Quiet implements Disposable {
   #update(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    const connection = this.#receiving;
     if (this.#wait === undefined) return;
-    if (!this.#hasBegun || !this.#isReceiving) return;
+    if (!this.#hasBegun || connection === undefined) return;
+    const { bytesReceived } = connection.stats();
     const timer = setTimeout(async () => {
       // After the process was stopped, a message may be in the socket.
       await untilPoll();
-      if (this.#timer === timer) this.#controller.abort();
+      if (this.#timer !== timer) return;
+      // A long message may be arriving.
+      if (connection.stats().bytesReceived > bytesReceived) this.#update();
+      else this.#controller.abort();
     }, this.#wait);
     this.#timer = timer;
   }

@@ -21,6 +21,20 @@ Deno.test("Quiet does not count the time between two calls of receive()", async 
   assertEquals(quiet.isOver, true);
 });
 
+Deno.test("Quiet counts from the last byte, not from the last message", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  using quiet = new Quiet(50);
+  quiet.begin();
+  const received = quiet.receive(pair.near);
+  await pair.farTransport.write(new TextEncoder().encode("o"));
+
+  // A timer that was set later fires after the one above.
+  await new Promise((resolve) => setTimeout(resolve, 55));
+  await pair.farTransport.write(new TextEncoder().encode("ne\n"));
+  assertEquals(await received, "one");
+  assertEquals(await quiet.receive(pair.near), undefined);
+});
+
 Deno.test("Quiet takes a message that came while the process was stopped", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   using peer = await Deno.connect({ port: listener.addr.port });
