@@ -184,6 +184,8 @@ export class Reader<In> implements Source<In> {
   #isAskedToServe = false;
   // Others have their turn: receivers wait, although messages may have arrived.
   #isOthersTurn = false;
+  // Receivers wait, because what arrives was not encrypted; see `hold()`.
+  #isHeld = false;
   // How many messages will have been received when the next check for that is due.
   #checkAt = MESSAGES_PER_CHECK;
   // Another transport is being made from the present one.
@@ -310,9 +312,13 @@ export class Reader<In> implements Source<In> {
       (this.#messagesReceived < this.#checkAt || !this.#givesTurn());
   }
 
-  /** Whether receivers wait until others had a turn; see {@linkcode untilOthersArePolled}. */
+  /**
+   * Whether receivers wait: while they are held, or until others had a turn; see
+   * {@linkcode untilOthersArePolled}.
+   */
   #givesTurn(): boolean {
     if (this.#messagesReceived < this.#checkAt) return false;
+    if (this.#isHeld) return true;
     if (!this.#isOthersTurn) this.#checkTurn();
     return this.#isOthersTurn;
   }
@@ -331,7 +337,9 @@ export class Reader<In> implements Source<In> {
   /** Ends the others' turn, if it is theirs; the next one may come after more messages. */
   #endTurn(): void {
     this.#isOthersTurn = false;
-    this.#checkAt = this.#messagesReceived + MESSAGES_PER_CHECK;
+    this.#checkAt = this.#isHeld
+      ? 0
+      : this.#messagesReceived + MESSAGES_PER_CHECK;
   }
 
   /** Takes the next message, for a receiver in its turn. */
@@ -539,7 +547,7 @@ export class Reader<In> implements Source<In> {
     if (!this.#hasPeerEnded && this.#isWithinBody) this.#mayLackBytes = true;
     this.#mode = "stop";
     // Receivers that wait are told now.
-    this.#endTurn();
+    this.#endHold();
     if (!wasStopped) this.#failure ??= failure;
     this.#stopWaiting();
     this.#stopTiming();
@@ -568,6 +576,7 @@ export class Reader<In> implements Source<In> {
    * @returns A promise that settles when all is read.
    */
   keep(failure: { readonly error: unknown }): Promise<void> {
+    this.#endHold();
     this.#failure = failure;
     this.#mayLackBytes = true;
     this.#stopTiming();
@@ -617,6 +626,26 @@ export class Reader<In> implements Source<In> {
   }
 
   /**
+   * Lets receivers wait until {@linkcode Reader.release}, or until the transport was
+   * changed: what arrives now must not be received as if it came from the next one.
+   */
+  hold(): void {
+    this.#isHeld = true;
+    this.#checkAt = 0;
+  }
+
+  /** Lets receivers go on. */
+  release(): void {
+    this.#endHold();
+    this.goOn();
+  }
+
+  #endHold(): void {
+    this.#isHeld = false;
+    this.#endTurn();
+  }
+
+  /**
    * Switches to another transport, which is made from the present one.
    *
    * @param make Makes it, given the bytes that were read but not taken, and those of a
@@ -639,6 +668,7 @@ export class Reader<In> implements Source<In> {
       this.#keepsAlive = true; // as each transport does initially
     } finally {
       this.#isChanging = false;
+      this.#endHold();
       this.#stopTiming();
       this.#updateRef();
     }
@@ -663,9 +693,9 @@ export class Reader<In> implements Source<In> {
     this.#updateRef();
   }
 
-  /** Whether a receiver waits for bytes, and not for the others' turn. */
+  /** Whether a receiver waits for bytes, and not for the others' turn or for `release()`. */
   get #isWaited(): boolean {
-    if (this.#isOthersTurn) return false;
+    if (this.#isOthersTurn || this.#isHeld) return false;
     const { first } = this.#receivers;
     if (first?.wantsBytes === undefined) return first !== undefined;
     return first.wantsBytes(this.#receivers.length === 1);
@@ -952,7 +982,7 @@ export class Reader<In> implements Source<In> {
   /** Lets the pending read keep the process alive if something waits for it. */
   #updateRef(isWaited = this.#isWaited): void {
     const isWanted = isWaited || this.#mode !== "receive" ||
-      this.#isChanging || this.#watchKeepsAlive;
+      this.#isHeld || this.#watchKeepsAlive;
     const keepsAlive = this.#mayKeepAlive && isWanted;
     if (keepsAlive === this.#keepsAlive) return;
     this.#keepsAlive = keepsAlive;

@@ -17,3 +17,11 @@ export function tlsError(error: unknown, task?: string): unknown {
   named.name = "InvalidData";
   return Object.assign(named, { code });
 }
+
+/** The error of `startTls()` if unencrypted bytes would pass for encrypted ones. */
+export function hasUnread(): DOMException {
+  return new DOMException(
+    "Cannot start TLS: bytes of the peer are unread, which were not encrypted",
+    "InvalidStateError",
+  );
+}

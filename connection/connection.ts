@@ -46,6 +46,7 @@ import {
 import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
 import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
+import { hasUnread } from "./_tls_error.ts";
 import { identifyTransport } from "./_transports.ts";
 import { endOfTurn, type TurnTask, untilSharedPoll } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
@@ -998,9 +999,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /**
    * Switches to TLS, as STARTTLS does: what is queued leaves first, and the next message
-   * that is received or sent is encrypted. {@linkcode Connection.closed},
-   * {@linkcode Connection.signal} and the timeouts stay in force; `messageTimeout` also
-   * limits the whole handshake.
+   * that is received or sent is encrypted. Until then receivers wait.
+   * {@linkcode Connection.closed}, {@linkcode Connection.signal} and the timeouts stay in
+   * force; `messageTimeout` also limits the whole handshake.
    *
    * It is refused while bytes of the peer are unread, belong to a message that a receiver
    * waits for, or hold a message that was not received: they were not encrypted, and
@@ -1070,11 +1071,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   async #startTls(options: StartTlsOptions): Promise<void> {
+    // What arrives until the transport is changed is not encrypted.
+    this.#reader.hold();
     await this.#writer.pause();
     this.#throwIfReleased();
     // A client begins its handshake as soon as it may, and a watcher may have read it.
     if (this.#hasUnencrypted(options.side === "server")) {
       this.#writer.goOnIn(this.#transport);
+      this.#reader.release();
       throw hasUnread();
     }
     this.#idleCountdown?.resume();
@@ -1764,13 +1768,6 @@ function isSecuring(): DOMException {
 function isEncoding(): DOMException {
   return new DOMException(
     "Cannot start TLS: it was called by the framing's own function while that encodes a message",
-    "InvalidStateError",
-  );
-}
-
-function hasUnread(): DOMException {
-  return new DOMException(
-    "Cannot start TLS: bytes of the peer are unread, which were not encrypted",
     "InvalidStateError",
   );
 }

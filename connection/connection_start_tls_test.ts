@@ -108,6 +108,43 @@ Deno.test("Connection.startTls() rejects if the peer sends bytes while the queue
   assertEquals(await server.receive(), "still here");
 });
 
+Deno.test("Connection.startTls() lets receivers wait while the queue is sent, so none takes an unencrypted message", async () => {
+  for (const waitsBefore of [false, true]) {
+    const [near, far] = transportPair({ bufferSize: 8 });
+    await using ends = framed([near, far]);
+    const { client, server } = ends;
+    client.send("longer than the buffer").catch(() => {});
+    let receiving = waitsBefore ? client.receive() : undefined;
+    const securing = client.startTls(asClient);
+    receiving ??= client.receive();
+    for (const each of [securing, receiving]) each.catch(() => {});
+    await server.send("early");
+    assert(await isPending(receiving));
+    assertEquals(await server.receive(), "longer than the buffer");
+    if (!waitsBefore) {
+      // The bytes were not read yet: they are taken for the handshake.
+      await assertRejects(() => securing, Error);
+      await assertRejects(() => receiving, Error);
+      continue;
+    }
+    await assertRejects(() => securing, DOMException, "unread");
+    assertEquals(await receiving, "early"); // it continues without TLS
+    await server.send("later");
+    assertEquals(await client.receive(), "later");
+  }
+});
+
+Deno.test("Connection.startTls() tells waiting receivers of an abort() while the queue is sent", async () => {
+  await using ends = framed(transportPair({ bufferSize: 8 }));
+  const { client } = ends;
+  client.send("longer than the buffer").catch(() => {});
+  const securing = client.startTls(asClient);
+  const receiving = client.receive();
+  client.abort(new Error("enough"));
+  await assertRejects(() => receiving, Error, "enough");
+  await assertRejects(() => securing, Error, "enough");
+});
+
 Deno.test("Connection.startTls() rejects with the reason of an abort() while the queue is sent", async () => {
   await using ends = framed(transportPair({ bufferSize: 8 }));
   const { client } = ends;
