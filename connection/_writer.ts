@@ -266,6 +266,11 @@ export class Writer<Out> implements TurnTask {
     for (const { deferred } of this.#flushes.takeAll()) deferred.reject(error);
   }
 
+  /** Whether messages are held back until {@linkcode Writer.goOnIn}. */
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
   /**
    * Writes everything queued so far, and holds back later messages until
    * {@linkcode Writer.goOnIn}; not while a message is being encoded.

@@ -1006,7 +1006,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * It is refused while bytes of the peer are unread, belong to a message that a receiver
    * waits for, or hold a message that was not received: they were not encrypted, and
    * would pass for encrypted messages (response injection). A peer that sends such bytes
-   * is broken or under attack: close the connection. A server accepts three kinds of
+   * is broken or under attack: close the connection. If `correlate()` has taken such a
+   * message in the same moment, the connection is aborted. A server accepts three kinds of
    * bytes: the first that the peer sent, those that begin a handshake (a MySQL client
    * does not wait for an answer), and those that come after this call. They are taken for
    * the peer's side of the handshake, which fails if they are anything else.

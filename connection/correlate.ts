@@ -9,6 +9,9 @@ import { onAbort } from "../internal/on_abort.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
 import { systemError } from "../internal/system_error.ts";
+import { hasUnread } from "./_tls_error.ts";
+import type { Writer } from "./_writer.ts";
+import { writerOf } from "./_writer_of.ts";
 import type { Connection } from "./connection.ts";
 
 /**
@@ -498,6 +501,7 @@ interface Outstanding<In> {
 
 class Requests<In, Out> implements Correlation<In, Out, unknown> {
   readonly #connection: Connection<In, Out>;
+  readonly #writer: Writer<Out>;
   readonly #options: CorrelateOptions<In, unknown>;
   readonly #maxGivenUp: number;
   readonly #outstanding = new Map<unknown, Outstanding<In>>();
@@ -526,6 +530,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
       this.#stopWaiting?.();
     };
     connection.closed.then(onClosed, onClosed);
+    this.#writer = writerOf(connection);
     this.ended = unobserved(this.#receive());
   }
 
@@ -597,6 +602,9 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     const { onMessage } = this.#options;
     let id: unknown;
     try {
+      // It came before TLS, but startTls() was called since it was taken: it must not
+      // answer a request made after that.
+      if (this.#writer.isPaused) throw hasUnread();
       id = this.#options.id(message);
       checkNotAsync(TASK, "id", id);
     } catch (error) {

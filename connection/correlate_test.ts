@@ -6,11 +6,13 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { asJson } from "../framing/as_json.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { mapped } from "../framing/mapped.ts";
 import { connectionPair } from "../testing/connection_pair.ts";
+import { transportPair } from "../testing/transport_pair.ts";
 import { Connection } from "./connection.ts";
 import { correlate, type CorrelateOptions } from "./correlate.ts";
 import {
@@ -883,4 +885,43 @@ Deno.test("correlate() does not treat a message whose id is NaN as an answer", a
   await pair.far.send("1 hello");
   assertEquals(await answer, "1 hello");
   assertEquals(pushes, ["news"]);
+});
+
+Deno.test("correlate() gives no message that came before TLS to a request made after startTls()", async () => {
+  await using pair = connectionPair({ framing: lines() });
+  const { request } = correlate(pair.near, { isAnswer: () => true });
+  const asked = request("STARTTLS");
+  await pair.farTransport.write(new TextEncoder().encode("go\nforged\n"));
+  assertEquals(await asked, "go");
+  const securing = pair.near.startTls({ serverName: "localhost" });
+  const answer = request("secret");
+  await assertRejects(() => securing, DOMException, "not encrypted");
+  await assertRejects(() => answer, DOMException, "not encrypted");
+});
+
+Deno.test("correlate() gives the first message after TLS, which comes with the end of the handshake", async () => {
+  for (const open of [sockets, () => Promise.resolve(transportPair())]) {
+    const [near, far] = await open();
+    await using client = new Connection(near, { framing: lines() });
+    await using server = new Connection(far, { framing: lines() });
+    const pushed = Promise.withResolvers<string>();
+    const { request } = correlate(client, {
+      isAnswer: (line) => line !== "welcome",
+      onMessage: pushed.resolve,
+    });
+    const asked = request("STARTTLS");
+    await server.receive();
+    await server.send("go");
+    await asked;
+    const secured = server.startTls({ side: "server", ...certificate });
+    server.send("welcome");
+    const answer = Promise.all([
+      client.startTls({ serverName: "localhost", caCerts }),
+      request("secret"),
+    ]);
+    await secured;
+    assertEquals(await pushed.promise, "welcome");
+    await server.send(`${await server.receive()}!`);
+    assertEquals((await answer)[1], "secret!");
+  }
 });
