@@ -13,6 +13,7 @@ import { grouped } from "../framing/grouped.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { mapped } from "../framing/mapped.ts";
+import { unframed } from "../framing/unframed.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import {
   isPending,
@@ -472,6 +473,23 @@ Deno.test("Connection.startTls() of a server takes bytes that arrive while the q
   }
   const error = await assertRejects(() => securing, Error);
   assertEquals(error instanceof DOMException, false); // not a refusal: there is no handshake
+  near.close();
+});
+
+Deno.test("Connection.startTls() of a server gives a receiver that waits none of the bytes that come while its queue is sent", async () => {
+  const [near, far] = transportPair({ bufferSize: 8 });
+  const server = new Connection(far, { framing: unframed() });
+  const receiving = server.receive();
+  server.send("longer than the buffer").catch(() => {});
+  const securing = server.startTls(asServer);
+  for (const each of [receiving, securing]) each.catch(() => {});
+  await near.write(toBytes("no TLS"));
+  assert(await isPending(receiving));
+  for (let read = 0; read < "longer than the buffer".length;) {
+    read += await near.read(new Uint8Array(64)) ?? 0;
+  }
+  await assertRejects(() => securing, Error);
+  await assertRejects(() => receiving, Error);
   near.close();
 });
 
