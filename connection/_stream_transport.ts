@@ -66,11 +66,11 @@ export class StreamTransport implements Transport {
     this.#checkOpen();
     // A copy: a stream may pass its chunk on, and keep it.
     const chunk = new Uint8Array(bytes.subarray(0, MAX_WRITE_BYTES));
+    // Before the write: a stream may transfer its chunk, which is empty from then on.
+    const { length } = chunk;
     // Some streams treat an empty chunk as an empty message.
-    if (chunk.length > 0) {
-      await this.#interruptible(this.#writer.write(chunk));
-    }
-    return chunk.length;
+    if (length > 0) await this.#interruptible(this.#writer.write(chunk));
+    return length;
   }
 
   async closeWrite(): Promise<void> {

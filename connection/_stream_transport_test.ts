@@ -167,6 +167,22 @@ Deno.test("StreamTransport copies what it writes", async () => {
   transport.close();
 });
 
+Deno.test("StreamTransport.write() says what it wrote to a stream that transfers its chunks", async () => {
+  const chunks: Uint8Array[] = [];
+  const transport = new StreamTransport({
+    readable: new ReadableStream(),
+    // As one that passes them on to a worker, or to a stream of bytes.
+    writable: new WritableStream<Uint8Array<ArrayBuffer>>({
+      write(chunk) {
+        chunks.push(structuredClone(chunk, { transfer: [chunk.buffer] }));
+      },
+    }),
+  });
+  assertEquals(await transport.write(toBytes("hello")), 5);
+  assertEquals(chunks, [toBytes("hello")]);
+  transport.close();
+});
+
 Deno.test("StreamTransport writes large data in parts, and nothing for an empty write", async () => {
   const lengths: number[] = [];
   const transport = new StreamTransport({
