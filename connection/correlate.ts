@@ -506,8 +506,9 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   readonly #maxGivenUp: number;
   readonly #outstanding = new Map<unknown, Outstanding<In>>();
   readonly #givenUp = new Set<unknown>();
-  // Kept: a new iterator would step over all deleted entries again.
-  readonly #oldestGivenUp = this.#givenUp.values();
+  // Kept while only the oldest are forgotten: a new iterator would step over all deleted
+  // entries again. One that stands still keeps the memory of all entries after it.
+  #oldestGivenUp: Iterator<unknown> | undefined;
   #lastId = 0;
   #unmatched = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -576,7 +577,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
       // Even if the connection has failed, the answer may have been received already.
       if (this.#connection.hasEnded) return;
       // It was not sent, so no answer comes, even if it was given up meanwhile.
-      this.#givenUp.delete(request.id);
+      this.#noLongerComes(request.id);
       if (this.#take(request)) request.answer.reject(error);
     });
   }
@@ -624,7 +625,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
   #answer(id: unknown, message: In): void {
     const request = this.#outstanding.get(id);
     if (request === undefined) {
-      this.#givenUp.delete(id);
+      this.#noLongerComes(id);
       this.#unmatched++;
       return;
     }
@@ -680,7 +681,13 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     request.answer.reject(signal.reason);
     this.#givenUp.add(request.id);
     if (this.#givenUp.size <= this.#maxGivenUp) return;
+    this.#oldestGivenUp ??= this.#givenUp.values();
     this.#givenUp.delete(this.#oldestGivenUp.next().value);
+  }
+
+  /** Notes that the answer to a request that may have been given up does not come later. */
+  #noLongerComes(id: unknown): void {
+    if (this.#givenUp.delete(id)) this.#oldestGivenUp = undefined;
   }
 
   /** Whether a request with this id was sent whose answer may still come. */
