@@ -1007,15 +1007,20 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * waits for, or hold a message that was not received: they were not encrypted, and
    * would pass for encrypted messages (response injection). A peer that sends such bytes
    * is broken or under attack: close the connection. If `correlate()` has taken such a
-   * message in the same moment, the connection is aborted. A server accepts three kinds of
-   * bytes: the first that the peer sent, those that begin a handshake (a MySQL client
-   * does not wait for an answer), and those that come after this call. They are taken for
-   * the peer's side of the handshake, which fails if they are anything else.
+   * message in the same moment, the connection is aborted. A loop of your own over the
+   * messages may have taken one, too: receive the answer that allows TLS by
+   * {@linkcode Connection.request}, and begin the loop afterwards.
+   *
+   * A server accepts three kinds of bytes: the first that the peer sent, those that begin
+   * a handshake (a MySQL client does not wait for an answer), and those that come after
+   * this call. They are taken for the peer's side of the handshake, which fails if they
+   * are anything else.
    *
    * @param options Which side this is, names and certificates.
    * @returns A promise that settles when the handshake is done. If the handshake fails,
    * the connection ends with its error, named `"InvalidData"`, or `"UnexpectedEof"` if
-   * the peer closed its side.
+   * the peer closed its side. Always await it: after a refusal, the connection continues
+   * without TLS.
    *
    * @example A client and a server that agree on TLS
    * ```ts
