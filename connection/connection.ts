@@ -805,7 +805,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    *
    * @param length How many bytes: a number, or decimal digits, as in a header.
    * @returns A stream of them. It fails with the connection's error, and with an error
-   * named `UnexpectedEof` if the peer closes its side too early.
+   * named `UnexpectedEof` if the peer closes its side too early. Copy a piece before you
+   * transfer its buffer, such as to a worker.
    * @throws {RangeError} If `length` is a number, but not a whole number of at least 0.
    * @throws {FramingError} If `length` is text, but not 1 to 15 digits.
    *

@@ -78,6 +78,9 @@ export interface ConnectionOptions<In = Bytes, Out = SendableFor<In>> {
   /**
    * How many milliseconds to wait for the rest of a message that has begun to arrive, and
    * for the handshake of {@linkcode Connection.startTls}. Off by default.
+   *
+   * It does not limit {@linkcode Connection.receiveStream}: a large body may take long.
+   * One that stalls is ended by `receiveTimeout`.
    */
   messageTimeout?: number | undefined;
   /**
