@@ -318,7 +318,7 @@ export class Reader<In> implements Source<In> {
    */
   #givesTurn(): boolean {
     if (this.#messagesReceived < this.#checkAt) return false;
-    if (this.#isHeld) return true;
+    if (this.#isHeld) return !this.#isBroken;
     if (!this.#isOthersTurn) this.#checkTurn();
     return this.#isOthersTurn;
   }
@@ -546,8 +546,9 @@ export class Reader<In> implements Source<In> {
     // The peer still sends the rest of a body, even if all that has arrived was taken.
     if (!this.#hasPeerEnded && this.#isWithinBody) this.#mayLackBytes = true;
     this.#mode = "stop";
-    // Receivers that wait are told now.
-    this.#endHold();
+    // Receivers that wait are told now, and get nothing that was not encrypted.
+    if (this.#isHeld) this.#isBroken = true;
+    this.#endTurn();
     if (!wasStopped) this.#failure ??= failure;
     this.#stopWaiting();
     this.#stopTiming();
@@ -576,7 +577,6 @@ export class Reader<In> implements Source<In> {
    * @returns A promise that settles when all is read.
    */
   keep(failure: { readonly error: unknown }): Promise<void> {
-    this.#endHold();
     this.#failure = failure;
     this.#mayLackBytes = true;
     this.#stopTiming();
@@ -627,7 +627,8 @@ export class Reader<In> implements Source<In> {
 
   /**
    * Lets receivers wait until {@linkcode Reader.release}, or until the transport was
-   * changed: what arrives now must not be received as if it came from the next one.
+   * changed: what arrives now must not be received as if it came from the next one. If
+   * reading stops before that, they get no more messages.
    */
   hold(): void {
     this.#isHeld = true;
@@ -705,7 +706,9 @@ export class Reader<In> implements Source<In> {
     if (this.#hasPeerEnded || this.#isChanging || this.#mode === "stop") {
       return false;
     }
-    if (this.#mode !== "receive" || this.#isWaited) return true;
+    // It would drop the peer's handshake.
+    if (this.#mode !== "receive") return !this.#isHeld;
+    if (this.#isWaited) return true;
     return this.#isWatching &&
       this.#input.length < this.#readBufferSize;
   }
@@ -922,7 +925,9 @@ export class Reader<In> implements Source<In> {
     const isFull = length === room.length;
     this.#wasEmpty = !isFull && this.#shortReadMeansEmpty;
     if (isFull || this.#mode !== "receive") noteMoved(length);
-    if (room === dropped || this.isStopped || this.#isBroken) {
+    const isDropped = room === dropped || this.isStopped || this.#isBroken;
+    // What comes during a hold may be the peer's handshake, which goes on after close().
+    if (isDropped && !this.#isHeld) {
       if (length > 0) this.#mayLackBytes = true;
       return;
     }

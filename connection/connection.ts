@@ -1000,9 +1000,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /**
    * Switches to TLS, as STARTTLS does: what is queued leaves first, and the next message
-   * that is received or sent is encrypted. Until then receivers wait.
-   * {@linkcode Connection.closed}, {@linkcode Connection.signal} and the timeouts stay in
-   * force; `messageTimeout` also limits the whole handshake.
+   * that is received or sent is encrypted. Until then receivers wait; if the connection
+   * ends before that, they get nothing that came meanwhile. {@linkcode Connection.closed},
+   * {@linkcode Connection.signal} and the timeouts stay in force; `messageTimeout` also
+   * limits the whole handshake.
    *
    * It is refused while bytes of the peer are unread, belong to a message that a receiver
    * waits for, or hold a message that was not received: they were not encrypted, and
@@ -1081,7 +1082,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     // What arrives until the transport is changed is not encrypted.
     this.#reader.hold();
     await this.#writer.pause();
-    this.#throwIfReleased();
+    this.#throwIfEnded();
     // A client begins its handshake as soon as it may, and a watcher may have read it.
     if (this.#hasUnencrypted(options.side === "server")) {
       this.#writer.goOnIn(this.#transport);
@@ -1111,14 +1112,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
           this.#receiveCountdown?.reset();
         });
         if (this.#isReleased) transport.close();
-        this.#throwIfReleased();
+        this.#throwIfEnded();
         this.#transport = transport;
         this.#closeSendsEnd = false;
         return transport;
       });
     } catch (error) {
       this.#end(ENDINGS.failed, error);
-      throw this.#cause ?? error; // an abort or a timeout won the race
+      throw this.#ended; // close(), an abort or a timeout may have won the race
     } finally {
       stopTimer?.();
       this.#idleCountdown?.pause();
@@ -1717,8 +1718,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#settleClosed();
   }
 
-  #throwIfReleased(): void {
-    if (this.#isReleased) throw this.#cause ?? hasEnded();
+  #throwIfEnded(): void {
+    if (this.#isReleased || this.#failure !== undefined) throw this.#ended;
+  }
+
+  /** The error of an operation that the end of the connection stopped. */
+  get #ended(): unknown {
+    return this.#failure === undefined ? hasEnded() : this.#failure.error;
   }
 
   get #cause(): unknown {

@@ -35,6 +35,7 @@ import type {
 import type { Transport } from "./transport.ts";
 
 const MEBIBYTE = 1024 * 1024;
+const TLS_HANDSHAKE = 22; // the type of a record
 const framing = lines();
 const asServer: StartTlsServerOptions = { side: "server", ...certificate };
 const asClient: StartTlsClientOptions = { serverName: "localhost", caCerts };
@@ -144,6 +145,60 @@ Deno.test("Connection.startTls() tells waiting receivers of an abort() while the
   client.abort(new Error("enough"));
   await assertRejects(() => receiving, Error, "enough");
   await assertRejects(() => securing, Error, "enough");
+});
+
+Deno.test("Connection.startTls() gives receivers no unencrypted message if the connection ends while the queue is sent", async () => {
+  for (const end of ["close()", "a timeout", "a failed write"]) {
+    const [near, far] = transportPair({ bufferSize: 8 });
+    const client = new Connection(near, {
+      framing,
+      sendTimeout: end === "a timeout" ? 20 : undefined,
+    });
+    client.send("longer than the buffer").catch(() => {});
+    const receiving = [client.receive()];
+    const securing = client.startTls(asClient);
+    receiving.push(client.receive());
+    const settling = Promise.allSettled([...receiving, securing]);
+    await far.write(toBytes("a\n"));
+    await until(() => far.inFlight === 0 && near.arrived === 0);
+    if (end === "close()") {
+      client.close();
+      assertEquals(await Promise.all(receiving), [undefined, undefined]);
+      client.abort();
+    } else if (end === "a failed write") far.close();
+    await until(() => client.hasEnded); // its timers keep nothing alive
+    const reasons = (await settling).map((each) =>
+      each.status === "rejected" ? each.reason.name : each.value
+    );
+    const expected = {
+      "close()": [undefined, undefined, "AbortError"],
+      "a timeout": Array(3).fill("TimeoutError"),
+      "a failed write": Array(3).fill("BrokenPipe"),
+    }[end];
+    assertEquals(reasons, expected);
+    await client.closed.catch(() => {});
+  }
+});
+
+Deno.test("Connection.startTls() rejects with the error of the write that failed, although bytes of the peer came", async () => {
+  const [near, far] = transportPair();
+  const gone = new Error("Gone");
+  gone.name = "BrokenPipe";
+  const writing = Promise.withResolvers<number>();
+  const client = new Connection(
+    overriding(near, { write: () => writing.promise }),
+    { framing },
+  );
+  client.send("never taken").catch(() => {});
+  const receiving = client.receive();
+  const securing = client.startTls(asClient);
+  for (const each of [receiving, securing]) each.catch(() => {});
+  await far.write(toBytes("a\n"));
+  await until(() => near.arrived === 0);
+  writing.reject(gone);
+  await assertRejects(() => securing, Error, "Gone");
+  far.close();
+  await assertRejects(() => receiving, Error, "Gone");
 });
 
 Deno.test("Connection.startTls() rejects with the reason of an abort() while the queue is sent", async () => {
@@ -493,6 +548,48 @@ Deno.test("Connection.startTls() of a server gives a receiver that waits none of
   near.close();
 });
 
+Deno.test("Connection.close() right after startTls() drops no handshake bytes that come before the queue was sent", async () => {
+  const [near, far] = transportPair();
+  const hello = Promise.withResolvers<number>();
+  const client = new Connection(
+    overriding(near, {
+      async write(bytes) {
+        const count = await near.write(bytes);
+        if (bytes[0] === TLS_HANDSHAKE) hello.resolve(count);
+        return count;
+      },
+    }),
+    { framing },
+  );
+  const written = Promise.withResolvers<void>();
+  const server = new Connection(
+    overriding(far, {
+      async write(bytes) {
+        const count = await far.write(bytes);
+        await written.promise;
+        return count;
+      },
+    }),
+    { framing },
+  );
+  server.signal; // reads ahead
+  const asked = client.request("STARTTLS");
+  await server.receive();
+  server.send("go");
+  const secured = server.startTls(asServer);
+  server.send("bye");
+  const closed = server.close();
+  assertEquals(await asked, "go");
+  const securing = client.startTls(asClient);
+  const length = await hello.promise;
+  await until(() => far.arrived < length); // the server has read from it
+  written.resolve();
+  await Promise.all([secured, securing]);
+  assertEquals(await Array.fromAsync(client), ["bye"]);
+  await client.close();
+  await closed;
+});
+
 Deno.test("Connection.startTls() of a server takes handshake bytes that arrived with the request for TLS", async () => {
   const [near, far] = transportPair();
   await using ends = framed([near, far]);
@@ -651,6 +748,17 @@ Deno.test("Connection.startTls() reports a key that does not match the certifica
   );
   assertEquals(error.name, "InvalidData");
   assertMatch(error.message, /not that of cert|mismatch/i);
+});
+
+Deno.test("Connection.startTls() rejects with an InvalidStateError if close() ends the handshake", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  const securing = client.startTls(asClient);
+  securing.catch(() => {});
+  await server.receive().catch(() => {}); // the handshake has begun
+  client.close();
+  const error = await assertRejects(() => securing, DOMException);
+  assertEquals(error.name, "InvalidStateError");
 });
 
 Deno.test("Connection.startTls() rejects after abort() and after idleTimeout", async () => {
