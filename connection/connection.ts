@@ -1118,7 +1118,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         return transport;
       });
     } catch (error) {
-      this.#end(ENDINGS.failed, error);
+      // close() that has nothing to send ends this side, and the handshake with it.
+      const isClosed = this.#closing !== undefined &&
+        this.#writer.bufferedAmount === 0;
+      if (!isClosed) this.#end(ENDINGS.failed, error);
       throw this.#ended; // close(), an abort or a timeout may have won the race
     } finally {
       stopTimer?.();

@@ -590,6 +590,22 @@ Deno.test("Connection.close() right after startTls() drops no handshake bytes th
   await closed;
 });
 
+Deno.test("Connection.close() right after startTls() is not an error if nothing is queued", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  client.signal; // a read is pending
+  const asked = client.request("STARTTLS");
+  await server.receive();
+  await server.send("go");
+  await asked;
+  const securing = client.startTls(asClient);
+  const closing = client.close();
+  const error = await assertRejects(() => securing, DOMException);
+  assertEquals(error.name, "InvalidStateError");
+  await closing;
+  await client.closed;
+});
+
 Deno.test("Connection.startTls() of a server takes handshake bytes that arrived with the request for TLS", async () => {
   const [near, far] = transportPair();
   await using ends = framed([near, far]);
