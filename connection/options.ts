@@ -153,6 +153,10 @@ export interface HeartbeatOptions<Out> {
   /**
    * After how many milliseconds without anything sent the heartbeat is sent, to within
    * about a tenth. None is sent while the peer does not take earlier bytes.
+   *
+   * One may be sent between any two calls of `send()`, also between the pieces of a body
+   * that is sent in pieces. If a piece may be late by the interval, send the body after
+   * {@linkcode Connection.reframe}, which stops the heartbeat.
    */
   interval: number;
   /**
