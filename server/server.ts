@@ -86,6 +86,9 @@ export interface Server<
    * the messages of each end after those already read from its socket, handlers finish,
    * and queued messages are sent.
    *
+   * So a body that is still arriving is cut off. To let it finish, close your own
+   * {@linkcode ServeListenerOptions.listener} first.
+   *
    * A handler may call it, directly or in work that it has started, and so may `onError`.
    * It then does not wait for that handler, nor for others that wait for a shutdown,
    * because they would wait for each other. {@linkcode Server.finished} waits for them
