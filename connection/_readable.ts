@@ -6,14 +6,23 @@ import type { Receiver } from "./_reader.ts";
  * The messages of a connection as a stream. It takes a message only when it is read, so
  * that every other way of receiving gets its turn.
  */
-export function messageStream<In>(
-  reader: Reader<In>,
-  onCancel: () => void,
-): ReadableStream<In> {
-  const stream: ReadableStream<In> = new QueueStream(
-    new MessageSource(reader, onCancel, () => stream.locked),
-  );
-  return stream;
+export class MessageStream<In> extends QueueStream<In> {
+  readonly #source: MessageSource<In>;
+
+  /** @param onCancel Called when the stream is cancelled. */
+  constructor(reader: Reader<In>, onCancel: () => void) {
+    const source = new MessageSource(reader, onCancel, () => this.locked);
+    super(source);
+    this.#source = source;
+  }
+
+  /**
+   * Whether its own queue holds a message: the read that asked for it was abandoned with
+   * its lock, and another reader has the lock now.
+   */
+  get holdsMessage(): boolean {
+    return this.#source.holdsMessage;
+  }
 }
 
 class MessageSource<In> implements QueueSource<In> {
@@ -41,6 +50,10 @@ class MessageSource<In> implements QueueSource<In> {
     if (this.#waiting !== undefined) return undefined;
     this.#mayBeBusy &&= this.#controller?.desiredSize !== 0;
     return this.#mayBeBusy ? undefined : this.#reader.next();
+  }
+
+  get holdsMessage(): boolean {
+    return (this.#controller?.desiredSize ?? 0) < 0;
   }
 
   start(controller: ReadableStreamDefaultController<In>): void {

@@ -36,7 +36,7 @@ import {
 } from "./_ending.ts";
 import { HalfClosedLimit } from "./_half_closed_limit.ts";
 import { Heartbeat } from "./_heartbeat.ts";
-import { messageStream } from "./_readable.ts";
+import { MessageStream } from "./_readable.ts";
 import {
   isWithinMessage,
   Reader,
@@ -168,7 +168,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #isAborted = false;
   #failure: { readonly error: unknown } | undefined;
   #abortController: AbortController | undefined;
-  #readable: ReadableStream<In> | undefined;
+  #readable: MessageStream<In> | undefined;
   #writable: MessageSink<Out> | undefined;
   #closingWrite: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -476,7 +476,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   get readable(): ReadableStream<In> {
-    this.#readable ??= messageStream(
+    this.#readable ??= new MessageStream(
       this.#reader,
       () => this.closeRead(),
     );
@@ -1075,6 +1075,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /** Whether unencrypted bytes would be received as if they had been encrypted. */
   #hasUnencrypted(mayBeHandshake: boolean): boolean {
+    if (this.#readable?.holdsMessage) return true;
     return mayBeHandshake ? this.#reader.hasPart : this.#reader.hasUnread;
   }
 

@@ -136,6 +136,26 @@ Deno.test("Connection.startTls() lets receivers wait while the queue is sent, so
   }
 });
 
+Deno.test("Connection.startTls() rejects while the queue of readable holds a message", async () => {
+  const [near, far] = transportPair();
+  await using ends = framed([near, far]);
+  const { client } = ends;
+  const abandoned = client.readable.getReader();
+  const reading = abandoned.read();
+  reading.catch(() => {});
+  assert(await isPending(reading)); // the stream has asked for a message
+  abandoned.releaseLock();
+  const reader = client.readable.getReader();
+  await far.write(toBytes("forged\n"));
+  await until(() => client.stats().messagesReceived > 0);
+  await assertRejects(
+    () => client.startTls(asClient),
+    DOMException,
+    "unread",
+  );
+  assertEquals(await reader.read(), { value: "forged", done: false });
+});
+
 Deno.test("Connection.startTls() tells waiting receivers of an abort() while the queue is sent", async () => {
   await using ends = framed(transportPair({ bufferSize: 8 }));
   const { client } = ends;
@@ -148,7 +168,15 @@ Deno.test("Connection.startTls() tells waiting receivers of an abort() while the
 });
 
 Deno.test("Connection.startTls() gives receivers no unencrypted message if the connection ends while the queue is sent", async () => {
-  for (const end of ["close()", "a timeout", "a failed write"]) {
+  const stops = {
+    "close()": (client: Connection<string>) => client.close(),
+    "closeRead()": (client: Connection<string>) => client.closeRead(),
+    "readable.cancel()": (client: Connection<string>) =>
+      client.readable.cancel(),
+    "a timeout": undefined,
+    "a failed write": undefined,
+  };
+  for (const [end, stop] of Object.entries(stops)) {
     const [near, far] = transportPair({ bufferSize: 8 });
     const client = new Connection(near, {
       framing,
@@ -161,8 +189,8 @@ Deno.test("Connection.startTls() gives receivers no unencrypted message if the c
     const settling = Promise.allSettled([...receiving, securing]);
     await far.write(toBytes("a\n"));
     await until(() => far.inFlight === 0 && near.arrived === 0);
-    if (end === "close()") {
-      client.close();
+    if (stop !== undefined) {
+      stop(client);
       assertEquals(await Promise.all(receiving), [undefined, undefined]);
       client.abort();
     } else if (end === "a failed write") far.close();
@@ -170,12 +198,10 @@ Deno.test("Connection.startTls() gives receivers no unencrypted message if the c
     const reasons = (await settling).map((each) =>
       each.status === "rejected" ? each.reason.name : each.value
     );
-    const expected = {
-      "close()": [undefined, undefined, "AbortError"],
-      "a timeout": Array(3).fill("TimeoutError"),
-      "a failed write": Array(3).fill("BrokenPipe"),
-    }[end];
-    assertEquals(reasons, expected);
+    const expected = stop !== undefined
+      ? [undefined, undefined, "AbortError"]
+      : Array(3).fill(end === "a timeout" ? "TimeoutError" : "BrokenPipe");
+    assertEquals(reasons, expected, end);
     await client.closed.catch(() => {});
   }
 });
