@@ -116,6 +116,11 @@ export interface DelimitedOptions extends TrailingOptions {
  * delimiter is written after each message; with `"suffix"` and `"prefix"` the message
  * contains its own.
  *
+ * If that delimiter is the beginning of another, as `"\r"` is of `"\r\n"`, the next
+ * message must not continue it, and is refused if it does. What follows in another
+ * framing, such as the body in {@linkcode headed}, cannot be checked: put the longest
+ * delimiter first.
+ *
  * `maxLength` counts the bytes of a message without its delimiter, even if the message
  * keeps it.
  *
