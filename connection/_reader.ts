@@ -369,6 +369,11 @@ export class Reader<In> implements Source<In> {
       this.decoder.pending === true;
   }
 
+  /** Whether the next bytes are for a body that was neither read nor skipped to its end. */
+  get isWithinBody(): boolean {
+    return (this.#receivers.first?.rest ?? 0) > 0;
+  }
+
   /** Whether a part of a message was taken, by any framing. */
   get hasPart(): boolean {
     return this.isWithinMessage || this.#other?.pending === true;
@@ -544,7 +549,7 @@ export class Reader<In> implements Source<In> {
     if (this.#mode === "stop") return;
     const wasStopped = this.isStopped;
     // The peer still sends the rest of a body, even if all that has arrived was taken.
-    if (!this.#hasPeerEnded && this.#isWithinBody) this.#mayLackBytes = true;
+    if (!this.#hasPeerEnded && this.#lacksBody) this.#mayLackBytes = true;
     this.#mode = "stop";
     // Receivers that wait are told now, and get nothing that was not encrypted.
     if (this.#isHeld) this.#isBroken = true;
@@ -762,13 +767,13 @@ export class Reader<In> implements Source<In> {
   }
 
   /** Whether a body comes next of which the rest has not arrived. */
-  get #isWithinBody(): boolean {
+  get #lacksBody(): boolean {
     return (this.#receivers.first?.rest ?? 0) > this.#input.length;
   }
 
   /** Ends the wait of receivers after a body that will never be whole. */
   #endAfter(first: Receiver): void {
-    if (!this.#isWithinBody) return;
+    if (!this.#lacksBody) return;
     const [, ...others] = this.#receivers.takeAll();
     this.#receivers.push(first);
     for (const receiver of others) this.#endFor(receiver);

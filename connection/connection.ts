@@ -1005,11 +1005,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * {@linkcode Connection.signal} and the timeouts stay in force; `messageTimeout` also
    * limits the whole handshake.
    *
-   * It is refused while bytes of the peer are unread, belong to a message that a receiver
-   * waits for, or hold a message that was not received: they were not encrypted, and
-   * would pass for encrypted messages (response injection). A peer that sends such bytes
-   * is broken or under attack: close the connection. If `correlate()` has taken such a
-   * message in the same moment, the connection is aborted. A loop of your own over the
+   * It is refused while bytes of the peer are unread, belong to a message or a body that a
+   * receiver waits for, or hold a message that was not received: they were not encrypted,
+   * and would pass for encrypted messages (response injection). A peer that sends such bytes
+   * is broken or under attack: close the connection. It ends by itself if such bytes come
+   * after this call and a message was sent since, which must not leave unencrypted, and if
+   * `correlate()` has taken such a message in the same moment. A loop of your own over the
    * messages may have taken one, too: receive the answer that allows TLS by
    * {@linkcode Connection.request}, and begin the loop afterwards.
    *
@@ -1075,7 +1076,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /** Whether unencrypted bytes would be received as if they had been encrypted. */
   #hasUnencrypted(mayBeHandshake: boolean): boolean {
-    if (this.#readable?.holdsMessage) return true;
+    if (this.#readable?.holdsMessage || this.#reader.isWithinBody) return true;
     return mayBeHandshake ? this.#reader.hasPart : this.#reader.hasUnread;
   }
 
@@ -1086,9 +1087,15 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#throwIfEnded();
     // A client begins its handshake as soon as it may, and a watcher may have read it.
     if (this.#hasUnencrypted(options.side === "server")) {
-      this.#writer.goOnIn(this.#transport);
-      this.#reader.release();
-      throw hasUnread();
+      const refusal = hasUnread();
+      // Messages sent since the call must not leave unencrypted.
+      if (this.#writer.bufferedAmount > 0) {
+        this.#end(ENDINGS.failed, refusal);
+      } else {
+        this.#writer.goOnIn(this.#transport);
+        this.#reader.release();
+      }
+      throw refusal;
     }
     this.#idleCountdown?.resume();
     const limit = this.#messageTimeout;

@@ -136,6 +136,26 @@ Deno.test("Connection.startTls() lets receivers wait while the queue is sent, so
   }
 });
 
+Deno.test("Connection.startTls() rejects before the end of a body, also if it is cancelled", async () => {
+  for (const isCancelled of [false, true]) {
+    const [near, far] = transportPair();
+    await using ends = framed([near, far]);
+    const { client } = ends;
+    const body = client.receiveStream(4);
+    if (isCancelled) await body.cancel();
+    else {
+      await far.write(toBytes("ab"));
+      const { value } = await body.getReader().read();
+      assertEquals(value?.length, 2);
+    }
+    await assertRejects(
+      () => client.startTls(asClient),
+      DOMException,
+      "unread",
+    );
+  }
+});
+
 Deno.test("Connection.startTls() rejects while the queue of readable holds a message", async () => {
   const [near, far] = transportPair();
   await using ends = framed([near, far]);
@@ -154,6 +174,27 @@ Deno.test("Connection.startTls() rejects while the queue of readable holds a mes
     "unread",
   );
   assertEquals(await reader.read(), { value: "forged", done: false });
+});
+
+Deno.test("Connection.startTls() that rejects after its queue was sent lets no message sent meanwhile leave unencrypted", async () => {
+  const [near, far] = transportPair({ bufferSize: 8 });
+  const client = new Connection(near, { framing });
+  const receiving = client.receive(); // reads what arrives
+  client.send("longer than the buffer").catch(() => {});
+  const securing = client.startTls(asClient);
+  const sending = client.send("secret").then(() => client.flush());
+  for (const each of [receiving, securing, sending]) each.catch(() => {});
+  await far.write(toBytes("no\n"));
+  const server = new Connection(far, { framing });
+  assertEquals(await server.receive(), "longer than the buffer");
+  const failures = await Promise.allSettled([securing, sending, receiving]);
+  for (const failure of failures) {
+    assert(failure.status === "rejected");
+    assertMatch(`${failure.reason}`, /not encrypted/);
+  }
+  await client.close();
+  assertEquals(await server.receive().catch(() => undefined), undefined);
+  await server.close();
 });
 
 Deno.test("Connection.startTls() tells waiting receivers of an abort() while the queue is sent", async () => {
@@ -493,13 +534,12 @@ Deno.test("Connection.startTls() that rejects within the turn leaves one pending
   client.send("a");
   const securing = client.startTls(asClient);
   await far.write(toBytes("injected\n"));
-  client.send("b");
   await assertRejects(() => securing, DOMException, "unread");
-  const sent = ["c".repeat(100), "d", "e"];
+  const sent = ["b", "c".repeat(100), "d", "e"];
   for (const line of sent) client.send(line);
   await until(() => near.isWriting);
   client.send("f");
-  for (const line of ["a", "b", ...sent, "f"]) {
+  for (const line of ["a", ...sent, "f"]) {
     assertEquals(await server.receive(), line);
   }
   assertEquals(await client.receive(), "injected");
