@@ -1063,7 +1063,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (this.#writer.isEncoding) throw isEncoding();
     const isServer = own.side === "server";
     const mayBeHandshake = isServer && this.#reader.mayBeginHandshake;
-    if (this.#hasUnencrypted(mayBeHandshake)) throw hasUnread();
+    // A receiver that asks after this call begins its body with encrypted bytes.
+    if (this.#reader.isWithinBody || this.#hasUnencrypted(mayBeHandshake)) {
+      throw hasUnread();
+    }
     const securing = Promise.withResolvers<void>();
     this.#securing = securing.promise;
     try {
@@ -1076,7 +1079,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   /** Whether unencrypted bytes would be received as if they had been encrypted. */
   #hasUnencrypted(mayBeHandshake: boolean): boolean {
-    if (this.#readable?.holdsMessage || this.#reader.isWithinBody) return true;
+    if (this.#readable?.holdsMessage) return true;
     return mayBeHandshake ? this.#reader.hasPart : this.#reader.hasUnread;
   }
 

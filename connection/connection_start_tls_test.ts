@@ -656,6 +656,21 @@ Deno.test("Connection.close() right after startTls() drops no handshake bytes th
   await closed;
 });
 
+Deno.test("Connection.startTls() gives encrypted bytes to a receiveStream() that was called after it", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  const asked = client.request("STARTTLS");
+  await server.receive();
+  await server.send("go");
+  await asked;
+  const securing = client.startTls(asClient);
+  const body = client.receiveStream(3);
+  await server.startTls(asServer);
+  await server.send("abc");
+  assertEquals(await new Response(body).text(), "abc");
+  await securing;
+});
+
 Deno.test("Connection.close() right after startTls() is not an error if nothing is queued", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;
