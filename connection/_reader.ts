@@ -591,15 +591,13 @@ export class Reader<In> implements Source<In> {
   }
 
   /**
-   * Ends the messages, and drains the transport to the peer's end.
-   *
-   * @returns A promise that settles when all is read.
+   * Ends the messages, and drains the transport to the peer's end; during a change of
+   * transport, the next one.
    */
-  discard(): Promise<void> {
+  discard(): void {
     this.stop();
     this.#mode = "discard";
     this.#readOn();
-    return this.stopped;
   }
 
   /**

@@ -1640,7 +1640,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       }
       return;
     }
-    const drained = this.#reader.discard();
+    this.#reader.discard();
     await flushed;
     if (this.#isReleased) return;
     try {
@@ -1648,6 +1648,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     } catch {
       return; // reset or closed meanwhile: there is nothing left to save
     }
+    // Only now: startTls() may have changed the transport.
+    const drained = this.#reader.stopped;
     // Bytes that have arrived show only after a poll of the sockets and a read.
     for (let wasHeldUp = true; wasHeldUp && !this.#reader.isPeerSending;) {
       wasHeldUp = this.#reader.isHeldUp;

@@ -656,6 +656,27 @@ Deno.test("Connection.close() right after startTls() drops no handshake bytes th
   await closed;
 });
 
+Deno.test("Connection.close() while startTls() does its handshake drains the transport until the peer closes its side", async () => {
+  const [near, far] = transportPair({ bufferSize: 4096 });
+  const client = new Connection(near, { framing });
+  const server = new Connection(far, { framing });
+  const asked = client.request("STARTTLS");
+  await server.receive();
+  await server.send("go");
+  await asked;
+  const secured = server.startTls(asServer);
+  // It leaves only while the client receives.
+  server.send("x".repeat(MEBIBYTE / 2)).catch(() => {});
+  const closed = server.close();
+  await Promise.all([secured, client.startTls(asClient)]);
+  await client.send("not received");
+  assertEquals((await client.receive())?.length, MEBIBYTE / 2);
+  assertEquals(await client.receive(), undefined);
+  assert(await isPending(closed));
+  await client.close();
+  await closed;
+});
+
 Deno.test("Connection.startTls() gives encrypted bytes to a receiveStream() that was called after it", async () => {
   await using ends = framed(transportPair());
   const { client, server } = ends;

@@ -119,6 +119,7 @@ export const SKIPPED: readonly Skipped[] = [
     runtime: "bun",
     tests: [
       "Connection.closeWrite() in TLS resolves when the transport has sent the end, also after the peer's end",
+      "Connection.close() while startTls() does its handshake drains the transport until the peer closes its side",
       "Connection.startTls() encrypts both directions over TCP",
       "Connection.startTls() encrypts both directions over a Unix socket",
       "Connection.startTls() encrypts both directions over memory",
