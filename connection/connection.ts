@@ -1011,8 +1011,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * is broken or under attack: close the connection. It ends by itself if such bytes come
    * after this call and a message was sent since, which must not leave unencrypted, and if
    * `correlate()` has taken such a message in the same moment. A loop of your own over the
-   * messages may have taken one, too: receive the answer that allows TLS by
-   * {@linkcode Connection.request}, and begin the loop afterwards.
+   * messages may have taken one, too, and so may a pipe or a branch of `readable.tee()`:
+   * receive the answer that allows TLS by {@linkcode Connection.request}, and begin these
+   * afterwards.
    *
    * A server accepts three kinds of bytes: the first that the peer sent, those that begin
    * a handshake (a MySQL client does not wait for an answer), and those that come after
