@@ -972,7 +972,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     // A half-close that was requested earlier must not reach the new owner.
     await this.#closingWrite;
     // Meanwhile close() or a malformed message has started to drain the transport.
-    if (this.#isReleased || this.#isEnding) throw this.#cause ?? hasEnded();
+    if (this.#isReleased || this.#isEnding) throw this.#ended;
     const lateRefusal = this.#lacksBytes();
     if (lateRefusal !== undefined) {
       this.close(); // neither the connection nor its transport is usable
@@ -1304,7 +1304,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    */
   closeWrite(): Promise<void> {
     if (this.#closingWrite === undefined && this.#isDetaching) {
-      return rejected(this.#cause ?? hasEnded());
+      return rejected(this.#ended);
     }
     return unobserved(this.#closingWrite ??= this.#closeWrite());
   }
@@ -1742,10 +1742,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /** The error of an operation that the end of the connection stopped. */
   get #ended(): unknown {
     return this.#failure === undefined ? hasEnded() : this.#failure.error;
-  }
-
-  get #cause(): unknown {
-    return this.#failure?.error;
   }
 
   #closeTransport(): void {
