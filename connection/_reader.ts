@@ -309,14 +309,14 @@ export class Reader<In> implements Source<In> {
   #isFirst(): boolean {
     // The comparison spares most messages a call (measured: 3 % of a loop of `receive()`).
     return this.#receivers.length === 0 &&
-      (this.#messagesReceived < this.#checkAt || !this.#givesTurn());
+      (this.#messagesReceived < this.#checkAt || !this.#mustWait());
   }
 
   /**
    * Whether receivers wait: while they are held, or until others had a turn; see
    * {@linkcode untilOthersArePolled}.
    */
-  #givesTurn(): boolean {
+  #mustWait(): boolean {
     if (this.#messagesReceived < this.#checkAt) return false;
     if (this.#isHeld) return !this.#isBroken;
     if (!this.#isOthersTurn) this.#checkTurn();
@@ -724,7 +724,7 @@ export class Reader<In> implements Source<In> {
       this.#isAskedToServe = true;
       return;
     }
-    if (this.#givesTurn()) return;
+    if (this.#mustWait()) return;
     this.#isServing = true;
     do {
       this.#isAskedToServe = false;

@@ -972,7 +972,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     // A half-close that was requested earlier must not reach the new owner.
     await this.#closingWrite;
     // Meanwhile close() or a malformed message has started to drain the transport.
-    if (this.#isReleased || this.#isEnding) throw this.#ended;
+    if (this.#isReleased || this.#isEnding) throw this.#endError;
     const lateRefusal = this.#lacksBytes();
     if (lateRefusal !== undefined) {
       this.close(); // neither the connection nor its transport is usable
@@ -1134,7 +1134,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       const isClosed = this.#closing !== undefined &&
         this.#writer.bufferedAmount === 0;
       if (!isClosed) this.#end(ENDINGS.failed, error);
-      throw this.#ended; // close(), an abort or a timeout may have won the race
+      throw this.#endError; // close(), an abort or a timeout may have won the race
     } finally {
       stopTimer?.();
       this.#idleCountdown?.pause();
@@ -1304,7 +1304,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    */
   closeWrite(): Promise<void> {
     if (this.#closingWrite === undefined && this.#isDetaching) {
-      return rejected(this.#ended);
+      return rejected(this.#endError);
     }
     return unobserved(this.#closingWrite ??= this.#closeWrite());
   }
@@ -1736,11 +1736,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   #throwIfEnded(): void {
-    if (this.#isReleased || this.#failure !== undefined) throw this.#ended;
+    if (this.#isReleased || this.#failure !== undefined) throw this.#endError;
   }
 
   /** The error of an operation that the end of the connection stopped. */
-  get #ended(): unknown {
+  get #endError(): unknown {
     return this.#failure === undefined ? hasEnded() : this.#failure.error;
   }
 
