@@ -1008,12 +1008,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * It is refused while bytes of the peer are unread, belong to a message or a body that a
    * receiver waits for, or hold a message that was not received: they were not encrypted,
    * and would pass for encrypted messages (response injection). A peer that sends such bytes
-   * is broken or under attack: close the connection. It ends by itself if such bytes come
-   * after this call and a message was sent since, which must not leave unencrypted, and if
-   * `correlate()` has taken such a message in the same moment. A loop of your own over the
-   * messages may have taken one, too, and so may a pipe or a branch of `readable.tee()`:
-   * receive the answer that allows TLS by {@linkcode Connection.request}, and begin these
-   * afterwards.
+   * is broken or under attack: close the connection. It ends by itself if a message was
+   * sent since this call, which must not leave unencrypted, and if `correlate()` has taken
+   * such a message in the same moment. A loop of your own over the messages may have taken
+   * one, too, and so may a pipe or a branch of `readable.tee()`: receive the answer that
+   * allows TLS by {@linkcode Connection.request}, and begin these afterwards.
    *
    * A server accepts three kinds of bytes: the first that the peer sent, those that begin
    * a handshake (a MySQL client does not wait for an answer), and those that come after
@@ -1065,13 +1064,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const isServer = own.side === "server";
     const mayBeHandshake = isServer && this.#reader.mayBeginHandshake;
     // A receiver that asks after this call begins its body with encrypted bytes.
-    if (this.#reader.isWithinBody || this.#hasUnencrypted(mayBeHandshake)) {
-      throw hasUnread();
-    }
+    const isRefused = this.#reader.isWithinBody ||
+      this.#hasUnencrypted(mayBeHandshake);
     const securing = Promise.withResolvers<void>();
     this.#securing = securing.promise;
     try {
-      await this.#startTls(own);
+      await this.#startTls(own, isRefused);
     } finally {
       this.#securing = undefined;
       securing.resolve();
@@ -1084,13 +1082,14 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     return mayBeHandshake ? this.#reader.hasPart : this.#reader.hasUnread;
   }
 
-  async #startTls(options: StartTlsOptions): Promise<void> {
+  async #startTls(options: StartTlsOptions, isRefused: boolean): Promise<void> {
     // What arrives until the transport is changed is not encrypted.
     this.#reader.hold();
+    // Even if it is refused: the caller may send before it can know that.
     await this.#writer.pause();
     this.#throwIfEnded();
     // A client begins its handshake as soon as it may, and a watcher may have read it.
-    if (this.#hasUnencrypted(options.side === "server")) {
+    if (isRefused || this.#hasUnencrypted(options.side === "server")) {
       const refusal = hasUnread();
       // Messages sent since the call must not leave unencrypted.
       if (this.#writer.bufferedAmount > 0) {

@@ -197,6 +197,23 @@ Deno.test("Connection.startTls() that rejects after its queue was sent lets no m
   await server.close();
 });
 
+Deno.test("Connection.startTls() that refuses bytes which had arrived before lets no message sent in the same turn leave unencrypted", async () => {
+  const [near, far] = transportPair();
+  const client = new Connection(near, { framing });
+  await far.write(toBytes("go ahead\nforged\n"));
+  assertEquals(await client.receive(), "go ahead");
+  const securing = client.startTls(asClient);
+  const sending = client.send("secret").then(() => client.flush());
+  for (const failure of await Promise.allSettled([securing, sending])) {
+    assert(failure.status === "rejected");
+    assertMatch(`${failure.reason}`, /not encrypted/);
+  }
+  await client.close();
+  const server = new Connection(far, { framing });
+  assertEquals(await server.receive().catch(() => undefined), undefined);
+  await server.close();
+});
+
 Deno.test("Connection.startTls() tells waiting receivers of an abort() while the queue is sent", async () => {
   await using ends = framed(transportPair({ bufferSize: 8 }));
   const { client } = ends;
