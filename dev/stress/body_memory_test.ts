@@ -1,8 +1,7 @@
 import { lines, unframed } from "../../framing.ts";
 import { connectionPair } from "../../testing.ts";
 import { assert, assertEquals } from "@std/assert";
-import { runInNewContext } from "node:vm";
-import { setFlagsFromString } from "node:v8";
+import { heldMemory } from "./held_memory.ts";
 
 const BODY_BYTES = 300_000_000;
 const PIECE_BYTES = 60_000;
@@ -11,12 +10,6 @@ const LOOKS = 10;
 const MAX_GROWTH_BYTES = 1024 * 1024;
 
 Deno.test("Connection.receiveStream() forwards 300 MB with a few buffers", async () => {
-  setFlagsFromString("--expose-gc");
-  const collect: () => void = runInNewContext("gc");
-  const held = () => {
-    collect();
-    return Deno.memoryUsage().external;
-  };
   await using pair = connectionPair({ framing: lines(), giveUpAfter: 60_000 });
   const { near, far } = pair;
   const piece = new Uint8Array(PIECE_BYTES);
@@ -36,7 +29,7 @@ Deno.test("Connection.receiveStream() forwards 300 MB with a few buffers", async
     received += part.length;
     if (received * LOOKS < (looks + 1) * BODY_BYTES) continue;
     looks++;
-    const bytes = held();
+    const bytes = heldMemory().external;
     if (looks === 1) first = bytes;
     most = Math.max(most, bytes);
   }

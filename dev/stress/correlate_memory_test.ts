@@ -1,16 +1,13 @@
 import { correlate, lines } from "../../mod.ts";
 import { connectionPair } from "../../testing.ts";
 import { assert, assertEquals } from "@std/assert";
-import { runInNewContext } from "node:vm";
-import { setFlagsFromString } from "node:v8";
+import { heldMemory } from "./held_memory.ts";
 
 const REQUESTS = 20_000;
 // What a request kept would be 120 bytes each, so 2.4 MB.
 const MAX_GROWTH_BYTES = 1024 * 1024;
 
 Deno.test("correlate() keeps nothing of 20,000 requests that were answered late", async () => {
-  setFlagsFromString("--expose-gc");
-  const collect: () => void = runInNewContext("gc");
   await using pair = connectionPair({ framing: lines(), giveUpAfter: 60_000 });
   const { near, far } = pair;
   const client = correlate(near, { id: Number });
@@ -28,13 +25,9 @@ Deno.test("correlate() keeps nothing of 20,000 requests that were answered late"
     }
   };
   await giveUp(REQUESTS / 4); // warms the code up
-  const held = () => {
-    collect();
-    return Deno.memoryUsage().heapUsed;
-  };
-  const before = held();
+  const before = heldMemory().heapUsed;
   await giveUp(REQUESTS);
-  const growth = held() - before;
+  const growth = heldMemory().heapUsed - before;
   assertEquals(client.unmatched, REQUESTS + REQUESTS / 4);
   await near.close();
   await echoing;

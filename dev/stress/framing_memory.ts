@@ -1,6 +1,4 @@
 /** Measures the memory of decoders while a peer sends a message that never ends. */
-import { runInNewContext } from "node:vm";
-import { setFlagsFromString } from "node:v8";
 import {
   ChunkDecoder,
   contentLength,
@@ -12,6 +10,7 @@ import {
   lines,
   netstrings,
 } from "../../framing.ts";
+import { heldMemory } from "./held_memory.ts";
 
 const MAX_LENGTH_BYTES = 100_000;
 const DECODERS = 4;
@@ -81,17 +80,11 @@ export const CHUNK_LENGTHS: readonly number[] = [1000, 40_000, 65_536, 300_000];
 export function checkMemory(
   chunkLengths: readonly number[] = CHUNK_LENGTHS,
 ): number {
-  setFlagsFromString("--expose-gc");
-  const collect: () => void = runInNewContext("gc");
-  const held = () => {
-    collect();
-    return Deno.memoryUsage().external;
-  };
   let looks = 0;
   // Creates what all decoders share.
   new ChunkDecoder(lines()).decode(encoder.encode("x\n".repeat(10_000)));
   new ChunkDecoder(netstrings()).decode(encoder.encode("1:x,".repeat(10_000)));
-  const before = held();
+  const before = heldMemory().external;
   for (const [name, framing, stream] of CASES) {
     for (const [chunkLength, bufferLength] of chunksAndBuffers(chunkLengths)) {
       const decoders = Array.from(
@@ -110,7 +103,7 @@ export function checkMemory(
         // Measuring takes long, so only around the limit and at the end.
         const isNear = Math.abs(start - MAX_LENGTH_BYTES) <= chunkLength;
         if (!isNear && start < stream.length) continue;
-        const each = (held() - before) / DECODERS;
+        const each = (heldMemory().external - before) / DECODERS;
         looks++;
         if (each > MAX_LENGTH_BYTES + bufferLength + SLACK_BYTES) {
           throw new Error(

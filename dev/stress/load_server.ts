@@ -3,18 +3,14 @@
  * The server under load. Its first line is its address; then it answers each line of
  * its input with its state, and ends with its input.
  */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { broadcast } from "../../connection/broadcast.ts";
 import type { Connection } from "../../connection/connection.ts";
 import { FrameDecoderStream, lines } from "../../framing.ts";
 import type { ConnectionHandler } from "../../server/handler.ts";
 import { serve } from "../../server/serve.ts";
 import { certificate } from "../testdata/certificates.ts";
+import { heldMemory } from "./held_memory.ts";
 import type { LoadServerAddress, LoadServerState } from "./load_state.ts";
-
-setFlagsFromString("--expose-gc");
-const collect: () => void = runInNewContext("gc");
 
 const BLOCK = "x".repeat(64 * 1024);
 
@@ -78,8 +74,7 @@ const address: LoadServerAddress = {
 console.log(JSON.stringify(address));
 
 function state(): LoadServerState {
-  collect();
-  const { rss, heapUsed, external } = Deno.memoryUsage();
+  const { rss, heapUsed, external } = heldMemory();
   const status = Deno.readTextFileSync("/proc/self/status");
   const connections = servers.flatMap((each) => [...each.connections]);
   return {

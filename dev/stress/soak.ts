@@ -1,8 +1,7 @@
 /** A long mixed run on the server under load, which measures whether its memory grows. */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
+import { heldMemory } from "./held_memory.ts";
 import {
   ask,
   type Client,
@@ -30,8 +29,6 @@ export interface Sample {
 export async function soak(
   { seconds, sampleSeconds }: { seconds: number; sampleSeconds: number },
 ): Promise<LoadResult & { readonly samples: Sample[] }> {
-  setFlagsFromString("--expose-gc");
-  const collect: () => void = runInNewContext("gc");
   await using server = await LoadedServer.start();
   const { descriptors } = await server.firstState();
   // Makes one-time allocations, also for each kind of error.
@@ -51,8 +48,7 @@ export async function soak(
     if (secondsSoFar() >= nextSample) {
       nextSample += sampleSeconds;
       const { heap, resident } = await server.state();
-      collect();
-      const { heapUsed, external } = Deno.memoryUsage();
+      const { heapUsed, external } = heldMemory();
       samples.push({
         seconds: secondsSoFar(),
         operations: tally.asked,
