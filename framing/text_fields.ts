@@ -17,8 +17,8 @@ import { FramingError } from "./framing_error.ts";
  * @param pattern What it must match.
  * @returns The groups in order; `undefined` for a group that did not take part.
  * @throws {FramingError} If the message does not match.
- * @throws {TypeError} If `pattern` is not a regular expression, or has the flag `g` or
- * `y`, with which a match depends on the previous one.
+ * @throws {TypeError} If `text` is not a string, or `pattern` is not a regular expression,
+ * or has the flag `g` or `y`, with which a match depends on the previous one.
  *
  * @example Lines of a name and a number
  * ```ts
@@ -50,6 +50,13 @@ export function textFields(
   if (!(pattern instanceof RegExp) || pattern.global || pattern.sticky) {
     throw new TypeError(
       `Cannot read fields of text as pattern must be a regular expression without the flags g and y: current value is ${pattern}`,
+    );
+  }
+  // A regular expression would turn it into text: `undefined`, after the last message, has
+  // a match with /\w+/.
+  if (typeof text !== "string") {
+    throw new TypeError(
+      `Cannot read fields of text as it must be a string: current value is of type ${typeof text}`,
     );
   }
   const match = pattern.exec(text);

@@ -45,6 +45,19 @@ Deno.test("textFields() refuses global and sticky patterns", () => {
   assertThrows(() => textFields("a", pattern), TypeError, "current value is a");
 });
 
+Deno.test("textFields() refuses what is not text: the mistake is not the peer's", () => {
+  for (const given of [undefined, null, 7, bytes("x"), ["x"]]) {
+    // deno-lint-ignore no-explicit-any -- as from JavaScript
+    const text: any = given;
+    assertThrows(
+      () => textFields(text, /^(.*)$/s),
+      TypeError,
+      `it must be a string: current value is of type ${typeof given}`,
+    );
+    assertThrows(() => textFields(text, /^$/), TypeError, "must be a string");
+  }
+});
+
 Deno.test("textFields() can drop a single message, and refuses to send a header that does not match", () => {
   const numbers = mapped(lines(), {
     decode: (line) => Number(textFields(line, /^(\d+)$/)[0]),
