@@ -1,4 +1,4 @@
-import { FramingError } from "../framing/framing_error.ts";
+import { isFramingError } from "../framing/framing_error.ts";
 
 /**
  * How a connection ends, by cause. `Connection` follows this table.
@@ -69,7 +69,7 @@ export const ENDINGS = {
 
 /** The ending for an error of reading. */
 export function endingOfRead(error: unknown): Ending {
-  return error instanceof FramingError ? ENDINGS.malformed : ENDINGS.failed;
+  return isFramingError(error) ? ENDINGS.malformed : ENDINGS.failed;
 }
 
 /** The ending for an error of a write. */

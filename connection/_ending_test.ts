@@ -10,6 +10,11 @@ import {
 Deno.test("endingOfRead() distinguishes a FramingError from other errors", () => {
   const malformed = new FramingError("Bad", { code: "malformed", offset: 0 });
   assertStrictEquals(endingOfRead(malformed), ENDINGS.malformed);
+  const ofAnotherCopy = Object.assign(new Error("Bad"), {
+    name: "FramingError",
+    code: "malformed",
+  });
+  assertStrictEquals(endingOfRead(ofAnotherCopy), ENDINGS.malformed);
   assertStrictEquals(endingOfRead(new Error("other")), ENDINGS.failed);
   assertStrictEquals(endingOfRead("no error at all"), ENDINGS.failed);
 });

@@ -1,7 +1,7 @@
 import { drops, noteDropped } from "../internal/drops.ts";
 import { logRejection } from "../internal/log_error.ts";
 import { checkChoice } from "./_limits.ts";
-import { FramingError } from "./framing_error.ts";
+import { type FramingError, isFramingError } from "./framing_error.ts";
 import type { MalformedOptions } from "./malformed.ts";
 
 /** What happens to a malformed message: it is reported and dropped, or it is an error. */
@@ -26,7 +26,7 @@ function drop(): void {}
 
 /** Throws `error`, unless its message is dropped. */
 export function refuse(error: unknown, malformed: Malformed): void {
-  if (malformed === undefined || !(error instanceof FramingError)) throw error;
+  if (malformed === undefined || !isFramingError(error)) throw error;
   noteDropped(drops);
   logRejection(malformed(error));
 }

@@ -1,4 +1,4 @@
-import { FramingError } from "./framing_error.ts";
+import { isFramingError } from "./framing_error.ts";
 
 /**
  * Calls the user's functions for a message to send. A {@linkcode FramingError} that they
@@ -10,7 +10,7 @@ export function askForSending<Said>(what: string, ask: () => Said): Said {
   try {
     return ask();
   } catch (error) {
-    if (!(error instanceof FramingError)) throw error;
+    if (!isFramingError(error)) throw error;
     throw new TypeError(`Cannot encode ${what}`, { cause: error });
   }
 }

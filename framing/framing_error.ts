@@ -105,3 +105,14 @@ export class FramingError extends Error {
     this.offset = options.offset;
   }
 }
+
+/**
+ * Whether the error is a {@linkcode FramingError}, also one of another copy of this
+ * module, which has its own class: a framing from a package that depends on another
+ * version throws such errors.
+ */
+export function isFramingError(error: unknown): error is FramingError {
+  if (error instanceof FramingError) return true;
+  return error instanceof Error && error.name === "FramingError" &&
+    "code" in error;
+}

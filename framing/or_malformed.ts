@@ -1,6 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
 import { escapeControls, textOf } from "../internal/shown.ts";
-import { FramingError } from "./framing_error.ts";
+import { FramingError, isFramingError } from "./framing_error.ts";
 
 /**
  * Turns errors of a function into the peer's mistake: for messages that a library reads,
@@ -46,7 +46,7 @@ export function orMalformed<Message, Value>(
     try {
       return decode(message);
     } catch (cause) {
-      if (cause instanceof FramingError) throw cause;
+      if (isFramingError(cause)) throw cause;
       const reason = textOf(() =>
         cause instanceof Error ? cause.message : cause
       );

@@ -1,7 +1,7 @@
 import { concat } from "@std/bytes/concat";
 import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Encoder, Framing } from "../framing/framing.ts";
-import { FramingError } from "../framing/framing_error.ts";
+import { isFramingError } from "../framing/framing_error.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import {
   checkBoolean,
@@ -674,8 +674,7 @@ class Verification<In, Out> {
   }
 
   #checkError(failure: Outcome["failure"], name: string): void {
-    const { isAllowed = (error) => error instanceof FramingError } =
-      this.#options;
+    const { isAllowed = isFramingError } = this.#options;
     if (failure === undefined || isAllowed(failure.error)) return;
     throw new Error(
       `${name}, throws ${
@@ -785,7 +784,7 @@ function isReceived(
 function isSameFailure(a: Outcome["failure"], b: Outcome["failure"]): boolean {
   if (a === undefined || b === undefined) return a === b;
   const [one, other] = [a.error, b.error];
-  if (one instanceof FramingError && other instanceof FramingError) {
+  if (isFramingError(one) && isFramingError(other)) {
     return one.code === other.code && one.offset === other.offset;
   }
   return textOf(() => one) === textOf(() => other);
