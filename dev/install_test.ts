@@ -67,6 +67,22 @@ const PROGRAMS: Readonly<Record<string, string>> = {
     console.log(typeof FramingError === "function" ? "HELLO" : "nothing");`,
 };
 
+/** A program for a browser, whose types are checked. */
+const BROWSER_PROGRAM = `
+  import { Connection } from "@framed/tcp/connection";
+  import { FrameDecoderStream, lines } from "@framed/tcp/framing";
+  import { connectionPair } from "@framed/tcp/testing";
+
+  const messages: ReadableStream<string> = new Blob(["one"]).stream()
+    .pipeThrough(new FrameDecoderStream(lines()));
+  const streams = new TransformStream<Uint8Array, Uint8Array>();
+  const connection = new Connection(streams, { framing: lines() });
+  for await (const line of connection) line.toUpperCase();
+  new Response(connection.receiveStream(5));
+  const pair = connectionPair({ framing: lines() });
+  const line: string | undefined = await pair.near.receive();
+  console.log(messages, line);`;
+
 /** What `deno task example` runs. */
 const LESSONS = ["listen_and_connect.ts", "backpressure.ts", "framing.ts"];
 
@@ -248,12 +264,16 @@ peerTest(
     await write(`${app.path}/package.json`, JSON.stringify({ type: "module" }));
     const { node: program = "" } = PROGRAMS;
     await write(`${app.path}/program.ts`, program);
-    const types = await nodeTypes();
+    await write(`${app.path}/browser.ts`, BROWSER_PROGRAM);
+    const node = { lib: ["esnext"], types: ["node"] };
+    const browser = { lib: ["es2022", "dom", "esnext.disposable"], types: [] };
+    const typeRoots = [await nodeTypes()];
     for (
-      const [module, moduleResolution] of [
-        ["nodenext", "nodenext"],
-        ["esnext", "bundler"],
-      ]
+      const [file, options] of [
+        ["program.ts", { ...node, module: "nodenext" }],
+        ["program.ts", { ...node, module: "esnext" }],
+        ["browser.ts", { ...browser, module: "esnext" }],
+      ] as const
     ) {
       await write(
         `${app.path}/tsconfig.json`,
@@ -265,13 +285,13 @@ peerTest(
             skipLibCheck: false,
             noEmit: true,
             target: "es2022",
-            lib: ["esnext"],
-            types: ["node"],
-            typeRoots: [types],
-            module,
-            moduleResolution,
+            typeRoots,
+            moduleResolution: options.module === "esnext"
+              ? "bundler"
+              : "nodenext",
+            ...options,
           },
-          files: ["program.ts"],
+          files: [file],
         }),
       );
       await run(["tsc", "--project", "tsconfig.json"], app.path);
