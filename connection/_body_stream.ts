@@ -10,22 +10,32 @@ export function bodyStream(
   reader: Reader<unknown>,
   length: number,
 ): ReadableStream<Bytes> {
-  return new ReadableStream(new BodySource(reader, length), {
-    highWaterMark: 0,
-  });
+  const stream: ReadableStream<Bytes> = new ReadableStream(
+    new BodySource(reader, length, () => stream.locked),
+    { highWaterMark: 0 },
+  );
+  return stream;
 }
 
 class BodySource implements UnderlyingDefaultSource<Bytes>, Receiver {
   readonly #reader: Reader<unknown>;
+  readonly #isRead: () => boolean;
   #rest: number;
   #controller: ReadableStreamDefaultController<Bytes> | undefined;
   // Resolves the pending read of a piece.
   #pulled: (() => void) | undefined;
   #isCancelled = false;
+  // Comes after the piece in the stream's own queue.
+  #failure: { readonly error: unknown } | undefined;
 
-  constructor(reader: Reader<unknown>, length: number) {
+  constructor(
+    reader: Reader<unknown>,
+    length: number,
+    isRead: () => boolean,
+  ) {
     this.#reader = reader;
     this.#rest = length;
+    this.#isRead = isRead;
   }
 
   start(controller: ReadableStreamDefaultController<Bytes>): void {
@@ -34,7 +44,8 @@ class BodySource implements UnderlyingDefaultSource<Bytes>, Receiver {
     else this.#reader.wait(this);
   }
 
-  pull(): Promise<void> {
+  pull(): void | Promise<void> {
+    if (this.#failure !== undefined) return this.fail(this.#failure.error);
     return new Promise((resolve) => {
       this.#pulled = resolve;
       this.#reader.goOn();
@@ -56,7 +67,15 @@ class BodySource implements UnderlyingDefaultSource<Bytes>, Receiver {
   }
 
   take(): boolean {
-    if (!this.#isCancelled && this.#pulled === undefined) return false;
+    if (!this.#isCancelled) {
+      if (this.#pulled === undefined) return false;
+      // The read that asked for a piece was abandoned with its lock: the bytes are for the
+      // next read, or a new owner of the transport, not for the stream's queue.
+      if (!this.#isRead()) {
+        this.#settlePull();
+        return false;
+      }
+    }
     if (this.#reader.isWithinMessage) {
       this.fail(isWithinMessage("receive stream"));
       return true;
@@ -81,8 +100,14 @@ class BodySource implements UnderlyingDefaultSource<Bytes>, Receiver {
   }
 
   fail(error: unknown): void {
-    if (!this.#isCancelled) this.#controller?.error(error);
+    // Another reader has the lock already, and an error would drop the piece for it.
+    if (this.#holdsPiece) this.#failure = { error };
+    else if (!this.#isCancelled) this.#controller?.error(error);
     this.#settlePull();
+  }
+
+  get #holdsPiece(): boolean {
+    return (this.#controller?.desiredSize ?? 0) < 0;
   }
 
   #settlePull(): void {

@@ -664,6 +664,43 @@ Deno.test("Connection.abort() rejects receivers that wait for an unread body, al
   }
 });
 
+Deno.test("Connection.receiveStream() keeps the bytes of an abandoned read for the next one", async () => {
+  const endings: [
+    end: (peer: Peer<Transport>, connection: Connection) => unknown,
+    error: string,
+  ][] = [
+    [(peer) => peer.conn.closeWrite(), "95 bytes before its end"],
+    [(_, connection) => connection.closeRead(), "95 bytes before its end"],
+    [(_, connection) => connection.close(), "95 bytes before its end"],
+  ];
+  for (const [end, expected] of endings) {
+    for (const isLocked of [true, false]) {
+      await using ends = await pair({ framing: unframed() });
+      const { connection, peer } = ends;
+      const body = connection.receiveStream(100);
+      await abandonRead(body);
+      const locking = isLocked ? body.getReader() : undefined;
+      await peer.write("hello");
+      await until(() => connection.stats().bytesReceived === 5);
+      connection.peerEnded.catch(() => {}); // makes the connection watch for the end
+      await end(peer, connection);
+      await connection.peerEnded;
+      const reader = locking ?? body.getReader();
+      assertEquals(text((await reader.read()).value), "hello");
+      await assertRejects(() => reader.read(), Error, expected);
+    }
+  }
+});
+
+/** Asks for a piece, and gives up the lock before it has come. */
+async function abandonRead(stream: ReadableStream): Promise<void> {
+  const reader = stream.getReader();
+  const reading = reader.read();
+  await new Promise((resolve) => setTimeout(resolve)); // the stream has asked for it
+  reader.releaseLock();
+  await assertRejects(() => reading, TypeError);
+}
+
 Deno.test("Connection.receiveStream() delivers no bytes of a malformed message", async () => {
   await inEveryCut(
     lines({ maxLength: 3 }),
@@ -725,6 +762,24 @@ Deno.test("Connection.detach() hands over unreceived bytes, in every cut", async
     transport.close();
     return rest;
   }, "raw bytes\n");
+});
+
+Deno.test("Connection.detach() hands over the bytes that came after a pipe of receiveStream() was aborted", async () => {
+  await using ends = await pair({ framing: lines() });
+  const { connection, peer } = ends;
+  const controller = new AbortController();
+  const piping = connection.receiveStream(100).pipeTo(new WritableStream(), {
+    signal: controller.signal,
+    preventCancel: true,
+  });
+  await new Promise((resolve) => setTimeout(resolve)); // the pipe has asked for a piece
+  controller.abort();
+  await assertRejects(() => piping, DOMException);
+  await peer.write("hello");
+  await until(() => connection.stats().bytesReceived === 5);
+  const { transport, unread } = await connection.detach();
+  assertEquals(text(unread), "hello");
+  transport.close();
 });
 
 Deno.test("Connection.detach() gives the bytes of a pending read to the new owner", async () => {
