@@ -57,7 +57,7 @@ export interface ReaderOptions<In> {
   readonly transport: Transport;
   /** A read that does not fill its buffer has emptied the transport. */
   readonly shortReadMeansEmpty: boolean;
-  /** The decoder at first; see {@linkcode Reader.decoder}. */
+  /** The decoder at first; see {@linkcode Reader.reframe}. */
   readonly decoder: Decoder<In>;
   /** The most bytes in one read. */
   readonly readBufferSize: number;
@@ -151,8 +151,7 @@ export class Reader<In> implements Source<In> {
   readonly #owner: ReaderOwner;
   readonly #input = new InputBuffer();
   readonly #receivers = new Queue<Receiver>();
-  /** Takes the next message. */
-  decoder: Decoder<In>;
+  #decoder: Decoder<In>;
   #mode: Mode = "receive";
   #isWatching = false;
   #watchKeepsAlive = false;
@@ -207,7 +206,7 @@ export class Reader<In> implements Source<In> {
     this.#receiveCountdown = options.receiveCountdown;
     this.#messageCountdown = options.messageCountdown;
     this.#owner = options.owner;
-    this.decoder = options.decoder;
+    this.#decoder = options.decoder;
     this.#transport = options.transport;
     this.#shortReadMeansEmpty = options.shortReadMeansEmpty;
     this.#wasEmpty = this.#shortReadMeansEmpty ? undefined : false;
@@ -295,9 +294,17 @@ export class Reader<In> implements Source<In> {
     return this.#peerEnded.promise;
   }
 
+  /** Takes the messages by another decoder, even those after one that is being taken. */
+  reframe(decoder: Decoder<In>): void {
+    this.#decoder = decoder;
+    this.#input.interrupt();
+    // The buffered bytes may now hold a message, and its receiver may call this again.
+    this.goOn();
+  }
+
   /** Takes the next message, if it has arrived and may be taken without a wait. */
   next(): In | undefined {
-    return this.#isFirst() ? this.#take(this.decoder) : undefined;
+    return this.#isFirst() ? this.#take(this.#decoder) : undefined;
   }
 
   /** Takes from `source`, if that may be done without a wait. */
@@ -344,7 +351,7 @@ export class Reader<In> implements Source<In> {
 
   /** Takes the next message, for a receiver in its turn. */
   take(): In | undefined {
-    return this.#take(this.decoder);
+    return this.#take(this.#decoder);
   }
 
   /**
@@ -361,12 +368,12 @@ export class Reader<In> implements Source<In> {
   }
 
   /**
-   * Whether {@linkcode Reader.decoder} has taken a part of a message: the next bytes are
+   * Whether the decoder of the connection has taken a part of a message: the next bytes are
    * its rest, not for another framing. Once the messages are broken, no rest comes.
    */
   get isWithinMessage(): boolean {
     return !this.#isDecoding && !this.#isBroken &&
-      this.decoder.pending === true;
+      this.#decoder.pending === true;
   }
 
   /** Whether the next bytes are for a body that was neither read nor skipped to its end. */
@@ -391,7 +398,7 @@ export class Reader<In> implements Source<In> {
   /** Takes the messages that have arrived, for a receiver in its turn. */
   takeBatch(): Batch<In> | undefined {
     if (!this.#mayTake()) return undefined;
-    const { decoder } = this;
+    const decoder = this.#decoder;
     const { offset } = this.#input;
     const batch = this.#decode(takeBatch, decoder);
     if (batch !== undefined) this.#noteTaken(batch.length);
@@ -615,7 +622,7 @@ export class Reader<In> implements Source<In> {
 
   /** Whether bytes were read that are not part of a taken message. */
   get hasUnread(): boolean {
-    return this.#input.length > 0 || this.decoder.pending === true ||
+    return this.#input.length > 0 || this.#decoder.pending === true ||
       this.#other?.pending === true;
   }
 
@@ -741,7 +748,8 @@ export class Reader<In> implements Source<In> {
     // A function of the framing may have made it leave.
     if (this.#receivers.first !== first) return true;
     if (!isServed) {
-      if (!this.isOver) return false;
+      // It may have called reframe(), and takes by the new framing then.
+      if (!this.isOver || this.#isAskedToServe) return false;
       if (!this.#isOverForFirst) {
         this.#endAfter(first);
         return false;

@@ -905,15 +905,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const encoder = framing.encoder();
     // The same object, with its new type.
     const connection = this as unknown as Connection<I, O>;
-    connection.#reader.decoder = decoder;
     connection.#writer.encoder = encoder;
     this.#heartbeat?.stop();
     this.#heartbeat = undefined;
     if (heartbeat !== undefined && !this.#isReleased) {
       connection.#startBeating(heartbeat);
     }
-    // The buffered bytes may now hold a message, and its receiver may call this again.
-    connection.#reader.goOn();
+    connection.#reader.reframe(decoder);
     return connection;
   }
 

@@ -7,6 +7,7 @@ import { FramingError } from "../framing/framing_error.ts";
 import { headed } from "../framing/headed.ts";
 import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
+import { mapped } from "../framing/mapped.ts";
 import { unframed } from "../framing/unframed.ts";
 import type { PairedTransport } from "../testing/paired_transport.ts";
 import { transportPair } from "../testing/transport_pair.ts";
@@ -130,6 +131,77 @@ Deno.test("Connection.reframe() in a decoder gives buffered messages to pending 
       assertEquals(connection.stats().messagesReceived, 1);
     }
   }
+});
+
+type Switching = Connection<unknown, string>;
+
+/**
+ * Lines, until the function that decodes them meets "SWITCH"; then packets of two bytes.
+ */
+class LinesUntilSwitch implements Framing<unknown, string> {
+  readonly #lines = lines();
+  readonly #isDropped: boolean;
+  /** The connection that is switched. */
+  connection: Switching | undefined;
+
+  constructor(isDropped: boolean) {
+    this.#isDropped = isDropped;
+  }
+
+  decoder() {
+    const decode = (line: string) => {
+      if (line !== "SWITCH") return line;
+      const { encoder } = this.#lines;
+      this.connection?.reframe({ ...fixedLength(2), encoder });
+      return this.#isDropped ? undefined : line;
+    };
+    return mapped(this.#lines, { decode, encode: String }).decoder();
+  }
+
+  encoder() {
+    return this.#lines.encoder();
+  }
+}
+
+Deno.test("Connection.reframe() in a function that decodes holds for the next message, in every cut", async () => {
+  const ways: ((connection: Switching) => Promise<unknown[]>)[] = [
+    (connection) => Array.fromAsync(connection),
+    (connection) => Array.fromAsync(connection.readable),
+    async (connection) => {
+      const batches = await Array.fromAsync(
+        connection.batches(),
+        (batch) => [...batch],
+      );
+      return batches.flat();
+    },
+  ];
+  const rest = [toBytes("b\n"), toBytes("cd")];
+  for (const isDropped of [false, true]) {
+    const framing = new LinesUntilSwitch(isDropped);
+    for (const receiveAll of ways) {
+      await inEveryCut(
+        framing,
+        "a\nSWITCH\nb\ncd",
+        (connection) => receiveAll(framing.connection = connection),
+        isDropped ? ["a", ...rest] : ["a", "SWITCH", ...rest],
+      );
+    }
+  }
+});
+
+Deno.test("Connection.reframe() in a function that drops its message keeps those after it, although the peer has ended", async () => {
+  const framing = new LinesUntilSwitch(true);
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  framing.connection = connection;
+  const body = connection.receiveStream(1).getReader();
+  const receiving: Promise<unknown> = connection.receive();
+  const ended = connection.peerEnded; // makes the connection read ahead
+  await peer.write("xSWITCH\nab");
+  await peer.conn.closeWrite();
+  await ended;
+  await body.read();
+  assertEquals(await receiving, toBytes("ab"));
 });
 
 Deno.test("Connection.reframe() switches within a loop over the messages", async () => {

@@ -463,6 +463,8 @@ function takeOneByOne<In>(
       } else {
         frames.add(start, next, next);
       }
+      // A function of the framing may have switched to another.
+      if (!input.isFor(decoder)) break;
     }
   } catch (error) {
     if (messages.length === 0) throw error;

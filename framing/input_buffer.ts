@@ -229,6 +229,7 @@ export class InputBuffer implements ByteInput {
         return message;
       }
       if (this.#start === start) break;
+      if (this.#needer !== decoder) return undefined; // the rest is for another decoder
       if (!this.#hasParts) this.#partsOffset = this.#streamOffset + start;
       this.#hasParts = decoder.pending === true;
     }
@@ -322,6 +323,26 @@ export class InputBuffer implements ByteInput {
   set hasParts(value: boolean) {
     if (!this.#hasParts) this.#partsOffset = this.offset;
     this.#hasParts = value;
+  }
+
+  /**
+   * Ends what is being taken with the message under way: those after it are for another
+   * decoder.
+   *
+   * @internal
+   */
+  interrupt(): void {
+    this.#needer = undefined;
+    this.#hasParts = false;
+  }
+
+  /**
+   * Whether `decoder` may take more after what it has just taken.
+   *
+   * @internal
+   */
+  isFor(decoder: Decoder<unknown>): boolean {
+    return this.#needer === decoder;
   }
 
   /**
