@@ -616,7 +616,8 @@ export class Reader<In> implements Source<In> {
     const underWay = this.#handOver();
     this.#isBroken = true;
     this.stop();
-    this.#updateRef();
+    // As every transport does initially: its new owner does not know of an unref().
+    this.setMayKeepAlive(true);
     return { unread, underWay };
   }
 

@@ -854,6 +854,29 @@ Deno.test("Connection.detach() hands over the bytes that came after a pipe of re
   transport.close();
 });
 
+Deno.test("Connection.detach() lets a new owner keep the process alive, although unref() was called", async () => {
+  for (const isReading of [false, true]) {
+    const [near, far] = transportPair();
+    let keepsAlive = true;
+    const given: Transport = Object.assign(near, {
+      ref: () => keepsAlive = true,
+      unref: () => keepsAlive = false,
+    });
+    const connection = new Connection(given, { framing: lines() });
+    if (isReading) connection.peerEnded.catch(() => {});
+    connection.unref();
+    assertEquals(keepsAlive, false);
+    const { transport } = await connection.detach();
+    await using next = new Connection(transport, { framing: lines() });
+    const receiving = next.receive();
+    await new Promise((resolve) => setTimeout(resolve)); // the read has begun
+    assertEquals(keepsAlive, true);
+    await far.write(toBytes("late\n"));
+    assertEquals(await receiving, "late");
+    far.close();
+  }
+});
+
 Deno.test("Connection.detach() gives the bytes of a pending read to the new owner", async () => {
   await using ends = await pair({ framing: lines() });
   const { connection, peer } = ends;
