@@ -52,8 +52,13 @@ async function openTcp<In, Out>(
   signal: AbortSignal,
 ): Promise<Deno.TcpConn> {
   // The signal passed to Deno stops dialling, but not the name lookup.
+  const dialling = new AbortController();
+  signal.addEventListener("abort", () => dialling.abort());
+  // Deno calls this again once it has connected. If it threw, because of an abort in the
+  // same moment, the socket would stay open, and nobody could close it.
+  dialling.signal.throwIfAborted = () => {};
   const conn = await openedInTime(
-    Deno.connect({ ...tcpAddressOf(options), signal }),
+    Deno.connect({ ...tcpAddressOf(options), signal: dialling.signal }),
     options,
     signal,
   );

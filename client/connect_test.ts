@@ -599,6 +599,45 @@ Deno.test("connect() rejects when its signal is aborted as the connection opens"
   }
 });
 
+Deno.test("connect() closes every socket when its signal is aborted as many connections open", async () => {
+  let open = 0;
+  let isLast = false;
+  const clientsEnded = Promise.withResolvers<void>();
+  await using server = serve(
+    { hostname, port: 0, framing },
+    async (connection) => {
+      open++;
+      await connection.receive();
+      open--;
+      if (isLast && open === 0) clientsEnded.resolve();
+    },
+  );
+  const { port } = server.addr;
+  // Each time, a few of them have connected, but their promises have not settled yet.
+  for (let round = 0; round < 10; round++) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const connecting = Array.from(
+      { length: 50 },
+      () => connect({ port, framing, signal }),
+    );
+    setTimeout(() => controller.abort(new Error("Enough")), 0);
+    for (const result of await Promise.allSettled(connecting)) {
+      if (result.status === "fulfilled") {
+        await result.value.closed.catch(() => {});
+      }
+    }
+  }
+  isLast = true;
+  const last = await connect({ port, framing });
+  await last.close();
+  const late = setTimeout(
+    () => clientsEnded.reject(new Error(`${open} sockets are open`)),
+    5000,
+  );
+  await clientsEnded.promise.finally(() => clearTimeout(late));
+});
+
 Deno.test("connect() aborts the open connection when its signal is aborted", async () => {
   const controller = new AbortController();
   const { signal } = controller;
