@@ -22,13 +22,14 @@ import type { ConnectOptions, ReconnectOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
 import { lines, mapped, unframed } from "../framing.ts";
 import { reconnect } from "./reconnect.ts";
+import { untilPoll } from "../internal/event_loop.ts";
 import type { ConnectionHandler } from "../server/handler.ts";
 import { serve } from "../server/serve.ts";
 import type { Server } from "../server/server.ts";
 import { VirtualClock } from "../dev/simulation/clock.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { replacing } from "../dev/testdata/replacing.ts";
-import { transportPair } from "../testing.ts";
+import { connectionPair, transportPair } from "../testing.ts";
 
 const framing = lines();
 const hostname = "127.0.0.1";
@@ -652,6 +653,28 @@ Deno.test("reconnect() makes the next connection after an unanswered request, an
   );
   assertEquals(answer, "question 2");
   assertEquals(arrived, ["question 1", "question 2"]);
+  assertEquals(errors.length, 1);
+  assertInstanceOf(errors[0], Error);
+  assertEquals(errors[0].name, "UnexpectedEof");
+});
+
+Deno.test("reconnect() makes the next connection when a request finds that the peer has hung up", async () => {
+  const { errors, onError } = errorLog();
+  await using hangingUp = connectionPair({ framing });
+  await using answering = connectionPair({ framing });
+  hangingUp.far.closeWrite();
+  answering.far.expect().then((line) => answering.far.send(line.toUpperCase()));
+  const connections = [hangingUp.near, answering.near].values();
+  const answer = await reconnect({
+    connect: () => Promise.resolve(connections.next().value!),
+    minTimeout: 1,
+    onError,
+  }, async (connection) => {
+    assert(!connection.signal.aborted); // reads ahead from now on
+    await untilPoll();
+    return await connection.request("hello");
+  });
+  assertEquals(answer, "HELLO");
   assertEquals(errors.length, 1);
   assertInstanceOf(errors[0], Error);
   assertEquals(errors[0].name, "UnexpectedEof");

@@ -771,8 +771,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
           }`,
         );
       }
-      const hasNoAnswer = this.#reader.isStopped || this.#reader.hasAll;
-      if (hasNoAnswer && this.#writer.isOpen) throw noMessage("answer");
+      if (this.#writer.isOpen) {
+        if (this.#reader.isStopped) throw noMessage("answer");
+        // Nothing is sent. It waits all the same, because that notes for `hasEnded` that
+        // a caller was told of the end.
+        if (this.#reader.hasAll) return this.#wait<T>(NOTHING, noAnswer);
+      }
       const source = this.#source(framing); // before sending: it may be refused
       const leavesNow = this.#writer.queue(
         message,
@@ -1834,6 +1838,9 @@ function givenUp(what: string, reason: unknown): DOMException {
   const error = new DOMException(`Cannot go on: ${what}`, "AbortError");
   return Object.defineProperty(error, "cause", { value: reason });
 }
+
+/** Takes no message. */
+const NOTHING: Source<never> = { take: () => undefined };
 
 /** Takes one message as `decoder` reads it. */
 function takingBy<T>(reader: Reader<T>, decoder: Decoder<T>): Source<T> {

@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { Connection } from "./connection.ts";
 import { type Framing, FramingError, lines, unframed } from "../framing.ts";
+import { untilPoll } from "../internal/event_loop.ts";
 import {
   isPending,
   MORE_THAN_KERNEL_TAKES,
@@ -501,6 +502,20 @@ Deno.test("Connection.hasEnded is true once a receiver has reached the peer's en
   assertEquals(connection.hasEnded, false);
   assertEquals(await connection.receive(), "two");
   assertEquals(await connection.receive(), undefined);
+  assertEquals(connection.hasEnded, true);
+  await connection.send("still sent");
+  await connection.close();
+  assertEquals(await peer.readToEnd(), "still sent\n");
+});
+
+Deno.test("Connection.hasEnded is true once a request has found that the peer has ended", async () => {
+  await using ends = await pair({ framing });
+  const { connection, peer } = ends;
+  assert(!connection.signal.aborted); // reads ahead from now on
+  await peer.conn.closeWrite();
+  await untilPoll();
+  assertEquals(connection.hasEnded, false);
+  await assertRejects(() => connection.request("one"), Error, "ended");
   assertEquals(connection.hasEnded, true);
   await connection.send("still sent");
   await connection.close();
