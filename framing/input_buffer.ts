@@ -229,7 +229,10 @@ export class InputBuffer implements ByteInput {
         return message;
       }
       if (this.#start === start) break;
-      if (this.#needer !== decoder) return undefined; // the rest is for another decoder
+      if (this.#needer !== decoder) {
+        this.#hasParts = false;
+        return undefined; // the rest is for another decoder
+      }
       if (!this.#hasParts) this.#partsOffset = this.#streamOffset + start;
       this.#hasParts = decoder.pending === true;
     }
@@ -333,7 +336,6 @@ export class InputBuffer implements ByteInput {
    */
   interrupt(): void {
     this.#needer = undefined;
-    this.#hasParts = false;
   }
 
   /**
