@@ -155,7 +155,34 @@ Deno.test({
     } finally {
       trust(usual);
     }
+    await assertRejects(() =>
+      connect({
+        port: server.addr.port,
+        framing,
+        tls: { caCerts: usual.slice(0, 1) },
+      })
+    );
   },
+});
+
+Deno.test("connect() of node.ts trusts what this call names, not what the last one named", async () => {
+  const { cert, key } = certificate;
+  await using server = await serve(
+    { ...loopback, tls: certificate, onError: () => {} },
+    (connection) => connection.send("welcome"),
+  );
+  const { port } = server.addr;
+  const others = tls.rootCertificates.slice(0, 1);
+  for (let time = 0; time < 2; time++) {
+    for (const own of [{}, { cert, key }]) {
+      const trusting = { caCerts, ...own };
+      await using client = await connect({ port, framing, tls: trusting });
+      assertEquals(await client.receive(), "welcome");
+      await assertRejects(() =>
+        connect({ port, framing, tls: { caCerts: others, ...own } })
+      );
+    }
+  }
 });
 
 Deno.test("connect() of node.ts rejects a certificate from an unknown authority", async () => {
@@ -178,10 +205,14 @@ Deno.test("connect() of node.ts reports a refused client certificate as InvalidD
     key,
     requestCert: true,
     ca: caCerts,
-  });
+  }, (socket) => socket.end("welcome\n"));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
+  const shown = { caCerts, cert, key };
+  const accepted = await connect({ port, framing, tls: shown });
+  assertEquals(await accepted.receive(), "welcome");
+  await accepted.close();
   // A TLS 1.3 client finishes its handshake before the server has seen that it has no
   // certificate.
   const client = await connect({ port, framing, tls: { caCerts } });
