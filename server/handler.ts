@@ -36,7 +36,9 @@ export interface ConnectionInfo<A extends Address | undefined = Address> {
   readonly remoteAddr: A;
   /**
    * Aborts when the server begins to shut down: by {@linkcode Server.shutdown}, with an
-   * `AbortError`, or by the server's own signal, with its reason.
+   * `AbortError`; by the server's own signal, with its reason; or because your own listener
+   * was closed, with its `BadResource`. A `net.Server` of Node does not tell that it was
+   * closed while connections are open.
    *
    * After `shutdown()` the connection still sends what its handler sends, and still
    * gives the messages that were read before. The server's own signal aborts the
