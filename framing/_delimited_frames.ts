@@ -137,7 +137,6 @@ export class DelimitedFrames implements FrameFinder {
     const { takesReturn, longest } = this.#shape.search;
     const delimiterLength = takesReturn ? 1 : longest;
     frames.clear(0, disposition === "suffix" ? 0 : delimiterLength);
-    const tails = takesReturn ? frames.eachTail() : undefined;
     const { ends } = frames;
     const room = ends.length;
     if (areAllFrames && end - start <= maxLength) {
@@ -151,9 +150,10 @@ export class DelimitedFrames implements FrameFinder {
         frames.shift = search.shift - start + delimiterLength;
         frames.count = count;
       }
-      if (tails !== undefined) noteReturns(bytes, start, frames, tails);
+      if (takesReturn) noteReturns(bytes, start, frames);
       return;
     }
+    const tails = takesReturn ? frames.eachTail() : undefined;
     // `| 0` says that a sum is a small integer: the loop takes two thirds of the time.
     let from = 0;
     let to = 0;
@@ -270,20 +270,29 @@ function addAmongFew(
   }
 }
 
-/** Notes for each line how long its end is: a line feed, and a carriage return before it. */
+/**
+ * Notes for each line how long its end is, if a carriage return comes before a line feed.
+ */
 function noteReturns(
   bytes: Uint8Array,
   start: number,
-  { ends, shift, count }: Frames,
-  tails: Int32Array,
+  frames: Frames,
 ): void {
+  const { ends, shift, count } = frames;
   // The offset of the byte before a line feed.
   const toLast = start + shift - 2;
-  for (let i = 0; i < count; i = (i + 1) | 0) {
-    tails[i] = bytes[(ends[i]! + toLast) | 0] === CARRIAGE_RETURN ? 2 : 1; // below the count
+  let first = 0;
+  // All entries below the count exist.
+  while (
+    first < count && bytes[(ends[first]! + toLast) | 0] !== CARRIAGE_RETURN
+  ) first = (first + 1) | 0;
+  if (first === count) return;
+  const tails = frames.eachTail().fill(1, 0, first);
+  for (let i = first; i < count; i = (i + 1) | 0) {
+    tails[i] = bytes[(ends[i]! + toLast) | 0] === CARRIAGE_RETURN ? 2 : 1;
   }
   // A byte before the front belongs to no line.
-  if (count > 0 && ends[0]! + shift === 1) tails[0] = 1;
+  if (ends[0]! + shift === 1) tails[0] = 1;
 }
 
 /** Whether two matches can overlap. */
