@@ -85,6 +85,11 @@ const GONE = new Set([
   "EPIPE",
   "ECONNRESET",
   "ECONNABORTED",
+  // A stream of Node that was closed, such as the input of a child process that has
+  // exited; the first is what its web stream makes of it.
+  "ABORT_ERR",
+  "ERR_STREAM_PREMATURE_CLOSE",
+  "ERR_STREAM_DESTROYED",
 ]);
 
 function isPeerGone(error: unknown): boolean {

@@ -28,6 +28,9 @@ Deno.test("endingOfWrite() recognizes that the peer is gone by Deno's names and 
       Object.assign(new Error("gone"), { code: "EPIPE" }),
       Object.assign(new Error("gone"), { code: "ECONNRESET" }),
       Object.assign(new Error("gone"), { code: "ECONNABORTED" }),
+      Object.assign(new Error("gone"), { code: "ABORT_ERR" }),
+      Object.assign(new Error("gone"), { code: "ERR_STREAM_PREMATURE_CLOSE" }),
+      Object.assign(new Error("gone"), { code: "ERR_STREAM_DESTROYED" }),
     ]
   ) assertStrictEquals(endingOfWrite(gone), ENDINGS.peerGone);
   for (
@@ -35,6 +38,7 @@ Deno.test("endingOfWrite() recognizes that the peer is gone by Deno's names and 
       new Error("other"),
       Object.assign(new Error("other"), { code: "EIO" }),
       Object.assign(new Error("other"), { code: 32 }),
+      new DOMException("other", "AbortError"),
       "EPIPE",
       undefined,
     ]

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { PassThrough, Readable, Writable } from "node:stream";
 import {
   assert,
   assertEquals,
@@ -1053,4 +1055,25 @@ Deno.test("Connection adds one listener to a signal for all connections and call
     await assertRejects(() => each, Error, "enough");
   }
   for (const each of pairs) await each[Symbol.asyncDispose]();
+});
+
+Deno.test("Connection delivers what had arrived when a stream of Node is closed, and sending fails", async () => {
+  const [output, input] = [new PassThrough(), new PassThrough()];
+  const connection = new Connection(
+    {
+      readable: Readable.toWeb(output) as ReadableStream<Uint8Array>,
+      writable: Writable.toWeb(input),
+    },
+    { framing },
+  );
+  output.end("one\ntwo\n");
+  input.destroy(); // as that of a child process that has exited
+  await once(input, "close");
+  connection.send("hello");
+
+  await assertRejects(() => connection.flush(), Error, "abort");
+  assertEquals(await connection.receive(), "one");
+  assertEquals(await connection.receive(), "two");
+  await assertRejects(() => connection.receive(), Error, "abort");
+  await assertRejects(() => connection.closed, Error, "abort");
 });

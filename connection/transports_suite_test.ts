@@ -510,3 +510,28 @@ testEach("hands its transport over with what is unread", async (kind) => {
   assertEquals(await far.receive(), "answer");
   transport.close();
 });
+
+Deno.test({
+  name:
+    "Connection over a child process that has exited receives what it wrote, although sending fails",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const child = new Deno.Command("echo", {
+      args: ["one\ntwo"],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const connection = new Connection(
+      { readable: child.stdout, writable: child.stdin },
+      { framing },
+    );
+    await child.status;
+    connection.send("hello");
+    await assertRejects(() => connection.flush());
+
+    assertEquals(await connection.receive(), "one");
+    assertEquals(await connection.receive(), "two");
+    await assertRejects(() => connection.receive());
+    await assertRejects(() => connection.closed);
+  },
+});
