@@ -15,6 +15,7 @@ import { fixedLength } from "../framing/fixed_length.ts";
 import { FramingError } from "../framing/framing_error.ts";
 import { lines } from "../framing/lines.ts";
 import { unframed } from "../framing/unframed.ts";
+import { untilPoll } from "../internal/event_loop.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./options.ts";
@@ -526,8 +527,13 @@ Deno.test({
       { framing },
     );
     await child.status;
-    connection.send("hello");
-    await assertRejects(() => connection.flush());
+    await assertRejects(async () => {
+      for (;;) { // Node still takes a message after the exit
+        await connection.send("hello");
+        await connection.flush();
+        await untilPoll();
+      }
+    });
 
     assertEquals(await connection.receive(), "one");
     assertEquals(await connection.receive(), "two");

@@ -23,6 +23,8 @@ export interface DecodeOptions {
   readonly intoBuffer?: boolean;
   /** Called with each message when it is decoded. */
   readonly onMessage?: (message: unknown, index: number) => void;
+  /** Called when everything was taken from a chunk. */
+  readonly onChunk?: () => void;
 }
 
 // No real frame has so many messages, and no decode() needs so many looks at its input.
@@ -39,7 +41,8 @@ export function decodeStream(
   stream: Uint8Array,
   options: DecodeOptions = {},
 ): Outcome {
-  const { cuts = [], ended = true, intoBuffer = false, onMessage } = options;
+  const { cuts = [], ended = true, intoBuffer = false, onMessage, onChunk } =
+    options;
   const input = new InputBuffer();
   const decoder = bounded(framing.decoder());
   const messages: unknown[] = [];
@@ -79,6 +82,7 @@ export function decodeStream(
       } else input.append(new Uint8Array(chunk));
       take(false);
       counts.push(messages.length);
+      onChunk?.();
     }
     if (ended) take(true);
   } catch (error) {

@@ -251,6 +251,7 @@ class Verification<In, Out> {
     this.#verifyPromptness(frames, received);
     this.#verifyCuts(stream, received);
     this.#verifyPromptnessWhenCut(frames);
+    this.#verifyStateWithinFrames(frames, received);
     this.#verifyEnds(messages, frames, received);
     for (const refused of this.#options.refused ?? []) {
       this.#verifyRefusal(stream, received, refused);
@@ -265,9 +266,14 @@ class Verification<In, Out> {
     const together = new OutputBuffer();
     const third = this.#framing.encoder();
     const frames = messages.map((message, index) => {
-      const name = `message ${index}, ${show(message)}`;
-      const before = bytesIn(message);
+      const [shown, before] = [show(message), bytesIn(message)];
+      const name = `message ${index}, ${shown}`;
+      const checkUnchanged = () => {
+        if (show(message) === shown && isSame(bytesIn(message), before)) return;
+        throw new Error(`${name} was changed as it was encoded`);
+      };
       const frame = encodeAlone(one, message, name);
+      checkUnchanged(); // otherwise it would be blamed on state of the encoders
       const again = encodeAlone(other, message, name);
       if (!isSame(frame, again)) {
         throw new Error(
@@ -277,9 +283,7 @@ class Verification<In, Out> {
         );
       }
       together.push(third, message);
-      if (!isSame(before, bytesIn(message))) {
-        throw new Error(`${name} was changed as it was encoded`);
-      }
+      checkUnchanged();
       return frame;
     });
     const sent = together.takeBytes();
@@ -446,6 +450,33 @@ class Verification<In, Out> {
         showBytes(others[wrong] ?? NO_BYTES)
       } while a stream is decoded: the directions share state`,
     );
+  }
+
+  /** Decodes streams while another one lacks the last byte of a frame. */
+  #verifyStateWithinFrames(
+    frames: readonly Uint8Array[],
+    received: readonly unknown[],
+  ): void {
+    const stream = concat(frames);
+    const lastBytes = new Set(endsOf(frames).map((end) => end - 1));
+    const cuts = [...lastBytes].filter((place) => place > 0)
+      .slice(0, ROUNDS_OF_ONE_FRAME);
+    let inner: Outcome | undefined;
+    const outer = this.#decode(stream, {
+      cuts,
+      onChunk: () => {
+        if (inner !== undefined && !isReceived(received, inner.messages)) {
+          return;
+        }
+        inner = this.#decode(stream, {});
+      },
+    });
+    if (inner !== undefined) {
+      const what = "while another stream is within a message";
+      this.#compare(inner, received, stream, [], what);
+    }
+    const what = "while other streams are decoded within its messages";
+    this.#compare(outer, received, stream, cuts, what);
   }
 
   /** Ends the stream at each place, or at many and before the last byte of each frame. */

@@ -424,6 +424,38 @@ Deno.test("verifyFraming() finds state that streams share", () => {
   );
 });
 
+Deno.test("verifyFraming() finds state that streams share within a message", () => {
+  let length: number | undefined;
+  const sharing = words((input) => {
+    if (length === undefined) {
+      length = input.byteAt(0);
+      if (length === undefined) return undefined;
+      input.skip(1);
+    }
+    if (input.length < length) return undefined;
+    const word = input.takeText(length);
+    length = undefined;
+    return word;
+  });
+  assertIncludes(
+    faultOf(sharing, ["one", "two"]),
+    'gives message 0 as "\\u0003on", which was "one"',
+    "while another stream is within a message",
+  );
+
+  const resetting: Framing<string> = {
+    ...sharing,
+    decoder() {
+      length = undefined;
+      return sharing.decoder();
+    },
+  };
+  assertIncludes(
+    faultOf(resetting, ["one", "three"]),
+    "while other streams are decoded within its messages",
+  );
+});
+
 Deno.test("verifyFraming() finds state that both directions of a stream share", () => {
   /** Numbered lines; `next` returns the number. */
   function numbered(next: (isDecoding: boolean) => number): Framing<string> {
@@ -476,7 +508,10 @@ Deno.test("verifyFraming() finds an encoder that masks the message in place", ()
         ),
     }),
   };
-  assertIncludes(faultOf(masking, [bytes("abc")]), "message 0");
+  assertIncludes(
+    faultOf(masking, [bytes("abc")]),
+    'message 0, "abc" was changed as it was encoded',
+  );
 });
 
 Deno.test("verifyFraming() finds a message that waits for the next frame", () => {
@@ -893,6 +928,20 @@ Deno.test("verifyFraming() finds an encoder that changes the message", () => {
     }),
   }, [bytes("one")]);
   assert(fault.includes("was changed as it was encoded"), fault);
+
+  const emptying = {
+    decoder: (): Decoder<string[]> => ({ decode: () => undefined }),
+    encoder: () => ({
+      encode(words: string[], output: ByteOutput) {
+        while (words.length > 0) output.writeText(`${words.shift()} `);
+        output.writeText("\n");
+      },
+    }),
+  };
+  assertIncludes(
+    faultOf(emptying, [["one", "two"]]),
+    'message 0, ["one","two"] was changed as it was encoded',
+  );
 });
 
 Deno.test("verifyFraming() finds frames that differ when they are encoded one by one", () => {
