@@ -936,7 +936,7 @@ export class Reader<In> implements Source<In> {
   #noteBytes(length: number, room: Uint8Array): void {
     const isFull = length === room.length;
     this.#wasEmpty = !isFull && this.#shortReadMeansEmpty;
-    if (isFull || this.#mode !== "receive") noteMoved(length);
+    if (!this.#wasEmpty || this.#mode !== "receive") noteMoved(length);
     const isDropped = room === dropped || this.isStopped || this.#isBroken;
     // What comes during a hold may be the peer's handshake, which goes on after close().
     if (isDropped && !this.#isHeld) {

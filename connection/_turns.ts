@@ -102,7 +102,7 @@ let pause: Promise<void> | undefined;
 // Whether two connections were seen since the pause began: both wait, or one has read.
 let hasOthers = false;
 
-/** Notes that a read filled its buffer, or a write was taken. */
+/** Notes that a read may have left more in the transport, or that a write was taken. */
 export function noteMoved(length: number): void {
   bytesMoved += length;
   moves++;

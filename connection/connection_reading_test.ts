@@ -916,3 +916,25 @@ Deno.test("Connection uses small reads for a stream of messages that are all dro
   assertEquals(connection.stats().messagesDropped, 4096);
   assert(Math.max(...rooms) <= 2048, `${rooms}`);
 });
+
+Deno.test("Connection gives others a turn while a stream always has small chunks", async () => {
+  const length = 100_000;
+  let count = 0;
+  const readable = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      count++;
+      controller.enqueue(new Uint8Array(1));
+    },
+  }, { highWaterMark: 0 });
+  const writable = new WritableStream<Uint8Array>();
+  const connection = new Connection(
+    { readable, writable },
+    { framing: fixedLength(length) },
+  );
+  let countAtTimer = 0;
+  const timer = setTimeout(() => countAtTimer = count, 0);
+  await connection.receive();
+  clearTimeout(timer);
+  await connection.close();
+  assert(countAtTimer > 0 && countAtTimer < length, `${countAtTimer}`);
+});
