@@ -225,7 +225,7 @@ class AcceptedSocket<A extends NetAddress | UnixAddress>
 }
 
 function hasEnded(): Error {
-  return systemError("UnexpectedEof", "The peer has ended the connection");
+  return systemError("UnexpectedEof", "the peer has ended the connection");
 }
 
 /** Takes connections from the caller's listener. */

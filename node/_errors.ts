@@ -58,7 +58,7 @@ export function toSystemError(
 
 /**
  * An error of a TLS handshake with Deno's name: `UnexpectedEof` if the peer closed the
- * connection.
+ * connection. Without a task, the caller puts it before the message.
  */
 export function toHandshakeError(error: unknown, task?: string): unknown {
   // Node and Bun report an end as a reset. A real reset, from the system, has a
@@ -66,10 +66,10 @@ export function toHandshakeError(error: unknown, task?: string): unknown {
   const isEnd = error instanceof Error && "code" in error &&
     error.code === "ECONNRESET" && !("syscall" in error);
   if (!isEnd) return toSystemError(error, { task, otherwise: "InvalidData" });
-  const what = "peer has ended the connection";
+  const what = "the peer has ended the connection";
   return systemError(
     "UnexpectedEof",
-    task === undefined ? `The ${what}` : `Cannot ${task}: the ${what}`,
+    task === undefined ? what : `Cannot ${task}: ${what}`,
   );
 }
 

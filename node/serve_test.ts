@@ -2,6 +2,7 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertMatch,
   assertRejects,
   assertThrows,
 } from "@std/assert";
@@ -340,6 +341,10 @@ Deno.test("serve() of node.ts distinguishes an end during the handshake from inv
   const error = await told.promise;
   assertInstanceOf(error, Error);
   assertEquals(error.name, "UnexpectedEof");
+  assertMatch(
+    error.message,
+    /^Cannot shake hands with 127\.0\.0\.1:\d+: the peer has ended the connection$/,
+  );
   socket.destroy();
 });
 
