@@ -1,4 +1,4 @@
-import type { DelimiterSearch } from "./_delimiter_search.ts";
+import { bordersOf, type DelimiterSearch } from "./_delimiter_search.ts";
 import {
   type Found,
   type FrameFinder,
@@ -198,9 +198,12 @@ export class DelimitedFrames implements FrameFinder {
     contentStart: number,
     ended: boolean,
   ): Found {
-    const { what, disposition, limits } = this.#shape;
+    const { what, disposition, limits, search } = this.#shape;
     const contentLength = input.length - contentStart;
-    const undecided = this.#shape.search.undecided(input, contentStart);
+    // Only these may be cut within a delimiter.
+    const undecided = this.#isDiscarding || contentLength > limits.maxLength
+      ? search.undecided(input, contentStart)
+      : 0;
     const isTooLong = !this.#isDiscarding &&
       contentLength - undecided > limits.maxLength;
     const offset = input.offset + from;
@@ -298,18 +301,7 @@ function noteReturns(
 /** Whether two matches can overlap. */
 function overlapsItself(sought: number | Uint8Array | undefined): boolean {
   if (typeof sought !== "object") return false;
-  // For each position, how many bytes up to there are also the first bytes. Each number
-  // leads to the next shorter one, so a long delimiter takes linear time.
-  const borders = new Int32Array(sought.length);
-  let border = 0;
-  for (let i = 1; i < sought.length; i++) {
-    while (border > 0 && sought[i] !== sought[border]) {
-      border = borders[border - 1] ?? 0;
-    }
-    if (sought[i] === sought[border]) border++;
-    borders[i] = border;
-  }
-  return border > 0;
+  return (bordersOf(sought).at(-1) ?? 0) > 0;
 }
 
 /** The sought bytes as text, if they are ASCII. */

@@ -35,14 +35,14 @@ class OneDelimiter implements DelimiterSearch {
   readonly longest: number;
   readonly only: number | Uint8Array;
   readonly takesReturn = false;
-  readonly #delimiter: Uint8Array;
+  readonly #beginnings: Beginnings;
   start = 0;
   end = 0;
 
   constructor(delimiter: Uint8Array) {
     const byte = delimiter[0];
     this.longest = delimiter.length;
-    this.#delimiter = delimiter;
+    this.#beginnings = new Beginnings(delimiter);
     this.only = this.longest === 1 && byte !== undefined ? byte : delimiter;
   }
 
@@ -55,7 +55,7 @@ class OneDelimiter implements DelimiterSearch {
   }
 
   undecided(input: ByteInput, from: number): number {
-    return beginningAtEnd(input, from, this.#delimiter);
+    return this.#beginnings.atEnd(input, from);
   }
 }
 
@@ -68,11 +68,13 @@ class SeveralDelimiters implements DelimiterSearch {
   readonly only = undefined;
   readonly takesReturn = false;
   readonly #delimiters: readonly Uint8Array[];
+  readonly #beginnings: readonly Beginnings[];
   start = 0;
   end = 0;
 
   constructor(delimiters: readonly Uint8Array[]) {
     this.#delimiters = delimiters;
+    this.#beginnings = delimiters.map((each) => new Beginnings(each));
     this.longest = Math.max(...delimiters.map(({ length }) => length));
   }
 
@@ -90,10 +92,10 @@ class SeveralDelimiters implements DelimiterSearch {
     }
     if (end === 0) return false;
     if (!ended && start + this.longest > input.length) {
-      for (const delimiter of this.#delimiters) {
-        const undecided = beginningAtEnd(input, from, delimiter);
+      for (const each of this.#beginnings) {
+        const undecided = each.atEnd(input, from);
         const beginning = input.length - undecided;
-        const isLonger = beginning + delimiter.length > end;
+        const isLonger = beginning + each.length > end;
         if (
           undecided > 0 &&
           (beginning < start || beginning === start && isLonger)
@@ -109,7 +111,7 @@ class SeveralDelimiters implements DelimiterSearch {
 
   undecided(input: ByteInput, from: number): number {
     return Math.max(
-      ...this.#delimiters.map((each) => beginningAtEnd(input, from, each)),
+      ...this.#beginnings.map((each) => each.atEnd(input, from)),
     );
   }
 }
@@ -142,20 +144,55 @@ export class LineEnds implements DelimiterSearch {
   }
 }
 
-/** How many of the last bytes, from `from` on, are a partial `delimiter`. */
-function beginningAtEnd(
-  input: ByteInput,
-  from: number,
-  delimiter: Uint8Array,
-): number {
-  const { length } = input;
-  const longest = Math.min(delimiter.length - 1, length - from);
-  for (let count = longest; count > 0; count--) {
-    let same = 0;
-    while (
-      same < count && input.byteAt(length - count + same) === delimiter[same]
-    ) same++;
-    if (same === count) return count;
+/** A delimiter, and how its beginnings repeat in it. */
+class Beginnings {
+  readonly #delimiter: Uint8Array;
+  #borders: Int32Array | undefined;
+
+  constructor(delimiter: Uint8Array) {
+    this.#delimiter = delimiter;
   }
-  return 0;
+
+  /** The length of the delimiter. */
+  get length(): number {
+    return this.#delimiter.length;
+  }
+
+  /** How many of the last bytes, from `from` on, are a partial delimiter. */
+  atEnd(input: ByteInput, from: number): number {
+    const delimiter = this.#delimiter;
+    const { length } = input;
+    const borders = this.#borders ??= bordersOf(delimiter);
+    let count = 0;
+    // Trying each length by itself would take quadratic time for a long delimiter.
+    for (
+      let at = Math.max(from, length - delimiter.length + 1);
+      at < length;
+      at++
+    ) {
+      const byte = input.byteAt(at);
+      while (count > 0 && byte !== delimiter[count]) {
+        count = borders[count - 1] ?? 0;
+      }
+      if (byte === delimiter[count]) count++;
+    }
+    return count;
+  }
+}
+
+/**
+ * For each position, how many bytes up to there are also the first bytes. Each number
+ * leads to the next shorter one, so a long delimiter takes linear time.
+ */
+export function bordersOf(delimiter: Uint8Array): Int32Array {
+  const borders = new Int32Array(delimiter.length);
+  let border = 0;
+  for (let i = 1; i < delimiter.length; i++) {
+    while (border > 0 && delimiter[i] !== delimiter[border]) {
+      border = borders[border - 1] ?? 0;
+    }
+    if (delimiter[i] === delimiter[border]) border++;
+    borders[i] = border;
+  }
+  return borders;
 }

@@ -809,6 +809,27 @@ Deno.test("delimited() does little more work for a long delimiter that almost ma
   assertTimes(10, () => decode(128), () => decode(4096));
 });
 
+Deno.test("delimited() does little more work for a long delimiter whose beginning repeats", () => {
+  const stream = bytes("a".repeat(4096));
+  function decode(repeats: number, maxLength: number): void {
+    const half = "a".repeat(repeats);
+    const framing = delimited(`${half}b${half}`, {
+      maxLength,
+      oversize: "discard",
+      trailing: "discard",
+    });
+    decodeInTinyChunks(framing, stream, 1, 0);
+  }
+  for (const maxLength of [8192, 1]) { // nothing, and almost everything is too long
+    decode(32, maxLength);
+    assertTimes(
+      100,
+      () => decode(32, maxLength),
+      () => decode(1024, maxLength),
+    );
+  }
+});
+
 Deno.test("delimited() can decode another stream in onDiscard", () => {
   const inner = delimited(",");
   const framing = delimited(",", {
