@@ -4,7 +4,7 @@ import {
   untilOthersAreServed,
 } from "../internal/countdown.ts";
 import { unobserved } from "../internal/promises.ts";
-import { Queue } from "../internal/queue.ts";
+import { type Linked, LinkedQueue } from "../internal/linked_queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
 import type { Decoder } from "../framing/framing.ts";
 import { type Batch, takeAhead, takeBatch } from "../framing/batch.ts";
@@ -30,7 +30,7 @@ export interface Source<T> {
 }
 
 /** Waits in a queue for messages. */
-export interface Receiver {
+export interface Receiver extends Linked<Receiver> {
   /**
    * Takes what it waits for, if that has arrived.
    *
@@ -150,7 +150,7 @@ export class Reader<In> implements Source<In> {
   readonly #messageCountdown: Countdown | undefined;
   readonly #owner: ReaderOwner;
   readonly #input = new InputBuffer();
-  readonly #receivers = new Queue<Receiver>();
+  readonly #receivers = new LinkedQueue<Receiver>();
   #decoder: Decoder<In>;
   #mode: Mode = "receive";
   #isWatching = false;
@@ -756,7 +756,7 @@ export class Reader<In> implements Source<In> {
         return false;
       }
     }
-    this.#receivers.shift();
+    this.#receivers.remove(first);
     if (isServed) return true;
     // The bytes left are part of its message, not for the next receiver.
     this.#isBroken = true;
@@ -781,9 +781,11 @@ export class Reader<In> implements Source<In> {
   /** Ends the wait of receivers after a body that will never be whole. */
   #endAfter(first: Receiver): void {
     if (!this.#lacksBody) return;
-    const [, ...others] = this.#receivers.takeAll();
-    this.#receivers.push(first);
-    for (const receiver of others) this.#endFor(receiver);
+    while (first.next !== undefined) {
+      const receiver = first.next;
+      this.#receivers.remove(receiver);
+      this.#endFor(receiver);
+    }
   }
 
   /**

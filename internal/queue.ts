@@ -50,17 +50,6 @@ export class Queue<T> {
     return items;
   }
 
-  /** Removes one item, wherever it is. */
-  remove(item: T): void {
-    if (this.length === 0) return;
-    // Receivers that share a signal leave one after another from the front. Moving all
-    // others each time would take quadratic time.
-    if (this.first === item) return void this.shift();
-    if (this.last === item) return void this.#items.pop(); // not the first, so one item is left
-    const at = this.#items.indexOf(item, this.#head);
-    if (at !== -1) this.#items.splice(at, 1);
-  }
-
   /** Drops all items. */
   clear(): void {
     this.fill(NO_ITEMS);
