@@ -830,6 +830,19 @@ Deno.test("delimited() does little more work for a long delimiter whose beginnin
   }
 });
 
+Deno.test("delimited() does work linear in the number of delimiters", () => {
+  const count = 1000;
+  const stream = bytes(`${"a".repeat(200)}<0>`.repeat(count));
+  function decode(delimiters: number): void {
+    const framing = delimited(
+      Array.from({ length: delimiters }, (_, i) => `<${i}>`),
+    );
+    decodeInTinyChunks(framing, stream, stream.length, count);
+  }
+  decode(256);
+  assertTimes(60, () => decode(16), () => decode(256));
+});
+
 Deno.test("delimited() can decode another stream in onDiscard", () => {
   const inner = delimited(",");
   const framing = delimited(",", {

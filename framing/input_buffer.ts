@@ -86,8 +86,9 @@ export class InputBuffer implements ByteInput {
   // What was thrown after the messages of a batch.
   #failure: Failure | undefined;
   #searches = NO_SEARCHES;
-  // The last one.
+  // The last one, and its place among them.
   #search: Search | undefined;
+  #at = 0;
 
   /**
    * Makes an empty buffer.
@@ -554,15 +555,20 @@ export class InputBuffer implements ByteInput {
 
   #searchFor(sought: number | Uint8Array): Search {
     if (this.#search?.sought === sought) return this.#search;
-    // Compare bytes, not objects: a framing made anew for each message has its own.
-    let search = this.#searches.find((each) => isSame(each.sought, sought));
-    if (search === undefined) {
-      search = searchFor(sought);
-      // Allocates exactly; spreading would reserve room for more in each connection.
-      this.#searches = this.#searches.slice(-MAX_SEARCHES + 1).concat(search);
+    const searches = this.#searches;
+    // Several delimiters are sought in turn: mostly it is the one after the last.
+    for (let i = 0; i < searches.length; i++) {
+      this.#at = this.#at + 1 < searches.length ? this.#at + 1 : 0;
+      const search = searches[this.#at]!; // below the length
+      // Compare bytes, not objects: a framing made anew for each message has its own.
+      if (isSame(search.sought, sought)) return this.#search = search;
     }
-    this.#search = search;
-    return search;
+    // Allocates exactly; spreading would reserve room for more in each connection.
+    this.#searches = searches.slice(-MAX_SEARCHES + 1).concat(
+      this.#search = searchFor(sought),
+    );
+    this.#at = this.#searches.length - 1;
+    return this.#search;
   }
 
   /** Moves untaken bytes to the front of a buffer with `least` free bytes after them. */
