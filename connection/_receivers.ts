@@ -5,7 +5,7 @@ import type { Reader, Receiver, Source } from "./_reader.ts";
 export class Waiter<T> implements Receiver {
   /** The taken value. It causes no unhandled rejection if nothing awaits it. */
   readonly promise: Promise<T>;
-  // Made at once: an object takes longer to get them later.
+  // Set in the constructor: adding a field later takes longer.
   previous: Receiver | undefined = undefined;
   next: Receiver | undefined = undefined;
   readonly #resolve: (taken: T) => void;
