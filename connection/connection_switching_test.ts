@@ -189,6 +189,26 @@ Deno.test("Connection.reframe() in a function that decodes holds for the next me
   }
 });
 
+Deno.test("Connection.reframe() in a decoder that takes no bytes leaves them to the next framing, in every cut", async () => {
+  let connection: Connection<unknown, string> | undefined;
+  const sniffing: Framing<unknown, string> = {
+    decoder: () => ({
+      maxFrameLength: 1, // it looks at one byte
+      decode(input) {
+        if (input.length > 0) connection?.reframe(lines());
+        return undefined;
+      },
+    }),
+    encoder: () => lines().encoder(),
+  };
+  await inEveryCut(
+    sniffing,
+    "ab\ncd",
+    (given) => Array.fromAsync(connection = given),
+    ["ab", "cd"],
+  );
+});
+
 Deno.test("Connection.reframe() in a function that drops its message keeps those after it, although the peer has ended", async () => {
   const framing = new LinesUntilSwitch(true);
   await using ends = await pair({ framing });

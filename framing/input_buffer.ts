@@ -229,11 +229,11 @@ export class InputBuffer implements ByteInput {
         this.#checkLength(this.#lastLength, start, maxFrameLength);
         return message;
       }
-      if (this.#start === start) break;
       if (this.#needer !== decoder) {
         this.#hasParts = false;
         return undefined; // the rest is for another decoder
       }
+      if (this.#start === start) break;
       if (!this.#hasParts) this.#partsOffset = this.#streamOffset + start;
       this.#hasParts = decoder.pending === true;
     }
