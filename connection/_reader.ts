@@ -167,7 +167,7 @@ export class Reader<In> implements Source<In> {
   // first one, which has to wait too.
   #wasEmpty: boolean | undefined;
   #hasPeerEnded = false;
-  // A receiver was told that there are no more messages.
+  // A caller was told that there are no more messages.
   #isDone = false;
   // The bytes hold no more messages: they broke a rule or were dropped.
   #isBroken = false;
@@ -284,6 +284,13 @@ export class Reader<In> implements Source<In> {
     return (this.#loop.over ??= Promise.withResolvers()).promise;
   }
 
+  /** Notes that a caller is told of the end of the messages. */
+  noteTold(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#owner.onReadEnd();
+  }
+
   /** Settles at the peer's end, or when reading stops; rejects at an error. */
   get peerEnded(): Promise<void> {
     if (this.#peerEnded === undefined) {
@@ -294,7 +301,7 @@ export class Reader<In> implements Source<In> {
     return this.#peerEnded.promise;
   }
 
-  /** Takes the messages by another decoder, even those after one that is being taken. */
+  /** Decodes messages with another decoder, from the one after that under way. */
   reframe(decoder: Decoder<In>): void {
     this.#decoder = decoder;
     this.#input.interrupt();
@@ -761,10 +768,7 @@ export class Reader<In> implements Source<In> {
     // The bytes left are part of its message, not for the next receiver.
     this.#isBroken = true;
     this.#endFor(first);
-    if (this.#failure === undefined && !this.#isDone) {
-      this.#isDone = true;
-      this.#owner.onReadEnd();
-    }
+    if (this.#failure === undefined) this.noteTold();
     return true;
   }
 

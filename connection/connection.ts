@@ -773,9 +773,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       }
       if (this.#writer.isOpen) {
         if (this.#reader.isStopped) throw noMessage("answer");
-        // Nothing is sent. It waits all the same, because that notes for `hasEnded` that
-        // a caller was told of the end.
-        if (this.#reader.hasAll) return this.#wait<T>(NOTHING, noAnswer);
+        if (this.#reader.hasAll) {
+          this.#reader.noteTold();
+          throw noMessage("answer");
+        }
       }
       const source = this.#source(framing); // before sending: it may be refused
       const leavesNow = this.#writer.queue(
@@ -1838,9 +1839,6 @@ function givenUp(what: string, reason: unknown): DOMException {
   const error = new DOMException(`Cannot go on: ${what}`, "AbortError");
   return Object.defineProperty(error, "cause", { value: reason });
 }
-
-/** Takes no message. */
-const NOTHING: Source<never> = { take: () => undefined };
 
 /** Takes one message as `decoder` reads it. */
 function takingBy<T>(reader: Reader<T>, decoder: Decoder<T>): Source<T> {

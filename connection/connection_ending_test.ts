@@ -524,6 +524,23 @@ Deno.test("Connection.hasEnded is true once a request has found that the peer ha
   assertEquals(await peer.readToEnd(), "still sent\n");
 });
 
+Deno.test("Connection.request() that finds the peer's end leaves a message made of the end to its receiver", async () => {
+  const last = ["last"];
+  const decoder = {
+    decode: (_: unknown, ended: boolean) => ended ? last.shift() : undefined,
+  };
+  await using ends = await pair({
+    framing: { encoder: () => framing.encoder(), decoder: () => decoder },
+  });
+  const { connection, peer } = ends;
+  assert(!connection.signal.aborted); // reads ahead from now on
+  await peer.conn.closeWrite();
+  await untilPoll();
+  await assertRejects(() => connection.request("one"), Error, "ended");
+  assertEquals(await connection.receive(), "last");
+  assertEquals(await connection.receive(), undefined);
+});
+
 Deno.test("Connection.hasEnded is true immediately after an end on this side", async () => {
   const endings: [(connection: Connection<string>) => void, boolean][] = [
     [(connection) => connection.close(), true],
