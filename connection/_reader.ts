@@ -152,6 +152,8 @@ export class Reader<In> implements Source<In> {
   readonly #input = new InputBuffer();
   readonly #receivers = new LinkedQueue<Receiver>();
   #decoder: Decoder<In>;
+  // A function of the framing has asked for it while a message was decoded.
+  #nextDecoder: Decoder<In> | undefined;
   #mode: Mode = "receive";
   #isWatching = false;
   #watchKeepsAlive = false;
@@ -303,10 +305,21 @@ export class Reader<In> implements Source<In> {
 
   /** Decodes messages with another decoder, from the one after that under way. */
   reframe(decoder: Decoder<In>): void {
-    this.#decoder = decoder;
-    this.#input.interrupt();
+    if (this.#isDecoding) {
+      this.#nextDecoder = decoder;
+      this.#input.isInterrupted = true;
+    } else this.#decoder = decoder;
     // The buffered bytes may now hold a message, and its receiver may call this again.
     this.goOn();
+  }
+
+  /** Switches to the next decoder, unless the present one is within a message. */
+  #switchDecoder(): void {
+    const isOver = this.#decoder.pending !== true && !this.#input.hasFailure;
+    if (this.#nextDecoder === undefined || !isOver) return;
+    this.#decoder = this.#nextDecoder;
+    this.#nextDecoder = undefined;
+    this.#input.isInterrupted = false;
   }
 
   /** Takes the next message, if it has arrived and may be taken without a wait. */
@@ -464,6 +477,7 @@ export class Reader<In> implements Source<In> {
       failure = { error };
     }
     this.#isDecoding = false;
+    if (this.#nextDecoder !== undefined) this.#switchDecoder();
     if (drops.count > droppedBefore) {
       this.#noteDropped(drops.count - droppedBefore);
     }
@@ -756,7 +770,7 @@ export class Reader<In> implements Source<In> {
     // A function of the framing may have made it leave.
     if (this.#receivers.first !== first) return true;
     if (!isServed) {
-      // It may have called reframe(), and takes by the new framing then.
+      // A function of the framing may have called reframe(): try again with the new one.
       if (!this.isOver || this.#isAskedToServe) return false;
       if (!this.#isOverForFirst) {
         this.#endAfter(first);

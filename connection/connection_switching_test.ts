@@ -135,6 +135,19 @@ Deno.test("Connection.reframe() in a decoder gives buffered messages to pending 
 
 type Switching = Connection<unknown, string>;
 
+/** Ways to receive all messages. */
+const TO_THE_END: readonly ((connection: Switching) => Promise<unknown[]>)[] = [
+  (connection) => Array.fromAsync(connection),
+  (connection) => Array.fromAsync(connection.readable),
+  async (connection) => {
+    const batches = await Array.fromAsync(
+      connection.batches(),
+      (batch) => [...batch],
+    );
+    return batches.flat();
+  },
+];
+
 /**
  * Lines, until the function that decodes them meets "SWITCH"; then packets of two bytes.
  */
@@ -164,21 +177,10 @@ class LinesUntilSwitch implements Framing<unknown, string> {
 }
 
 Deno.test("Connection.reframe() in a function that decodes holds for the next message, in every cut", async () => {
-  const ways: ((connection: Switching) => Promise<unknown[]>)[] = [
-    (connection) => Array.fromAsync(connection),
-    (connection) => Array.fromAsync(connection.readable),
-    async (connection) => {
-      const batches = await Array.fromAsync(
-        connection.batches(),
-        (batch) => [...batch],
-      );
-      return batches.flat();
-    },
-  ];
   const rest = [toBytes("b\n"), toBytes("cd")];
   for (const isDropped of [false, true]) {
     const framing = new LinesUntilSwitch(isDropped);
-    for (const receiveAll of ways) {
+    for (const receiveAll of TO_THE_END) {
       await inEveryCut(
         framing,
         "a\nSWITCH\nb\ncd",
@@ -186,6 +188,75 @@ Deno.test("Connection.reframe() in a function that decodes holds for the next me
         isDropped ? ["a", ...rest] : ["a", "SWITCH", ...rest],
       );
     }
+  }
+});
+
+Deno.test("Connection.reframe() in a function that reads a header holds after its message, in every cut", async () => {
+  let connection: Switching | undefined;
+  const { decoder } = headed(lines(), (header) => {
+    if (header.startsWith("S")) connection?.reframe(lines());
+    return fixedLength(Number(header.slice(1)));
+  });
+  const encoder = () => lines().encoder();
+  for (const receiveAll of TO_THE_END) {
+    await inEveryCut(
+      { decoder, encoder },
+      "A2\nxyS3\na\nbnext\n",
+      (given) => receiveAll(connection = given),
+      [
+        { header: "A2", body: toBytes("xy") },
+        { header: "S3", body: toBytes("a\nb") },
+        "next",
+      ],
+    );
+  }
+});
+
+Deno.test("Connection.reframe() in a function that decodes keeps the other messages of the frame, in every cut", async () => {
+  for (const isDropped of [false, true]) {
+    let connection: Switching | undefined;
+    const several = assembled(lines(), () =>
+      function* (line) {
+        yield* line.split(",");
+      });
+    const { decoder } = mapped(several, {
+      decode(item) {
+        if (item !== "S") return item;
+        connection?.reframe({ ...fixedLength(2), encoder });
+        return isDropped ? undefined : item;
+      },
+      encode: String,
+    });
+    const encoder = () => lines().encoder();
+    for (const receiveAll of TO_THE_END) {
+      await inEveryCut(
+        { decoder, encoder },
+        "a\nS,b,x\ncd",
+        (given) => receiveAll(connection = given),
+        ["a", ...isDropped ? [] : ["S"], "b", "x", toBytes("cd")],
+      );
+    }
+  }
+});
+
+Deno.test("Connection.reframe() in a function that then throws does not hide the error", async () => {
+  for (const receiveAll of TO_THE_END) {
+    const [near, far] = transportPair();
+    const { encoder } = lines();
+    const { decoder } = mapped(lines(), {
+      decode(line): unknown {
+        if (line !== "S") return line;
+        connection.reframe(lines());
+        throw new TypeError("A mistake");
+      },
+      encode: String,
+    });
+    await using connection: Switching = new Connection(near, {
+      framing: { decoder, encoder },
+    });
+    await far.write(toBytes("a\nS\nb\n"));
+    await assertRejects(() => receiveAll(connection), TypeError, "A mistake");
+    far.close();
   }
 });
 

@@ -464,7 +464,7 @@ function takeOneByOne<In>(
         frames.add(start, next, next);
       }
       // A function of the framing may have switched to another.
-      if (!input.isFor(decoder)) break;
+      if (input.isOverFor(decoder)) break;
     }
   } catch (error) {
     if (messages.length === 0) throw error;

@@ -229,7 +229,7 @@ export class InputBuffer implements ByteInput {
         this.#checkLength(this.#lastLength, start, maxFrameLength);
         return message;
       }
-      if (this.#needer !== decoder) {
+      if (this.isOverFor(decoder)) {
         this.#hasParts = false;
         return undefined; // the rest is for another decoder
       }
@@ -330,22 +330,29 @@ export class InputBuffer implements ByteInput {
   }
 
   /**
-   * Ends what is being taken with the message under way: those after it are for another
+   * Whether no more is taken after the message under way: what follows is for another
    * decoder.
    *
    * @internal
    */
-  interrupt(): void {
-    this.#needer = undefined;
-  }
+  isInterrupted = false;
 
   /**
-   * Whether `decoder` may take more after what it has just taken.
+   * Whether `decoder` may take no more.
    *
    * @internal
    */
-  isFor(decoder: Decoder<unknown>): boolean {
-    return this.#needer === decoder;
+  isOverFor(decoder: Decoder<unknown>): boolean {
+    return this.isInterrupted && decoder.pending !== true;
+  }
+
+  /**
+   * Whether an error was kept, which the next {@linkcode InputBuffer.pull} throws.
+   *
+   * @internal
+   */
+  get hasFailure(): boolean {
+    return this.#failure !== undefined;
   }
 
   /**

@@ -472,7 +472,7 @@ class Verification<In, Out> {
       },
     });
     if (inner !== undefined) {
-      const what = "while another stream is within a message";
+      const what = "while another stream lacks the last byte of a frame";
       this.#compare(inner, received, stream, [], what);
     }
     const what = "while other streams are decoded within its messages";
