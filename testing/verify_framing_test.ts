@@ -440,7 +440,7 @@ Deno.test("verifyFraming() finds state that streams share within a message", () 
   assertIncludes(
     faultOf(sharing, ["one", "two"]),
     'gives message 0 as "\\u0003on", which was "one"',
-    "while another stream is within a message",
+    "while another stream lacks the last byte of a frame",
   );
 
   const resetting: Framing<string> = {
