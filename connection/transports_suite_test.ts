@@ -517,8 +517,8 @@ Deno.test({
     "Connection over a child process that has exited receives what it wrote, although sending fails",
   ignore: Deno.build.os === "windows",
   async fn() {
-    const child = new Deno.Command("echo", {
-      args: ["one\ntwo"],
+    const child = new Deno.Command("sh", {
+      args: ["-c", "echo one; echo two"],
       stdin: "piped",
       stdout: "piped",
     }).spawn();
