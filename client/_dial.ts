@@ -55,7 +55,7 @@ async function openTcp<In, Out>(
   const dialling = new AbortController();
   signal.addEventListener("abort", () => dialling.abort());
   // Deno calls this again once it has connected. If it threw, because of an abort in the
-  // same moment, the socket would stay open, and nobody could close it.
+  // same moment, the socket would stay open, without a way to close it.
   dialling.signal.throwIfAborted = () => {};
   const conn = await openedInTime(
     Deno.connect({ ...tcpAddressOf(options), signal: dialling.signal }),

@@ -313,11 +313,12 @@ export class Reader<In> implements Source<In> {
     this.goOn();
   }
 
-  /** Switches to the next decoder, unless the present one is within a message. */
+  /** Switches to the next decoder, if there is one, unless within a message. */
   #switchDecoder(): void {
-    const isOver = this.#decoder.pending !== true && !this.#input.hasFailure;
-    if (this.#nextDecoder === undefined || !isOver) return;
-    this.#decoder = this.#nextDecoder;
+    const next = this.#nextDecoder;
+    if (next === undefined || this.#decoder.pending === true) return;
+    if (this.#input.hasFailure) return; // the present one is to throw it
+    this.#decoder = next;
     this.#nextDecoder = undefined;
     this.#input.isInterrupted = false;
   }
@@ -477,7 +478,7 @@ export class Reader<In> implements Source<In> {
       failure = { error };
     }
     this.#isDecoding = false;
-    if (this.#nextDecoder !== undefined) this.#switchDecoder();
+    this.#switchDecoder();
     if (drops.count > droppedBefore) {
       this.#noteDropped(drops.count - droppedBefore);
     }

@@ -148,6 +148,22 @@ const TO_THE_END: readonly ((connection: Switching) => Promise<unknown[]>)[] = [
   },
 ];
 
+/** Receives all of `stream` in every cut and every way; `use` gets each connection first. */
+async function inEveryCutAndWay(
+  framing: Framing<unknown, string>,
+  stream: string,
+  use: (connection: Switching) => void,
+  expected: unknown,
+): Promise<void> {
+  for (const receiveAll of TO_THE_END) {
+    const scenario = (connection: Switching) => {
+      use(connection);
+      return receiveAll(connection);
+    };
+    await inEveryCut(framing, stream, scenario, expected);
+  }
+}
+
 /**
  * Lines, until the function that decodes them meets "SWITCH"; then packets of two bytes.
  */
@@ -180,14 +196,12 @@ Deno.test("Connection.reframe() in a function that decodes holds for the next me
   const rest = [toBytes("b\n"), toBytes("cd")];
   for (const isDropped of [false, true]) {
     const framing = new LinesUntilSwitch(isDropped);
-    for (const receiveAll of TO_THE_END) {
-      await inEveryCut(
-        framing,
-        "a\nSWITCH\nb\ncd",
-        (connection) => receiveAll(framing.connection = connection),
-        isDropped ? ["a", ...rest] : ["a", "SWITCH", ...rest],
-      );
-    }
+    await inEveryCutAndWay(
+      framing,
+      "a\nSWITCH\nb\ncd",
+      (connection) => framing.connection = connection,
+      isDropped ? ["a", ...rest] : ["a", "SWITCH", ...rest],
+    );
   }
 });
 
@@ -198,18 +212,16 @@ Deno.test("Connection.reframe() in a function that reads a header holds after it
     return fixedLength(Number(header.slice(1)));
   });
   const encoder = () => lines().encoder();
-  for (const receiveAll of TO_THE_END) {
-    await inEveryCut(
-      { decoder, encoder },
-      "A2\nxyS3\na\nbnext\n",
-      (given) => receiveAll(connection = given),
-      [
-        { header: "A2", body: toBytes("xy") },
-        { header: "S3", body: toBytes("a\nb") },
-        "next",
-      ],
-    );
-  }
+  await inEveryCutAndWay(
+    { decoder, encoder },
+    "A2\nxyS3\na\nbnext\n",
+    (given) => connection = given,
+    [
+      { header: "A2", body: toBytes("xy") },
+      { header: "S3", body: toBytes("a\nb") },
+      "next",
+    ],
+  );
 });
 
 Deno.test("Connection.reframe() in a function that decodes keeps the other messages of the frame, in every cut", async () => {
@@ -228,14 +240,12 @@ Deno.test("Connection.reframe() in a function that decodes keeps the other messa
       encode: String,
     });
     const encoder = () => lines().encoder();
-    for (const receiveAll of TO_THE_END) {
-      await inEveryCut(
-        { decoder, encoder },
-        "a\nS,b,x\ncd",
-        (given) => receiveAll(connection = given),
-        ["a", ...isDropped ? [] : ["S"], "b", "x", toBytes("cd")],
-      );
-    }
+    await inEveryCutAndWay(
+      { decoder, encoder },
+      "a\nS,b,x\ncd",
+      (given) => connection = given,
+      ["a", ...isDropped ? [] : ["S"], "b", "x", toBytes("cd")],
+    );
   }
 });
 
