@@ -22,6 +22,8 @@ export class StreamTransport implements Transport {
   #rest: Uint8Array = NO_BYTES;
   #sentEnd: Promise<void> | undefined;
   #isClosed = false;
+  /** Whether the sink has a write, or its end, that it has not settled. */
+  #isSinkBusy = false;
   /** Reject pending calls. */
   readonly #interrupts = new Set<(error: Error) => void>();
   #localAddr: Address | undefined;
@@ -69,13 +71,13 @@ export class StreamTransport implements Transport {
     // Before the write: a stream may transfer its chunk, which is empty from then on.
     const { length } = chunk;
     // Some streams treat an empty chunk as an empty message.
-    if (length > 0) await this.#interruptible(this.#writer.write(chunk));
+    if (length > 0) await this.#untilTaken(this.#writer.write(chunk));
     return length;
   }
 
   async closeWrite(): Promise<void> {
     this.#checkOpen();
-    await (this.#sentEnd ??= this.#interruptible(this.#writer.close()));
+    await (this.#sentEnd ??= this.#untilTaken(this.#writer.close()));
   }
 
   close(): void {
@@ -84,15 +86,30 @@ export class StreamTransport implements Transport {
     this.#rest = NO_BYTES;
     const error = systemError("Interrupted", "The transport was closed");
     for (const interrupt of this.#interrupts) interrupt(error);
-    ignoringErrors(() => this.#reader.cancel(error));
+    const cancel = () => ignoringErrors(() => this.#reader.cancel(error));
     // Does nothing if closeWrite() has closed it.
-    ignoringErrors(() => this.#writer.abort(error));
+    const aborted = this.#writer.abort(error).catch(() => {});
+    // A WebSocketStream closes with either. Deno's must not be cancelled before it has
+    // closed: what the peer still sends would be an unhandled rejection. But a busy sink
+    // is aborted only when it is done, and for many the cancelling is what ends that.
+    if (this.#isSinkBusy) cancel();
+    else aborted.then(cancel);
     ignoringErrors(() => this.#streams.close?.());
   }
 
   #checkOpen(): void {
     if (this.#isClosed) {
       throw systemError("BadResource", "The transport is closed");
+    }
+  }
+
+  /** The same promise, also noted as the sink's work, and rejected by `close()`. */
+  async #untilTaken(promise: Promise<void>): Promise<void> {
+    this.#isSinkBusy = true;
+    try {
+      await this.#interruptible(promise);
+    } finally {
+      this.#isSinkBusy = false;
     }
   }
 

@@ -241,8 +241,38 @@ Deno.test("StreamTransport.close() cancels its readable and aborts its writable"
     writable: new WritableStream({ abort: () => void ends.push("abort") }),
   });
   transport.close();
-  await Promise.resolve();
-  assertEquals(ends, ["cancel", "abort"]);
+  await turn();
+  assertEquals(ends, ["abort", "cancel"]);
+});
+
+Deno.test("StreamTransport.close() cancels its readable only once its writable was aborted", async () => {
+  const ends: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const transport = new StreamTransport({
+    readable: new ReadableStream({ cancel: () => void ends.push("cancel") }),
+    writable: new WritableStream({ abort: () => promise }),
+  });
+  await transport.write(toBytes("a"));
+  transport.close();
+  await turn();
+  assertEquals(ends, []);
+  resolve();
+  await turn();
+  assertEquals(ends, ["cancel"]);
+});
+
+Deno.test("StreamTransport.close() cancels its readable during a write", async () => {
+  const ends: string[] = [];
+  const { writable, release } = heldSink();
+  const transport = new StreamTransport({
+    readable: new ReadableStream({ cancel: () => void ends.push("cancel") }),
+    writable,
+  });
+  const writing = rejectsAs("Interrupted", () => transport.write(toBytes("a")));
+  transport.close();
+  await writing;
+  assertEquals(ends, ["cancel"]);
+  release();
 });
 
 Deno.test("StreamTransport.close() does not abort a writable that closeWrite() has closed", async () => {
