@@ -92,9 +92,19 @@ const GONE = new Set([
   "ERR_STREAM_DESTROYED",
 ]);
 
+const goneByStreams = new WeakSet<Error>();
+
+/**
+ * Notes the error of a write to a byte stream: that the peer is gone. Each kind of stream
+ * says it in its own words, often in a mere `TypeError`.
+ */
+export function noteGone(error: unknown): void {
+  if (error instanceof Error) goneByStreams.add(error);
+}
+
 function isPeerGone(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  return GONE.has(error.name) ||
+  return goneByStreams.has(error) || GONE.has(error.name) ||
     "code" in error && typeof error.code === "string" && GONE.has(error.code);
 }
 

@@ -1,6 +1,7 @@
 import { checkAttached } from "../internal/checks.ts";
 import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
 import { systemError } from "../internal/system_error.ts";
+import { noteGone } from "./_ending.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
 
 // A larger write goes out in parts, so that its copies stay small and its progress is
@@ -108,6 +109,9 @@ export class StreamTransport implements Transport {
     this.#isSinkBusy = true;
     try {
       await this.#interruptible(promise);
+    } catch (error) {
+      if (!this.#isClosed) noteGone(error);
+      throw error;
     } finally {
       this.#isSinkBusy = false;
     }

@@ -692,6 +692,35 @@ Deno.test("Connection delivers no part of a message that is cut off after a fail
   await assertRejects(() => connection.receive(), Deno.errors.BrokenPipe);
 });
 
+for (const call of ["send()", "closeWrite()"]) {
+  Deno.test(`Connection over byte streams receives what arrived before ${call} fails, whatever the error`, async () => {
+    // As that of Deno's WebSocketStream.
+    const error = new TypeError("Broken pipe (os error 32)");
+    const fail = () => Promise.reject(error);
+    const { readable, writable } = new TransformStream<Uint8Array>();
+    const connection = new Connection(
+      { readable, writable: new WritableStream({ write: fail, close: fail }) },
+      { framing },
+    );
+    const peer = writable.getWriter();
+    const sent = peer.write(new TextEncoder().encode("first\nsecond\n"));
+    assertStrictEquals(
+      await assertRejects(() =>
+        call === "send()"
+          ? connection.send("x").then(() => connection.flush())
+          : connection.closeWrite()
+      ),
+      error,
+    );
+    assertEquals(await connection.receive(), "first");
+    assertEquals(await connection.receive(), "second");
+    await sent;
+    await peer.close();
+    assertStrictEquals(await assertRejects(() => connection.receive()), error);
+    assertStrictEquals(await assertRejects(() => connection.closed), error);
+  });
+}
+
 Deno.test("Connection calls closeWrite() of the transport once, for closeWrite() and close()", async () => {
   let ended = 0;
   await using ends = await pair({ framing }, (conn) =>
