@@ -92,19 +92,22 @@ const GONE = new Set([
   "ERR_STREAM_DESTROYED",
 ]);
 
-const goneByStreams = new WeakSet<Error>();
+const goneByStreams = new WeakSet<object>();
 
 /**
  * Notes the error of a write to a byte stream: that the peer is gone. Each kind of stream
  * says it in its own words, often in a mere `TypeError`.
  */
-export function noteGone(error: unknown): void {
-  if (error instanceof Error) goneByStreams.add(error);
+export function noteGone(error: object): void {
+  goneByStreams.add(error);
 }
 
 function isPeerGone(error: unknown): boolean {
+  if (typeof error === "object" && error !== null && goneByStreams.has(error)) {
+    return true;
+  }
   if (!(error instanceof Error)) return false;
-  return goneByStreams.has(error) || GONE.has(error.name) ||
+  return GONE.has(error.name) ||
     "code" in error && typeof error.code === "string" && GONE.has(error.code);
 }
 

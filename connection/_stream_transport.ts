@@ -11,7 +11,8 @@ const MAX_WRITE_BYTES = 64 * 1024;
 /**
  * Byte streams as a transport.
  *
- * `read()`, `write()` and `closeWrite()` pass on the errors of the streams unchanged.
+ * `read()`, `write()` and `closeWrite()` pass on the errors of the streams unchanged. A
+ * stream that was ended with no object as its reason was reset.
  * `close()` rejects pending calls with an error named `Interrupted`, and later calls with
  * one named `BadResource`, as Deno's sockets do.
  */
@@ -78,7 +79,11 @@ export class StreamTransport implements Transport {
 
   async closeWrite(): Promise<void> {
     this.#checkOpen();
-    await (this.#sentEnd ??= this.#untilTaken(this.#writer.close()));
+    // If the stream has ended by itself, close() does not say how: with an error, or, as
+    // a WebSocketStream does at the peer's end, without.
+    await (this.#sentEnd ??= this.#untilTaken(
+      this.#writer.close().catch(() => this.#writer.closed),
+    ));
   }
 
   close(): void {
@@ -110,7 +115,7 @@ export class StreamTransport implements Transport {
     try {
       await this.#interruptible(promise);
     } catch (error) {
-      if (!this.#isClosed) noteGone(error);
+      if (!this.#isClosed) noteGone(error as object);
       throw error;
     } finally {
       this.#isSinkBusy = false;
@@ -124,7 +129,7 @@ export class StreamTransport implements Transport {
   #interruptible<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#interrupts.add(reject);
-      promise.then(resolve, reject).finally(() =>
+      promise.then(resolve, (reason) => reject(toError(reason))).finally(() =>
         this.#interrupts.delete(reject)
       );
     });
@@ -144,6 +149,17 @@ export class StreamTransport implements Transport {
     const closed: unknown = Reflect.get(streams, "closed");
     if (isThenable(closed)) closed.then(() => {}, () => {});
   }
+}
+
+/** An error even for `cancel()` and `abort()` without a reason, or with a text. */
+function toError(reason: unknown): object {
+  if (typeof reason === "object" && reason !== null) return reason;
+  return systemError(
+    "ConnectionReset",
+    reason === undefined
+      ? "The stream was ended without a reason"
+      : `The stream was ended: ${String(reason)}`,
+  );
 }
 
 function checkChunk(chunk: unknown): Uint8Array {

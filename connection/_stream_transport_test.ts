@@ -320,6 +320,63 @@ Deno.test("StreamTransport passes on the errors of its streams", async () => {
   assertEquals(rejections, []);
 });
 
+Deno.test("StreamTransport.closeWrite() takes a stream that was closed for it as closed", async () => {
+  // As a WebSocketStream closes its writable at the peer's end.
+  const writable = new WritableStream<Uint8Array>();
+  const writer = writable.getWriter();
+  await writer.close();
+  const transport = new StreamTransport({
+    readable: new ReadableStream(),
+    writable: Object.assign(writable, { getWriter: () => writer }),
+  });
+  await transport.closeWrite();
+  await assertRejects(() => transport.write(toBytes("a")), TypeError);
+  transport.close();
+});
+
+Deno.test("StreamTransport.closeWrite() says why the stream has failed", async () => {
+  const reason = new Error("reset");
+  const { readable, writable } = new TransformStream<Uint8Array>();
+  const transport = new StreamTransport({
+    readable: new ReadableStream(),
+    writable,
+  });
+  await readable.cancel(reason);
+  assertStrictEquals(
+    await assertRejects(() => transport.closeWrite()),
+    reason,
+  );
+  transport.close();
+});
+
+Deno.test("StreamTransport makes an error of a reason that is none", async () => {
+  for (
+    const [reason, message] of [
+      [undefined, "The stream was ended without a reason"],
+      [null, "The stream was ended: null"],
+      ["resource closed", "The stream was ended: resource closed"],
+    ]
+  ) {
+    const { readable, writable } = new TransformStream<Uint8Array>();
+    const transport = new StreamTransport({
+      readable: new ReadableStream({ start: (c) => c.error(reason) }),
+      writable,
+    });
+    await readable.cancel(reason);
+    for (
+      const call of [
+        () => read(transport),
+        () => transport.write(toBytes("a")),
+        () => transport.closeWrite(),
+      ]
+    ) {
+      const error = await assertRejects(call, Error, message!);
+      assertEquals(error.name, "ConnectionReset");
+    }
+    transport.close();
+  }
+});
+
 Deno.test("StreamTransport.close() ignores errors of its streams", async () => {
   const rejections = await unhandledRejectionsIn(async () => {
     const transport = new StreamTransport({
