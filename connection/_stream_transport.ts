@@ -1,4 +1,4 @@
-import { checkAttached } from "../internal/checks.ts";
+import { checkAttached, viewOf } from "../internal/checks.ts";
 import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
 import { systemError } from "../internal/system_error.ts";
 import { noteGone } from "./_ending.ts";
@@ -162,7 +162,8 @@ function toError(reason: unknown): object {
   );
 }
 
-function checkChunk(chunk: unknown): Uint8Array {
+function checkChunk(given: unknown): Uint8Array {
+  const chunk = viewOf(given);
   if (isBytes(chunk)) {
     if (chunk.length === 0) checkAttached("read from stream", chunk);
     return chunk;

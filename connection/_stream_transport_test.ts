@@ -115,9 +115,9 @@ Deno.test("StreamTransport refuses a chunk that is not bytes", async () => {
     "each chunk must be a Uint8Array: current value is of type string",
   );
   await assertRejects(
-    () => read(reading(new ArrayBuffer(1))),
+    () => read(reading(new SharedArrayBuffer(1))),
     TypeError,
-    "current value is [object ArrayBuffer]",
+    "current value is [object SharedArrayBuffer]",
   );
   await assertRejects(
     () => read(reading(null)),
@@ -621,6 +621,20 @@ Deno.test("StreamTransport.close() ends a child process while a write to it is p
   transport.close();
   await filling;
   await child.status;
+});
+
+Deno.test("StreamTransport takes ArrayBuffers, as Chrome's WebSocketStream gives them", async () => {
+  const { runInNewContext } = await import("node:vm");
+  const transport = reading(
+    new ArrayBuffer(0),
+    toBytes("hello").buffer,
+    // One of another realm.
+    runInNewContext("new Uint8Array([33]).buffer"),
+  );
+  assertEquals(await read(transport, 2), "he");
+  assertEquals(await read(transport), "llo");
+  assertEquals(await read(transport), "!");
+  assertEquals(await read(transport), null);
 });
 
 Deno.test("StreamTransport takes chunks from another realm", async () => {

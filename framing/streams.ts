@@ -1,3 +1,4 @@
+import { viewOf } from "../internal/checks.ts";
 import { QueueStream } from "../internal/queue_stream.ts";
 import { ChunkInput } from "./_chunk_input.ts";
 import { checkMethod } from "./_limits.ts";
@@ -143,7 +144,7 @@ function decoderPair<In>(
       await hungry();
       if (!isOpen) return;
       try {
-        input.append(chunk);
+        input.append(viewOf(chunk));
       } catch (error) {
         fail(error);
         throw error;

@@ -91,6 +91,16 @@ Deno.test("FrameDecoderStream gives the messages of its framing", async () => {
   }
 });
 
+Deno.test("FrameDecoderStream takes ArrayBuffers, as Chrome's WebSocketStream gives them", async () => {
+  const { buffer } = new TextEncoder().encode("one\ntwo\n");
+  // As from JavaScript.
+  const chunks = ReadableStream.from([buffer]) as ReadableStream<never>;
+  assertEquals(
+    await Array.fromAsync(chunks.pipeThrough(new FrameDecoderStream(lines()))),
+    ["one", "two"],
+  );
+});
+
 Deno.test("FrameDecoderStream delivers the messages before an error first", async () => {
   const unique = mapped(lines(), {
     decode(line) {
