@@ -1,5 +1,6 @@
 import { checkAttached, viewOf } from "../internal/checks.ts";
 import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
+import { isSettledWithin } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { noteGone } from "./_ending.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
@@ -7,6 +8,8 @@ import type { Address, ByteStreams, Transport } from "./transport.ts";
 // A larger write goes out in parts, so that its copies stay small and its progress is
 // visible.
 const MAX_WRITE_BYTES = 64 * 1024;
+// A sink may never start, or never say that it was aborted.
+const ABORT_MS = 1000;
 
 /**
  * Byte streams as a transport.
@@ -94,12 +97,12 @@ export class StreamTransport implements Transport {
     for (const interrupt of this.#interrupts) interrupt(error);
     const cancel = () => ignoringErrors(() => this.#reader.cancel(error));
     // Does nothing if closeWrite() has closed it.
-    const aborted = this.#writer.abort(error).catch(() => {});
+    const aborted = ignoringErrors(() => this.#writer.abort(error));
     // A WebSocketStream closes with either. Deno's must not be cancelled before it has
     // closed: what the peer still sends would be an unhandled rejection. But a busy sink
     // is aborted only when it is done, and for many the cancelling is what ends that.
     if (this.#isSinkBusy) cancel();
-    else aborted.then(cancel);
+    else isSettledWithin(aborted, ABORT_MS).then(cancel);
     ignoringErrors(() => this.#streams.close?.());
   }
 
@@ -215,9 +218,9 @@ function alpnIn(info: unknown): string | null | undefined {
 }
 
 /** Calls `action` and ignores its result or error, which are no longer needed. */
-function ignoringErrors(action: () => unknown): void {
+async function ignoringErrors(action: () => unknown): Promise<void> {
   try {
-    Promise.resolve(action()).catch(() => {});
+    await action();
   } catch {
     // It would only say that the stream has already ended.
   }

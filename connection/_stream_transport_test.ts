@@ -261,6 +261,17 @@ Deno.test("StreamTransport.close() cancels its readable only once its writable w
   assertEquals(ends, ["cancel"]);
 });
 
+Deno.test("StreamTransport.close() cancels its readable if its writable is never aborted", async () => {
+  const { promise: cancelled, resolve: cancel } = Promise.withResolvers<void>();
+  const never = new Promise<void>(() => {});
+  const transport = new StreamTransport({
+    readable: new ReadableStream({ cancel }),
+    writable: new WritableStream({ start: () => never }),
+  });
+  transport.close();
+  await cancelled;
+});
+
 Deno.test("StreamTransport.close() cancels its readable during a write", async () => {
   const ends: string[] = [];
   const { writable, release } = heldSink();
