@@ -18,31 +18,47 @@ export interface Beating {
 const CHECKS_PER_INTERVAL = 16;
 const MAX_PERIOD_MS = 1000;
 
-// One timer for all, so that sending a message costs nothing.
-const heartbeats = new Set<Heartbeat>();
-let timer: OwnTimer | undefined;
-let period = Infinity;
+/** Heartbeats with one timer for all, so that sending a message costs nothing. */
+class Heartbeats {
+  readonly #heartbeats = new Set<Heartbeat>();
+  #timer: OwnTimer | undefined;
+  #period = Infinity;
 
-function setTimer(): void {
-  timer?.cancel();
-  timer = undefined;
-  period = Infinity;
-  for (const heartbeat of heartbeats) {
-    period = Math.min(period, heartbeat.period);
+  add(heartbeat: Heartbeat): void {
+    this.#heartbeats.add(heartbeat);
+    if (heartbeat.period < this.#period) this.#setTimer();
   }
-  if (heartbeats.size > 0) timer = backgroundTimer(checkAll, period);
+
+  remove(heartbeat: Heartbeat): void {
+    this.#heartbeats.delete(heartbeat);
+    if (this.#heartbeats.size === 0) this.#setTimer();
+  }
+
+  #setTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#period = Infinity;
+    for (const { period } of this.#heartbeats) {
+      this.#period = Math.min(this.#period, period);
+    }
+    if (this.#heartbeats.size === 0) return;
+    this.#timer = backgroundTimer(() => this.#checkAll(), this.#period);
+  }
+
+  #checkAll(): void {
+    const now = ownTimers.now();
+    for (const heartbeat of this.#heartbeats) heartbeat.check(now);
+    this.#setTimer();
+  }
 }
 
-function checkAll(): void {
-  const now = ownTimers.now();
-  for (const heartbeat of heartbeats) heartbeat.check(now);
-  setTimer();
-}
+const shared = new Heartbeats();
 
 /** Calls `beat` whenever nothing was sent for `interval` milliseconds. */
 export class Heartbeat {
   /** How often to check whether this is due. */
   readonly period: number;
+  readonly #heartbeats = ownTimers.areShared ? shared : new Heartbeats();
   readonly #due: number;
   readonly #beating: Beating;
   readonly #beat: () => void;
@@ -56,14 +72,12 @@ export class Heartbeat {
     this.#beating = beating;
     this.#messagesSent = beating.messagesSent;
     this.#beat = beat;
-    heartbeats.add(this);
-    if (this.period < period) setTimer();
+    this.#heartbeats.add(this);
   }
 
   /** Stops for good. */
   stop(): void {
-    heartbeats.delete(this);
-    if (heartbeats.size === 0) setTimer();
+    this.#heartbeats.remove(this);
   }
 
   /** Beats if it is due. */

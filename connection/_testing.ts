@@ -449,6 +449,38 @@ export function backgroundTimers(): BackgroundTimers {
   };
 }
 
+/** Timers that belong to requests; see {@linkcode requestTimers}. */
+export interface RequestTimers extends Disposable {
+  /** Ends the request: its timers never fire. */
+  endRequest(): void;
+}
+
+/** Lets the timers of this module belong to requests, as in Workers. */
+export function requestTimers(): RequestTimers {
+  const own = { ...ownTimers };
+  let request = {};
+  const unlessOver = (callback: () => void) => {
+    const ofRequest = request;
+    return () => ofRequest === request && callback();
+  };
+  Object.assign(ownTimers, {
+    setTimeout: (callback: () => void, milliseconds: number) =>
+      own.setTimeout(unlessOver(callback), milliseconds),
+    setImmediate: (callback: () => void) =>
+      own.setTimeout(unlessOver(callback), 0),
+    nextTick: own.queueMicrotask,
+    areShared: false,
+  });
+  return {
+    endRequest() {
+      request = {};
+    },
+    [Symbol.dispose]() {
+      Object.assign(ownTimers, own);
+    },
+  };
+}
+
 /**
  * Replaces the timers and the clock of this process as programs do in their tests: fake
  * time stands still until the returned object is disposed.

@@ -3,6 +3,7 @@ import {
   afterContinuations,
   nextTurn,
   operationsPerTurn,
+  ownTimers,
   untilPoll,
 } from "../internal/event_loop.ts";
 import { Queue } from "../internal/queue.ts";
@@ -51,7 +52,10 @@ function callAll(): void {
   isScheduled = isPutOff = false;
   const end = turnEnd;
   turnEnd = undefined;
-  const othersTurn = waiting.length === 0 ? undefined : untilOthersHadTurn();
+  // Writers wait for that turn themselves; here, one timer would do for all of them.
+  const othersTurn = waiting.length === 0 || !ownTimers.areShared
+    ? undefined
+    : untilOthersHadTurn();
   if (othersTurn !== undefined) putOffUntil(othersTurn);
   else callWaiting();
   end?.resolve();
@@ -167,14 +171,15 @@ export function untilOthersHadTurn(): Promise<void> | undefined {
 export function untilOthersArePolled(): Promise<void> | undefined {
   if (pause === undefined && wasPolledLately()) return undefined;
   hasOthers = pause !== undefined;
+  if (!ownTimers.areShared) return waitForOthers();
   return pause ??= waitForOthers();
 }
 
 let nextPoll: Promise<void> | undefined;
 
-/** Settles when the sockets have been polled. All calls in a turn share one poll. */
+/** Settles when the sockets have been polled. All calls in a turn share one poll if they can. */
 export function untilSharedPoll(): Promise<void> {
-  return nextPoll ??= pollNext();
+  return ownTimers.areShared ? nextPoll ??= pollNext() : pollNext();
 }
 
 async function pollNext(): Promise<void> {

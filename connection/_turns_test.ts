@@ -4,7 +4,7 @@ import { delimited } from "../framing/delimited.ts";
 import type { Bytes, Sendable } from "../framing/bytes.ts";
 import { operationsPerTurn } from "../internal/event_loop.ts";
 import { serve } from "../server/serve.ts";
-import { overriding, pair } from "./_testing.ts";
+import { overriding, pair, requestTimers } from "./_testing.ts";
 import {
   atEndOfTurn,
   noteMoved,
@@ -13,6 +13,7 @@ import {
   untilEndOfTurn,
   untilOthersArePolled,
   untilOthersHadTurn,
+  untilSharedPoll,
 } from "./_turns.ts";
 import type { Connection } from "./connection.ts";
 
@@ -361,5 +362,33 @@ async function untilClosed(act: () => Promise<unknown>): Promise<void> {
     while (await act() !== null);
   } catch {
     // The connection is closed.
+  }
+}
+
+Deno.test("nothing waits for the timer of a request that is over", async () => {
+  using requests = requestTimers();
+  const abandonAll = () => {
+    runAtEndOfTurn(() => {});
+    untilEndOfTurn();
+    untilSharedPoll();
+    useUpTurn();
+    untilOthersHadTurn();
+    requests.endRequest();
+  };
+  abandonAll();
+  await untilEndOfTurn();
+  await new Promise<void>(runAtEndOfTurn);
+  abandonAll();
+  await untilSharedPoll();
+  abandonAll();
+  await untilOthersHadTurn();
+  assertEquals(untilEndOfTurn(), undefined);
+});
+
+/** Lets the next read or write wait for others. */
+function useUpTurn(): void {
+  for (let i = 0; i < 10_000; i++) {
+    noteMoved(1);
+    if (untilOthersHadTurn() !== undefined) return;
   }
 }

@@ -20,6 +20,7 @@ import {
   backgroundTimers,
   MORE_THAN_MEMORY_TAKES,
   pair,
+  requestTimers,
   turn,
   until,
 } from "./_testing.ts";
@@ -295,4 +296,14 @@ Deno.test("serve(), connect() and reconnect() refuse an invalid heartbeat before
     RangeError,
     "heartbeat",
   );
+});
+
+Deno.test("Connection heartbeat goes on if the request of another connection is over", async () => {
+  using requests = requestTimers();
+  const heartbeat = { interval: SOON_MS, message: "ping" };
+  await using other = await pair({ framing, heartbeat });
+  other.connection.send("hello");
+  requests.endRequest();
+  await using ends = await pair({ framing, heartbeat });
+  assertEquals(await ends.peer.read("ping\n".length), "ping\n");
 });

@@ -8,7 +8,8 @@
  * only for waits that are still pending after a poll of all sockets following the
  * observation. By then, a wait for bytes that had arrived is over.
  *
- * One timer serves all countdowns, and running one only changes a few fields.
+ * One timer serves all countdowns, and running one only changes a few fields. Where timers
+ * cannot be shared, each countdown has a clock of its own.
  *
  * @module
  */
@@ -38,7 +39,6 @@ const SLACK = 0.25;
 const FEW = 32;
 
 let settled = 0;
-let held: PromiseWithResolvers<void> | undefined;
 
 /** Notes that a read or a write has settled. */
 export function noteSettled(): void {
@@ -50,7 +50,7 @@ export function noteSettled(): void {
  * clock finds out who is silent, connections that were just served are held back.
  */
 export function untilOthersAreServed(): Promise<void> | undefined {
-  return held?.promise;
+  return sharedClock.held?.promise;
 }
 
 /**
@@ -70,6 +70,8 @@ class Clock {
   overloadTo = 0;
   /** The most that the next observation may add for an overload. */
   pending = 0;
+  /** Holds back reads and writes while they would never end. */
+  held: PromiseWithResolvers<void> | undefined;
   readonly #countdowns = new Set<Countdown>();
   // No countdown is over before this time.
   #nextDue = Infinity;
@@ -188,21 +190,21 @@ class Clock {
    */
   async #poll(quietPolls: number): Promise<boolean> {
     let isCalm = true;
-    if (quietPolls > 1) held ??= Promise.withResolvers();
+    if (quietPolls > 1) this.held ??= Promise.withResolvers();
     for (let quiet = 0; quiet < quietPolls && this.#countdowns.size > 0;) {
       const before = settled;
       await untilPoll(() => this.#advance());
       const count = settled - before;
       if (count > 0) isCalm = false;
-      if (count < FEW) {
-        quiet++;
+      if (count < FEW || this !== sharedClock) {
+        quiet++; // only the shared clock can hold the others back
       } else {
         quiet = 0;
-        held ??= Promise.withResolvers();
+        this.held ??= Promise.withResolvers();
       }
     }
-    held?.resolve();
-    held = undefined;
+    this.held?.resolve();
+    this.held = undefined;
     return isCalm;
   }
 
@@ -237,7 +239,7 @@ class Clock {
   }
 }
 
-const clock = new Clock();
+const sharedClock = new Clock();
 
 /** How much of the time between two observations may count. */
 function longest(period: number): number {
@@ -266,6 +268,7 @@ export class Countdown {
    * For the clock: whether it has this countdown, which may stay for a while when paused.
    */
   isKnown = false;
+  readonly #clock = ownTimers.areShared ? sharedClock : new Clock();
   readonly #limit: number;
   readonly #onExpire: () => void;
   // How long it ran until it was paused, and when it was resumed.
@@ -301,20 +304,20 @@ export class Countdown {
     this.#begin();
     if (this.isKnown) return;
     this.isKnown = true;
-    clock.add(this);
+    this.#clock.add(this);
     this.#begin(); // the clock may have advanced to become more exact
   }
 
   #begin(): void {
     // Overload time of the next observation counts only for earlier waits.
-    this.#from = clock.now + clock.pending;
-    this.#overloadFrom = clock.overload + clock.pending;
+    this.#from = this.#clock.now + this.#clock.pending;
+    this.#overloadFrom = this.#clock.overload + this.#clock.pending;
   }
 
   /** How long it has run since it was resumed, as far as known. */
   get #running(): number {
-    const ran = clock.to - this.#from;
-    const inOverload = clock.overloadTo - this.#overloadFrom;
+    const ran = this.#clock.to - this.#from;
+    const inOverload = this.#clock.overloadTo - this.#overloadFrom;
     return Math.max(
       0,
       this.hasSteps && inOverload > 0 ? ran - inOverload : ran,
@@ -339,7 +342,7 @@ export class Countdown {
   stop(): void {
     this.#isOver = true;
     this.#waits = 0;
-    if (this.isKnown) clock.remove(this);
+    if (this.isKnown) this.#clock.remove(this);
     this.isKnown = false;
   }
 

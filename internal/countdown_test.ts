@@ -1,5 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import { backgroundTimers, turn } from "../connection/_testing.ts";
+import {
+  backgroundTimers,
+  requestTimers,
+  turn,
+} from "../connection/_testing.ts";
 import {
   Countdown,
   noteSettled,
@@ -338,4 +342,24 @@ Deno.test("Countdown leaves no timer after stop(), and never runs again", async 
   countdown.resume();
   await sleep(SOON_MS * 3);
   assertEquals(limited.expired, 0);
+});
+
+Deno.test("Countdown expires even if the request of another is over", async () => {
+  using requests = requestTimers();
+  const others = [counted(NEVER_MS), counted(1)];
+  for (const { countdown } of others) countdown.resume();
+  // While the shorter one is about to expire, which takes several polls.
+  await untilExpired((onExpire) => void setTimeout(onExpire, SOON_MS / 2));
+  requests.endRequest();
+  assertEquals(untilOthersAreServed(), undefined);
+  await untilExpired((onExpire) => new Countdown(SOON_MS, onExpire).resume());
+});
+
+Deno.test("Countdown expires while others never stop reading, where timers are not shared", async () => {
+  using _requests = requestTimers();
+  const reading = setInterval(() => {
+    for (let i = 0; i < 10_000; i++) noteSettled();
+  });
+  await untilExpired((onExpire) => new Countdown(SOON_MS, onExpire).resume());
+  clearInterval(reading);
 });

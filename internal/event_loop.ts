@@ -29,6 +29,12 @@ export interface OwnTimers extends Timers {
   queueMicrotask(callback: () => void): void;
   /** Milliseconds, from any start; never set back. */
   now(): number;
+  /**
+   * Whether a timer may serve several connections. In Workers it belongs to the request
+   * that sets it: if that request is over, the timer never fires, and whoever else waits
+   * for it waits forever.
+   */
+  areShared: boolean;
 }
 
 /**
@@ -142,6 +148,8 @@ function timersOfRuntime(): OwnTimers {
   const timers: Timers = hasTimers(ofNode) ? ofNode : globalThis;
   // Browsers refuse to call theirs on another object.
   const setTimeout = timers.setTimeout.bind(timers);
+  const queueMicrotask = globalThis.queueMicrotask.bind(globalThis);
+  const areShared = !isWorkers();
   const { setImmediate } = timers;
   return {
     setTimeout,
@@ -149,9 +157,13 @@ function timersOfRuntime(): OwnTimers {
     setInterval: timers.setInterval.bind(timers),
     clearInterval: timers.clearInterval.bind(timers),
     ...(setImmediate && { setImmediate: setImmediate.bind(timers) }),
-    nextTick: processOf()?.nextTick ?? ((callback) => setTimeout(callback, 0)),
-    queueMicrotask: queueMicrotask.bind(globalThis),
+    // Only microtasks surely run before a request is over.
+    nextTick: areShared
+      ? processOf()?.nextTick ?? ((callback) => setTimeout(callback, 0))
+      : queueMicrotask,
+    queueMicrotask,
     now: performance.now.bind(performance),
+    areShared,
   };
 }
 
@@ -169,6 +181,11 @@ export function builtinModule<T>(name: string): T | undefined {
 
 function isDeno(): boolean {
   return processOf()?.versions?.deno !== undefined;
+}
+
+/** Whether this is Cloudflare Workers, which have a class of their own for WebSockets. */
+function isWorkers(): boolean {
+  return "WebSocketPair" in globalThis;
 }
 
 function processOf(): ProcessLike | undefined {
