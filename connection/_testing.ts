@@ -458,24 +458,29 @@ export interface RequestTimers extends Disposable {
 /** Lets the timers of this module belong to requests, as in Workers. */
 export function requestTimers(): RequestTimers {
   const own = { ...ownTimers };
-  let request = {};
-  const unlessOver = (callback: () => void) => {
-    const ofRequest = request;
-    return () => ofRequest === request && callback();
+  const ofRequest = new Set<ReturnType<typeof setTimeout>>();
+  const setTimeout = (callback: () => void, milliseconds: number) => {
+    const timer = own.setTimeout(() => {
+      ofRequest.delete(timer);
+      callback();
+    }, milliseconds);
+    ofRequest.add(timer);
+    return timer;
+  };
+  const endRequest = () => {
+    for (const timer of ofRequest) own.clearTimeout(timer);
+    ofRequest.clear();
   };
   Object.assign(ownTimers, {
-    setTimeout: (callback: () => void, milliseconds: number) =>
-      own.setTimeout(unlessOver(callback), milliseconds),
-    setImmediate: (callback: () => void) =>
-      own.setTimeout(unlessOver(callback), 0),
+    setTimeout,
+    setImmediate: (callback: () => void) => setTimeout(callback, 0),
     nextTick: own.queueMicrotask,
     areShared: false,
   });
   return {
-    endRequest() {
-      request = {};
-    },
+    endRequest,
     [Symbol.dispose]() {
+      endRequest();
       Object.assign(ownTimers, own);
     },
   };
