@@ -35,6 +35,7 @@ interface TlsSocket extends NodeStream {
   read(size?: number): Uint8Array | null;
   once(event: string, listener: (error: unknown) => void): void;
   off(event: string, listener: (error: unknown) => void): void;
+  getProtocol(): string | null;
   removeAllListeners(event: string): void;
   destroy(error?: unknown): void;
 }
@@ -265,6 +266,14 @@ function secured(
     socket.once("close", closed);
     // Both are emitted after the peer is verified, if required.
     socket.once(side === "client" ? "secureConnect" : "secure", () => {
+      // Workers emit it without a handshake, and would send messages in plain text.
+      if (!socket.getProtocol()) {
+        return fail(
+          new TypeError(
+            "Cannot start TLS as node:tls of this runtime makes no handshake over other transports",
+          ),
+        );
+      }
       resolve(onSecured());
       socket.off("error", fail);
       socket.off("close", closed);

@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { generateKeyPairSync } from "node:crypto";
 import process from "node:process";
+import type { Duplex } from "node:stream";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
 import { assembled } from "../framing/assembled.ts";
 import { grouped } from "../framing/grouped.ts";
@@ -304,6 +305,35 @@ Deno.test("Connection.startTls() says that the runtime has no node:tls", async (
       TypeError,
       "node:tls",
     );
+  } finally {
+    Object.assign(process, { getBuiltinModule });
+  }
+});
+
+Deno.test("Connection.startTls() rejects if node:tls makes no handshake, and sends nothing in plain text", async () => {
+  const [near, far] = transportPair();
+  await using ends = framed([near, far]);
+  const { getBuiltinModule } = process;
+  // As in Workers: the socket says that it is secure, and passes bytes on unchanged.
+  const connect = ({ socket }: { socket: Duplex }) => {
+    queueMicrotask(() => socket.emit("secureConnect"));
+    return Object.assign(socket, {
+      encrypted: true,
+      authorized: true,
+      getProtocol: () => null,
+    });
+  };
+  Object.assign(process, {
+    getBuiltinModule: (name: string) =>
+      name === "node:tls" ? { connect } : getBuiltinModule(name),
+  });
+  try {
+    const securing = ends.client.startTls(asClient);
+    const sending = ends.client.send("password");
+    await assertRejects(() => securing, TypeError, "no handshake");
+    await sending.catch(() => {});
+    await assertRejects(() => ends.client.closed, TypeError, "no handshake");
+    assertEquals(far.arrived, 0);
   } finally {
     Object.assign(process, { getBuiltinModule });
   }
