@@ -15,7 +15,9 @@ const ABORT_MS = 1000;
  * Byte streams as a transport.
  *
  * `read()`, `write()` and `closeWrite()` pass on the errors of the streams unchanged. A
- * stream that was ended with no object as its reason was reset.
+ * stream that was ended with no object as its reason was reset. If a socket of Workers did
+ * not open, they reject with the error of that: its streams may say only that they were
+ * cancelled.
  * `close()` rejects pending calls with an error named `Interrupted`, and later calls with
  * one named `BadResource`, as Deno's sockets do.
  */
@@ -29,6 +31,7 @@ export class StreamTransport implements Transport {
   #isClosed = false;
   /** Whether the sink has a write, or its end, that it has not settled. */
   #isSinkBusy = false;
+  #notOpened: { readonly error: unknown } | undefined;
   /** Reject pending calls. */
   readonly #interrupts = new Set<(error: Error) => void>();
   #localAddr: Address | undefined;
@@ -132,7 +135,9 @@ export class StreamTransport implements Transport {
   #interruptible<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#interrupts.add(reject);
-      promise.then(resolve, (reason) => reject(toError(reason))).finally(() =>
+      const fail = (reason: unknown) =>
+        reject(toError(this.#notOpened ? this.#notOpened.error : reason));
+      promise.then(resolve, fail).finally(() =>
         this.#interrupts.delete(reject)
       );
     });
@@ -147,8 +152,10 @@ export class StreamTransport implements Transport {
     };
     learn(streams); // the result of a TCPSocket's `opened`
     const opened: unknown = Reflect.get(streams, "opened");
-    // If it rejects, the streams do too.
-    if (isThenable(opened)) opened.then(learn, () => {});
+    if (isThenable(opened)) {
+      // The streams reject too.
+      opened.then(learn, (error: unknown) => this.#notOpened = { error });
+    }
     const closed: unknown = Reflect.get(streams, "closed");
     if (isThenable(closed)) closed.then(() => {}, () => {});
   }

@@ -1,10 +1,12 @@
 import {
+  assert,
   assertEquals,
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
 import { transportPair } from "../testing/transport_pair.ts";
+import { overriding } from "./_testing.ts";
 import { StreamTransport } from "./_stream_transport.ts";
 import type { ByteStreams, Transport } from "./transport.ts";
 
@@ -565,6 +567,30 @@ Deno.test("StreamTransport rejects if a Workers socket does not open", async () 
     assertEquals(near.isClosed, true);
   });
   assertEquals(rejections, []);
+});
+
+Deno.test("StreamTransport rejects with the reason why a Workers socket did not open", async () => {
+  const refused = new Error("proxy request failed");
+  const cancelled = new Error("Stream was cancelled.");
+  const [near] = transportPair();
+  const socket = new WinterSocket(
+    overriding(near, {
+      read: () => Promise.reject(cancelled),
+      write: () => Promise.reject(cancelled),
+    }),
+    Promise.reject(refused),
+  );
+  const transport = new StreamTransport(socket);
+  const failures = await Promise.allSettled([
+    transport.read(new Uint8Array(1)),
+    transport.write(new Uint8Array(1)),
+    transport.closeWrite(),
+  ]);
+  for (const failure of failures) {
+    assert(failure.status === "rejected");
+    assertStrictEquals(failure.reason, refused);
+  }
+  transport.close();
 });
 
 Deno.test("StreamTransport takes the result of a WebSocketStream's opened", async () => {
