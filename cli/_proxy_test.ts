@@ -333,3 +333,32 @@ Deno.test("proxy shows length-prefixed messages whole, however they arrive", asy
     /^#1 > +2 B \n {2}00000000 {2}00 ff .*\n#1 < .*\n.*00 ff/,
   );
 });
+
+Deno.test({
+  name: "proxy takes over a Unix socket on which no one listens",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using server = capitals();
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/proxy.sock`;
+    const args = ["proxy", `unix:${path}`, `${server.addr.port}`];
+    try {
+      const killed = Deno.listen({ transport: "unix", path: `${path}.old` });
+      await Deno.rename(`${path}.old`, path); // so that close() leaves it
+      killed.close();
+      {
+        await using tool = new Running(args);
+        await Promise.race([tool.shell.seen(/Passing unix:/), tool.end()]);
+        await using client = await connect({ path, framing });
+        assertEquals(await client.request("hello"), "HELLO");
+        const { code, errors } = await runTool(args);
+        assertEquals(code, 1);
+        assertMatch(errors, /the address is in use/);
+        assertEquals(await client.request("still"), "STILL");
+      }
+      await assertRejects(() => Deno.lstat(path), Deno.errors.NotFound);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});

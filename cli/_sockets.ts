@@ -4,9 +4,11 @@
  * @module
  */
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import net from "node:net";
 import type { Connection } from "../connection.ts";
-import type { Bytes, Sendable } from "../framing.ts";
+import { type Bytes, type Sendable, unframed } from "../framing.ts";
+import { serve } from "../server.ts";
 import { type Place, placeName } from "./_values.ts";
 
 /** One side of a forwarded connection. */
@@ -44,6 +46,7 @@ export class Listener implements AsyncDisposable {
       { allowHalfOpen: true, noDelay: true },
       (socket) => onSide(new SocketSide(socket, place)),
     );
+    if ("path" in place) await removeStale(place.path);
     server.listen(
       "path" in place ? place : { host: place.hostname, port: place.port },
     );
@@ -64,6 +67,19 @@ export class Listener implements AsyncDisposable {
     const closed = once(this.#server, "close");
     this.#server.close();
     await closed;
+  }
+}
+
+/**
+ * Removes the socket of a killed process. `serve()` takes such a file over, and removes it
+ * at its end; Node's servers refuse to listen on it.
+ */
+async function removeStale(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  try {
+    await serve({ path, framing: unframed() }, () => {}).shutdown();
+  } catch {
+    // The socket is in use, or is no socket: listening fails, and says why.
   }
 }
 
