@@ -195,6 +195,9 @@ export function verifyFraming<In, Out>(
   if (options.isAllowed !== undefined) {
     checkFunction(TASK, "isAllowed", options.isAllowed);
   }
+  checkArray("messages", messages);
+  checkArray("received", received);
+  checkArray("refused", options.refused ?? []);
   if (messages.length === 0) {
     throw new TypeError(`Cannot ${TASK} without messages`);
   }
@@ -214,6 +217,16 @@ export function verifyFraming<In, Out>(
 }
 
 const TASK = "verify framing";
+
+/** Throws unless `value` is an array: a string would be read letter by letter. */
+function checkArray(name: string, value: unknown): void {
+  if (Array.isArray(value)) return;
+  throw new TypeError(
+    `Cannot ${TASK} as ${name} must be an array: current value is ${
+      shownValue(value)
+    }`,
+  );
+}
 const DEFAULT_ROUNDS = 200;
 // A stream up to this length is cut in all ways, and at every place.
 const MAX_BYTES_FOR_ALL_WAYS = 10;

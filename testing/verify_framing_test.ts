@@ -915,6 +915,20 @@ Deno.test("verifyFraming() refuses arguments that it cannot verify", () => {
     );
   }
   assertThrows(() => verifyFraming({} as never, ["a"]), TypeError, "framing");
+  for (const wrong of [undefined, null, "a", new Set(["a"])]) {
+    assertThrows(
+      () => verifyFraming(lines(), wrong as never),
+      TypeError,
+      "messages must be an array",
+    );
+  }
+  for (const name of ["received", "refused"]) {
+    assertThrows(
+      () => verifyFraming(lines(), ["a"], { [name]: "a" }),
+      TypeError,
+      `${name} must be an array`,
+    );
+  }
 });
 
 Deno.test("verifyFraming() finds an encoder that changes the message", () => {
