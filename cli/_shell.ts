@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { delay } from "@std/async/delay";
 
 /** The process around a command. */
 export interface Shell {
@@ -38,13 +39,23 @@ export class Interrupted extends Error {
   override name = "Interrupted";
 }
 
+// How long to wait for a full output that does not block.
+const FULL_PAUSE_MS = 5;
+
 /** Writes all of `bytes`. */
 async function writeAll(
   writer: { write(bytes: Uint8Array): Promise<number> },
   bytes: Uint8Array,
 ): Promise<void> {
   for (let at = 0; at < bytes.length;) {
-    at += await writer.write(bytes.subarray(at));
+    try {
+      at += await writer.write(bytes.subarray(at));
+    } catch (error) {
+      // Another program that shares the terminal or the pipe may have made it
+      // non-blocking: it is full, and no event tells when it is not.
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      await delay(FULL_PAUSE_MS);
+    }
   }
 }
 
