@@ -184,7 +184,7 @@ function isDeno(): boolean {
 }
 
 /** Whether this is Cloudflare Workers, which have a class of their own for WebSockets. */
-function isWorkers(): boolean {
+export function isWorkers(): boolean {
   return "WebSocketPair" in globalThis;
 }
 

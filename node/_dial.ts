@@ -22,6 +22,7 @@ import {
   nameOfTarget,
   tlsOptionsOf,
 } from "../internal/connecting.ts";
+import { isWorkers } from "../internal/event_loop.ts";
 import { certifiedName, withoutBrackets } from "../internal/host_and_port.ts";
 import { systemError } from "../internal/system_error.ts";
 import { endByTlsErrors } from "../internal/tls_errors.ts";
@@ -32,6 +33,12 @@ export async function dial<In, Out>(
   signal: AbortSignal,
 ): Promise<SocketTransport> {
   const task = `connect to ${nameOfTarget(options)}`;
+  if (isWorkers()) {
+    throw systemError(
+      "NotSupported",
+      `Cannot ${task}: node:net of Workers stops reading after the first bytes; frame a socket of cloudflare:sockets instead`,
+    );
+  }
   if (isUnix(options)) {
     const { path } = options;
     const address: IpcNetConnectOpts = { path, allowHalfOpen: true };

@@ -82,6 +82,20 @@ Deno.test("connect() of node.ts refuses invalid options", async () => {
   }
 });
 
+Deno.test("connect() of node.ts refuses Workers, whose node:net loses bytes", async () => {
+  Reflect.set(globalThis, "WebSocketPair", class {});
+  try {
+    const error = await assertRejects(
+      () => connect({ port: 1, framing: lines() }),
+      Error,
+      "Cannot connect to 127.0.0.1:1: node:net of Workers stops reading",
+    );
+    assertEquals(error.name, "NotSupported");
+  } finally {
+    Reflect.deleteProperty(globalThis, "WebSocketPair");
+  }
+});
+
 Deno.test("connect() of node.ts takes a fraction as autoSelectFamilyAttemptDelay", async () => {
   await using server = await serve(
     loopback,

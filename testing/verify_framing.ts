@@ -227,6 +227,7 @@ function checkArray(name: string, value: unknown): void {
     }`,
   );
 }
+
 const DEFAULT_ROUNDS = 200;
 // A stream up to this length is cut in all ways, and at every place.
 const MAX_BYTES_FOR_ALL_WAYS = 10;
