@@ -585,7 +585,7 @@ export class Reader<In> implements Source<In> {
     this.#endTurn();
     if (!wasStopped) this.#failure ??= failure;
     this.#stopWaiting();
-    this.#stopTiming();
+    if (!this.#isChanging) this.#stopTiming();
     this.#settlePeerEnded();
     this.#serve();
   }
@@ -1004,9 +1004,9 @@ export class Reader<In> implements Source<In> {
   }
 
   #startTiming(): void {
-    if (this.#receiveCountdown === undefined || this.#mode !== "receive") {
-      return;
-    }
+    // A handshake reads what the peer sends, even if the messages have ended.
+    const isReading = this.#mode === "receive" || this.#isChanging;
+    if (this.#receiveCountdown === undefined || !isReading) return;
     this.#isTimed = true;
     this.#receiveCountdown.resume();
   }

@@ -1248,7 +1248,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   /**
    * Ends the messages after those that were already read from the socket. This side can
    * still send. Nothing that the peer sends from now on is read, so a later
-   * {@linkcode Connection.detach}, or a pending one, is refused.
+   * {@linkcode Connection.detach}, or a pending one, is refused. The handshake of a
+   * pending {@linkcode Connection.startTls} goes on, within its timeouts.
    *
    * @example Stopping early
    * ```ts

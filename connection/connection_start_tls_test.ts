@@ -15,6 +15,7 @@ import { lengthPrefixed } from "../framing/length_prefixed.ts";
 import { lines } from "../framing/lines.ts";
 import { mapped } from "../framing/mapped.ts";
 import { unframed } from "../framing/unframed.ts";
+import { nextTurn } from "../internal/event_loop.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import {
   isPending,
@@ -955,6 +956,34 @@ Deno.test("Connection.startTls() rejects after receiveTimeout if the peer is sil
   );
   await assertRejects(() => client.closed, DOMException, "receiveTimeout");
   far.close();
+});
+
+Deno.test("Connection.startTls() rejects after receiveTimeout, also if closeRead() or close() is called before or in the handshake", async () => {
+  type Stop = (connection: Connection<string>) => unknown;
+  const stops: Stop[] = [
+    (connection) => connection.closeRead(),
+    (connection) => {
+      connection.send("kept").catch(() => {}); // so that `close()` lets it go on
+      return connection.close().catch(() => {});
+    },
+  ];
+  for (const stop of stops) {
+    for (const isBefore of [true, false]) {
+      const [near, far] = await sockets();
+      const connection = new Connection(near, { framing, receiveTimeout: 50 });
+      const securing = connection.startTls(asServer);
+      securing.catch(() => {});
+      if (!isBefore) await nextTurn(); // the queue, which is empty, is sent
+      stop(connection);
+      await assertRejects(() => securing, DOMException, "receiveTimeout");
+      await assertRejects(
+        () => connection.closed,
+        DOMException,
+        "receiveTimeout",
+      );
+      far.close();
+    }
+  }
 });
 
 Deno.test("Connection.startTls() rejects after messageTimeout although handshake bytes arrive", async () => {
