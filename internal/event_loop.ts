@@ -5,6 +5,8 @@
  * @module
  */
 
+import { Queue } from "./queue.ts";
+
 interface ProcessLike {
   readonly versions?: { readonly deno?: unknown };
   readonly nextTick?: (callback: () => void) => void;
@@ -150,20 +152,37 @@ function timersOfRuntime(): OwnTimers {
   const setTimeout = timers.setTimeout.bind(timers);
   const queueMicrotask = globalThis.queueMicrotask.bind(globalThis);
   const areShared = !isWorkers();
-  const { setImmediate } = timers;
+  const setImmediate = timers.setImmediate?.bind(timers) ??
+    (areShared ? messagingImmediate() : undefined);
   return {
     setTimeout,
     clearTimeout: timers.clearTimeout.bind(timers),
     setInterval: timers.setInterval.bind(timers),
     clearInterval: timers.clearInterval.bind(timers),
-    ...(setImmediate && { setImmediate: setImmediate.bind(timers) }),
+    ...(setImmediate && { setImmediate }),
     // Only microtasks surely run before a request is over.
     nextTick: areShared
-      ? processOf()?.nextTick ?? ((callback) => setTimeout(callback, 0))
+      ? processOf()?.nextTick ?? setImmediate ??
+        ((callback) => setTimeout(callback, 0))
       : queueMicrotask,
     queueMicrotask,
     now: performance.now.bind(performance),
     areShared,
+  };
+}
+
+/**
+ * `setImmediate` for browsers, by messages. A timer of 0 ms takes them 4 ms, and in a hidden
+ * page a second or a minute.
+ */
+function messagingImmediate(): Timers["setImmediate"] | undefined {
+  if (!("MessageChannel" in globalThis)) return undefined;
+  const { port1, port2 } = new MessageChannel();
+  const callbacks = new Queue<() => void>();
+  port1.onmessage = () => callbacks.shift()();
+  return (callback) => {
+    callbacks.push(callback);
+    port2.postMessage(undefined);
   };
 }
 
