@@ -177,12 +177,17 @@ function timersOfRuntime(): OwnTimers {
  */
 function messagingImmediate(): Timers["setImmediate"] | undefined {
   if (!("MessageChannel" in globalThis)) return undefined;
-  const { port1, port2 } = new MessageChannel();
   const callbacks = new Queue<() => void>();
-  port1.onmessage = () => callbacks.shift()();
+  // Made when it is needed: importing the module does nothing.
+  let port: MessagePort | undefined;
+  const open = () => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => callbacks.shift()();
+    return port2;
+  };
   return (callback) => {
     callbacks.push(callback);
-    port2.postMessage(undefined);
+    (port ??= open()).postMessage(undefined);
   };
 }
 
