@@ -43,9 +43,10 @@ import { isByFunction, runReconnecting } from "../internal/reconnecting.ts";
  * certificate is tried again too, because servers get new ones.
  *
  * Mistakes are not tried again: every `TypeError`, `RangeError` and `URIError` (an
- * invalid `hostname`), and `Deno.errors.NotCapable`, a missing permission. An error that
- * ended the connection itself is never such a mistake, whatever its type: your framing
- * may throw a `RangeError` because of the peer's bytes.
+ * invalid `hostname`), a missing permission (`Deno.errors.NotCapable`), and what the
+ * system or the runtime cannot do (an error named `NotSupported`). An error that ended
+ * the connection itself is never such a mistake, whatever its type: your framing may
+ * throw a `RangeError` because of the peer's bytes.
  *
  * @typeParam In The type of received messages.
  * @typeParam Out The type of messages to send.

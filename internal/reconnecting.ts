@@ -227,8 +227,9 @@ function isMistake(
   if (error === connection?.signal.reason) return false;
   return error instanceof TypeError || error instanceof RangeError ||
     error instanceof URIError ||
-    // A permission that the program lacks.
-    error instanceof Error && error.name === "NotCapable";
+    // A permission that the program lacks, or what this runtime cannot do.
+    error instanceof Error &&
+      (error.name === "NotCapable" || error.name === "NotSupported");
 }
 
 /** Whether connections are made by the caller's function. */

@@ -11,6 +11,7 @@ import process from "node:process";
 import * as tls from "node:tls";
 import { connect } from "./connect.ts";
 import type { ConnectTcpOptions } from "./options.ts";
+import { reconnect } from "./reconnect.ts";
 import { serve } from "./serve.ts";
 import { socketTransport } from "./socket_transport.ts";
 import { overriding, turn } from "../connection/_testing.ts";
@@ -82,19 +83,28 @@ Deno.test("connect() of node.ts refuses invalid options", async () => {
   }
 });
 
-Deno.test("connect() of node.ts refuses Workers, whose node:net loses bytes", async () => {
-  Reflect.set(globalThis, "WebSocketPair", class {});
-  try {
-    const error = await assertRejects(
-      () => connect({ port: 1, framing: lines() }),
-      Error,
-      "Cannot connect to 127.0.0.1:1: node:net of Workers stops reading",
-    );
-    assertEquals(error.name, "NotSupported");
-  } finally {
-    Reflect.deleteProperty(globalThis, "WebSocketPair");
-  }
-});
+for (const call of ["connect()", "reconnect()"]) {
+  Deno.test(`${call} of node.ts refuses Workers, whose node:net loses bytes`, async () => {
+    Reflect.set(globalThis, "WebSocketPair", class {});
+    const options = { port: 1, framing };
+    const onError = () => {
+      throw new Error("It tries again");
+    };
+    try {
+      const error = await assertRejects(
+        () =>
+          call === "connect()"
+            ? connect(options)
+            : reconnect({ ...options, onError }, () => {}),
+        Error,
+        "Cannot connect to 127.0.0.1:1: node:net of Workers stops reading",
+      );
+      assertEquals(error.name, "NotSupported");
+    } finally {
+      Reflect.deleteProperty(globalThis, "WebSocketPair");
+    }
+  });
+}
 
 Deno.test("connect() of node.ts takes a fraction as autoSelectFamilyAttemptDelay", async () => {
   await using server = await serve(
