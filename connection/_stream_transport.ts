@@ -29,8 +29,8 @@ export class StreamTransport implements Transport {
   #rest: Uint8Array = NO_BYTES;
   #sentEnd: Promise<void> | undefined;
   #isClosed = false;
-  /** Whether the sink has a write, or its end, that it has not settled. */
-  #isSinkBusy = false;
+  /** How many writes, or its end, the sink has not settled. */
+  #pendingInSink = 0;
   #notOpened: { readonly error: unknown } | undefined;
   /** Reject pending calls. */
   readonly #interrupts = new Set<(error: Error) => void>();
@@ -104,7 +104,7 @@ export class StreamTransport implements Transport {
     // A WebSocketStream closes with either. Deno's must not be cancelled before it has
     // closed: what the peer still sends would be an unhandled rejection. But a busy sink
     // is aborted only when it is done, and for many the cancelling is what ends that.
-    if (this.#isSinkBusy) cancel();
+    if (this.#pendingInSink > 0) cancel();
     else isSettledWithin(aborted, ABORT_MS).then(cancel);
     ignoringErrors(() => this.#streams.close?.());
   }
@@ -117,14 +117,14 @@ export class StreamTransport implements Transport {
 
   /** The same promise, also noted as the sink's work, and rejected by `close()`. */
   async #untilTaken(promise: Promise<void>): Promise<void> {
-    this.#isSinkBusy = true;
+    this.#pendingInSink++;
     try {
       await this.#interruptible(promise);
     } catch (error) {
       if (!this.#isClosed) noteGone(error as object);
       throw error;
     } finally {
-      this.#isSinkBusy = false;
+      this.#pendingInSink--;
     }
   }
 

@@ -288,6 +288,27 @@ Deno.test("StreamTransport.close() cancels its readable during a write", async (
   release();
 });
 
+Deno.test("StreamTransport.close() cancels its readable during the second of two writes", async () => {
+  const ends: string[] = [];
+  const releases: (() => void)[] = [];
+  const transport = new StreamTransport({
+    readable: new ReadableStream({ cancel: () => void ends.push("cancel") }),
+    writable: new WritableStream({
+      write: () => new Promise<void>((resolve) => releases.push(resolve)),
+    }),
+  });
+  const first = transport.write(toBytes("a"));
+  const second = rejectsAs("Interrupted", () => transport.write(toBytes("b")));
+  await turn();
+  releases[0]?.();
+  await first;
+  await turn();
+  transport.close();
+  await second;
+  assertEquals(ends, ["cancel"]);
+  releases[1]?.();
+});
+
 Deno.test("StreamTransport.close() does not abort a writable that closeWrite() has closed", async () => {
   const ends: string[] = [];
   const transport = new StreamTransport({
