@@ -157,7 +157,10 @@ export interface Transport {
 export interface ByteStreams {
   /** The bytes from the peer. Its end is the peer's end. */
   readonly readable: ReadableStream<Uint8Array>;
-  /** The bytes to the peer. Closing it closes this side. */
+  /**
+   * The bytes to the peer. Closing it closes this side. Any error of it means that the peer
+   * is gone: what has arrived is still received, for up to a second.
+   */
   readonly writable: WritableStream<Bytes>;
   /** Called, if present, when the connection releases the streams. */
   close?(): unknown;
