@@ -14,10 +14,10 @@ const ABORT_MS = 1000;
 /**
  * Byte streams as a transport.
  *
- * `read()`, `write()` and `closeWrite()` pass on the errors of the streams unchanged. A
- * stream that was ended with no object as its reason was reset. If a socket of Workers did
- * not open, they reject with the error of that: its streams may say only that they were
- * cancelled.
+ * `read()`, `write()` and `closeWrite()` pass on the errors of the streams unchanged. If
+ * the reason of an error is no object, they reject with an error named `ConnectionReset`.
+ * If a socket of Workers did not open, they reject with the error of its `opened`: its
+ * streams may say only that they were cancelled.
  * `close()` rejects pending calls with an error named `Interrupted`, and later calls with
  * one named `BadResource`, as Deno's sockets do.
  */

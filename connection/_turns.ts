@@ -52,7 +52,8 @@ function callAll(): void {
   isScheduled = isPutOff = false;
   const end = turnEnd;
   turnEnd = undefined;
-  // Writers wait for that turn themselves; here, one timer would do for all of them.
+  // Writers wait for that turn themselves. Waiting here too would be for all of them, on
+  // one timer.
   const othersTurn = waiting.length === 0 || !ownTimers.areShared
     ? undefined
     : untilOthersHadTurn();

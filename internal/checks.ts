@@ -214,7 +214,7 @@ export function refuseClientTlsOptions(options: object): void {
  * these. Anything else is returned as it is.
  */
 export function viewOf<T>(chunk: T): T | Uint8Array {
-  if (ArrayBuffer.isView(chunk)) return chunk; // quickly
+  if (ArrayBuffer.isView(chunk)) return chunk; // the usual case
   return Object.prototype.toString.call(chunk) === "[object ArrayBuffer]"
     ? new Uint8Array(chunk as ArrayBuffer)
     : chunk;

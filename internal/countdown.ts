@@ -8,7 +8,7 @@
  * only for waits that are still pending after a poll of all sockets following the
  * observation. By then, a wait for bytes that had arrived is over.
  *
- * One timer serves all countdowns, and running one only changes a few fields. Where timers
+ * One timer serves all countdowns, and running one only changes a few fields. If timers
  * cannot be shared, each countdown has a clock of its own.
  *
  * @module

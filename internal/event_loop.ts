@@ -160,7 +160,7 @@ function timersOfRuntime(): OwnTimers {
     setInterval: timers.setInterval.bind(timers),
     clearInterval: timers.clearInterval.bind(timers),
     ...(setImmediate && { setImmediate }),
-    // Only microtasks surely run before a request is over.
+    // Only microtasks are sure to run before a request is over.
     nextTick: areShared
       ? processOf()?.nextTick ?? setImmediate ??
         ((callback) => setTimeout(callback, 0))

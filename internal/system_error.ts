@@ -9,7 +9,7 @@ export type SystemErrorName =
   | "ConnectionRefused" // no server listens
   | "ConnectionReset" // by the peer
   | "Interrupted" // close() while it was pending
-  | "NotSupported" // by the caller's argument
+  | "NotSupported" // by the caller's argument, or by the runtime
   | "UnexpectedEof"; // before the requested bytes
 
 /** An error that is recognized by its name: no class exists in every runtime. */
