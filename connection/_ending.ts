@@ -1,4 +1,5 @@
 import { isFramingError } from "../framing/framing_error.ts";
+import { isError } from "../internal/realms.ts";
 
 /**
  * How a connection ends, by cause. `Connection` follows this table.
@@ -106,12 +107,12 @@ function isPeerGone(error: unknown): boolean {
   if (typeof error === "object" && error !== null && goneByStreams.has(error)) {
     return true;
   }
-  if (!(error instanceof Error)) return false;
+  if (!isError(error)) return false;
   return GONE.has(error.name) ||
     "code" in error && typeof error.code === "string" && GONE.has(error.code);
 }
 
 /** Whether the error says that the transport was closed already. */
 export function isClosedAlready(error: unknown): boolean {
-  return error instanceof Error && error.name === "BadResource";
+  return isError(error) && error.name === "BadResource";
 }

@@ -7,6 +7,7 @@ import {
 import { builtinModule, nextTurn } from "../internal/event_loop.ts";
 import { certifiedName } from "../internal/host_and_port.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
+import { isError } from "../internal/realms.ts";
 import { shownValue } from "../internal/shown.ts";
 import { systemError } from "../internal/system_error.ts";
 import { endByTlsErrors } from "../internal/tls_errors.ts";
@@ -389,7 +390,7 @@ function duplexOver(
     // cause.
     if (!isDestroyed) onError(error);
     // Streams treat `undefined`, and some other thrown values, as no error.
-    return error instanceof Error
+    return isError(error)
       ? error
       : new Error("The transport below TLS failed", { cause: error });
   };
@@ -454,7 +455,7 @@ function duplexOver(
       isDestroyed = true;
       // TLS that has ended in both directions closes this, although its end may be under
       // way. The connection closes the transport once the end is taken.
-      const hasLost = error instanceof Error || lower.writableLength > writing;
+      const hasLost = isError(error) || lower.writableLength > writing;
       if (hasLost) lose(error ?? closedEarly());
       done(error);
     },

@@ -1,5 +1,6 @@
 import { checkAttached, viewOf } from "../internal/checks.ts";
 import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
+import { isBytes } from "../internal/realms.ts";
 import { isSettledWithin } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { noteGone } from "./_ending.ts";
@@ -185,12 +186,6 @@ function checkChunk(given: unknown): Uint8Array {
         : `of type ${typeof chunk}`
     }`,
   );
-}
-
-/** Whether it is a `Uint8Array`, even from another realm, as in a test runner. */
-function isBytes(chunk: unknown): chunk is Uint8Array {
-  return ArrayBuffer.isView(chunk) &&
-    Object.prototype.toString.call(chunk) === "[object Uint8Array]";
 }
 
 /** An address in the format of Workers ("[::1]:80"), or of Chrome. */

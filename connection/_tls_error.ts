@@ -1,3 +1,4 @@
+import { isError } from "../internal/realms.ts";
 /**
  * An error of TLS itself, such as a refused certificate, gets the name that Deno's own
  * handshake gives it; an error from below TLS is not changed.
@@ -5,7 +6,7 @@
  * @param task What could not be done, if known.
  */
 export function tlsError(error: unknown, task?: string): unknown {
-  if (!(error instanceof Error) || !("code" in error)) return error;
+  if (!isError(error) || !("code" in error)) return error;
   const { code } = error;
   const message = error.message.trimEnd(); // OpenSSL ends its own with a line feed
   // System codes, such as ECONNRESET, have no underscore.

@@ -1,3 +1,4 @@
+import { isBytes } from "../internal/realms.ts";
 import { unobserved } from "../internal/promises.ts";
 import type { Writer } from "./_writer.ts";
 
@@ -155,7 +156,7 @@ class SinkWriter<Out> extends WritableStreamDefaultWriter<Out> {
  * How much of the high-water mark a message takes, in bytes if it has a length.
  */
 function sizeOf(message: unknown): number {
-  return message instanceof Uint8Array || typeof message === "string"
+  return isBytes(message) || typeof message === "string"
     ? message.length
     : UNKNOWN_SIZE_BYTES;
 }

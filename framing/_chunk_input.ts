@@ -1,3 +1,4 @@
+import { isBytes } from "../internal/realms.ts";
 import type { ManyDecoder } from "./_decoders.ts";
 import { scanner } from "./_byte_search/scan.ts";
 import { takeAhead } from "./batch.ts";
@@ -33,7 +34,7 @@ export class ChunkInput {
 
   /** Appends the next chunk; all earlier messages must have been taken. */
   append(chunk: Uint8Array): void {
-    const isEmpty = !(chunk instanceof Uint8Array) || chunk.length === 0;
+    const isEmpty = !isBytes(chunk) || chunk.length === 0;
     if (isEmpty) return this.#input.append(chunk); // throws if it is not a chunk
     if (this.#goOnInBuffer(chunk)) return;
     const isCut = this.#input.length > 0 && chunk.length > FIRST_PART_BYTES;

@@ -1,3 +1,4 @@
+import { isBytes } from "../internal/realms.ts";
 import { malformed } from "./_limits.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
@@ -11,7 +12,7 @@ const fatalDecoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 /** The bytes of a message to send. */
 export function toBytes(message: Sendable): Uint8Array {
   if (typeof message === "string") return encoder.encode(message);
-  if (message instanceof Uint8Array) return message;
+  if (isBytes(message)) return message;
   throw new TypeError(
     `Cannot encode message as it must be a Uint8Array or a string: current value is of type ${typeof message}`,
   );

@@ -4,6 +4,7 @@ import {
   type DelimitedRules,
   type Trailing,
 } from "./_delimited_frames.ts";
+import { isBytes } from "../internal/realms.ts";
 import { delimiterSearch } from "./_delimiter_search.ts";
 import { BytesDecoder } from "./_decoders.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
@@ -199,11 +200,11 @@ export function checkTrailing(name: string, trailing: Trailing): void {
 
 /** The delimiters as bytes; throws if there are none, or one is empty. */
 export function toDelimiters(delimiter: Delimiter): Uint8Array[] {
-  const given = typeof delimiter === "string" || delimiter instanceof Uint8Array
+  const given = typeof delimiter === "string" || isBytes(delimiter)
     ? [delimiter]
     : delimiter;
   const isDelimiter = (each: unknown) =>
-    typeof each === "string" || each instanceof Uint8Array;
+    typeof each === "string" || isBytes(each);
   if (!Array.isArray(given) || !given.every(isDelimiter)) {
     const type = Array.isArray(given)
       ? `[${given.map((each) => typeof each).join(", ")}]`

@@ -1,3 +1,4 @@
+import { isBytes } from "../internal/realms.ts";
 import { shownValue } from "../internal/shown.ts";
 import { malformed } from "./_limits.ts";
 import { checkUintSize, readUint } from "./_uint.ts";
@@ -48,7 +49,7 @@ export class FieldReader {
    * @throws {TypeError} If it is not bytes.
    */
   constructor(message: Bytes) {
-    if (!(message instanceof Uint8Array)) {
+    if (!isBytes(message)) {
       throw new TypeError(
         `Cannot read fields of message as it must be a Uint8Array: current value is of type ${typeof message}`,
       );

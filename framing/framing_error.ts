@@ -1,3 +1,5 @@
+import { isError } from "../internal/realms.ts";
+
 /**
  * What is wrong with the bytes of a stream.
  *
@@ -113,6 +115,6 @@ export class FramingError extends Error {
  */
 export function isFramingError(error: unknown): error is FramingError {
   if (error instanceof FramingError) return true;
-  return error instanceof Error && error.name === "FramingError" &&
+  return isError(error) && error.name === "FramingError" &&
     "code" in error;
 }

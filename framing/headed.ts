@@ -1,5 +1,6 @@
 import { checkFunction } from "../internal/checks.ts";
 import { droppedMessages } from "../internal/drops.ts";
+import { isBytes } from "../internal/realms.ts";
 import { quoted, shownValue } from "../internal/shown.ts";
 import { decodePart } from "./_decode_part.ts";
 import {
@@ -231,7 +232,7 @@ export function headed<Header, Body, BodyOut>(
 }
 
 function checkTerminator(terminator: Sendable): void {
-  if (typeof terminator === "string" || terminator instanceof Uint8Array) {
+  if (typeof terminator === "string" || isBytes(terminator)) {
     return;
   }
   throw new TypeError(

@@ -1,4 +1,5 @@
 import { checkAttached, checkNotAsync } from "../internal/checks.ts";
+import { isBytes } from "../internal/realms.ts";
 import type { FrameFinder, Frames, FrameSource } from "./_frames.ts";
 import { areFew, findAmongFew, type Search, searchFor } from "./_search.ts";
 import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
@@ -403,7 +404,7 @@ export class InputBuffer implements ByteInput {
    * @throws {TypeError} If they are not a `Uint8Array`, or its buffer is detached.
    */
   append(chunk: Uint8Array): void {
-    if (!(chunk instanceof Uint8Array)) {
+    if (!isBytes(chunk)) {
       throw new TypeError(
         `Cannot decode chunk as it must be a Uint8Array: current value is of type ${typeof chunk}`,
       );

@@ -1,4 +1,5 @@
 import { checkFunction } from "../internal/checks.ts";
+import { isError } from "../internal/realms.ts";
 import { escapeControls, textOf } from "../internal/shown.ts";
 import { FramingError, isFramingError } from "./framing_error.ts";
 
@@ -47,9 +48,7 @@ export function orMalformed<Message, Value>(
       return decode(message);
     } catch (cause) {
       if (isFramingError(cause)) throw cause;
-      const reason = textOf(() =>
-        cause instanceof Error ? cause.message : cause
-      );
+      const reason = textOf(() => isError(cause) ? cause.message : cause);
       const shown = escapeControls(reason); // it may quote the peer's bytes
       throw new FramingError(`Cannot decode message: ${shown}`, { cause });
     }

@@ -1,4 +1,5 @@
 import { checkNotAsync } from "../internal/checks.ts";
+import { isBytes } from "../internal/realms.ts";
 import type { SharedFrame } from "../internal/shared_frame.ts";
 import { shownValue } from "../internal/shown.ts";
 import { type BufferSpace, scanner } from "./_byte_search/scan.ts";
@@ -227,7 +228,7 @@ export class OutputBuffer implements ByteOutput {
   #refuseGiven(given: unknown): void {
     // A later write of an async function would land between frames.
     checkNotAsync("encode message", "encode", given);
-    const isFrame = typeof given === "string" || given instanceof Uint8Array;
+    const isFrame = typeof given === "string" || isBytes(given);
     if (!isFrame || given.length === 0 || this.length > 0) return;
     throw new TypeError(
       `Cannot encode message as encode must write it to output: it wrote nothing and gave ${
@@ -282,7 +283,7 @@ export class OutputBuffer implements ByteOutput {
   /** Writes bytes; see {@linkcode ByteOutput.writeBytes}. */
   writeBytes(bytes: Uint8Array): void {
     // Without a valid length it would damage all waiting frames.
-    if (!(bytes instanceof Uint8Array)) {
+    if (!isBytes(bytes)) {
       throw notWritable("bytes as they must be a Uint8Array", bytes);
     }
     this.#encodeText();

@@ -10,6 +10,7 @@ import {
 import { type CheckedOptions, checkFraming } from "./connection_options.ts";
 import { logError } from "./log_error.ts";
 import { onAbort } from "./on_abort.ts";
+import { isError } from "./realms.ts";
 import {
   forgetEndWait,
   isEndWaitOver,
@@ -228,7 +229,7 @@ function isMistake(
   return error instanceof TypeError || error instanceof RangeError ||
     error instanceof URIError ||
     // A permission that the program lacks, or what this runtime cannot do.
-    error instanceof Error &&
+    isError(error) &&
       (error.name === "NotCapable" || error.name === "NotSupported");
 }
 

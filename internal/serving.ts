@@ -1,4 +1,5 @@
 import { checkMilliseconds } from "./checks.ts";
+import { isError } from "./realms.ts";
 import { countsOpen } from "./serve_options.ts";
 import { hostAndPort } from "./host_and_port.ts";
 import { logError } from "./log_error.ts";
@@ -261,7 +262,7 @@ export class ListeningServer<
       } catch (error) {
         if (this.#stop !== undefined) return;
         // Only that peer is lost: accept the next one without a pause.
-        if (error instanceof Error && GONE_BEFORE.has(error.name)) continue;
+        if (isError(error) && GONE_BEFORE.has(error.name)) continue;
         if (isClosed(error)) return this.#beginStopUnasked(error);
         this.#report(error, undefined);
         // Such as "too many open files", which passes when a connection ends.
@@ -533,7 +534,7 @@ export class ListeningServer<
 
 /** Whether a listener or a connection says that its owner has closed it. */
 function isClosed(error: unknown): boolean {
-  return error instanceof Error && error.name === "BadResource";
+  return isError(error) && error.name === "BadResource";
 }
 
 /** The address of a peer without its port, if it has one. */

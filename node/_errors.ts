@@ -1,3 +1,4 @@
+import { isError } from "../internal/realms.ts";
 import { systemError } from "../internal/system_error.ts";
 
 /** The context of an error for {@linkcode toSystemError}. */
@@ -42,7 +43,7 @@ export function toSystemError(
   error: unknown,
   { task, otherwise }: ErrorContext = {},
 ): unknown {
-  if (!(error instanceof Error)) return error;
+  if (!isError(error)) return error;
   const code = "code" in error ? error.code : undefined;
   const name = (typeof code === "string" ? nameOf(code) : undefined) ??
     otherwise;
@@ -63,7 +64,7 @@ export function toSystemError(
 export function toHandshakeError(error: unknown, task?: string): unknown {
   // Node and Bun report an end as a reset. A real reset, from the system, has a
   // `syscall`.
-  const isEnd = error instanceof Error && "code" in error &&
+  const isEnd = isError(error) && "code" in error &&
     error.code === "ECONNRESET" && !("syscall" in error);
   if (!isEnd) return toSystemError(error, { task, otherwise: "InvalidData" });
   const what = "the peer has ended the connection";
@@ -83,10 +84,10 @@ function nameOf(code: string): string | undefined {
 
 /** The message of an error; an error for several addresses has none itself. */
 function messageOf(error: Error): string {
-  if (error.message !== "" || !(error instanceof AggregateError)) {
+  const errors = "errors" in error ? error.errors : undefined;
+  if (error.message !== "" || !Array.isArray(errors)) {
     return error.message.trimEnd(); // OpenSSL ends its own with a line feed
   }
-  return error.errors.map((each: unknown) =>
-    each instanceof Error ? each.message : `${each}`
-  ).join("; ");
+  return errors.map((each: unknown) => isError(each) ? each.message : `${each}`)
+    .join("; ");
 }

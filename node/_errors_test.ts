@@ -37,3 +37,23 @@ Deno.test("toSystemError() names an error of TLS after the handshake InvalidData
   const codes = ["ERR_SSL_BAD_RECORD_TYPE", "ERR_TLS_SESSION_ATTACK"];
   assertEquals(codes.map(nameOf), ["InvalidData", "InvalidData"]);
 });
+
+Deno.test("toSystemError() names an error from another realm", async () => {
+  // Jest gives a program its own `Error`; `node:net` still makes those of Node.
+  const { runInNewContext } = await import("node:vm");
+  const refused = runInNewContext(`
+    Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" })`);
+  assert(!(refused instanceof Error));
+  assertEquals(
+    `${toSystemError(refused, { task: "connect" })}`,
+    "ConnectionRefused: Cannot connect: connect ECONNREFUSED",
+  );
+  const several = runInNewContext("errors => new AggregateError(errors)")([
+    new Error("one"),
+    refused,
+  ]);
+  assertEquals(
+    `${toSystemError(several, { task: "connect" })}`,
+    "AggregateError: Cannot connect: one; connect ECONNREFUSED",
+  );
+});

@@ -10,6 +10,7 @@ import {
 import { once } from "node:events";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
+import { isError } from "../internal/realms.ts";
 import {
   DEFAULT_BACKLOG,
   handshakeOptions,
@@ -73,7 +74,7 @@ export async function listenUnix<In, Out>(
   try {
     server = await listen(address, path);
   } catch (error) {
-    const name = error instanceof Error && isFile ? error.name : undefined;
+    const name = isError(error) && isFile ? error.name : undefined;
     if (name === "PermissionDenied") await checkFolder(address.path, path);
     if (name !== "AddrInUse" || !await removeStale(address.path)) throw error;
     server = await listen(address, path);
@@ -150,7 +151,7 @@ async function isRefused(path: string): Promise<boolean> {
     await once(socket, "connect");
     return false;
   } catch (error) {
-    return error instanceof Error && "code" in error &&
+    return isError(error) && "code" in error &&
       error.code === "ECONNREFUSED";
   } finally {
     socket.destroy();

@@ -2,6 +2,7 @@ import type { Attributes } from "@opentelemetry/api";
 import type { ConnectionOpenMessage } from "../connection/diagnostics.ts";
 import type { Address } from "../connection/transport.ts";
 import { FramingError } from "../framing/framing_error.ts";
+import { isError } from "../internal/realms.ts";
 
 /** The attributes of a span when its connection opens. */
 export function spanAttributes(message: ConnectionOpenMessage): Attributes {
@@ -35,7 +36,7 @@ export function metricAttributes(message: ConnectionOpenMessage): Attributes {
  */
 export function errorType(error: unknown): string {
   try {
-    if (!(error instanceof Error)) return OTHER;
+    if (!isError(error)) return OTHER;
     if (error instanceof FramingError) return error.code;
     // A DOMException has a number.
     return "code" in error && typeof error.code === "string"

@@ -9,6 +9,7 @@ import type {
   ConnectionCloseMessage,
   ConnectionOpenMessage,
 } from "../connection/diagnostics.ts";
+import { isError } from "../internal/realms.ts";
 import { textOf } from "../internal/shown.ts";
 import { errorType, spanAttributes } from "./_attributes.ts";
 
@@ -61,7 +62,7 @@ export class ConnectionSpans {
 /** An error may be anything, even an object that cannot become a string. */
 function messageOf(error: unknown): string {
   return textOf(() => {
-    if (error instanceof Error) return error.message;
+    if (isError(error)) return error.message;
     return typeof error === "object" && error !== null
       ? "An object that is no Error"
       : error;

@@ -1,3 +1,4 @@
+import { isBytes, isError } from "../internal/realms.ts";
 import { textOf } from "../internal/shown.ts";
 
 /**
@@ -17,7 +18,7 @@ function isSameObject(
   b: object,
   compared: Map<object, Set<object>>,
 ): boolean {
-  if (a instanceof Uint8Array && b instanceof Uint8Array) {
+  if (isBytes(a) && isBytes(b)) {
     return isSameBytes(a, b);
   }
   if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return false;
@@ -39,7 +40,7 @@ function isSameObject(
   }
   const keys = Object.keys(a);
   // Such as a `URL`, a `RegExp` or one of `Temporal`; an `Error` may have properties too.
-  const hasText = keys.length === 0 || a instanceof Error;
+  const hasText = keys.length === 0 || isError(a);
   if (hasText && ownText(a) !== ownText(b)) return false;
   return keys.length === Object.keys(b).length &&
     keys.every((key) =>
@@ -59,7 +60,7 @@ function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
 
 /** The bytes of a buffer, or of any view of one. */
 function viewOf(value: object): Uint8Array | undefined {
-  if (value instanceof Uint8Array) return value;
+  if (isBytes(value)) return value;
   if (value instanceof ArrayBuffer) return new Uint8Array(value);
   return ArrayBuffer.isView(value)
     ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
@@ -110,7 +111,7 @@ const MAX_SHOWN = 200;
 
 /** A message in an error, in one line. */
 export function show(message: unknown): string {
-  return message instanceof Uint8Array
+  return isBytes(message)
     ? showBytes(message)
     : shorten(textOf(() => showValue(message, new Set())));
 }

@@ -13,6 +13,7 @@ import {
   checkFraming,
   checkFramingMethod,
 } from "../internal/connection_options.ts";
+import { isBytes, isError } from "../internal/realms.ts";
 import { type Random, seededRandom } from "../internal/random.ts";
 import { shownValue, textOf } from "../internal/shown.ts";
 import { type DecodeOptions, decodeStream, type Outcome } from "./_decoding.ts";
@@ -664,7 +665,7 @@ class Verification<In, Out> {
     try {
       return decodeStream(this.#framing, stream, options);
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : cause;
+      const reason = isError(cause) ? cause.message : cause;
       throw new Error(`${reason}: ${showCut(stream, cuts)}`, { cause });
     }
   }
@@ -813,7 +814,7 @@ function canSend<Out>(encoder: Encoder<Out>, message: Out): boolean {
 /** Whether a message was received as expected; a string may come as its bytes. */
 function isReceivedAs(expected: unknown, message: unknown): boolean {
   return isSame(expected, message) ||
-    typeof expected === "string" && message instanceof Uint8Array &&
+    typeof expected === "string" && isBytes(message) &&
       isSame(new TextEncoder().encode(expected), message);
 }
 
