@@ -4,6 +4,7 @@
  * @module
  */
 import { ChunkDecoder } from "../framing.ts";
+import { namingTask } from "../internal/system_error.ts";
 import { Display } from "./_display.ts";
 import type { Origin } from "./_format.ts";
 import { keepSample, Sample } from "./_guess.ts";
@@ -18,8 +19,8 @@ export class Observer implements Disposable {
   readonly #plan: ProxyPlan;
   readonly #shell: Shell;
   readonly #display: Display;
-  readonly #record: Deno.FsFile | undefined;
-  readonly #pcap: Deno.FsFile | undefined;
+  readonly #record: OutputFile | undefined;
+  readonly #pcap: OutputFile | undefined;
   readonly #started = Date.now();
   #hasLineEnd = false;
   /** The samples to guess from, by sender. */
@@ -38,8 +39,13 @@ export class Observer implements Disposable {
     });
     this.#record = openToWrite(plan.record);
     this.#pcap = openToWrite(plan.pcap);
-    if (this.#pcap !== undefined) writeAll(this.#pcap, pcapHeader());
-    this.#note(recordingHeader(plan.chosen.flags, new Date(this.#started)));
+    try {
+      this.#pcap?.write(pcapHeader());
+      this.#note(recordingHeader(plan.chosen.flags, new Date(this.#started)));
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Begins to observe a connection. */
@@ -51,7 +57,7 @@ export class Observer implements Disposable {
       ends,
       number,
       this.#started + time,
-      (packet) => writeAll(pcap, packet),
+      (packet) => pcap.write(packet),
     );
     return {
       client: this.#direction(number, "client", flow),
@@ -131,9 +137,7 @@ export class Observer implements Disposable {
   }
 
   #note(line: string): void {
-    if (this.#record !== undefined) {
-      writeAll(this.#record, new TextEncoder().encode(line));
-    }
+    this.#record?.write(new TextEncoder().encode(line));
   }
 
   [Symbol.dispose](): void {
@@ -161,11 +165,35 @@ export interface ObservedDirection {
   end(): Promise<void>;
 }
 
-function openToWrite(path: string | undefined): Deno.FsFile | undefined {
-  if (path === undefined) return undefined;
-  return Deno.openSync(path, { write: true, create: true, truncate: true });
+function openToWrite(path: string | undefined): OutputFile | undefined {
+  return path === undefined ? undefined : new OutputFile(path);
 }
 
-function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+/** A new file, which an error of a write names. */
+class OutputFile {
+  readonly #path: string;
+  readonly #file: Deno.FsFile;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#file = Deno.openSync(path, {
+      write: true,
+      create: true,
+      truncate: true,
+    });
+  }
+
+  write(bytes: Uint8Array): void {
+    try {
+      for (let at = 0; at < bytes.length;) {
+        at += this.#file.writeSync(bytes.subarray(at));
+      }
+    } catch (error) { // such as a full disk
+      throw namingTask(error, `write to ${this.#path}`);
+    }
+  }
+
+  close(): void {
+    this.#file.close();
+  }
 }

@@ -362,3 +362,18 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name: "proxy names the file that it cannot write",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    for (const flag of ["--record", "--pcap"]) {
+      const full = await runTool(["proxy", "0", "1", flag, "/dev/full"]);
+      assertEquals(full.code, 1);
+      assertMatch(
+        full.errors,
+        /^framed: Cannot write to \/dev\/full: No space/,
+      );
+    }
+  },
+});

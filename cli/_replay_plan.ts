@@ -1,6 +1,7 @@
+import { namingTask } from "../internal/system_error.ts";
 import type { Command } from "./_command.ts";
 import { parseFlags } from "./_flags.ts";
-import type { Format } from "./_format.ts";
+import { type Format, InputError } from "./_format.ts";
 import { FRAMING_FLAGS } from "./_framing_flag_table.ts";
 import { chooseFraming, type ChosenFraming } from "./_framing_flags.ts";
 import { readRecording, type Recording } from "./_recording.ts";
@@ -34,8 +35,7 @@ export async function planReplay(
     ? chooseFraming(flags)
     : undefined;
   const wait = flags.duration("wait") ?? DEFAULT_WAIT_MS;
-  using opened = await Deno.open(file);
-  const recording = await readRecording(file, opened.readable);
+  const recording = await readFrom(file);
   const chosen = given ??
     chooseFraming(
       parseFlags(recording.framing ?? [], FRAMING_FLAGS.flags).flags,
@@ -51,6 +51,18 @@ export async function planReplay(
     wait,
     isQuiet: flags.has("quiet"),
   };
+}
+
+async function readFrom(file: string): Promise<Recording> {
+  using opened = await Deno.open(file);
+  try {
+    return await readRecording(file, opened.readable);
+  } catch (error) {
+    // A folder can be opened, but not read.
+    throw error instanceof InputError
+      ? error
+      : namingTask(error, `read ${file}`);
+  }
 }
 
 function parseSpeed(text: string | undefined): number {

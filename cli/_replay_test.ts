@@ -275,5 +275,8 @@ Deno.test("replay names the invalid line in its error", async () => {
   const wrong = await runTool(["replay", "nowhere.jsonl", "1"]);
   assertEquals(wrong.code, 1);
   assertMatch(wrong.errors, /^framed: .*nowhere\.jsonl.*\n$/);
+  const folder = await runTool(["replay", "cli", "1"]);
+  assertEquals(folder.code, 1);
+  assertMatch(folder.errors, /^framed: Cannot read cli: Is a directory.*\n$/);
   assertEquals((await replay([], 1, "--speed", "0")).code, 2);
 });
