@@ -96,7 +96,7 @@ export function checkStartTlsOptions(options: StartTlsOptions): void {
     side === "client" && (typeof serverName !== "string" || serverName === "")
   ) {
     throw new TypeError(
-      "Cannot start TLS as a client needs serverName, the name in the server's certificate",
+      `Cannot start TLS as a client needs serverName, the name in the server's certificate; a server needs side: "server"`,
     );
   }
 }

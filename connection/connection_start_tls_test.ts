@@ -1182,6 +1182,7 @@ Deno.test("Connection.startTls() refuses invalid options", async () => {
   const wrongs: [object, message: string][] = [
     [{}, "serverName"],
     [{ serverName: "" }, "serverName"],
+    [certificate, 'side: "server"'],
     [{ side: "server" }, "cert and key"],
     [{ ...asClient, cert: "PEM" }, "together"],
     [{ ...asClient, cert: "", key: "" }, "cert as it must be PEM"],
