@@ -14,6 +14,7 @@ import {
   type SocketTransport,
   transportOf,
 } from "./_socket_transport.ts";
+import type { NetAddress } from "./addresses.ts";
 import type { ConnectOptions, ConnectTcpOptions } from "./options.ts";
 import type { ConnectTlsOptions } from "../client/options.ts";
 import { isUnix } from "../internal/checks.ts";
@@ -58,17 +59,17 @@ export async function dial<In, Out>(
       () => ({ ...address, ...optionsForTls(hostname, tlsOptions) }),
       task,
     );
-    await opened(socket, "secureConnect", task, signal);
-    return transportOf(socket, addressesOf(socket), keepAliveInitialDelay);
+    const addresses = await opened(socket, "secureConnect", task, signal);
+    return transportOf(socket, addresses, keepAliveInitialDelay);
   }
   const connecting = startConnecting(address);
   const { socket } = connecting;
-  await opened(socket, "connect", task, signal);
+  const addresses = await opened(socket, "connect", task, signal);
   if (isConnectedToItself(socket)) {
     socket.destroy();
     throw connectedToItself(task);
   }
-  return connecting.transport(addressesOf(socket), keepAliveInitialDelay);
+  return connecting.transport(addresses, keepAliveInitialDelay);
 }
 
 /** A connecting socket; it is read only after `transport` is called. */
@@ -222,15 +223,24 @@ function usualCaCerts(): readonly string[] {
   return usual.length > 0 ? usual : tls.rootCertificates;
 }
 
-/** Waits until a socket is connected; destroys it on failure, or when `signal` aborts. */
+/**
+ * Waits until a socket is connected; destroys it on failure, or when `signal` aborts.
+ *
+ * @returns The addresses of the socket. In Bun a peer may have reset it, and the system no
+ * longer has the peer's address: then it is the address that was dialled last.
+ */
 function opened(
   socket: Socket,
   event: "connect" | "secureConnect",
   task: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Addresses> {
   return new Promise((resolve, reject) => {
     let isConnected = false;
+    let dialled: NetAddress | undefined;
+    socket.on("connectionAttempt", (hostname: string, port: number) => {
+      dialled = { transport: "tcp", hostname, port };
+    });
     const onAbort = () => {
       socket.destroy();
       reject(signal.reason);
@@ -256,7 +266,8 @@ function opened(
     });
     socket.once(event, () => {
       signal.removeEventListener("abort", onAbort);
-      resolve();
+      const { localAddr, remoteAddr = dialled } = addressesOf(socket);
+      resolve({ localAddr, remoteAddr });
     });
   });
 }

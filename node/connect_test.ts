@@ -339,3 +339,23 @@ Deno.test("connect() of node.ts keeps unreceived bytes in a buffer that others d
     assertEquals(await connection.receive(), undefined);
   }
 });
+
+Deno.test({
+  name:
+    "connect() of node.ts tells the address of a peer that has reset the connection",
+  ignore: !("bun" in process.versions), // others reject
+}, async () => {
+  const server = createServer((socket) => socket.resetAndDestroy());
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const connection = await connect({ hostname: "localhost", port, framing });
+  assertEquals(connection.remoteAddr, {
+    transport: "tcp",
+    hostname: "127.0.0.1",
+    port,
+  });
+  connection.abort();
+  server.close();
+  await once(server, "close");
+});
