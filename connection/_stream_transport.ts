@@ -1,7 +1,7 @@
 import { checkAttached, viewOf } from "../internal/checks.ts";
 import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
+import { backgroundTimer } from "../internal/event_loop.ts";
 import { isBytes } from "../internal/realms.ts";
-import { isSettledWithin } from "../internal/promises.ts";
 import { systemError } from "../internal/system_error.ts";
 import { noteGone } from "./_ending.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";
@@ -106,7 +106,13 @@ export class StreamTransport implements Transport {
     // closed: what the peer still sends would be an unhandled rejection. But a busy sink
     // is aborted only when it is done, and for many the cancelling is what ends that.
     if (this.#pendingInSink > 0) cancel();
-    else isSettledWithin(aborted, ABORT_MS).then(cancel);
+    else {
+      const timer = backgroundTimer(cancel, ABORT_MS);
+      aborted.then(() => {
+        timer.cancel();
+        cancel();
+      });
+    }
     ignoringErrors(() => this.#streams.close?.());
   }
 
@@ -116,7 +122,7 @@ export class StreamTransport implements Transport {
     }
   }
 
-  /** The same promise, also noted as the sink's work, and rejected by `close()`. */
+  /** The same promise, counted as pending in the sink, and rejected by `close()`. */
   async #untilTaken(promise: Promise<void>): Promise<void> {
     this.#pendingInSink++;
     try {

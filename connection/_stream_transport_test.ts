@@ -271,7 +271,9 @@ Deno.test("StreamTransport.close() cancels its readable if its writable is never
     writable: new WritableStream({ start: () => never }),
   });
   transport.close();
+  const alive = setTimeout(() => {}, 60_000); // its own timer lets the process end
   await cancelled;
+  clearTimeout(alive);
 });
 
 Deno.test("StreamTransport.close() cancels its readable during a write", async () => {

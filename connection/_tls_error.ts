@@ -1,4 +1,5 @@
 import { isError } from "../internal/realms.ts";
+
 /**
  * An error of TLS itself, such as a refused certificate, gets the name that Deno's own
  * handshake gives it; an error from below TLS is not changed.

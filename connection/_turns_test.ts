@@ -365,7 +365,7 @@ async function untilClosed(act: () => Promise<unknown>): Promise<void> {
   }
 }
 
-Deno.test("nothing waits for the timer of a request that is over", async () => {
+Deno.test("untilEndOfTurn() and the other waits do not depend on the timer of a request that is over", async () => {
   using requests = requestTimers();
   const abandonAll = () => {
     runAtEndOfTurn(() => {});

@@ -7,7 +7,7 @@ import {
 } from "node:net";
 import process from "node:process";
 import * as tls from "node:tls";
-import { toHandshakeError, toSystemError } from "./_errors.ts";
+import { refuseWorkers, toHandshakeError, toSystemError } from "./_errors.ts";
 import {
   type Addresses,
   addressesOf,
@@ -23,7 +23,6 @@ import {
   nameOfTarget,
   tlsOptionsOf,
 } from "../internal/connecting.ts";
-import { isWorkers } from "../internal/event_loop.ts";
 import { certifiedName, withoutBrackets } from "../internal/host_and_port.ts";
 import { systemError } from "../internal/system_error.ts";
 import { endByTlsErrors } from "../internal/tls_errors.ts";
@@ -34,12 +33,7 @@ export async function dial<In, Out>(
   signal: AbortSignal,
 ): Promise<SocketTransport> {
   const task = `connect to ${nameOfTarget(options)}`;
-  if (isWorkers()) {
-    throw systemError(
-      "NotSupported",
-      `Cannot ${task}: node:net of Workers stops reading after the first bytes; frame a socket of cloudflare:sockets instead`,
-    );
-  }
+  refuseWorkers(task);
   if (isUnix(options)) {
     const { path } = options;
     const address: IpcNetConnectOpts = { path, allowHalfOpen: true };

@@ -1,3 +1,4 @@
+import { isWorkers } from "../internal/event_loop.ts";
 import { isError } from "../internal/realms.ts";
 import { systemError } from "../internal/system_error.ts";
 
@@ -90,4 +91,16 @@ function messageOf(error: Error): string {
   }
   return errors.map((each: unknown) => isError(each) ? each.message : `${each}`)
     .join("; ");
+}
+
+/**
+ * Throws in Workers, whose `node:net` stops reading after the first bytes, reports a reset
+ * as an end, and listens only in appearance.
+ */
+export function refuseWorkers(task: string): void {
+  if (!isWorkers()) return;
+  throw systemError(
+    "NotSupported",
+    `Cannot ${task}: node:net of Workers loses bytes; frame a socket of cloudflare:sockets instead`,
+  );
 }

@@ -19,7 +19,7 @@ import {
 import { ownTimer } from "../internal/event_loop.ts";
 import { hostAndPort, withoutBrackets } from "../internal/host_and_port.ts";
 import { fitsSocketName } from "../internal/socket_path.ts";
-import { toSystemError } from "./_errors.ts";
+import { refuseWorkers, toSystemError } from "./_errors.ts";
 import type { NetAddress, UnixAddress } from "./addresses.ts";
 import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
 
@@ -101,12 +101,14 @@ function netAddressOf({ address, port }: AddressInfo): NetAddress {
 }
 
 async function listen(options: ListenOptions, name: string): Promise<Server> {
+  const task = `listen on ${name}`;
+  refuseWorkers(task);
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
   server.listen(options);
   try {
     await once(server, "listening");
   } catch (error) {
-    throw toSystemError(error, { task: `listen on ${name}` });
+    throw toSystemError(error, { task });
   }
   return server;
 }

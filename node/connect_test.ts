@@ -83,21 +83,23 @@ Deno.test("connect() of node.ts refuses invalid options", async () => {
   }
 });
 
-for (const call of ["connect()", "reconnect()"]) {
+for (const call of ["connect()", "reconnect()", "serve()"]) {
   Deno.test(`${call} of node.ts refuses Workers, whose node:net loses bytes`, async () => {
     Reflect.set(globalThis, "WebSocketPair", class {});
     const options = { port: 1, framing };
     const onError = () => {
       throw new Error("It tries again");
     };
+    const calls: Record<string, () => Promise<unknown>> = {
+      "connect()": () => connect(options),
+      "reconnect()": () => reconnect({ ...options, onError }, () => {}),
+      "serve()": () => serve(loopback, () => {}),
+    };
     try {
       const error = await assertRejects(
-        () =>
-          call === "connect()"
-            ? connect(options)
-            : reconnect({ ...options, onError }, () => {}),
+        async () => await calls[call]?.(),
         Error,
-        "Cannot connect to 127.0.0.1:1: node:net of Workers stops reading",
+        "node:net of Workers loses bytes",
       );
       assertEquals(error.name, "NotSupported");
     } finally {

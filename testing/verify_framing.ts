@@ -144,7 +144,8 @@ export interface VerifyFramingOptions<In = Bytes, Out = SendableFor<In>> {
  * anything special to the framing.
  * @param options What else to verify.
  * @throws {Error} If it breaks a promise; an error of the framing is the `cause`.
- * @throws {TypeError} If there are no messages, or `received` has more or fewer.
+ * @throws {TypeError} If `messages`, `received` or `refused` is no array, if there are no
+ * messages, or if `received` has more or fewer.
  * @throws {RangeError} If a number in the options is out of range.
  *
  * @example A framing that takes a length before the rest has arrived
