@@ -2,7 +2,11 @@ import { checkLength } from "../internal/checks.ts";
 import { systemError } from "../internal/system_error.ts";
 import type { Address } from "../connection/transport.ts";
 import type { PairedTransport } from "./paired_transport.ts";
-import type { Receiver, Sender, Way } from "./_way.ts";
+import { type Receiver, type Sender, Way } from "./_way.ts";
+
+const DEFAULT_BUFFER_BYTES = 64 * 1024;
+// From the range of client ports, in which nothing listens.
+const PORTS: [number, number] = [50_001, 50_002];
 
 /** A pending read or write. */
 interface Waiting<T> {
@@ -11,12 +15,28 @@ interface Waiting<T> {
   readonly reject: (error: unknown) => void;
 }
 
+/** Makes both ends of a pair; see {@linkcode transportPair}. */
+export function pairedEnds(
+  bufferSize = DEFAULT_BUFFER_BYTES,
+): [PairedEnd, PairedEnd] {
+  checkLength("make transport pair", "bufferSize", bufferSize);
+  const there = new Way(bufferSize);
+  const back = new Way(bufferSize);
+  const [nearPort, farPort] = PORTS;
+  return [
+    new PairedEnd({ in: back, out: there }, [nearPort, farPort]),
+    new PairedEnd({ in: there, out: back }, [farPort, nearPort]),
+  ];
+}
+
 /** One end of a pair: the rules of TCP between the way in and the way out. */
 export class PairedEnd implements PairedTransport, Receiver, Sender {
   readonly localAddr: Address;
   readonly remoteAddr: Address;
   readonly #in: Way;
   readonly #out: Way;
+  /** Called when it is closed or reset by its owner. */
+  onClose: (() => void) | undefined;
   #reading: Waiting<number | null> | undefined;
   #writing: Waiting<number> | undefined;
   #isClosed = false;
@@ -249,6 +269,7 @@ export class PairedEnd implements PairedTransport, Receiver, Sender {
       waiting?.reject(systemError("Interrupted", "The transport was closed"));
     }
     this.#reading = this.#writing = undefined;
+    this.onClose?.();
   }
 
   #checkOpen(): void {

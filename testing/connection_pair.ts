@@ -5,7 +5,8 @@ import type { PairedTransport } from "./paired_transport.ts";
 import { checkMilliseconds } from "../internal/checks.ts";
 import { copyOptions } from "../internal/copy_options.ts";
 import { type OwnTimer, ownTimer } from "../internal/event_loop.ts";
-import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
+import { pairedEnds } from "./_paired_end.ts";
+import type { TransportPairOptions } from "./transport_pair.ts";
 
 /**
  * Options for {@linkcode connectionPair} in addition to those of the connections.
@@ -24,10 +25,10 @@ import { transportPair, type TransportPairOptions } from "./transport_pair.ts";
  */
 export interface PairOptions extends TransportPairOptions {
   /**
-   * After how many milliseconds both ends are aborted with a `TimeoutError`, unless the
-   * pair was disposed of before, so that a test that would wait forever fails. Until then
-   * the pair keeps the process alive, as a socket would; otherwise no timeout of a
-   * connection would ever fire.
+   * After how many milliseconds both ends are aborted with a `TimeoutError`, unless they
+   * were closed before, so that a test that would wait forever fails. Until then the pair
+   * keeps the process alive, as a socket would; otherwise no timeout of a connection would
+   * ever fire.
    *
    * @default {10_000}
    */
@@ -185,7 +186,8 @@ export function connectionPair<In, Out>(
   const options = copyOptions(given); // in JavaScript they may be missing
   const { giveUpAfter = GIVE_UP_MS } = options;
   checkMilliseconds("giveUpAfter", giveUpAfter);
-  const [nearTransport, farTransport] = transportPair(options);
+  const ends = pairedEnds(options.bufferSize);
+  const [nearTransport, farTransport] = ends;
   const each = isForEach(options) ? options : { near: options, far: options };
   const near = new Connection(nearTransport, each.near);
   let far: Connection<In, Out>;
@@ -195,7 +197,12 @@ export function connectionPair<In, Out>(
     near.abort(error); // otherwise its heartbeat would continue
     throw error;
   }
-  return new Pair({ near, far, nearTransport, farTransport }, giveUpAfter);
+  const pair = new Pair(
+    { near, far, nearTransport, farTransport },
+    giveUpAfter,
+  );
+  for (const end of ends) end.onClose = () => pair.noteClosed();
+  return pair;
 }
 
 /** Whether each end has options; in JavaScript one of them may be missing. */
@@ -230,6 +237,12 @@ class Pair<In, Out> implements ConnectionPair<In, Out> {
         }, far has ${doneBy(this.far)}`;
       this.#abort(new DOMException(reason, "TimeoutError"));
     }, giveUpAfter);
+  }
+
+  /** Waits no longer once both ends are closed: a test may not dispose of the pair. */
+  noteClosed(): void {
+    const { nearTransport, farTransport } = this;
+    if (nearTransport.isClosed && farTransport.isClosed) this.#timer.cancel();
   }
 
   #abort(reason?: DOMException): void {

@@ -130,6 +130,16 @@ Deno.test("connectionPair() aborts a test that waits without end", async () => {
   );
 });
 
+Deno.test("connectionPair() keeps the process alive no longer than its ends are open", async () => {
+  for (const end of ["close", "abort"] as const) {
+    const { near, far } = connectionPair({ framing });
+    near[end]();
+    far[end]();
+    await Promise.allSettled([near.closed, far.closed]);
+  }
+  // A timer that is left running fails this test.
+});
+
 Deno.test("connectionPair() refuses options without a framing for each end", () => {
   const far = { framing, idleTimeout: 10 };
   assertThrows(

@@ -1,6 +1,4 @@
-import { checkLength } from "../internal/checks.ts";
-import { PairedEnd } from "./_paired_end.ts";
-import { Way } from "./_way.ts";
+import { pairedEnds } from "./_paired_end.ts";
 import type { PairedTransport } from "./paired_transport.ts";
 
 /**
@@ -32,10 +30,6 @@ export interface TransportPairOptions {
    */
   bufferSize?: number | undefined;
 }
-
-const DEFAULT_BUFFER_BYTES = 64 * 1024;
-// From the range of client ports, in which nothing listens.
-const PORTS: [number, number] = [50_001, 50_002];
 
 /**
  * Makes the two ends of a connection in memory. They behave like TCP: buffers
@@ -74,13 +68,5 @@ const PORTS: [number, number] = [50_001, 50_002];
 export function transportPair(
   options: TransportPairOptions = {},
 ): [PairedTransport, PairedTransport] {
-  const { bufferSize = DEFAULT_BUFFER_BYTES } = options;
-  checkLength("make transport pair", "bufferSize", bufferSize);
-  const there = new Way(bufferSize);
-  const back = new Way(bufferSize);
-  const [nearPort, farPort] = PORTS;
-  return [
-    new PairedEnd({ in: back, out: there }, [nearPort, farPort]),
-    new PairedEnd({ in: there, out: back }, [farPort, nearPort]),
-  ];
+  return pairedEnds(options.bufferSize);
 }
