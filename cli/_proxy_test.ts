@@ -5,6 +5,7 @@ import { serve } from "../server.ts";
 import { readRecording } from "./_recording.ts";
 import { Running, runTool } from "./_testing.ts";
 import { textOf } from "./_values.ts";
+import { replacing } from "../dev/testdata/replacing.ts";
 
 const HOST = { hostname: "127.0.0.1", port: 0 } as const;
 const framing = lines();
@@ -363,17 +364,25 @@ Deno.test({
   },
 });
 
-Deno.test({
-  name: "proxy names the file that it cannot write",
-  ignore: Deno.build.os !== "linux",
-  fn: async () => {
-    for (const flag of ["--record", "--pcap"]) {
-      const full = await runTool(["proxy", "0", "1", flag, "/dev/full"]);
-      assertEquals(full.code, 1);
-      assertMatch(
-        full.errors,
-        /^framed: Cannot write to \/dev\/full: No space/,
-      );
-    }
-  },
+Deno.test("proxy names the file that it cannot write, and closes its files", async () => {
+  let open = 0;
+  using _disk = replacing(Deno as { openSync: unknown }, {
+    openSync() {
+      open++;
+      return {
+        writeSync() {
+          throw new Error("No space left on device (os error 28)");
+        },
+        close() {
+          open--;
+        },
+      };
+    },
+  });
+  for (const flag of ["--record", "--pcap"]) {
+    const full = await runTool(["proxy", "0", "1", flag, "full"]);
+    assertEquals(full.code, 1);
+    assertMatch(full.errors, /^framed: Cannot write to full: No space/);
+    assertEquals(open, 0);
+  }
 });

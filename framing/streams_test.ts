@@ -96,7 +96,7 @@ Deno.test("FrameDecoderStream takes ArrayBuffers, as Chrome's WebSocketStream gi
   // As from JavaScript.
   const chunks = ReadableStream.from([buffer]) as ReadableStream<never>;
   assertEquals(
-    await Array.fromAsync(chunks.pipeThrough(new FrameDecoderStream(lines()))),
+    await outcomeOf(chunks.pipeThrough(new FrameDecoderStream(lines()))),
     ["one", "two"],
   );
 });
