@@ -1,7 +1,7 @@
-import { checkAttached, viewOf } from "../internal/checks.ts";
+import { checkAttached } from "../internal/checks.ts";
 import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
 import { backgroundTimer } from "../internal/event_loop.ts";
-import { isBytes } from "../internal/realms.ts";
+import { isBytes, viewOf } from "../internal/realms.ts";
 import { systemError } from "../internal/system_error.ts";
 import { noteGone } from "./_ending.ts";
 import type { Address, ByteStreams, Transport } from "./transport.ts";

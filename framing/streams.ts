@@ -1,4 +1,4 @@
-import { viewOf } from "../internal/checks.ts";
+import { viewOf } from "../internal/realms.ts";
 import { QueueStream } from "../internal/queue_stream.ts";
 import { ChunkInput } from "./_chunk_input.ts";
 import { checkMethod } from "./_limits.ts";

@@ -210,17 +210,6 @@ export function refuseClientTlsOptions(options: object): void {
 }
 
 /**
- * The bytes of an `ArrayBuffer`, even from another realm: Chrome's `WebSocketStream` gives
- * these. Anything else is returned as it is.
- */
-export function viewOf<T>(chunk: T): T | Uint8Array {
-  if (ArrayBuffer.isView(chunk)) return chunk; // the usual case
-  return Object.prototype.toString.call(chunk) === "[object ArrayBuffer]"
-    ? new Uint8Array(chunk as ArrayBuffer)
-    : chunk;
-}
-
-/**
  * Throws if the buffer of an empty chunk was transferred, such as to a worker: its bytes
  * are lost, and would silently be missing from the stream.
  */

@@ -33,8 +33,8 @@ export interface OwnTimers extends Timers {
   now(): number;
   /**
    * Whether a timer may serve several connections. In Workers it belongs to the request
-   * that sets it: if that request is over, the timer never fires, and whoever else waits
-   * for it waits forever.
+   * that sets it: if that request is over, the timer never fires, and all that waits for
+   * it waits forever.
    */
   areShared: boolean;
 }

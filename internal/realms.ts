@@ -13,6 +13,17 @@ export function isBytes(value: unknown): value is Uint8Array {
     ArrayBuffer.isView(value) && tagOf(value) === "[object Uint8Array]";
 }
 
+/**
+ * The bytes of an `ArrayBuffer`: Chrome's `WebSocketStream` gives these. Anything else is
+ * returned as it is.
+ */
+export function viewOf<T>(chunk: T): T | Uint8Array {
+  if (ArrayBuffer.isView(chunk)) return chunk; // the usual case
+  return tagOf(chunk) === "[object ArrayBuffer]"
+    ? new Uint8Array(chunk as ArrayBuffer)
+    : chunk;
+}
+
 /** Whether a value is an `Error` or a `DOMException`. */
 export function isError(value: unknown): value is Error {
   if (value instanceof Error) return true;
