@@ -37,11 +37,12 @@ export interface OutputSegment {
 
 const NO_BYTES: Bytes = new Uint8Array(0);
 const NO_SEGMENTS: Segment[] = [];
-// A larger shared frame leaves as it is, in its own write.
-const LARGE_FRAME_BYTES = 16 * 1024;
-// The largest buffer has room for everything below the usual high-water mark and the
-// frame that passes it, so that they leave in one write.
-const LARGEST_BUFFER_BYTES = 64 * 1024 + LARGE_FRAME_BYTES;
+// Shared frames are copied up to this many, to leave with other bytes. More leave as they
+// are, in their own write.
+const MAX_COPIED_BYTES = 8 * 1024;
+// The largest buffer has room for everything below the usual high-water mark and a frame
+// that passes it, so that they leave in one write.
+const LARGEST_BUFFER_BYTES = (64 + 16) * 1024;
 // What a frame may write before and after a message that has its own buffer.
 const FRAME_OVERHEAD_BYTES = 64;
 // After a frame, text is encoded if it has this many UTF-16 code units.
@@ -266,22 +267,21 @@ export class OutputBuffer implements ByteOutput {
   }
 
   /**
-   * Adds a frame that others send too. It is copied only if it is small and other bytes
-   * leave with it.
+   * Adds a frame that others send too. It is copied only to leave with few other bytes: a
+   * copy for each of many outputs needs much memory.
    *
    * @internal
    */
   pushShared(frame: SharedFrame): void {
     this.#encodeText();
-    const shared = this.#shared === undefined
-      ? frame
-      : this.#shared.through(frame);
-    const isSmall = frame.length <= LARGE_FRAME_BYTES;
-    if (isSmall && (this.#used > 0 || shared === undefined)) {
-      return this.#writeBytes(frame.bytes);
+    const shared = this.#shared?.through(frame);
+    if (shared === undefined) {
+      this.#copyShared();
+      const isCopied = this.#used > 0 &&
+        this.#used + frame.length <= MAX_COPIED_BYTES;
+      if (isCopied) return this.#writeBytes(frame.bytes);
+      this.#seal();
     }
-    if (shared === undefined) this.#copyShared();
-    this.#seal();
     this.#shared = shared ?? frame;
     this.#segmentsLength += frame.length;
   }
@@ -562,7 +562,7 @@ export class OutputBuffer implements ByteOutput {
     const { bytes, length } = shared;
     this.#shared = undefined;
     this.#segmentsLength -= length;
-    if (length <= LARGE_FRAME_BYTES) this.#writeBytes(bytes);
+    if (length <= MAX_COPIED_BYTES) this.#writeBytes(bytes);
     else this.#addSegment(new Segment(bytes, length, undefined));
   }
 

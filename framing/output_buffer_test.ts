@@ -312,6 +312,21 @@ Deno.test("OutputBuffer shares memory with outputs that write the same shared fr
   assert(same !== copied);
 });
 
+Deno.test("OutputBuffer copies few of the shared frames that follow its own bytes", () => {
+  const frames = Array.from(
+    { length: 100 },
+    () => SharedFrame.of(new Uint8Array(1000)),
+  );
+  const output = new OutputBuffer();
+  write(output, (frame) => frame.writeText("its own"));
+  frames.forEach((frame) => output.pushShared(frame));
+  const shared = new Set(frames.map(({ bytes }) => bytes.buffer));
+  const copied = output.takeSegments()
+    .filter(({ bytes }) => !shared.has(bytes.buffer))
+    .reduce((sum, { length }) => sum + length, 0);
+  assert(copied < 20_000, `${copied} bytes were copied`);
+});
+
 Deno.test("OutputBuffer returns no buffer twice", () => {
   const outputs = [new OutputBuffer(), new OutputBuffer()];
   const waiting: { sent: string; bytes: Uint8Array }[] = [];

@@ -1,5 +1,9 @@
-// How many bytes of consecutive frames to the same receivers are gathered.
-const RUN_BYTES = 16 * 1024;
+// How many bytes of consecutive frames are gathered. At the end of a run, outputs that have
+// frames of it waiting need another write (measured: 32 messages of 1 KiB to 1,000
+// receivers take half the time that they take with 16 KiB).
+const RUN_BYTES = 64 * 1024;
+// A longer frame is not copied: it would leave much of a run unused.
+const MAX_GATHERED_BYTES = 16 * 1024;
 
 /** Holds the frames that were shared last, in its first `used` bytes. */
 let run = new Uint8Array(0);
@@ -29,7 +33,7 @@ export class SharedFrame {
   /** Shares the bytes of a frame, which are copied if they are few. */
   static of(frame: Uint8Array): SharedFrame {
     const { length } = frame;
-    if (length > RUN_BYTES) return new SharedFrame(frame, 0, length);
+    if (length > MAX_GATHERED_BYTES) return new SharedFrame(frame, 0, length);
     if (used + length > run.length) {
       run = new Uint8Array(RUN_BYTES);
       used = 0;
