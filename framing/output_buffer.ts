@@ -497,15 +497,22 @@ export class OutputBuffer implements ByteOutput {
   }
 
   #writeUtf8(text: string): void {
-    // UTF-8 takes at most three bytes for each UTF-16 code unit.
-    if (text.length * 3 > LARGEST_BUFFER_BYTES) {
-      return this.#writeBytes(textEncoder.encode(text));
-    }
-    this.#makeRoom(text.length * 3);
+    // Most text takes a byte for each UTF-16 code unit, other text up to three.
+    const read = this.#encodeInto(text, text.length);
+    if (read === text.length) return;
+    const rest = text.slice(read);
+    this.#encodeInto(rest, rest.length * 3);
+  }
+
+  /** Encodes as much of the text as fits in a buffer with `least` free bytes. */
+  #encodeInto(text: string, least: number): number {
+    this.#makeRoom(least);
     const room = this.#buffer.subarray(this.#used);
+    const { read, written } = textEncoder.encodeInto(text, room);
     // `| 0`: as a floating-point number, what derives from it would take 64 bytes more in
     // each connection (measured).
-    this.#used += textEncoder.encodeInto(text, room).written | 0;
+    this.#used += written | 0;
+    return read;
   }
 
   /** Removes what the current frame has added. */

@@ -234,6 +234,7 @@ const STEPS: ((output: ByteOutput) => void)[] = [
   (output) => output.writeText("text é"),
   (output) => output.writeText("x".repeat(20_000)),
   (output) => output.writeText("→".repeat(40_000)),
+  (output) => output.writeText("a→é😀".repeat(2000)),
   (output) => output.writeBytes(bytes("bytes")),
   (output) => output.writeBytes(new Uint8Array(70_000).fill(2)),
   (output) => output.writeBytes(new Uint8Array(300_000).fill(3)),
