@@ -413,16 +413,18 @@ function overTls(
 
 /** One message to many receivers. */
 function broadcasting(
-  mode: "broadcast" | "broadcast-pipelined",
-  inFlight: string,
+  name: string,
+  title: string,
+  task: Pick<Case, "messageLength"> & {
+    mode: "broadcast" | "broadcast-pipelined";
+  },
   goals?: Pick<Comparison, "reach" | "limit">,
 ): Case {
   return {
-    name: mode,
-    title: `Broadcast, 64-byte lines to 1,000 receivers, ${inFlight}`,
+    name,
+    title: `Broadcast, ${title}`,
     unit: "receiver",
-    mode,
-    messageLength: 64,
+    ...task,
     subjects: [
       "framed/broadcast",
       "framed/broadcast-loop",
@@ -776,8 +778,40 @@ export const CASES: Case[] = [
       { subject: "framed/echo-batches", beside: "go/echo" },
     ],
   },
-  broadcasting("broadcast", "one in flight", { reach: 0.85, limit: 1 }),
-  broadcasting("broadcast-pipelined", "32 in flight"),
+  {
+    name: "echo-1024",
+    title: "Pipelined echo, 1 KiB lines, 64 connections, 32 in flight each",
+    mode: "pipelined",
+    messageLength: 1024,
+    subjects: [
+      "framed/echo-forward",
+      "framed/echo-batches",
+      "framed/echo-iterating",
+      "node/echo",
+      "go/echo",
+      "tokio/echo",
+    ],
+    comparisons: [
+      { subject: "framed/echo-forward", beside: "node/echo" },
+      { subject: "framed/echo-iterating", beside: "node/echo" },
+    ],
+  },
+  broadcasting(
+    "broadcast",
+    "64-byte lines to 1,000 receivers, one in flight",
+    { mode: "broadcast", messageLength: 64 },
+    { reach: 0.85, limit: 1 },
+  ),
+  broadcasting(
+    "broadcast-pipelined",
+    "64-byte lines to 1,000 receivers, 32 in flight",
+    { mode: "broadcast-pipelined", messageLength: 64 },
+  ),
+  broadcasting(
+    "broadcast-pipelined-1024",
+    "1 KiB lines to 1,000 receivers, 32 in flight",
+    { mode: "broadcast-pipelined", messageLength: 1024 },
+  ),
   {
     name: "idle",
     title: "10,000 connections, opened, used once and idle",
