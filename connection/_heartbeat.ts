@@ -1,3 +1,4 @@
+import { checkNotAsync, isFunction } from "../internal/checks.ts";
 import {
   backgroundTimer,
   type OwnTimer,
@@ -92,4 +93,12 @@ export class Heartbeat {
       this.#since = now;
     }
   }
+}
+
+/** The message of the next heartbeat. */
+export function beatOf<Out>(message: Out | (() => Out)): Out {
+  if (!isFunction(message)) return message;
+  const beat = message();
+  checkNotAsync("send heartbeat", "heartbeat.message", beat);
+  return beat;
 }

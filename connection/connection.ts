@@ -3,8 +3,9 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { textFields } from "../framing/text_fields.ts";
-import { checkNotAsync, checkSignal } from "../internal/checks.ts";
+import { checkSignal } from "../internal/checks.ts";
 import {
+  checkBeat,
   checkConnectionOptions,
   checkFraming,
   checkFramingMethod,
@@ -35,7 +36,7 @@ import {
   isClosedAlready,
 } from "./_ending.ts";
 import { HalfClosedLimit } from "./_half_closed_limit.ts";
-import { Heartbeat } from "./_heartbeat.ts";
+import { beatOf, Heartbeat } from "./_heartbeat.ts";
 import { MessageStream } from "./_readable.ts";
 import {
   isWithinMessage,
@@ -207,7 +208,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       heartbeat,
       signal,
     } = options;
-    if (heartbeat !== undefined) checkBeat(framing, heartbeat);
+    checkBeat(options, new OutputBuffer());
     this.#transport = identified.transport;
     this.#closeSendsEnd = closeSendsEnd;
     this.#idleCountdown = this.#countdown(
@@ -902,7 +903,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const { heartbeat } = options;
     if (heartbeat !== undefined) {
       checkHeartbeat(heartbeat);
-      checkBeat(framing, heartbeat);
+      checkBeat({ framing, heartbeat }, new OutputBuffer());
     }
     if (this.#reader.isWithinMessage) throw isWithinMessage("change framing");
     // Make both before changing either: they may throw.
@@ -1799,27 +1800,6 @@ function isEncoding(): DOMException {
     "Cannot start TLS: it was called by the framing's own function while that encodes a message",
     "InvalidStateError",
   );
-}
-
-/** Throws if the framing does not take the message of a heartbeat. */
-function checkBeat<Out>(
-  framing: Framing<unknown, Out>,
-  { message }: HeartbeatOptions<Out>,
-): void {
-  // A function that makes messages is not called before it is time.
-  if (isFunction(message)) return;
-  new OutputBuffer().push(framing.encoder(), message);
-}
-
-function beatOf<Out>(message: Out | (() => Out)): Out {
-  if (!isFunction(message)) return message;
-  const beat = message();
-  checkNotAsync("send heartbeat", "heartbeat.message", beat);
-  return beat;
-}
-
-function isFunction<T>(value: T | (() => T)): value is () => T {
-  return typeof value === "function";
 }
 
 function requestGivenUp(reason: unknown): DOMException {

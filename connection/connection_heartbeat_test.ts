@@ -284,18 +284,16 @@ Deno.test("serve(), connect() and reconnect() send heartbeats, and end peers tha
 });
 
 Deno.test("serve(), connect() and reconnect() refuse an invalid heartbeat before they open anything", async () => {
-  const options = {
-    port: 1,
-    framing,
-    heartbeat: { interval: 0, message: "ping" },
-  };
-  assertThrows(() => serve(options, () => {}), RangeError, "heartbeat");
-  await assertRejects(() => connect(options), RangeError, "heartbeat");
-  await assertRejects(
-    () => reconnect(options, () => {}),
-    RangeError,
-    "heartbeat",
-  );
+  const cases = [
+    { heartbeat: { interval: 0, message: "ping" }, why: "heartbeat.interval" },
+    { heartbeat: { interval: 1, message: "12345" }, why: "maxLength" },
+  ];
+  for (const { heartbeat, why } of cases) {
+    const options = { port: 1, framing: lines({ maxLength: 4 }), heartbeat };
+    assertThrows(() => serve(options, () => {}), RangeError, why);
+    await assertRejects(() => connect(options), RangeError, why);
+    await assertRejects(() => reconnect(options, () => {}), RangeError, why);
+  }
 });
 
 Deno.test("Connection heartbeat goes on if the request of another connection is over", async () => {

@@ -220,3 +220,8 @@ export function checkAttached(action: string, { buffer }: Uint8Array): void {
     );
   }
 }
+
+/** Whether it is a function that makes values, not a value. */
+export function isFunction<T>(value: T | (() => T)): value is () => T {
+  return typeof value === "function";
+}

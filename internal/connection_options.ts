@@ -3,6 +3,7 @@ import {
   checkLength,
   checkMilliseconds,
   checkSignal,
+  isFunction,
 } from "./checks.ts";
 import { shownValue } from "./shown.ts";
 
@@ -82,6 +83,26 @@ export function checkHeartbeat(heartbeat: CheckedHeartbeat): void {
     );
   }
   checkMilliseconds("heartbeat.interval", interval);
+}
+
+/**
+ * Throws if the framing does not take the message of the heartbeat. Servers and clients
+ * call it before they open anything, after the other checks.
+ *
+ * @param output Takes the message: this folder knows no framings.
+ */
+export function checkBeat<Encoder, Out>(
+  { framing, heartbeat }: {
+    readonly framing: { encoder(): Encoder };
+    readonly heartbeat?:
+      | { readonly message: Out | (() => Out) }
+      | undefined;
+  },
+  output: { push(encoder: Encoder, message: Out): void },
+): void {
+  // A function that makes messages is not called before it is time.
+  if (heartbeat === undefined || isFunction(heartbeat.message)) return;
+  output.push(framing.encoder(), heartbeat.message);
 }
 
 /** Throws unless the options have a framing. They may be missing in JavaScript. */

@@ -2,6 +2,7 @@ import process from "node:process";
 import { dial } from "./_dial.ts";
 import type { ConnectOptions } from "./options.ts";
 import { Connection } from "../connection/connection.ts";
+import { OutputBuffer } from "../framing/output_buffer.ts";
 import {
   checkMilliseconds,
   isUnix,
@@ -13,7 +14,10 @@ import {
   connectInTime,
   tlsOptionsOf,
 } from "../internal/connecting.ts";
-import { checkConnectionOptions } from "../internal/connection_options.ts";
+import {
+  checkBeat,
+  checkConnectionOptions,
+} from "../internal/connection_options.ts";
 import { copyOptions } from "../internal/copy_options.ts";
 import { checkSocketPath } from "../internal/socket_path.ts";
 
@@ -51,6 +55,7 @@ export async function connect<In, Out>(
   // A copy: the caller may change the object later, such as for another connection.
   const own: ConnectOptions<In, Out> = copyOptions(options);
   checkConnectOptions(own);
+  checkBeat(own, new OutputBuffer());
   return await connectInTime(own, {
     dial: (signal) => dial(own, signal),
     open: (transport) => new Connection(transport, own),

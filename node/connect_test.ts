@@ -72,6 +72,7 @@ Deno.test("connect() of node.ts refuses invalid options", async () => {
     [{ path: "/x", keepAliveInitialDelay: 1 }, TypeError, "keepAliveInitial"],
     [{ path: "/x", noDelay: true }, TypeError, "noDelay"],
     [{ port: 0 }, RangeError, "port"],
+    [{ port: 1, heartbeat: { interval: 1, message: "\n" } }, TypeError, "line"],
     [{ port: 1, tls: { cert: "x" } }, TypeError, "cert"],
     // Node would connect without a certificate.
     [{ port: 1, tls: { cert: "", key: "" } }, TypeError, "tls.cert"],

@@ -52,6 +52,7 @@ Deno.test("serve() of node.ts throws immediately for invalid options", () => {
   const cases: [object, ErrorConstructor, string][] = [
     [{ framing: undefined }, TypeError, "framing"],
     [{ port: 65_536 }, RangeError, "port"],
+    [{ heartbeat: { interval: 1, message: "\n" } }, TypeError, "line"],
     [{ backlog: 0 }, RangeError, "backlog"],
     [{ tcpBacklog: 1 }, TypeError, "backlog"],
     [{ reusePort: true }, TypeError, "reusePort"],

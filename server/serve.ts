@@ -13,6 +13,7 @@ import type { Server } from "./server.ts";
 import { Connection } from "../connection/connection.ts";
 import { readProxyHeader } from "../connection/proxy_protocol.ts";
 import type { Address, Transport } from "../connection/transport.ts";
+import { OutputBuffer } from "../framing/output_buffer.ts";
 import {
   checkBoolean,
   checkCount,
@@ -21,7 +22,10 @@ import {
   isUnix,
   refuseOptions,
 } from "../internal/checks.ts";
-import { checkConnectionOptions } from "../internal/connection_options.ts";
+import {
+  checkBeat,
+  checkConnectionOptions,
+} from "../internal/connection_options.ts";
 import { copyOptions } from "../internal/copy_options.ts";
 import { noteOrigin, serverOrigin } from "../internal/diagnostics.ts";
 import { isTlsTransport, shakeHands } from "../internal/handshake.ts";
@@ -192,6 +196,7 @@ export function serve<In, Out>(
   // A copy: the caller may change the object later, such as for another server.
   const options: ServeOptions<In, Out> = copyOptions(given);
   checkServeOptions(options);
+  checkBeat(options, new OutputBuffer());
   checkFunction("serve", "handler", handler);
   options.signal?.throwIfAborted();
   if (isWithListener(options)) {
