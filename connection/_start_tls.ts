@@ -131,12 +131,7 @@ export async function startTls(
     onEnd: () => isSecured || peerEnded.resolve(),
     onError: (error) => failureBelow ??= { error },
     beforeRead: () => gate.opened(socket.readableLength),
-    // Node takes the end of the transport below for the end of TLS, and anyone on the
-    // path can send that to cut off a message.
-    async beforeEnd() {
-      const isEnd = await hasEnded(socket, gate);
-      if (isSecured && !isEnd) failureBelow ??= { error: cutOff() };
-    },
+    hasTlsEnded: () => hasEnded(socket, gate),
     // Bun's TLS ends this side once the peer has ended its own.
     onFinal() {
       if (!socket.writableEnded) secure?.noteSentEnd();
@@ -351,14 +346,15 @@ function closedEarly(): Error {
 function duplexOver(
   transport: Transport,
   { Duplex }: Streams,
-  { isSecured, onBytes, onEnd, onError, beforeRead, beforeEnd, onFinal }: {
+  { isSecured, onBytes, onEnd, onError, beforeRead, hasTlsEnded, onFinal }: {
     /** Whether the handshake is done. */
     isSecured: () => boolean;
     onBytes: () => void;
     onEnd: () => void;
     onError: (error: unknown) => void;
     beforeRead: () => Promise<void> | undefined;
-    beforeEnd: () => Promise<void>;
+    /** Whether the peer has ended TLS; called when nothing more can be read. */
+    hasTlsEnded: () => Promise<boolean>;
     /** Called when TLS sends no more. */
     onFinal: () => void;
   },
@@ -373,10 +369,20 @@ function duplexOver(
   const buffer = new Uint8Array(READ_BUFFER_BYTES);
   const read = async () => {
     await beforeRead();
-    const length = await transport.read(buffer);
-    if (length !== null) checkMoved("read", length, buffer.length);
-    if (length === null) await beforeEnd();
-    return length;
+    try {
+      const length = await transport.read(buffer);
+      if (length !== null) checkMoved("read", length, buffer.length);
+      // Node takes the end of the transport below for the end of TLS, and anyone on the
+      // path can send that to cut off a message.
+      if (length === null && !await hasTlsEnded() && isSecured()) {
+        onError(cutOff());
+      }
+      return length;
+    } catch (error) {
+      // A peer that ends TLS and then resets the connection has sent everything.
+      if (isSecured() && await hasTlsEnded()) return null;
+      throw error;
+    }
   };
   let isDestroyed = false;
   let isEndTaken = false;

@@ -16,6 +16,7 @@ import { lines } from "../framing/lines.ts";
 import { mapped } from "../framing/mapped.ts";
 import { unframed } from "../framing/unframed.ts";
 import { nextTurn } from "../internal/event_loop.ts";
+import { systemError } from "../internal/system_error.ts";
 import { transportPair } from "../testing/transport_pair.ts";
 import {
   isPending,
@@ -1265,4 +1266,29 @@ Deno.test("Connection.startTls() makes detach() and a second startTls() reject u
   assertEquals(await server.receive(), undefined);
   await server.send("answer");
   assertEquals(await client.receive(), "answer");
+});
+
+Deno.test("startTls() takes a reset after the peer's end of TLS for that end", async () => {
+  const [near, far] = transportPair();
+  const reset = Promise.withResolvers<void>();
+  const resetting = overriding(near, {
+    async read(buffer: Uint8Array) {
+      const length = await near.read(buffer);
+      if (length !== null) return length;
+      reset.resolve();
+      throw systemError("ConnectionReset", "Connection reset by peer");
+    },
+  });
+  await using ends = framed([resetting, far]);
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  server.send("bye");
+  server.close();
+  await reset.promise;
+  for (let i = 0; i < 10; i++) await nextTurn(); // before anything is received
+
+  assertEquals(await client.receive(), "bye");
+  assertEquals(await client.receive(), undefined);
+  await client.close();
+  await client.closed;
 });
