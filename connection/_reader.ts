@@ -163,8 +163,6 @@ export class Reader<In> implements Source<In> {
   #loop: Loop | undefined;
   // The timeouts for waiting are running.
   #isWaiting = false;
-  // The timeout for reading is running.
-  #isTimed = false;
   // The last read emptied the socket, so the next one has to wait; `undefined` before the
   // first one, which has to wait too.
   #wasEmpty: boolean | undefined;
@@ -1006,14 +1004,10 @@ export class Reader<In> implements Source<In> {
   #startTiming(): void {
     // A handshake reads what the peer sends, even if the messages have ended.
     const isReading = this.#mode === "receive" || this.#isChanging;
-    if (this.#receiveCountdown === undefined || !isReading) return;
-    this.#isTimed = true;
-    this.#receiveCountdown.resume();
+    if (isReading) this.#receiveCountdown?.resume();
   }
 
   #stopTiming(): void {
-    if (!this.#isTimed) return;
-    this.#isTimed = false;
     this.#receiveCountdown?.pause();
   }
 
