@@ -196,7 +196,6 @@ export class Reader<In> implements Source<In> {
   #keepsAlive = true;
   #bufferSize = FIRST_BUFFER_BYTES;
   #lastLength = 0;
-  #bytesReceived = 0;
   #messagesReceived = 0;
   #messagesDropped = 0;
 
@@ -213,7 +212,7 @@ export class Reader<In> implements Source<In> {
   }
 
   get bytesReceived(): number {
-    return this.#bytesReceived;
+    return this.#input.offset + this.#input.length;
   }
 
   get messagesReceived(): number {
@@ -652,8 +651,7 @@ export class Reader<In> implements Source<In> {
    * nothing was taken before.
    */
   get mayBeginHandshake(): boolean {
-    return this.#input.length === this.#bytesReceived ||
-      this.#input.byteAt(0) === TLS_HANDSHAKE;
+    return this.bytesTaken === 0 || this.#input.byteAt(0) === TLS_HANDSHAKE;
   }
 
   /**
@@ -962,7 +960,6 @@ export class Reader<In> implements Source<In> {
       if (length > 0) this.#mayLackBytes = true;
       return;
     }
-    this.#bytesReceived += length;
     this.#input.fill(length);
     this.#noteLength(length, isFull);
     this.#serve();
