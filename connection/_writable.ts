@@ -5,7 +5,6 @@ import type { Writer } from "./_writer.ts";
 /** Options for {@linkcode MessageSink}. */
 export interface MessageSinkOptions<Out> {
   readonly writer: Writer<Out>;
-  readonly highWaterMark: number;
   readonly onClose: () => Promise<void>;
   readonly onAbort: (reason: unknown) => void;
 }
@@ -24,11 +23,12 @@ const UNKNOWN_SIZE_BYTES = 1024;
  * process.
  */
 export class MessageSink<Out> extends WritableStream<Out> {
-  readonly #options: MessageSinkOptions<Out>;
+  readonly #writer: Writer<Out>;
   readonly #state: SinkState;
 
   constructor(options: MessageSinkOptions<Out>) {
-    const { writer, highWaterMark, onClose, onAbort } = options;
+    const { writer, onClose, onAbort } = options;
+    const { highWaterMark } = writer;
     const state: SinkState = {
       isOpen: true,
       controller: undefined,
@@ -51,7 +51,7 @@ export class MessageSink<Out> extends WritableStream<Out> {
       close: onClose,
       abort: onAbort,
     }, { highWaterMark, size: sizeOf });
-    this.#options = options;
+    this.#writer = writer;
     this.#state = state;
   }
 
@@ -70,7 +70,7 @@ export class MessageSink<Out> extends WritableStream<Out> {
   }
 
   override getWriter(): WritableStreamDefaultWriter<Out> {
-    return new SinkWriter(this, this.#options, this.#state);
+    return new SinkWriter(this, this.#writer, this.#state);
   }
 
   override close(): Promise<void> {
@@ -94,17 +94,17 @@ interface SinkState {
 }
 
 class SinkWriter<Out> extends WritableStreamDefaultWriter<Out> {
-  readonly #options: MessageSinkOptions<Out>;
+  readonly #writer: Writer<Out>;
   readonly #state: SinkState;
   #isReleased = false;
 
   constructor(
     stream: MessageSink<Out>,
-    options: MessageSinkOptions<Out>,
+    writer: Writer<Out>,
     state: SinkState,
   ) {
     super(stream);
-    this.#options = options;
+    this.#writer = writer;
     this.#state = state;
   }
 
@@ -113,19 +113,19 @@ class SinkWriter<Out> extends WritableStreamDefaultWriter<Out> {
   }
 
   override get ready(): Promise<void> {
-    return this.#isDirect ? this.#options.writer.ready() : super.ready;
+    return this.#isDirect ? this.#writer.ready() : super.ready;
   }
 
   override get desiredSize(): number | null {
-    const { writer, highWaterMark } = this.#options;
+    const writer = this.#writer;
     return this.#isDirect
-      ? highWaterMark - writer.bufferedAmount
+      ? writer.highWaterMark - writer.bufferedAmount
       : super.desiredSize;
   }
 
   override write(message: Out): Promise<void> {
     if (!this.#isDirect) return unobserved(super.write(message));
-    const { writer } = this.#options;
+    const writer = this.#writer;
     try {
       writer.queue(message, writer.encoder);
     } catch {

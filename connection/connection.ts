@@ -515,7 +515,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (this.#writable === undefined) {
       this.#writable = new MessageSink({
         writer: this.#writer,
-        highWaterMark: this.#writer.highWaterMark,
         onClose: () => this.closeWrite(),
         onAbort: (reason) => {
           // A pipe passes the connection's own error on, which drops nothing.
