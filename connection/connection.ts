@@ -965,8 +965,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   async detach(): Promise<{ transport: Transport; unread: Bytes }> {
-    if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#isReleased || this.#isEnding) throw hasEnded();
+    if (this.#isEnding) throw this.#endError;
     const refusal = this.#lacksBytes();
     if (refusal !== undefined) throw refusal;
     if (this.#securing !== undefined) throw isSecuring();
@@ -975,7 +974,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     // A half-close that was requested earlier must not reach the new owner.
     await this.#closingWrite;
     // Meanwhile close() or a malformed message has started to drain the transport.
-    if (this.#isReleased || this.#isEnding) throw this.#endError;
+    if (this.#isEnding) throw this.#endError;
     const lateRefusal = this.#lacksBytes();
     if (lateRefusal !== undefined) {
       this.close(); // neither the connection nor its transport is usable
@@ -1058,8 +1057,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     // A copy: the caller may change the object while the queue is sent.
     const own: StartTlsOptions = copyOptions(options);
     checkStartTlsOptions(own);
-    if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#closing !== undefined || !this.#writer.isOpen) throw hasEnded();
+    if (this.#isEnding || !this.#writer.isOpen) throw this.#endError;
     if (this.#reader.isStopped) throw hasStoppedReading();
     if (this.#securing !== undefined) throw isSecuring();
     // Otherwise messages sent after this call, in the same turn, would leave unencrypted.
@@ -1663,8 +1661,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (this.#reader.isPeerSending) await isSettledWithin(drained, DRAIN_MS);
   }
 
+  /** Whether the end has begun, or has come. */
   get #isEnding(): boolean {
-    return this.#closing !== undefined || this.#failure !== undefined;
+    return this.#isReleased || this.#closing !== undefined ||
+      this.#failure !== undefined;
   }
 
   #releaseIfEnded(): void {
@@ -1708,7 +1708,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   get #mayBeLeftAlone(): boolean {
-    return this.#reader.hasUntoldEnd && !this.#isEnding && !this.#isReleased;
+    return this.#reader.hasUntoldEnd && !this.#isEnding;
   }
 
   /** Releases the transport, the timers and the listener. */
