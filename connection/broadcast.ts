@@ -1,7 +1,7 @@
 import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Encoder } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
-import { checkFunction } from "../internal/checks.ts";
+import { checkFunction, checkLength } from "../internal/checks.ts";
 import { ownTimers } from "../internal/event_loop.ts";
 import { quotaExceeded } from "../internal/quota_exceeded.ts";
 import { isSettledSoon, rejected } from "../internal/promises.ts";
@@ -231,12 +231,6 @@ interface Receiver<In, Out> {
   frame: SharedFrame | undefined;
 }
 
-/** A frame, and the writer it was first encoded for. */
-interface Encoded<Out> {
-  readonly writer: Writer<Out>;
-  readonly frame: SharedFrame;
-}
-
 function receiverOf<In, Out>(
   connection: Connection<In, Out>,
   highWaterMark: number | undefined,
@@ -259,19 +253,12 @@ function checkBroadcastOptions(
       }: current value is ${shownValue(slow)}`,
     );
   }
-  if (highWaterMark === undefined) return;
-  if (slow === "wait") {
+  if (highWaterMark !== undefined && slow === "wait") {
     throw new TypeError(
       'Cannot broadcast with highWaterMark as slow is "wait": each connection waits by its own',
     );
   }
-  if (!Number.isSafeInteger(highWaterMark) || highWaterMark < 1) {
-    throw new RangeError(
-      `Cannot broadcast as highWaterMark must be a whole number of at least 1 byte: current value is ${
-        shownValue(highWaterMark)
-      }`,
-    );
-  }
+  checkLength("broadcast", "highWaterMark", highWaterMark);
 }
 
 /** Gives the receivers that get the message their frames; throws if a framing refuses. */
@@ -280,7 +267,7 @@ function encodeForAll<In, Out>(
   message: Out,
   rule: Rule,
 ): void {
-  const frames = new Map<Encoder<Out>, Encoded<Out>>();
+  const firsts = new Map<Encoder<Out>, Receiver<In, Out>>();
   for (const receiver of receivers) {
     const { writer, limit } = receiver;
     const { isOpen, encoder } = writer;
@@ -290,14 +277,13 @@ function encodeForAll<In, Out>(
     if (rule !== "wait" && writer.bufferedAmount >= limit) continue;
     // Encoders without state are the same for all connections of a framing. One with
     // state must see each message, even for a connection that is listed twice.
-    const encoded = frames.get(encoder);
-    if (encoded !== undefined && encoded.writer !== writer) {
-      receiver.frame = encoded.frame;
-      continue;
+    const first = firsts.get(encoder);
+    if (first !== undefined && first.writer !== writer) {
+      receiver.frame = first.frame;
+    } else {
+      receiver.frame = encode(encoder, message);
+      firsts.set(encoder, receiver);
     }
-    const frame = encode(encoder, message);
-    receiver.frame = frame;
-    frames.set(encoder, { writer, frame });
   }
 }
 
