@@ -111,8 +111,3 @@ function isPeerGone(error: unknown): boolean {
   return GONE.has(error.name) ||
     "code" in error && typeof error.code === "string" && GONE.has(error.code);
 }
-
-/** Whether the error says that the transport was closed already. */
-export function isClosedAlready(error: unknown): boolean {
-  return isError(error) && error.name === "BadResource";
-}

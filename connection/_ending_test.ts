@@ -1,11 +1,6 @@
 import { assertStrictEquals } from "@std/assert";
 import { FramingError } from "../framing/framing_error.ts";
-import {
-  endingOfRead,
-  endingOfWrite,
-  ENDINGS,
-  isClosedAlready,
-} from "./_ending.ts";
+import { endingOfRead, endingOfWrite, ENDINGS } from "./_ending.ts";
 
 Deno.test("endingOfRead() distinguishes a FramingError from other errors", () => {
   const malformed = new FramingError("Bad", { code: "malformed", offset: 0 });
@@ -43,10 +38,4 @@ Deno.test("endingOfWrite() recognizes that the peer is gone by Deno's names and 
       undefined,
     ]
   ) assertStrictEquals(endingOfWrite(other), ENDINGS.failed);
-});
-
-Deno.test("isClosedAlready() recognizes the error of a transport that its owner has closed", () => {
-  assertStrictEquals(isClosedAlready(new Deno.errors.BadResource("x")), true);
-  assertStrictEquals(isClosedAlready(new Error("x")), false);
-  assertStrictEquals(isClosedAlready("BadResource"), false);
 });

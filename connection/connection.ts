@@ -25,16 +25,10 @@ import {
 } from "../internal/promises.ts";
 import { isReconnected, noteEndWait } from "../internal/reconnected.ts";
 import { shownValue } from "../internal/shown.ts";
-import { systemError } from "../internal/system_error.ts";
+import { isClosedAlready, systemError } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
-import {
-  DRAIN_MS,
-  type Ending,
-  endingOfWrite,
-  ENDINGS,
-  isClosedAlready,
-} from "./_ending.ts";
+import { DRAIN_MS, type Ending, endingOfWrite, ENDINGS } from "./_ending.ts";
 import { HalfClosedLimit } from "./_half_closed_limit.ts";
 import { beatOf, Heartbeat } from "./_heartbeat.ts";
 import { MessageStream } from "./_readable.ts";

@@ -5,7 +5,7 @@ import { hostAndPort } from "./host_and_port.ts";
 import { logError } from "./log_error.ts";
 import { onRejection } from "./on_rejection.ts";
 import { isSettledSoon, isSettledWithin } from "./promises.ts";
-import { namingTask } from "./system_error.ts";
+import { isClosedAlready, namingTask } from "./system_error.ts";
 import { startTimer } from "./countdown.ts";
 import { keepAlive, ownTimer } from "./event_loop.ts";
 
@@ -263,7 +263,7 @@ export class ListeningServer<
         if (this.#stop !== undefined) return;
         // Only that peer is lost: accept the next one without a pause.
         if (isError(error) && GONE_BEFORE.has(error.name)) continue;
-        if (isClosed(error)) return this.#beginStopUnasked(error);
+        if (isClosedAlready(error)) return this.#beginStopUnasked(error);
         this.#report(error, undefined);
         // Such as "too many open files", which passes when a connection ends.
         await this.#waitForChange(ACCEPT_PAUSE_MS);
@@ -506,10 +506,10 @@ export class ListeningServer<
   #close(closable: { close(): void }): void {
     try {
       onRejection(closable.close(), (error) => {
-        if (!isClosed(error)) this.#report(error, undefined);
+        if (!isClosedAlready(error)) this.#report(error, undefined);
       });
     } catch (error) {
-      if (!isClosed(error)) throw error;
+      if (!isClosedAlready(error)) throw error;
     }
   }
 
@@ -530,11 +530,6 @@ export class ListeningServer<
       logError(onErrorError);
     }
   }
-}
-
-/** Whether a listener or a connection says that its owner has closed it. */
-function isClosed(error: unknown): boolean {
-  return isError(error) && error.name === "BadResource";
 }
 
 /** The address of a peer without its port, if it has one. */

@@ -1,3 +1,5 @@
+import { isError } from "./realms.ts";
+
 /**
  * The names of transport errors, the same as of Deno's classes: a program that checks
  * `error.name` works with any transport.
@@ -17,6 +19,11 @@ export function systemError(name: SystemErrorName, message: string): Error {
   const error = new Error(message);
   error.name = name;
   return error;
+}
+
+/** Whether the error says that its owner has closed the listener or transport already. */
+export function isClosedAlready(error: unknown): boolean {
+  return isError(error) && error.name === "BadResource";
 }
 
 /**

@@ -4,7 +4,7 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { FramingError } from "../framing/framing_error.ts";
-import { namingTask, systemError } from "./system_error.ts";
+import { isClosedAlready, namingTask, systemError } from "./system_error.ts";
 
 Deno.test("namingTask() keeps the class and the code of an error", () => {
   const error = Object.assign(
@@ -63,4 +63,10 @@ Deno.test("namingTask() returns an error unchanged if its class has another cons
   }
   const error = new Refusal({ words: ["not", "now"] });
   assertStrictEquals(namingTask(error, "connect"), error);
+});
+
+Deno.test("isClosedAlready() recognizes the error of a transport that its owner has closed", () => {
+  assertStrictEquals(isClosedAlready(new Deno.errors.BadResource("x")), true);
+  assertStrictEquals(isClosedAlready(new Error("x")), false);
+  assertStrictEquals(isClosedAlready("BadResource"), false);
 });
