@@ -1,4 +1,4 @@
-import { isBytes, isError } from "../internal/realms.ts";
+import { isBytes, isError, viewOf } from "../internal/realms.ts";
 import { textOf } from "../internal/shown.ts";
 
 /**
@@ -34,7 +34,7 @@ function isSameObject(
   if (isCollection(a) && isCollection(b) && !isSameIn([...a], [...b])) {
     return false;
   }
-  const [bytes, others] = [viewOf(a), viewOf(b)];
+  const [bytes, others] = [bytesOf(a), bytesOf(b)];
   if (bytes !== undefined && others !== undefined) {
     return isSameBytes(bytes, others);
   }
@@ -59,11 +59,11 @@ function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** The bytes of a buffer, or of any view of one. */
-function viewOf(value: object): Uint8Array | undefined {
-  if (isBytes(value)) return value;
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  return ArrayBuffer.isView(value)
-    ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+function bytesOf(value: object): Uint8Array | undefined {
+  const view = viewOf(value);
+  if (isBytes(view)) return view;
+  return ArrayBuffer.isView(view)
+    ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
     : undefined;
 }
 
@@ -91,7 +91,7 @@ function viewsIn(message: unknown): Uint8Array[] {
   // Iterating over a set includes objects that are added meanwhile, each once.
   const objects = new Set(isObject(message) ? [message] : []);
   for (const object of objects) {
-    const view = viewOf(object);
+    const view = bytesOf(object);
     if (view !== undefined) views.push(view);
     else partsOf(object).filter(isObject).forEach((part) => objects.add(part));
   }
@@ -126,7 +126,7 @@ function showValue(value: unknown, shown: Set<object>): string {
   shown.add(value);
   if (value instanceof Date) return `Date ${value.toJSON()}`;
   const kind = kindOf(value);
-  const bytes = viewOf(value);
+  const bytes = bytesOf(value);
   if (bytes !== undefined) return `${kind}${showBytes(bytes)}`;
   const showIn = (part: unknown) => showValue(part, shown);
   if (Array.isArray(value) || isCollection(value)) {
