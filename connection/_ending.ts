@@ -1,5 +1,6 @@
 import { isFramingError } from "../framing/framing_error.ts";
 import { isError } from "../internal/realms.ts";
+import { codeOf } from "../internal/system_error.ts";
 
 /**
  * How a connection ends, by cause. `Connection` follows this table.
@@ -79,7 +80,7 @@ export function endingOfWrite(error: unknown): Ending {
 }
 
 // By name in Deno, by code in Node.
-const GONE = new Set([
+const GONE: ReadonlySet<unknown> = new Set([
   "BrokenPipe",
   "ConnectionReset",
   "ConnectionAborted",
@@ -107,7 +108,5 @@ function isPeerGone(error: unknown): boolean {
   if (typeof error === "object" && error !== null && goneByStreams.has(error)) {
     return true;
   }
-  if (!isError(error)) return false;
-  return GONE.has(error.name) ||
-    "code" in error && typeof error.code === "string" && GONE.has(error.code);
+  return isError(error) && (GONE.has(error.name) || GONE.has(codeOf(error)));
 }

@@ -1,4 +1,5 @@
 import { isError } from "../internal/realms.ts";
+import { codeOf } from "../internal/system_error.ts";
 
 /**
  * An error of TLS itself, such as a refused certificate, gets the name that Deno's own
@@ -7,11 +8,11 @@ import { isError } from "../internal/realms.ts";
  * @param task What could not be done, if known.
  */
 export function tlsError(error: unknown, task?: string): unknown {
-  if (!isError(error) || !("code" in error)) return error;
-  const { code } = error;
-  const message = error.message.trimEnd(); // OpenSSL ends its own with a line feed
+  const code = codeOf(error);
   // System codes, such as ECONNRESET, have no underscore.
-  if (typeof code !== "string" || !code.includes("_")) return error;
+  const isOfTls = typeof code === "string" && code.includes("_");
+  if (!isError(error) || !isOfTls) return error;
+  const message = error.message.trimEnd(); // OpenSSL ends its own with a line feed
   const named = new Error(
     task === undefined ? message : `Cannot ${task}: ${message}`,
     { cause: error },

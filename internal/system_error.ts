@@ -21,6 +21,11 @@ export function systemError(name: SystemErrorName, message: string): Error {
   return error;
 }
 
+/** The code of an error, which Node and TLS give theirs. */
+export function codeOf(error: unknown): unknown {
+  return isError(error) && "code" in error ? error.code : undefined;
+}
+
 /** Whether the error says that its owner has closed the listener or transport already. */
 export function isClosedAlready(error: unknown): boolean {
   return isError(error) && error.name === "BadResource";
@@ -45,9 +50,8 @@ export function namingTask(error: unknown, task: string): unknown {
       { cause: error },
     ]);
     if (named.name !== error.name) named.name = error.name;
-    return "code" in error && error.code !== undefined
-      ? Object.assign(named, error, { code: error.code })
-      : Object.assign(named, error);
+    const code = codeOf(error); // in Deno it is not among the properties of an object
+    return Object.assign(named, error, code === undefined ? {} : { code });
   } catch {
     return error; // the caller's own class: it takes other arguments, or freezes its objects
   }

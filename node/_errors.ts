@@ -1,6 +1,6 @@
 import { isWorkers } from "../internal/event_loop.ts";
 import { isError } from "../internal/realms.ts";
-import { systemError } from "../internal/system_error.ts";
+import { codeOf, systemError } from "../internal/system_error.ts";
 
 /** The context of an error for {@linkcode toSystemError}. */
 export interface ErrorContext {
@@ -45,7 +45,7 @@ export function toSystemError(
   { task, otherwise }: ErrorContext = {},
 ): unknown {
   if (!isError(error)) return error;
-  const code = "code" in error ? error.code : undefined;
+  const code = codeOf(error);
   const name = (typeof code === "string" ? nameOf(code) : undefined) ??
     otherwise;
   if (name === undefined && task === undefined) return error;
@@ -65,8 +65,8 @@ export function toSystemError(
 export function toHandshakeError(error: unknown, task?: string): unknown {
   // Node and Bun report an end as a reset. A real reset, from the system, has a
   // `syscall`.
-  const isEnd = isError(error) && "code" in error &&
-    error.code === "ECONNRESET" && !("syscall" in error);
+  const isEnd = isError(error) && codeOf(error) === "ECONNRESET" &&
+    !("syscall" in error);
   if (!isEnd) return toSystemError(error, { task, otherwise: "InvalidData" });
   const what = "the peer has ended the connection";
   return systemError(

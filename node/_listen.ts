@@ -11,6 +11,7 @@ import { once } from "node:events";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { isError } from "../internal/realms.ts";
+import { codeOf } from "../internal/system_error.ts";
 import {
   DEFAULT_BACKLOG,
   handshakeOptions,
@@ -153,8 +154,7 @@ async function isRefused(path: string): Promise<boolean> {
     await once(socket, "connect");
     return false;
   } catch (error) {
-    return isError(error) && "code" in error &&
-      error.code === "ECONNREFUSED";
+    return codeOf(error) === "ECONNREFUSED";
   } finally {
     socket.destroy();
   }

@@ -8,7 +8,7 @@ import type { Transport } from "../connection/transport.ts";
 import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
 import { nextTurn } from "../internal/event_loop.ts";
 import { rejected } from "../internal/promises.ts";
-import { systemError } from "../internal/system_error.ts";
+import { codeOf, systemError } from "../internal/system_error.ts";
 
 // A larger write goes out in parts, so that its progress is visible: Node reports a write
 // only when all of it was taken.
@@ -379,10 +379,6 @@ function hidesResets(): boolean {
   const { bun, deno, uv } = process.versions;
   const [major = 0, minor = 0] = uv.split(".").map(Number);
   return bun === undefined && deno === undefined && major === 1 && minor < 52;
-}
-
-function codeOf(error: Error): unknown {
-  return "code" in error ? error.code : undefined;
 }
 
 function wasClosed(): Error {
