@@ -154,6 +154,31 @@ export function peerFile(name: string): string {
   return fileURLToPath(new URL(`peers/${name}`, import.meta.url));
 }
 
+const CONFIG = fileURLToPath(new URL("../../deno.json", import.meta.url));
+
+/** The text of a program as one module for another runtime. */
+export async function bundleFile(
+  path: string,
+  { external = "node:*", config = CONFIG }: {
+    /** What the module still imports. */
+    readonly external?: string;
+    readonly config?: string;
+  } = {},
+): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("deno", {
+    args: [
+      "bundle",
+      "--quiet",
+      "--platform=browser",
+      `--external=${external}`,
+      `--config=${config}`,
+      path,
+    ],
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
+
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 // With every character that could end a line or a string.
 const CONTROLS = "\n\0\r\n,:a\u007f<\t";

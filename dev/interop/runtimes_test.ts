@@ -5,9 +5,10 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { once } from "node:events";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import {
   assertSuccess,
+  bundleFile,
   isInstalled,
   peerFile,
   peerTest,
@@ -24,20 +25,7 @@ async function bundle(program: string, file: string): Promise<string> {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/${file}`;
   await Deno.writeTextFile(path, program);
-  const config = fileURLToPath(new URL("deno.json", root));
-  const { success, stdout, stderr } = await new Deno.Command("deno", {
-    args: [
-      "bundle",
-      "--quiet",
-      "--platform=browser",
-      "--external=node:*",
-      "--config",
-      config,
-      path,
-    ],
-  }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout);
+  return await bundleFile(path);
 }
 
 /** Bundles all tests of framings, which pass their report to a global function. */

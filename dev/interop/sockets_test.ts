@@ -11,6 +11,7 @@ import { pathToFileURL } from "node:url";
 import config from "../../deno.json" with { type: "json" };
 import {
   assertSuccess,
+  bundleFile,
   isInstalled,
   peerFile,
   peerTest,
@@ -66,7 +67,7 @@ const STAND_INS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Bundles suites into one module in `folder`, which prints their report.
+ * Bundles suites into one module, which prints their report. Its parts are in `folder`.
  *
  * `serve()` returns a promise in Node, so copies of the suites get an `await` where
  * they have none. An import map resolves the imports of the copies.
@@ -113,17 +114,7 @@ async function bundle(
     `${folder}/deno.json`,
     JSON.stringify({ imports, compilerOptions: config.compilerOptions }),
   );
-  const output = `${folder}/suites.mjs`;
-  await runTool("deno", [
-    "bundle",
-    "--quiet",
-    "--platform=browser",
-    "--external=node:*",
-    `--config=${folder}/deno.json`,
-    `--output=${output}`,
-    entry,
-  ]);
-  return output;
+  return await bundleFile(entry, { config: `${folder}/deno.json` });
 }
 
 const CERTIFICATES = "dev/testdata/certificates.ts";
@@ -180,7 +171,7 @@ interface Report {
 const bundles = sharing(() =>
   Promise.all(GROUPS.map(async (suites) => {
     await using folder = await temporaryFolder();
-    return await Deno.readTextFile(await bundle(suites, folder.path));
+    return await bundle(suites, folder.path);
   }))
 );
 

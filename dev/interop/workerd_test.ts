@@ -4,10 +4,10 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { fileURLToPath } from "node:url";
 import { connect, serve, type Server } from "../../mod.ts";
 import { lines } from "../../framing.ts";
 import {
+  bundleFile,
   isInstalled,
   peerFile,
   peerTest,
@@ -55,19 +55,10 @@ async function startWorker(): Promise<Worker> {
   const folder = stack.use(await temporaryFolder());
   const config = `${folder.path}/config.capnp`;
   await Deno.writeTextFile(config, CONFIG);
-  const { success, stderr } = await new Deno.Command("deno", {
-    args: [
-      "bundle",
-      "--quiet",
-      "--platform=browser",
-      "--external=cloudflare:sockets",
-      "--config",
-      fileURLToPath(new URL("../../deno.json", import.meta.url)),
-      `--output=${folder.path}/worker.js`,
-      peerFile("worker.js"),
-    ],
-  }).output();
-  assert(success, new TextDecoder().decode(stderr));
+  await Deno.writeTextFile(
+    `${folder.path}/worker.js`,
+    await bundleFile(peerFile("worker.js"), { external: "cloudflare:sockets" }),
+  );
   const program = stack.use(
     start(["workerd", "serve", config, "--experimental", "--control-fd=1"]),
   );
