@@ -20,6 +20,18 @@ Deno.test("Connection.detach() passes the error of a pending read to the new own
   transport.close();
 });
 
+Deno.test("Connection.detach() passes the end that a pending read meets to the new owner", async () => {
+  const [near, far] = transportPair();
+  const connection = new Connection(near, { framing: lines() });
+  assert(await isPending(connection.peerEnded)); // starts a read
+  const { transport } = await connection.detach();
+  const reading = transport.read(new Uint8Array(8));
+  await far.closeWrite();
+  assertEquals(await reading, null);
+  assertEquals(await transport.read(new Uint8Array(8)), null);
+  transport.close();
+});
+
 Deno.test("DetachedTransport reads the pending bytes first, and otherwise acts like its transport", async () => {
   const calls: string[] = [];
   const note = (call: string) => void calls.push(call);

@@ -676,6 +676,18 @@ Deno.test("Connection ends with the error that the transport's ref() throws, and
   await assertRejects(() => connection.closed, Error, "no ref");
 });
 
+Deno.test("Connection ends with the error that the transport's read() throws", async () => {
+  await using ends = await pair({ framing }, (conn) =>
+    overriding(conn, {
+      read() {
+        throw new Error("no read");
+      },
+    }));
+  const { connection } = ends;
+  await assertRejects(() => connection.receive(), Error, "no read");
+  await assertRejects(() => connection.closed, Error, "no read");
+});
+
 Deno.test("Connection.readable, when cancelled by the framing's own function, does not block other receivers", async () => {
   await using ends = await pair({
     framing: mapped(lines(), {

@@ -163,6 +163,17 @@ function program(calls: string): string {
   `;
 }
 
+Deno.test("Connection.peerEnded is settled if it is asked for after the end", async () => {
+  await using pair = connectionPair({ framing });
+  const { near, far } = pair;
+  await far.closeWrite();
+  assertEquals(await near.receive(), undefined);
+  assert(!await isPending(near.peerEnded));
+  far.abort(new Error("gone"));
+  const error = await far.peerEnded.catch((error) => error);
+  assertEquals(error.message, "gone");
+});
+
 Deno.test("Connection does not keep the process alive for an aborted receive() or a watcher", async () => {
   const programs = {
     "an aborted receive()": `

@@ -183,12 +183,15 @@ Deno.test("OutputBuffer finds a byte like indexOf() of an array", () => {
     -9,
     -Infinity,
   ];
-  // The larger one has its own buffer.
-  for (const length of [4, 200_000]) {
-    const frame = new Uint8Array(length).fill(7, 2, 3);
-    for (const from of places) {
+  // The second has its own buffer. The third fills several, one for each write.
+  const cases = [[4, 4], [200_000, 200_000], [180_000, 60_000]] as const;
+  for (const [length, part] of cases) {
+    const frame = new Uint8Array(length).fill(7, 2, 3).fill(7, -1000, -999);
+    for (const from of [...places, 60_000, 179_000, -60_000, -1000]) {
       write(new OutputBuffer(), (output) => {
-        output.writeBytes(frame);
+        for (let i = 0; i < length; i += part) {
+          output.writeBytes(frame.subarray(i, i + part));
+        }
         const at = output.indexOf(7, from);
         assertEquals(at, frame.indexOf(7, from), `${from} of ${length}`);
       });
