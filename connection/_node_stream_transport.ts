@@ -13,34 +13,31 @@ export interface NodeStream {
   on(event: string, listener: (error: unknown) => void): void;
 }
 
-/** The part of the transport below that is used. */
-type Lower = Pick<Transport, "close" | "ref" | "unref" | "reset">;
-
-/** Facts about a stream. */
-interface Facts
-  extends Pick<Transport, "localAddr" | "remoteAddr" | "alpnProtocol"> {
+/** What is known about a stream. */
+interface Facts {
   /** The transport below, which the stream reads and writes, but never closes. */
-  readonly lower?: Lower;
+  readonly lower: Transport;
+  readonly alpnProtocol: string | null;
   /** Why `lower` failed, if it did. */
-  readonly failureBelow?: () => { readonly error: unknown } | undefined;
+  readonly failureBelow: () => { readonly error: unknown } | undefined;
   /** Called when the bytes that the stream held were taken. */
-  readonly onTaken?: () => void;
+  readonly onTaken: () => void;
   /**
    * Settles when the transport below has taken everything the stream wrote; `undefined`
    * if it already has. Bun reports a write, or the end, as done too early.
    */
-  readonly untilTakenBelow?: () => Promise<void> | undefined;
+  readonly untilTakenBelow: () => Promise<void> | undefined;
 }
 
 /** A duplex stream of Node, such as one of `node:tls`, as a transport. */
 export class NodeStreamTransport implements Transport {
   readonly localAddr: Address | undefined;
   readonly remoteAddr: Address | undefined;
-  readonly alpnProtocol: string | null | undefined;
+  readonly alpnProtocol: string | null;
   readonly #stream: NodeStream;
-  readonly #lower: Lower | undefined;
+  readonly #lower: Transport;
   readonly #failureBelow: () => { readonly error: unknown } | undefined;
-  readonly #onTaken: (() => void) | undefined;
+  readonly #onTaken: () => void;
   readonly #untilTakenBelow: () => Promise<void> | undefined;
   #rest: Uint8Array = NO_BYTES;
   #hasEnded = false;
@@ -56,13 +53,13 @@ export class NodeStreamTransport implements Transport {
 
   constructor(stream: NodeStream, facts: Facts) {
     this.#stream = stream;
-    this.localAddr = facts.localAddr;
-    this.remoteAddr = facts.remoteAddr;
+    this.localAddr = facts.lower.localAddr;
+    this.remoteAddr = facts.lower.remoteAddr;
     this.alpnProtocol = facts.alpnProtocol;
     this.#lower = facts.lower;
-    this.#failureBelow = facts.failureBelow ?? (() => undefined);
+    this.#failureBelow = facts.failureBelow;
     this.#onTaken = facts.onTaken;
-    this.#untilTakenBelow = facts.untilTakenBelow ?? (() => undefined);
+    this.#untilTakenBelow = facts.untilTakenBelow;
     stream.on("readable", () => this.#wake());
     stream.on("end", () => {
       // Bun reports an end although the transport below failed.
@@ -135,7 +132,7 @@ export class NodeStreamTransport implements Transport {
     this.#fail(systemError("Interrupted", "The transport was closed"));
     this.#stream.destroy();
     try {
-      onRejection(this.#lower?.close(), () => {});
+      onRejection(this.#lower.close(), () => {});
     } catch {
       // It was reset.
     }
@@ -143,7 +140,7 @@ export class NodeStreamTransport implements Transport {
 
   /** Resets the transport below if possible, otherwise closes it. */
   reset(): void {
-    const resetting = this.#lower?.reset?.();
+    const resetting = this.#lower.reset?.();
     this.close();
     return resetting; // may be the promise of an async function
   }
@@ -168,13 +165,13 @@ export class NodeStreamTransport implements Transport {
     const keepsAlive = this.#mayKeepAlive && this.#pending > 0;
     if (keepsAlive === this.#keepsAlive) return;
     this.#keepsAlive = keepsAlive;
-    if (keepsAlive) this.#lower?.ref?.();
-    else this.#lower?.unref?.();
+    if (keepsAlive) this.#lower.ref?.();
+    else this.#lower.unref?.();
   }
 
   #takeAll(): Uint8Array {
     const all = this.#stream.read();
-    this.#onTaken?.();
+    this.#onTaken();
     return all ?? NO_BYTES;
   }
 

@@ -1,14 +1,26 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { once } from "node:events";
 import { Duplex } from "node:stream";
+import { transportPair } from "../testing/transport_pair.ts";
 import { NodeStreamTransport } from "./_node_stream_transport.ts";
 
 const bytes = new Uint8Array([1]);
 
+function transportOver(stream: Duplex): NodeStreamTransport {
+  const [lower] = transportPair();
+  return new NodeStreamTransport(stream, {
+    lower,
+    alpnProtocol: null,
+    failureBelow: () => undefined,
+    onTaken: () => {},
+    untilTakenBelow: () => undefined,
+  });
+}
+
 Deno.test("NodeStreamTransport rejects pending and later calls with the stream's error", async () => {
   // It never calls back for a write, and has nothing to read.
   const stream = new Duplex({ read() {}, write() {} });
-  const transport = new NodeStreamTransport(stream, {});
+  const transport = transportOver(stream);
   const reading = transport.read(new Uint8Array(8));
   const writing = transport.write(bytes);
   const closed = once(stream, "close");
@@ -23,7 +35,7 @@ Deno.test("NodeStreamTransport rejects pending and later calls with the stream's
 Deno.test("NodeStreamTransport rejects pending and later writes after the stream has sent this side's end", async () => {
   // It never calls back for a write.
   const stream = new Duplex({ read() {}, write() {} });
-  const transport = new NodeStreamTransport(stream, {});
+  const transport = transportOver(stream);
   const writing = transport.write(bytes);
   transport.noteSentEnd();
   for (const refused of [writing, transport.write(bytes)]) {
@@ -41,7 +53,7 @@ Deno.test("NodeStreamTransport takes a close after both ends for no reset", asyn
     },
   });
   const closed = once(stream, "close");
-  const transport = new NodeStreamTransport(stream, {});
+  const transport = transportOver(stream);
   assertEquals(await transport.read(new Uint8Array(1)), null);
   transport.noteSentEnd();
   stream.destroy();
@@ -57,13 +69,13 @@ Deno.test("NodeStreamTransport rejects a write that the stream refuses", async (
       done(new Error("refused"));
     },
   });
-  const transport = new NodeStreamTransport(stream, {});
+  const transport = transportOver(stream);
   await assertRejects(() => transport.write(bytes), Error, "refused");
 });
 
 Deno.test("NodeStreamTransport rejects with ConnectionReset if the stream is closed before its end", async () => {
   const stream = new Duplex({ read() {}, write() {} });
-  const transport = new NodeStreamTransport(stream, {});
+  const transport = transportOver(stream);
   stream.destroy();
   const error = await assertRejects(
     () => transport.read(new Uint8Array(8)),

@@ -146,10 +146,8 @@ export async function startTls(
         isSecured = true;
         return secure = new NodeStreamTransport(socket, {
           lower: transport,
-          failureBelow: () => failureBelow,
-          localAddr: transport.localAddr,
-          remoteAddr: transport.remoteAddr,
           alpnProtocol: socket.alpnProtocol || null,
+          failureBelow: () => failureBelow,
           onTaken: () => gate.open(),
           untilTakenBelow: untilTaken,
         });
