@@ -1,4 +1,5 @@
 import type { Batch } from "../framing/batch.ts";
+import { systemError } from "../internal/system_error.ts";
 import type { Reader, Receiver, Source } from "./_reader.ts";
 
 /** Waits for messages with a promise. */
@@ -127,4 +128,12 @@ export function batchTaker<In>(reader: Reader<In>): Taker<Batch<In>> {
 
 function iterationEnd(): IteratorReturnResult<undefined> {
   return { value: undefined, done: true };
+}
+
+/** The error of a caller that has to get a message. */
+export function noMessage(what: "message" | "answer"): Error {
+  return systemError(
+    "UnexpectedEof",
+    `Cannot receive ${what}: the messages have ended`,
+  );
 }

@@ -25,7 +25,7 @@ import {
 } from "../internal/promises.ts";
 import { isReconnected, noteEndWait } from "../internal/reconnected.ts";
 import { shownValue } from "../internal/shown.ts";
-import { isClosedAlready, systemError } from "../internal/system_error.ts";
+import { isClosedAlready } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
 import { DetachedTransport } from "./_detached.ts";
 import { DRAIN_MS, type Ending, endingOfWrite, ENDINGS } from "./_ending.ts";
@@ -38,7 +38,12 @@ import {
   type ReaderOwner,
   type Source,
 } from "./_reader.ts";
-import { batchTaker, MessageIterator, Waiter } from "./_receivers.ts";
+import {
+  batchTaker,
+  MessageIterator,
+  noMessage,
+  Waiter,
+} from "./_receivers.ts";
 import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { hasUnread } from "./_tls_error.ts";
@@ -1821,11 +1826,4 @@ function takingBy<T>(reader: Reader<T>, decoder: Decoder<T>): Source<T> {
 
 function noAnswer(): never {
   throw noMessage("answer");
-}
-
-function noMessage(what: string): Error {
-  return systemError(
-    "UnexpectedEof",
-    `Cannot receive ${what}: the messages have ended`,
-  );
 }

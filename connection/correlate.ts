@@ -8,7 +8,7 @@ import { copyOptions } from "../internal/copy_options.ts";
 import { onAbort } from "../internal/on_abort.ts";
 import { rejected, unobserved } from "../internal/promises.ts";
 import { Queue } from "../internal/queue.ts";
-import { systemError } from "../internal/system_error.ts";
+import { noMessage } from "./_receivers.ts";
 import { hasUnread } from "./_tls_error.ts";
 import type { Writer } from "./_writer.ts";
 import { writerOf } from "./_writer_of.ts";
@@ -594,7 +594,7 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
       await this.#handling.catch(() => {});
       throw error;
     }
-    this.#fail(noAnswer());
+    this.#fail(noMessage("answer"));
     await this.#handling;
   }
 
@@ -761,11 +761,4 @@ function made<Out>(make: (id: unknown) => Out, id: unknown): Out {
   const message = make(id);
   checkNotAsync("send request", "what makes the message", message);
   return message;
-}
-
-function noAnswer(): Error {
-  return systemError(
-    "UnexpectedEof",
-    "Cannot receive answer: the messages have ended",
-  );
 }
