@@ -153,6 +153,7 @@ export class StreamTransport implements Transport {
   /** Takes the addresses and the protocol from the sockets of Workers and of Chrome. */
   #learnFacts(streams: ByteStreams): void {
     const learn = (info: unknown) => {
+      if (typeof info !== "object" || info === null) return;
       this.#localAddr = addressIn(info, "local");
       this.#remoteAddr = addressIn(info, "remote");
       this.#alpnProtocol = alpnIn(info);
@@ -196,10 +197,9 @@ function checkChunk(given: unknown): Uint8Array {
 
 /** An address in the format of Workers ("[::1]:80"), or of Chrome. */
 function addressIn(
-  info: unknown,
+  info: object,
   side: "local" | "remote",
 ): Address | undefined {
-  if (typeof info !== "object" || info === null) return undefined;
   const address: unknown = Reflect.get(info, `${side}Address`);
   const port: unknown = Reflect.get(info, `${side}Port`);
   if (typeof address !== "string") return undefined;
@@ -219,8 +219,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 /** The protocol that TLS agreed on, in the format of WinterTC. */
-function alpnIn(info: unknown): string | null | undefined {
-  if (typeof info !== "object" || info === null) return undefined;
+function alpnIn(info: object): string | null | undefined {
   const alpn: unknown = Reflect.get(info, "alpn");
   return typeof alpn === "string" || alpn === null ? alpn : undefined;
 }
