@@ -27,9 +27,8 @@ interface BatchParts<In> {
   readonly maker?: MessageMaker<In> | undefined;
   /** ASCII text that is between messages, and never in one. */
   readonly separator?: string | undefined;
-  /** The input that lent the bytes, and the number of that lending. */
+  /** The input that lends the bytes. */
   readonly input: InputBuffer;
-  readonly lending: number;
 }
 
 // Set by the class: its constructor is only for this file.
@@ -69,6 +68,8 @@ export class Batch<In> implements Iterable<In> {
   /** How many messages there are. */
   readonly length: number;
   #parts: BatchParts<In> | undefined;
+  // The number of the lending of the bytes.
+  readonly #lending: number;
   #texts: string[] | undefined;
   #hasViews = false;
   // The message that was accessed last, and its offsets: callers mostly read several
@@ -80,6 +81,7 @@ export class Batch<In> implements Iterable<In> {
 
   private constructor(parts: BatchParts<In>) {
     this.#parts = parts;
+    this.#lending = parts.input.lend();
     this.#bytes = parts.bytes;
     this.length = parts.frames.count;
   }
@@ -263,7 +265,7 @@ export class Batch<In> implements Iterable<In> {
     const frames = Array.from({ length: count }, (_, i) => {
       const at = from + i;
       return bytes.subarray(
-        start + (fronts?.[at] ?? places.start(at)),
+        start + (fronts[at] ?? places.start(at)),
         start + places.endOf(at + 1),
       );
     });
@@ -290,7 +292,7 @@ export class Batch<In> implements Iterable<In> {
     this.#bytes = NO_BYTES;
     this.#index = undefined;
     giveBackFrames(parts.frames);
-    if (!this.#hasViews) parts.input.giveBack(parts.bytes, parts.lending);
+    if (!this.#hasViews) parts.input.giveBack(parts.bytes, this.#lending);
   }
 
   /** Makes the messages together, which is faster than one by one. */
@@ -359,21 +361,11 @@ export function takeBatch<In>(
     if (maker !== undefined && input.findFrames(finder, frames)) {
       input.skip(frames.endOf(frames.count));
       const { separator } = finder;
-      const lending = input.lend();
-      return batchOf({
-        bytes,
-        start,
-        frames,
-        maker,
-        separator,
-        input,
-        lending,
-      });
+      return batchOf({ bytes, start, frames, maker, separator, input });
     }
     const sound = decoder.takeSound(input, frames);
     if (sound !== undefined) {
-      const lending = input.lend();
-      return batchOf({ bytes, start, frames, messages: sound, input, lending });
+      return batchOf({ bytes, start, frames, messages: sound, input });
     }
   }
   const messages: In[] = [];
@@ -389,7 +381,6 @@ export function takeBatch<In>(
   if (messages.length > 0) {
     // The decoder may have taken more after the last message, and released its chunk.
     const first = start + front - offset;
-    const lending = input.lend();
     return batchOf({
       bytes,
       start: first,
@@ -399,7 +390,6 @@ export function takeBatch<In>(
       fronts,
       inParts,
       input,
-      lending,
     });
   }
   giveBackFrames(frames);
