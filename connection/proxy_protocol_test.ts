@@ -537,7 +537,7 @@ Deno.test("serve() refuses proxyProtocol with tls, with path and of another type
   const cases: [options: object, message: string][] = [
     [{ tls: certificate, proxyProtocol: true }, "proxyProtocol with tls"],
     [{ path: "/tmp/x", proxyProtocol: true }, "proxyProtocol with path"],
-    [{ proxyProtocol: "v2" }, "proxyProtocol must be true or false"],
+    [{ proxyProtocol: "v2" }, "proxyProtocol as it must be true or false"],
     [
       { proxyProtocol: false, handshakeTimeout: 1 },
       "without tls or proxyProtocol",

@@ -1,5 +1,6 @@
 import {
   checkAlpnProtocols,
+  checkBoolean,
   checkCount,
   checkFunction,
   checkMilliseconds,
@@ -79,12 +80,7 @@ export function checkServingOptions(options: ServingOptions): void {
     const callback = options[name];
     if (callback !== undefined) checkFunction("serve", name, callback);
   }
-  const { proxyProtocol } = options;
-  if (proxyProtocol !== undefined && typeof proxyProtocol !== "boolean") {
-    throw new TypeError(
-      `Cannot serve as proxyProtocol must be true or false: current value is of type ${typeof proxyProtocol}`,
-    );
-  }
+  checkBoolean("proxyProtocol", options.proxyProtocol);
   // Ignoring them would leave the server open to everyone.
   refuseOptions(
     options,
