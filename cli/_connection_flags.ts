@@ -152,7 +152,7 @@ export function wantsTls(flags: Flags): boolean {
 }
 
 /** Reads the files that the flags of TLS name. */
-export async function readConnectTls(
+async function readConnectTls(
   flags: Flags,
 ): Promise<ConnectTlsOptions | undefined> {
   if (!wantsTls(flags)) return undefined;

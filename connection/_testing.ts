@@ -364,7 +364,7 @@ export async function unhandledRejectionsIn(
 }
 
 /** The path of a file in this folder. */
-export function fileUrl(name: string): URL {
+function fileUrl(name: string): URL {
   return new URL(name, import.meta.url);
 }
 

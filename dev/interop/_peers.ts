@@ -252,7 +252,7 @@ async function exchange(
 }
 
 /** Ends this side first; an echoing peer then sends a last message. */
-export async function endFirst(
+async function endFirst(
   connection: Connection<string, string>,
   messages: string[],
 ): Promise<void> {
@@ -268,7 +268,7 @@ export async function endFirst(
 }
 
 /** Lets the peer end its side first, and continues to send. */
-export async function endLast(
+async function endLast(
   connection: Connection<string, string>,
   messages: string[],
 ): Promise<void> {

@@ -65,7 +65,7 @@ export interface Read {
  */
 export const MAX_LENGTH = 24;
 /** Messages of fixed length are padded with spaces. */
-export const FIXED_LENGTH = 12;
+const FIXED_LENGTH = 12;
 
 interface Way {
   /** The framing of the sender. */
