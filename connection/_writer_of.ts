@@ -17,14 +17,21 @@ export function revealWriters(toReveal: Reveal): void {
   reveal = toReveal;
 }
 
-/** The writer of a connection; throws a `TypeError` for anything else. */
-export function writerOf<Out>(connection: Sending<Out>): Writer<Out> {
+/**
+ * The writer of a connection; throws a `TypeError` for anything else.
+ *
+ * @param rule What the error says: the task, and what must be a connection.
+ */
+export function writerOf<Out>(
+  connection: Sending<Out>,
+  rule: string,
+): Writer<Out> {
   const writer = typeof connection === "object" && connection !== null
     ? reveal(connection)
     : undefined;
   if (writer === undefined) {
     throw new TypeError(
-      `Cannot broadcast as connections must hold connections only: one value is of type ${typeof connection}`,
+      `Cannot ${rule}: current value is of type ${typeof connection}`,
     );
   }
   return writer as Writer<unknown> as Writer<Out>; // of this connection

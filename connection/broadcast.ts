@@ -235,7 +235,10 @@ function receiverOf<In, Out>(
   connection: Connection<In, Out>,
   highWaterMark: number | undefined,
 ): Receiver<In, Out> {
-  const writer = writerOf(connection);
+  const writer = writerOf(
+    connection,
+    "broadcast as connections must hold connections only",
+  );
   const limit = highWaterMark ?? writer.highWaterMark;
   return { connection, writer, limit, frame: undefined };
 }

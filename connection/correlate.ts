@@ -523,6 +523,10 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
     options: CorrelateOptions<In, unknown>,
     maxGivenUp = MAX_GIVEN_UP,
   ) {
+    this.#writer = writerOf(
+      connection,
+      `${TASK} as connection must be a Connection`,
+    );
     this.#connection = connection;
     this.#options = options;
     this.#maxGivenUp = maxGivenUp;
@@ -531,7 +535,6 @@ class Requests<In, Out> implements Correlation<In, Out, unknown> {
       this.#stopWaiting?.();
     };
     connection.closed.then(onClosed, onClosed);
-    this.#writer = writerOf(connection);
     this.ended = unobserved(this.#receive());
   }
 

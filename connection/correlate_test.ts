@@ -593,6 +593,20 @@ Deno.test("correlate() refuses invalid functions and limits", async () => {
   }
 });
 
+Deno.test("correlate() refuses what is not a connection", () => {
+  const likeOne = {
+    closed: Promise.resolve(),
+    async *[Symbol.asyncIterator]() {},
+  };
+  for (const wrong of [undefined, {}, likeOne]) {
+    assertThrows(
+      () => correlate(wrong as unknown as Connection<Message>, answers),
+      TypeError,
+      "Cannot correlate requests as connection must be a Connection",
+    );
+  }
+});
+
 Deno.test("Correlation.request() rejects an invalid id or signal, and sends nothing", async () => {
   await using pair = connectionPair({ framing });
   const { request } = correlate(pair.near, answers);
