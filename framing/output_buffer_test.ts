@@ -223,6 +223,18 @@ Deno.test("OutputBuffer does not join halves of a surrogate pair from different 
   );
 });
 
+Deno.test("OutputBuffer encodes text of any length like TextEncoder", () => {
+  const output = new OutputBuffer();
+  for (const unit of ["a", "é", "→", "😀", "a→é😀", "\ud800", "a\udc00"]) {
+    for (const length of [1000, 5000, 30_000, 90_000, 300_000]) {
+      const message = unit.repeat(length / unit.length);
+      write(output, (frame) => frame.writeText(message));
+      const expected = utf8(message);
+      assert(text(output.takeBytes()) === expected, `${length} of ${unit}`);
+    }
+  }
+});
+
 Deno.test("OutputBuffer counts the waiting bytes and their maximum", () => {
   const output = new OutputBuffer();
   write(output, (frame) => frame.writeText("aé"));
