@@ -1268,6 +1268,19 @@ Deno.test("Connection.startTls() makes detach() and a second startTls() reject u
   assertEquals(await client.receive(), "answer");
 });
 
+Deno.test("Connection.startTls() is refused after closeWrite(), and the connection continues", async () => {
+  await using ends = framed(transportPair());
+  const { client, server } = ends;
+  await client.closeWrite();
+  await assertRejects(
+    () => client.startTls(asClient),
+    DOMException,
+    "has ended",
+  );
+  await server.send("still here");
+  assertEquals(await client.receive(), "still here");
+});
+
 Deno.test("startTls() takes a reset after the peer's end of TLS for that end", async () => {
   const [near, far] = transportPair();
   const reset = Promise.withResolvers<void>();
