@@ -50,8 +50,7 @@ export function namingTask(error: unknown, task: string): unknown {
       { cause: error },
     ]);
     if (named.name !== error.name) named.name = error.name;
-    const code = codeOf(error); // in Deno it is not among the properties of an object
-    return Object.assign(named, error, code === undefined ? {} : { code });
+    return Object.assign(named, error);
   } catch {
     return error; // the caller's own class: it takes other arguments, or freezes its objects
   }
