@@ -123,7 +123,7 @@ function poolFor(length: number): BufferPool {
 class Segment implements OutputSegment {
   readonly buffer: Uint8Array;
   readonly length: number;
-  readonly pool: BufferPool | undefined;
+  pool: BufferPool | undefined;
 
   constructor(
     buffer: Uint8Array,
@@ -141,7 +141,9 @@ class Segment implements OutputSegment {
   }
 
   giveBack(): void {
-    this.pool?.giveBack(this.buffer);
+    const { pool } = this;
+    this.pool = undefined; // given back twice, it would be taken by two outputs
+    pool?.giveBack(this.buffer);
   }
 }
 

@@ -364,6 +364,19 @@ Deno.test("OutputBuffer returns no buffer twice", () => {
   for (const { sent, bytes } of waiting) assertEquals(text(bytes), sent);
 });
 
+Deno.test("OutputSegment.giveBack() gives a buffer back once", () => {
+  const output = new OutputBuffer();
+  write(output, (frame) => frame.writeByte(1));
+  const [segment] = output.takeSegments();
+  segment?.giveBack();
+  segment?.giveBack();
+  const outputs = [new OutputBuffer(), new OutputBuffer()];
+  outputs.forEach((each, i) => write(each, (frame) => frame.writeByte(i)));
+  outputs.forEach((each, i) =>
+    assertEquals(each.takeBytes(), Uint8Array.of(i))
+  );
+});
+
 Deno.test("OutputBuffer refuses invalid bytes, and keeps the frames before", () => {
   const output = new OutputBuffer();
   write(output, (frame) => frame.writeText("a"));
