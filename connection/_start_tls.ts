@@ -377,7 +377,8 @@ function duplexOver(
       }
       return length;
     } catch (error) {
-      // A peer that ends TLS and then resets the connection has sent everything.
+      // A peer that ends TLS and then resets the connection has sent everything. This waits
+      // until the bytes within TLS are taken, as a reset of TCP waits in the system.
       if (isSecured() && await hasTlsEnded()) return null;
       throw error;
     }

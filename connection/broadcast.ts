@@ -237,7 +237,7 @@ function receiverOf<In, Out>(
 ): Receiver<In, Out> {
   const writer = writerOf(
     connection,
-    "broadcast as connections must hold connections only",
+    "broadcast as each of connections must be a Connection",
   );
   const limit = highWaterMark ?? writer.highWaterMark;
   return { connection, writer, limit, frame: undefined };

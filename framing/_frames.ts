@@ -14,8 +14,8 @@ export const PASSED = 2;
 // How many are found together: 64 KiB of 16-byte frames; fewer if there are few bytes,
 // because each connection may hold some.
 const MANY_FRAMES = 4096;
-// A connection with messages decoded ahead holds one: 64 of them, each with lines of 1 KiB
-// to take, spend a quarter of their time on new ones if there are 16 (measured).
+// A connection with messages decoded ahead holds one. With 16 spares, 64 connections that
+// receive lines of 1 KiB spend a quarter of their time on making new ones (measured).
 const MAX_SPARE_MANY = 64;
 const FEW_FRAMES = 256;
 const MAX_SPARE_FEW = 512;

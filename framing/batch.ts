@@ -68,7 +68,7 @@ export class Batch<In> implements Iterable<In> {
   /** How many messages there are. */
   readonly length: number;
   #parts: BatchParts<In> | undefined;
-  // The number of the lending of the bytes.
+  // Identifies this loan of the bytes.
   readonly #lending: number;
   #texts: string[] | undefined;
   #hasViews = false;

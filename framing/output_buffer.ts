@@ -37,8 +37,8 @@ export interface OutputSegment {
 
 const NO_BYTES: Bytes = new Uint8Array(0);
 const NO_SEGMENTS: Segment[] = [];
-// Shared frames are copied up to this many, to leave with other bytes. More leave as they
-// are, in their own write.
+// At most this many bytes of shared frames are copied, to leave in one write with other
+// bytes. More leave as they are, in their own write.
 const MAX_COPIED_BYTES = 8 * 1024;
 // The largest buffer has room for everything below the usual high-water mark and a frame
 // that passes it, so that they leave in one write.

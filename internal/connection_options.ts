@@ -87,7 +87,7 @@ export function checkHeartbeat(heartbeat: CheckedHeartbeat): void {
 
 /**
  * Throws if the framing does not take the message of the heartbeat. Servers and clients
- * call it before they open anything, after the other checks.
+ * call it before they open anything, after the other checks of the options.
  *
  * @param output Takes the message: this folder knows no framings.
  */
@@ -100,7 +100,7 @@ export function checkBeat<Encoder, Out>(
   },
   output: { push(encoder: Encoder, message: Out): void },
 ): void {
-  // A function that makes messages is not called before it is time.
+  // A function that makes messages is not called before the first one is due.
   if (heartbeat === undefined || isFunction(heartbeat.message)) return;
   output.push(framing.encoder(), heartbeat.message);
 }

@@ -1,6 +1,6 @@
-// How many bytes of consecutive frames are gathered. At the end of a run, outputs that have
-// frames of it waiting need another write (measured: 32 messages of 1 KiB to 1,000
-// receivers take half the time that they take with 16 KiB).
+// How many bytes of consecutive frames are gathered. An output whose waiting frames span
+// two runs needs a write for each (measured: 32 messages of 1 KiB to 1,000 receivers take
+// half the time that they take with 16 KiB). A slow output keeps a run alive for one frame.
 const RUN_BYTES = 64 * 1024;
 // A longer frame is not copied: it would leave much of a run unused.
 const MAX_GATHERED_BYTES = 16 * 1024;
