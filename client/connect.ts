@@ -50,7 +50,7 @@ export async function connect<In, Out>(
   // A copy: the caller may change the object later, such as for another connection.
   const own: ConnectOptions<In, Out> = copyOptions(options);
   checkConnectOptions(own);
-  checkBeat(own, new OutputBuffer());
+  checkBeat(own, OutputBuffer);
   return await connectInTime(own, {
     dial: (signal) => dial(own, signal),
     open: (conn) => new Connection(conn, connectionOptionsFor(conn, own)),

@@ -207,7 +207,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       heartbeat,
       signal,
     } = options;
-    checkBeat(options, new OutputBuffer());
+    checkBeat(options, OutputBuffer);
     this.#transport = identified.transport;
     this.#closeSendsEnd = closeSendsEnd;
     this.#idleCountdown = this.#countdown(
@@ -901,7 +901,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     const { heartbeat } = options;
     if (heartbeat !== undefined) {
       checkHeartbeat(heartbeat);
-      checkBeat({ framing, heartbeat }, new OutputBuffer());
+      checkBeat({ framing, heartbeat }, OutputBuffer);
     }
     if (this.#reader.isWithinMessage) throw isWithinMessage("change framing");
     // Make both before changing either: they may throw.

@@ -89,7 +89,8 @@ export function checkHeartbeat(heartbeat: CheckedHeartbeat): void {
  * Throws if the framing does not take the message of the heartbeat. Servers and clients
  * call it before they open anything, after the other checks of the options.
  *
- * @param output Takes the message: this folder knows no framings.
+ * @param Output Takes the message: this folder knows no framings. It is made only if there
+ * is a message: this runs for each connection.
  */
 export function checkBeat<Encoder, Out>(
   { framing, heartbeat }: {
@@ -98,11 +99,11 @@ export function checkBeat<Encoder, Out>(
       | { readonly message: Out | (() => Out) }
       | undefined;
   },
-  output: { push(encoder: Encoder, message: Out): void },
+  Output: new () => { push(encoder: Encoder, message: Out): void },
 ): void {
   // A function that makes messages is not called before the first one is due.
   if (heartbeat === undefined || isFunction(heartbeat.message)) return;
-  output.push(framing.encoder(), heartbeat.message);
+  new Output().push(framing.encoder(), heartbeat.message);
 }
 
 /** Throws unless the options have a framing. They may be missing in JavaScript. */

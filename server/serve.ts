@@ -196,7 +196,7 @@ export function serve<In, Out>(
   // A copy: the caller may change the object later, such as for another server.
   const options: ServeOptions<In, Out> = copyOptions(given);
   checkServeOptions(options);
-  checkBeat(options, new OutputBuffer());
+  checkBeat(options, OutputBuffer);
   checkFunction("serve", "handler", handler);
   options.signal?.throwIfAborted();
   if (isWithListener(options)) {
