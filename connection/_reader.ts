@@ -1,8 +1,4 @@
-import {
-  type Countdown,
-  noteSettled,
-  untilOthersAreServed,
-} from "../internal/countdown.ts";
+import type { Countdown } from "../internal/countdown.ts";
 import { unobserved } from "../internal/promises.ts";
 import { type Linked, LinkedQueue } from "../internal/linked_queue.ts";
 import type { Bytes } from "../framing/bytes.ts";
@@ -11,15 +7,12 @@ import { type Batch, takeAhead, takeBatch } from "../framing/batch.ts";
 import { InputBuffer } from "../framing/input_buffer.ts";
 import { drops } from "../internal/drops.ts";
 import { type Ending, endingOfRead } from "./_ending.ts";
-import { checkMoved } from "./_transports.ts";
+import { ReadLoop, type ReadLoopOwner } from "./_read_loop.ts";
 import {
   noteMoved,
-  noteNews,
   noteOthersRead,
   type TurnTask,
-  untilEndOfTurn,
   untilOthersArePolled,
-  untilOthersHadTurn,
 } from "./_turns.ts";
 import type { Transport } from "./transport.ts";
 
@@ -89,32 +82,6 @@ type Mode =
   /** Nothing more is read. */
   | "stop";
 
-/** The state of reading from one transport, kept while no bytes are needed. */
-interface Loop {
-  /** A read is pending, or waits for its turn. */
-  isRunning: boolean;
-  /** The next read waits for its turn: arrived bytes may not have been read yet. */
-  isHeldUp: boolean;
-  /** The next read waits for the end of a turn, or has done so. */
-  isTurnOver: boolean;
-  /** What the pending read is filling. */
-  room: Uint8Array;
-  /**
-   * The limit of the message that the last read continued: it keeps running, as if there
-   * had been no read. Otherwise a byte now and then, each arriving while the clock polls
-   * the sockets, would never be too slow.
-   */
-  limit: Countdown | undefined;
-  /** Settles when it stops; made for a caller who asks. */
-  over: PromiseWithResolvers<void> | undefined;
-  /** Settles with the bytes of its pending read, for another owner. */
-  handedOver: PromiseWithResolvers<Bytes | null> | undefined;
-  /** Called with the result of the pending read. */
-  readonly onRead: (length: number | null) => void;
-  /** Called with the error of the pending read. */
-  readonly onFailed: (error: unknown) => void;
-}
-
 const FIRST_BUFFER_BYTES = 512;
 // A refused message makes two errors, some 8 µs, in which this many bytes could be moved:
 // a peer that floods with such messages must not hold up others.
@@ -142,7 +109,7 @@ const dropped = new Uint8Array(64 * 1024);
  * they did not. So an idle connection holds 512 bytes and a busy one reads up to 64 KiB
  * at a time.
  */
-export class Reader<In> implements Source<In> {
+export class Reader<In> implements Source<In>, ReadLoopOwner {
   // Separate fields: every idle connection would keep an options object alive.
   readonly #readBufferSize: number;
   readonly #idleCountdown: Countdown | undefined;
@@ -159,13 +126,14 @@ export class Reader<In> implements Source<In> {
   #watchKeepsAlive = false;
   #transport: Transport;
   #shortReadMeansEmpty: boolean;
-  // Made with the first read of each transport.
-  #loop: Loop | undefined;
+  // Reads the transport; made with its first read.
+  #loop: ReadLoop | undefined;
   // The timeouts for waiting are running.
   #isWaiting = false;
-  // The last read emptied the socket, so the next one has to wait; `undefined` before the
-  // first one, which has to wait too.
-  #wasEmpty: boolean | undefined;
+  // The limit of the message that the last read continued: it keeps running, as if there
+  // had been no read. Otherwise a byte now and then, each arriving while the clock polls
+  // the sockets, would never be too slow.
+  #runningLimit: Countdown | undefined;
   #hasPeerEnded = false;
   // A caller was told that there are no more messages.
   #isDone = false;
@@ -183,12 +151,11 @@ export class Reader<In> implements Source<In> {
   #isAskedToServe = false;
   // Others have their turn: receivers wait, although messages may have arrived.
   #isOthersTurn = false;
-  // Receivers wait, because what arrives was not encrypted; see `hold()`.
-  #isHeld = false;
+  // Another transport is to be made from the present one, or is being made. Receivers
+  // wait meanwhile, because what arrives was not encrypted; see `hold()`.
+  #change: "awaited" | "under way" | undefined;
   // How many messages will have been received when the next check for that is due.
   #checkAt = MESSAGES_PER_CHECK;
-  // Another transport is being made from the present one.
-  #isChanging = false;
   #failure: { readonly error: unknown } | undefined;
   #peerEnded: PromiseWithResolvers<void> | undefined;
   // Whether waiting may keep the process alive, and whether the transport does so.
@@ -208,7 +175,6 @@ export class Reader<In> implements Source<In> {
     this.#decoder = options.decoder;
     this.#transport = options.transport;
     this.#shortReadMeansEmpty = options.shortReadMeansEmpty;
-    this.#wasEmpty = this.#shortReadMeansEmpty ? undefined : false;
   }
 
   get bytesReceived(): number {
@@ -279,8 +245,7 @@ export class Reader<In> implements Source<In> {
 
   /** Settles when no read is pending. */
   get stopped(): Promise<void> {
-    if (!this.#loop?.isRunning) return SETTLED;
-    return (this.#loop.over ??= Promise.withResolvers()).promise;
+    return this.#loop?.stopped ?? SETTLED;
   }
 
   /** Notes that a caller is told of the end of the messages. */
@@ -582,7 +547,7 @@ export class Reader<In> implements Source<In> {
     this.#endTurn();
     if (!wasStopped) this.#failure ??= failure;
     this.#stopWaiting();
-    if (!this.#isChanging) this.#stopTiming();
+    if (this.#change !== "under way") this.#stopTiming();
     this.#settlePeerEnded();
     this.#serve();
   }
@@ -660,7 +625,7 @@ export class Reader<In> implements Source<In> {
    * reading stops before that, they get no more messages.
    */
   hold(): void {
-    this.#isHeld = true;
+    this.#change = "awaited";
     this.#checkAt = 0;
   }
 
@@ -671,7 +636,7 @@ export class Reader<In> implements Source<In> {
   }
 
   #endHold(): void {
-    this.#isHeld = false;
+    this.#change = undefined;
     this.#endTurn();
   }
 
@@ -689,7 +654,7 @@ export class Reader<In> implements Source<In> {
   ): Promise<void> {
     const unread = new Uint8Array(this.#input.take(this.#input.length));
     const underWay = this.#handOver();
-    this.#isChanging = true;
+    this.#change = "under way";
     // The peer has to answer meanwhile.
     this.#startTiming();
     this.#updateRef();
@@ -697,12 +662,11 @@ export class Reader<In> implements Source<In> {
       this.#transport = await make(unread, underWay);
       this.#keepsAlive = true; // as each transport does initially
     } finally {
-      this.#isChanging = false;
       this.#endHold();
       this.#stopTiming();
       this.#updateRef();
     }
-    this.#shortReadMeansEmpty = this.#wasEmpty = false;
+    this.#shortReadMeansEmpty = false;
     this.goOn();
   }
 
@@ -710,17 +674,20 @@ export class Reader<In> implements Source<In> {
   #handOver(): Promise<Bytes | null> | undefined {
     this.#stopWaiting();
     this.#stopTiming();
+    this.onReadPause();
     const loop = this.#loop;
     this.#loop = undefined;
-    if (!loop?.isRunning) return undefined;
-    loop.handedOver = Promise.withResolvers();
-    return unobserved(loop.handedOver.promise);
+    return loop?.handOver();
   }
 
   /** Whether a wait for messages may keep the process alive. */
   setMayKeepAlive(mayKeepAlive: boolean): void {
     this.#mayKeepAlive = mayKeepAlive;
     this.#updateRef();
+  }
+
+  get #isHeld(): boolean {
+    return this.#change !== undefined;
   }
 
   /** Whether a receiver waits for bytes, and not for the others' turn or for `release()`. */
@@ -731,8 +698,11 @@ export class Reader<In> implements Source<In> {
     return first.wantsBytes(this.#receivers.length === 1);
   }
 
-  get #wantsBytes(): boolean {
-    if (this.#hasPeerEnded || this.#isChanging || this.#mode === "stop") {
+  get wantsBytes(): boolean {
+    if (
+      this.#hasPeerEnded || this.#change === "under way" ||
+      this.#mode === "stop"
+    ) {
       return false;
     }
     // It would drop the peer's handshake.
@@ -815,145 +785,62 @@ export class Reader<In> implements Source<In> {
 
   /** Begins to read, if bytes are needed and no read is pending. */
   #read(): void {
-    if (this.#loop?.isRunning || !this.#wantsBytes) return;
-    const loop = this.#loop ??= this.#newLoop();
-    // Set before the call: the transport's read() may call this connection.
-    loop.isRunning = true;
-    loop.isTurnOver = false;
-    this.#goOnReading(loop);
+    if (this.#loop?.isRunning || !this.wantsBytes) return;
+    this.#loop ??= new ReadLoop(
+      this.#transport,
+      this.#shortReadMeansEmpty,
+      this,
+    );
+    this.#loop.start();
   }
 
-  // Functions, made once: an async function for each run would hold 270 bytes more in an
-  // idle connection, and make 500 bytes of garbage with each request (measured).
-  #newLoop(): Loop {
-    const loop: Loop = {
-      isRunning: false,
-      isHeldUp: false,
-      isTurnOver: false,
-      room: NO_BYTES,
-      limit: undefined,
-      over: undefined,
-      handedOver: undefined,
-      onRead: (length) => this.#onRead(loop, length),
-      onFailed: (error) => {
-        noteSettled();
-        this.#failLoop(loop, error);
-      },
-    };
-    return loop;
-  }
-
-  /** Begins the next read, or waits for its turn; stops if no bytes are needed. */
-  #goOnReading(loop: Loop): void {
-    try {
-      if (loop.handedOver !== undefined || !this.#wantsBytes) {
-        return this.#stopLoop(loop);
-      }
-      const turn = this.#turnBefore(loop);
-      if (turn === undefined) {
-        this.#beginRead(loop).then(loop.onRead, loop.onFailed);
-      } else {
-        turn.then(() => this.#onTurn(loop));
-      }
-    } catch (error) {
-      this.#failLoop(loop, error);
-    }
-  }
-
-  /** Settles when it is the turn of the next read; `undefined` if that is now. */
-  #turnBefore(loop: Loop): Promise<void> | undefined {
-    // A read that would have to wait lets the messages of this turn leave first, but not
-    // those of later turns: others may send in every turn.
-    const endOfTurn = this.#wasEmpty && !loop.isTurnOver
-      ? untilEndOfTurn()
-      : undefined;
-    if (endOfTurn !== undefined) loop.isTurnOver = true;
-    const turn = endOfTurn ?? untilOthersHadTurn();
-    if (turn === undefined) return undefined;
-    // While the clock polls, everything that had arrived was read.
-    if (endOfTurn === undefined && turn !== untilOthersAreServed()) {
-      pauseLimit(loop);
-    }
-    loop.isHeldUp = true;
-    loop.room = NO_BYTES; // it would keep a used-up buffer alive
-    return turn;
-  }
-
-  #beginRead(loop: Loop): Promise<number | null> {
+  beforeRead(): Uint8Array {
     const isWaited = this.#isWaited;
     const room = this.#mode === "discard" ? dropped : this.#room(isWaited);
-    loop.room = room;
     this.#updateRef(isWaited);
     if (isWaited) this.#startWaiting();
-    pauseLimit(loop);
+    this.onReadPause();
     this.#startTiming();
-    // Of a user's transport, it may be another kind of promise.
-    return Promise.resolve(this.#transport.read(room));
+    return room;
   }
 
-  #onTurn(loop: Loop): void {
-    loop.isHeldUp = false;
-    this.#goOnReading(loop);
+  onReadPause(): void {
+    this.#runningLimit?.pause();
+    this.#runningLimit = undefined;
   }
 
-  #onRead(loop: Loop, length: number | null): void {
-    const { room, handedOver } = loop;
-    noteSettled();
-    loop.isTurnOver = false;
-    try {
-      if (length !== null) checkMoved("read", length, room.length);
-      if (handedOver !== undefined) {
-        handedOver.resolve(length === null ? null : room.slice(0, length));
-        return this.#stopLoop(loop);
-      }
-      if (this.#wasEmpty !== false) noteNews();
-      if (!this.#isOthersTurn) noteOthersRead();
-      loop.limit = this.#endWait(length, room.length);
-      if (length === null) this.#noteEnd();
-      else this.#noteBytes(length, room);
-    } catch (error) {
-      return this.#failLoop(loop, error);
-    }
-    this.#goOnReading(loop);
+  onRead(length: number | null, room: Uint8Array, isEmpty: boolean): void {
+    if (!this.#isOthersTurn) noteOthersRead();
+    this.#endWait(length, room.length);
+    if (length === null) return this.#noteEnd();
+    // What is drained counts even if it has emptied the transport.
+    if (!isEmpty || this.#mode !== "receive") noteMoved(length);
+    this.#noteBytes(length, room);
   }
 
-  #failLoop(loop: Loop, error: unknown): void {
-    if (loop.handedOver !== undefined) loop.handedOver.reject(error);
-    else {
-      // Closing the transport interrupts a read: that is not the cause.
-      this.#fail(error);
-      if (this.#mode !== "receive") this.stop();
-    }
-    this.#stopLoop(loop);
+  onReadFailed(error: unknown): void {
+    // Closing the transport interrupts a read: that is not the cause.
+    this.#fail(error);
+    if (this.#mode !== "receive") this.stop();
   }
 
-  #stopLoop(loop: Loop): void {
-    pauseLimit(loop);
-    loop.isRunning = false;
-    loop.room = NO_BYTES;
-    loop.over?.resolve();
-    loop.over = undefined;
-    loop.handedOver?.resolve(NO_BYTES); // unless its read has settled
-  }
-
-  /** Stops the timeouts after a read; returns the one that keeps running, if any. */
-  #endWait(length: number | null, roomLength: number): Countdown | undefined {
+  /** Stops the timeouts after a read, but for a limit that keeps running. */
+  #endWait(length: number | null, roomLength: number): void {
     this.#idleCountdown?.reset();
     this.#receiveCountdown?.reset();
     const limit = this.#messageCountdown;
     // The peer could have sent more: no bytes lay here waiting for this thread.
     const goesOn = limit?.isRunning && length !== null &&
       length < roomLength && length < FIRST_BUFFER_BYTES;
-    if (goesOn) limit.resume();
+    if (goesOn) {
+      limit.resume();
+      this.#runningLimit = limit;
+    }
     this.#stopWaiting();
     this.#stopTiming();
-    return goesOn ? limit : undefined;
   }
 
   #noteBytes(length: number, room: Uint8Array): void {
-    const isFull = length === room.length;
-    this.#wasEmpty = !isFull && this.#shortReadMeansEmpty;
-    if (!this.#wasEmpty || this.#mode !== "receive") noteMoved(length);
     const isDropped = room === dropped || this.isStopped || this.#isBroken;
     // What comes during a hold may be the peer's handshake, which goes on after close().
     if (isDropped && !this.#isHeld) {
@@ -961,7 +848,7 @@ export class Reader<In> implements Source<In> {
       return;
     }
     this.#input.fill(length);
-    this.#noteLength(length, isFull);
+    this.#noteLength(length, length === room.length);
     this.#serve();
   }
 
@@ -1000,7 +887,7 @@ export class Reader<In> implements Source<In> {
 
   #startTiming(): void {
     // A handshake reads what the peer sends, even if the messages have ended.
-    const isReading = this.#mode === "receive" || this.#isChanging;
+    const isReading = this.#mode === "receive" || this.#change === "under way";
     if (isReading) this.#receiveCountdown?.resume();
   }
 
@@ -1043,11 +930,6 @@ export class Reader<In> implements Source<In> {
       this.#bufferSize = Math.max(FIRST_BUFFER_BYTES, this.#bufferSize / 2);
     }
   }
-}
-
-function pauseLimit(loop: Loop): void {
-  loop.limit?.pause();
-  loop.limit = undefined;
 }
 
 /** Takes the next message. */
