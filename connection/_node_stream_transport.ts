@@ -18,6 +18,8 @@ interface Facts {
   /** The transport below, which the stream reads and writes, but never closes. */
   readonly lower: Transport;
   readonly alpnProtocol: string | null;
+  /** Whether session tickets may come, until anything else does. */
+  readonly awaitsTickets: boolean;
   /** Why `lower` failed, if it did. */
   readonly failureBelow: () => { readonly error: unknown } | undefined;
   /** Called when the bytes that the stream held were taken. */
@@ -39,6 +41,8 @@ export class NodeStreamTransport implements Transport {
   readonly #failureBelow: () => { readonly error: unknown } | undefined;
   readonly #onTaken: () => void;
   readonly #untilTakenBelow: () => Promise<void> | undefined;
+  /** See `awaitsTickets()` in `_transports.ts`. */
+  awaitsTickets: boolean;
   #rest: Uint8Array = NO_BYTES;
   #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
@@ -60,6 +64,7 @@ export class NodeStreamTransport implements Transport {
     this.#failureBelow = facts.failureBelow;
     this.#onTaken = facts.onTaken;
     this.#untilTakenBelow = facts.untilTakenBelow;
+    this.awaitsTickets = facts.awaitsTickets;
     stream.on("readable", () => this.#wake());
     stream.on("end", () => {
       // Bun reports an end although the transport below failed.
@@ -96,6 +101,7 @@ export class NodeStreamTransport implements Transport {
       if (this.#rest.length === 0) this.#rest = this.#takeAll();
       const { length } = this.#rest;
       if (length > 0) {
+        this.awaitsTickets = false;
         this.#rest = copyInto(buffer, this.#rest);
         return length - this.#rest.length;
       }

@@ -11,6 +11,7 @@ function transportOver(stream: Duplex): NodeStreamTransport {
   return new NodeStreamTransport(stream, {
     lower,
     alpnProtocol: null,
+    awaitsTickets: false,
     failureBelow: () => undefined,
     onTaken: () => {},
     untilTakenBelow: () => undefined,

@@ -93,6 +93,18 @@ export function identifyTransport(
 }
 
 /**
+ * Whether session tickets may be on their way: in TLS 1.3 a server sends them by itself
+ * after the handshake, before its messages (RFC 8446, 4.6.1). If they met a closed socket,
+ * the server would lose what it has not read yet. Deno's own TLS takes them in the
+ * background; transports over `node:tls` say so.
+ */
+export function awaitsTickets(
+  transport: Transport & { readonly awaitsTickets?: boolean },
+): boolean {
+  return transport.awaitsTickets === true;
+}
+
+/**
  * Throws unless a transport reports a possible number of bytes: any other would cause an
  * endless wait, or an endless loop.
  */

@@ -47,7 +47,7 @@ import {
 import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { hasUnread } from "./_tls_error.ts";
-import { identifyTransport } from "./_transports.ts";
+import { awaitsTickets, identifyTransport } from "./_transports.ts";
 import { endOfTurn, type TurnTask, untilSharedPoll } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
 import { sideHasEnded, Writer, type WriterOwner } from "./_writer.ts";
@@ -1315,8 +1315,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    *
    * If the peer is sending (it has sent bytes that were not read, or a part of a message
    * or of a {@linkcode Connection.receiveStream}), it has up to a second to receive the
-   * rest and to close its side. To wait longer, call {@linkcode Connection.closeWrite} and
-   * receive to the end first.
+   * rest and to close its side. So has a TLS server of which nothing was received yet: its
+   * session tickets may be on their way. To wait longer, call
+   * {@linkcode Connection.closeWrite} and receive to the end first.
    *
    * @returns A promise that settles when everything is released. It rejects with the
    * cause if what is queued cannot be sent.
@@ -1652,12 +1653,16 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     // Only now: startTls() may have changed the transport.
     const drained = this.#reader.stopped;
     // Bytes that have arrived show only after a poll of the sockets and a read.
-    for (let wasHeldUp = true; wasHeldUp && !this.#reader.isPeerSending;) {
+    for (let wasHeldUp = true; wasHeldUp && !this.#isPeerSending;) {
       wasHeldUp = this.#reader.isHeldUp;
       const isDrained = await isSettledSoon(drained);
       if (!isDrained) await untilSharedPoll();
     }
-    if (this.#reader.isPeerSending) await isSettledWithin(drained, DRAIN_MS);
+    if (this.#isPeerSending) await isSettledWithin(drained, DRAIN_MS);
+  }
+
+  get #isPeerSending(): boolean {
+    return this.#reader.isPeerSending || awaitsTickets(this.#transport);
   }
 
   /** Whether the end has begun, or has come. */

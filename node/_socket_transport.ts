@@ -45,6 +45,8 @@ export class SocketTransport implements Transport {
   /** How many writes were taken immediately, and whose callbacks are still to come. */
   #uncalled = 0;
   #hasPeerEnded = false;
+  /** Whether bytes were read. */
+  protected hasRead = false;
   #sentEnd: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
   #isClosed = false;
@@ -178,6 +180,7 @@ export class SocketTransport implements Transport {
     const reading = this.#reading;
     this.#reading = undefined;
     this.#updateRef();
+    if (length !== null) this.hasRead = true;
     reading?.deferred.resolve(length);
   }
 
@@ -291,12 +294,20 @@ export class TlsTransport extends NetworkTransport {
   get alpnProtocol(): string | null {
     return alpnProtocolOf(this.socket);
   }
+
+  get awaitsTickets(): boolean {
+    return !this.hasRead && getsTickets(this.socket);
+  }
 }
 
 /** A TLS socket over anything else, such as a Unix socket. */
 export class TlsOverStreamTransport extends SocketTransport {
   get alpnProtocol(): string | null {
     return alpnProtocolOf(this.socket);
+  }
+
+  get awaitsTickets(): boolean {
+    return !this.hasRead && getsTickets(this.socket);
   }
 }
 
@@ -342,6 +353,13 @@ export function isTls(socket: Socket): socket is TLSSocket {
 /** Read each time: the owner may pass a socket whose handshake is not done. */
 function alpnProtocolOf(socket: Socket): string | null {
   return isTls(socket) && socket.alpnProtocol || null;
+}
+
+/** Whether the peer sends session tickets; see `awaitsTickets()` of transports. */
+function getsTickets(socket: Socket): boolean {
+  // Only servers give `null` here, but not those of Deno.
+  return isTls(socket) && socket.getProtocol() === "TLSv1.3" &&
+    socket.getEphemeralKeyInfo() !== null;
 }
 
 /** The addresses that a connected socket reports. */
