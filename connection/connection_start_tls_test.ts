@@ -1281,6 +1281,29 @@ Deno.test("Connection.startTls() is refused after closeWrite(), and the connecti
   assertEquals(await client.receive(), "still here");
 });
 
+Deno.test("Connection.close() in TLS waits for the session tickets of a server that has sent nothing else", async () => {
+  const [near, far] = transportPair();
+  let writes = 0;
+  const stalling = overriding(near, {
+    write(bytes) {
+      // The server sends its tickets once it has the last part of the handshake.
+      if (++writes === 2) far.stall();
+      return near.write(bytes);
+    },
+  });
+  await using ends = framed([stalling, far]);
+  const { client, server } = ends;
+  await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  client.send("last words");
+  const closed = client.close();
+  assertEquals(await server.receive(), "last words");
+  assertEquals(await server.receive(), undefined);
+  assert(await isPending(closed));
+
+  far.resume();
+  await Promise.all([closed, server.close()]);
+});
+
 Deno.test("startTls() takes a reset after the peer's end of TLS for that end", async () => {
   const [near, far] = transportPair();
   const reset = Promise.withResolvers<void>();
