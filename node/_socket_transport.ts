@@ -45,8 +45,8 @@ export class SocketTransport implements Transport {
   /** How many writes were taken immediately, and whose callbacks are still to come. */
   #uncalled = 0;
   #hasPeerEnded = false;
-  /** Whether bytes were read. */
-  protected hasRead = false;
+  /** Whether bytes of the peer have arrived. */
+  protected hasReceived = false;
   #sentEnd: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
   #isClosed = false;
@@ -180,7 +180,6 @@ export class SocketTransport implements Transport {
     const reading = this.#reading;
     this.#reading = undefined;
     this.#updateRef();
-    if (length !== null) this.hasRead = true;
     reading?.deferred.resolve(length);
   }
 
@@ -214,6 +213,7 @@ export class SocketTransport implements Transport {
 
   /** Gives the pending read as much of `chunk` as fits, and returns the rest. */
   #give(chunk: Uint8Array): Uint8Array {
+    this.hasReceived = true;
     const reading = this.#reading;
     if (reading === undefined) return chunk;
     const rest = copyInto(reading.buffer, chunk);
@@ -296,7 +296,7 @@ export class TlsTransport extends NetworkTransport {
   }
 
   get awaitsTickets(): boolean {
-    return !this.hasRead && getsTickets(this.socket);
+    return !this.hasReceived && getsTickets(this.socket);
   }
 }
 
@@ -307,7 +307,7 @@ export class TlsOverStreamTransport extends SocketTransport {
   }
 
   get awaitsTickets(): boolean {
-    return !this.hasRead && getsTickets(this.socket);
+    return !this.hasReceived && getsTickets(this.socket);
   }
 }
 
