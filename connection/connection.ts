@@ -14,7 +14,6 @@ import {
 import { copyOptions } from "../internal/copy_options.ts";
 import { Countdown, startTimer } from "../internal/countdown.ts";
 import { publishClose, publishOpen } from "../internal/diagnostics.ts";
-import { keepAlive } from "../internal/event_loop.ts";
 import { onAbort } from "../internal/on_abort.ts";
 import { onRejection } from "../internal/on_rejection.ts";
 import {
@@ -31,6 +30,7 @@ import { DetachedTransport } from "./_detached.ts";
 import { DRAIN_MS, type Ending, endingOfWrite, ENDINGS } from "./_ending.ts";
 import { HalfClosedLimit } from "./_half_closed_limit.ts";
 import { beatOf, Heartbeat } from "./_heartbeat.ts";
+import { LeftAlone } from "./_left_alone.ts";
 import { MessageStream } from "./_readable.ts";
 import {
   isWithinMessage,
@@ -76,8 +76,6 @@ interface WaitAbort {
 
 const DEFAULT_READ_BUFFER_BYTES = 64 * 1024;
 const DEFAULT_HIGH_WATER_MARK_BYTES = 64 * 1024;
-// How long after the peer's end a handler that only waits may do nothing.
-const LEFT_ALONE_MS = 1000;
 
 /**
  * A connection that carries messages both ways.
@@ -172,10 +170,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #writable: MessageSink<Out> | undefined;
   #closingWrite: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
-  // How many messages had been received when `closed` was last asked for.
-  #receivedBeforeClosed: number | undefined;
-  // Ends the wait for what a handler does after the peer's end.
-  #leftAlone: (() => void) | undefined;
+  #leftAlone: LeftAlone | undefined;
 
   /**
    * Frames a connection that you opened or accepted, or any other transport. The new
@@ -320,8 +315,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    */
   get closed(): Promise<void> {
     this.#watch();
-    this.#receivedBeforeClosed = this.#reader.messagesReceived;
-    this.#closeIfLeftAlone();
+    if (isReconnected(this)) {
+      this.#leftAlone ??= this.#newLeftAlone();
+      this.#leftAlone.noteAsked();
+    }
     return this.#whenClosed;
   }
 
@@ -1451,7 +1448,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
 
   #onReadEnd(): void {
     this.#releaseIfEnded();
-    this.#closeIfLeftAlone();
+    this.#leftAlone?.start();
     if (this.#reader.hasPeerEnded && !this.#isReleased) {
       this.#halfClosedLimit?.start();
     }
@@ -1678,41 +1675,15 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     else if (this.#reader.isStopped) this.close();
   }
 
-  /**
-   * Closes a connection of `reconnect()` some time after the peer's end, if its handler
-   * can only be waiting for {@linkcode Connection.closed}: that was the last thing it
-   * asked for, nothing else tells it of the end, and it has sent nothing since. Nothing
-   * is lost: everything the peer sent was read, and can still be received.
-   */
-  #closeIfLeftAlone(): void {
-    if (this.#receivedBeforeClosed === undefined || !isReconnected(this)) {
-      return;
-    }
-    if (this.#leftAlone !== undefined || !this.#mayBeLeftAlone) return;
-    const { messagesSent } = this.#writer;
-    const countdown = new Countdown(LEFT_ALONE_MS, () => {
-      this.#stopLeftAlone();
-      const isAlone = this.#mayBeLeftAlone &&
-        this.#reader.messagesReceived === this.#receivedBeforeClosed &&
-        this.#writer.messagesSent === messagesSent &&
-        this.#writer.bufferedAmount === 0;
-      if (isAlone) this.close();
+  #newLeftAlone(): LeftAlone {
+    const [reader, writer] = [this.#reader, this.#writer];
+    return new LeftAlone({
+      isEndUntold: () => reader.hasUntoldEnd && !this.#isEnding,
+      received: () => reader.messagesReceived,
+      sent: () => writer.messagesSent,
+      isSending: () => writer.bufferedAmount > 0,
+      close: () => this.close(),
     });
-    countdown.resume();
-    const letDie = keepAlive(); // otherwise the process could end first
-    this.#leftAlone = () => {
-      countdown.stop();
-      letDie();
-    };
-  }
-
-  #stopLeftAlone(): void {
-    this.#leftAlone?.();
-    this.#leftAlone = undefined;
-  }
-
-  get #mayBeLeftAlone(): boolean {
-    return this.#reader.hasUntoldEnd && !this.#isEnding;
   }
 
   /** Releases the transport, the timers and the listener. */
@@ -1726,7 +1697,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     this.#messageCountdown?.stop();
     this.#halfClosedLimit?.stop();
     this.#heartbeat?.stop();
-    this.#stopLeftAlone();
+    this.#leftAlone?.stop();
     this.#stopListening?.();
     if (!this.#isDetached) this.#closeTransport();
     this.#writer.stop();
