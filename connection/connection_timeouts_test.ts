@@ -186,6 +186,20 @@ Deno.test("Connection receiveTimeout stops when the peer has ended", async () =>
   assertEquals(await peer.readToEnd(), "still there\n");
 });
 
+Deno.test("Connection receiveTimeout does not run while close() waits for a peer that was sending", async () => {
+  await using ends = await pair({ framing, receiveTimeout: SOON_MS });
+  const { connection, peer } = ends;
+  await peer.write("a part");
+  await turn(); // it is read to watch the peer
+  connection.send("answer");
+  const closed = connection.close();
+  await peer.write(" and more"); // read, and dropped
+  await longerThanSoon();
+  peer.close();
+  await closed;
+  await connection.closed; // without an error
+});
+
 Deno.test("Connection messageTimeout ends a wait for the rest of a message", async () => {
   await using ends = await pair({ framing, messageTimeout: SOON_MS });
   const { connection, peer } = ends;
