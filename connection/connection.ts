@@ -1314,7 +1314,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * or of a {@linkcode Connection.receiveStream}), it has up to a second to receive the
    * rest and to close its side. So has a TLS server of which nothing was received yet: its
    * session tickets may be on their way. The system answers what comes later with a reset,
-   * by which the peer loses what it has not received yet. If that matters, call
+   * and drops what it has not delivered to the peer's system yet: if that matters, call
    * {@linkcode Connection.closeWrite} and receive to the end first.
    *
    * @returns A promise that settles when everything is released. It rejects with the
