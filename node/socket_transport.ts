@@ -51,8 +51,8 @@ export interface SocketTransportOptions {
  * @param socket A connected socket that nothing else reads from.
  * @param options For TCP.
  * @returns The transport.
- * @throws {TypeError} If the socket is not connected, or `setEncoding()` made it give
- * text.
+ * @throws {TypeError} If it is another stream, the socket is not connected, or
+ * `setEncoding()` made it give text.
  *
  * @example Your own server
  * ```ts
@@ -86,6 +86,8 @@ export function socketTransport(
   const { keepAliveInitialDelay = 0 } = options;
   checkMilliseconds("keepAliveInitialDelay", keepAliveInitialDelay, 0);
   checkFunction("make transport", "socket.pause", socket?.pause);
+  // Other streams of Node have pause() too.
+  checkFunction("make transport", "socket.unref", socket.unref);
   // For TLS over another socket, Bun does not report it.
   const isPending = socket.pending && !isTls(socket);
   if (isPending || socket.destroyed) {

@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, Socket } from "node:net";
+import { PassThrough } from "node:stream";
 import { connect as dialTls, createSecureContext, TLSSocket } from "node:tls";
 import { addressesOf, transportOf } from "./_socket_transport.ts";
 import { serve } from "./serve.ts";
@@ -67,6 +68,13 @@ Deno.test("socketTransport() refuses what is no socket", () => {
       "socket.pause must be a function",
     );
   }
+  const duplex = new PassThrough();
+  assertThrows(
+    () => socketTransport(duplex as never),
+    TypeError,
+    "socket.unref must be a function",
+  );
+  assertEquals(duplex.listenerCount("data"), 0); // it is still its owner's
 });
 
 Deno.test("socketTransport() refuses a socket that is not connected", () => {
