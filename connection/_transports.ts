@@ -92,6 +92,11 @@ export function identifyTransport(
   );
 }
 
+/** Settles when this side has ended by itself, if the transport can tell. */
+export function sideEnded(transport: Transport): Promise<void> | undefined {
+  return transport instanceof StreamTransport ? transport.sideEnded : undefined;
+}
+
 /**
  * Whether session tickets may be on their way: in TLS 1.3 a server sends them by itself
  * after the handshake, before its messages (RFC 8446, 4.6.1). If they met a closed socket,
