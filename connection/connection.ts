@@ -620,6 +620,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     return this.#writer.flush();
   }
 
+  // First, because every framing fits `ReceiveOptions<unknown>`.
+  /** Receives the next message in another framing. */
+  receive<T>(
+    options: ReceiveOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T | undefined>;
   /**
    * Receives the next message.
    *
@@ -646,12 +653,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   receive(options?: ReceiveOptions<In>): Promise<In | undefined>;
-  /** Receives the next message in another framing. */
-  receive<T>(
-    options: ReceiveOptions<T> & {
-      framing: Pick<Framing<T, never>, "decoder">;
-    },
-  ): Promise<T | undefined>;
   receive<T>(options?: ReceiveOptions<T>): Promise<T | undefined> {
     const signal = options?.signal;
     if (signal?.aborted) return rejected(signal.reason);
@@ -671,6 +672,12 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     }
   }
 
+  /** Receives the next message, which must come, in another framing. */
+  expect<T>(
+    options: ReceiveOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T>;
   /**
    * Receives the next message, which must come: one step of an exchange that is not
    * finished.
@@ -697,12 +704,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   expect(options?: ReceiveOptions<In>): Promise<In>;
-  /** Receives the next message, which must come, in another framing. */
-  expect<T>(
-    options: ReceiveOptions<T> & {
-      framing: Pick<Framing<T, never>, "decoder">;
-    },
-  ): Promise<T>;
   expect<T>(
     options: ReceiveOptions<T> & {
       framing: Pick<Framing<T, never>, "decoder">;
@@ -715,6 +716,13 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     return unobserved(expected);
   }
 
+  /** Sends a message and receives the answer in another framing. */
+  request<T>(
+    message: Out,
+    options: ConnectionRequestOptions<T> & {
+      framing: Pick<Framing<T, never>, "decoder">;
+    },
+  ): Promise<T>;
   /**
    * Sends a message and receives the answer: the next message that no earlier
    * call asked for. Concurrent requests are answered in order.
@@ -747,13 +755,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    * ```
    */
   request(message: Out, options?: ConnectionRequestOptions<In>): Promise<In>;
-  /** Sends a message and receives the answer in another framing. */
-  request<T>(
-    message: Out,
-    options: ConnectionRequestOptions<T> & {
-      framing: Pick<Framing<T, never>, "decoder">;
-    },
-  ): Promise<T>;
   request<T>(
     message: Out,
     options: ConnectionRequestOptions<T> = {},

@@ -13,7 +13,11 @@ import {
   lines,
   mapped,
 } from "../framing.ts";
-import { Connection, type Transport } from "../connection.ts";
+import {
+  Connection,
+  type ReceiveOptions,
+  type Transport,
+} from "../connection.ts";
 
 /** Type-checked, not run. */
 async function sendsAndReceives(
@@ -45,6 +49,23 @@ async function sendsAndReceives(
   // @ts-expect-error: the framing gives bytes
   const text: string = await texts.request("a", { framing: fixedLength(1) });
   void [wished, named, received, next, body, text];
+}
+
+/** Type-checked, not run. */
+async function receivesByAnotherFraming(
+  json: Connection<unknown>,
+  texts: Connection<string>,
+  options: ReceiveOptions<string>,
+): Promise<void> {
+  // The framing given says what comes, also if the connection's own could give it too.
+  const body: Bytes | undefined = await json.receive({
+    framing: fixedLength(1),
+  });
+  const line: string = await json.expect({ framing: lines() });
+  const answer: string = await json.request({}, { framing: lines() });
+  const next: string | undefined = await texts.receive(options);
+  const last: string = await texts.expect(options);
+  void [body, line, answer, next, last];
 }
 
 /** Type-checked, not run. */
@@ -114,4 +135,11 @@ function overStreams(
   messages.pipeThrough(new FrameEncoderStream(lines())).pipeThrough(compressed);
 }
 
-void [sendsAndReceives, passedOn, beats, startsTls, overStreams];
+void [
+  sendsAndReceives,
+  receivesByAnotherFraming,
+  passedOn,
+  beats,
+  startsTls,
+  overStreams,
+];
