@@ -1,7 +1,7 @@
 import { checkNotAsync } from "../internal/checks.ts";
 import { droppedMessages } from "../internal/drops.ts";
 import { RangeDecoder } from "./_decoders.ts";
-import { DEFAULT_MAX_LENGTH_BYTES, tooLong } from "./_limits.ts";
+import { checkFrameLength, DEFAULT_MAX_LENGTH_BYTES } from "./_limits.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { Decoder } from "./framing.ts";
 import { InputBuffer } from "./input_buffer.ts";
@@ -21,8 +21,8 @@ export function decodePart<In>(
   if (input.offset === offset) {
     checkNotAsync("decode message", "decode", part);
   }
-  if (part !== undefined && input.offset - offset > maxFrameLength) {
-    throw tooLong("message", offset, maxFrameLength);
+  if (part !== undefined) {
+    checkFrameLength(input.offset - offset, offset, maxFrameLength);
   }
   return part;
 }

@@ -123,6 +123,22 @@ export function checkSendLength(byteLength: number, maxLength: number): void {
   }
 }
 
+/** Throws if a frame of `length` bytes at `offset` is longer than its decoder allows. */
+export function checkFrameLength(
+  length: number,
+  offset: number,
+  maxFrameLength: number,
+): void {
+  if (length <= maxFrameLength) return;
+  // No length is larger than NaN: a decoder with a mistake would have no limit.
+  if (Number.isNaN(maxFrameLength)) {
+    throw new RangeError(
+      "Cannot decode message as maxFrameLength must be a number: current value is NaN",
+    );
+  }
+  throw tooLong("message", offset, maxFrameLength);
+}
+
 /** The error of a message that is longer than `limit`. */
 export function tooLong(
   what: string,

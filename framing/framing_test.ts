@@ -159,6 +159,18 @@ Deno.test("A custom framing sees the end after all bytes before it were taken", 
   assertEquals(calls.slice(3), [["c", true], ["", true]]);
 });
 
+Deno.test("A custom framing whose maxFrameLength is NaN decodes nothing", () => {
+  const framing = runs(NaN); // without an error it would have no limit
+  const whole = assembled(framing, () =>
+    function* (run) {
+      yield run;
+    });
+  for (const each of [framing, whole]) {
+    const decoder = new ChunkDecoder(each);
+    assertThrows(() => decoder.decode(bytes("aab")), RangeError, "NaN");
+  }
+});
+
 Deno.test("A custom framing allows frames of exactly maxFrameLength bytes", () => {
   const cases: [stream: string, outcome: Outcome][] = [
     ["3abc3abc", ["abc", "abc"]],

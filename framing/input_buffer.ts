@@ -2,7 +2,11 @@ import { checkAttached, checkNotAsync } from "../internal/checks.ts";
 import { isBytes } from "../internal/realms.ts";
 import type { FrameFinder, Frames, FrameSource } from "./_frames.ts";
 import { areFew, findAmongFew, type Search, searchFor } from "./_search.ts";
-import { DEFAULT_MAX_LENGTH_BYTES, tooLong, truncated } from "./_limits.ts";
+import {
+  checkFrameLength,
+  DEFAULT_MAX_LENGTH_BYTES,
+  truncated,
+} from "./_limits.ts";
 import { checkUintSize, readUint } from "./_uint.ts";
 import { decodeText } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
@@ -227,7 +231,8 @@ export class InputBuffer implements ByteInput {
         this.#hadParts = this.#hasParts;
         this.#hasParts = false;
         this.#lastLength = this.#start - start;
-        this.#checkLength(this.#lastLength, start, maxFrameLength);
+        const offset = this.#streamOffset + start;
+        checkFrameLength(this.#lastLength, offset, maxFrameLength);
         return message;
       }
       if (this.isOverFor(decoder)) {
@@ -547,17 +552,10 @@ export class InputBuffer implements ByteInput {
     const { maxFrameLength = DEFAULT_MAX_LENGTH_BYTES } = decoder;
     this.#maxFrameLength = maxFrameLength;
     const length = Math.max(this.length, this.#needed);
-    this.#checkLength(length, this.#start, maxFrameLength);
+    checkFrameLength(length, this.offset, maxFrameLength);
     if (ended && (this.length > 0 || decoder.pending === true)) {
       const offset = this.#hasParts ? this.#partsOffset : this.offset;
       throw truncated("message", offset);
-    }
-  }
-
-  /** Throws if a frame of `length` bytes at `start` is too long. */
-  #checkLength(length: number, start: number, maxFrameLength: number): void {
-    if (length > maxFrameLength) {
-      throw tooLong("message", this.#streamOffset + start, maxFrameLength);
     }
   }
 
