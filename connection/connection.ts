@@ -3,7 +3,7 @@ import type { Bytes, SendableFor } from "../framing/bytes.ts";
 import type { Decoder, Framing } from "../framing/framing.ts";
 import { OutputBuffer } from "../framing/output_buffer.ts";
 import { textFields } from "../framing/text_fields.ts";
-import { checkSignal } from "../internal/checks.ts";
+import { checkFunction, checkSignal } from "../internal/checks.ts";
 import {
   checkBeat,
   checkConnectionOptions,
@@ -1222,6 +1222,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   forward(batch: Batch<unknown>, from?: number, to?: number): Promise<void> {
     const writer = this.#writer;
     try {
+      checkFunction("forward", "batch.framesOf", batch?.framesOf);
       const { count, frames } = batch.framesOf(from, to);
       if (count > 0) writer.queueFrames(frames, count);
     } catch (error) {

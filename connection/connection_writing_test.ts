@@ -77,6 +77,19 @@ Deno.test("Connection.forward() rejects while a message is encoded", async () =>
   assertEquals(await far.receive(), "out");
 });
 
+Deno.test("Connection.forward() refuses what is no batch", async () => {
+  await using ends = connectionPair({ framing: lines() });
+  for (const given of [null, undefined, ["line"], "line", {}]) {
+    await assertRejects(
+      // @ts-expect-error: no batch, as in JavaScript
+      () => ends.near.forward(given),
+      TypeError,
+      "Cannot forward as batch",
+    );
+  }
+  assertEquals(ends.near.stats().messagesSent, 0);
+});
+
 Deno.test("Connection.forward() rejects after closeWrite() and after abort()", async () => {
   await using ends = connectionPair({ framing: lines() });
   const { near: connection, far } = ends;
