@@ -63,16 +63,21 @@ export function handshakeOptions(
  * Takes connections from a `net.Server`, which accepts every connection: until the
  * server asks for them, they wait here unread.
  */
-export class SocketListener<A extends NetAddress | UnixAddress>
-  implements Listener<Incoming<A>, A> {
+export class SocketListener<
+  P extends NetAddress | UnixAddress,
+  A extends P = P,
+> implements Listener<Incoming<P>, A> {
   readonly addr: A;
   readonly #server: Server;
-  readonly #options: AcceptingOptions<A>;
-  readonly #waiting = new Queue<AcceptedSocket<A>>();
-  #accepting: PromiseWithResolvers<Incoming<A>> | undefined;
+  readonly #options: AcceptingOptions<P>;
+  readonly #waiting = new Queue<AcceptedSocket<P>>();
+  #accepting: PromiseWithResolvers<Incoming<P>> | undefined;
   #isClosed = false;
 
-  constructor(server: Server, options: AcceptingOptions<A>) {
+  constructor(
+    server: Server,
+    options: AcceptingOptions<P> & { readonly addr: A },
+  ) {
     this.#server = server;
     this.#options = options;
     this.addr = options.addr;
@@ -83,7 +88,7 @@ export class SocketListener<A extends NetAddress | UnixAddress>
     server.once("close", () => this.#end());
   }
 
-  accept(): Promise<Incoming<A>> {
+  accept(): Promise<Incoming<P>> {
     if (this.#waiting.length > 0) return Promise.resolve(this.#waiting.shift());
     this.#accepting = Promise.withResolvers();
     if (this.#isClosed) this.#end();

@@ -58,12 +58,14 @@ export async function listenTcp<In, Out>(
   });
 }
 
+type ServedUnixAddress = UnixAddress & { readonly path: string };
+
 /**
  * Listens on a Unix socket. If a killed server has left its file there, it is taken over.
  */
 export async function listenUnix<In, Out>(
   { path, backlog = DEFAULT_BACKLOG }: ServeUnixOptions<In, Out>,
-): Promise<SocketListener<UnixAddress>> {
+): Promise<SocketListener<UnixAddress, ServedUnixAddress>> {
   // Node finally removes the socket by this path, which would lead elsewhere if the
   // process changes its working directory. A path that begins with a zero byte is not a
   // file.
@@ -80,7 +82,7 @@ export async function listenUnix<In, Out>(
     if (name !== "AddrInUse" || !await removeStale(address.path)) throw error;
     server = await listen(address, path);
   }
-  return new SocketListener<UnixAddress>(server, {
+  return new SocketListener<UnixAddress, ServedUnixAddress>(server, {
     addr: { transport: "unix", path: address.path },
     backlog,
   });

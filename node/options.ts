@@ -248,7 +248,13 @@ export interface ServeTcpOptions<In = Bytes, Out = SendableFor<In>>
  * ```
  */
 export interface ServeUnixOptions<In = Bytes, Out = SendableFor<In>>
-  extends ServeBaseOptions<In, Out, UnixAddress> {
+  extends
+    ServeBaseOptions<
+      In,
+      Out,
+      UnixAddress & { readonly path: string },
+      UnixAddress
+    > {
   /**
    * The path of the socket; a relative path starts at the process's working directory
    * when the server begins to listen.

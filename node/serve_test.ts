@@ -150,6 +150,10 @@ Deno.test("serve() and connect() of node.ts have types that reject options which
     // A server over a Unix socket has a path.
     serve({ framing, path: "/x" }, echo)
       .then(({ addr }) => connect({ framing, path: addr.path })),
+    serve(
+      { framing, path: "/x", onListen: ({ path }) => void path.length },
+      echo,
+    ),
     // Peers of both kinds of listener have addresses.
     serve(either, (_, { remoteAddr }) => checked(remoteAddr)),
     serve({ framing, listener }, checks),
