@@ -3,6 +3,9 @@
  * members that an instance has from its class: a spread would lose its methods, and
  * without its `filter` a server would let everyone in. The methods stay those of the
  * instance, because only it has its private fields.
+ *
+ * `heartbeat` is copied too: a server uses it for each connection. `tls` is not:
+ * `reconnect()` may be given other certificates while it runs.
  */
 export function copyOptions<O extends object>(options: O): O {
   const copy: O = { ...options };
@@ -22,6 +25,10 @@ export function copyOptions<O extends object>(options: O): O {
       );
     }
     from = Object.getPrototypeOf(from);
+  }
+  const heartbeat: unknown = Reflect.get(copy, "heartbeat");
+  if (typeof heartbeat === "object" && heartbeat !== null) {
+    Reflect.set(copy, "heartbeat", copyOptions(heartbeat));
   }
   return copy;
 }

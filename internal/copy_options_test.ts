@@ -41,3 +41,12 @@ Deno.test("copyOptions() adds nothing to a plain object", () => {
   assertStrictEquals(copy.signal, signal);
   assertEquals(Object.keys(copyOptions(Object.create(null))), []);
 });
+
+Deno.test("copyOptions() copies heartbeat too", () => {
+  const message = { type: "beat" };
+  const options = { heartbeat: { interval: 1, message } };
+  const copy = copyOptions(options);
+  options.heartbeat.interval = NaN;
+  assertEquals(copy.heartbeat.interval, 1);
+  assertStrictEquals(copy.heartbeat.message, message);
+});

@@ -2123,3 +2123,15 @@ Deno.test("serve() copies its options when it is called", async () => {
   await server.finished;
   assertStrictEquals(await reported, reason);
 });
+
+Deno.test("serve() copies heartbeat when it is called", async () => {
+  const heartbeat = { interval: 10, message: "beat" };
+  await using server = serve(
+    { ...loopback, heartbeat },
+    async (connection) => void await connection.receive(),
+  );
+  heartbeat.interval = NaN;
+  heartbeat.message = "another";
+  await using client = await connect({ port: server.addr.port, framing });
+  assertEquals(await client.receive(), "beat");
+});
