@@ -12,6 +12,8 @@ import {
   Peer,
   unlessReset,
 } from "../connection/_testing.ts";
+import { Connection } from "../connection/connection.ts";
+import type { Transport } from "../connection/transport.ts";
 import { connect } from "./connect.ts";
 import type {
   ConnectOptions,
@@ -728,4 +730,40 @@ Deno.test("connect() copies its options when it is called", async () => {
   options.signal = AbortSignal.abort();
   await using client = await connecting;
   assertEquals(await client.receive(), "12");
+});
+
+Deno.test("Connection.close() over TLS waits for the session tickets of a server that has sent nothing else", async () => {
+  using listener = listen();
+  const gate = Promise.withResolvers<void>();
+  async function serveOne(): Promise<string[]> {
+    const conn = await listener.accept();
+    let reads = 0;
+    const holding = overriding<Transport>(conn, {
+      async read(buffer) {
+        const length = await conn.read(buffer);
+        reads++;
+        return length;
+      },
+      async write(bytes) {
+        // The tickets follow the client's last part of the handshake.
+        if (reads > 1) await gate.promise;
+        return await conn.write(bytes);
+      },
+    });
+    const connection = new Connection(holding, { framing });
+    await connection.startTls({ side: "server", ...certificate });
+    const received = await Array.fromAsync(connection);
+    connection.close();
+    return received;
+  }
+  const received = serveOne();
+  const { port } = listener.addr;
+  const client = await connect({ hostname, port, framing, tls: { caCerts } });
+  client.send("last words");
+  const closed = client.close();
+  assertEquals(await received, ["last words"]);
+  assert(await isPending(closed));
+
+  gate.resolve();
+  await closed;
 });

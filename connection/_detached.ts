@@ -1,6 +1,5 @@
 import type { Bytes } from "../framing/bytes.ts";
 import { copyInto, NO_BYTES } from "../internal/copy_into.ts";
-import { awaitsTickets } from "./_transports.ts";
 import type { Address, Transport } from "./transport.ts";
 
 /**
@@ -43,10 +42,6 @@ export class DetachedTransport implements Transport {
 
   get alpnProtocol(): string | null | undefined {
     return this.#transport.alpnProtocol;
-  }
-
-  get awaitsTickets(): boolean {
-    return awaitsTickets(this.#transport);
   }
 
   async read(buffer: Uint8Array): Promise<number | null> {

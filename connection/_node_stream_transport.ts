@@ -18,8 +18,6 @@ interface Facts {
   /** The transport below, which the stream reads and writes, but never closes. */
   readonly lower: Transport;
   readonly alpnProtocol: string | null;
-  /** Whether session tickets may come, until anything else does. */
-  readonly awaitsTickets: boolean;
   /** Why `lower` failed, if it did. */
   readonly failureBelow: () => { readonly error: unknown } | undefined;
   /** Called when the bytes that the stream held were taken. */
@@ -41,8 +39,6 @@ export class NodeStreamTransport implements Transport {
   readonly #failureBelow: () => { readonly error: unknown } | undefined;
   readonly #onTaken: () => void;
   readonly #untilTakenBelow: () => Promise<void> | undefined;
-  /** See `awaitsTickets()` in `_transports.ts`. */
-  awaitsTickets: boolean;
   #rest: Uint8Array = NO_BYTES;
   #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
@@ -64,7 +60,6 @@ export class NodeStreamTransport implements Transport {
     this.#failureBelow = facts.failureBelow;
     this.#onTaken = facts.onTaken;
     this.#untilTakenBelow = facts.untilTakenBelow;
-    this.awaitsTickets = facts.awaitsTickets;
     stream.on("readable", () => this.#wake());
     stream.on("end", () => {
       // Bun reports an end although the transport below failed.
@@ -101,7 +96,6 @@ export class NodeStreamTransport implements Transport {
       if (this.#rest.length === 0) this.#rest = this.#takeAll();
       const { length } = this.#rest;
       if (length > 0) {
-        this.awaitsTickets = false;
         this.#rest = copyInto(buffer, this.#rest);
         return length - this.#rest.length;
       }

@@ -11,7 +11,6 @@ function transportOver(stream: Duplex): NodeStreamTransport {
   return new NodeStreamTransport(stream, {
     lower,
     alpnProtocol: null,
-    awaitsTickets: false,
     failureBelow: () => undefined,
     onTaken: () => {},
     untilTakenBelow: () => undefined,

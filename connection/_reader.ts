@@ -126,6 +126,8 @@ export class Reader<In> implements Source<In>, ReadLoopOwner {
   #watchKeepsAlive = false;
   #transport: Transport;
   #shortReadMeansEmpty: boolean;
+  // How many bytes had been received when it was taken into use.
+  #transportOffset = 0;
   // Reads the transport; made with its first read.
   #loop: ReadLoop | undefined;
   // The timeouts for waiting are running.
@@ -179,6 +181,11 @@ export class Reader<In> implements Source<In>, ReadLoopOwner {
 
   get bytesReceived(): number {
     return this.#input.offset + this.#input.length;
+  }
+
+  /** Whether bytes came over the present transport. */
+  get hasReceived(): boolean {
+    return this.bytesReceived > this.#transportOffset;
   }
 
   get messagesReceived(): number {
@@ -660,6 +667,7 @@ export class Reader<In> implements Source<In>, ReadLoopOwner {
     this.#updateRef();
     try {
       this.#transport = await make(unread, underWay);
+      this.#transportOffset = this.bytesReceived;
       this.#keepsAlive = true; // as each transport does initially
     } finally {
       this.#endHold();

@@ -29,7 +29,6 @@ interface Tls {
   createSecureContext(options: object): object;
 }
 interface TlsSocket extends NodeStream {
-  getProtocol(): string | null;
   readonly alpnProtocol: string | false | null;
   readonly readableLength: number;
   readonly readableEnded: boolean;
@@ -37,6 +36,7 @@ interface TlsSocket extends NodeStream {
   read(size?: number): Uint8Array | null;
   once(event: string, listener: (error: unknown) => void): void;
   off(event: string, listener: (error: unknown) => void): void;
+  getProtocol(): string | null;
   removeAllListeners(event: string): void;
   destroy(error?: unknown): void;
 }
@@ -147,8 +147,6 @@ export async function startTls(
         return secure = new NodeStreamTransport(socket, {
           lower: transport,
           alpnProtocol: socket.alpnProtocol || null,
-          awaitsTickets: options.side !== "server" &&
-            socket.getProtocol() === "TLSv1.3",
           failureBelow: () => failureBelow,
           onTaken: () => gate.open(),
           untilTakenBelow: untilTaken,

@@ -2,7 +2,7 @@ import { StreamTransport } from "./_stream_transport.ts";
 import type { ByteStreams, Transport } from "./transport.ts";
 
 /** A kind of transport. */
-interface Kind {
+export interface Kind {
   /** For error messages: "over TLS". */
   readonly name: string;
   /** Whether a read that does not fill its buffer has emptied the transport. */
@@ -12,6 +12,11 @@ interface Kind {
    * bytes that the peer has not read.
    */
   readonly closeSendsEnd: boolean;
+  /**
+   * Whether the peer may send by itself before its messages: a TLS 1.3 server sends
+   * session tickets after the handshake (RFC 8446, 4.6.1).
+   */
+  readonly hasTickets: boolean;
 }
 
 /** A transport, and its kind. */
@@ -30,6 +35,7 @@ const TCP: Kind = {
   name: "TCP",
   shortReadMeansEmpty: true,
   closeSendsEnd: true,
+  hasTickets: false,
 };
 // A read takes bytes from one record, and more records may have arrived. Deno closes it
 // in the background, after everything was sent.
@@ -37,27 +43,32 @@ const TLS: Kind = {
   name: "TLS",
   shortReadMeansEmpty: false,
   closeSendsEnd: true,
+  hasTickets: true,
 };
 // Node's close() does not send the end of TLS, so the peer would see a cut.
-const TLS_OF_NODE: Kind = {
+export const TLS_OF_NODE: Kind = {
   name: "TLS",
   shortReadMeansEmpty: true,
   closeSendsEnd: false,
+  hasTickets: true,
 };
 const UNIX_SOCKET: Kind = {
   name: "Unix socket",
   shortReadMeansEmpty: true,
   closeSendsEnd: true,
+  hasTickets: false,
 };
 const BYTE_STREAMS: Kind = {
   name: "byte streams",
   shortReadMeansEmpty: false,
   closeSendsEnd: false,
+  hasTickets: false,
 };
 const UNKNOWN: Kind = {
   name: "this transport",
   shortReadMeansEmpty: false,
   closeSendsEnd: false,
+  hasTickets: false,
 };
 
 const METHODS = ["read", "write", "closeWrite", "close"] as const;
@@ -95,18 +106,6 @@ export function identifyTransport(
 /** Settles when this side has ended by itself, if the transport can tell. */
 export function sideEnded(transport: Transport): Promise<void> | undefined {
   return transport instanceof StreamTransport ? transport.sideEnded : undefined;
-}
-
-/**
- * Whether session tickets may be on their way: in TLS 1.3 a server sends them by itself
- * after the handshake, before its messages (RFC 8446, 4.6.1). If they met a closed socket,
- * the server would lose what it has not read yet. Deno's own TLS takes them in the
- * background; transports over `node:tls` say so.
- */
-export function awaitsTickets(
-  transport: Transport & { readonly awaitsTickets?: boolean },
-): boolean {
-  return transport.awaitsTickets === true;
 }
 
 /**

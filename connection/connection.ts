@@ -47,7 +47,12 @@ import {
 import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { hasUnread } from "./_tls_error.ts";
-import { awaitsTickets, identifyTransport, sideEnded } from "./_transports.ts";
+import {
+  identifyTransport,
+  type Kind,
+  sideEnded,
+  TLS_OF_NODE,
+} from "./_transports.ts";
 import { endOfTurn, type TurnTask, untilSharedPoll } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
 import { sideHasEnded, Writer, type WriterOwner } from "./_writer.ts";
@@ -144,7 +149,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   };
 
   #transport: Transport;
-  #closeSendsEnd: boolean;
+  #kind: Kind;
   readonly #reader: Reader<In>;
   readonly #writer: Writer<Out>;
   readonly #idleCountdown: Countdown | undefined;
@@ -189,7 +194,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   ) {
     checkConnectionOptions(options);
     const identified = identifyTransport(transport, options);
-    const { shortReadMeansEmpty, closeSendsEnd } = identified.kind;
+    const { shortReadMeansEmpty } = identified.kind;
     const {
       framing,
       readBufferSize = DEFAULT_READ_BUFFER_BYTES,
@@ -204,7 +209,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     } = options;
     checkBeat(options, OutputBuffer);
     this.#transport = identified.transport;
-    this.#closeSendsEnd = closeSendsEnd;
+    this.#kind = identified.kind;
     this.#idleCountdown = this.#countdown(
       idleTimeout,
       "nothing was received, and the system took nothing that was sent, within idleTimeout",
@@ -1125,7 +1130,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         if (this.#isReleased) transport.close();
         this.#throwIfEnded();
         this.#transport = transport;
-        this.#closeSendsEnd = false;
+        this.#kind = TLS_OF_NODE;
         return transport;
       });
     } catch (error) {
@@ -1316,10 +1321,10 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    *
    * If the peer is sending (it has sent bytes that were not read, or a part of a message
    * or of a {@linkcode Connection.receiveStream}), it has up to a second to receive the
-   * rest and to close its side. So has a TLS server of which nothing was received yet: its
-   * session tickets may be on their way. The system answers what comes later with a reset,
-   * and drops what it has not delivered to the peer's system yet: if that matters, call
-   * {@linkcode Connection.closeWrite} and receive to the end first.
+   * rest and to close its side. So has a TLS peer of which nothing was received yet: a
+   * server's session tickets may be on their way. The system answers what comes later with
+   * a reset, and drops what it has not delivered to the peer's system yet: if that
+   * matters, call {@linkcode Connection.closeWrite} and receive to the end first.
    *
    * @returns A promise that settles when everything is released. It rejects with the
    * cause if what is queued cannot be sent.
@@ -1647,7 +1652,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     if (unread !== "drained" || !mayLose) {
       this.#reader.stop();
       await flushed;
-      if (!this.#closeSendsEnd && !this.#isReleased) {
+      if (!this.#kind.closeSendsEnd && !this.#isReleased) {
         await (this.#closingWrite ?? this.#writer.end()).catch(() => {});
       }
       return;
@@ -1672,7 +1677,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   }
 
   get #isPeerSending(): boolean {
-    return this.#reader.isPeerSending || awaitsTickets(this.#transport);
+    // If tickets met a closed socket, its system would reset the connection.
+    return this.#reader.isPeerSending ||
+      this.#kind.hasTickets && !this.#reader.hasReceived;
   }
 
   /** Whether the end has begun, or has come. */

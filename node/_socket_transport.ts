@@ -45,8 +45,6 @@ export class SocketTransport implements Transport {
   /** How many writes were taken immediately, and whose callbacks are still to come. */
   #uncalled = 0;
   #hasPeerEnded = false;
-  /** Whether bytes of the peer have arrived. */
-  protected hasReceived = false;
   #sentEnd: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
   #isClosed = false;
@@ -213,7 +211,6 @@ export class SocketTransport implements Transport {
 
   /** Gives the pending read as much of `chunk` as fits, and returns the rest. */
   #give(chunk: Uint8Array): Uint8Array {
-    this.hasReceived = true;
     const reading = this.#reading;
     if (reading === undefined) return chunk;
     const rest = copyInto(reading.buffer, chunk);
@@ -294,20 +291,12 @@ export class TlsTransport extends NetworkTransport {
   get alpnProtocol(): string | null {
     return alpnProtocolOf(this.socket);
   }
-
-  get awaitsTickets(): boolean {
-    return !this.hasReceived && getsTickets(this.socket);
-  }
 }
 
 /** A TLS socket over anything else, such as a Unix socket. */
 export class TlsOverStreamTransport extends SocketTransport {
   get alpnProtocol(): string | null {
     return alpnProtocolOf(this.socket);
-  }
-
-  get awaitsTickets(): boolean {
-    return !this.hasReceived && getsTickets(this.socket);
   }
 }
 
@@ -353,13 +342,6 @@ export function isTls(socket: Socket): socket is TLSSocket {
 /** Read each time: the owner may pass a socket whose handshake is not done. */
 function alpnProtocolOf(socket: Socket): string | null {
   return isTls(socket) && socket.alpnProtocol || null;
-}
-
-/** Whether the peer sends session tickets; see `awaitsTickets()` of transports. */
-function getsTickets(socket: Socket): boolean {
-  // Only servers give `null` here, but not those of Deno.
-  return isTls(socket) && socket.getProtocol() === "TLSv1.3" &&
-    socket.getEphemeralKeyInfo() !== null;
 }
 
 /** The addresses that a connected socket reports. */

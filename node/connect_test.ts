@@ -14,7 +14,7 @@ import type { ConnectTcpOptions } from "./options.ts";
 import { reconnect } from "./reconnect.ts";
 import { serve } from "./serve.ts";
 import { socketTransport } from "./socket_transport.ts";
-import { isPending, overriding, turn } from "../connection/_testing.ts";
+import { overriding, turn } from "../connection/_testing.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Transport } from "../connection/transport.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
@@ -299,43 +299,6 @@ Deno.test("connect() of node.ts reports bytes that are not TLS right after the s
     await client.receive();
   }, Error);
   assertEquals(error.name, "InvalidData");
-  server.close();
-  await once(server, "close");
-});
-
-Deno.test("Connection.close() over TLS of node.ts waits for the session tickets of a server that has sent nothing else", async () => {
-  const gate = Promise.withResolvers<void>();
-  const received = Promise.withResolvers<string[]>();
-  const server = createServer(async (socket) => {
-    const transport = socketTransport(socket);
-    let reads = 0;
-    const holding = overriding<Transport>(transport, {
-      async read(buffer) {
-        const length = await transport.read(buffer);
-        reads++;
-        return length;
-      },
-      async write(bytes) {
-        // The tickets follow the client's last part of the handshake.
-        if (reads > 1) await gate.promise;
-        return await transport.write(bytes);
-      },
-    });
-    await using connection = new Connection(holding, { framing });
-    await connection.startTls({ side: "server", ...certificate });
-    received.resolve(await Array.fromAsync(connection));
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  const client = await connect({ port, framing, tls: { caCerts } });
-  client.send("last words");
-  const closed = client.close();
-  assertEquals(await received.promise, ["last words"]);
-  assert(await isPending(closed));
-
-  gate.resolve();
-  await closed;
   server.close();
   await once(server, "close");
 });
