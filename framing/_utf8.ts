@@ -18,6 +18,19 @@ export function toBytes(message: Sendable): Uint8Array {
   );
 }
 
+/**
+ * The bytes of a part of each frame, such as a delimiter; the caller may change its own.
+ *
+ * Text does not go through {@linkcode toBytes}: that is compiled for bytes alone if all
+ * messages are bytes, and again after the first text.
+ */
+export function copyToBytes(part: Sendable): Uint8Array {
+  // Not by `slice`, with which Node's Buffer makes a view.
+  return typeof part === "string"
+    ? encoder.encode(part)
+    : new Uint8Array(toBytes(part));
+}
+
 const LEAST_ENCODED_BYTES = 4096;
 const MOST_ENCODED_BYTES = 256 * 1024;
 // Making an array takes five times as long as encoding a short text.

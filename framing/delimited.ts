@@ -8,7 +8,7 @@ import { isBytes } from "../internal/realms.ts";
 import { delimiterSearch } from "./_delimiter_search.ts";
 import { BytesDecoder } from "./_decoders.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
-import { toBytes, writeEnded } from "./_utf8.ts";
+import { copyToBytes, toBytes, writeEnded } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
 import type { Encoder, Framing } from "./framing.ts";
@@ -213,9 +213,7 @@ export function toDelimiters(delimiter: Delimiter): Uint8Array[] {
       `Cannot make delimited framing as delimiter must be a string, a Uint8Array or an array of them: current value is of type ${type}`,
     );
   }
-  // Copied: the caller may change its bytes later. Not by `slice`, with which Node's
-  // Buffer makes a view.
-  const delimiters = given.map((each) => new Uint8Array(toBytes(each)));
+  const delimiters = given.map((each) => copyToBytes(each));
   if (
     delimiters.length === 0 || delimiters.some(({ length }) => length === 0)
   ) {
@@ -240,7 +238,8 @@ function textOf(bytes: Uint8Array): string | undefined {
 
 class DelimitedEncoder implements Encoder<Sendable> {
   readonly #delimiters: readonly Uint8Array[];
-  readonly #rules: DelimitedRules;
+  readonly #disposition: DelimitedRules["disposition"];
+  readonly #maxLength: number;
   readonly #written: Uint8Array;
   readonly #writtenText: string | undefined;
   // First byte of the only delimiter, and the same as text: a message without it
@@ -250,9 +249,10 @@ class DelimitedEncoder implements Encoder<Sendable> {
 
   constructor(delimiters: readonly Uint8Array[], rules: DelimitedRules) {
     const [first = new Uint8Array(0)] = delimiters;
-    const { disposition } = rules;
+    const { disposition, limits } = rules;
     this.#delimiters = delimiters;
-    this.#rules = rules;
+    this.#disposition = disposition;
+    this.#maxLength = limits.maxLength;
     this.#written = disposition === "discard" ? first : new Uint8Array(0);
     this.#writtenText = textOf(this.#written);
     const isOnly = delimiters.length === 1 && disposition === "discard";
@@ -267,9 +267,8 @@ class DelimitedEncoder implements Encoder<Sendable> {
     if (typeof message !== "string" || this.#writtenText === undefined) {
       return this.#encodeBytes(toBytes(message), output);
     }
-    const { maxLength } = this.#rules.limits;
     // UTF-8 takes at most three bytes for each UTF-16 code unit.
-    const isShort = message.length * 3 <= maxLength;
+    const isShort = message.length * 3 <= this.#maxLength;
     const hasMark = this.#markText === undefined ||
       message.includes(this.#markText);
     if (!isShort || hasMark) this.#check(toBytes(message), hasMark);
@@ -289,13 +288,13 @@ class DelimitedEncoder implements Encoder<Sendable> {
   /** Throws unless `bytes` would be read back as one message. */
   #check(bytes: Uint8Array, hasMark: boolean): void {
     const length = hasMark ? this.#measure(bytes) : bytes.length;
-    checkSendLength(length, this.#rules.limits.maxLength);
+    checkSendLength(length, this.#maxLength);
   }
 
   /** The length of a message as its reader counts it, without its delimiter. */
   #measure(bytes: Uint8Array): number {
     const none = new Uint8Array(0);
-    switch (this.#rules.disposition) {
+    switch (this.#disposition) {
       case "discard":
         return this.#measureBetween(this.#written, bytes, this.#written);
       case "suffix":
@@ -342,7 +341,7 @@ class DelimitedEncoder implements Encoder<Sendable> {
     if (matches.length !== 2 || !beginsRight || !endsRight || joinsNext) {
       throw new TypeError(
         `Cannot encode message of ${bytes.length} bytes: it ${
-          REQUIREMENTS[this.#rules.disposition]
+          REQUIREMENTS[this.#disposition]
         }`,
       );
     }

@@ -13,7 +13,7 @@ import {
   tooLong,
 } from "./_limits.ts";
 import { askForSending } from "./_refusal.ts";
-import { toBytes } from "./_utf8.ts";
+import { copyToBytes, toBytes } from "./_utf8.ts";
 import type { ByteInput } from "./byte_input.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import type { Bytes, Sendable } from "./bytes.ts";
@@ -223,7 +223,7 @@ export function headed<Header, Body, BodyOut>(
   // Buffer makes a view.
   const rules: Rules = {
     maxLength,
-    terminator: new Uint8Array(toBytes(terminator)),
+    terminator: copyToBytes(terminator),
   };
   return {
     decoder: () => new HeadedDecoder(header.decoder(), body, rules),

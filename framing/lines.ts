@@ -3,7 +3,7 @@ import { delimiterSearch, LineEnds } from "./_delimiter_search.ts";
 import { checkChoice, checkLimits, checkSendLength } from "./_limits.ts";
 import { checkMalformed } from "./_malformed.ts";
 import { TextFrameDecoder, type TextRules } from "./_text_frames.ts";
-import { checkText, toBytes, writeEnded } from "./_utf8.ts";
+import { checkText, copyToBytes, toBytes, writeEnded } from "./_utf8.ts";
 import type { ByteOutput } from "./byte_output.ts";
 import { checkTrailing, type TrailingOptions } from "./delimited.ts";
 import type { Encoder, Framing } from "./framing.ts";
@@ -116,7 +116,7 @@ export function lines(options: LinesOptions = {}): Framing<string> {
     malformed: checkMalformed("lines", options),
     ...(strict && eol === "\r\n" && { problem: loneEnd }),
   };
-  const ends = [toBytes(eol)];
+  const ends = [copyToBytes(eol)];
   const encoder = new LineEncoder(eol, strict, rules.limits.maxLength);
   const frames = delimitedFrames(
     rules,
