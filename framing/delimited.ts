@@ -279,7 +279,7 @@ class DelimitedEncoder implements Encoder<Sendable> {
     output.writeBytes(bytes);
     const mark = this.#markByte;
     const hasMark = mark === -1 || output.indexOf(mark, -bytes.length) !== -1;
-    this.#check(bytes, hasMark);
+    if (hasMark || bytes.length > this.#maxLength) this.#check(bytes, hasMark);
     const written = this.#written;
     // A delimiter is short: copying takes longer for a single byte.
     for (let i = 0; i < written.length; i++) output.writeByte(written[i]!); // below its length
