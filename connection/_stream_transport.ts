@@ -59,14 +59,6 @@ export class StreamTransport implements Transport {
     return this.#alpnProtocol;
   }
 
-  /**
-   * Settles when this side has ended, even by itself: a WebSocketStream, which has no
-   * half-close, ends both sides at the peer's end. Rejects if it failed.
-   */
-  get sideEnded(): Promise<void> {
-    return this.#writer.closed;
-  }
-
   async read(buffer: Uint8Array): Promise<number | null> {
     this.#checkOpen();
     // A default reader even for a byte stream: a BYOB reader would take the caller's

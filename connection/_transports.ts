@@ -103,11 +103,6 @@ export function identifyTransport(
   );
 }
 
-/** Settles when this side has ended by itself, if the transport can tell. */
-export function sideEnded(transport: Transport): Promise<void> | undefined {
-  return transport instanceof StreamTransport ? transport.sideEnded : undefined;
-}
-
 /**
  * Throws unless a transport reports a possible number of bytes: any other would cause an
  * endless wait, or an endless loop.

@@ -47,12 +47,7 @@ import {
 import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { hasUnread } from "./_tls_error.ts";
-import {
-  identifyTransport,
-  type Kind,
-  sideEnded,
-  TLS_OF_NODE,
-} from "./_transports.ts";
+import { identifyTransport, type Kind, TLS_OF_NODE } from "./_transports.ts";
 import { endOfTurn, type TurnTask, untilSharedPoll } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
 import { sideHasEnded, Writer, type WriterOwner } from "./_writer.ts";
@@ -272,7 +267,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
       this.#reader.watch();
     }
     if (heartbeat !== undefined) this.#startBeating(heartbeat);
-    this.#followTransport();
   }
 
   /**
@@ -300,8 +294,7 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    *
    * Once you have read this property, an error is noticed even if nothing is received;
    * see {@linkcode Connection.peerEnded}. The peer's end alone does not settle it,
-   * because this side may still send, unless it ends the transport's other side as well,
-   * as that of a WebSocket does; `reconnect()` closes a connection whose handler
+   * because this side may still send; `reconnect()` closes a connection whose handler
    * waits for nothing else.
    *
    * @example Why a connection has ended
@@ -1467,14 +1460,6 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
   #endByTimeout(what: string, limit: number): void {
     const message = `Cannot go on: ${what} of ${limit} ms`;
     this.#end(ENDINGS.failed, new DOMException(message, "TimeoutError"));
-  }
-
-  /** Ends this side if the transport has ended it, as one without half-close does. */
-  #followTransport(): void {
-    const transport = this.#transport;
-    sideEnded(transport)?.then(() => {
-      if (this.#transport === transport) this.closeWrite();
-    }, () => {}); // if it failed, the next write tells why
   }
 
   #startBeating({ interval, message }: HeartbeatOptions<Out>): void {

@@ -721,34 +721,6 @@ for (const call of ["send()", "closeWrite()"]) {
   });
 }
 
-for (const isFirst of ["the peer's end", "the end of this side"]) {
-  Deno.test(`Connection over streams without half-close ends at the peer's end, if ${isFirst} comes first`, async () => {
-    // A WebSocketStream closes its writable at the peer's end.
-    const locked = new WritableStream<Uint8Array>();
-    const writer = locked.getWriter();
-    const peer = new TransformStream<Uint8Array>();
-    const connection = new Connection({
-      readable: peer.readable,
-      writable: Object.assign(new WritableStream<Uint8Array>(), {
-        getWriter: () => writer,
-      }),
-    }, { framing });
-    const sending = peer.writable.getWriter();
-    const { closed } = connection;
-    const sent = sending.write(new TextEncoder().encode("last\n"));
-    if (isFirst === "the peer's end") {
-      await Promise.all([sent, sending.close(), connection.peerEnded]);
-      await writer.close();
-    } else {
-      await writer.close();
-      await Promise.all([sent, sending.close()]);
-    }
-    assertEquals(await Array.fromAsync(connection), ["last"]);
-    await closed;
-    assertEquals(connection.signal.aborted, false);
-  });
-}
-
 Deno.test("Connection calls closeWrite() of the transport once, for closeWrite() and close()", async () => {
   let ended = 0;
   await using ends = await pair({ framing }, (conn) =>
