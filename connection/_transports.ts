@@ -14,7 +14,7 @@ export interface Kind {
   readonly closeSendsEnd: boolean;
   /**
    * Whether the peer may send by itself before its messages: a TLS 1.3 server sends
-   * session tickets after the handshake (RFC 8446, 4.6.1).
+   * session tickets after the handshake (RFC 8446, 4.6.1). A client sends nothing.
    */
   readonly hasTickets: boolean;
 }
@@ -52,6 +52,8 @@ export const TLS_OF_NODE: Kind = {
   closeSendsEnd: false,
   hasTickets: true,
 };
+const TLS_FROM_CLIENT: Kind = { ...TLS, hasTickets: false };
+const TLS_OF_NODE_FROM_CLIENT: Kind = { ...TLS_OF_NODE, hasTickets: false };
 const UNIX_SOCKET: Kind = {
   name: "Unix socket",
   shortReadMeansEmpty: true,
@@ -101,6 +103,12 @@ export function identifyTransport(
       whatIsWrong(given)
     }`,
   );
+}
+
+/** The kind of a connection from a client: this side is the server's. */
+export function kindFromClient(kind: Kind): Kind {
+  if (kind === TLS) return TLS_FROM_CLIENT;
+  return kind === TLS_OF_NODE ? TLS_OF_NODE_FROM_CLIENT : kind;
 }
 
 /**

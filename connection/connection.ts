@@ -23,6 +23,7 @@ import {
   unobserved,
 } from "../internal/promises.ts";
 import { isReconnected, noteEndWait } from "../internal/reconnected.ts";
+import { isServed } from "../internal/served.ts";
 import { shownValue } from "../internal/shown.ts";
 import { isClosedAlready } from "../internal/system_error.ts";
 import { bodyStream } from "./_body_stream.ts";
@@ -47,7 +48,12 @@ import {
 import { SendLimit } from "./_send_limit.ts";
 import { checkStartTlsOptions, startTls } from "./_start_tls.ts";
 import { hasUnread } from "./_tls_error.ts";
-import { identifyTransport, type Kind, TLS_OF_NODE } from "./_transports.ts";
+import {
+  identifyTransport,
+  type Kind,
+  kindFromClient,
+  TLS_OF_NODE,
+} from "./_transports.ts";
 import { endOfTurn, type TurnTask, untilSharedPoll } from "./_turns.ts";
 import { MessageSink } from "./_writable.ts";
 import { sideHasEnded, Writer, type WriterOwner } from "./_writer.ts";
@@ -204,7 +210,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     } = options;
     checkBeat(options, OutputBuffer);
     this.#transport = identified.transport;
-    this.#kind = identified.kind;
+    this.#kind = isServed(options)
+      ? kindFromClient(identified.kind)
+      : identified.kind;
     this.#idleCountdown = this.#countdown(
       idleTimeout,
       "nothing was received, and the system took nothing that was sent, within idleTimeout",
@@ -1123,7 +1131,9 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
         if (this.#isReleased) transport.close();
         this.#throwIfEnded();
         this.#transport = transport;
-        this.#kind = TLS_OF_NODE;
+        this.#kind = options.side === "server"
+          ? kindFromClient(TLS_OF_NODE)
+          : TLS_OF_NODE;
         return transport;
       });
     } catch (error) {
@@ -1314,10 +1324,11 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
    *
    * If the peer is sending (it has sent bytes that were not read, or a part of a message
    * or of a {@linkcode Connection.receiveStream}), it has up to a second to receive the
-   * rest and to close its side. So has a TLS peer of which nothing was received yet: a
-   * server's session tickets may be on their way. The system answers what comes later with
-   * a reset, and drops what it has not delivered to the peer's system yet: if that
-   * matters, call {@linkcode Connection.closeWrite} and receive to the end first.
+   * rest and to close its side. So has a TLS server of which nothing was received yet: its
+   * session tickets may be on their way. Over a TLS connection that you accepted yourself,
+   * the peer is taken for a server. The system answers what comes later with a reset, and
+   * drops what it has not delivered to the peer's system yet: if that matters, call
+   * {@linkcode Connection.closeWrite} and receive to the end first.
    *
    * @returns A promise that settles when everything is released. It rejects with the
    * cause if what is queued cannot be sent.

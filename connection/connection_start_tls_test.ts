@@ -1304,6 +1304,21 @@ Deno.test("Connection.close() in TLS waits for the session tickets of a server t
   await Promise.all([closed, server.close()]);
 });
 
+Deno.test("Connection.close() in TLS waits for a server that has sent nothing, but for no client", async () => {
+  await using one = framed(transportPair());
+  await using other = framed(transportPair());
+  for (const { client, server } of [one, other]) {
+    await Promise.all([client.startTls(asClient), server.startTls(asServer)]);
+  }
+  // Neither peer ends its side.
+  one.client.send("last words");
+  const clientClosed = one.client.close().then(() => "client");
+  other.server.send("last words");
+  const serverClosed = other.server.close().then(() => "server");
+  assertEquals(await Promise.race([clientClosed, serverClosed]), "server");
+  await clientClosed;
+});
+
 Deno.test("startTls() takes a reset after the peer's end of TLS for that end", async () => {
   const [near, far] = transportPair();
   const reset = Promise.withResolvers<void>();

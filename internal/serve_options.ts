@@ -16,6 +16,7 @@ import {
   checkFraming,
 } from "./connection_options.ts";
 import { onRejection } from "./on_rejection.ts";
+import { noteServed } from "./served.ts";
 
 /** The longest queue that a system accepts. */
 export const MAX_BACKLOG = 2 ** 31 - 1;
@@ -52,7 +53,7 @@ export function countsOpen(
 
 /** The options for each connection of a server. */
 export function servedOptions<O extends ServingOptions>(options: O): O {
-  return {
+  const served: O = {
     ...options,
     // The server's signal is for all connections, so no connection listens to it.
     signal: undefined,
@@ -60,6 +61,8 @@ export function servedOptions<O extends ServingOptions>(options: O): O {
     halfClosedTimeout: options.halfClosedTimeout ??
       (countsOpen(options) ? DEFAULT_HALF_CLOSED_TIMEOUT_MS : undefined),
   };
+  noteServed(served);
+  return served;
 }
 
 /** Throws if an option cannot be honoured. The options may be missing in JavaScript. */

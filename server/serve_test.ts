@@ -2135,3 +2135,34 @@ Deno.test("serve() copies heartbeat when it is called", async () => {
   await using client = await connect({ port: server.addr.port, framing });
   assertEquals(await client.receive(), "beat");
 });
+
+Deno.test("serve() closes TLS connections without a wait for clients that send nothing", async () => {
+  // A client gives its silent server a second.
+  const [near, far] = transportPair();
+  const waiting = new Connection(near, { framing });
+  await using silent = new Connection(far, { framing });
+  await Promise.all([
+    waiting.startTls({ serverName: "localhost", caCerts }),
+    silent.startTls({ side: "server", ...certificate }),
+  ]);
+  waiting.send("last words");
+  const waited = waiting.close().then(() => "waited");
+
+  const ended = Promise.withResolvers<string>();
+  await using server = serve(
+    { ...loopback, tls: certificate },
+    async (connection) => {
+      connection.closed.then(() => ended.resolve("served"), ended.reject);
+      await connection.send("welcome");
+    },
+  );
+  await using client = await connect({
+    hostname: "127.0.0.1",
+    port: server.addr.port,
+    framing,
+    tls: { caCerts },
+  });
+  assertEquals(await client.receive(), "welcome"); // its side stays open
+  assertEquals(await Promise.race([waited, ended.promise]), "served");
+  await waited;
+});
