@@ -183,7 +183,7 @@ export class Reader<In> implements Source<In>, ReadLoopOwner {
     return this.#input.offset + this.#input.length;
   }
 
-  /** Whether bytes came over the present transport. */
+  /** Whether the present transport has given bytes; after `startTls()` encrypted ones. */
   get hasReceived(): boolean {
     return this.bytesReceived > this.#transportOffset;
   }

@@ -626,7 +626,8 @@ export class Connection<out In = Bytes, in Out = SendableFor<In>>
     return this.#writer.flush();
   }
 
-  // First, because every framing fits `ReceiveOptions<unknown>`.
+  // The overload with a framing comes first, here and below: over `Connection<unknown>`
+  // options with any framing fit the other one too.
   /** Receives the next message in another framing. */
   receive<T>(
     options: ReceiveOptions<T> & {

@@ -4,8 +4,8 @@
  * without its `filter` a server would let everyone in. The methods stay those of the
  * instance, because only it has its private fields.
  *
- * `heartbeat` is copied too: a server uses it for each connection. `tls` is not:
- * `reconnect()` may be given other certificates while it runs.
+ * `heartbeat` is copied too: otherwise a later change would apply to later connections.
+ * `tls` is not: `reconnect()` may be given other certificates while it runs.
  */
 export function copyOptions<O extends object>(options: O): O {
   const copy: O = { ...options };
