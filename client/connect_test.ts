@@ -6,7 +6,6 @@ import {
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
-import process from "node:process";
 import {
   isPending,
   overriding,
@@ -733,14 +732,10 @@ Deno.test("connect() copies its options when it is called", async () => {
   assertEquals(await client.receive(), "12");
 });
 
-Deno.test({
-  name:
-    "Connection.close() over TLS waits for the session tickets of a server that has sent nothing else",
-  ignore: !("deno" in process.versions), // for the others it is in node/connect_test.ts
-}, async () => {
+Deno.test("Connection.close() over TLS waits for the session tickets of a server that has sent nothing else", async () => {
   using listener = listen();
   const gate = Promise.withResolvers<void>();
-  async function serveOne() {
+  async function acceptOne() {
     const conn = await listener.accept();
     let hasAnswered = false;
     let isFinished = false;
@@ -762,12 +757,12 @@ Deno.test({
     const received = await Array.fromAsync(connection);
     return { received, connection };
   }
-  const served = serveOne();
+  const accepted = acceptOne();
   const { port } = listener.addr;
   const client = await connect({ hostname, port, framing, tls: { caCerts } });
   client.send("last words");
   const closed = client.close();
-  const { received, connection } = await served;
+  const { received, connection } = await accepted;
   assertEquals(received, ["last words"]);
   assert(await isPending(closed));
 

@@ -14,7 +14,7 @@ import type { ConnectTcpOptions } from "./options.ts";
 import { reconnect } from "./reconnect.ts";
 import { serve } from "./serve.ts";
 import { socketTransport } from "./socket_transport.ts";
-import { isPending, overriding, turn } from "../connection/_testing.ts";
+import { overriding, turn } from "../connection/_testing.ts";
 import { Connection } from "../connection/connection.ts";
 import type { Transport } from "../connection/transport.ts";
 import { caCerts, certificate } from "../dev/testdata/certificates.ts";
@@ -299,47 +299,6 @@ Deno.test("connect() of node.ts reports bytes that are not TLS right after the s
     await client.receive();
   }, Error);
   assertEquals(error.name, "InvalidData");
-  server.close();
-  await once(server, "close");
-});
-
-Deno.test("Connection.close() over TLS of node.ts waits for the session tickets of a server that has sent nothing else", async () => {
-  const gate = Promise.withResolvers<void>();
-  const received = Promise.withResolvers<string[]>();
-  const ended = Promise.withResolvers<void>();
-  const server = createServer({ allowHalfOpen: true }, async (socket) => {
-    const transport = socketTransport(socket);
-    let hasAnswered = false;
-    let isFinished = false;
-    const holding = overriding<Transport>(transport, {
-      async read(buffer) {
-        const length = await transport.read(buffer);
-        isFinished = hasAnswered;
-        return length;
-      },
-      async write(bytes) {
-        // The tickets follow the client's last part of the handshake.
-        if (isFinished) await gate.promise;
-        hasAnswered = true;
-        return await transport.write(bytes);
-      },
-    });
-    const connection = new Connection(holding, { framing });
-    await connection.startTls({ side: "server", ...certificate });
-    received.resolve(await Array.fromAsync(connection));
-    connection.close().then(ended.resolve, ended.reject);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  const client = await connect({ port, framing, tls: { caCerts } });
-  client.send("last words");
-  const closed = client.close();
-  assertEquals(await received.promise, ["last words"]);
-  assert(await isPending(closed));
-
-  gate.resolve();
-  await Promise.all([closed, ended.promise]);
   server.close();
   await once(server, "close");
 });
